@@ -1,0 +1,4 @@
+//! The Status client protocols.
+#![deny(unsafe_code)]
+pub mod crypto;
+pub mod whisper;
