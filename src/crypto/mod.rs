@@ -1,1 +1,31 @@
-//! The primitives.
+//! The primitives, behind types of our own: the only module that touches their crates.
+//!
+//! | what | where | source |
+//! | --- | --- | --- |
+//! | secp256k1 keys, recoverable signatures, ECDH | [`keys`] | SEC 1, SEC 2; RFC 6979 |
+//! | Keccak-256, one message, many at once, or running | [`keccak`] | Keccak with the original padding |
+//! | ECIES | [`ecies`] | devp2p `rlpx.md`, "ECIES Encryption" |
+//! | AES-256-GCM, AES-CTR, single AES blocks | [`aes`] | FIPS 197, SP 800-38A, SP 800-38D |
+//! | key derivation | [`kdf`] | RFC 8018 (PBKDF2), SP 800-56A (concatenation KDF) |
+//!
+//! Randomness is always an argument ([`rand::CryptoRng`]); [`seeded_rng`] makes the
+//! reproducible kind for fixtures.
+
+pub mod aes;
+pub mod ecies;
+pub mod kdf;
+pub mod keccak;
+pub mod keys;
+
+pub use keccak::keccak256;
+pub use keys::{KeyError, PublicKey, SecretKey, SharedSecret, Signature};
+
+use rand::{SeedableRng, rngs::ChaCha20Rng};
+
+/// The generator behind every `--seed`: ChaCha20 keyed with the Keccak-256 of the seed's text.
+///
+/// The same text gives the same bytes on every machine and in every release. Keys made this
+/// way are for tests: whoever knows the seed knows them.
+pub fn seeded_rng(seed: &str) -> ChaCha20Rng {
+    ChaCha20Rng::from_seed(keccak256(seed.as_bytes()))
+}

@@ -1,0 +1,61 @@
+//! AES as these protocols use it: GCM for symmetric messages, CTR for ECIES and frames,
+//! and the bare block for frame MACs.
+
+use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit, aead::inout::InOutBuf};
+use ctr::cipher::{BlockCipherEncrypt, KeyIvInit, StreamCipher};
+
+/// Length of a GCM tag in bytes.
+pub const GCM_TAG: usize = 16;
+
+/// Encrypts `buffer` in place under AES-256-GCM without associated data; returns the tag.
+pub fn gcm_seal(key: &[u8; 32], nonce: &[u8; 12], buffer: &mut [u8]) -> [u8; GCM_TAG] {
+    Aes256Gcm::new(key.into())
+        .encrypt_inout_detached(nonce.into(), &[], InOutBuf::from(buffer))
+        .expect("a message is far below GCM's limit of 64 GiB")
+        .into()
+}
+
+/// Checks the tag and decrypts `buffer` in place. On `false` the buffer must not be used.
+#[must_use]
+pub fn gcm_open(key: &[u8; 32], nonce: &[u8; 12], buffer: &mut [u8], tag: &[u8; GCM_TAG]) -> bool {
+    Aes256Gcm::new(key.into())
+        .decrypt_inout_detached(nonce.into(), &[], InOutBuf::from(buffer), tag.into())
+        .is_ok()
+}
+
+/// AES-128-CTR from the given initial counter block: encrypts or decrypts in place.
+pub(crate) fn ctr128(key: &[u8; 16], iv: &[u8; 16], buffer: &mut [u8]) {
+    ctr::Ctr128BE::<aes::Aes128>::new(key.into(), iv.into()).apply_keystream(buffer);
+}
+
+/// One direction's AES-256-CTR key stream with a zero IV, for RLPx frames.
+pub struct FrameCipher(ctr::Ctr128BE<aes::Aes256>);
+
+impl FrameCipher {
+    /// Starts the key stream.
+    pub fn new(key: &[u8; 32]) -> Self {
+        Self(ctr::Ctr128BE::<aes::Aes256>::new(key.into(), &[0; 16].into()))
+    }
+
+    /// Encrypts or decrypts the next `buffer.len()` bytes of the stream in place.
+    pub fn apply(&mut self, buffer: &mut [u8]) {
+        self.0.apply_keystream(buffer);
+    }
+}
+
+/// AES-256 on single blocks, for the MACs of RLPx frames.
+pub struct BlockCipher(aes::Aes256);
+
+impl BlockCipher {
+    /// Expands the key.
+    pub fn new(key: &[u8; 32]) -> Self {
+        Self(aes::Aes256::new(key.into()))
+    }
+
+    /// Encrypts one block.
+    pub fn encrypt(&self, block: &[u8; 16]) -> [u8; 16] {
+        let mut out = (*block).into();
+        self.0.encrypt_block(&mut out);
+        out.into()
+    }
+}

@@ -1,0 +1,324 @@
+//! Typed secp256k1 keys and recoverable signatures.
+//!
+//! Secrets are erased on drop, compared in constant time, and never shown by `Debug`.
+
+use std::{fmt, str::FromStr};
+
+use rand::CryptoRng;
+use secp256k1::{
+    Message,
+    ecdsa::{RecoverableSignature, RecoveryId},
+};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroize;
+
+/// What is wrong with a key or a signature.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// A text that should be hex is not.
+    #[error("{what} is not hexadecimal (position {at} of the text)")]
+    Hex { what: &'static str, at: usize },
+    /// Neither of the lengths that the kind of key can have.
+    #[error("{what} has {got} bytes; expected {expected}")]
+    Length { what: &'static str, got: usize, expected: &'static str },
+    /// Zero, or not below the group order.
+    #[error("a private key must be at least 1 and below the order of secp256k1")]
+    SecretRange,
+    /// The bytes are not a point of the curve, or have an unknown prefix byte.
+    #[error("the public key is not a point of secp256k1")]
+    NotOnCurve,
+    /// `r` or `s` out of range, or a recovery id above 3.
+    #[error("the signature is malformed: r and s must be below the group order, v 0 to 3")]
+    SignatureFormat,
+    /// No key could have made this signature over this digest.
+    #[error("no public key can be recovered from the signature")]
+    NoRecovery,
+}
+
+/// Decodes hex with or without `0x`, naming the first bad position.
+pub(crate) fn hex_bytes(what: &'static str, text: &str) -> Result<Vec<u8>, KeyError> {
+    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
+    let skipped = text.len() - digits.len();
+    hex::decode(digits).map_err(|error| {
+        let at = match error {
+            hex::FromHexError::InvalidHexCharacter { index, .. } => index,
+            _ => digits.len(),
+        };
+        KeyError::Hex { what, at: skipped + at }
+    })
+}
+
+/// A private key: 32 bytes, at least 1 and below the group order.
+#[derive(Clone)]
+pub struct SecretKey(secp256k1::SecretKey);
+
+impl SecretKey {
+    /// A fresh key from `rng`.
+    pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Self {
+        loop {
+            let mut bytes = [0; 32];
+            rng.fill_bytes(&mut bytes);
+            let key = Self::from_bytes(&bytes);
+            bytes.zeroize();
+            // A random value is out of range with probability 2^-128.
+            if let Ok(key) = key {
+                return key;
+            }
+        }
+    }
+
+    /// Reads the 32 big-endian bytes.
+    pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, KeyError> {
+        secp256k1::SecretKey::from_secret_bytes(*bytes).map(Self).map_err(|_| KeyError::SecretRange)
+    }
+
+    /// The 32 big-endian bytes, erased when dropped.
+    pub fn to_bytes(&self) -> zeroize::Zeroizing<[u8; 32]> {
+        zeroize::Zeroizing::new(self.0.to_secret_bytes())
+    }
+
+    /// The public key of this private key.
+    pub fn public_key(&self) -> PublicKey {
+        PublicKey(self.0.public_key())
+    }
+
+    /// Elliptic-curve Diffie-Hellman: the X coordinate of `self * theirs`, 32 bytes with
+    /// leading zeros kept. No hashing.
+    pub fn ecdh(&self, theirs: &PublicKey) -> SharedSecret {
+        let mut point = secp256k1::ecdh::shared_secret_point(&theirs.0, &self.0);
+        let mut x = [0; 32];
+        x.copy_from_slice(&point[..32]);
+        point.zeroize();
+        let secret = SharedSecret(x);
+        x.zeroize();
+        secret
+    }
+
+    /// Signs a 32-byte digest as it is (no hashing); deterministic by RFC 6979, low `s`.
+    pub fn sign_digest(&self, digest: &[u8; 32]) -> Signature {
+        let signature =
+            RecoverableSignature::sign_ecdsa_recoverable(Message::from_digest(*digest), &self.0);
+        let (id, compact) = signature.serialize_compact();
+        let mut bytes = [0; 65];
+        bytes[..64].copy_from_slice(&compact);
+        bytes[64] = id.to_u8();
+        Signature(bytes)
+    }
+}
+
+impl Drop for SecretKey {
+    fn drop(&mut self) {
+        self.0.non_secure_erase();
+    }
+}
+
+impl FromStr for SecretKey {
+    type Err = KeyError;
+
+    /// 64 hex digits, with or without `0x`.
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        let bytes = zeroize::Zeroizing::new(hex_bytes("the private key", text)?);
+        let array: &[u8; 32] = bytes.as_slice().try_into().map_err(|_| KeyError::Length {
+            what: "the private key",
+            got: bytes.len(),
+            expected: "32",
+        })?;
+        Self::from_bytes(array)
+    }
+}
+
+impl PartialEq for SecretKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.to_bytes().ct_eq(&*other.to_bytes()).into()
+    }
+}
+
+impl Eq for SecretKey {}
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretKey(…)")
+    }
+}
+
+/// The X coordinate of an ECDH point: 32 bytes, erased on drop.
+#[derive(Clone, zeroize::ZeroizeOnDrop)]
+pub struct SharedSecret([u8; 32]);
+
+impl SharedSecret {
+    /// The 32 big-endian bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SharedSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SharedSecret(…)")
+    }
+}
+
+/// A public key: a point of secp256k1 other than infinity.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PublicKey(secp256k1::PublicKey);
+
+impl PublicKey {
+    /// Reads 65 bytes (`04`, X, Y), 64 bytes (X, Y) or 33 bytes (`02`/`03`, X).
+    pub fn from_slice(bytes: &[u8]) -> Result<Self, KeyError> {
+        let parsed = match *bytes {
+            [4, ..] if bytes.len() == 65 => secp256k1::PublicKey::from_slice(bytes),
+            [2 | 3, ..] if bytes.len() == 33 => secp256k1::PublicKey::from_slice(bytes),
+            _ if bytes.len() == 64 => {
+                let mut full = [4; 65];
+                full[1..].copy_from_slice(bytes);
+                secp256k1::PublicKey::from_slice(&full)
+            }
+            _ if bytes.len() == 65 || bytes.len() == 33 => return Err(KeyError::NotOnCurve),
+            _ => {
+                return Err(KeyError::Length {
+                    what: "the public key",
+                    got: bytes.len(),
+                    expected: "65 (04…), 64 (without the 04) or 33 (02… or 03…)",
+                });
+            }
+        };
+        parsed.map(Self).map_err(|_| KeyError::NotOnCurve)
+    }
+
+    /// 65 bytes: `04`, X, Y.
+    pub fn to_uncompressed(&self) -> [u8; 65] {
+        self.0.serialize_uncompressed()
+    }
+
+    /// 33 bytes: `02` or `03`, X.
+    pub fn to_compressed(&self) -> [u8; 33] {
+        self.0.serialize()
+    }
+
+    /// 64 bytes: X, Y; the form of devp2p messages and enode URLs.
+    pub fn to_xy(&self) -> [u8; 64] {
+        let mut xy = [0; 64];
+        xy.copy_from_slice(&self.to_uncompressed()[1..]);
+        xy
+    }
+
+    /// The X coordinate, 32 big-endian bytes.
+    pub fn x(&self) -> [u8; 32] {
+        let mut x = [0; 32];
+        x.copy_from_slice(&self.to_compressed()[1..]);
+        x
+    }
+}
+
+impl FromStr for PublicKey {
+    type Err = KeyError;
+
+    /// Hex of any of the three byte forms, with or without `0x`.
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        Self::from_slice(&hex_bytes("the public key", text)?)
+    }
+}
+
+/// The chat key form: `0x04` and 128 hex digits.
+impl fmt::Display for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "0x{}", hex::encode(self.to_uncompressed()))
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({self})")
+    }
+}
+
+/// A recoverable ECDSA signature: `r` (32 bytes), `s` (32 bytes), `v` (the recovery id).
+///
+/// What the reference writes has `v` 0 or 1; 2 and 3 (an `r` above the group order) are
+/// accepted on reading, as libsecp256k1 does.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Signature([u8; 65]);
+
+impl Signature {
+    /// Takes the 65 bytes as they are; whether they make sense shows in [`recover`](Self::recover).
+    pub fn from_bytes(bytes: [u8; 65]) -> Self {
+        Self(bytes)
+    }
+
+    /// `r || s || v`.
+    pub fn as_bytes(&self) -> &[u8; 65] {
+        &self.0
+    }
+
+    /// The public key whose owner signed `digest`.
+    pub fn recover(&self, digest: &[u8; 32]) -> Result<PublicKey, KeyError> {
+        let id =
+            RecoveryId::try_from(i32::from(self.0[64])).map_err(|_| KeyError::SignatureFormat)?;
+        RecoverableSignature::from_compact(&self.0[..64], id)
+            .map_err(|_| KeyError::SignatureFormat)?
+            .recover(Message::from_digest(*digest))
+            .map(PublicKey)
+            .map_err(|_| KeyError::NoRecovery)
+    }
+}
+
+impl fmt::Debug for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Signature(0x{})", hex::encode(self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ORDER: &str = "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141";
+
+    #[test]
+    fn secret_key_range() {
+        assert_eq!("00".repeat(32).parse::<SecretKey>(), Err(KeyError::SecretRange));
+        assert_eq!(ORDER.parse::<SecretKey>(), Err(KeyError::SecretRange));
+        let below = format!("{}40", &ORDER[..62]);
+        assert!(below.parse::<SecretKey>().is_ok());
+    }
+
+    #[test]
+    fn texts_name_the_bad_position() {
+        let error = "0x12zz".parse::<SecretKey>().unwrap_err();
+        assert_eq!(error, KeyError::Hex { what: "the private key", at: 4 });
+        assert!(matches!("0x1234".parse::<PublicKey>(), Err(KeyError::Length { got: 2, .. })));
+    }
+
+    #[test]
+    fn debug_hides_secrets() {
+        let key: SecretKey = "11".repeat(32).parse().unwrap();
+        assert_eq!(format!("{key:?}"), "SecretKey(…)");
+        assert_eq!(format!("{:?}", key.ecdh(&key.public_key())), "SharedSecret(…)");
+    }
+
+    #[test]
+    fn public_key_forms_agree() {
+        let key = "22".repeat(32).parse::<SecretKey>().unwrap().public_key();
+        for bytes in [&key.to_uncompressed()[..], &key.to_xy(), &key.to_compressed()] {
+            assert_eq!(PublicKey::from_slice(bytes), Ok(key));
+        }
+        let mut bad = key.to_uncompressed();
+        bad[64] ^= 1;
+        assert_eq!(PublicKey::from_slice(&bad), Err(KeyError::NotOnCurve));
+        bad[0] = 6; // the hybrid form is not in use here
+        assert_eq!(PublicKey::from_slice(&bad), Err(KeyError::NotOnCurve));
+    }
+
+    #[test]
+    fn signatures_recover_the_signer() {
+        let key: SecretKey = "33".repeat(32).parse().unwrap();
+        let digest = [7; 32];
+        let signature = key.sign_digest(&digest);
+        assert_eq!(signature.recover(&digest), Ok(key.public_key()));
+        assert_ne!(signature.recover(&[8; 32]), Ok(key.public_key()));
+        let mut bytes = *signature.as_bytes();
+        bytes[64] = 4;
+        assert_eq!(Signature::from_bytes(bytes).recover(&digest), Err(KeyError::SignatureFormat));
+        assert!(Signature::from_bytes([0; 65]).recover(&digest).is_err());
+    }
+}
