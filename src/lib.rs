@@ -1,4 +1,5 @@
 //! The Status client protocols.
 #![deny(unsafe_code)]
 pub mod crypto;
+pub mod rlp;
 pub mod whisper;

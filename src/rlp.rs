@@ -1,0 +1,370 @@
+//! Recursive length prefix, strict: canonical encodings only, byte offsets in every error.
+//!
+//! Whisper and devp2p peers refuse integers with leading zeros, lengths in a longer form than
+//! needed, and bytes after the value; so does [`Reader`]. Nothing is copied or allocated while
+//! reading, and no length from the wire is trusted before it was compared with the input.
+//!
+//! Source: Ethereum yellow paper, appendix B; devp2p specifications for the strictness.
+
+/// Why bytes are not the RLP that was expected, and where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("byte {at}: {kind}")]
+pub struct RlpError {
+    /// What is wrong.
+    pub kind: RlpErrorKind,
+    /// Offset from the start of the outermost input.
+    pub at: usize,
+}
+
+/// The ways RLP can be wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RlpErrorKind {
+    /// The input, or the enclosing list, ends before the item does.
+    #[error("the item needs {need} bytes, {have} are left")]
+    Truncated { need: usize, have: usize },
+    /// A length in a longer form than needed, or with a leading zero.
+    #[error("the length is not in its shortest form")]
+    NonCanonicalLength,
+    /// An integer with a leading zero byte; zero itself is the empty string.
+    #[error("the integer has a leading zero byte")]
+    LeadingZero,
+    /// An integer that needs more bytes than its type has.
+    #[error("the integer has {got} bytes, at most {max} fit")]
+    IntegerTooLarge { got: usize, max: usize },
+    /// A boolean other than 0 and 1.
+    #[error("expected a boolean (0 or 1)")]
+    NotBoolean,
+    /// A string where a list must stand.
+    #[error("expected a list, found a string")]
+    ExpectedList,
+    /// A list where a string must stand.
+    #[error("expected a string, found a list")]
+    ExpectedString,
+    /// A string of a fixed length has another one.
+    #[error("expected {expected} bytes, found {got}")]
+    WrongLength { expected: usize, got: usize },
+    /// A list has fewer items than it must have.
+    #[error("the list ends here; {0} should follow")]
+    MissingItem(&'static str),
+    /// A list has more items than it may have.
+    #[error("{0} bytes follow the last item of the list")]
+    ExtraItems(usize),
+    /// Bytes after the outermost value.
+    #[error("{0} bytes follow the value")]
+    Trailing(usize),
+}
+
+impl RlpErrorKind {
+    /// The stable code of this error, as the tools print it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Truncated { .. } => "rlp.truncated",
+            Self::NonCanonicalLength => "rlp.non_canonical_length",
+            Self::LeadingZero => "rlp.leading_zero",
+            Self::IntegerTooLarge { .. } => "rlp.integer_too_large",
+            Self::NotBoolean => "rlp.not_boolean",
+            Self::ExpectedList => "rlp.expected_list",
+            Self::ExpectedString => "rlp.expected_string",
+            Self::WrongLength { .. } => "rlp.wrong_length",
+            Self::MissingItem(_) => "rlp.missing_item",
+            Self::ExtraItems(_) => "rlp.extra_items",
+            Self::Trailing(_) => "rlp.trailing_bytes",
+        }
+    }
+}
+
+/// The result of reading RLP.
+pub type Result<T> = std::result::Result<T, RlpError>;
+
+/// One item, its content borrowed from the input.
+#[derive(Debug, Clone)]
+pub enum Item<'a> {
+    /// A byte string.
+    String(&'a [u8]),
+    /// A list, ready to be read.
+    List(Reader<'a>),
+}
+
+/// Reads the items of one list, or of a whole input, in order.
+#[derive(Debug, Clone)]
+pub struct Reader<'a> {
+    rest: &'a [u8],
+    /// Offset of `rest` in the outermost input.
+    at: usize,
+    outermost: bool,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads `input`, whose first byte is offset 0 in errors.
+    pub fn new(input: &'a [u8]) -> Self {
+        Self { rest: input, at: 0, outermost: true }
+    }
+
+    /// Whether no item is left.
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// Offset of the next item in the outermost input.
+    pub fn offset(&self) -> usize {
+        self.at
+    }
+
+    /// The bytes not read yet.
+    pub fn remaining(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// An error about the next item.
+    pub fn error(&self, kind: RlpErrorKind) -> RlpError {
+        RlpError { kind, at: self.at }
+    }
+
+    /// The next item, of either kind. `name` is what should stand here.
+    pub fn item(&mut self, name: &'static str) -> Result<Item<'a>> {
+        let (list, header, length) = self.header(name)?;
+        let at = self.at + header;
+        let content = &self.rest[header..header + length];
+        self.rest = &self.rest[header + length..];
+        self.at = at + length;
+        Ok(if list {
+            Item::List(Self { rest: content, at, outermost: false })
+        } else {
+            Item::String(content)
+        })
+    }
+
+    /// The next item with its header, unparsed (but complete and with a canonical header).
+    pub fn raw_item(&mut self, name: &'static str) -> Result<&'a [u8]> {
+        let (_, header, length) = self.header(name)?;
+        let (raw, rest) = self.rest.split_at(header + length);
+        self.rest = rest;
+        self.at += raw.len();
+        Ok(raw)
+    }
+
+    /// The next item, which must be a list.
+    pub fn list(&mut self, name: &'static str) -> Result<Reader<'a>> {
+        let before = self.clone();
+        match self.item(name)? {
+            Item::List(list) => Ok(list),
+            Item::String(_) => Err(before.error(RlpErrorKind::ExpectedList)),
+        }
+    }
+
+    /// The next item, which must be a string.
+    pub fn string(&mut self, name: &'static str) -> Result<&'a [u8]> {
+        let before = self.clone();
+        match self.item(name)? {
+            Item::String(bytes) => Ok(bytes),
+            Item::List(_) => Err(before.error(RlpErrorKind::ExpectedString)),
+        }
+    }
+
+    /// The next item, a string of exactly `N` bytes.
+    pub fn bytes<const N: usize>(&mut self, name: &'static str) -> Result<[u8; N]> {
+        let before = self.clone();
+        let bytes = self.string(name)?;
+        bytes
+            .try_into()
+            .map_err(|_| before.error(RlpErrorKind::WrongLength { expected: N, got: bytes.len() }))
+    }
+
+    /// The next item, an unsigned integer of at most 64 bits.
+    pub fn u64(&mut self, name: &'static str) -> Result<u64> {
+        self.integer(name, 8)
+    }
+
+    /// The next item, an unsigned integer of at most 32 bits.
+    pub fn u32(&mut self, name: &'static str) -> Result<u32> {
+        self.integer(name, 4).map(|value| value as u32)
+    }
+
+    /// The next item, 0 or 1.
+    pub fn bool(&mut self, name: &'static str) -> Result<bool> {
+        let before = self.clone();
+        match self.integer(name, 8)? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(before.error(RlpErrorKind::NotBoolean)),
+        }
+    }
+
+    /// Fails unless everything was read.
+    pub fn finish(self) -> Result<()> {
+        match (self.rest.len(), self.outermost) {
+            (0, _) => Ok(()),
+            (n, true) => Err(self.error(RlpErrorKind::Trailing(n))),
+            (n, false) => Err(self.error(RlpErrorKind::ExtraItems(n))),
+        }
+    }
+
+    fn integer(&mut self, name: &'static str, max: usize) -> Result<u64> {
+        let before = self.clone();
+        let bytes = self.string(name)?;
+        if bytes.first() == Some(&0) {
+            return Err(before.error(RlpErrorKind::LeadingZero));
+        }
+        if bytes.len() > max {
+            return Err(before.error(RlpErrorKind::IntegerTooLarge { got: bytes.len(), max }));
+        }
+        Ok(bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
+    }
+
+    /// Kind, header length and content length of the next item, all within the input.
+    fn header(&self, name: &'static str) -> Result<(bool, usize, usize)> {
+        let Some(&first) = self.rest.first() else {
+            return Err(self.error(RlpErrorKind::MissingItem(name)));
+        };
+        let (list, header, length) = match first {
+            0..0x80 => (false, 0, 1),
+            0x80..0xb8 => (false, 1, usize::from(first - 0x80)),
+            0xb8..0xc0 => self.long(false, usize::from(first - 0xb7))?,
+            0xc0..0xf8 => (true, 1, usize::from(first - 0xc0)),
+            0xf8..=0xff => self.long(true, usize::from(first - 0xf7))?,
+        };
+        let have = self.rest.len() - header;
+        if length > have {
+            return Err(self.error(RlpErrorKind::Truncated { need: length, have }));
+        }
+        if first == 0x81 && self.rest[1] < 0x80 {
+            return Err(self.error(RlpErrorKind::NonCanonicalLength));
+        }
+        Ok((list, header, length))
+    }
+
+    /// The long form: `size` bytes of length, which must need them.
+    fn long(&self, list: bool, size: usize) -> Result<(bool, usize, usize)> {
+        let Some(bytes) = self.rest.get(1..1 + size) else {
+            let have = self.rest.len() - 1;
+            return Err(self.error(RlpErrorKind::Truncated { need: size, have }));
+        };
+        let length = bytes.iter().fold(0u64, |value, byte| value << 8 | u64::from(*byte));
+        if bytes[0] == 0 || length < 56 {
+            return Err(self.error(RlpErrorKind::NonCanonicalLength));
+        }
+        Ok((list, 1 + size, usize::try_from(length).unwrap_or(usize::MAX)))
+    }
+}
+
+/// Appends a byte string.
+pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    match *bytes {
+        [byte] if byte < 0x80 => out.push(byte),
+        _ => {
+            put_header(out, 0x80, bytes.len());
+            out.extend_from_slice(bytes);
+        }
+    }
+}
+
+/// Appends an unsigned integer: big-endian without leading zeros.
+pub fn put_u64(out: &mut Vec<u8>, value: u64) {
+    let bytes = value.to_be_bytes();
+    put_bytes(out, &bytes[value.leading_zeros() as usize / 8..]);
+}
+
+/// Appends a boolean, as the integers 0 and 1.
+pub fn put_bool(out: &mut Vec<u8>, value: bool) {
+    put_u64(out, u64::from(value));
+}
+
+/// Appends the header of a list whose items take `length` bytes.
+pub fn put_list_header(out: &mut Vec<u8>, length: usize) {
+    put_header(out, 0xc0, length);
+}
+
+/// Appends a list with the items that `items` appends.
+pub fn put_list(out: &mut Vec<u8>, items: impl FnOnce(&mut Vec<u8>)) {
+    let mut content = Vec::new();
+    items(&mut content);
+    put_list_header(out, content.len());
+    out.extend_from_slice(&content);
+}
+
+/// How many bytes the header of a string (not a single byte) or list of `length` bytes takes.
+pub const fn header_len(length: usize) -> usize {
+    if length < 56 { 1 } else { 1 + length_bytes(length) }
+}
+
+const fn length_bytes(length: usize) -> usize {
+    (usize::BITS - length.leading_zeros()).div_ceil(8) as usize
+}
+
+fn put_header(out: &mut Vec<u8>, base: u8, length: usize) {
+    if length < 56 {
+        out.push(base + length as u8);
+    } else {
+        let size = length_bytes(length);
+        out.push(base + 55 + size as u8);
+        let bytes = length.to_be_bytes();
+        out.extend_from_slice(&bytes[bytes.len() - size..]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind<T: std::fmt::Debug>(result: Result<T>) -> (RlpErrorKind, usize) {
+        let error = result.unwrap_err();
+        (error.kind, error.at)
+    }
+
+    #[test]
+    fn integers_are_canonical() {
+        for value in [0, 1, 0x7f, 0x80, 0xff, 0x100, u64::from(u32::MAX), u64::MAX] {
+            let mut out = Vec::new();
+            put_u64(&mut out, value);
+            assert_eq!(Reader::new(&out).u64("n"), Ok(value));
+        }
+        assert_eq!(kind(Reader::new(&[0]).u64("n")).0, RlpErrorKind::LeadingZero);
+        assert_eq!(kind(Reader::new(&[0x82, 0, 1]).u64("n")).0, RlpErrorKind::LeadingZero);
+        assert_eq!(kind(Reader::new(&[0x81, 1]).u64("n")).0, RlpErrorKind::NonCanonicalLength);
+        let five = [0x85, 1, 0, 0, 0, 0];
+        assert_eq!(
+            kind(Reader::new(&five).u32("n")).0,
+            RlpErrorKind::IntegerTooLarge { got: 5, max: 4 }
+        );
+        assert_eq!(Reader::new(&five).u64("n"), Ok(1 << 32));
+        assert_eq!(kind(Reader::new(&[2]).bool("b")).0, RlpErrorKind::NotBoolean);
+    }
+
+    #[test]
+    fn lengths_are_canonical_and_inside_the_input() {
+        for length in [0, 1, 2, 55, 56, 57, 255, 256, 65_535, 65_536] {
+            let mut out = Vec::new();
+            put_bytes(&mut out, &vec![0xaa; length]);
+            let expected = if length == 1 { 2 } else { length + header_len(length) };
+            assert_eq!(out.len(), expected);
+            assert_eq!(Reader::new(&out).string("s").unwrap().len(), length);
+            let short = kind(Reader::new(&out[..out.len() - 1]).string("s"));
+            assert!(matches!(
+                short.0,
+                RlpErrorKind::Truncated { .. } | RlpErrorKind::MissingItem("s")
+            ));
+        }
+        for bad in [&[0xb8, 55][..], &[0xb9, 0, 60], &[0xf8, 2, 1, 1]] {
+            let (kind, _) = kind(Reader::new(bad).item("i"));
+            assert_eq!(kind, RlpErrorKind::NonCanonicalLength, "{bad:x?}");
+        }
+        let huge = [0xbf, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
+        assert!(matches!(kind(Reader::new(&huge).item("i")).0, RlpErrorKind::Truncated { .. }));
+    }
+
+    #[test]
+    fn errors_carry_the_offset_in_the_outermost_input() {
+        // [1, [2, 0x00]]
+        let bytes = [0xc4, 1, 0xc2, 2, 0];
+        let mut outer = Reader::new(&bytes).list("outer").unwrap();
+        outer.u64("first").unwrap();
+        let mut inner = outer.list("inner").unwrap();
+        inner.u64("second").unwrap();
+        assert_eq!(kind(inner.clone().u64("third")), (RlpErrorKind::LeadingZero, 4));
+        assert_eq!(kind(inner.clone().finish()), (RlpErrorKind::ExtraItems(1), 4));
+        inner.string("third").unwrap();
+        assert_eq!(kind(inner.u64("fourth")), (RlpErrorKind::MissingItem("fourth"), 5));
+        assert!(outer.finish().is_ok());
+    }
+}
