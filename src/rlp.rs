@@ -293,13 +293,38 @@ const fn length_bytes(length: usize) -> usize {
 }
 
 fn put_header(out: &mut Vec<u8>, base: u8, length: usize) {
-    if length < 56 {
-        out.push(base + length as u8);
-    } else {
+    out.extend_from_slice(Header::new(base, length).as_bytes());
+}
+
+/// The header of a string or list: at most nine bytes, without an allocation.
+#[derive(Debug, Clone, Copy)]
+pub struct Header {
+    bytes: [u8; 9],
+    len: u8,
+}
+
+impl Header {
+    /// The header of a list whose items take `length` bytes.
+    pub fn of_list(length: usize) -> Self {
+        Self::new(0xc0, length)
+    }
+
+    /// The header's bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+
+    fn new(base: u8, length: usize) -> Self {
+        let mut bytes = [0; 9];
+        if length < 56 {
+            bytes[0] = base + length as u8;
+            return Self { bytes, len: 1 };
+        }
         let size = length_bytes(length);
-        out.push(base + 55 + size as u8);
-        let bytes = length.to_be_bytes();
-        out.extend_from_slice(&bytes[bytes.len() - size..]);
+        bytes[0] = base + 55 + size as u8;
+        let big_endian = length.to_be_bytes();
+        bytes[1..=size].copy_from_slice(&big_endian[big_endian.len() - size..]);
+        Self { bytes, len: 1 + size as u8 }
     }
 }
 

@@ -24,6 +24,9 @@ pub enum KeyError {
     /// Zero, or not below the group order.
     #[error("a private key must be at least 1 and below the order of secp256k1")]
     SecretRange,
+    /// A symmetric key of 32 zero bytes, which no sender uses.
+    #[error("a symmetric key must not be all zeros")]
+    ZeroSymKey,
     /// The bytes are not a point of the curve, or have an unknown prefix byte.
     #[error("the public key is not a point of secp256k1")]
     NotOnCurve,
