@@ -1,5 +1,8 @@
 //! The Status client protocols.
 #![deny(unsafe_code)]
+pub mod chat;
 pub mod crypto;
+
+pub mod payload;
 pub mod rlp;
 pub mod whisper;
