@@ -1,1 +1,2 @@
 //! The primitives.
+pub mod keccak;

@@ -1,1 +1,2 @@
 //! Whisper v6.
+pub mod pow;
