@@ -87,7 +87,8 @@ impl KeyRing {
     /// a key fitted but the content is broken, else that of the last key.
     pub fn open(&self, envelope: &Envelope) -> Result<Opened<'_>, KeyRingError> {
         let mut error = KeyRingError::NoKey(envelope.topic());
-        for entry in self.by_topic.get(&envelope.topic()).into_iter().flatten().chain(&self.anywhere)
+        for entry in
+            self.by_topic.get(&envelope.topic()).into_iter().flatten().chain(&self.anywhere)
         {
             let opener = match &entry.key {
                 Key::Sym(key) => Opener::Sym(key),

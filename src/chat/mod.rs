@@ -31,6 +31,10 @@ pub struct PublicChat {
 impl PublicChat {
     /// Derives topic and key from the name. The key takes some milliseconds: keep the result.
     pub fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), topic: Topic::of_name(name), key: SymKey::from_password(name) }
+        Self {
+            name: name.to_owned(),
+            topic: Topic::of_name(name),
+            key: SymKey::from_password(name),
+        }
     }
 }

@@ -223,6 +223,9 @@ pub fn envelope_asym(set: &mut Set) {
 fn assert_plaintext(case: &Case<'_>) -> Vec<u8> {
     let payload = case.hex("payload");
     let padding = case.hex("padding");
+    if let Some(text) = case.opt("payload_text") {
+        assert_eq!(text.as_str().map(str::as_bytes), Some(&payload[..]), "{}", case.path());
+    }
     assert_eq!(payload.len() as u64, case.u64("payload_len"));
     assert_eq!(padding.len() as u64, case.u64("padding_len"));
 
