@@ -1,6 +1,7 @@
 //! The Status client protocols.
 #![deny(unsafe_code)]
 pub mod chat;
+pub mod cli;
 pub mod crypto;
 
 pub mod payload;
