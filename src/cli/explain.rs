@@ -250,27 +250,26 @@ pub const CODES: &[(&str, &str, &str, &str)] = &[
 /// What an error code means: the rule, its source, the usual causes
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
-    /// The code of an error, such as envelope.low_pow; without it, all codes are listed
+    /// The code of an error, such as envelope.low_pow, or the beginning of codes, such as rlp;
+    /// without it, all codes are listed
     code: Option<String>,
 }
 
 pub fn run(args: &ExplainArgs, cx: &mut Context) -> Result<()> {
-    let Some(wanted) = &args.code else {
-        return CODES.iter().try_for_each(|entry| {
+    let wanted = args.code.as_deref().unwrap_or_default();
+    let exact = CODES.iter().find(|entry| entry.0 == wanted);
+    let Some(entry) = exact else {
+        // All of a group, such as `rlp`; without a word, all there are.
+        let group = CODES.iter().filter(|entry| entry.0.starts_with(wanted)).collect::<Vec<_>>();
+        if group.is_empty() {
+            return Err(CliError::usage(format!("no error has code {wanted:?}"))
+                .hint("statuskit explain lists all codes")
+                .into());
+        }
+        return group.into_iter().try_for_each(|entry| {
             cx.emit(&record(entry), |_| format!("{:28} {}", entry.0, entry.1))
         });
     };
-    let entry = CODES.iter().find(|entry| entry.0 == wanted).ok_or_else(|| {
-        let near = CODES.iter().map(|entry| entry.0).filter(|code| {
-            code.contains(wanted.as_str()) || wanted.split('.').any(|part| code.contains(part))
-        });
-        let near: Vec<_> = near.take(5).collect();
-        let error = CliError::new("usage", Exit::Usage, format!("no error has code {wanted:?}"));
-        match near.as_slice() {
-            [] => error.hint("statuskit explain lists all codes"),
-            _ => error.hint(near.join(", ")),
-        }
-    })?;
     cx.emit(&record(entry), |_| {
         let (code, rule, source, causes) = entry;
         format!("{code}\n  rule:   {rule}\n  source: {source}\n  causes: {causes}")

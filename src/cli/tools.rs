@@ -60,7 +60,7 @@ enum Subtool {
     Man(explain::ManArgs),
 }
 
-/// One tool as a binary of its own.
+// One tool as a binary of its own. (A doc comment here would become its help.)
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true)]
 struct Single<A: Args> {

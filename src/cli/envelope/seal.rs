@@ -33,8 +33,6 @@ pub struct MessageArgs {
     /// line break at its end, other payloads are taken as they are
     #[arg(value_name = "TEXT")]
     pub text: Option<String>,
-    #[command(flatten)]
-    pub recipient: SealArgs,
     /// Topic, 8 hex digits [default: that of the chat, the password or the recipient]
     #[arg(long, value_name = "HEX")]
     pub topic: Option<String>,
@@ -50,18 +48,20 @@ pub struct MessageArgs {
     /// Each line of standard input is a message
     #[arg(long, conflicts_with = "text")]
     pub lines: bool,
+    #[command(flatten)]
+    pub recipient: SealArgs,
 }
 
 #[derive(Debug, Args)]
 pub struct SealCommand {
-    #[command(flatten)]
-    message: MessageArgs,
     /// Mine at once, to this proof of work [default: not mined, nonce 0]
     #[arg(long, value_name = "TARGET")]
     pow: Option<f64>,
     /// Standard input is text even if it looks like records of `open`
     #[arg(long)]
     literal: bool,
+    #[command(flatten)]
+    message: MessageArgs,
 }
 
 impl SealCommand {
