@@ -17,5 +17,7 @@
 //! [`Greeting`](peer::Greeting), and this a [`Connection`](peer::Connection).
 
 pub mod enode;
+pub mod frame;
+pub mod snappy;
 
 pub use enode::{Enode, Host};
