@@ -18,6 +18,7 @@
 
 pub mod enode;
 pub mod frame;
+pub mod handshake;
 pub mod snappy;
 
 pub use enode::{Enode, Host};
