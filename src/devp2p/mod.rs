@@ -16,9 +16,13 @@
 //! [`Initiator`](handshake::Initiator) becomes [`Secrets`](handshake::Secrets), these a
 //! [`Greeting`](peer::Greeting), and this a [`Connection`](peer::Connection).
 
+pub mod base;
+pub mod capability;
 pub mod enode;
 pub mod frame;
 pub mod handshake;
 pub mod snappy;
 
+pub use base::{DisconnectReason, Hello};
+pub use capability::{Capability, Protocol, SharedProtocol};
 pub use enode::{Enode, Host};
