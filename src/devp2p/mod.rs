@@ -21,8 +21,10 @@ pub mod capability;
 pub mod enode;
 pub mod frame;
 pub mod handshake;
+pub mod peer;
 pub mod snappy;
 
 pub use base::{DisconnectReason, Hello};
 pub use capability::{Capability, Protocol, SharedProtocol};
 pub use enode::{Enode, Host};
+pub use peer::{Config, Connection, Event, Limits, PeerError};
