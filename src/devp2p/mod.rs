@@ -23,8 +23,10 @@ pub mod frame;
 pub mod handshake;
 pub mod peer;
 pub mod snappy;
+pub mod stream;
 
 pub use base::{DisconnectReason, Hello};
 pub use capability::{Capability, Protocol, SharedProtocol};
 pub use enode::{Enode, Host};
 pub use peer::{Config, Connection, Event, Limits, PeerError};
+pub use stream::{PeerStream, StreamError};
