@@ -24,17 +24,18 @@
 //! # }
 //! ```
 
+mod error;
 mod wire;
 
 use std::{
     collections::VecDeque,
     future::poll_fn,
-    io,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
+pub use error::StreamError;
 use rand::{CryptoRng, SeedableRng, rngs::ChaCha20Rng, rngs::SysRng};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -44,66 +45,16 @@ use tokio::{
 use wire::Wire;
 
 use super::{
-    base::{DisconnectReason, Hello, HelloError},
+    base::{DisconnectReason, Hello},
     capability::SharedProtocol,
     enode::{Enode, Host},
-    handshake::{HandshakeError, Initiator, Responder, Secrets, Step},
+    handshake::{Initiator, Responder, Secrets, Step},
     peer::{self, Config, Connection, Event, Greeting, PeerError, Refusal},
 };
 use crate::crypto::{PublicKey, SecretKey};
 
 /// How many bytes of messages [`PeerStream::flush`] reads ahead.
 const READ_AHEAD: usize = 1 << 20;
-
-/// Why a peer can't be reached, or is lost.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StreamError {
-    /// No TCP connection, or no such host.
-    #[error("can't connect to {to}: {error}")]
-    Dial { to: String, error: io::Error },
-    /// No TCP connection in time.
-    #[error("can't connect to {to}: no answer within {limit:?}")]
-    DialTimeout { to: String, limit: Duration },
-    /// The encryption handshake failed.
-    #[error("handshake: {0}")]
-    Handshake(#[from] HandshakeError),
-    /// The peer broke a rule, or is of no use.
-    #[error(transparent)]
-    Peer(#[from] PeerError),
-    /// The peer closed the connection without saying why.
-    #[error("the peer closed the connection {0}")]
-    Eof(&'static str),
-    /// The connection failed.
-    #[error("{doing} failed: {error}")]
-    Io { doing: &'static str, error: io::Error },
-    /// The peer doesn't read.
-    #[error("the peer took no data for {0:?}")]
-    WriteTimeout(Duration),
-}
-
-impl StreamError {
-    /// The stable code of this error, as the tools print it.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Dial { .. } => "net.dial",
-            Self::DialTimeout { .. } => "net.dial_timeout",
-            Self::Handshake(error) => error.code(),
-            Self::Peer(error) => error.code(),
-            Self::Eof(_) => "net.eof",
-            Self::Io { .. } => "net.io",
-            Self::WriteTimeout(_) => "net.write_timeout",
-        }
-    }
-
-    /// The reason that the peer gave for not taking us, if it gave one.
-    pub fn disconnect_reason(&self) -> Option<DisconnectReason> {
-        match self {
-            Self::Peer(PeerError::Hello(HelloError::Disconnected(reason))) => Some(*reason),
-            _ => None,
-        }
-    }
-}
 
 /// A peer, both handshakes done.
 pub struct PeerStream<S = TcpStream> {
@@ -223,6 +174,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PeerStream<S> {
             }
             within(started, config, wire.fill("before its Hello")).await?;
         };
+        // Theirs may have come before ours was written; they wait for it too.
+        within(started, config, wire.flush()).await?;
         Ok(Self {
             wire,
             connection,

@@ -108,6 +108,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         .await
     }
 
+    /// Writes what is pending, without reading.
+    pub async fn flush(&mut self) -> Result<(), StreamError> {
+        poll_fn(|cx| self.poll_write(cx)).await;
+        self.error.take().map_or(Ok(()), Err)
+    }
+
     /// Ready when there is input. The input must have been consumed before.
     pub fn poll_fill(
         &mut self,
