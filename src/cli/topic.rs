@@ -213,6 +213,7 @@ fn which(cx: &mut Context, text: &str) -> Result<()> {
     let (mut tried, mut found) = (0u64, false);
     while let Some(line) = lines.next()? {
         let name = match line {
+            Ok(name) if name.is_empty() => continue,
             Ok(name) => name,
             Err(error) => {
                 cx.report(error)?;
