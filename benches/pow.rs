@@ -12,7 +12,7 @@ use statuskit::crypto::keccak::{Backend, Parts, keccak256, keccak256_parts};
 use statuskit::whisper::pow::{MineOptions, MineResult, Miner};
 
 /// Nonces tried per measurement.
-const NONCES: u64 = 1 << 18;
+const NONCES: u64 = 1 << 19;
 
 /// Lengths of `rlp4`: the usual sizes, and every kind of place where the nonce can lie in the last
 /// block of 136 bytes.

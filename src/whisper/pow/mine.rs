@@ -39,7 +39,7 @@ pub struct MineOptions<'a> {
     pub max_nonces: u64,
     /// Set by somebody else to end the search.
     pub cancel: Option<&'a AtomicBool>,
-    /// Asked before every chunk of nonces, some milliseconds apart and from every thread: `true`
+    /// Asked before every chunk of nonces, a millisecond apart or less, and from every thread: `true`
     /// ends the search. A time limit goes here.
     pub stop: Option<&'a (dyn Fn() -> bool + Sync)>,
     /// Counts the nonces tried: added to while the search goes on.

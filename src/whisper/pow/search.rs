@@ -1,8 +1,8 @@
 //! The search for a nonce, by several threads.
 //!
-//! The nonces are dealt in chunks, in increasing order. A chunk that was dealt is always finished
-//! (it takes some milliseconds), unless the answer is known to be lower. So the nonces tried are
-//! always a range without gaps, and what is found in it doesn't depend on the number of threads.
+//! The nonces are dealt in chunks, in increasing order, and a chunk that was dealt is always
+//! finished. So the nonces tried are a range without gaps up to the lowest hit, and what is found
+//! in it doesn't depend on the number of threads.
 
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -12,13 +12,9 @@ use super::mine::{MineOptions, MineResult};
 use super::value::leading_zero_bits;
 use crate::crypto::keccak::{CounterHash, Scan};
 
-/// Nonces in a chunk: a few milliseconds of work at most. A power of two, and chunks start at its
+/// Nonces in a chunk: a millisecond of work at most. A power of two, and chunks start at its
 /// multiples.
-pub(super) const CHUNK: u64 = if cfg!(test) { 1 << 9 } else { 1 << 14 };
-
-/// How many of them are tried between two looks at what other threads have found. A power of two,
-/// too.
-const STEP: u64 = CHUNK / 8;
+pub(super) const CHUNK: u64 = if cfg!(test) { 1 << 9 } else { 1 << 12 };
 
 /// A nonce, and the zero bits that its hash begins with.
 #[derive(Clone, Copy)]
@@ -71,7 +67,7 @@ struct Share {
 
 impl Search<'_> {
     fn run(&self) -> MineResult {
-        // Most envelopes take a few thousand nonces: not worth starting threads for.
+        // Many envelopes take less than a chunk: not worth starting threads for.
         let mut all = self.work(1);
         let over = all.found.is_some() || self.chunk(self.next_chunk.load(Relaxed)).is_none();
         if !over && !self.stopped.load(Relaxed) {
@@ -126,7 +122,7 @@ impl Search<'_> {
             if self.found_in.load(Relaxed) < number {
                 break;
             }
-            let tried = self.search_chunk(&mut scan, number, chunk, &mut share);
+            let tried = self.search_chunk(&mut scan, chunk, &mut share);
             self.options.count(tried);
             share.tried += tried;
             if share.found.is_some() {
@@ -153,35 +149,26 @@ impl Search<'_> {
     fn search_chunk(
         &self,
         scan: &mut Scan<'_>,
-        number: u64,
         (first, last): (u64, u64),
         share: &mut Share,
     ) -> u64 {
-        let mut from = first;
-        while self.found_in.load(Relaxed) >= number {
-            let to = last.min(from | (STEP - 1));
-            let mut next = Some(from);
-            while let Some(start) = next {
-                // Whatever beats the best so far is of interest.
-                let wanted = self.bits.min(share.best.bits + 1);
-                let Some(nonce) = scan.find(start, to, wanted) else {
-                    break;
-                };
-                let bits = leading_zero_bits(&self.hash.hash(nonce));
-                let hit = Best { nonce, bits };
-                share.best = share.best.better(hit);
-                if bits >= self.bits {
-                    share.found = Some(hit);
-                    return nonce - first + 1;
-                }
-                next = (nonce < to).then(|| nonce + 1);
+        let mut next = Some(first);
+        while let Some(from) = next {
+            // Whatever beats the best so far is of interest.
+            let wanted = self.bits.min(share.best.bits + 1);
+            let Some(nonce) = scan.find(from, last, wanted) else {
+                break;
+            };
+            let bits = leading_zero_bits(&self.hash.hash(nonce));
+            let hit = Best { nonce, bits };
+            share.best = share.best.better(hit);
+            if bits >= self.bits {
+                share.found = Some(hit);
+                return nonce - first + 1;
             }
-            if to == last {
-                return last - first + 1;
-            }
-            from = to + 1;
+            next = (nonce < last).then(|| nonce + 1);
         }
-        from - first
+        last - first + 1
     }
 }
 
