@@ -7,8 +7,8 @@
 //! - [`pow_value`] is what a receiver checks: `2^zero bits / length of rlp4 / TTL`.
 //! - [`target_bits`] is what a sender aims at. It reckons with another size, 20 bytes plus the
 //!   data.
-//! - [`mine`] finds the lowest nonce for a number of bits; [`mine_best`] works until it is told to
-//!   stop.
+//! - [`mine()`] finds the lowest nonce for a number of bits; [`mine_best`] works until it is told
+//!   to stop.
 
 mod mine;
 mod search;

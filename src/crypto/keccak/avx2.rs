@@ -36,7 +36,7 @@ impl Kernel<4> for Avx2 {
 type Word = __m256i;
 const WIDTH: usize = 4;
 
-keccak_rounds! { #[target_feature(enable = "avx2")] }
+keccak_rounds! { #[target_feature(enable = "avx2")] by rows }
 
 #[inline]
 #[target_feature(enable = "avx2")]

@@ -37,7 +37,7 @@ impl Kernel<8> for Avx512 {
 type Word = __m512i;
 const WIDTH: usize = 8;
 
-keccak_rounds! { #[target_feature(enable = "avx512f")] }
+keccak_rounds! { #[target_feature(enable = "avx512f")] by halves }
 
 #[inline]
 #[target_feature(enable = "avx512f")]

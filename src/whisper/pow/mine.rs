@@ -39,8 +39,8 @@ pub struct MineOptions<'a> {
     pub max_nonces: u64,
     /// Set by somebody else to end the search.
     pub cancel: Option<&'a AtomicBool>,
-    /// Asked before every chunk of nonces, a millisecond apart or less, and from every thread: `true`
-    /// ends the search. A time limit goes here.
+    /// Asked before every chunk of nonces, a millisecond apart or less, and from every thread:
+    /// `true` ends the search. A time limit goes here.
     pub stop: Option<&'a (dyn Fn() -> bool + Sync)>,
     /// Counts the nonces tried: added to while the search goes on.
     pub progress: Option<&'a AtomicU64>,
@@ -105,7 +105,7 @@ impl Miner {
         leading_zero_bits(&self.hash.hash(nonce))
     }
 
-    /// See [`mine`]; [`mine_best`] is this with more bits than a hash has.
+    /// See [`mine()`]; [`mine_best`] is this with more bits than a hash has.
     pub fn mine(&self, bits: u32, options: &MineOptions<'_>) -> MineResult {
         let first = Best {
             nonce: options.start,

@@ -11,13 +11,13 @@ const FIXED_FIELDS: f64 = 20.0;
 /// Why a target can't be turned into a number of bits.
 #[derive(Clone, Copy, Debug, Error, PartialEq)]
 pub enum TargetError {
+    /// No number at all (a NaN).
     #[error("the target of the proof of work is not a number")]
     NotANumber,
     /// A target below zero asks for another mode: [`mine_best`](super::mine_best).
-    #[error(
-        "the target of the proof of work is {target}; below zero there is no number of bits to reach"
-    )]
+    #[error("the target of the proof of work is {target}: below zero there are no bits to reach")]
     Negative { target: f64 },
+    /// More zero bits than a hash has. `data_len` is in bytes, `ttl` in seconds.
     #[error(
         "a proof of work of {target} with {data_len} bytes of data and a TTL of {ttl} s takes more \
          zero bits than a hash has (256)"
