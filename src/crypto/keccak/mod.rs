@@ -94,13 +94,14 @@ impl Backend {
 
     /// All those this processor can run, the slowest first. Tests and measurements go through them.
     pub fn available() -> Vec<Self> {
-        let mut found = vec![Self(Kind::Portable(portable::Portable))];
-        #[cfg(target_arch = "x86_64")]
-        {
-            found.extend(avx2::Avx2::detect().map(|it| Self(Kind::Avx2(it))));
-            found.extend(avx512::Avx512::detect().map(|it| Self(Kind::Avx512(it))));
-        }
-        found
+        let found = [
+            Some(Kind::Portable(portable::Portable)),
+            #[cfg(target_arch = "x86_64")]
+            avx2::Avx2::detect().map(Kind::Avx2),
+            #[cfg(target_arch = "x86_64")]
+            avx512::Avx512::detect().map(Kind::Avx512),
+        ];
+        found.into_iter().flatten().map(Self).collect()
     }
 
     /// `portable`, `avx2` or `avx512`.
