@@ -257,7 +257,9 @@ fn every_code_in_the_sources_is_explained() {
                     let known =
                         CODES.iter().any(|(code, ..)| code.split('.').next() == Some(group));
                     let word = |w: &str| {
-                        !w.is_empty() && w.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+                        !w.is_empty()
+                            && w.bytes()
+                                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
                     };
                     (known && word(group) && word(name)).then(|| quoted.to_owned())
                 }));
