@@ -1,1 +1,9 @@
-fn main() {}
+//! `statuskit`: every tool in one binary; see `--help`.
+
+use std::process::ExitCode;
+
+use statuskit::cli::{Tool, main as run};
+
+fn main() -> ExitCode {
+    run(Tool::Umbrella)
+}

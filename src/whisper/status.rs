@@ -100,27 +100,38 @@ impl Status {
         Ok(status)
     }
 
-    /// Reads the items after the version; stops without an error where one can't be read.
+    /// Reads the items after the version. One that can't be read is left where it is, so that
+    /// all after it can't be read either, except that a list found late may be the rate limits:
+    /// this is what the reference makes of such packets.
     fn read_options(&mut self, items: &mut Reader<'_>) -> Result<(), PacketError> {
         let Ok(bits) = items.u64("minimum PoW") else { return Ok(()) };
         self.min_pow = float_bits(bits)?;
 
-        let Ok(bloom) = items.string("bloom filter") else { return Ok(()) };
-        self.bloom = match bloom {
-            [] => None,
-            _ => Some(Bloom(bloom.try_into().map_err(|_| PacketError::BloomLength(bloom.len()))?)),
-        };
-
-        let Ok(light) = items.bool("light node flag") else { return Ok(()) };
-        self.light = light;
-        let Ok(confirmations) = items.bool("confirmations flag") else { return Ok(()) };
-        self.confirmations = confirmations;
-
-        if let Ok(Item::List(list)) = items.item("rate limits")
-            && let Ok(limits) = RateLimits::read(list)
-        {
-            self.rate_limits = limits;
+        if let Some(bloom) = optional(items, |item| match item {
+            Item::String(bytes) => Some(bytes),
+            Item::List(_) => None,
+        }) {
+            self.bloom = match bloom {
+                [] => None,
+                _ => Some(Bloom(
+                    bloom.try_into().map_err(|_| PacketError::BloomLength(bloom.len()))?,
+                )),
+            };
         }
+        for flag in [&mut self.light, &mut self.confirmations] {
+            // A small integer other than 0 and 1 is passed over.
+            *flag = optional(items, |item| match item {
+                Item::String([]) => Some(false),
+                Item::String([byte]) if *byte != 0 => Some(*byte == 1),
+                _ => None,
+            })
+            .unwrap_or(*flag);
+        }
+        let limits = optional(items, |item| match item {
+            Item::List(list) => RateLimits::read(list).ok(),
+            Item::String(_) => None,
+        });
+        self.rate_limits = limits.unwrap_or_default();
         Ok(())
     }
 
@@ -128,6 +139,14 @@ impl Status {
     pub fn is_full_node(&self) -> bool {
         self.bloom.is_none_or(|bloom| bloom.is_full())
     }
+}
+
+/// The next item if `read` makes something of it; otherwise it stays unread.
+fn optional<'a, T>(items: &mut Reader<'a>, read: impl FnOnce(Item<'a>) -> Option<T>) -> Option<T> {
+    let mut ahead = items.clone();
+    let value = read(ahead.item("option").ok()?)?;
+    *items = ahead;
+    Some(value)
 }
 
 #[cfg(test)]

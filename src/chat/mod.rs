@@ -1,0 +1,40 @@
+//! Conversations: topics, keys and payloads put together.
+//!
+//! So far public chats, and the [`KeyRing`] that opens whatever it has keys for.
+//!
+//! | conversation | topic | key |
+//! | --- | --- | --- |
+//! | public chat | of the chat's name | from the chat's name as password |
+
+pub mod keyring;
+
+pub use keyring::{KeyRing, Opened};
+
+use crate::whisper::{SymKey, Topic};
+
+/// Time to live of the envelopes that Status clients send, in seconds.
+pub const TTL: u32 = 15;
+/// Proof-of-work target of the envelopes that Status clients send.
+pub const POW_TARGET: f64 = 0.002;
+
+/// A public chat: everyone who knows its name reads it.
+#[derive(Debug, Clone)]
+pub struct PublicChat {
+    /// The name, without `#`.
+    pub name: String,
+    /// The topic of its envelopes.
+    pub topic: Topic,
+    /// The key of its messages.
+    pub key: SymKey,
+}
+
+impl PublicChat {
+    /// Derives topic and key from the name. The key takes some milliseconds: keep the result.
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            topic: Topic::of_name(name),
+            key: SymKey::from_password(name),
+        }
+    }
+}

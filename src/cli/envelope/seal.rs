@@ -1,0 +1,295 @@
+//! `status-envelope seal`, and the sealing part of `status-send`.
+
+use std::io::{self, IsTerminal as _, Read as _};
+
+use clap::Args;
+use rand::rngs::ChaCha20Rng;
+use serde_json::Value;
+
+use super::super::{
+    context::Context,
+    error::{CliError, Exit, Result},
+    keys::{self, IdentityArgs, SealArgs, Target, parse_topic},
+    lines::Lines,
+    mining,
+    records::{envelope_record, hex_member},
+    time::parse_seconds,
+};
+use crate::{
+    chat,
+    crypto::SecretKey,
+    payload,
+    whisper::{
+        Draft, Envelope, Recipient, Topic,
+        message::MAX_PAYLOAD,
+        seal::{self, DEFAULT_TTL},
+    },
+};
+
+/// What is sealed, for whom, and how.
+#[derive(Debug, Clone, Args)]
+pub struct MessageArgs {
+    /// The message; without it, all of standard input is one message. A chat message loses one
+    /// line break at its end, other payloads are taken as they are
+    #[arg(value_name = "TEXT")]
+    pub text: Option<String>,
+    #[command(flatten)]
+    pub recipient: SealArgs,
+    /// Topic, 8 hex digits [default: that of the chat, the password or the recipient]
+    #[arg(long, value_name = "HEX")]
+    pub topic: Option<String>,
+    /// Time to live: seconds, or such as 30s, 2m, 1h [default: 15 for chats, else 50]
+    #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
+    pub ttl: Option<u32>,
+    /// Sign with this key (chat messages are always signed)
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+    /// Padding in place of the random one, in hex
+    #[arg(long, value_name = "HEX")]
+    pub padding: Option<String>,
+    /// Each line of standard input is a message
+    #[arg(long, conflicts_with = "text")]
+    pub lines: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct SealCommand {
+    #[command(flatten)]
+    message: MessageArgs,
+    /// Mine at once, to this proof of work [default: not mined, nonce 0]
+    #[arg(long, value_name = "TARGET")]
+    pow: Option<f64>,
+    /// Standard input is text even if it looks like records of `open`
+    #[arg(long)]
+    literal: bool,
+}
+
+impl SealCommand {
+    pub fn run(&self, cx: &mut Context) -> Result<()> {
+        let target = self.message.recipient.target()?.ok_or_else(|| {
+            CliError::usage("no recipient")
+                .hint("--chat NAME, --password TEXT, --sym-key HEX or --to-key KEY")
+        })?;
+        let mut sealer = Sealer::new(&self.message, target, cx)?;
+        let pow = self.pow;
+        self.message.each(cx, !self.literal, |cx, content, line| {
+            let mut envelope = sealer.seal(&content, cx).map_err(|error| error.line(line))?;
+            if let Some(target) = pow {
+                envelope = mining::mine_or_fail(cx, &envelope, target)?;
+            }
+            cx.emit(&envelope_record(&envelope), |record| record.to_text())
+        })
+    }
+}
+
+/// A message to be sealed: text of the user, or a record of `open`.
+pub enum ToSeal {
+    /// Bytes that the user wrote.
+    Text(Vec<u8>),
+    /// What `open` printed: sealed again as it is.
+    Record {
+        /// The payload, not wrapped again.
+        payload: Vec<u8>,
+        /// The padding it had.
+        padding: Vec<u8>,
+        /// The topic it was on.
+        topic: Option<Topic>,
+        /// The time to live it had.
+        ttl: Option<u32>,
+    },
+}
+
+impl MessageArgs {
+    /// Runs `work` on each message: the argument, all of standard input, or its lines.
+    pub fn each(
+        &self,
+        cx: &mut Context,
+        records: bool,
+        mut work: impl FnMut(&mut Context, ToSeal, u64) -> Result<()>,
+    ) -> Result<()> {
+        if let Some(text) = &self.text {
+            return work(cx, ToSeal::Text(text.clone().into_bytes()), 1);
+        }
+        if self.lines {
+            return self.each_line(cx, work);
+        }
+        let input = read_all(cx)?;
+        if input.is_empty() {
+            return Err(super::super::empty_input("a message"));
+        }
+        if records && looks_like_records(&input) {
+            for (number, line) in input.split(|byte| *byte == b'\n').enumerate() {
+                let number = number as u64 + 1;
+                if !line.trim_ascii().is_empty() {
+                    let done = parse_record(line, number).map_err(Into::into);
+                    let done = done.and_then(|record| work(cx, record, number));
+                    super::super::absorb(cx, done, number)?;
+                }
+            }
+            return Ok(());
+        }
+        work(cx, ToSeal::Text(input), 1)
+    }
+
+    fn each_line(
+        &self,
+        cx: &mut Context,
+        mut work: impl FnMut(&mut Context, ToSeal, u64) -> Result<()>,
+    ) -> Result<()> {
+        let mut lines = Lines::from_stdin(cx);
+        let mut any = false;
+        while let Some(line) = lines.next()? {
+            let done = match line {
+                Ok(line) if line.is_empty() => continue,
+                Ok(line) => work(cx, ToSeal::Text(line.into_bytes()), lines.number()),
+                Err(error) => Err(error.into()),
+            };
+            any = true;
+            super::super::absorb(cx, done, lines.number())?;
+        }
+        if any { Ok(()) } else { Err(super::super::empty_input("messages, one per line")) }
+    }
+}
+
+fn read_all(cx: &Context) -> Result<Vec<u8>> {
+    if io::stdin().is_terminal() {
+        cx.note("type the message; end with Ctrl-D");
+    }
+    // Records are longer than their payload: hex, twice.
+    let limit = 6 * MAX_PAYLOAD;
+    let mut input = Vec::new();
+    io::stdin().lock().take(limit as u64 + 1).read_to_end(&mut input).map_err(|error| {
+        CliError::new("file.read", Exit::Local, format!("can't read the message: {error}"))
+    })?;
+    if input.len() > limit {
+        return Err(too_long(input.len()).into());
+    }
+    Ok(input)
+}
+
+fn too_long(length: usize) -> CliError {
+    let message = format!("a message of {length} bytes or more; at most {MAX_PAYLOAD} fit");
+    CliError::new("message.payload_too_long", Exit::Malformed, message)
+}
+
+/// Whether the first line is a record of a message.
+fn looks_like_records(input: &[u8]) -> bool {
+    let line = input.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    line.first() == Some(&b'{')
+        && serde_json::from_slice::<Value>(line)
+            .is_ok_and(|record| record["type"] == "message" && record["payload"]["raw"].is_string())
+}
+
+fn parse_record(line: &[u8], number: u64) -> std::result::Result<ToSeal, CliError> {
+    let malformed = |message: String| {
+        CliError::new("input.json", Exit::Malformed, message)
+            .line(number)
+            .hint("expected the message records that status-envelope open prints")
+    };
+    let Ok(Value::Object(record)) = serde_json::from_slice(line) else {
+        return Err(malformed("not a JSON record".to_owned()));
+    };
+    let Some(Value::Object(payload)) = record.get("payload") else {
+        return Err(malformed("the record has no payload".to_owned()));
+    };
+    let topic = record.get("topic").and_then(Value::as_str).map(str::parse).transpose();
+    Ok(ToSeal::Record {
+        payload: hex_member(payload, "raw").map_err(|error| error.line(number))?,
+        padding: hex_member(&record, "padding").map_err(|error| error.line(number))?,
+        topic: topic.map_err(|error: crate::whisper::topic::TopicError| {
+            malformed(error.to_string()).field("topic")
+        })?,
+        ttl: record.get("ttl").and_then(Value::as_u64).and_then(|ttl| u32::try_from(ttl).ok()),
+    })
+}
+
+/// Seals one message after another for the same recipient.
+pub struct Sealer {
+    target: Target,
+    topic: Option<Topic>,
+    ttl: Option<u32>,
+    signer: Option<SecretKey>,
+    padding: Option<Vec<u8>>,
+    rng: ChaCha20Rng,
+    last_clock: u64,
+}
+
+impl Sealer {
+    /// Checks what belongs together.
+    pub fn new(args: &MessageArgs, target: Target, cx: &Context) -> Result<Self> {
+        let topic = args.topic.as_ref().map(|text| parse_topic(text, "--topic")).transpose()?;
+        let signer = match target {
+            Target::Chat(_) => Some(keys::author(&args.identity, cx)?),
+            _ => args.identity.load()?,
+        };
+        let padding = args.padding.as_ref().map(|text| {
+            let digits = text.strip_prefix("0x").unwrap_or(text);
+            hex::decode(digits).map_err(|error| {
+                CliError::usage(format!("not hexadecimal: {error}")).field("--padding")
+            })
+        });
+        cx.warn_of_seed();
+        Ok(Self {
+            target,
+            topic,
+            ttl: args.ttl,
+            signer,
+            padding: padding.transpose()?,
+            rng: cx.rng("seal")?,
+            last_clock: 0,
+        })
+    }
+
+    /// Seals a message; the envelope is not mined.
+    pub fn seal(
+        &mut self,
+        message: &ToSeal,
+        cx: &Context,
+    ) -> std::result::Result<Envelope, CliError> {
+        let (payload, padding, topic, ttl) = match message {
+            ToSeal::Text(text) => (self.payload_of(text, cx)?, self.padding.clone(), None, None),
+            ToSeal::Record { payload, padding, topic, ttl } => {
+                (payload.clone(), Some(padding.clone()), *topic, *ttl)
+            }
+        };
+        let (recipient, default_topic, default_ttl) = match &self.target {
+            Target::Chat(chat) => (Recipient::Sym(&chat.key), Some(chat.topic), chat::TTL),
+            Target::Sym(key, topic) => (Recipient::Sym(key), *topic, DEFAULT_TTL),
+            Target::Asym(key, topic) => (Recipient::Asym(key), Some(*topic), DEFAULT_TTL),
+        };
+        let topic = self.topic.or(topic).or(default_topic).ok_or_else(|| {
+            CliError::usage("a symmetric key belongs to no topic")
+                .field("--topic")
+                .hint("--topic 0x01020304")
+        })?;
+        let draft = Draft {
+            topic,
+            now: cx.now(),
+            ttl: self.ttl.or(ttl).unwrap_or(default_ttl),
+            payload: &payload,
+            signer: self.signer.as_ref(),
+        };
+        seal::seal_padded(&draft, recipient, padding.as_deref(), &mut self.rng)
+            .map_err(|error| CliError::new(error.code(), Exit::Malformed, error.to_string()))
+    }
+
+    /// What travels: a signed chat message for chats, else the bytes themselves.
+    fn payload_of(&mut self, text: &[u8], cx: &Context) -> std::result::Result<Vec<u8>, CliError> {
+        let (Target::Chat(chat), Some(author)) = (&self.target, &self.signer) else {
+            return Ok(text.to_vec());
+        };
+        let text = std::str::from_utf8(text).map_err(|error| {
+            CliError::new("input.utf8", Exit::Malformed, "a chat message must be UTF-8 text")
+                .offset(error.valid_up_to())
+                .hint("--sym-key or --password seal any bytes")
+        })?;
+        let text = text.strip_suffix('\n').unwrap_or(text);
+        let text = text.strip_suffix('\r').unwrap_or(text);
+        let now_ms = cx.now_ms();
+        let message = payload::chat::public_text(&chat.name, text, now_ms, self.last_clock);
+        payload::chat::validate(&message, (now_ms / 1000) as u32)
+            .map_err(|error| CliError::new(error.code(), Exit::Malformed, error.to_string()))?;
+        self.last_clock = message.clock;
+        Ok(payload::chat::wrap(&message, author).raw().to_vec())
+    }
+}

@@ -1,0 +1,165 @@
+//! Records from a pipe: JSON lines of any tool, hex, base64, or binary.
+//!
+//! Text is read line by line, so that a stream is worked on as it comes and a bad line does not
+//! spoil the others. Which form a line has is worked out from the line itself. Input that does
+//! not begin as text is one binary whole.
+
+use std::io::{self, BufRead, Read as _};
+
+use base64::{Engine as _, engine::general_purpose};
+use serde_json::{Map, Value};
+
+use super::error::{CliError, Exit, Result};
+
+/// The longest line, or binary whole, that is read.
+pub const MAX_INPUT: usize = 64 << 20;
+
+/// One record of the input.
+#[derive(Debug)]
+pub struct Item {
+    /// The line it stood on, from 1; of binary input, the number of the item.
+    pub line: u64,
+    /// What it was.
+    pub content: Content,
+}
+
+/// What a record was.
+#[derive(Debug, PartialEq)]
+pub enum Content {
+    /// A record of one of the tools.
+    Record(Map<String, Value>),
+    /// Bytes, in whatever form they came.
+    Bytes(Vec<u8>),
+}
+
+/// The records of a stream.
+pub struct Items<R> {
+    input: R,
+    line: u64,
+    binary: Option<bool>,
+}
+
+impl<R: BufRead> Items<R> {
+    /// Reads `input` to its end, bit by bit.
+    pub fn new(input: R) -> Self {
+        Self { input, line: 0, binary: None }
+    }
+
+    /// The next record; blank lines are skipped. An error inside is about one record only; one
+    /// outside ends the stream.
+    pub fn next(&mut self) -> Result<Option<std::result::Result<Item, CliError>>> {
+        loop {
+            let binary = match self.binary {
+                Some(binary) => binary,
+                None => {
+                    let first = self.input.fill_buf().map_err(read_error)?.first().copied();
+                    let text = first.is_none_or(|byte| byte.is_ascii_graphic() || is_space(byte));
+                    *self.binary.insert(!text)
+                }
+            };
+            self.line += 1;
+            let mut bytes = Vec::new();
+            let mut bounded = (&mut self.input).take(MAX_INPUT as u64 + 1);
+            if binary {
+                bounded.read_to_end(&mut bytes).map_err(read_error)?;
+            } else {
+                bounded.read_until(b'\n', &mut bytes).map_err(read_error)?;
+            }
+            if bytes.len() > MAX_INPUT {
+                let message = format!("a record of more than {} MiB", MAX_INPUT >> 20);
+                return Err(CliError::new("input.too_long", Exit::Malformed, message)
+                    .line(self.line)
+                    .into());
+            }
+            if bytes.is_empty() {
+                return Ok(None);
+            }
+            let line = self.line;
+            if binary {
+                return Ok(Some(Ok(Item { line, content: Content::Bytes(bytes) })));
+            }
+            let text = bytes.trim_ascii();
+            if !text.is_empty() {
+                let item = parse_text(text).map(|content| Item { line, content });
+                return Ok(Some(item.map_err(|error| error.line(line))));
+            }
+        }
+    }
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+fn read_error(error: io::Error) -> CliError {
+    CliError::new("file.read", Exit::Local, format!("can't read the input: {error}"))
+}
+
+/// Works out what a line of text is.
+pub fn parse_text(text: &[u8]) -> std::result::Result<Content, CliError> {
+    let malformed = |code, message: String| CliError::new(code, Exit::Malformed, message);
+    if text.first() == Some(&b'{') {
+        return serde_json::from_slice(text).map(Content::Record).map_err(|error| {
+            malformed("input.json", format!("not a JSON record: {error}"))
+                .offset(error.column().saturating_sub(1))
+        });
+    }
+    let (digits, prefixed) = match text {
+        [b'0', b'x' | b'X', digits @ ..] => (digits, true),
+        _ => (text, false),
+    };
+    match hex::decode(digits) {
+        Ok(bytes) => return Ok(Content::Bytes(bytes)),
+        Err(error) if prefixed => {
+            return Err(malformed("input.hex", format!("after 0x, not hexadecimal: {error}")));
+        }
+        Err(_) => {}
+    }
+    let engines = [&general_purpose::STANDARD, &general_purpose::URL_SAFE];
+    let unpadded = [&general_purpose::STANDARD_NO_PAD, &general_purpose::URL_SAFE_NO_PAD];
+    for engine in engines.into_iter().chain(unpadded) {
+        if let Ok(bytes) = engine.decode(text) {
+            return Ok(Content::Bytes(bytes));
+        }
+    }
+    let start: String = String::from_utf8_lossy(text).chars().take(24).collect();
+    Err(malformed(
+        "input.unrecognised",
+        format!("{start:?} is neither a JSON record, nor hex, nor base64"),
+    )
+    .hint("records of any of the tools, 0x hex, base64, or binary are read"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(input: &[u8]) -> Vec<std::result::Result<(u64, Content), &'static str>> {
+        let mut items = Items::new(input);
+        let mut out = Vec::new();
+        while let Some(item) = items.next().unwrap() {
+            out.push(item.map(|item| (item.line, item.content)).map_err(|error| error.code));
+        }
+        out
+    }
+
+    #[test]
+    fn every_form_is_worked_out() {
+        let bytes = |line, bytes: &[u8]| Ok((line, Content::Bytes(bytes.to_vec())));
+        assert_eq!(all(b""), []);
+        assert_eq!(all(b"\n \n"), []);
+        assert_eq!(all(b"0xc0ff\n\nC0FF\r\n"), [bytes(1, &[0xc0, 0xff]), bytes(3, &[0xc0, 0xff])]);
+        assert_eq!(all(b"wP/AFg=="), [bytes(1, &[0xc0, 0xff, 0xc0, 0x16])]);
+        assert_eq!(all(&[0xc0, 0xff, b'\n', 1]), [bytes(1, &[0xc0, 0xff, b'\n', 1])]);
+        assert!(matches!(&all(b"{\"type\":\"x\"}")[..], [Ok((1, Content::Record(_)))]));
+    }
+
+    #[test]
+    fn a_bad_line_does_not_spoil_the_others() {
+        let items = all(b"{broken\n0xzz\nhello there\nc0");
+        assert_eq!(items[0], Err("input.json"));
+        assert_eq!(items[1], Err("input.hex"));
+        assert_eq!(items[2], Err("input.unrecognised"));
+        assert_eq!(items[3], Ok((4, Content::Bytes(vec![0xc0]))));
+    }
+}

@@ -1,0 +1,61 @@
+//! `statuskit keygen`: a private key in a file.
+
+use std::{
+    fs::OpenOptions,
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::PathBuf,
+};
+
+use clap::Args;
+use zeroize::Zeroizing;
+
+use super::{
+    context::Context,
+    error::{CliError, Exit, Result},
+    output::Record,
+};
+use crate::crypto::SecretKey;
+
+/// Make a private key, for --identity
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  $ statuskit keygen --out me.key
+  $ statuskit keygen --seed 1 --show-secret")]
+pub struct KeygenArgs {
+    /// File for the private key, readable only by you; never overwritten
+    #[arg(long, value_name = "FILE", required_unless_present = "show_secret")]
+    out: Option<PathBuf>,
+    /// Print the private key
+    #[arg(long)]
+    show_secret: bool,
+}
+
+pub fn run(args: &KeygenArgs, cx: &mut Context) -> Result<()> {
+    let key = SecretKey::generate(&mut cx.rng("keygen")?);
+    cx.warn_of_seed();
+    let digits = Zeroizing::new(hex::encode(*key.to_bytes()));
+    if let Some(path) = &args.out {
+        let written = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .and_then(|mut file| writeln!(file, "{}", digits.as_str()));
+        written.map_err(|error| {
+            let shown = path.display();
+            let hint = match error.kind() {
+                io::ErrorKind::AlreadyExists => "an existing file is never overwritten",
+                _ => "another --out",
+            };
+            let message = format!("can't write the private key to {shown}: {error}");
+            CliError::new("file.write", Exit::Local, message).field("--out").hint(hint)
+        })?;
+    }
+    let record = Record::new("key")
+        .with("public_key", key.public_key().to_string())
+        .with_some("file", args.out.as_ref().map(|path| path.display().to_string()))
+        .with_some("private_key", args.show_secret.then(|| format!("0x{}", digits.as_str())));
+    cx.emit(&record, Record::to_text)
+}

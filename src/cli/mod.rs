@@ -1,0 +1,49 @@
+//! The tools: arguments in, records out. No protocol logic; that is in the library.
+//!
+//! Each tool is one file with its clap structures and a `run`. The same code serves the binary
+//! `status-TOOL` and the subcommand `statuskit TOOL`.
+
+mod context;
+mod envelope;
+mod error;
+mod explain;
+mod input;
+mod interrupt;
+mod keygen;
+mod keys;
+mod lines;
+mod mining;
+mod output;
+mod pow;
+mod records;
+mod time;
+mod tools;
+mod topic;
+
+pub use explain::CODES;
+pub use tools::{Tool, main};
+
+use context::Context;
+use error::{CliError, Exit, Result, Stop};
+
+/// What happened to one record of a stream: what concerns only this record is reported, and the
+/// stream goes on.
+fn absorb(cx: &mut Context, done: Result<()>, line: u64) -> Result<()> {
+    match done {
+        Err(Stop::Error(error)) if matches!(error.exit, Exit::Malformed | Exit::Negative) => {
+            let error = *error;
+            cx.report(if error.line.is_some() { error } else { error.line(line) })
+        }
+        other => other,
+    }
+}
+
+/// Nothing came through the pipe: nothing is done, and the exit code is 1.
+fn empty_input(expected: &str) -> Stop {
+    CliError::new(
+        "input.empty",
+        Exit::Negative,
+        format!("standard input is empty; expected {expected}"),
+    )
+    .into()
+}

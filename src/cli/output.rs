@@ -1,0 +1,199 @@
+//! Results on standard output, in the format that was asked for.
+
+use std::{
+    fmt::Write as _,
+    io::{self, IsTerminal as _, Write as _},
+};
+
+use serde_json::{Map, Value};
+
+use super::error::{CliError, Result};
+
+/// The formats of results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people; the default on a terminal.
+    Text,
+    /// One JSON object per line; the default in a pipe.
+    Json,
+    /// The record's raw bytes as 0x hex, one record per line.
+    Hex,
+    /// The record's raw bytes.
+    Raw,
+}
+
+/// A result: what one line of JSON says, members in a fixed order.
+#[derive(Debug, Clone)]
+pub struct Record(Map<String, Value>);
+
+impl Record {
+    /// A record of the given type.
+    pub fn new(kind: &str) -> Self {
+        Self(Map::new()).with("type", kind)
+    }
+
+    /// Adds a member.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.0.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Adds a member if it has a value.
+    #[must_use]
+    pub fn with_some(self, name: &str, value: Option<impl Into<Value>>) -> Self {
+        match value {
+            Some(value) => self.with(name, value),
+            None => self,
+        }
+    }
+
+    /// Adds the exact bytes, as 0x hex.
+    #[must_use]
+    pub fn with_raw(self, bytes: &[u8]) -> Self {
+        self.with("raw", hex0x(bytes))
+    }
+
+    /// The members.
+    pub fn members(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
+    /// A block of `name: value` lines, for people. Long values are cut; JSON has the whole.
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        write_members(&mut text, &self.0, 0);
+        text
+    }
+
+    fn raw(&self) -> Option<Vec<u8>> {
+        let digits = self.0.get("raw")?.as_str()?.strip_prefix("0x")?;
+        hex::decode(digits).ok()
+    }
+}
+
+impl From<Record> for Value {
+    fn from(record: Record) -> Self {
+        Self::Object(record.0)
+    }
+}
+
+fn write_members(text: &mut String, members: &Map<String, Value>, depth: usize) {
+    const WIDTH: usize = 12;
+    for (name, value) in members {
+        let indent = "  ".repeat(depth);
+        match value {
+            Value::Null => {}
+            Value::Object(inner) => {
+                let _ = writeln!(text, "{indent}{}:", escape(name));
+                write_members(text, inner, depth + 1);
+            }
+            Value::String(string) => {
+                let _ = writeln!(text, "{indent}{:WIDTH$} {}", escape(name), cut(&escape(string)));
+            }
+            other => {
+                let _ = writeln!(text, "{indent}{:WIDTH$} {other}", escape(name));
+            }
+        }
+    }
+}
+
+fn cut(text: &str) -> String {
+    const MAX: usize = 140;
+    let length = text.chars().count();
+    if length <= MAX {
+        return text.to_owned();
+    }
+    format!("{}… ({length} characters)", text.chars().take(MAX).collect::<String>())
+}
+
+/// Where results go.
+#[derive(Debug)]
+pub struct Output {
+    format: Format,
+}
+
+impl Output {
+    /// The format asked for, else text for a terminal and JSON for a pipe.
+    pub fn new(format: Option<Format>) -> Self {
+        let default = if io::stdout().is_terminal() { Format::Text } else { Format::Json };
+        Self { format: format.unwrap_or(default) }
+    }
+
+    /// The format of results.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Writes a record and flushes it. `text` says it for people.
+    pub fn emit(&mut self, record: &Record, text: impl FnOnce(&Record) -> String) -> Result<()> {
+        let mut stdout = io::stdout().lock();
+        match self.format {
+            Format::Text => writeln!(stdout, "{}", text(record).trim_end_matches('\n'))?,
+            Format::Json => {
+                let mut line = serde_json::to_vec(&record.0).expect("a map of JSON values");
+                line.push(b'\n');
+                stdout.write_all(&line)?;
+            }
+            Format::Hex | Format::Raw => {
+                let raw = record.raw().ok_or_else(|| {
+                    CliError::usage("this result has no raw bytes")
+                        .field("--output")
+                        .hint("--output json or text")
+                })?;
+                if self.format == Format::Raw {
+                    stdout.write_all(&raw)?;
+                } else {
+                    writeln!(stdout, "{}", hex0x(&raw))?;
+                }
+            }
+        }
+        Ok(stdout.flush()?)
+    }
+}
+
+/// Bytes as `0x` hex.
+pub fn hex0x(bytes: impl AsRef<[u8]>) -> String {
+    format!("0x{}", hex::encode(bytes))
+}
+
+/// Makes text from strangers safe for a terminal: control characters and the controls of
+/// bidirectional text become visible escapes; line breaks and tabs too.
+pub fn escape(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
+        let hidden = c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+            || matches!(c, '\u{061c}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}');
+        if hidden {
+            let _ = match c {
+                '\n' => write!(out, "\\n"),
+                '\r' => write!(out, "\\r"),
+                '\t' => write!(out, "\\t"),
+                _ => write!(out, "\\u{{{:x}}}", c as u32),
+            };
+        } else {
+            out.push(c);
+        }
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_text_is_visible() {
+        assert_eq!(escape("a\x1b[31mb"), "a\\u{1b}[31mb");
+        assert_eq!(escape("user\u{202e}gpj.exe"), "user\\u{202e}gpj.exe");
+        assert_eq!(escape("two\nlines"), "two\\nlines");
+        assert_eq!(escape("żółć 🙂"), "żółć 🙂");
+    }
+
+    #[test]
+    fn members_keep_their_order() {
+        let record = Record::new("topic").with("b", 1).with("a", 2).with_raw(&[255]);
+        let json = serde_json::to_string(record.members()).unwrap();
+        assert_eq!(json, r#"{"type":"topic","b":1,"a":2,"raw":"0xff"}"#);
+    }
+}

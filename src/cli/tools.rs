@@ -1,0 +1,176 @@
+//! Which tools there are, and how a command line becomes a run of one.
+
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
+
+use super::{
+    context::{Common, Context, show_early_error},
+    envelope,
+    error::{CliError, Exit, Result},
+    explain, keygen,
+    output::Format,
+    pow, topic,
+};
+
+/// A tool, by the name of its binary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tool {
+    /// `statuskit`, which has all the others inside.
+    Umbrella,
+    /// `status-topic`
+    Topic,
+    /// `status-envelope`
+    Envelope,
+    /// `status-pow`
+    Pow,
+}
+
+/// The end of every help.
+const EXIT_CODES: &str = "\
+Exit codes: 0 done; 1 negative answer (nothing opened or matched, a check failed, empty input);
+2 wrong usage; 3 malformed input; 4 network or peer; 5 local files; 130 interrupted.
+A closed pipe is success. `statuskit explain CODE` tells more about an error.";
+
+/// Every tool in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "statuskit", version, about = "The Status client protocols, from the shell")]
+#[command(
+    propagate_version = true,
+    after_help = "\
+Examples:
+  $ statuskit topic chat status
+  $ statuskit explain envelope.low_pow"
+)]
+struct Umbrella {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    tool: Subtool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Subtool {
+    Topic(topic::TopicArgs),
+    Envelope(envelope::EnvelopeArgs),
+    Pow(pow::PowArgs),
+    Keygen(keygen::KeygenArgs),
+    Explain(explain::ExplainArgs),
+    Completions(explain::CompletionsArgs),
+    Man(explain::ManArgs),
+}
+
+/// One tool as a binary of its own.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true)]
+struct Single<A: Args> {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    args: A,
+}
+
+/// Runs a tool with the arguments of the process.
+pub fn main(tool: Tool) -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let exit = match tool {
+        Tool::Umbrella => run::<Umbrella>(tool, &arguments, |it| it.common.clone(), run_subtool),
+        Tool::Topic => single(tool, &arguments, topic::run),
+        Tool::Envelope => single(tool, &arguments, envelope::run),
+        Tool::Pow => single(tool, &arguments, pow::run),
+    };
+    exit.into()
+}
+
+fn single<A: Args>(
+    tool: Tool,
+    arguments: &[OsString],
+    work: fn(&A, &mut Context) -> Result<()>,
+) -> Exit {
+    run::<Single<A>>(tool, arguments, |it| it.common.clone(), |it, cx| work(&it.args, cx))
+}
+
+fn run_subtool(umbrella: &Umbrella, cx: &mut Context) -> Result<()> {
+    match &umbrella.tool {
+        Subtool::Topic(args) => topic::run(args, cx),
+        Subtool::Envelope(args) => envelope::run(args, cx),
+        Subtool::Pow(args) => pow::run(args, cx),
+        Subtool::Keygen(args) => keygen::run(args, cx),
+        Subtool::Explain(args) => explain::run(args, cx),
+        Subtool::Completions(args) => explain::completions(args),
+        Subtool::Man(args) => explain::man(args),
+    }
+}
+
+fn run<P: CommandFactory + FromArgMatches>(
+    tool: Tool,
+    arguments: &[OsString],
+    common: impl FnOnce(&P) -> Common,
+    work: impl FnOnce(&P, &mut Context) -> Result<()>,
+) -> Exit {
+    let parsed = tool
+        .command()
+        .try_get_matches_from(arguments)
+        .and_then(|mut matches| P::from_arg_matches_mut(&mut matches));
+    match parsed {
+        Ok(parsed) => {
+            let mut cx = Context::new(common(&parsed));
+            let result = work(&parsed, &mut cx);
+            cx.exit(result)
+        }
+        Err(error) => usage(&error, arguments),
+    }
+}
+
+/// Help goes to standard output and is success; everything else that clap finds is wrong usage.
+fn usage(error: &clap::Error, arguments: &[OsString]) -> Exit {
+    use ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
+    match error.kind() {
+        DisplayHelp | DisplayVersion => {
+            // A closed pipe is success here, too.
+            let _ = error.print();
+            return Exit::Done;
+        }
+        DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+            return Exit::Usage;
+        }
+        _ => {}
+    }
+    let format = asked_format(arguments);
+    if format == Some(Format::Json) {
+        let text = error.to_string();
+        let message = text.strip_prefix("error: ").unwrap_or(&text);
+        let message = message.split("\n\n").next().unwrap_or(message);
+        show_early_error(&CliError::usage(message.trim()), format);
+    } else {
+        let _ = error.print();
+    }
+    Exit::Usage
+}
+
+/// The format that a command line asks for, though it can't be parsed as a whole.
+fn asked_format(arguments: &[OsString]) -> Option<Format> {
+    let texts: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
+    let after = texts.iter().zip(texts.iter().skip(1)).find(|(name, _)| *name == "--output");
+    let json = texts.iter().any(|text| text == "--output=json")
+        || after.is_some_and(|(_, value)| value == "json");
+    json.then_some(Format::Json)
+}
+
+impl Tool {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Umbrella, Self::Topic, Self::Envelope, Self::Pow];
+
+    /// The command line, from which help, completions and man pages are made.
+    pub fn command(self) -> Command {
+        let (command, name) = match self {
+            Self::Umbrella => (Umbrella::command(), "statuskit"),
+            Self::Topic => (Single::<topic::TopicArgs>::command(), "status-topic"),
+            Self::Envelope => (Single::<envelope::EnvelopeArgs>::command(), "status-envelope"),
+            Self::Pow => (Single::<pow::PowArgs>::command(), "status-pow"),
+        };
+        let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        command.name(name).bin_name(name).after_help(format!("{examples}\n\n{EXIT_CODES}"))
+    }
+}

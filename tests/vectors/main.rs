@@ -1,0 +1,44 @@
+//! The golden vectors: one test per file of `fixtures/`, named as the file.
+//!
+//! `STATUSKIT_FIXTURES=DIR cargo test --test vectors` runs another set of the same schema (see
+//! `fixtures/README.md`). A file that is missing fails its test; a top-level member that is
+//! missing is named on standard error, with the counts of what was asserted.
+
+mod case;
+mod whisper;
+
+use std::{env, fs, io::Write as _, path::PathBuf};
+
+use case::Set;
+
+/// Loads a file of the set and reports what `run` asserted of it.
+fn vectors(file: &str, run: impl FnOnce(&mut Set)) {
+    let dir = env::var_os("STATUSKIT_FIXTURES")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures"), PathBuf::from);
+    let path = dir.join(file).with_extension("json");
+    let text = fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("can't read the vectors {}: {error}", path.display()));
+    let value = serde_json::from_str(&text)
+        .unwrap_or_else(|error| panic!("{} is not JSON: {error}", path.display()));
+    let mut set = Set::new(file, value);
+    run(&mut set);
+    // Not `eprintln!`: the counts are shown also for tests that pass.
+    let _ = writeln!(std::io::stderr(), "{}", set.finish());
+}
+
+macro_rules! vector_tests {
+    ($($name:ident => $run:path;)*) => {
+        $(#[test] fn $name() { vectors(stringify!($name), $run); })*
+    };
+}
+
+vector_tests! {
+    topics => whisper::topics;
+    symkey => whisper::symkey;
+    bloom => whisper::bloom;
+    pow => whisper::pow;
+    envelope_sym => whisper::envelope_sym;
+    envelope_asym => whisper::envelope_asym;
+    envelope_invalid => whisper::envelope_invalid;
+    shh_packets => whisper::shh_packets;
+}
