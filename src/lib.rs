@@ -3,6 +3,7 @@
 pub mod chat;
 pub mod cli;
 pub mod crypto;
+pub mod devp2p;
 pub mod node;
 pub mod payload;
 pub mod rlp;

@@ -16,6 +16,7 @@ pub mod ecies;
 pub mod kdf;
 pub mod keccak;
 pub mod keys;
+pub mod running;
 
 pub use keccak::keccak256;
 pub use keys::{KeyError, PublicKey, SecretKey, SharedSecret, Signature};

@@ -1,7 +1,7 @@
 //! The hashes of a packet's envelopes, several at a time.
 
 use crate::{
-    crypto::keccak::{Parts, keccak256_parts},
+    crypto::keccak::{Parts, keccak256_many_parts},
     whisper::{Envelope, EnvelopeHash},
 };
 
@@ -31,8 +31,4 @@ pub(super) fn pow_hashes<'a>(envelopes: impl Iterator<Item = &'a Envelope>) -> V
         .map(|((header, fields), nonce)| Parts(header.as_bytes(), fields, nonce))
         .collect();
     keccak256_many_parts(&inputs)
-}
-
-fn keccak256_many_parts(inputs: &[Parts<'_>]) -> Vec<[u8; 32]> {
-    inputs.iter().map(|Parts(a, b, c)| keccak256_parts(Parts(a, b, c))).collect()
 }

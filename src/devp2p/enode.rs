@@ -1,0 +1,280 @@
+//! Node URLs: `enode://<128 hex digits>@<host>:<tcp port>[?discport=<udp port>]`.
+//!
+//! As Status nodes read their static nodes and mail servers: the scheme and the hex in any
+//! case, IPv6 addresses in brackets, names to be resolved when dialling, an empty `discport`
+//! the same as none, the first of several taken, other query keys, path and fragment ignored.
+//!
+//! Source: devp2p `enode.md`, with the reference's parser where it is silent.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+};
+
+use crate::crypto::{KeyError, PublicKey};
+
+/// Who a node is and where it listens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Enode {
+    /// The node's static public key.
+    pub id: PublicKey,
+    /// Where it is.
+    pub host: Host,
+    /// The port of RLPx connections.
+    pub tcp: u16,
+    /// The port of discovery; as `tcp` where the URL names none.
+    pub udp: u16,
+}
+
+/// The host part of a node URL.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Host {
+    /// An address. IPv4-mapped IPv6 addresses are read as IPv4, as the reference does.
+    Ip(IpAddr),
+    /// A name, to be resolved when dialling.
+    Name(String),
+}
+
+/// Which part of a text is not as in a node URL.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EnodeError {
+    /// Another scheme, or none.
+    #[error("a node URL starts with enode://")]
+    Scheme,
+    /// Nothing follows the id, so the node can't be reached.
+    #[error("the node URL has no address; expected enode://<id>@<host>:<port>")]
+    NoAddress,
+    /// The id is not 128 hex digits of a point.
+    #[error("the node id: {0}; expected the 128 hex digits of a public key")]
+    Id(KeyError),
+    /// The id has another length.
+    #[error("the node id has {0} hex digits; expected 128")]
+    IdLength(usize),
+    /// The host is neither an address nor a possible name.
+    #[error("the host {0:?} is no IPv4 address, [IPv6] address or name")]
+    Host(String),
+    /// No port after the host.
+    #[error("the node URL has no TCP port; expected {host}:<port>")]
+    NoPort { host: String },
+    /// Not a number from 0 to 65535.
+    #[error("the {what} port {got:?} is not a number from 0 to 65535")]
+    Port { what: &'static str, got: String },
+}
+
+impl EnodeError {
+    /// The stable code of this error, as the tools print it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Scheme => "enode.scheme",
+            Self::NoAddress => "enode.no_address",
+            Self::Id(_) | Self::IdLength(_) => "enode.id",
+            Self::Host(_) => "enode.host",
+            Self::NoPort { .. } | Self::Port { .. } => "enode.port",
+        }
+    }
+}
+
+impl Enode {
+    /// A node at an address, with discovery on the same port.
+    pub fn new(id: PublicKey, ip: IpAddr, port: u16) -> Self {
+        Self { id, host: Host::Ip(ip.to_canonical()), tcp: port, udp: port }
+    }
+}
+
+impl FromStr for Enode {
+    type Err = EnodeError;
+
+    fn from_str(text: &str) -> Result<Self, EnodeError> {
+        const SCHEME: &str = "enode://";
+        let rest = match text.split_at_checked(SCHEME.len()) {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case(SCHEME) => rest,
+            _ => return Err(EnodeError::Scheme),
+        };
+        let rest = rest.split('#').next().unwrap_or_default();
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let authority = rest.split('/').next().unwrap_or_default();
+        let Some((id, address)) = authority.rsplit_once('@') else {
+            return Err(EnodeError::NoAddress);
+        };
+        let id = parse_id(id)?;
+        let (host, tcp) = split_port(address)?;
+        let host = host.parse()?;
+        let tcp = parse_port("TCP", tcp)?;
+        let udp = query.split('&').find_map(|pair| pair.strip_prefix("discport="));
+        let udp = match udp {
+            None | Some("") => tcp,
+            Some(port) => parse_port("discovery", port)?,
+        };
+        Ok(Self { id, host, tcp, udp })
+    }
+}
+
+/// Without `discport` where the UDP port is the TCP port, or 0, as the reference writes it.
+impl fmt::Display for Enode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "enode://{}@{}:{}", hex::encode(self.id.to_xy()), self.host, self.tcp)?;
+        if self.udp != self.tcp && self.udp != 0 {
+            write!(f, "?discport={}", self.udp)?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Host {
+    type Err = EnodeError;
+
+    /// An IPv4 address, an IPv6 address in brackets, or a name.
+    fn from_str(text: &str) -> Result<Self, EnodeError> {
+        let wrong = || EnodeError::Host(text.to_owned());
+        if let Some(inner) = text.strip_prefix('[') {
+            let inner = inner.strip_suffix(']').ok_or_else(wrong)?;
+            let ip: Ipv6Addr = inner.parse().map_err(|_| wrong())?;
+            return Ok(Self::Ip(IpAddr::V6(ip).to_canonical()));
+        }
+        if let Ok(ip) = text.parse::<Ipv4Addr>() {
+            return Ok(Self::Ip(ip.into()));
+        }
+        if is_name(text) { Ok(Self::Name(text.to_owned())) } else { Err(wrong()) }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(IpAddr::V6(ip)) => write!(f, "[{ip}]"),
+            Self::Ip(ip) => ip.fmt(f),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+fn parse_id(text: &str) -> Result<PublicKey, EnodeError> {
+    // `hex` knows no prefix; the reference refuses 0x too.
+    let bytes = hex::decode(text).map_err(|error| match error {
+        hex::FromHexError::InvalidHexCharacter { index, .. } => {
+            EnodeError::Id(KeyError::Hex { what: "the public key", at: index })
+        }
+        _ => EnodeError::IdLength(text.len()),
+    })?;
+    let xy: [u8; 64] = bytes.try_into().map_err(|_| EnodeError::IdLength(text.len()))?;
+    PublicKey::from_slice(&xy).map_err(EnodeError::Id)
+}
+
+/// Splits `host:port` at the colon after the host, which may be an IPv6 address in brackets.
+fn split_port(address: &str) -> Result<(&str, &str), EnodeError> {
+    let no_port = || EnodeError::NoPort { host: address.to_owned() };
+    if address.starts_with('[') {
+        let end = address.find(']').ok_or_else(|| EnodeError::Host(address.to_owned()))?;
+        let (host, rest) = address.split_at(end + 1);
+        return Ok((host, rest.strip_prefix(':').ok_or_else(no_port)?));
+    }
+    address.rsplit_once(':').ok_or_else(no_port)
+}
+
+/// Digits only: `u16::from_str` would take a sign.
+fn parse_port(what: &'static str, text: &str) -> Result<u16, EnodeError> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let port = if digits { text.parse().ok() } else { None };
+    port.ok_or_else(|| EnodeError::Port { what, got: text.to_owned() })
+}
+
+/// Whether the text can be a host name. A last label of digits is a mistyped address.
+fn is_name(text: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let numeric = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+    text.len() <= 254 && name.split('.').all(label) && !name.rsplit('.').next().is_some_and(numeric)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "f4d08ad3aefb6e223317e241b80a6b4023c7d32b3dd63687229792b8bc61cfbe\
+                      2a487b9e048f9994a8e7191104515e546c3dedbfdc744e263710ba9f5e46a1dc";
+
+    fn parse(address: &str) -> Result<Enode, EnodeError> {
+        format!("enode://{ID}@{address}").parse()
+    }
+
+    #[test]
+    fn canonical_texts_round_trip() {
+        for address in [
+            "85.2.3.4:30303",
+            "85.2.3.4:30303?discport=30301",
+            "[2a01::5]:30303",
+            "[::1]:1?discport=2",
+            "1.2.3.4:0",
+            "1.2.3.4:65535",
+            "mail-01.example.org:443",
+            "localhost:30303",
+        ] {
+            let text = format!("enode://{ID}@{address}");
+            assert_eq!(text.parse::<Enode>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn other_forms_are_read_as_the_reference_does() {
+        for (address, canonical, udp) in [
+            ("85.2.3.4:30303?discport=30303", "85.2.3.4:30303", 30303),
+            ("85.2.3.4:30303?discport=0", "85.2.3.4:30303", 0),
+            ("85.2.3.4:30303?discport=", "85.2.3.4:30303", 30303),
+            ("85.2.3.4:30303?x=1&discport=1", "85.2.3.4:30303?discport=1", 1),
+            ("85.2.3.4:30303?discport=1&discport=2", "85.2.3.4:30303?discport=1", 1),
+            ("85.2.3.4:30303/path#frag", "85.2.3.4:30303", 30303),
+            ("[::ffff:1.2.3.4]:30303", "1.2.3.4:30303", 30303),
+        ] {
+            let node = parse(address).unwrap();
+            assert_eq!(node.to_string(), format!("enode://{ID}@{canonical}"));
+            assert_eq!(node.udp, udp);
+        }
+        let upper = format!("ENODE://{}@1.2.3.4:5", ID.to_uppercase());
+        assert_eq!(upper.parse::<Enode>().unwrap().to_string(), format!("enode://{ID}@1.2.3.4:5"));
+    }
+
+    #[test]
+    fn errors_name_the_part() {
+        for (address, code) in [
+            ("1.2.3.4", "enode.port"),
+            ("1.2.3.4:", "enode.port"),
+            ("1.2.3.4:65536", "enode.port"),
+            ("1.2.3.4:-1", "enode.port"),
+            ("1.2.3.4:+1", "enode.port"),
+            ("1.2.3.4:5 ", "enode.port"),
+            ("1.2.3.4:5?discport=x", "enode.port"),
+            ("[::1]", "enode.port"),
+            ("[::1]5", "enode.port"),
+            ("[::1:5", "enode.host"),
+            ("2a01::5:30303", "enode.host"),
+            (":5", "enode.host"),
+            ("256.1.1.1:5", "enode.host"),
+            ("1.2.3.04:5", "enode.host"),
+            ("a b:5", "enode.host"),
+        ] {
+            assert_eq!(parse(address).unwrap_err().code(), code, "{address}");
+        }
+        for (text, code) in [
+            ("", "enode.scheme"),
+            ("enode:", "enode.scheme"),
+            ("enodé://", "enode.scheme"),
+            (&format!("http://{ID}@1.2.3.4:5"), "enode.scheme"),
+            (&format!(" enode://{ID}@1.2.3.4:5"), "enode.scheme"),
+            (&format!("{ID}@1.2.3.4:5"), "enode.scheme"),
+            (&format!("enode://{ID}"), "enode.no_address"),
+            ("enode://1.2.3.4:5", "enode.no_address"),
+            ("enode://@1.2.3.4:5", "enode.id"),
+            (&format!("enode://{ID}00@1.2.3.4:5"), "enode.id"),
+            (&format!("enode://{}@1.2.3.4:5", &ID[1..]), "enode.id"),
+            (&format!("enode://{ID}:pw@1.2.3.4:5"), "enode.id"),
+            (&format!("enode://0x{ID}@1.2.3.4:5"), "enode.id"),
+            (&format!("enode://{}@1.2.3.4:5", "0".repeat(128)), "enode.id"),
+        ] {
+            assert_eq!(text.parse::<Enode>().unwrap_err().code(), code, "{text}");
+        }
+    }
+}

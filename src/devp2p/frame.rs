@@ -1,0 +1,299 @@
+//! Frames: one message each, encrypted, with a MAC over header and body.
+//!
+//! ```text
+//! header (16) || header MAC (16) || body, padded to 16 || body MAC (16)
+//! ```
+//!
+//! The body is the message code as an RLP integer, then the payload. Each direction has one
+//! key stream and one running MAC for the life of the connection, so frames can only be
+//! read in order and without a gap; after an error nothing more can be read.
+//!
+//! Source: devp2p `rlpx.md`, "Framing".
+
+use std::fmt;
+
+use subtle::ConstantTimeEq;
+
+use crate::{
+    crypto::{
+        aes::{BlockCipher, FrameCipher},
+        running::RunningKeccak,
+    },
+    rlp::{self, Reader, RlpError},
+};
+
+/// The largest body of a frame (message code and payload) in bytes.
+pub const MAX_BODY: usize = 0xff_ffff;
+
+const BLOCK: usize = 16;
+/// Header and header MAC.
+const HEADER: usize = 2 * BLOCK;
+/// What follows the size in a header: an empty capability id and context id.
+const HEADER_DATA: [u8; 3] = [0xc2, 0x80, 0x80];
+
+/// One message as it is on the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// The message code.
+    pub code: u64,
+    /// The payload, still compressed where that was agreed.
+    pub payload: Vec<u8>,
+}
+
+/// Why a frame could not be written or read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// The header was changed on the way, or the two sides lost step.
+    #[error("the MAC of a frame header does not match")]
+    HeaderMac,
+    /// The body was changed on the way.
+    #[error("the MAC of a frame body does not match")]
+    BodyMac,
+    /// More than allowed here.
+    #[error("a frame body of {got} bytes; at most {max} are allowed")]
+    TooLarge { got: usize, max: usize },
+    /// The body does not start with a message code.
+    #[error("the message code of a frame is malformed, {0}")]
+    Code(RlpError),
+    /// An error came before; the place in the stream is lost.
+    #[error("frames can't be read after an error")]
+    Broken,
+}
+
+impl FrameError {
+    /// The stable code of this error, as the tools print it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::HeaderMac | Self::BodyMac => "rlpx.mac",
+            Self::TooLarge { .. } => "rlpx.frame_size",
+            Self::Code(_) => "rlpx.message_code",
+            Self::Broken => "rlpx.broken",
+        }
+    }
+}
+
+/// The sending half.
+pub struct FrameWriter {
+    cipher: FrameCipher,
+    mac: Mac,
+}
+
+impl FrameWriter {
+    /// From the session's keys and the state of the egress MAC.
+    pub fn new(aes: &[u8; 32], mac: &[u8; 32], egress: RunningKeccak) -> Self {
+        Self { cipher: FrameCipher::new(aes), mac: Mac::new(mac, egress) }
+    }
+
+    /// Appends the frame of a message to `out`. A message that is too large changes nothing.
+    pub fn encode(
+        &mut self,
+        code: u64,
+        payload: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), FrameError> {
+        let mut code_bytes = Vec::with_capacity(9);
+        rlp::put_u64(&mut code_bytes, code);
+        let size = code_bytes.len() + payload.len();
+        if size > MAX_BODY {
+            return Err(FrameError::TooLarge { got: size, max: MAX_BODY });
+        }
+        let padded = size.next_multiple_of(BLOCK);
+        out.reserve(HEADER + padded + BLOCK);
+
+        let [_, size_bytes @ ..] = (size as u32).to_be_bytes();
+        let mut header = [0; BLOCK];
+        header[..3].copy_from_slice(&size_bytes);
+        header[3..6].copy_from_slice(&HEADER_DATA);
+        self.cipher.apply(&mut header);
+        out.extend_from_slice(&header);
+        out.extend_from_slice(&self.mac.header(&header));
+
+        let start = out.len();
+        out.extend_from_slice(&code_bytes);
+        out.extend_from_slice(payload);
+        out.resize(start + padded, 0);
+        let body = &mut out[start..];
+        self.cipher.apply(body);
+        let tag = self.mac.body(body);
+        out.extend_from_slice(&tag);
+        Ok(())
+    }
+
+    /// The digest of the egress MAC after the last frame, for vectors.
+    pub fn mac_digest(&self) -> [u8; 32] {
+        self.mac.state.digest()
+    }
+}
+
+/// The receiving half.
+pub struct FrameReader {
+    cipher: FrameCipher,
+    mac: Mac,
+    max_body: usize,
+    state: State,
+    buffer: Vec<u8>,
+}
+
+#[derive(Clone, Copy)]
+enum State {
+    /// Collecting header and header MAC.
+    Header,
+    /// Collecting a body of this size, its padding and its MAC.
+    Body(usize),
+    Broken,
+}
+
+impl FrameReader {
+    /// From the session's keys and the state of the ingress MAC. Bodies above `max_body`
+    /// bytes are refused when their header arrives.
+    pub fn new(aes: &[u8; 32], mac: &[u8; 32], ingress: RunningKeccak, max_body: usize) -> Self {
+        Self {
+            cipher: FrameCipher::new(aes),
+            mac: Mac::new(mac, ingress),
+            max_body,
+            state: State::Header,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Changes the limit, from the next header on.
+    pub fn set_max_body(&mut self, max_body: usize) {
+        self.max_body = max_body;
+    }
+
+    /// Takes input up to the end of the next frame. `None` when the frame is not complete;
+    /// then all input is consumed. Memory grows with what has arrived, not with what a
+    /// header announces.
+    pub fn read(&mut self, input: &mut &[u8]) -> Result<Option<Frame>, FrameError> {
+        let result = self.step(input);
+        if result.is_err() {
+            self.state = State::Broken;
+            self.buffer = Vec::new();
+        }
+        result
+    }
+
+    /// The digest of the ingress MAC after the last frame, for vectors.
+    pub fn mac_digest(&self) -> [u8; 32] {
+        self.mac.state.digest()
+    }
+
+    fn step(&mut self, input: &mut &[u8]) -> Result<Option<Frame>, FrameError> {
+        let size = match self.state {
+            State::Broken => return Err(FrameError::Broken),
+            State::Body(size) => size,
+            State::Header => {
+                if !self.take(HEADER, input) {
+                    return Ok(None);
+                }
+                let size = self.header()?;
+                self.buffer.clear();
+                self.state = State::Body(size);
+                size
+            }
+        };
+        let padded = size.next_multiple_of(BLOCK);
+        if !self.take(padded + BLOCK, input) {
+            return Ok(None);
+        }
+        let frame = self.body(size, padded)?;
+        self.state = State::Header;
+        Ok(Some(frame))
+    }
+
+    /// The body size that a complete header tells.
+    fn header(&mut self) -> Result<usize, FrameError> {
+        let (header, tag) = self.buffer.split_at_mut_checked(BLOCK).ok_or(FrameError::HeaderMac)?;
+        let header: &mut [u8; BLOCK] = header.try_into().map_err(|_| FrameError::HeaderMac)?;
+        if !bool::from(self.mac.header(header).ct_eq(tag)) {
+            return Err(FrameError::HeaderMac);
+        }
+        self.cipher.apply(header);
+        // What follows the size means nothing.
+        let [a, b, c, ..] = *header;
+        let size = u32::from_be_bytes([0, a, b, c]) as usize;
+        let max = self.max_body.min(MAX_BODY);
+        if size > max {
+            return Err(FrameError::TooLarge { got: size, max });
+        }
+        Ok(size)
+    }
+
+    fn body(&mut self, size: usize, padded: usize) -> Result<Frame, FrameError> {
+        let mut body = std::mem::take(&mut self.buffer);
+        let (ciphertext, tag) = body.split_at_mut_checked(padded).ok_or(FrameError::BodyMac)?;
+        if !bool::from(self.mac.body(ciphertext).ct_eq(tag)) {
+            return Err(FrameError::BodyMac);
+        }
+        self.cipher.apply(ciphertext);
+        body.truncate(size);
+        let mut reader = Reader::new(&body);
+        let code = reader.u64("message code").map_err(FrameError::Code)?;
+        let start = reader.offset();
+        body.drain(..start);
+        Ok(Frame { code, payload: body })
+    }
+
+    /// Moves input over until `need` bytes are buffered; whether they are.
+    fn take(&mut self, need: usize, input: &mut &[u8]) -> bool {
+        let missing = need.saturating_sub(self.buffer.len());
+        let (taken, rest) = input.split_at(missing.min(input.len()));
+        self.buffer.extend_from_slice(taken);
+        *input = rest;
+        taken.len() == missing
+    }
+}
+
+/// The running MAC of one direction.
+struct Mac {
+    state: RunningKeccak,
+    cipher: BlockCipher,
+}
+
+impl Mac {
+    fn new(key: &[u8; 32], state: RunningKeccak) -> Self {
+        Self { state, cipher: BlockCipher::new(key) }
+    }
+
+    fn header(&mut self, ciphertext: &[u8; BLOCK]) -> [u8; BLOCK] {
+        let digest = self.half_digest();
+        self.mix(&digest, ciphertext)
+    }
+
+    fn body(&mut self, ciphertext: &[u8]) -> [u8; BLOCK] {
+        self.state.absorb(ciphertext);
+        let digest = self.half_digest();
+        self.mix(&digest, &digest)
+    }
+
+    /// Absorbs the encrypted digest xor `with`; the MAC is the first half of the new digest.
+    fn mix(&mut self, digest: &[u8; BLOCK], with: &[u8; BLOCK]) -> [u8; BLOCK] {
+        let mut seed = self.cipher.encrypt(digest);
+        for (byte, other) in seed.iter_mut().zip(with) {
+            *byte ^= other;
+        }
+        self.state.absorb(&seed);
+        self.half_digest()
+    }
+
+    fn half_digest(&self) -> [u8; BLOCK] {
+        let mut half = [0; BLOCK];
+        half.copy_from_slice(&self.state.digest()[..BLOCK]);
+        half
+    }
+}
+
+impl fmt::Debug for FrameWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FrameWriter(…)")
+    }
+}
+
+impl fmt::Debug for FrameReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FrameReader").field("max_body", &self.max_body).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

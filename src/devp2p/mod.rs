@@ -1,0 +1,32 @@
+//! devp2p: an encrypted, authenticated connection that carries several protocols at once.
+//!
+//! | what | where | section of devp2p `rlpx.md` |
+//! | --- | --- | --- |
+//! | who and where a node is | [`enode`] | ("Node URL Format", `enode.md`) |
+//! | agreeing on keys: auth and ack, plain or EIP-8 | [`handshake`] | "Initial Handshake" |
+//! | frames and their MACs | [`frame`] | "Framing" |
+//! | compression of payloads | [`snappy`] | (EIP-706) |
+//! | Hello, Disconnect, ping, pong | [`base`] | "p2p Capability" |
+//! | which protocols both sides speak, and their message codes | [`capability`] | "Capability Messaging" |
+//! | all of this after the handshake, with timers | [`peer`] | |
+//! | the same over a socket | [`stream`] | |
+//!
+//! Everything up to [`peer`] is sans-IO: bytes and the time go in, bytes and events come out.
+//! Only [`stream`] knows a socket, a clock and the runtime. States are types: an
+//! [`Initiator`](handshake::Initiator) becomes [`Secrets`](handshake::Secrets), these a
+//! [`Greeting`](peer::Greeting), and this a [`Connection`](peer::Connection).
+
+pub mod base;
+pub mod capability;
+pub mod enode;
+pub mod frame;
+pub mod handshake;
+pub mod peer;
+pub mod snappy;
+pub mod stream;
+
+pub use base::{DisconnectReason, Hello};
+pub use capability::{Capability, Protocol, SharedProtocol};
+pub use enode::{Enode, Host};
+pub use peer::{Config, Connection, Event, Limits, PeerError};
+pub use stream::{PeerStream, StreamError};

@@ -1,0 +1,117 @@
+//! Compression of message payloads: raw snappy blocks, without the framing format.
+//!
+//! A block tells its decompressed length first. It is compared with what the caller allows,
+//! and with what so few bytes can expand to at all, before anything is allocated.
+//!
+//! Source: EIP-706; snappy `format_description.txt`.
+
+use snap::raw::{Decoder, Encoder, decompress_len};
+
+/// The largest payload on either side of the compression, in bytes.
+pub const MAX_LENGTH: usize = 0xff_ffff;
+
+/// Why a payload could not be compressed or decompressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SnappyError {
+    /// More than may be sent or is wanted.
+    #[error("the uncompressed payload has {got} bytes; at most {max} are allowed")]
+    TooLarge { got: usize, max: usize },
+    /// Not a snappy block, or one whose elements do not give the length it tells.
+    #[error("the payload ({0} bytes) is not a snappy block")]
+    Corrupt(usize),
+}
+
+impl SnappyError {
+    /// The stable code of this error, as the tools print it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } => "rlpx.snappy_size",
+            Self::Corrupt(_) => "rlpx.snappy",
+        }
+    }
+}
+
+/// Compresses a payload.
+///
+/// What comes out differs between implementations and versions; only the way back is exact.
+pub fn compress(payload: &[u8]) -> Result<Vec<u8>, SnappyError> {
+    let too_large = SnappyError::TooLarge { got: payload.len(), max: MAX_LENGTH };
+    if payload.len() > MAX_LENGTH {
+        return Err(too_large);
+    }
+    Encoder::new().compress_vec(payload).map_err(|_| too_large)
+}
+
+/// Decompresses a block of at most `max` (and never more than [`MAX_LENGTH`]) bytes.
+pub fn decompress(block: &[u8], max: usize) -> Result<Vec<u8>, SnappyError> {
+    let corrupt = SnappyError::Corrupt(block.len());
+    let max = max.min(MAX_LENGTH);
+    // The library takes no bytes at all for an empty block; a block has at least its length.
+    if block.is_empty() {
+        return Err(corrupt);
+    }
+    let length = decompress_len(block).map_err(|_| corrupt)?;
+    if length > max {
+        return Err(SnappyError::TooLarge { got: length, max });
+    }
+    // No element yields more than 64 bytes from 3.
+    if length / 22 > block.len() {
+        return Err(corrupt);
+    }
+    let mut payload = vec![0; length];
+    match Decoder::new().decompress(block, &mut payload) {
+        Ok(written) if written == length => Ok(payload),
+        _ => Err(corrupt),
+    }
+}
+
+/// The most bytes that a compressor makes of `length` bytes; what a receiver that takes
+/// payloads of `length` bytes must be ready to read.
+pub const fn max_compressed(length: usize) -> usize {
+    32 + length + length / 6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn lengths_are_checked_before_the_content() {
+        // 16 MiB told in four bytes, nothing behind.
+        assert_eq!(
+            decompress(&[0x80, 0x80, 0x80, 0x08], MAX_LENGTH),
+            Err(SnappyError::TooLarge { got: 0x100_0000, max: MAX_LENGTH })
+        );
+        assert_eq!(
+            decompress(&[0xff, 0xff, 0xff, 0x07], MAX_LENGTH),
+            Err(SnappyError::Corrupt(4)),
+            "below the limit, but nothing expands like that"
+        );
+        assert_eq!(decompress(&[], 10), Err(SnappyError::Corrupt(0)));
+        assert_eq!(decompress(&[0], 0), Ok(vec![]));
+        let block = compress(&[7; 100]).unwrap();
+        assert_eq!(decompress(&block, 99), Err(SnappyError::TooLarge { got: 100, max: 99 }));
+        assert!(compress(&vec![0; MAX_LENGTH + 1]).is_err());
+        assert_eq!(
+            decompress(&compress(&vec![0; MAX_LENGTH]).unwrap(), MAX_LENGTH).unwrap().len(),
+            MAX_LENGTH
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn round_trip(payload in proptest::collection::vec(any::<u8>(), 0..3000)) {
+            let block = compress(&payload).unwrap();
+            prop_assert!(block.len() <= max_compressed(payload.len()));
+            prop_assert_eq!(decompress(&block, payload.len()).unwrap(), payload);
+        }
+
+        #[test]
+        fn any_bytes(block in proptest::collection::vec(any::<u8>(), 0..300)) {
+            if let Ok(payload) = decompress(&block, 5000) {
+                prop_assert!(payload.len() <= 5000);
+            }
+        }
+    }
+}
