@@ -462,7 +462,7 @@ impl Node {
     pub(super) fn random_wait(&mut self) -> Duration {
         let window = self.config.send_window.as_nanos() as u64;
         let random = splitmix(&mut self.random);
-        Duration::from_nanos((u128::from(window) * u128::from(random) >> 64) as u64)
+        Duration::from_nanos(((u128::from(window) * u128::from(random)) >> 64) as u64)
     }
 }
 

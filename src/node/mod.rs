@@ -28,6 +28,7 @@ mod limit;
 mod peer;
 mod pool;
 mod receive;
+mod service;
 mod transmit;
 
 pub use config::{Config, Interest, Limits, RateLimit};
@@ -35,4 +36,8 @@ pub use core::{Node, SendError, Sent, Stats, Time};
 pub use event::{Event, Output, PeerError};
 pub use peer::{PeerInfo, PeerKey, PeerState};
 pub use pool::PooledEnvelope;
+pub use service::{
+    Clock, ConnectError, EndReason, Handle, News, PeerOptions, PeerSummary, Service, ServiceConfig,
+    ServiceError, ServiceEvent, Subscription,
+};
 pub use transmit::{Outgoing, Token};

@@ -306,14 +306,16 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+
         /// Against a plain list of `(envelope, who knows it)`.
         #[test]
         fn pushes_marks_and_expiries_in_any_order(
-            steps in prop::collection::vec((0u32..40, 0usize..130, any::<bool>()), 1..3000),
+            steps in prop::collection::vec((0u32..40, 0usize..130, any::<bool>()), 1..1500),
         ) {
             let mut pool = Pool::new([3, 5]);
             let mut model: Vec<(Place, EnvelopeHash, u32, Vec<usize>)> = Vec::new();
-            let mut cursor = 0;
+            let mut cursor;
             let mut now = 100;
             for (nonce, (life, slot, mark)) in steps.into_iter().enumerate() {
                 let new = envelope(now + life * life, nonce as u64);
