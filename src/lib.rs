@@ -5,6 +5,7 @@
 //! | layer | specification | module |
 //! | --- | --- | --- |
 //! | tools | | [`cli`], one file per tool |
+//! | a running node: peers, pool, forwarding | EIP-627; Status, "Whisper usage" | [`node`] |
 //! | conversations: public chats, key rings | Status, "Client" | [`chat`] |
 //! | payloads: wrapper, chat message | Status, "Payloads" | [`payload`] |
 //! | envelopes, messages, topics, bloom filters, proof of work, packets | EIP-627; Status, "Whisper usage" | [`whisper`] |
@@ -35,6 +36,7 @@ pub mod chat;
 pub mod cli;
 pub mod crypto;
 pub mod devp2p;
+pub mod node;
 pub mod payload;
 pub mod rlp;
 pub mod whisper;

@@ -1,0 +1,683 @@
+//! What a node does with packets: `shh_packets.json` and `envelope_invalid.json`, as far as they
+//! speak of behaviour. Every member of every case is asserted; a case with a member that is not
+//! known here fails.
+
+use std::{cell::RefCell, collections::BTreeSet, time::Duration};
+
+use serde_json::{Value, json};
+use statuskit::{
+    crypto::keccak256,
+    node::{Config, Event, Node, Outgoing, Output, PeerInfo, PeerKey},
+    rlp,
+    whisper::{
+        Bloom, Envelope, EnvelopeHash, Packet, RateLimits, Rules, Status, Topic, Verdict,
+        check::{future_diff, verdict},
+        p2p::{
+            MessagesRequest, P2pRequest, RequestComplete, SyncRequest as Sync,
+            SyncResponse as Synced,
+        },
+        packet::{EnvelopeError, MessageResponse, ReadResponse},
+    },
+};
+
+/// What was asserted: member of the file, and how many of its cases.
+pub type Counts = Vec<(&'static str, usize)>;
+
+type Member = (&'static str, fn(&Value, &Value) -> usize);
+
+/// The members of `shh_packets.json` that a node answers for.
+pub fn shh_packets(file: &Value) -> Counts {
+    run(
+        file,
+        &[
+            ("receive", |cases, _| each(cases, receive)),
+            ("status_accept", |cases, _| each(cases, status_accept)),
+            ("broadcast", |cases, _| each(cases, broadcast)),
+            ("sent", |cases, _| each(cases, sent)),
+        ],
+    )
+}
+
+/// The members of `envelope_invalid.json` that a node answers for.
+pub fn envelope_invalid(file: &Value) -> Counts {
+    run(
+        file,
+        &[
+            ("checks", |cases, file| each(cases, |case| check(case, error_code(file)))),
+            ("malformed_packets", |cases, file| {
+                each(cases, |case| malformed_packet(case, error_code(file)))
+            }),
+            ("mixed_batch", |case, file| {
+                let case = Case::new(case);
+                mixed_batch(&case, error_code(file));
+                case.finish();
+                1
+            }),
+            ("oversize_packets", |cases, _| each(cases, oversize_packet)),
+        ],
+    )
+}
+
+fn run(file: &Value, members: &[Member]) -> Counts {
+    let known = members.iter().filter_map(|(name, run)| Some((*name, *run, file.get(name)?)));
+    known.map(|(name, run, cases)| (name, run(cases, file))).collect()
+}
+
+fn each(cases: &Value, check: impl Fn(&Case)) -> usize {
+    let cases = cases.as_array().expect("a list of cases");
+    for case in cases {
+        let case = Case::new(case);
+        check(&case);
+        case.finish();
+    }
+    cases.len()
+}
+
+fn receive(case: &Case) {
+    let mailserver = case.flag("mailserver_enabled");
+    let mut world = World::new(Config { mailserver, ..Config::default() });
+    if case.flag("peer_trusted") {
+        world.node.mark_trusted(world.peer);
+    }
+    world.meet(&Status { confirmations: true, ..Status::default() }.encode());
+    world.clear();
+    world.packet(case.u64("code"), &case.bytes("payload"));
+
+    assert_eq!(world.disconnected, case.flag("disconnects"), "{case}");
+    assert_eq!(case.get("error").is_null(), !world.disconnected, "{case}");
+    assert_eq!(world.replies(), replies(case.get("replies")), "{case}");
+    let (events, calls) = world.reference_events();
+    assert_eq!(Value::from(events), *case.get("events"), "{case}");
+    if let Some(expected) = case.find("mailserver_calls") {
+        assert_eq!(calls, *expected, "{case}");
+    } else {
+        assert!(!mailserver, "{case}");
+    }
+    match case.find("peer_state") {
+        Some(expected) => world.assert_state(expected, case),
+        None => assert!(world.disconnected, "{case}"),
+    }
+}
+
+fn status_accept(case: &Case) {
+    let light = case.flag("local_light_mode");
+    let mut world = World::new(Config { light, ..Config::default() });
+    world.packet(case.u64("code"), &case.bytes("payload"));
+    assert_eq!(!world.disconnected, case.flag("accepted"), "{case}");
+    assert_eq!(case.get("error").is_null(), !world.disconnected, "{case}");
+    assert_eq!(world.replies().len(), usize::from(!world.disconnected), "{case}: our own Status");
+    match case.find("peer_state") {
+        Some(expected) => world.assert_state(expected, case),
+        None => assert!(world.disconnected, "{case}"),
+    }
+}
+
+fn broadcast(case: &Case) {
+    let envelope = Envelope::decode(&case.bytes("envelope")).unwrap();
+    let free = Config { min_pow: 0.0, min_pow_tolerance: 0.0, ..Config::default() };
+    let mut world = World::at(free, envelope.sent().into());
+    world.meet(&Status::default().encode());
+    let other = world.node.add_peer(PeerInfo::default(), world.now).unwrap();
+    let bloom = match case.bytes("peer_bloom") {
+        bytes if bytes.is_empty() => None,
+        bytes => Some(bloom(&bytes)),
+    };
+    let min_pow = case.f64("peer_pow_requirement");
+    let status = Status { min_pow, bloom, ..Status::default() };
+    world.node.handle_packet(other, 0, &status.encode(), world.now);
+    world.clear();
+
+    world.packet(1, &Packet::Messages(vec![envelope.clone()]).encode());
+    let pooled = world.node.pooled(&envelope.hash()).expect("is kept");
+    assert_eq!(pooled.pow(), case.f64("envelope_pow"), "{case}");
+    world.now += Config::DEFAULT_SEND_WINDOW;
+    let sent: Vec<Outgoing> =
+        std::iter::from_fn(|| world.node.poll_peer(other, world.now)).collect();
+    if case.flag("forwarded") {
+        let [sent] = &sent[1..] else { panic!("{case}: our Status and one packet") };
+        assert_eq!((sent.code, &sent.payload[1..]), (1, envelope.raw()), "{case}");
+    } else {
+        assert_eq!(sent.len(), 1, "{case}: our Status");
+    }
+}
+
+/// Packets that a node writes, made from the fields beside them.
+fn sent(case: &Case) {
+    let code = case.u64("code");
+    let expected = (code, case.bytes("payload"));
+    case.find("note");
+    let envelopes = |name| -> Vec<Envelope> {
+        let list = case.get(name).as_array().unwrap();
+        list.iter().map(|it| Envelope::decode(&bytes(it)).unwrap()).collect()
+    };
+    let direct = |packet: Packet| {
+        let mut world = World::new(Config::default());
+        world.meet(&Status::default().encode());
+        world.clear();
+        world.node.send_packet(world.peer, &packet, world.now).unwrap();
+        assert_eq!(world.node.peer(world.peer).unwrap().trusted, code == 126, "{case}");
+        world.replies()
+    };
+    let u32 = |name| case.u64(name) as u32;
+    let packets = match code {
+        0 => {
+            let fields = case.get("fields");
+            let limits = u64s(&fields["rate_limits"]);
+            let rate_limit = (limits != [0, 0, 0]).then(|| statuskit::node::RateLimit {
+                per_ip: limits[0] as u32,
+                per_peer: limits[1] as u32,
+                tolerance: 0,
+            });
+            let bloom = (!fields["bloom"].is_null()).then(|| bloom(&bytes(&fields["bloom"])));
+            let config = Config {
+                min_pow: fields["pow"].as_f64().unwrap(),
+                bloom,
+                light: fields["light"].as_bool().unwrap(),
+                confirmations: fields["confirmations"].as_bool().unwrap(),
+                rate_limit,
+                ..Config::default()
+            };
+            assert_eq!(fields.as_object().unwrap().len(), 5, "{case}");
+            let mut world = World::new(config);
+            world.replies()
+        }
+        2 | 3 => {
+            let mut world = World::new(Config::default());
+            world.clear();
+            if code == 2 {
+                world.node.set_min_pow(case.f64("pow"), world.now);
+            } else {
+                world.node.set_bloom(Some(bloom(&case.bytes("bloom"))), world.now);
+            }
+            world.replies()
+        }
+        1 => {
+            let envelopes = envelopes("envelopes");
+            let now = envelopes.iter().map(Envelope::sent).max().unwrap();
+            let free = Config { min_pow: 0.0, min_pow_tolerance: 0.0, ..Config::default() };
+            let mut world = World::at(free, now.into());
+            world.meet(&Status::default().encode());
+            world.clear();
+            for envelope in envelopes {
+                assert_eq!(world.node.send(envelope, world.now).unwrap().peers, [world.peer]);
+            }
+            world.now += Config::DEFAULT_SEND_WINDOW;
+            world.replies()
+        }
+        11 | 12 => {
+            let batch = case.bytes("batch");
+            assert_eq!(keccak256(&batch).to_vec(), case.bytes("batch_hash"), "{case}");
+            let errors: Vec<EnvelopeError> = case
+                .find("errors")
+                .map(|errors| errors.as_array().unwrap().iter().map(envelope_error).collect())
+                .unwrap_or_default();
+            if !errors.is_empty() {
+                // Not of a node's own making: the packet alone.
+                let batch = keccak256(&batch);
+                let response = ReadResponse::V1(MessageResponse { batch, errors });
+                direct(Packet::MessageResponse(response))
+            } else {
+                let Packet::Messages(envelopes) = Packet::decode(1, &batch).unwrap() else {
+                    panic!("{case}")
+                };
+                let now = envelopes.iter().map(Envelope::sent).max().unwrap();
+                let free = Config { min_pow: 0.0, min_pow_tolerance: 0.0, ..Config::default() };
+                let mut world = World::at(free, now.into());
+                world.meet(&Status::default().encode());
+                world.clear();
+                world.packet(1, &batch);
+                let replies = world.replies();
+                assert_eq!(replies.iter().map(|reply| reply.0).collect::<Vec<_>>(), [12, 11]);
+                replies.into_iter().filter(|reply| reply.0 == code).collect()
+            }
+        }
+        20 => {
+            let [ip, peer_id, topic] = u64s(case.get("rate_limits"))[..] else { panic!("{case}") };
+            direct(Packet::RateLimits(RateLimits { ip, peer_id, topic }))
+        }
+        123 => direct(Packet::SyncRequest(Sync {
+            lower: u32("lower"),
+            upper: u32("upper"),
+            bloom: case.bytes("bloom"),
+            limit: u32("limit"),
+            cursor: case.bytes("cursor"),
+        })),
+        124 => direct(Packet::SyncResponse(Synced {
+            envelopes: envelopes("envelopes"),
+            cursor: case.bytes("cursor"),
+            last: case.flag("final"),
+            error: case.get("error").as_str().unwrap().as_bytes().to_vec(),
+        })),
+        125 => {
+            let complete = RequestComplete::decode(&case.bytes("inner")).unwrap();
+            direct(Packet::RequestComplete(complete))
+        }
+        126 => direct(Packet::P2pRequest(match case.find("envelope") {
+            Some(envelope) => P2pRequest::Envelope(Envelope::decode(&bytes(envelope)).unwrap()),
+            None => P2pRequest::Plain(MessagesRequest {
+                id: case.bytes("id"),
+                from: u32("from"),
+                to: u32("to"),
+                limit: u32("limit"),
+                cursor: case.bytes("cursor"),
+                bloom: case.bytes("bloom"),
+            }),
+        })),
+        127 => direct(Packet::P2pMessage(envelopes("envelopes"))),
+        _ => panic!("{case}: no node writes this"),
+    };
+    assert_eq!(packets, [expected], "{case}");
+}
+
+fn check(case: &Case, error_code: u64) {
+    case.find("note");
+    let optional = |name| case.find(name).filter(|it| !it.is_null()).map(|it| bloom(&bytes(it)));
+    let config = Config {
+        min_pow: case.f64("min_pow"),
+        min_pow_tolerance: case.f64("min_pow_tolerance"),
+        bloom: optional("bloom_filter"),
+        bloom_tolerance: optional("bloom_filter_tolerance"),
+        max_message_size: case.u64("max_message_size") as u32,
+        error_code,
+        ..Config::default()
+    };
+    let now = case.u64("now");
+    let rules = Rules {
+        now: now as u32,
+        max_message_size: config.max_message_size,
+        min_pow: config.min_pow,
+        min_pow_tolerance: config.min_pow_tolerance,
+        bloom: config.bloom,
+        bloom_tolerance: config.bloom_tolerance,
+    };
+    let facts = Case::new(case.get("envelope"));
+    let envelope = Envelope::decode(&facts.bytes("rlp")).unwrap();
+    let hash = envelope.hash();
+    assert_facts(&facts, &envelope);
+    facts.finish();
+
+    let pow = envelope.pow(future_diff(envelope.sent(), rules.now));
+    assert_eq!(pow, case.f64("pow_used"), "{case}");
+    let class = verdict(&envelope, pow, &rules);
+    assert_eq!(class.name(), case.get("class").as_str().unwrap(), "{case}");
+
+    let packet = Case::new(case.get("packet"));
+    let payload = packet.bytes("payload");
+    assert_eq!(payload, Packet::Messages(vec![envelope.clone()]).encode(), "{case}");
+    let mut world = World::at(config, now);
+    world.meet(&Status::default().encode());
+    world.clear();
+    world.packet(packet.u64("code"), &payload);
+    assert_eq!(world.disconnected, packet.flag("disconnects"), "{case}");
+    assert_eq!(packet.get("disconnect_error").is_null(), !world.disconnected, "{case}");
+    let given = world.replies();
+    assert_eq!(given, replies(packet.get("replies")), "{case}");
+    packet.finish();
+
+    assert_eq!(world.node.pooled(&hash).is_some(), case.flag("cached"), "{case}");
+    if let Some(pooled) = world.node.pooled(&hash) {
+        assert_eq!(pooled.pow(), pow, "{case}");
+    }
+    let told: Vec<String> = given
+        .iter()
+        .filter(|(code, _)| *code == 12)
+        .filter_map(|(code, payload)| match Packet::decode(*code, payload).unwrap() {
+            Packet::MessageResponse(ReadResponse::V1(response)) => Some(response.errors),
+            _ => None,
+        })
+        .flatten()
+        .map(|error| {
+            assert_eq!((error.hash, error.code), (hash, error_code), "{case}");
+            error.description
+        })
+        .collect();
+    let error = case.get("error").as_str().map(str::to_owned);
+    assert_eq!(told, error.into_iter().collect::<Vec<_>>(), "{case}");
+
+    // The node's own envelopes pass the same checks.
+    let own = world_of_its_own(case, now).send(envelope, Duration::from_secs(now));
+    assert_eq!(own.is_ok(), class == Verdict::Accepted, "{case}");
+}
+
+/// A node with the settings of a check, without peers.
+fn world_of_its_own(case: &Case, now: u64) -> Node {
+    let optional = |name| case.find(name).filter(|it| !it.is_null()).map(|it| bloom(&bytes(it)));
+    let config = Config {
+        min_pow: case.f64("min_pow"),
+        min_pow_tolerance: case.f64("min_pow_tolerance"),
+        bloom: optional("bloom_filter"),
+        bloom_tolerance: optional("bloom_filter_tolerance"),
+        max_message_size: case.u64("max_message_size") as u32,
+        ..Config::default()
+    };
+    Node::new(config, 1, Duration::from_secs(now))
+}
+
+fn assert_facts(facts: &Case, envelope: &Envelope) {
+    assert_eq!(envelope.hash().0.to_vec(), facts.bytes("hash"), "{facts}");
+    assert_eq!(u64::from(envelope.expiry()), facts.u64("expiry"), "{facts}");
+    assert_eq!(u64::from(envelope.ttl()), facts.u64("ttl"), "{facts}");
+    assert_eq!(envelope.topic().0.to_vec(), facts.bytes("topic"), "{facts}");
+    assert_eq!(envelope.nonce().to_string(), facts.get("nonce").as_str().unwrap(), "{facts}");
+    assert_eq!(envelope.data().len() as u64, facts.u64("data_len"), "{facts}");
+    assert_eq!(envelope.raw().len() as u64, facts.u64("rlp_len"), "{facts}");
+    assert_eq!(envelope.size() as u64, facts.u64("size"), "{facts}");
+    assert_eq!(envelope.rlp4_len() as u64, facts.u64("rlp_without_nonce_len"), "{facts}");
+    assert_eq!(u64::from(envelope.leading_zero_bits()), facts.u64("leading_zero_bits"), "{facts}");
+    assert_eq!(u64::from(envelope.sent()), facts.u64("sent"), "{facts}");
+    assert_eq!(envelope.pow(0), facts.f64("pow"), "{facts}");
+    let bits = envelope.pow(0).to_be_bytes().to_vec();
+    assert_eq!(bits, facts.bytes("pow_float64_bits"), "{facts}");
+}
+
+fn malformed_packet(case: &Case, error_code: u64) {
+    let mut world = World::new(Config { error_code, ..Config::default() });
+    world.meet(&Status::default().encode());
+    world.clear();
+    let (code, payload) = (case.u64("code"), case.bytes("payload"));
+    let decodes = Packet::decode(code, &payload).is_ok();
+    assert_eq!(decodes, case.flag("decodes"), "{case}");
+    assert_eq!(case.get("decode_error").is_null(), decodes, "{case}");
+    world.packet(code, &payload);
+    assert_eq!(world.disconnected, case.flag("disconnects"), "{case}");
+    assert_eq!(case.get("disconnect_error").is_null(), !world.disconnected, "{case}");
+    assert_eq!(world.replies(), replies(case.get("replies")), "{case}");
+}
+
+fn mixed_batch(case: &Case, error_code: u64) {
+    let config = Config {
+        min_pow: case.f64("min_pow"),
+        min_pow_tolerance: case.f64("min_pow_tolerance"),
+        error_code,
+        ..Config::default()
+    };
+    let payload = case.bytes("payload");
+    let mut world = World::at(config, case.u64("now"));
+    world.meet(&Status::default().encode());
+    world.clear();
+    world.packet(1, &payload);
+    assert_eq!(world.disconnected, case.flag("disconnects"), "{case}");
+    assert_eq!(case.get("disconnect_error").is_null(), !world.disconnected, "{case}");
+    let given = world.replies();
+    assert_eq!(given, replies(case.get("replies")), "{case}");
+    assert_eq!(keccak256(&payload).to_vec(), case.bytes("batch_hash"), "{case}");
+
+    let Packet::Messages(envelopes) = Packet::decode(1, &payload).unwrap() else { panic!() };
+    let hashes: Vec<EnvelopeHash> = envelopes.iter().map(Envelope::hash).collect();
+    let expected: Vec<_> = case.get("envelope_hashes").as_array().unwrap().iter().collect();
+    assert_eq!(hashes.len(), expected.len(), "{case}");
+    for (hash, expected) in hashes.iter().zip(expected) {
+        assert_eq!(hash.0.to_vec(), bytes(expected), "{case}");
+        let told = given.iter().any(|(code, payload)| {
+            *code == 12 && payload.windows(32).any(|window| window == hash.0)
+        });
+        // Each of the batch was either kept or complained about.
+        assert_ne!(world.node.pooled(hash).is_some(), told, "{case}");
+    }
+}
+
+fn oversize_packet(case: &Case) {
+    let max_message_size = case.u64("max_message_size") as u32;
+    let mut world = World::new(Config { max_message_size, ..Config::default() });
+    world.meet(&Status::default().encode());
+    world.clear();
+    let (code, length) = (case.u64("code"), case.u64("payload_len") as usize);
+    // Nothing but its size is wrong with it.
+    let payload = match code {
+        1 => messages_of_length(length),
+        _ => vec![0; length],
+    };
+    assert_eq!(payload.len(), length, "{case}");
+    world.packet(code, &payload);
+    assert_eq!(world.disconnected, case.flag("disconnects"), "{case}");
+    assert_eq!(case.get("disconnect_error").is_null(), !world.disconnected, "{case}");
+}
+
+/// A well-formed Messages packet of a given length.
+fn messages_of_length(length: usize) -> Vec<u8> {
+    (0..length)
+        .rev()
+        .map(|data| Envelope::new(1, 1, Topic([0; 4]), &vec![7; data], 0))
+        .map(|envelope| {
+            let mut payload = Vec::new();
+            rlp::put_list_header(&mut payload, envelope.raw().len());
+            payload.extend_from_slice(envelope.raw());
+            payload
+        })
+        .find(|payload| payload.len() == length)
+        .expect("an envelope that fills it")
+}
+
+/// A node with one peer, and what came of what that peer sent.
+struct World {
+    node: Node,
+    peer: PeerKey,
+    now: Duration,
+    events: Vec<Event>,
+    disconnected: bool,
+}
+
+impl World {
+    fn new(config: Config) -> Self {
+        Self::at(config, 1_585_700_000)
+    }
+
+    fn at(config: Config, now: u64) -> Self {
+        let now = Duration::from_secs(now);
+        let mut node = Node::new(config, 7, now);
+        let peer = node.add_peer(PeerInfo::default(), now).unwrap();
+        Self { node, peer, now, events: Vec::new(), disconnected: false }
+    }
+
+    fn packet(&mut self, code: u64, payload: &[u8]) {
+        self.node.handle_packet(self.peer, code, payload, self.now);
+        while let Some(output) = self.node.poll_output() {
+            match output {
+                Output::Event(event) => self.events.push(event),
+                Output::Disconnect { .. } => self.disconnected = true,
+                Output::Writable(_) => {}
+            }
+        }
+    }
+
+    fn meet(&mut self, status: &[u8]) {
+        self.packet(0, status);
+        assert!(matches!(self.events[..], [Event::Ready { .. }]));
+    }
+
+    /// Forgets what happened so far.
+    fn clear(&mut self) {
+        self.replies();
+        self.events.clear();
+    }
+
+    fn replies(&mut self) -> Vec<(u64, Vec<u8>)> {
+        std::iter::from_fn(|| self.node.poll_peer(self.peer, self.now))
+            .map(|outgoing| (outgoing.code, outgoing.payload))
+            .collect()
+    }
+
+    /// The events and the calls of the mailserver that the reference makes of the same news.
+    fn reference_events(&self) -> (Vec<Value>, Value) {
+        let mut events = Vec::new();
+        let [mut archive, mut deliver_envelope, mut deliver_request, mut sync] = [0; 4];
+        for event in &self.events {
+            match event {
+                Event::BatchAcknowledged { batch, errors, .. } => {
+                    let mut event = json!({ "event": "batch.acknowleged" });
+                    if *batch != [0; 32] {
+                        event["batch"] = text(batch);
+                    }
+                    if let Some(errors) = errors {
+                        event["errors"] = errors.iter().map(error_json).collect();
+                    }
+                    events.push(event);
+                }
+                Event::P2pMessages { envelopes, .. } => events.extend(envelopes.iter().map(
+                    |envelope| json!({ "event": "envelope.available", "hash": text(&envelope.hash().0) }),
+                )),
+                Event::RequestComplete { answer, .. } => {
+                    let zeros = EnvelopeHash([0; 32]);
+                    let (request, last, cursor, error) = match answer {
+                        RequestComplete::Success { request, last, cursor } => {
+                            (request, *last, cursor.clone(), Value::Null)
+                        }
+                        RequestComplete::Failure { request, text } => {
+                            let text = String::from_utf8_lossy(text).into_owned();
+                            (request, zeros, Vec::new(), text.into())
+                        }
+                    };
+                    events.push(json!({
+                        "event": "mailserver.request.completed",
+                        "hash": text(request),
+                        "last_envelope_hash": text(&last.0),
+                        "cursor": text(&cursor),
+                        "error": error,
+                    }));
+                }
+                Event::Request { request, .. } => match **request {
+                    P2pRequest::Envelope(_) => deliver_envelope += 1,
+                    P2pRequest::Plain(_) => deliver_request += 1,
+                },
+                Event::SyncRequest { .. } => sync += 1,
+                Event::SyncResponse { response, .. } => {
+                    archive += response.envelopes.len();
+                    if response.last || !response.error.is_empty() {
+                        events.push(json!({
+                            "event": "mailserver.sync.finished",
+                            "cursor": text(&response.cursor),
+                            "error": String::from_utf8_lossy(&response.error),
+                        }));
+                    }
+                }
+                other => panic!("unexpected {other:?}"),
+            }
+        }
+        let calls = json!({
+            "archive": archive,
+            "deliver_envelope": deliver_envelope,
+            "deliver_request": deliver_request,
+            "sync": sync,
+        });
+        (events, calls)
+    }
+
+    fn assert_state(&self, expected: &Value, case: &Case) {
+        let state = self.node.peer(self.peer).expect("still connected");
+        let status = state.status.expect("has met");
+        let expected = Case::new(expected);
+        let bloom = status.bloom.map_or(Vec::new(), |bloom| bloom.0.to_vec());
+        assert_eq!(bloom, expected.bytes("bloom"), "{case}");
+        assert_eq!(status.confirmations, expected.flag("confirmations_enabled"), "{case}");
+        assert_eq!(status.is_full_node(), expected.flag("full_node"), "{case}");
+        assert_eq!(status.min_pow, expected.f64("pow_requirement"), "{case}");
+        let RateLimits { ip, peer_id, topic } = status.rate_limits;
+        assert_eq!([ip, peer_id, topic].to_vec(), u64s(expected.get("rate_limits")), "{case}");
+        assert_eq!(state.trusted, expected.flag("trusted"), "{case}");
+        expected.finish();
+    }
+}
+
+/// A case, and which of its members were looked at.
+struct Case<'a> {
+    value: &'a Value,
+    seen: RefCell<BTreeSet<&'static str>>,
+}
+
+impl<'a> Case<'a> {
+    fn new(value: &'a Value) -> Self {
+        Self { value, seen: RefCell::default() }
+    }
+
+    fn find(&self, name: &'static str) -> Option<&'a Value> {
+        self.seen.borrow_mut().insert(name);
+        self.value.get(name)
+    }
+
+    fn get(&self, name: &'static str) -> &'a Value {
+        self.find(name).unwrap_or_else(|| panic!("{self} has no {name}"))
+    }
+
+    fn flag(&self, name: &'static str) -> bool {
+        self.get(name).as_bool().unwrap_or_else(|| panic!("{self}: {name}"))
+    }
+
+    fn u64(&self, name: &'static str) -> u64 {
+        self.get(name).as_u64().unwrap_or_else(|| panic!("{self}: {name}"))
+    }
+
+    fn f64(&self, name: &'static str) -> f64 {
+        match self.get(name) {
+            Value::String(text) if text == "Infinity" => f64::INFINITY,
+            value => value.as_f64().unwrap_or_else(|| panic!("{self}: {name}")),
+        }
+    }
+
+    fn bytes(&self, name: &'static str) -> Vec<u8> {
+        bytes(self.get(name))
+    }
+
+    fn finish(self) {
+        self.find("name");
+        let seen = self.seen.borrow();
+        for name in self.value.as_object().expect("an object").keys() {
+            assert!(seen.contains(name.as_str()), "{self}: {name} is not asserted");
+        }
+    }
+}
+
+impl std::fmt::Display for Case<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.value.get("name").and_then(Value::as_str).unwrap_or("case"))
+    }
+}
+
+fn error_code(file: &Value) -> u64 {
+    file["envelope_error_codes"]["time_not_synced"].as_u64().unwrap_or(37)
+}
+
+fn envelope_error(value: &Value) -> EnvelopeError {
+    EnvelopeError {
+        hash: EnvelopeHash(bytes(&value["hash"]).try_into().unwrap()),
+        code: value["code"].as_u64().unwrap(),
+        description: value["description"].as_str().unwrap().to_owned(),
+    }
+}
+
+fn error_json(error: &EnvelopeError) -> Value {
+    json!({
+        "code": error.code,
+        "description": error.description,
+        "hash": text(&error.hash.0),
+    })
+}
+
+fn replies(value: &Value) -> Vec<(u64, Vec<u8>)> {
+    let replies = value.as_array().expect("a list of replies").iter().map(|reply| {
+        assert_eq!(reply.as_object().unwrap().len(), 2);
+        (reply["code"].as_u64().unwrap(), bytes(&reply["payload"]))
+    });
+    replies.collect()
+}
+
+fn u64s(value: &Value) -> Vec<u64> {
+    value.as_array().unwrap().iter().map(|it| it.as_u64().unwrap()).collect()
+}
+
+fn bloom(bytes: &[u8]) -> Bloom {
+    Bloom(bytes.try_into().expect("64 bytes"))
+}
+
+fn text(bytes: &[u8]) -> Value {
+    format!("0x{}", hex::encode(bytes)).into()
+}
+
+/// Hex, or one byte over and over.
+fn bytes(value: &Value) -> Vec<u8> {
+    if let Some(repeat) = value.get("repeat") {
+        let byte = hex::decode(repeat.as_str().unwrap()).unwrap();
+        return byte.repeat(value["len"].as_u64().unwrap() as usize);
+    }
+    let text = value.as_str().expect("hex");
+    hex::decode(text.strip_prefix("0x").unwrap_or(text)).expect("hex")
+}
