@@ -4,6 +4,7 @@
 //! `status-TOOL` and the subcommand `statuskit TOOL`.
 
 mod context;
+mod demo;
 mod envelope;
 mod error;
 mod explain;
@@ -13,9 +14,13 @@ mod keygen;
 mod keys;
 mod lines;
 mod mining;
+mod net;
+mod node;
 mod output;
 mod pow;
+mod receive;
 mod records;
+mod send;
 mod time;
 mod tools;
 mod topic;
