@@ -256,7 +256,7 @@ impl Sender<'_> {
             Err(Stop::Error(error))
                 if matches!(error.exit, Exit::Malformed | Exit::Negative | Exit::Network) =>
             {
-                cx.report(*error)
+                cx.report(error)
             }
             other => other,
         }
