@@ -109,9 +109,9 @@ fn chat_messages_are_those_of_status_clients() {
 
 #[test]
 fn asymmetric_messages_reach_their_recipient_only() {
-    let shell = Shell::new();
-    shell
-        .ok("statuskit keygen --out bob.key > bob.json; statuskit keygen --out eve.key > eve.json");
+    let mut shell = Shell::new();
+    shell.keygen("BOB");
+    shell.keygen("EVE");
     shell.ok("echo -n secret | status-envelope seal --to-key $BOB > e.json");
     let open = record(&shell.ok("status-envelope open --identity bob.key < e.json"));
     assert_eq!(open["payload"]["text"], "secret");
