@@ -50,10 +50,11 @@ Examples:
   $ statuskit explain envelope.low_pow"
 )]
 struct Umbrella {
-    #[command(flatten)]
-    common: Common,
     #[command(subcommand)]
     tool: Subtool,
+    // Last, since its heading goes on.
+    #[command(flatten)]
+    common: Common,
 }
 
 #[derive(Debug, Subcommand)]
@@ -76,9 +77,10 @@ enum Subtool {
 #[command(version, propagate_version = true)]
 struct Single<A: Args> {
     #[command(flatten)]
-    common: Common,
-    #[command(flatten)]
     args: A,
+    // Last, since its heading goes on.
+    #[command(flatten)]
+    common: Common,
 }
 
 /// Runs a tool with the arguments of the process.
