@@ -24,6 +24,7 @@ const MARGIN: usize = 10;
 pub struct Identicon {
     cells: [[bool; CELLS]; CELLS],
     color: [u8; 3],
+    hash: [u8; 16],
 }
 
 impl Identicon {
@@ -43,7 +44,12 @@ impl Identicon {
         }
         let [.., a, b, c] = hash;
         let sum = u16::from(a) + u16::from(b) + u16::from(c);
-        Self { cells, color: color(f64::from(sum) / 765.0 * 360.0) }
+        Self { cells, color: color(f64::from(sum) / 765.0 * 360.0), hash }
+    }
+
+    /// MD5 of the text: what everything else follows from.
+    pub fn hash(&self) -> &[u8; 16] {
+        &self.hash
     }
 
     /// Which cells are filled, rows from the top.
