@@ -189,3 +189,74 @@ impl Unlocked {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::{Nonces, ScryptCost, Seed};
+    use crate::crypto::seeded_rng;
+
+    const PHRASE: &str =
+        "time spirit very trade door safe dragon rabbit position before garbage evidence";
+
+    fn unlock(text: &str) -> Unlocked {
+        Imported::parse(text.as_bytes()).unwrap().unlock("", b"pw", &Limits::default()).unwrap()
+    }
+
+    #[test]
+    fn every_form_leads_to_the_chat_key() {
+        let phrase: Mnemonic = PHRASE.parse().unwrap();
+        let master = ExtendedPrivateKey::from_seed(&phrase.to_seed("")).unwrap();
+        let chat = master.derive(&DerivationPath::CHAT).unwrap();
+        let hex = hex::encode(*chat.secret_key().to_bytes());
+        let nonces = Nonces::generate(&mut seeded_rng("import"));
+        let cost = ScryptCost { log_n: 1, r: 1, p: 1 };
+        let status = KeyFile::encrypt_extended(&chat, b"pw", cost, &nonces).unwrap().to_json();
+        let plain = KeyFile::encrypt(chat.secret_key(), b"pw", cost, &nonces).unwrap().to_json();
+        let texts = [
+            ("hex key", hex.clone(), false),
+            ("hex key", format!(" 0x{hex}\n"), false),
+            ("recovery phrase", format!("\n{PHRASE} "), true),
+            ("extended key", master.to_xprv().to_string(), true),
+            ("extended key", chat.to_xprv().to_string(), true),
+            ("key file", status, true),
+            ("key file", plain, false),
+        ];
+        for (kind, text, has_tree) in texts {
+            let imported = Imported::parse(text.as_bytes()).unwrap();
+            assert_eq!((imported.kind(), imported.has_tree()), (kind, has_tree));
+            assert_eq!(imported.needs_password(), kind == "key file");
+            let unlocked = unlock(&text);
+            assert_eq!(unlocked.identity(None).as_ref(), Ok(chat.secret_key()), "{kind}");
+            assert_eq!(unlocked.tree().is_ok(), has_tree);
+            assert!(!format!("{imported:?} {unlocked:?}").contains(&hex));
+        }
+        let wallet = unlock(PHRASE).identity(Some(&DerivationPath::WALLET));
+        let expected = master.derive(&DerivationPath::WALLET).unwrap();
+        assert_eq!(wallet.as_ref(), Ok(expected.secret_key()));
+        let below = unlock(&chat.to_xprv()).identity(Some(&"m/1".parse().unwrap()));
+        assert_eq!(below.as_ref(), Ok(chat.derive(&"m/1".parse().unwrap()).unwrap().secret_key()));
+        let error = unlock(&hex).identity(Some(&DerivationPath::WALLET)).unwrap_err();
+        assert_eq!(error.code(), "identity.no_tree");
+    }
+
+    #[test]
+    fn other_inputs_say_what_was_expected() {
+        let code = |bytes: &[u8]| Imported::parse(bytes).unwrap_err().code();
+        let xpub = ExtendedPrivateKey::from_seed(&Seed::from_bytes(&[1; 16]).unwrap()).unwrap();
+        assert_eq!(code(b" \n"), "identity.empty");
+        assert_eq!(code(&vec![b'a'; 100_000_000]), "identity.too_large");
+        assert_eq!(code(b"abc\xff"), "identity.utf8");
+        assert_eq!(code(xpub.to_public().to_string().as_bytes()), "identity.public_only");
+        assert_eq!(code(b"hello"), "identity.unknown");
+        assert_eq!(code(b"0x1234"), "key.format");
+        assert_eq!(code("00".repeat(32).as_bytes()), "key.format");
+        assert_eq!(
+            code(b"fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141"),
+            "key.format"
+        );
+        assert_eq!(code(b"hello world"), "mnemonic.word_count");
+        assert_eq!(code(b"xprv123"), "hd.text");
+        assert_eq!(code(b"{}"), "keystore.missing");
+    }
+}

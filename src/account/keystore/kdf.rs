@@ -92,22 +92,28 @@ pub enum Kdf {
 impl Kdf {
     /// Refuses what goes beyond `limits`; costs nothing.
     pub fn check(&self, limits: &Limits) -> Result<(), KeystoreError> {
-        let (memory, work, unit, allowed, fits) = match self {
+        let (memory, work, fits) = match self {
             Self::Scrypt { cost, .. } => {
                 let (memory, work) = (cost.memory(), cost.work());
-                let allowed = format!("{} and {}", bytes(limits.memory), limits.work);
-                let fits = memory <= limits.memory && work <= limits.work;
-                (memory, work, "blocks of work", allowed, fits)
+                (memory, work, memory <= limits.memory && work <= limits.work)
             }
             Self::Pbkdf2 { rounds, .. } => {
-                let work = u64::from(*rounds);
-                (0, work, "rounds", limits.rounds.to_string(), work <= limits.rounds)
+                (0, u64::from(*rounds), u64::from(*rounds) <= limits.rounds)
             }
         };
         if fits {
             return Ok(());
         }
-        Err(KeystoreError::Expensive { memory, needs: bytes(memory), work, unit, allowed })
+        let in_words = |memory, work, rounds| match self {
+            Self::Scrypt { .. } => format!("{} of memory and {work} block mixes", bytes(memory)),
+            Self::Pbkdf2 { .. } => format!("{rounds} rounds of PBKDF2"),
+        };
+        Err(KeystoreError::Expensive {
+            memory,
+            work,
+            needs: in_words(memory, work, work),
+            allowed: in_words(limits.memory, limits.work, limits.rounds),
+        })
     }
 
     /// The first 32 bytes of the derived key, within `limits`.

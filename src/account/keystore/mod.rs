@@ -65,16 +65,16 @@ pub enum KeystoreError {
     Parameter { parameter: &'static str, got: u64, rule: &'static str },
     /// More than [`Limits`] allows.
     #[error(
-        "opening the key file would take {needs} of memory and {work} {unit} (allowed: {allowed}); \
-         if you trust the file, allow expensive parameters"
+        "opening the key file would take {needs} (allowed: {allowed}); if you trust the file, \
+         allow expensive parameters"
     )]
     Expensive {
-        /// Bytes.
+        /// Bytes; 0 for PBKDF2.
         memory: u64,
-        needs: String,
-        /// scrypt: n * r * p; PBKDF2: rounds.
+        /// scrypt: `n * r * p`; PBKDF2: rounds.
         work: u64,
-        unit: &'static str,
+        /// The same in words.
+        needs: String,
         allowed: String,
     },
     /// The machine has not that much.
