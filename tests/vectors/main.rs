@@ -4,6 +4,7 @@
 //! `fixtures/README.md`). A file that is missing fails its test; a top-level member that is
 //! missing is named on standard error, with the counts of what was asserted.
 
+mod account;
 mod case;
 mod rlpx;
 mod whisper;
@@ -43,6 +44,11 @@ vector_tests! {
     envelope_invalid => whisper::envelope_invalid;
     shh_packets => whisper::shh_packets;
     rlpx => rlpx_members;
+    accounts => account::accounts;
+    keystore => account::keystore;
+    alias => account::alias;
+    identicon => account::identicon;
+    key_compression => account::key_compression;
 }
 
 fn rlpx_members(set: &mut Set) {
