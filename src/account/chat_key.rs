@@ -91,7 +91,9 @@ pub fn parse_chat_key(text: &str) -> Result<PublicKey, ChatKeyError> {
         return Err(ChatKeyError::TooLong { got: text.len() });
     }
     let text = text.trim();
-    if let Ok(link) = text.parse::<ShareLink>() {
+    if text.contains("://")
+        && let Ok(link) = text.parse::<ShareLink>()
+    {
         return link.chat_key();
     }
     if let Some(key) = parse_plain_hex(text) {
@@ -134,18 +136,36 @@ fn prefixed(key: &[u8]) -> Vec<u8> {
     [&PREFIX, key].concat()
 }
 
-/// `None` when the text has not the shape of a key in hex. The lengths decide: with or without
-/// `0x`, no multibase text of a key has 66, 128 or 130 characters that are all hex digits.
+/// `None` when the text has not the shape of a key in hex. Without `0x` the lengths decide: no
+/// multibase text of a key has 66, 128 or 130 characters that are all hex digits.
 fn parse_plain_hex(text: &str) -> Option<Result<PublicKey, KeyError>> {
-    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
-    let shaped = match digits.len() {
-        66 => digits.starts_with("02") || digits.starts_with("03"),
-        130 => digits.starts_with("04"),
+    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+    let kind = digits.unwrap_or(text).get(..2);
+    let shaped = match text.len() {
+        // Whatever is wrong with it, it was meant to be one.
+        _ if digits.is_some() => matches!(kind, Some("02" | "03" | "04")) || text.len() == 130,
+        66 => matches!(kind, Some("02" | "03")),
+        130 => kind == Some("04"),
         128 => true,
         _ => false,
     };
-    let is_hex = shaped && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_hex.then(|| digits.parse())
+    if !shaped {
+        return None;
+    }
+    let mut bytes = [0; 65];
+    let body = digits.unwrap_or(text).as_bytes();
+    // An odd number of digits has no length to decode to.
+    let length = Some(body.len() / 2).filter(|length| length * 2 == body.len());
+    let decoded = length.and_then(|length| bytes.get_mut(..length)).and_then(|bytes| {
+        // Much quicker than what `parse` does, and most keys come this way.
+        data_encoding::HEXLOWER_PERMISSIVE.decode_mut(body, bytes).ok()?;
+        Some(PublicKey::from_slice(bytes))
+    });
+    match decoded {
+        Some(key) => Some(key),
+        // With `0x`, `parse` says what is wrong with the digits.
+        None => digits.map(|_| text.parse()),
+    }
 }
 
 /// An unsigned varint of at most 9 bytes, in its shortest form, and what follows.
@@ -206,6 +226,13 @@ mod tests {
         assert_eq!(code("https://join.status.im/user/name.eth"), "chat_key.ens_name");
         assert_eq!(code(&format!("0x04{}", "11".repeat(64))), "chat_key.key");
         assert_eq!(code("0x1234"), "chat_key.type");
+        let cut = parse_chat_key("0x0412").unwrap_err();
+        assert!(cut.to_string().contains("2 bytes; expected 65"), "{cut}");
+        assert_eq!(code(&format!("0x04{}", "g1".repeat(64))), "chat_key.key");
+        for digits in 0..300 {
+            assert!(parse_chat_key(&format!("0x04{}", "1".repeat(digits))).is_err());
+            assert!(parse_chat_key(&format!("04{}", "1".repeat(digits))).is_err());
+        }
         assert_eq!(code("fe70"), "chat_key.padding");
         assert_eq!(code("fe7"), "chat_key.varint");
         assert_eq!(code("fe7010234"), "chat_key.key");

@@ -31,3 +31,34 @@ impl ContactCode {
         SymKey::from_password(&self.name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::SecretKey;
+
+    /// Private key of the identity, topic, symmetric key; of the reference.
+    const CASES: [[&str; 3]; 2] = [
+        [
+            "2cd9cdd826698881b9fa3403a73a65177d3a80e8a393afb9503ffbc081a33438",
+            "ec98c99f",
+            "1ca7e7050f04b4b60c928d5964a4fc21a040270530fdeac9ba0cb968d68bafb1",
+        ],
+        [
+            "a01fefeb7ee144f5555295690086e0daf44a42549bcc72b032222e56a7864442",
+            "3c033ca5",
+            "cd637a178d921e7394ccd577df22ea94294526a2b14fef15648bbebdba8cc70a",
+        ],
+    ];
+
+    #[test]
+    fn codes_of_the_reference() {
+        for [identity, topic, sym_key] in CASES {
+            let key = identity.parse::<SecretKey>().unwrap().public_key();
+            let code = ContactCode::of_key(&key);
+            assert_eq!(code.name, format!("{key}-contact-code"));
+            assert_eq!(code.topic, topic.parse().unwrap());
+            assert_eq!(hex::encode(code.sym_key().as_bytes()), sym_key);
+        }
+    }
+}

@@ -120,13 +120,23 @@ pub struct ExtendedPrivateKey {
     place: Place,
     chain_code: ChainCode,
     key: SecretKey,
+    origin: Option<Origin>,
+}
+
+/// Where a plain (not hardened) key came from: its public key is the parent's plus this multiple
+/// of the generator, which is cheaper than starting afresh. Nothing here is more secret than the
+/// parent's extended public key.
+#[derive(Clone)]
+struct Origin {
+    parent: PublicKey,
+    tweak: ChainCode,
 }
 
 impl ExtendedPrivateKey {
     /// The master key of a seed.
     pub fn from_seed(seed: &Seed) -> Result<Self, HdError> {
         let node = Node::master(seed)?;
-        Ok(Self { place: Place::MASTER, chain_code: node.chain_code, key: node.key })
+        Ok(Self::new(Place::MASTER, node.chain_code, node.key))
     }
 
     /// The child at `index`.
@@ -144,7 +154,7 @@ impl ExtendedPrivateKey {
         ExtendedPublicKey {
             place: self.place,
             chain_code: self.chain_code.0,
-            key: self.key.public_key(),
+            key: self.public_key(),
         }
     }
 
@@ -153,9 +163,11 @@ impl ExtendedPrivateKey {
         &self.key
     }
 
-    /// The public key.
+    /// The public key. Computed at every call.
     pub fn public_key(&self) -> PublicKey {
-        self.key.public_key()
+        let origin = self.origin.as_ref();
+        let from_parent = origin.and_then(|it| primitives::add_public(&it.parent, &it.tweak.0));
+        from_parent.unwrap_or_else(|| primitives::public_key(&self.key))
     }
 
     /// Steps from the master key.
@@ -178,16 +190,19 @@ impl ExtendedPrivateKey {
         fingerprint(&self.public_key())
     }
 
+    fn new(place: Place, chain_code: ChainCode, key: SecretKey) -> Self {
+        Self { place, chain_code, key, origin: None }
+    }
+
     fn derive_steps(&self, steps: &[ChildIndex]) -> Result<Self, HdError> {
         let [before @ .., last] = steps else { return Ok(self.clone()) };
         let depth = usize::from(self.place.depth) + steps.len();
         let depth = u8::try_from(depth).map_err(|_| HdError::TooDeep)?;
         let mut node = Node { chain_code: self.chain_code.clone(), key: self.key.clone() };
         for step in before {
-            let public = (!step.is_hardened()).then(|| node.key.public_key());
-            node = node.child(*step, public.as_ref())?;
+            node = node.child(*step, None)?.0;
         }
-        node.leaf(*last, depth, &node.key.public_key())
+        node.leaf(*last, depth, &node.public_key())
     }
 }
 
@@ -270,7 +285,7 @@ impl fmt::Debug for ExtendedPublicKey {
     }
 }
 
-/// Erased on drop: it is half of what the children are made of.
+/// 32 bytes from the HMAC, erased on drop: a chain code is half of what the children are made of.
 #[derive(Clone, zeroize::ZeroizeOnDrop)]
 struct ChainCode([u8; 32]);
 
@@ -289,20 +304,28 @@ impl Node {
         Ok(Self { chain_code: ChainCode(halves.right), key })
     }
 
-    /// One step. `public` is this node's own public key, for callers that know it already; plain
-    /// steps compute it otherwise.
-    fn child(&self, index: ChildIndex, public: Option<&PublicKey>) -> Result<Self, HdError> {
+    fn public_key(&self) -> PublicKey {
+        primitives::public_key(&self.key)
+    }
+
+    /// One step, and by how much the key went up. `public` is this node's own public key, for
+    /// callers that know it already; plain steps compute it otherwise.
+    fn child(
+        &self,
+        index: ChildIndex,
+        public: Option<&PublicKey>,
+    ) -> Result<(Self, ChainCode), HdError> {
         let halves = if index.is_hardened() {
             let mut data = Zeroizing::new([0; 33]);
             data[1..].copy_from_slice(&*self.key.to_bytes());
-            self.hmac(&*data, index)
+            self.hmac(&data, index)
         } else {
-            let public = public.copied().unwrap_or_else(|| self.key.public_key());
+            let public = public.copied().unwrap_or_else(|| self.public_key());
             self.hmac(&public.to_compressed(), index)
         };
         let key = primitives::add_secret(&self.key, &halves.left)
             .ok_or(HdError::UnusableIndex { index })?;
-        Ok(Self { chain_code: ChainCode(halves.right), key })
+        Ok((Self { chain_code: ChainCode(halves.right), key }, ChainCode(halves.left)))
     }
 
     /// The last step, to a key that knows its place. `public` is this node's own public key.
@@ -312,9 +335,12 @@ impl Node {
         depth: u8,
         public: &PublicKey,
     ) -> Result<ExtendedPrivateKey, HdError> {
-        let Self { chain_code, key } = self.child(index, Some(public))?;
+        let (Self { chain_code, key }, tweak) = self.child(index, Some(public))?;
         let place = Place { depth, parent: fingerprint(public), index };
-        Ok(ExtendedPrivateKey { place, chain_code, key })
+        // A hardened step's tweak is a secret: it stays out of arithmetic that takes more or
+        // less time depending on it.
+        let origin = (!index.is_hardened()).then_some(Origin { parent: *public, tweak });
+        Ok(ExtendedPrivateKey { place, chain_code, key, origin })
     }
 
     fn hmac(&self, key: &[u8; 33], index: ChildIndex) -> Halves {

@@ -103,14 +103,18 @@ impl FromStr for ShareLink {
         if let Some(at) = text.chars().position(|c| !c.is_ascii()) {
             return Err(LinkError::NotAscii { at: at + 1 });
         }
-        let kinds: [(&'static str, fn(String) -> Self); 3] =
-            [(USER, Self::User), (PUBLIC_CHAT, Self::PublicChat), (BROWSE, Self::Browse)];
-        for (start, kind) in kinds {
-            match tail.strip_prefix(start) {
-                Some("") => return Err(LinkError::Empty(start)),
-                Some(rest) => return Ok(kind(rest.to_owned())),
-                None => {}
-            }
+        let after = |start: &'static str| match tail.strip_prefix(start) {
+            Some("") => Some(Err(LinkError::Empty(start))),
+            rest => rest.map(|rest| Ok(rest.to_owned())),
+        };
+        if let Some(user) = after(USER) {
+            return user.map(Self::User);
+        }
+        if let Some(name) = after(PUBLIC_CHAT) {
+            return name.map(Self::PublicChat);
+        }
+        if let Some(page) = after(BROWSE) {
+            return page.map(Self::Browse);
         }
         Err(LinkError::Unknown(super::excerpt(text)))
     }

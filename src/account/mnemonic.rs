@@ -10,7 +10,10 @@ use std::{fmt, str::FromStr};
 use rand::CryptoRng;
 use zeroize::Zeroizing;
 
-use super::Seed;
+use super::{
+    Seed,
+    nearest::{hint, nearest},
+};
 
 /// The longest text that is looked at as a phrase, in bytes.
 pub const MAX_PHRASE: usize = 4096;
@@ -300,52 +303,13 @@ fn parse_words(words: &[&str], language: Language) -> Result<Mnemonic, MnemonicE
             position: at + 1,
             word: super::excerpt(words[at]),
             language,
-            suggestion: nearest(words[at], language),
+            suggestion: nearest(words[at], language.words()),
         });
     }
     let phrase = Zeroizing::new(words.join(" "));
     bip39::Mnemonic::parse_in_normalized(language.0, &phrase)
         .map(Mnemonic)
         .map_err(|_| MnemonicError::Checksum { words: words.len(), language })
-}
-
-fn hint(suggestion: &Option<&'static str>) -> String {
-    suggestion.map(|word| format!("; did you mean {word:?}?")).unwrap_or_default()
-}
-
-/// The word of the list with the fewest edits (insert, delete, replace, swap of neighbours),
-/// capitals aside. At most two edits are near; in short words, one.
-fn nearest(word: &str, language: Language) -> Option<&'static str> {
-    let word: Vec<char> = word.chars().flat_map(char::to_lowercase).take(32).collect();
-    let limit = if word.len() <= 3 { 1 } else { 2 };
-    let by_distance = |candidate: &&'static str| {
-        let letters: Vec<char> = candidate.chars().collect();
-        // A word cut short is nearer to how it begins than to anything else.
-        let cut = word.len() >= 3 && letters.starts_with(&word);
-        let distance = edits(&word, &letters);
-        (if cut { distance.min(1) } else { distance }, *candidate)
-    };
-    let (distance, nearest) = language.words().iter().map(by_distance).min_by_key(|it| it.0)?;
-    (distance <= limit).then_some(nearest)
-}
-
-/// The optimal string alignment distance.
-fn edits(a: &[char], b: &[char]) -> usize {
-    let mut before: Vec<usize> = Vec::new();
-    let mut previous: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut row = vec![i + 1];
-        for (j, y) in b.iter().enumerate() {
-            let replace = previous[j] + usize::from(x != y);
-            let mut best = replace.min(previous[j + 1] + 1).min(row[j] + 1);
-            if i > 0 && j > 0 && *x == b[j - 1] && a[i - 1] == *y {
-                best = best.min(before[j - 1] + 1);
-            }
-            row.push(best);
-        }
-        before = std::mem::replace(&mut previous, row);
-    }
-    previous[b.len()]
 }
 
 #[cfg(test)]

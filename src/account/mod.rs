@@ -43,6 +43,7 @@ pub mod mnemonic;
 pub mod multiaccount;
 pub mod multibase;
 pub mod name;
+mod nearest;
 pub mod path;
 mod primitives;
 pub mod qr;

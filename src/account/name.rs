@@ -3,7 +3,7 @@
 //! The low 64 bits of X seed a shift register; three of its states pick two adjectives and an
 //! animal. Names are for people to tell keys apart, not to trust: there are far fewer names than
 //! keys, and many combinations of words belong to no key at all, since the three states hang
-//! together (see [`pattern_odds`](super::vanity)).
+//! together (see [`vanity`](super::vanity)).
 
 use std::fmt;
 

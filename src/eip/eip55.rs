@@ -19,7 +19,7 @@ pub fn checksummed(address: &[u8; 20]) -> String {
             digit.make_ascii_uppercase();
         }
     }
-    text.iter().map(|byte| char::from(*byte)).collect()
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// Whether 40 digits pass: they are in one case, or the capitals are right.

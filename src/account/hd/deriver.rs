@@ -72,10 +72,10 @@ impl Deriver {
             split -= 1;
         };
         for step in steps.iter().skip(split) {
-            node = node.child(*step, public.as_ref())?;
+            node = node.child(*step, public.as_ref())?.0;
             public = None;
         }
-        let public = public.unwrap_or_else(|| node.key.public_key());
+        let public = public.unwrap_or_else(|| node.public_key());
         Ok(Known { node, public })
     }
 }

@@ -362,6 +362,9 @@ proptest! {
         let node = master.derive(&DerivationPath::from_steps(hard).unwrap()).unwrap();
         let path = DerivationPath::from_steps(plain).unwrap();
         let private = node.derive(&path).unwrap();
+        // However it is computed, it is the key's own.
+        prop_assert_eq!(private.public_key(), private.secret_key().public_key());
+        prop_assert_eq!(node.public_key(), node.secret_key().public_key());
         prop_assert_eq!(node.to_public().derive(&path).unwrap(), private.to_public());
         prop_assert_eq!(private.to_xprv().parse::<ExtendedPrivateKey>().unwrap(), private.clone());
         let public = private.to_public();

@@ -44,8 +44,7 @@ impl FromStr for ExtendedPrivateKey {
         let [0, secret @ ..] = &*key else {
             return Err(HdError::Text("the private key is not preceded by a zero byte"));
         };
-        let key = SecretKey::from_bytes(secret)?;
-        Ok(Self { place, chain_code, key })
+        Ok(Self::new(place, chain_code, SecretKey::from_bytes(secret)?))
     }
 }
 

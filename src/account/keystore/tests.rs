@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::*;
+use super::{file::Block, *};
 use crate::{
     account::{ExtendedPrivateKey, Seed},
     crypto::{SecretKey, seeded_rng},
@@ -166,6 +166,35 @@ fn damage_is_noticed() {
     damaged.key.mac[0] ^= 1;
     assert_eq!(open(&damaged).unwrap_err().code(), "keystore.mac");
     assert_eq!(file.open(b"", &Limits::default()).unwrap_err().code(), "keystore.mac");
+}
+
+#[test]
+fn plaintexts_that_are_no_keys_are_refused() {
+    let (key, mut file) = sample();
+    let kdf = file.kdf().clone();
+    let block = |plaintext: &[u8]| Block::encrypt(plaintext, b"pw", kdf.clone(), [0; 16]).unwrap();
+    let order = hex::decode("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141");
+    for (plaintext, code) in [
+        (vec![0; 32], "keystore.key"),
+        (order.unwrap(), "keystore.key"),
+        (vec![], "keystore.key"),
+        (vec![1; 33], "keystore.plaintext"),
+    ] {
+        file.key = block(&plaintext);
+        let error = file.open(b"pw", &Limits::default()).unwrap_err();
+        assert_eq!(error.code(), code, "{plaintext:?}");
+    }
+    // Written by wallets that left leading zeros out.
+    file.key = block(&[7]);
+    let opened = file.open(b"pw", &Limits::default()).unwrap();
+    assert_eq!(opened.secret, format!("{:064x}", 7).parse().unwrap());
+    file.key = block(&*key.to_bytes());
+    for (plaintext, code) in [(&b"xprv"[..], "keystore.extended"), (b"\xff", "keystore.plaintext")]
+    {
+        file.extended = Some(block(plaintext));
+        let error = file.open(b"pw", &Limits::default()).unwrap_err();
+        assert_eq!(error.code(), code);
+    }
 }
 
 #[test]

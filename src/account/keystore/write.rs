@@ -77,7 +77,7 @@ impl KeyFile {
 }
 
 impl Block {
-    fn encrypt(
+    pub(super) fn encrypt(
         plaintext: &[u8],
         password: &[u8],
         kdf: Kdf,

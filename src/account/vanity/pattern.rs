@@ -7,6 +7,7 @@ use crate::{
     account::{
         excerpt,
         name::{self, ADJECTIVES, ANIMALS},
+        nearest::{hint, nearest},
     },
     crypto::PublicKey,
 };
@@ -27,12 +28,13 @@ pub enum PatternError {
     #[error("a name has three words; the pattern has {got}")]
     Words { got: usize },
     /// A word that no name has at that place.
-    #[error("word {position}, {word:?}, matches none of the {of}")]
+    #[error("word {position}, {word:?}, matches none of the {of}{}", hint(.suggestion))]
     UnknownWord {
         /// Counted from 1.
         position: usize,
         word: String,
         of: &'static str,
+        suggestion: Option<&'static str>,
     },
     /// Words that exist, but never together.
     #[error("no key has such a name: the words of a name hang together, and these never do")]
@@ -294,7 +296,7 @@ fn any(words: &[&str], pattern: &str) -> bool {
 }
 
 fn select(
-    words: &[&str],
+    words: &[&'static str],
     of: &'static str,
     position: usize,
     pattern: &str,
@@ -303,7 +305,8 @@ fn select(
     if selected.contains(&true) {
         return Ok(selected);
     }
-    Err(PatternError::UnknownWord { position, word: excerpt(pattern), of })
+    let suggestion = nearest(pattern, words);
+    Err(PatternError::UnknownWord { position, word: excerpt(pattern), of, suggestion })
 }
 
 fn fits(word: &str, pattern: &str) -> bool {
@@ -347,6 +350,8 @@ mod tests {
         assert_eq!(code(&"a".repeat(100_000_000)), "vanity.too_long");
         assert_eq!(code("a b c d"), "vanity.words");
         assert_eq!(code("* * Unicornz"), "vanity.word");
+        let error = "* * Frgo".parse::<Pattern>().unwrap_err();
+        assert!(error.to_string().ends_with("did you mean \"Frog\"?"), "{error}");
         assert_eq!(code("0x05"), "vanity.impossible_prefix");
         assert_eq!(code("0x0"), "vanity.impossible_prefix");
         assert_eq!(code("0x04g"), "vanity.character");
