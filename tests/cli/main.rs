@@ -1,5 +1,6 @@
 //! The tools, as users type them: pipelines, exit codes, errors, examples, secrets.
 
+mod account;
 mod errors;
 mod examples;
 mod network;

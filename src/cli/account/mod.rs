@@ -19,7 +19,7 @@ use super::{context::Context, error::Result};
 #[command(after_help = "\
 Examples:
   $ status-account new --seed 1
-  $ status-account new --out mine.json --force && status-account show --identity mine.json
+  $ status-account new --out mine.json && status-account show --identity mine.json
   $ status-account new --seed 1 | status-account name
   $ status-account new --seed 1 --show-secret | status-account derive --path wallet")]
 pub struct AccountArgs {
