@@ -15,7 +15,7 @@ use super::{
 };
 use crate::crypto::seeded_rng;
 
-/// The options that every tool takes, in every subcommand.
+// The options that every tool takes, in every subcommand. (A doc comment would become the help.)
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Common options")]
 pub struct Common {

@@ -238,13 +238,11 @@ impl Peers {
                 let message = format!("peer {}: {reason}", peer.addr);
                 cx.show(&CliError::new(reason.code(), Exit::Network, message));
             }
-            ServiceEvent::DialFailed { enode, error, .. } => {
-                // Of a peer that is dialled again and again, the first failure is enough.
-                if self.unreached.contains(&enode.id) {
-                    self.unreached.retain(|id| *id != enode.id);
-                    let message = format!("peer {}:{}: {error}", enode.host, enode.tcp);
-                    cx.show(&CliError::new(error.code(), Exit::Network, message));
-                }
+            // Of a peer that is dialled again and again, the first failure is enough.
+            ServiceEvent::DialFailed { enode, error, .. } if self.unreached.contains(&enode.id) => {
+                self.unreached.retain(|id| *id != enode.id);
+                let message = format!("peer {}:{}: {error}", enode.host, enode.tcp);
+                cx.show(&CliError::new(error.code(), Exit::Network, message));
             }
             _ => {}
         }

@@ -91,7 +91,7 @@ pub fn run(args: &SendArgs, cx: &mut Context) -> Result<()> {
     };
     let network = Network::start(config)?;
     let limit = Duration::from_secs(args.timeout.into());
-    let peers = Peers::connect(&network, enodes, &PeerOptions::once(), limit, cx)?;
+    let peers = Peers::connect(&network, enodes, &PeerOptions::default(), limit, cx)?;
     let mut sender = Sender {
         args,
         network: &network,
@@ -224,12 +224,6 @@ impl Sender<'_> {
                 Wake::News(Some(News::Lagged(_))) | Wake::Late => {}
                 Wake::News(None) | Wake::Interrupted => return Err(Stop::Exit(Exit::Interrupted)),
             }
-            if self.peers.count() == 0 && more {
-                self.settle(cx)?;
-                return Err(
-                    CliError::new("net.no_peer", Exit::Network, "all peers are gone").into()
-                );
-            }
         }
     }
 
@@ -256,13 +250,17 @@ impl Sender<'_> {
             Err(Stop::Error(error))
                 if matches!(error.exit, Exit::Malformed | Exit::Negative | Exit::Network) =>
             {
-                cx.report(*error)
+                cx.report(error)
             }
             other => other,
         }
     }
 
     fn send(&mut self, source: Source, line: u64, cx: &mut Context) -> Result<()> {
+        if self.peers.count() == 0 {
+            let message = "all peers are gone; they are dialled again";
+            return Err(CliError::new("net.no_peer", Exit::Network, message).line(line).into());
+        }
         let envelope = match source {
             Source::Envelope(envelope) => envelope,
             Source::Message(message) => {

@@ -8,7 +8,7 @@ use super::{
     context::{Common, Context, show_early_error},
     demo, envelope,
     error::{CliError, Exit, Result},
-    explain, keygen, node,
+    explain, generate, keygen, node,
     output::Format,
     pow, receive, send, topic,
 };
@@ -50,10 +50,11 @@ Examples:
   $ statuskit explain envelope.low_pow"
 )]
 struct Umbrella {
-    #[command(flatten)]
-    common: Common,
     #[command(subcommand)]
     tool: Subtool,
+    // Last, since its heading goes on.
+    #[command(flatten)]
+    common: Common,
 }
 
 #[derive(Debug, Subcommand)]
@@ -67,8 +68,8 @@ enum Subtool {
     Node(node::NodeArgs),
     Keygen(keygen::KeygenArgs),
     Explain(explain::ExplainArgs),
-    Completions(explain::CompletionsArgs),
-    Man(explain::ManArgs),
+    Completions(generate::CompletionsArgs),
+    Man(generate::ManArgs),
 }
 
 // One tool as a binary of its own. (A doc comment here would become its help.)
@@ -76,9 +77,10 @@ enum Subtool {
 #[command(version, propagate_version = true)]
 struct Single<A: Args> {
     #[command(flatten)]
-    common: Common,
-    #[command(flatten)]
     args: A,
+    // Last, since its heading goes on.
+    #[command(flatten)]
+    common: Common,
 }
 
 /// Runs a tool with the arguments of the process.
@@ -115,8 +117,8 @@ fn run_subtool(umbrella: &Umbrella, cx: &mut Context) -> Result<()> {
         Subtool::Demo(args) => demo::run(args, cx),
         Subtool::Keygen(args) => keygen::run(args, cx),
         Subtool::Explain(args) => explain::run(args, cx),
-        Subtool::Completions(args) => explain::completions(args),
-        Subtool::Man(args) => explain::man(args),
+        Subtool::Completions(args) => generate::completions(args),
+        Subtool::Man(args) => generate::man(args),
     }
 }
 

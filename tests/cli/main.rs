@@ -2,6 +2,7 @@
 
 mod errors;
 mod examples;
+mod network;
 mod pipelines;
 mod shell;
 
