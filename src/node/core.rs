@@ -83,6 +83,9 @@ pub enum SendError {
     /// The node's own rules refuse the envelope, as its peers' would.
     #[error("the node itself refuses the envelope: {0}")]
     Refused(Verdict),
+    /// No packet has room for the envelope: peers would hang up.
+    #[error("it needs a packet of {size} bytes; peers take at most {max}")]
+    Oversized { size: usize, max: u32 },
     /// The pool has reached its [limits](super::Limits).
     #[error("the pool of envelopes is full")]
     PoolFull,
@@ -101,7 +104,7 @@ impl SendError {
             Self::Refused(Verdict::FromFuture) => "envelope.from_future",
             Self::Refused(Verdict::VeryOld) => "envelope.very_old",
             Self::Refused(Verdict::Expired) => "envelope.expired",
-            Self::Refused(Verdict::Oversized) => "envelope.oversized",
+            Self::Refused(Verdict::Oversized) | Self::Oversized { .. } => "envelope.oversized",
             Self::Refused(Verdict::LowPow) => "envelope.low_pow",
             Self::Refused(Verdict::NoBloomMatch) => "envelope.no_bloom_match",
             Self::Refused(Verdict::Accepted) => "envelope.refused",
