@@ -121,7 +121,7 @@ impl Node {
         if self.pool.len() == 0 {
             self.rest(key);
         } else {
-            let wait = self.random_wait();
+            let wait = self.random_wait(self.config.send_window);
             self.flush_at(key, now + wait);
         }
         Ok(())
@@ -263,6 +263,10 @@ impl Node {
         from: Option<PeerKey>,
         rules: &Rules,
     ) -> Result<bool, (Refusal, PooledEnvelope)> {
+        if let (Some(place), Some(from)) = (place, from) {
+            // It has the envelope, whatever we would think of it today.
+            self.pool.mark(place, from.slot as usize);
+        }
         let verdict = verdict(entry.envelope(), entry.pow(), rules);
         if verdict != Verdict::Accepted {
             self.stats.refused += 1;
