@@ -1,6 +1,7 @@
 //! Proof of work and hashing by the batch: every backend, side by side.
 //!
-//! `cargo bench --bench pow`. The rate of `mine/...` is nonces per second, of `many/...` envelopes per second.
+//! `cargo bench --bench pow`. The rate of `mine/...` is nonces per second, of `many/...` envelopes
+//! per second.
 
 use std::hint::black_box;
 use std::num::NonZeroUsize;
@@ -11,9 +12,10 @@ use statuskit::crypto::keccak::{Backend, Parts, keccak256, keccak256_parts};
 use statuskit::whisper::pow::{MineOptions, MineResult, Miner};
 
 /// Nonces tried per measurement.
-const NONCES: u64 = 1 << 18;
+const NONCES: u64 = 1 << 19;
 
-/// Lengths of `rlp4`: the usual sizes, and every kind of place where the nonce can lie in the last block of 136 bytes.
+/// Lengths of `rlp4`: the usual sizes, and every kind of place where the nonce can lie in the last
+/// block of 136 bytes.
 const LENGTHS: [(usize, &str); 8] = [
     (30, "short"),
     (321, "usual"),
@@ -49,7 +51,8 @@ fn mine(criterion: &mut Criterion) {
     }
 }
 
-/// The two hashes of a received envelope: the whole of it, and all but the nonce with the nonce's eight bytes.
+/// The two hashes of a received envelope: the whole of it, and all but the nonce with the nonce's
+/// eight bytes.
 fn many(criterion: &mut Criterion) {
     const ENVELOPES: usize = 256;
     let envelopes: Vec<[u8; 402]> = (0..ENVELOPES).map(|i| [i as u8; 402]).collect();

@@ -1,5 +1,37 @@
-//! The Status client protocols.
+//! The Status client protocols, as specified in March 2020: a library, and the tools on top of it.
+//!
+//! # The map from the specifications to the modules
+//!
+//! | layer | specification | module |
+//! | --- | --- | --- |
+//! | tools | | [`cli`], one file per tool |
+//! | a running node: peers, pool, forwarding | EIP-627; Status, "Whisper usage" | [`node`] |
+//! | conversations: public chats, key rings | Status, "Client" | [`chat`] |
+//! | payloads: wrapper, chat message | Status, "Payloads" | [`payload`] |
+//! | envelopes, messages, topics, bloom filters, proof of work, packets | EIP-627; Status, "Whisper usage" | [`whisper`] |
+//! | RLPx handshake, frames, Hello, capabilities | devp2p, "RLPx", EIP-8, EIP-706 | [`devp2p`] |
+//! | keys, ECIES, Keccak, key derivation | SEC 1, SEC 2, RFC 8018, FIPS 197 | [`crypto`] |
+//! | recursive length prefix | Ethereum yellow paper, appendix B | [`rlp`] |
+//!
+//! # What holds them together
+//!
+//! Codecs are pure: bytes in, a typed value or a typed error out, and back to the same bytes.
+//! Time and randomness are arguments, never read inside, so that whatever is made can be made
+//! again. What comes from outside is bounded, and never makes anything here panic.
+//!
+//! ```
+//! use statuskit::{chat::PublicChat, crypto::seeded_rng, whisper::{Draft, Opener, Recipient, seal}};
+//!
+//! let chat = PublicChat::new("status");
+//! let draft = Draft { topic: chat.topic, now: 1_585_500_000, ttl: 15, payload: b"hi", signer: None };
+//! let envelope = seal::seal(&draft, Recipient::Sym(&chat.key), &mut seeded_rng("docs"))?;
+//! let message = seal::open(&envelope, Opener::Sym(&chat.key))?;
+//! assert_eq!(message.payload, b"hi");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
 #![deny(unsafe_code)]
+
 pub mod chat;
 pub mod cli;
 pub mod crypto;

@@ -54,16 +54,6 @@ impl Context {
         self.output.emit(record, text)
     }
 
-    /// The format of results.
-    pub fn format(&self) -> Format {
-        self.output.format()
-    }
-
-    /// Whether results are for people on a terminal.
-    pub fn is_interactive(&self) -> bool {
-        self.output.format() == Format::Text && io::stdout().is_terminal()
-    }
-
     /// Shows an error about one record of many. The tool goes on, unless `--fail-fast` was
     /// given, and the exit code tells at the end.
     pub fn report(&mut self, error: CliError) -> Result<()> {
@@ -80,10 +70,15 @@ impl Context {
         self.worst = self.worst.max(Exit::Negative);
     }
 
-    /// Says something to people, on standard error.
+    /// Says something on standard error: a record where errors are records.
     pub fn note(&self, text: &str) {
+        let line = if self.json_errors {
+            serde_json::json!({ "type": "note", "message": text }).to_string()
+        } else {
+            format!("note: {text}")
+        };
         // Nobody may be listening.
-        let _ = writeln!(io::stderr(), "{text}");
+        let _ = writeln!(io::stderr(), "{line}");
     }
 
     /// Shows an error on standard error.
@@ -164,10 +159,15 @@ fn show_error(error: &CliError, json: bool) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Records from standard input. On a terminal, says that input is awaited.
-pub fn stdin_items(cx: &Context) -> Items<StdinLock<'static>> {
-    if io::stdin().is_terminal() {
-        cx.note("reading from the terminal; end with Ctrl-D");
-    }
+/// Records from standard input.
+pub fn stdin_items() -> Items<StdinLock<'static>> {
+    announce_terminal("reading from the terminal; end with Ctrl-D");
     Items::new(io::stdin().lock())
+}
+
+/// On a terminal, says that input is awaited.
+pub fn announce_terminal(text: &str) {
+    if io::stdin().is_terminal() {
+        let _ = writeln!(io::stderr(), "{text}");
+    }
 }

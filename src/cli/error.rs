@@ -31,9 +31,13 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// An error as it is shown.
+/// An error as it is shown. Small, since results carry it; what it says is in [`Details`].
 #[derive(Debug, Clone)]
-pub struct CliError {
+pub struct CliError(Box<Details>);
+
+/// What an error says.
+#[derive(Debug, Clone)]
+pub struct Details {
     /// Stable, such as `envelope.low_pow`; `statuskit explain` tells the rest.
     pub code: &'static str,
     /// What was wrong and what was expected.
@@ -54,7 +58,9 @@ impl CliError {
     /// An error without a place.
     pub fn new(code: &'static str, exit: Exit, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { code, message, exit, line: None, offset: None, field: None, hint: None }
+        let details =
+            Details { code, message, exit, line: None, offset: None, field: None, hint: None };
+        Self(Box::new(details))
     }
 
     /// Wrong usage.
@@ -65,28 +71,28 @@ impl CliError {
     /// Says on which line of the input.
     #[must_use]
     pub fn line(mut self, line: u64) -> Self {
-        self.line = Some(line);
+        self.0.line = Some(line);
         self
     }
 
     /// Says at which byte.
     #[must_use]
     pub fn offset(mut self, offset: usize) -> Self {
-        self.offset = Some(offset);
+        self.0.offset = Some(offset);
         self
     }
 
     /// Says in which member or option.
     #[must_use]
     pub fn field(mut self, field: impl Into<String>) -> Self {
-        self.field = Some(field.into());
+        self.0.field = Some(field.into());
         self
     }
 
     /// Says what to try.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.0.hint = Some(hint.into());
         self
     }
 
@@ -124,20 +130,28 @@ impl CliError {
     }
 }
 
+impl std::ops::Deref for CliError {
+    type Target = Details;
+
+    fn deref(&self) -> &Details {
+        &self.0
+    }
+}
+
 /// Why a tool stops before its end.
 #[derive(Debug)]
 pub enum Stop {
     /// Nobody reads the output any more: success.
     ClosedPipe,
     /// An error that was not shown yet.
-    Error(Box<CliError>),
+    Error(CliError),
     /// Whatever there was to show has been shown.
     Exit(Exit),
 }
 
 impl From<CliError> for Stop {
     fn from(error: CliError) -> Self {
-        Self::Error(Box::new(error))
+        Self::Error(error)
     }
 }
 

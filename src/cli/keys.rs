@@ -35,15 +35,15 @@ impl IdentityArgs {
     /// The private key, if one was given by option or environment.
     pub fn load(&self) -> Result<Option<SecretKey>> {
         if let Some(path) = &self.identity {
-            return read_identity(path).map(Some);
+            return read_identity(path, "--identity").map(Some);
         }
         let Some(value) = std::env::var_os("STATUS_IDENTITY") else { return Ok(None) };
         let value = Zeroizing::new(value.to_string_lossy().into_owned());
         let digits = value.trim_start_matches("0x");
         if digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return parse_identity(&value, "STATUS_IDENTITY").map(Some);
+            return parse_identity(&value, "STATUS_IDENTITY", "STATUS_IDENTITY").map(Some);
         }
-        read_identity(Path::new(&*value)).map(Some)
+        read_identity(Path::new(&*value), "STATUS_IDENTITY").map(Some)
     }
 
     /// The private key; an error says how to give one.
@@ -57,7 +57,8 @@ impl IdentityArgs {
     }
 }
 
-fn read_identity(path: &Path) -> Result<SecretKey> {
+/// A private key from a file; `field` is the option that named it.
+pub fn read_identity(path: &Path, field: &str) -> Result<SecretKey> {
     let shown = path.display().to_string();
     let mut text = Zeroizing::new(String::new());
     let read = if path == Path::new("-") {
@@ -66,26 +67,26 @@ fn read_identity(path: &Path) -> Result<SecretKey> {
         File::open(path).and_then(|file| file.take(MAX_KEY_FILE).read_to_string(&mut text))
     };
     match read {
-        Ok(_) => parse_identity(text.trim(), &shown),
+        Ok(_) => parse_identity(text.trim(), &shown, field),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
             let message = format!("{shown} is not text; expected 64 hex digits");
-            Err(CliError::new("key.format", Exit::Malformed, message).field("--identity").into())
+            Err(CliError::new("key.format", Exit::Malformed, message).field(field).into())
         }
         Err(error) => {
             let message = format!("can't read the private key from {shown}: {error}");
             Err(CliError::new("file.read", Exit::Local, message)
-                .field("--identity")
+                .field(field)
                 .hint("statuskit keygen --out me.key makes one")
                 .into())
         }
     }
 }
 
-fn parse_identity(text: &str, shown: &str) -> Result<SecretKey> {
+fn parse_identity(text: &str, shown: &str, field: &str) -> Result<SecretKey> {
     text.parse().map_err(|error| {
         let message = format!("{shown} holds no private key: {error}");
         CliError::new("key.format", Exit::Malformed, message)
-            .field("--identity")
+            .field(field)
             .hint("expected 64 hex digits on one line")
             .into()
     })
@@ -228,6 +229,6 @@ pub fn author(identity: &IdentityArgs, cx: &Context) -> Result<SecretKey> {
         return Ok(key);
     }
     let key = SecretKey::generate(&mut cx.rng("author")?);
-    cx.note("note: no --identity given; the message is signed with a key of the moment");
+    cx.note("no --identity given; the message is signed with a key of the moment");
     Ok(key)
 }

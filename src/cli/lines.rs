@@ -1,9 +1,9 @@
 //! Lines of text from standard input, bounded.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Read as _, StdinLock};
+use std::io::{self, BufRead as _, Read as _, StdinLock};
 
 use super::{
-    context::Context,
+    context::announce_terminal,
     error::{CliError, Exit, Result},
 };
 
@@ -18,10 +18,8 @@ pub struct Lines {
 
 impl Lines {
     /// On a terminal, says that input is awaited.
-    pub fn from_stdin(cx: &Context) -> Self {
-        if io::stdin().is_terminal() {
-            cx.note("reading from the terminal; end with Ctrl-D");
-        }
+    pub fn from_stdin() -> Self {
+        announce_terminal("reading from the terminal; end with Ctrl-D");
         Self { input: io::stdin().lock(), number: 0 }
     }
 

@@ -3,24 +3,31 @@
 //! Each tool is one file with its clap structures and a `run`. The same code serves the binary
 //! `status-TOOL` and the subcommand `statuskit TOOL`.
 
+mod codes;
 mod context;
+mod demo;
 mod envelope;
 mod error;
 mod explain;
+mod generate;
 mod input;
 mod interrupt;
 mod keygen;
 mod keys;
 mod lines;
 mod mining;
+mod net;
+mod node;
 mod output;
 mod pow;
+mod receive;
 mod records;
+mod send;
 mod time;
 mod tools;
 mod topic;
 
-pub use explain::CODES;
+pub use codes::CODES;
 pub use tools::{Tool, main};
 
 use context::Context;
@@ -31,7 +38,6 @@ use error::{CliError, Exit, Result, Stop};
 fn absorb(cx: &mut Context, done: Result<()>, line: u64) -> Result<()> {
     match done {
         Err(Stop::Error(error)) if matches!(error.exit, Exit::Malformed | Exit::Negative) => {
-            let error = *error;
             cx.report(if error.line.is_some() { error } else { error.line(line) })
         }
         other => other,

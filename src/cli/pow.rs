@@ -130,7 +130,7 @@ impl MineCommand {
                 .with("target", self.target)
                 .with("leading_zero_bits", mined.bits)
                 .with("tried", mined.tried)
-                .with("nonces_per_second", rate.round());
+                .with("nonces_per_second", rate as u64);
             cx.emit(&record, |record| record.to_text())?;
             if mined.interrupted {
                 cx.note("interrupted: the envelope has the best nonce so far");
@@ -200,7 +200,7 @@ fn estimate(cx: &mut Context, target: f64, size: usize, ttl: u32, rate: Option<f
         .with("ttl", ttl)
         .with("target_bits", bits)
         .with("expected_hashes", float(hashes))
-        .with("nonces_per_second", rate.round())
+        .with("nonces_per_second", rate as u64)
         .with("expected_seconds", float(seconds));
     cx.emit(&record, |_| {
         format!(
@@ -231,7 +231,7 @@ fn bench(
     let time = Duration::from_secs(u64::from(seconds.max(1)));
     let (tried, rate, threads) = measure(&dummy(size)?, threads, time, backend);
     let record = Record::new("bench")
-        .with("nonces_per_second", rate.round())
+        .with("nonces_per_second", rate as u64)
         .with("nonces", tried)
         .with("threads", threads)
         .with("data_len", size)

@@ -6,11 +6,11 @@ use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, er
 
 use super::{
     context::{Common, Context, show_early_error},
-    envelope,
+    demo, envelope,
     error::{CliError, Exit, Result},
-    explain, keygen,
+    explain, generate, keygen, node,
     output::Format,
-    pow, topic,
+    pow, receive, send, topic,
 };
 
 /// A tool, by the name of its binary.
@@ -24,6 +24,12 @@ pub enum Tool {
     Envelope,
     /// `status-pow`
     Pow,
+    /// `status-send`
+    Send,
+    /// `status-receive`
+    Receive,
+    /// `status-node`
+    Node,
 }
 
 /// The end of every help.
@@ -39,6 +45,7 @@ A closed pipe is success. `statuskit explain CODE` tells more about an error.";
     propagate_version = true,
     after_help = "\
 Examples:
+  $ statuskit demo
   $ statuskit topic chat status
   $ statuskit explain envelope.low_pow"
 )]
@@ -51,16 +58,20 @@ struct Umbrella {
 
 #[derive(Debug, Subcommand)]
 enum Subtool {
+    Demo(demo::DemoArgs),
     Topic(topic::TopicArgs),
     Envelope(envelope::EnvelopeArgs),
     Pow(pow::PowArgs),
+    Send(send::SendArgs),
+    Receive(receive::ReceiveArgs),
+    Node(node::NodeArgs),
     Keygen(keygen::KeygenArgs),
     Explain(explain::ExplainArgs),
-    Completions(explain::CompletionsArgs),
-    Man(explain::ManArgs),
+    Completions(generate::CompletionsArgs),
+    Man(generate::ManArgs),
 }
 
-/// One tool as a binary of its own.
+// One tool as a binary of its own. (A doc comment here would become its help.)
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true)]
 struct Single<A: Args> {
@@ -78,6 +89,9 @@ pub fn main(tool: Tool) -> ExitCode {
         Tool::Topic => single(tool, &arguments, topic::run),
         Tool::Envelope => single(tool, &arguments, envelope::run),
         Tool::Pow => single(tool, &arguments, pow::run),
+        Tool::Send => single(tool, &arguments, send::run),
+        Tool::Receive => single(tool, &arguments, receive::run),
+        Tool::Node => single(tool, &arguments, node::run),
     };
     exit.into()
 }
@@ -95,10 +109,14 @@ fn run_subtool(umbrella: &Umbrella, cx: &mut Context) -> Result<()> {
         Subtool::Topic(args) => topic::run(args, cx),
         Subtool::Envelope(args) => envelope::run(args, cx),
         Subtool::Pow(args) => pow::run(args, cx),
+        Subtool::Send(args) => send::run(args, cx),
+        Subtool::Receive(args) => receive::run(args, cx),
+        Subtool::Node(args) => node::run(args, cx),
+        Subtool::Demo(args) => demo::run(args, cx),
         Subtool::Keygen(args) => keygen::run(args, cx),
         Subtool::Explain(args) => explain::run(args, cx),
-        Subtool::Completions(args) => explain::completions(args),
-        Subtool::Man(args) => explain::man(args),
+        Subtool::Completions(args) => generate::completions(args),
+        Subtool::Man(args) => generate::man(args),
     }
 }
 
@@ -160,7 +178,15 @@ fn asked_format(arguments: &[OsString]) -> Option<Format> {
 
 impl Tool {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Umbrella, Self::Topic, Self::Envelope, Self::Pow];
+    pub const ALL: [Self; 7] = [
+        Self::Umbrella,
+        Self::Topic,
+        Self::Envelope,
+        Self::Pow,
+        Self::Send,
+        Self::Receive,
+        Self::Node,
+    ];
 
     /// The command line, from which help, completions and man pages are made.
     pub fn command(self) -> Command {
@@ -169,6 +195,9 @@ impl Tool {
             Self::Topic => (Single::<topic::TopicArgs>::command(), "status-topic"),
             Self::Envelope => (Single::<envelope::EnvelopeArgs>::command(), "status-envelope"),
             Self::Pow => (Single::<pow::PowArgs>::command(), "status-pow"),
+            Self::Send => (Single::<send::SendArgs>::command(), "status-send"),
+            Self::Receive => (Single::<receive::ReceiveArgs>::command(), "status-receive"),
+            Self::Node => (Single::<node::NodeArgs>::command(), "status-node"),
         };
         let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
         command.name(name).bin_name(name).after_help(format!("{examples}\n\n{EXIT_CODES}"))

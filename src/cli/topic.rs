@@ -93,7 +93,7 @@ fn each(
     if !arguments.is_empty() {
         return arguments.iter().try_for_each(|argument| work(cx, argument));
     }
-    let mut lines = super::lines::Lines::from_stdin(cx);
+    let mut lines = super::lines::Lines::from_stdin();
     let mut any = false;
     while let Some(line) = lines.next()? {
         let done = match line {
@@ -146,7 +146,7 @@ fn negotiated(cx: &mut Context, key: &str, identity: &IdentityArgs, show: bool) 
 fn bloom(cx: &mut Context, topics: &[String]) -> Result<()> {
     let mut parsed = Vec::new();
     if topics.is_empty() {
-        let mut items = stdin_items(cx);
+        let mut items = stdin_items();
         while let Some(item) = items.next()? {
             match item.and_then(|item| topic_of(&item.content).map_err(|e| e.line(item.line))) {
                 Ok(topic) => parsed.push(topic),
@@ -209,10 +209,11 @@ fn matches(cx: &mut Context, bloom: &str, topics: &[String]) -> Result<()> {
 
 fn which(cx: &mut Context, text: &str) -> Result<()> {
     let wanted = parse_topic(text, "topic")?;
-    let mut lines = super::lines::Lines::from_stdin(cx);
+    let mut lines = super::lines::Lines::from_stdin();
     let (mut tried, mut found) = (0u64, false);
     while let Some(line) = lines.next()? {
         let name = match line {
+            Ok(name) if name.is_empty() => continue,
             Ok(name) => name,
             Err(error) => {
                 cx.report(error)?;

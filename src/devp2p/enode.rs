@@ -110,11 +110,11 @@ impl FromStr for Enode {
     }
 }
 
-/// Without `discport` where the UDP port is the TCP port, or 0, as the reference writes it.
+/// Without `discport` where the UDP port is the TCP port.
 impl fmt::Display for Enode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "enode://{}@{}:{}", hex::encode(self.id.to_xy()), self.host, self.tcp)?;
-        if self.udp != self.tcp && self.udp != 0 {
+        if self.udp != self.tcp {
             write!(f, "?discport={}", self.udp)?;
         }
         Ok(())
@@ -206,6 +206,7 @@ mod tests {
         for address in [
             "85.2.3.4:30303",
             "85.2.3.4:30303?discport=30301",
+            "85.2.3.4:30303?discport=0",
             "[2a01::5]:30303",
             "[::1]:1?discport=2",
             "1.2.3.4:0",
@@ -222,7 +223,6 @@ mod tests {
     fn other_forms_are_read_as_the_reference_does() {
         for (address, canonical, udp) in [
             ("85.2.3.4:30303?discport=30303", "85.2.3.4:30303", 30303),
-            ("85.2.3.4:30303?discport=0", "85.2.3.4:30303", 0),
             ("85.2.3.4:30303?discport=", "85.2.3.4:30303", 30303),
             ("85.2.3.4:30303?x=1&discport=1", "85.2.3.4:30303?discport=1", 1),
             ("85.2.3.4:30303?discport=1&discport=2", "85.2.3.4:30303?discport=1", 1),
@@ -247,6 +247,7 @@ mod tests {
             ("1.2.3.4:+1", "enode.port"),
             ("1.2.3.4:5 ", "enode.port"),
             ("1.2.3.4:5?discport=x", "enode.port"),
+            ("1.2.3.4:5?discport=65536", "enode.port"),
             ("[::1]", "enode.port"),
             ("[::1]5", "enode.port"),
             ("[::1:5", "enode.host"),

@@ -14,7 +14,7 @@
 //! Everything up to [`peer`] is sans-IO: bytes and the time go in, bytes and events come out.
 //! Only [`stream`] knows a socket, a clock and the runtime. States are types: an
 //! [`Initiator`](handshake::Initiator) becomes [`Secrets`](handshake::Secrets), these a
-//! [`Greeting`](peer::Greeting), and this a [`Connection`](peer::Connection).
+//! [`Greeting`](peer::Greeting), and this a [`Connection`].
 
 pub mod base;
 pub mod capability;

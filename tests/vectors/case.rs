@@ -50,10 +50,17 @@ impl Set {
         value
     }
 
-    /// Adds to the counts what was asserted of a value from [`take`](Self::take).
-    #[allow(dead_code)]
-    pub fn counted(&mut self, member: &str, count: usize) {
-        self.counts.push((member.to_owned(), count));
+    /// Runs `assert` over several members at once; it gets an object with those that are there,
+    /// and returns what it asserted.
+    pub fn group(
+        &mut self,
+        members: &[&str],
+        assert: impl FnOnce(&Value) -> Vec<(&'static str, usize)>,
+    ) {
+        let there = members.iter().filter_map(|name| Some(((*name).to_owned(), self.take(name)?)));
+        let group = Value::Object(there.collect());
+        let counts = assert(&group).into_iter().map(|(name, count)| (name.to_owned(), count));
+        self.counts.extend(counts);
     }
 
     /// What was asserted, in one line. Fails if nothing was, or if a member is unknown.

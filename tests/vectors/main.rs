@@ -5,6 +5,7 @@
 //! missing is named on standard error, with the counts of what was asserted.
 
 mod case;
+mod rlpx;
 mod whisper;
 
 use std::{env, fs, io::Write as _, path::PathBuf};
@@ -41,4 +42,10 @@ vector_tests! {
     envelope_asym => whisper::envelope_asym;
     envelope_invalid => whisper::envelope_invalid;
     shh_packets => whisper::shh_packets;
+    rlpx => rlpx_members;
+}
+
+fn rlpx_members(set: &mut Set) {
+    let members = ["handshakes", "hello", "capability_offsets", "disconnect_reasons", "eip8"];
+    set.group(&members, rlpx::rlpx);
 }

@@ -7,7 +7,7 @@ mod show;
 
 use clap::{Args, Subcommand};
 
-pub use seal::{MessageArgs, Sealer};
+pub use seal::{MessageArgs, MessageSource, Sealer, ToSeal};
 
 use super::{
     context::{Context, stdin_items},
@@ -55,7 +55,7 @@ pub fn each_envelope(
     cx: &mut Context,
     mut work: impl FnMut(&mut Context, Envelope, u64) -> Result<()>,
 ) -> Result<()> {
-    let mut items = stdin_items(cx);
+    let mut items = stdin_items();
     let mut any = false;
     while let Some(item) = items.next()? {
         any = true;

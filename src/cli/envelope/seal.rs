@@ -1,13 +1,13 @@
 //! `status-envelope seal`, and the sealing part of `status-send`.
 
-use std::io::{self, IsTerminal as _, Read as _};
+use std::io::{self, Read as _};
 
 use clap::Args;
 use rand::rngs::ChaCha20Rng;
 use serde_json::Value;
 
 use super::super::{
-    context::Context,
+    context::{Context, announce_terminal},
     error::{CliError, Exit, Result},
     keys::{self, IdentityArgs, SealArgs, Target, parse_topic},
     lines::Lines,
@@ -33,8 +33,6 @@ pub struct MessageArgs {
     /// line break at its end, other payloads are taken as they are
     #[arg(value_name = "TEXT")]
     pub text: Option<String>,
-    #[command(flatten)]
-    pub recipient: SealArgs,
     /// Topic, 8 hex digits [default: that of the chat, the password or the recipient]
     #[arg(long, value_name = "HEX")]
     pub topic: Option<String>,
@@ -50,18 +48,20 @@ pub struct MessageArgs {
     /// Each line of standard input is a message
     #[arg(long, conflicts_with = "text")]
     pub lines: bool,
+    #[command(flatten)]
+    pub recipient: SealArgs,
 }
 
 #[derive(Debug, Args)]
 pub struct SealCommand {
-    #[command(flatten)]
-    message: MessageArgs,
     /// Mine at once, to this proof of work [default: not mined, nonce 0]
     #[arg(long, value_name = "TARGET")]
     pow: Option<f64>,
     /// Standard input is text even if it looks like records of `open`
     #[arg(long)]
     literal: bool,
+    #[command(flatten)]
+    message: MessageArgs,
 }
 
 impl SealCommand {
@@ -101,60 +101,92 @@ pub enum ToSeal {
 
 impl MessageArgs {
     /// Runs `work` on each message: the argument, all of standard input, or its lines.
-    pub fn each(
+    fn each(
         &self,
         cx: &mut Context,
         records: bool,
         mut work: impl FnMut(&mut Context, ToSeal, u64) -> Result<()>,
     ) -> Result<()> {
-        if let Some(text) = &self.text {
-            return work(cx, ToSeal::Text(text.clone().into_bytes()), 1);
-        }
-        if self.lines {
-            return self.each_line(cx, work);
-        }
-        let input = read_all(cx)?;
-        if input.is_empty() {
-            return Err(super::super::empty_input("a message"));
-        }
-        if records && looks_like_records(&input) {
-            for (number, line) in input.split(|byte| *byte == b'\n').enumerate() {
-                let number = number as u64 + 1;
-                if !line.trim_ascii().is_empty() {
-                    let done = parse_record(line, number).map_err(Into::into);
-                    let done = done.and_then(|record| work(cx, record, number));
-                    super::super::absorb(cx, done, number)?;
-                }
-            }
-            return Ok(());
-        }
-        work(cx, ToSeal::Text(input), 1)
-    }
-
-    fn each_line(
-        &self,
-        cx: &mut Context,
-        mut work: impl FnMut(&mut Context, ToSeal, u64) -> Result<()>,
-    ) -> Result<()> {
-        let mut lines = Lines::from_stdin(cx);
+        let mut source = MessageSource::new(self, records)?;
         let mut any = false;
-        while let Some(line) = lines.next()? {
-            let done = match line {
-                Ok(line) if line.is_empty() => continue,
-                Ok(line) => work(cx, ToSeal::Text(line.into_bytes()), lines.number()),
-                Err(error) => Err(error.into()),
-            };
+        while let Some(message) = source.next()? {
             any = true;
-            super::super::absorb(cx, done, lines.number())?;
+            let (done, line) = match message {
+                Ok((message, line)) => (work(cx, message, line), line),
+                Err(error) => {
+                    let line = error.line.unwrap_or_default();
+                    (Err(error.into()), line)
+                }
+            };
+            super::super::absorb(cx, done, line)?;
         }
-        if any { Ok(()) } else { Err(super::super::empty_input("messages, one per line")) }
+        if any { Ok(()) } else { Err(super::super::empty_input("a message")) }
     }
 }
 
-fn read_all(cx: &Context) -> Result<Vec<u8>> {
-    if io::stdin().is_terminal() {
-        cx.note("type the message; end with Ctrl-D");
+/// Where messages come from.
+pub enum MessageSource {
+    /// The argument, or all of standard input.
+    Whole(Option<Vec<u8>>),
+    /// Each line is one.
+    Lines(Lines),
+    /// Records of `open`: what is left of them, and the number of the last line.
+    Records(std::vec::IntoIter<Vec<u8>>, u64),
+}
+
+/// A message and the line it stood on. An error is about this message only.
+type NextMessage = std::result::Result<(ToSeal, u64), CliError>;
+
+impl MessageSource {
+    /// The source that the arguments name; with `records`, input that looks like records of
+    /// `open` is taken for such.
+    pub fn new(args: &MessageArgs, records: bool) -> Result<Self> {
+        if let Some(text) = &args.text {
+            return Ok(Self::Whole(Some(text.clone().into_bytes())));
+        }
+        if args.lines {
+            return Ok(Self::Lines(Lines::from_stdin()));
+        }
+        let input = read_all()?;
+        if records && looks_like_records(&input) {
+            let lines: Vec<_> = input.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+            return Ok(Self::Records(lines.into_iter(), 0));
+        }
+        Ok(Self::Whole((!input.is_empty()).then_some(input)))
     }
+
+    /// The next message.
+    pub fn next(&mut self) -> Result<Option<NextMessage>> {
+        match self {
+            Self::Whole(text) => Ok(text.take().map(|text| Ok((ToSeal::Text(text), 1)))),
+            Self::Lines(lines) => {
+                while let Some(line) = lines.next()? {
+                    match line {
+                        Ok(line) if line.is_empty() => {}
+                        Ok(line) => {
+                            return Ok(Some(Ok((ToSeal::Text(line.into_bytes()), lines.number()))));
+                        }
+                        Err(error) => return Ok(Some(Err(error))),
+                    }
+                }
+                Ok(None)
+            }
+            Self::Records(lines, number) => {
+                for line in lines {
+                    *number += 1;
+                    if !line.trim_ascii().is_empty() {
+                        let record = parse_record(&line, *number);
+                        return Ok(Some(record.map(|record| (record, *number))));
+                    }
+                }
+                Ok(None)
+            }
+        }
+    }
+}
+
+fn read_all() -> Result<Vec<u8>> {
+    announce_terminal("type the message; end with Ctrl-D");
     // Records are longer than their payload: hex, twice.
     let limit = 6 * MAX_PAYLOAD;
     let mut input = Vec::new();

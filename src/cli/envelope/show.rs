@@ -92,8 +92,10 @@ fn text(record: &Record) -> String {
         let shown =
             if bytes.len() > 50 { format!("{}…", &bytes[..48]) } else { bytes.to_owned() };
         let name = field["name"].as_str().unwrap_or_default();
-        let _ = writeln!(out, "  {:>6} {:>6}  {name:12} {shown}", field["offset"], field["length"]);
+        let [offset, length] = ["offset", "length"].map(|name| field[name].as_u64().unwrap_or(0));
+        let _ = writeln!(out, "  {offset:>6} {length:>6}  {name:12} {shown}");
     }
-    let _ = writeln!(out, "  {:>6} {:>6}  in all", "", member("rlp_len"));
+    let length = member("rlp_len").as_u64().unwrap_or(0);
+    let _ = writeln!(out, "  {:>6} {length:>6}  in all", "");
     out
 }

@@ -1,9 +1,9 @@
 //! Four states at a time with AVX2.
 //!
-//! Safety: every function below is compiled for AVX2 and must run only where the processor has it. They are private
-//! to this file, and reached only through [`Avx2`], a value that [`Avx2::detect`] alone can make, after asking
-//! the processor. The loads and stores go through references to arrays of exactly the size of a register, in their
-//! unaligned forms.
+//! Safety: every function below is compiled for AVX2 and must run only where the processor has it.
+//! They are private to this file, and reached only through [`Avx2`], a value that [`Avx2::detect`]
+//! alone can make, after asking the processor. The loads and stores go through references to arrays
+//! of exactly the size of a register, in their unaligned forms.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
@@ -36,7 +36,7 @@ impl Kernel<4> for Avx2 {
 type Word = __m256i;
 const WIDTH: usize = 4;
 
-keccak_rounds! { #[target_feature(enable = "avx2")] }
+keccak_rounds! { #[target_feature(enable = "avx2")] by rows }
 
 #[inline]
 #[target_feature(enable = "avx2")]
@@ -88,7 +88,8 @@ fn chi(a: Word, b: Word, c: Word) -> Word {
     xor(a, _mm256_andnot_si256(b, c))
 }
 
-/// Rotates left by `LEFT`, which is `64 - RIGHT`. Whole bytes go by a shuffle: one instruction instead of three.
+/// Rotates left by `LEFT`, which is `64 - RIGHT`. Whole bytes go by a shuffle: one instruction
+/// instead of three.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn rotate<const LEFT: i32, const RIGHT: i32>(a: Word) -> Word {

@@ -1,9 +1,10 @@
-//! Eight states at a time with AVX-512, which rotates and combines three words in one instruction each.
+//! Eight states at a time with AVX-512, which rotates and combines three words in one instruction
+//! each.
 //!
-//! Safety: every function below is compiled for AVX-512 F and must run only where the processor has it. They are
-//! private to this file, and reached only through [`Avx512`], a value that [`Avx512::detect`] alone can make, after
-//! asking the processor. The loads and stores go through references to arrays of exactly the size of a register,
-//! in their unaligned forms.
+//! Safety: every function below is compiled for AVX-512 F and must run only where the processor has
+//! it. They are private to this file, and reached only through [`Avx512`], a value that
+//! [`Avx512::detect`] alone can make, after asking the processor. The loads and stores go through
+//! references to arrays of exactly the size of a register, in their unaligned forms.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
@@ -36,7 +37,7 @@ impl Kernel<8> for Avx512 {
 type Word = __m512i;
 const WIDTH: usize = 8;
 
-keccak_rounds! { #[target_feature(enable = "avx512f")] }
+keccak_rounds! { #[target_feature(enable = "avx512f")] by halves }
 
 #[inline]
 #[target_feature(enable = "avx512f")]

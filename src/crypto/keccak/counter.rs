@@ -1,13 +1,14 @@
 //! The hash of a fixed prefix followed by a counter (eight bytes, big-endian), for many counters.
 //!
-//! Counters are looked at in rows of 256, which differ in their last byte only. Whatever comes before that byte is
-//! absorbed once: the prefix for all rows; and where the counter straddles two blocks, its bytes in the first one
-//! for as long as they stay the same. One permutation is then left for each counter, wherever the prefix ends,
-//! with one exception: if the counter ends exactly with a block (prefix length 128 modulo 136), the padding takes
-//! another block, which comes after the byte that differs, so there are two.
+//! Counters are looked at in rows of 256, which differ in their last byte only. Whatever comes
+//! before that byte is absorbed once: the prefix for all rows; and where the counter straddles two
+//! blocks, its bytes in the first one for as long as they stay the same. One permutation is then
+//! left for each counter, wherever the prefix ends, with one exception: if the counter ends exactly
+//! with a block (prefix length 128 modulo 136), the padding takes another block, which comes after
+//! the byte that differs, so there are two.
 //!
-//! Of that permutation, half of the first round is shared by the row, and the last round is computed only as far as it
-//! shows the first eight bytes of the hash.
+//! Of that permutation, half of the first round is shared by the row, and the last round is
+//! computed only as far as it shows the first eight bytes of the hash.
 
 use super::portable::{linear_half, permute};
 use super::rounds::{RATE, ROT, pi};
@@ -91,7 +92,8 @@ impl<'a> Scan<'a> {
         Self { hash, backend, row, number: None, straddled: None }
     }
 
-    /// The lowest counter in `first..=last` whose hash begins with `zero_bits` zero bits, of which 64 are looked at.
+    /// The lowest counter in `first..=last` whose hash begins with `zero_bits` zero bits, of which
+    /// 64 are looked at.
     pub(crate) fn find(&mut self, first: u64, last: u64, zero_bits: u32) -> Option<u64> {
         let backend = self.backend;
         with_kernel!(backend, kernel => self.find_with(kernel, first, last, zero_bits))
@@ -104,7 +106,8 @@ impl<'a> Scan<'a> {
         last: u64,
         zero_bits: u32,
     ) -> Option<u64> {
-        // The hash is a string of bytes, and its first eight bytes are read as a little-endian word.
+        // The hash is a string of bytes, and its first eight bytes are read as a little-endian
+        // word.
         let mask = u64::MAX.checked_shl(64 - zero_bits.min(64)).unwrap_or(0).swap_bytes();
         for number in first >> 8..=last >> 8 {
             self.enter(number);
@@ -130,7 +133,7 @@ impl<'a> Scan<'a> {
             return;
         }
         let hash = self.hash;
-        let ([block, next], count) = hash.last_blocks(number << 8);
+        let ([block, next], _) = hash.last_blocks(number << 8);
         let last_byte = hash.tail_len + COUNTER - 1;
         let mut state;
         if last_byte < RATE {
@@ -150,16 +153,16 @@ impl<'a> Scan<'a> {
             };
             mix_in(&mut state, &next);
         }
-        debug_assert_eq!(count, if last_byte < RATE - 1 { 1 } else { 2 });
         self.row.linear = linear_half(&state);
         self.number = Some(number);
     }
 }
 
-/// Where a byte of the block gets to in the linear half of a round: the words, and how far it is rotated left there.
+/// Where a byte of the block gets to in the linear half of a round: the words, and how far it is
+/// rotated left there.
 ///
-/// theta leaves it in place, adds its column's parity to the column on the right, and the same rotated by one to
-/// the column on the left; rho and pi rotate and move those eleven words.
+/// theta leaves it in place, adds its column's parity to the column on the right, and the same
+/// rotated by one to the column on the left; rho and pi rotate and move those eleven words.
 fn taps(byte: usize) -> [(usize, u32); 11] {
     let shift = 8 * (byte % 8) as u32;
     let word = byte / 8;

@@ -3,10 +3,11 @@
 use super::rounds::RATE;
 use super::{Kernel, Lanes};
 
-/// One message in three pieces, hashed as their concatenation (leave the last ones empty if there are fewer).
+/// One message in three pieces, hashed as their concatenation (leave the last ones empty if there
+/// are fewer).
 ///
-/// This hashes an envelope without its nonce, with nothing copied: the header of the shorter list, the bytes of the
-/// four fields, the eight bytes of the nonce.
+/// This hashes an envelope without its nonce, with nothing copied: the header of the shorter list,
+/// the bytes of the four fields, the eight bytes of the nonce.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Parts<'a>(pub &'a [u8], pub &'a [u8], pub &'a [u8]);
 
@@ -72,6 +73,15 @@ impl<'a> Reader<'a> {
 
     /// Writes the next block. The one with the end of the padding is the last.
     fn next_block(&mut self, block: &mut [u8; RATE]) {
+        while self.left[0].is_empty() && !self.left[1].is_empty() {
+            self.left = [self.left[1], self.left[2], &[]];
+        }
+        // Most blocks lie within one part, and a copy of fixed size is much faster.
+        if let Some((whole, rest)) = self.left[0].split_first_chunk() {
+            *block = *whole;
+            self.left[0] = rest;
+            return;
+        }
         let mut filled = 0;
         for part in &mut self.left {
             let (now, later) = part.split_at(part.len().min(RATE - filled));
@@ -119,7 +129,7 @@ mod tests {
         let mut rng = ChaCha20Rng::seed_from_u64(2);
         let mut data = vec![0; 20_000];
         rng.fill_bytes(&mut data);
-        for _ in 0..50 {
+        for _ in 0..20 {
             let inputs: Vec<&[u8]> = (0..rng.random_range(0..60))
                 .map(|_| {
                     let longest = if rng.random_ratio(1, 20) { 20_000 } else { 500 };
@@ -135,7 +145,7 @@ mod tests {
         let mut rng = ChaCha20Rng::seed_from_u64(3);
         let mut data = [0; 700];
         rng.fill_bytes(&mut data);
-        for _ in 0..200 {
+        for _ in 0..50 {
             let mut inputs = Vec::new();
             let mut expected = Vec::new();
             for _ in 0..13 {

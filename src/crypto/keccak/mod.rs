@@ -1,12 +1,14 @@
-//! Keccak-256 (the padding of 2011, as Ethereum and Whisper use it, not SHA-3's), one message or many at a time.
+//! Keccak-256 (the padding of 2011, as Ethereum and Whisper use it, not SHA-3's), one message or
+//! many at a time.
 //!
-//! [`keccak256`] hashes one message. [`keccak256_many`] and [`keccak256_many_parts`] hash many messages side by side
-//! in the lanes of the vector unit, which is what a node needs that receives envelopes by the batch. The search for
-//! a counter behind a fixed prefix, which is what the proof of work needs, is in `counter`.
+//! [`keccak256`] hashes one message. [`keccak256_many`] and [`keccak256_many_parts`] hash many
+//! messages side by side in the lanes of the vector unit, which is what a node needs that receives
+//! envelopes by the batch. The search for a counter behind a fixed prefix, which is what the proof
+//! of work needs, is in `counter`.
 //!
-//! The permutation is written once (`rounds`) and compiled for each [`Backend`]: portable, AVX2 (four states at a
-//! time) and AVX-512 (eight). The best one that the processor has is chosen when the program runs. The
-//! vector backends hold all the unsafe code of the crate.
+//! The permutation is written once (`rounds`) and compiled for each [`Backend`]: portable, AVX2
+//! (four states at a time) and AVX-512 (eight). The best one that the processor has is chosen when
+//! the program runs. The vector backends hold all the unsafe code of the crate.
 
 mod counter;
 mod many;
@@ -90,13 +92,14 @@ impl Backend {
 
     /// All those this processor can run, the slowest first. Tests and measurements go through them.
     pub fn available() -> Vec<Self> {
-        let mut found = vec![Self(Kind::Portable(portable::Portable))];
-        #[cfg(target_arch = "x86_64")]
-        {
-            found.extend(avx2::Avx2::detect().map(|it| Self(Kind::Avx2(it))));
-            found.extend(avx512::Avx512::detect().map(|it| Self(Kind::Avx512(it))));
-        }
-        found
+        let found = [
+            Some(Kind::Portable(portable::Portable)),
+            #[cfg(target_arch = "x86_64")]
+            avx2::Avx2::detect().map(Kind::Avx2),
+            #[cfg(target_arch = "x86_64")]
+            avx512::Avx512::detect().map(Kind::Avx512),
+        ];
+        found.into_iter().flatten().map(Self).collect()
     }
 
     /// `portable`, `avx2` or `avx512`.
@@ -127,12 +130,13 @@ impl Backend {
 
 /// What a backend does, for `L` states side by side.
 trait Kernel<const L: usize>: Copy {
-    /// Sets the lanes of `state` whose word of `keep` is 0 to zero (the others have all bits set), absorbs one block
-    /// into each lane, permutes.
+    /// Sets the lanes of `state` whose word of `keep` is 0 to zero (the others have all bits set),
+    /// absorbs one block into each lane, permutes.
     fn absorb(self, state: &mut Lanes<L>, keep: &[u64; L], blocks: &[[u8; RATE]; L]);
 
-    /// Looks at the counters `from..256` of a row, and some before, in batches of `L`: the first batch with a
-    /// hash whose first 8 bytes, read as a little-endian integer, have no bit of `mask`.
+    /// Looks at the counters `from..256` of a row, and some before, in batches of `L`: the first
+    /// batch with a hash whose first 8 bytes, read as a little-endian integer, have no bit of
+    /// `mask`.
     fn sweep(self, row: &Row, from: u32, mask: u64) -> Option<Hits>;
 }
 
@@ -140,12 +144,13 @@ trait Kernel<const L: usize>: Copy {
 #[repr(align(64))]
 struct Lanes<const L: usize>([[u64; L]; 25]);
 
-/// 256 states before their last permutation which differ in one byte only: the last byte of a counter.
+/// 256 states before their last permutation which differ in one byte only: the last byte of a
+/// counter.
 struct Row {
     /// The state with byte 0, after theta, rho and pi of the first round.
     linear: [u64; 25],
-    /// The words of `linear` that the byte reaches, and how far it is rotated left there: since these three steps are
-    /// linear, each byte's state comes from `linear` by exclusive or.
+    /// The words of `linear` that the byte reaches, and how far it is rotated left there: since
+    /// these three steps are linear, each byte's state comes from `linear` by exclusive or.
     taps: [(usize, u32); 11],
     /// The counter ends with the block, so that a block with nothing but padding follows.
     padding_apart: bool,

@@ -17,7 +17,7 @@ impl Kernel<1> for Portable {
     }
 }
 
-/// Keccak-f[1600].
+/// `Keccak-f[1600]`.
 pub(super) fn permute(state: &mut [u64; 25]) {
     rounds(state, &RC);
 }
@@ -30,7 +30,7 @@ pub(super) fn linear_half(state: &[u64; 25]) -> [u64; 25] {
 type Word = u64;
 const WIDTH: usize = 1;
 
-keccak_rounds! {}
+keccak_rounds! { by halves }
 
 #[inline]
 fn splat(value: u64) -> Word {

@@ -60,15 +60,29 @@ impl Config {
 
 impl Default for Config {
     fn default() -> Self {
-        use std::env::consts::{ARCH, OS};
         Self {
-            client: format!("statuskit/v{}/{OS}-{ARCH}", env!("CARGO_PKG_VERSION")),
+            client: client_name(),
             protocols: Vec::new(),
             version: VERSION,
             listen_port: 0,
             limits: Limits::default(),
         }
     }
+}
+
+/// `statuskit/vX.Y.Z/os-arch`, with the names of systems that other clients use.
+fn client_name() -> String {
+    let os = match std::env::consts::OS {
+        "macos" => "darwin",
+        other => other,
+    };
+    let arch = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "386",
+        other => other,
+    };
+    format!("statuskit/v{}/{os}-{arch}", env!("CARGO_PKG_VERSION"))
 }
 
 /// Sizes and times. The defaults are the reference's.
@@ -148,7 +162,7 @@ pub enum PeerError {
     #[error("message code {0} belongs to no protocol in common")]
     UnknownCode(u64),
     /// Handshake or Hello took too long.
-    #[error("no Hello within {0:?}")]
+    #[error("the handshake was not done within {0:?}")]
     HandshakeTimeout(Duration),
     /// Nothing came for too long.
     #[error("no message from the peer for {0:?}")]

@@ -387,4 +387,49 @@ proptest! {
         let error = connection.read(&mut &bytes[..], now).unwrap_err();
         prop_assert_eq!(error.code(), "rlpx.mac");
     }
+
+    /// Two sides that send, transfer some bytes and let time pass in any order: everything
+    /// arrives once and in order, and nobody is given up while pings get through.
+    #[test]
+    fn any_interleaving(ops in proptest::collection::vec((0u8..5, 1usize..300), 1..80)) {
+        let mut now = Instant::now();
+        let (a, b) = secrets(1, 2);
+        let mut a = Greeting::new(a, &key(1).public_key(), &config(), now).unwrap();
+        let mut b = Greeting::new(b, &key(2).public_key(), &config(), now).unwrap();
+        let (to_b, to_a) = (a.take_output(), b.take_output());
+        let Ok(Step::Done(a)) = a.read(&mut &to_a[..], now) else { panic!() };
+        let Ok(Step::Done(b)) = b.read(&mut &to_b[..], now) else { panic!() };
+        let mut sides = [a, b];
+        // What is on the way to each side, and what it must still receive.
+        let mut on_way = [Vec::new(), Vec::new()];
+        let mut expected = [Vec::new(), Vec::new()];
+        let end = [(2, usize::MAX), (3, usize::MAX)].repeat(3);
+        for (op, n) in ops.into_iter().chain(end) {
+            let to = usize::from(op % 2);
+            match op {
+                0 | 1 => {
+                    sides[1 - to].send("shh", n as u64 % 128, &vec![op; n]).unwrap();
+                    expected[to].insert(0, vec![op; n]);
+                }
+                2 | 3 => {
+                    on_way[to].extend(sides[1 - to].take_output());
+                    let n = n.min(on_way[to].len());
+                    let arrived: Vec<u8> = on_way[to].drain(..n).collect();
+                    let mut input = &arrived[..];
+                    while let Some(event) = sides[to].read(&mut input, now).unwrap() {
+                        let Event::Message { payload, .. } = event else { panic!("{event:?}") };
+                        prop_assert_eq!(Some(payload), expected[to].pop());
+                    }
+                }
+                _ => {
+                    now += Duration::from_millis(300);
+                    for side in &mut sides {
+                        side.handle_timeout(now).unwrap();
+                    }
+                }
+            }
+        }
+        prop_assert!(expected.iter().all(Vec::is_empty));
+        prop_assert!(on_way.iter().all(Vec::is_empty) && sides.iter().all(|s| s.queued() == 0));
+    }
 }

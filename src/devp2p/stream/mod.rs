@@ -102,7 +102,8 @@ impl PeerStream<TcpStream> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> PeerStream<S> {
-    /// Both handshakes as the side that dialled, over any byte stream.
+    /// Both handshakes as the side that dialled, over any byte stream that doesn't buffer
+    /// what is written.
     pub async fn initiate<R: CryptoRng + ?Sized>(
         io: S,
         remote: PublicKey,
@@ -127,7 +128,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PeerStream<S> {
         Self::greet(wire, secrets, key, config, started).await
     }
 
-    /// Both handshakes as the side that was dialled, over any byte stream.
+    /// Both handshakes as the side that was dialled, over any byte stream that doesn't
+    /// buffer what is written.
     pub async fn respond<R: CryptoRng + ?Sized>(
         io: S,
         key: &SecretKey,

@@ -4,38 +4,44 @@ use thiserror::Error;
 
 use crate::crypto::keccak::{Parts, keccak256_parts};
 
-/// What the sender's formula adds to the length of the data, in bytes: expiry, TTL, topic and nonce at full width.
+/// What the sender's formula adds to the length of the data, in bytes: expiry, TTL, topic and nonce
+/// at full width.
 const FIXED_FIELDS: f64 = 20.0;
 
 /// Why a target can't be turned into a number of bits.
 #[derive(Clone, Copy, Debug, Error, PartialEq)]
 pub enum TargetError {
+    /// No number at all (a NaN).
     #[error("the target of the proof of work is not a number")]
     NotANumber,
     /// A target below zero asks for another mode: [`mine_best`](super::mine_best).
-    #[error(
-        "the target of the proof of work is {target}; below zero there is no number of bits to reach"
-    )]
+    #[error("the target of the proof of work is {target}: below zero there are no bits to reach")]
     Negative { target: f64 },
+    /// More zero bits than a hash has. `data_len` is in bytes, `ttl` in seconds.
     #[error(
-        "a proof of work of {target} with {data_len} bytes of data and a TTL of {ttl} s takes more zero bits than a hash has (256)"
+        "a proof of work of {target} with {data_len} bytes of data and a TTL of {ttl} s takes more \
+         zero bits than a hash has (256)"
     )]
     Unreachable { target: f64, data_len: usize, ttl: u32 },
 }
 
-/// The proof of work of an envelope, `2^leading_zeros / rlp4_len / ttl_plus_diff`, as a receiver reckons it.
+/// The proof of work of an envelope, `2^leading_zeros / rlp4_len / ttl_plus_diff`, as a receiver
+/// reckons it.
 ///
-/// `leading_zeros` counts the zero bits that the hash begins with (0 to 256; more count as 256), `rlp4_len` is the length
-/// of the RLP list of the first four fields in bytes, and `ttl_plus_diff` is the TTL in seconds, plus the seconds by
-/// which the envelope comes from the future, if it does (modulo 2^32). A TTL of 0 makes it infinite.
+/// `leading_zeros` counts the zero bits that the hash begins with (0 to 256; more count as 256),
+/// `rlp4_len` is the length of the RLP list of the first four fields in bytes, and `ttl_plus_diff`
+/// is the TTL in seconds, plus the seconds by which the envelope comes from the future, if it does
+/// (modulo 2^32). A TTL of 0 makes it infinite.
 pub fn pow_value(leading_zeros: u32, rlp4_len: usize, ttl_plus_diff: u32) -> f64 {
     power_of_two(leading_zeros) / rlp4_len as f64 / f64::from(ttl_plus_diff)
 }
 
 /// The zero bits to look for, for a proof of work of at least `target` (EIP-627's unit):
-/// `ceil(log2(target * (20 + data_len) * ttl))`, and at least 1. `data_len` in bytes, `ttl` in seconds.
+/// `ceil(log2(target * (20 + data_len) * ttl))`, and at least 1. `data_len` in bytes, `ttl` in
+/// seconds.
 ///
-/// A target of 0, and a TTL of 0, give 1; a sender with a target of 0 doesn't search at all, though.
+/// A target of 0, and a TTL of 0, give 1; a sender with a target of 0 doesn't search at all,
+/// though.
 pub fn target_bits(target: f64, data_len: usize, ttl: u32) -> Result<u32, TargetError> {
     if target.is_nan() {
         return Err(TargetError::NotANumber);

@@ -1,0 +1,9 @@
+//! `status-node`: see `--help`.
+
+use std::process::ExitCode;
+
+use statuskit::cli::{Tool, main as run};
+
+fn main() -> ExitCode {
+    run(Tool::Node)
+}

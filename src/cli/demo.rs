@@ -1,0 +1,248 @@
+//! `statuskit demo`: a message from one account through a node to another, step by step.
+
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use super::{
+    context::Context,
+    error::{CliError, Exit, Result},
+    mining,
+    net::{Network, Peers, service_config},
+    output::Record,
+    records::{envelope_record, message_record, message_text, short_key},
+};
+use crate::{
+    chat::{self, KeyRing, PublicChat},
+    crypto::SecretKey,
+    node::{Config, Event, Interest, News, PeerOptions, ServiceEvent},
+    payload,
+    whisper::{
+        Bloom, Draft, Envelope, Recipient,
+        check::{self, Rules},
+        seal,
+    },
+};
+
+/// See the whole at work: two accounts, a node between them, a signed public message. No network
+/// is used but this machine's loopback
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  $ statuskit demo
+  $ statuskit demo --chat statuskit --text 'hello, world'")]
+pub struct DemoArgs {
+    /// Public chat
+    #[arg(long, default_value = "status")]
+    chat: String,
+    /// What Alice says
+    #[arg(long, default_value = "hello from statuskit")]
+    text: String,
+}
+
+/// Everything happens on this machine; nothing here takes longer.
+const LIMIT: Duration = Duration::from_secs(20);
+
+pub fn run(args: &DemoArgs, cx: &mut Context) -> Result<()> {
+    let mut demo = Demo { cx, number: 0 };
+
+    let mut rng = demo.cx.rng("demo")?;
+    let [alice, bob, node_key, alice_node, bob_node] =
+        std::array::from_fn(|_| SecretKey::generate(&mut rng));
+    demo.step(
+        "Two accounts",
+        "statuskit keygen --out alice.key; statuskit keygen --out bob.key",
+        &[("alice", alice.public_key().to_string()), ("bob", bob.public_key().to_string())],
+    )?;
+
+    let mut config = service_config(node_key, demo.cx);
+    config.node = Config {
+        min_pow: chat::POW_TARGET,
+        min_pow_tolerance: chat::POW_TARGET,
+        ..Config::default()
+    };
+    config.listen = Some(([127, 0, 0, 1], 0).into());
+    let node = Network::start(config)?;
+    let enode = node.handle().enode().expect("it listens");
+    demo.step(
+        "A node that forwards, on a free port",
+        "status-node --listen 127.0.0.1:0 --min-pow 0.002",
+        &[("enode", enode.to_string())],
+    )?;
+
+    let public = PublicChat::new(&args.chat);
+    let mut config = service_config(bob_node, demo.cx);
+    let bloom = Bloom::of_topic(public.topic);
+    config.node = Config {
+        min_pow: 0.0,
+        min_pow_tolerance: 0.0,
+        bloom: Some(bloom),
+        interest: Interest::Everything,
+        ..Config::default()
+    };
+    let bobs = Network::start(config)?;
+    let mut bob_peers =
+        Peers::connect(&bobs, vec![enode.clone()], &PeerOptions::once(), LIMIT, demo.cx)?;
+    demo.step(
+        "Bob listens on the topic of the chat",
+        &format!("status-receive --peer $ENODE --chat {} --count 1", args.chat),
+        &[("topic", public.topic.to_string()), ("bloom", bloom.to_string())],
+    )?;
+
+    let envelope = seal_message(args, &public, &alice, demo.cx)?;
+    let record = envelope_record(&envelope);
+    demo.step(
+        "Alice seals the message for everyone who knows the chat's name, and mines",
+        &format!(
+            "echo '{}' | status-envelope seal --chat {} --identity alice.key | status-pow mine",
+            args.text, args.chat
+        ),
+        &["hash", "size", "nonce", "pow"].map(|name| {
+            let value = &record.members()[name];
+            (name, value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+        }),
+    )?;
+    let rules = Rules { min_pow: chat::POW_TARGET, ..Rules::new(demo.cx.now()) };
+    let checks = check::checks(&envelope, envelope.pow(0), &rules);
+    let passed =
+        checks.iter().filter(|check| check.pass).map(|check| (check.rule, check.found.clone()));
+    demo.step(
+        "A peer's checks, one by one",
+        "… | status-envelope check",
+        &passed.collect::<Vec<_>>(),
+    )?;
+
+    let mut config = service_config(alice_node, demo.cx);
+    config.node = Config {
+        min_pow: 0.0,
+        min_pow_tolerance: 0.0,
+        bloom: Some(bloom),
+        send_window: Duration::ZERO,
+        ..Config::default()
+    };
+    let alices = Network::start(config)?;
+    let mut alice_peers =
+        Peers::connect(&alices, vec![enode], &PeerOptions::once(), LIMIT, demo.cx)?;
+    let began = Instant::now();
+    alices.handle().send(envelope.clone()).map_err(|error| {
+        CliError::new(error.code(), Exit::Network, format!("the message was not sent: {error}"))
+    })?;
+    wait_for(&alices, &mut alice_peers, |event| {
+        matches!(event, Event::BatchAcknowledged { envelopes, .. } if envelopes.contains(&envelope.hash()))
+            .then_some(())
+    })?;
+    demo.step(
+        "Alice sends it; the node has it, and says so",
+        &format!(
+            "echo '{}' | status-send --peer $ENODE --identity alice.key --chat {}",
+            args.text, args.chat
+        ),
+        &[("confirmed after", format!("{:.1} ms", began.elapsed().as_secs_f64() * 1000.0))],
+    )?;
+
+    let received = wait_for(&bobs, &mut bob_peers, |event| match event {
+        Event::Envelope { envelope, .. } => Some(envelope.envelope().clone()),
+        _ => None,
+    })?;
+    let mut ring = KeyRing::new();
+    ring.add_chat(&public);
+    let opened = ring.open(&received).map_err(|error| {
+        CliError::new(error.code(), Exit::Negative, format!("Bob can't open it: {error}"))
+    })?;
+    let message = message_record(&received, &opened);
+    let author = message.members()["payload"]["author"].as_str().unwrap_or_default().to_owned();
+    let text = message.members()["payload"]["text"].as_str().unwrap_or_default().to_owned();
+    demo.step(
+        "Bob receives and opens it",
+        &format!("status-receive --peer $ENODE --chat {} --count 1", args.chat),
+        &[
+            ("arrived after", format!("{:.1} ms", began.elapsed().as_secs_f64() * 1000.0)),
+            ("author", short_key(&author)),
+            ("text", text.clone()),
+        ],
+    )?;
+    if author != alice.public_key().to_string() || text != args.text {
+        let message = "what arrived is not what was sent";
+        return Err(CliError::new("demo.mismatch", Exit::Negative, message).into());
+    }
+    demo.cx.emit(&message, |record| format!("\n{}", message_text(record)))
+}
+
+fn seal_message(
+    args: &DemoArgs,
+    public: &PublicChat,
+    author: &SecretKey,
+    cx: &mut Context,
+) -> Result<Envelope> {
+    let message = payload::chat::public_text(&public.name, &args.text, cx.now_ms(), 0);
+    let malformed = |code, error: &dyn std::fmt::Display| {
+        CliError::new(code, Exit::Malformed, error.to_string())
+    };
+    payload::chat::validate(&message, cx.now())
+        .map_err(|error| malformed(error.code(), &error).field("--text"))?;
+    let wrapper = payload::chat::wrap(&message, author);
+    let draft = Draft {
+        topic: public.topic,
+        now: cx.now(),
+        ttl: chat::TTL,
+        payload: wrapper.raw(),
+        signer: Some(author),
+    };
+    let sealed = seal::seal(&draft, Recipient::Sym(&public.key), &mut cx.rng("demo message")?)
+        .map_err(|error| malformed(error.code(), &error).field("--text"))?;
+    mining::mine_or_fail(cx, &sealed, chat::POW_TARGET)
+}
+
+/// Waits for an event of the node that `pick` takes.
+fn wait_for<T>(
+    network: &Network,
+    peers: &mut Peers,
+    mut pick: impl FnMut(&Event) -> Option<T>,
+) -> Result<T> {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let news = &mut peers.news;
+        let next = network.wait(async {
+            tokio::time::timeout_at(deadline.into(), news.next()).await.ok().flatten()
+        });
+        let Some(news) = next else {
+            let message = format!("nothing happened within {LIMIT:?}");
+            return Err(CliError::new("net.timeout", Exit::Network, message).into());
+        };
+        if let News::Event(event) = news
+            && let ServiceEvent::Node(event) = &*event
+            && let Some(found) = pick(event)
+        {
+            return Ok(found);
+        }
+    }
+}
+
+/// Shows the steps.
+struct Demo<'a> {
+    cx: &'a mut Context,
+    number: u32,
+}
+
+impl Demo<'_> {
+    fn step(&mut self, title: &str, command: &str, facts: &[(&str, String)]) -> Result<()> {
+        self.number += 1;
+        let number = self.number;
+        let record = facts.iter().fold(
+            Record::new("step").with("step", number).with("title", title).with("command", command),
+            |record, (name, value)| record.with(&name.replace(' ', "_"), value.as_str()),
+        );
+        self.cx.emit(&record, |_| {
+            let mut text = format!("{number}. {title}\n   $ {command}\n");
+            for (name, value) in facts {
+                let value = if value.starts_with("0x") && value.len() > 100 {
+                    short_key(value)
+                } else {
+                    value.clone()
+                };
+                text += &format!("     {name}: {}\n", super::output::escape(&value));
+            }
+            text
+        })
+    }
+}

@@ -1,0 +1,292 @@
+//! What the network tools share: the peers' options, a node in the background, its news.
+//!
+//! The node runs on a thread of its own, so that it answers pings while a tool waits for its
+//! input or mines.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    path::PathBuf,
+    sync::Arc,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+use tokio::sync::oneshot;
+
+use super::{
+    context::Context,
+    error::{CliError, Exit, Result, Stop},
+    keys::read_identity,
+    output::escape,
+};
+use crate::{
+    crypto::{PublicKey, SecretKey},
+    devp2p::Enode,
+    node::{
+        Clock, Event, Handle, News, PeerKey, PeerOptions, PeerSummary, Service, ServiceConfig,
+        ServiceError, ServiceEvent, Subscription,
+    },
+    whisper::Status,
+};
+
+/// Who the peers are.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Network")]
+pub struct PeerArgs {
+    /// Peer to connect to. Repeatable. The environment variable STATUS_PEER holds one or several
+    #[arg(long, value_name = "ENODE")]
+    pub peer: Vec<String>,
+    /// File with the private key of the node, 64 hex digits [default: a new one each time]
+    #[arg(long, value_name = "FILE")]
+    pub node_key: Option<PathBuf>,
+}
+
+impl PeerArgs {
+    /// The peers, from the options, else from the environment.
+    pub fn enodes(&self) -> Result<Vec<Enode>> {
+        let from_environment = std::env::var("STATUS_PEER").unwrap_or_default();
+        let (field, texts): (_, Vec<&str>) = if self.peer.is_empty() {
+            let split = from_environment.split([' ', ',', '\n', '\t']);
+            ("STATUS_PEER", split.filter(|text| !text.is_empty()).collect())
+        } else {
+            ("--peer", self.peer.iter().map(String::as_str).collect())
+        };
+        let parse = |text: &str| {
+            text.parse::<Enode>().map_err(|error| {
+                CliError::usage(format!("{}: {error}", escape(text)))
+                    .field(field)
+                    .hint("enode://128_HEX_DIGITS@HOST:PORT")
+            })
+        };
+        Ok(texts.into_iter().map(parse).collect::<std::result::Result<_, _>>()?)
+    }
+
+    /// The peers; an error says how to name one.
+    pub fn require(&self) -> Result<Vec<Enode>> {
+        let enodes = self.enodes()?;
+        if enodes.is_empty() {
+            return Err(CliError::usage("no peer to connect to")
+                .field("--peer")
+                .hint("--peer enode://…, or STATUS_PEER; status-node runs one")
+                .into());
+        }
+        Ok(enodes)
+    }
+
+    /// The key of our node.
+    pub fn key(&self, cx: &Context) -> Result<SecretKey> {
+        match &self.node_key {
+            Some(path) => read_identity(path, "--node-key"),
+            None => Ok(SecretKey::generate(&mut cx.rng("node")?)),
+        }
+    }
+}
+
+/// The settings of a node with this key, under the clock of the tool.
+pub fn service_config(key: SecretKey, cx: &Context) -> ServiceConfig {
+    let mut config = ServiceConfig::new(key);
+    if cx.is_clock_fixed() {
+        config.clock = Clock::starting_at(Duration::from_millis(cx.now_ms()));
+    }
+    config
+}
+
+/// A node in the background.
+pub struct Network {
+    runtime: tokio::runtime::Handle,
+    handle: Handle,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Network {
+    /// Starts it.
+    pub fn start(config: ServiceConfig) -> Result<Self> {
+        let failed = |error: std::io::Error| {
+            CliError::new("system.runtime", Exit::Local, format!("can't start the node: {error}"))
+        };
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let service = runtime.block_on(Service::start(config)).map_err(|error| {
+            let exit = match error {
+                ServiceError::Listen { .. } => Exit::Network,
+                _ => Exit::Local,
+            };
+            CliError::new(error.code(), exit, error.to_string())
+        })?;
+        let handle = service.handle().clone();
+        let on_runtime = runtime.handle().clone();
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name("node".to_owned())
+            .spawn(move || {
+                runtime.block_on(async {
+                    // An error only means that the tool has gone without a word.
+                    let _ = stopped.await;
+                    service.shutdown().await;
+                });
+            })
+            .map_err(failed)?;
+        Ok(Self { runtime: on_runtime, handle, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// The node.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Waits for something on the node's runtime.
+    pub fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
+    /// Dials a peer.
+    pub fn dial(&self, enode: Enode, options: PeerOptions) {
+        let _entered = self.runtime.enter();
+        self.handle.add_peer(enode, options);
+    }
+}
+
+/// Says good-bye to the peers, in bounded time.
+impl Drop for Network {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The peers of a tool, as it goes on.
+pub struct Peers {
+    /// The news of the node.
+    pub news: Subscription,
+    known: HashMap<PeerKey, Arc<PeerSummary>>,
+    ready: HashMap<PeerKey, Status>,
+    unreached: Vec<PublicKey>,
+}
+
+impl Peers {
+    /// Dials all peers and waits until each has answered or failed, or until `limit`. What fails
+    /// is shown; no peer at all is an error.
+    pub fn connect(
+        network: &Network,
+        enodes: Vec<Enode>,
+        options: &PeerOptions,
+        limit: Duration,
+        cx: &Context,
+    ) -> Result<Self> {
+        let mut peers = Self {
+            news: network.handle().subscribe(),
+            known: HashMap::new(),
+            ready: HashMap::new(),
+            unreached: enodes.iter().map(|enode| enode.id).collect(),
+        };
+        let total = enodes.len();
+        for enode in enodes {
+            network.dial(enode, options.clone());
+        }
+        let deadline = Instant::now() + limit;
+        while !peers.unreached.is_empty() {
+            let next = network.wait(async {
+                tokio::select! {
+                    news = peers.news.next() => Some(news),
+                    () = tokio::time::sleep_until(deadline.into()) => None,
+                    () = interrupted() => Some(None),
+                }
+            });
+            match next {
+                None => break,
+                Some(None) => return Err(Stop::Exit(Exit::Interrupted)),
+                Some(Some(News::Lagged(_))) => {}
+                Some(Some(News::Event(event))) => peers.follow(&event, cx),
+            }
+        }
+        let ready = peers.ready.len();
+        if ready == 0 {
+            let message = match peers.unreached.len() {
+                0 => format!("none of {total} peers could be reached"),
+                waiting => format!("{waiting} of {total} peers did not answer within {limit:?}"),
+            };
+            return Err(CliError::new("net.no_peer", Exit::Network, message)
+                .hint("is the node running, and is its enode right?")
+                .into());
+        }
+        Ok(peers)
+    }
+
+    /// Takes note of who comes and goes; failures are shown.
+    pub fn follow(&mut self, event: &ServiceEvent, cx: &Context) {
+        match event {
+            ServiceEvent::Connected(summary) => {
+                self.known.insert(summary.key, summary.clone());
+            }
+            ServiceEvent::Node(Event::Ready { peer, status }) => {
+                if let Some(summary) = self.known.get(peer) {
+                    self.unreached.retain(|id| *id != summary.id);
+                }
+                self.ready.insert(*peer, (**status).clone());
+            }
+            ServiceEvent::Disconnected { peer, reason } => {
+                self.unreached.retain(|id| *id != peer.id);
+                self.ready.remove(&peer.key);
+                self.known.remove(&peer.key);
+                let message = format!("peer {}: {reason}", peer.addr);
+                cx.show(&CliError::new(reason.code(), Exit::Network, message));
+            }
+            // Of a peer that is dialled again and again, the first failure is enough.
+            ServiceEvent::DialFailed { enode, error, .. } if self.unreached.contains(&enode.id) => {
+                self.unreached.retain(|id| *id != enode.id);
+                let message = format!("peer {}:{}: {error}", enode.host, enode.tcp);
+                cx.show(&CliError::new(error.code(), Exit::Network, message));
+            }
+            _ => {}
+        }
+    }
+
+    /// A connected peer.
+    pub fn summary(&self, peer: PeerKey) -> Option<&Arc<PeerSummary>> {
+        self.known.get(&peer)
+    }
+
+    /// How many peers can be sent to.
+    pub fn count(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// The highest proof of work that a peer asks for, as it said when it met us.
+    pub fn min_pow(&self) -> f64 {
+        self.ready.values().map(|status| status.min_pow).fold(0.0, f64::max)
+    }
+
+    /// What the peers ask for, for people.
+    pub fn wishes(&self) -> String {
+        let wishes = self.ready.values().map(|status| {
+            let topics = if status.is_full_node() { "all topics" } else { "some topics" };
+            format!("proof of work {}, {topics}", status.min_pow)
+        });
+        wishes.collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// Returns when the user presses Ctrl-C.
+pub async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Returns when the system asks the tool to end.
+pub async fn terminated() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut signal) => {
+            signal.recv().await;
+        }
+        Err(_) => std::future::pending().await,
+    }
+}

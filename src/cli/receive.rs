@@ -1,0 +1,222 @@
+//! `status-receive`: a stream of envelopes and messages.
+
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+
+use super::{
+    context::Context,
+    error::{CliError, Exit, Result, Stop},
+    keys::{OpenArgs, parse_topic},
+    net::{Network, PeerArgs, Peers, interrupted, service_config, terminated},
+    records::{envelope_record, message_record, message_text},
+    time::parse_seconds,
+};
+use crate::{
+    chat::{KeyRing, keyring::KeyRingError},
+    crypto::PublicKey,
+    node::{Config, Event, Interest, News, PeerOptions, ServiceEvent},
+    whisper::{Bloom, Envelope, Topic, topic},
+};
+
+/// Receive envelopes and open them, until --count, --timeout or Ctrl-C
+///
+/// Peers are told which topics are wanted: those of the chats and passwords, those on which the
+/// owner of the identity is written to, and each --topic. Envelopes that no key opens are printed
+/// as they are if their topic was asked for by --topic.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  $ status-send hello --peer \"$ENODE\" --chat status && status-receive --peer \"$ENODE\" --chat status --count 1 --timeout 30
+  $ status-receive --peer \"$ENODE\" --all --raw-envelopes --timeout 1s || true")]
+pub struct ReceiveArgs {
+    /// Topic to listen on, 8 hex digits. Repeatable
+    #[arg(long, value_name = "HEX")]
+    topic: Vec<String>,
+    /// Listen on all topics, as a full node does
+    #[arg(long, conflicts_with = "topic")]
+    all: bool,
+    /// Print envelopes as they are, opened or not
+    #[arg(long)]
+    raw_envelopes: bool,
+    /// End after so many results
+    #[arg(long, value_name = "N")]
+    count: Option<u64>,
+    /// End after this long: seconds, or such as 30s, 2m. Exit 1 if nothing came, or less than
+    /// --count
+    #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
+    timeout: Option<u32>,
+    /// The least proof of work to ask peers for
+    #[arg(long, value_name = "POW", default_value_t = 0.0)]
+    min_pow: f64,
+    #[command(flatten)]
+    keys: OpenArgs,
+    #[command(flatten)]
+    peers: PeerArgs,
+}
+
+/// How long to wait for the first peer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+pub fn run(args: &ReceiveArgs, cx: &mut Context) -> Result<()> {
+    let began = Instant::now();
+    let enodes = args.peers.require()?;
+    if !(args.min_pow >= 0.0 && args.min_pow.is_finite()) {
+        return Err(CliError::usage("a proof of work is a number, at least 0")
+            .field("--min-pow")
+            .into());
+    }
+    let ring = args.keys.key_ring()?;
+    let topics = args.topics(&ring)?;
+    let mut config = service_config(args.peers.key(cx)?, cx);
+    config.node =
+        Config { min_pow: args.min_pow, min_pow_tolerance: args.min_pow, ..Config::default() };
+    match &topics {
+        Some(topics) => {
+            config.node.bloom = Some(Bloom::of_topics(topics.iter().copied()));
+            config.node.interest = Interest::Topics(topics.clone());
+        }
+        None => config.node.interest = Interest::Everything,
+    }
+    let deadline = args.timeout.map(|seconds| began + Duration::from_secs(seconds.into()));
+    let limit = match args.timeout {
+        Some(seconds) => CONNECT_TIMEOUT.min(Duration::from_secs(seconds.into())),
+        None => CONNECT_TIMEOUT,
+    };
+    let network = Network::start(config)?;
+    let peers = Peers::connect(&network, enodes, &PeerOptions::default(), limit, cx)?;
+    cx.note(&format!("receiving from {} peers", peers.count()));
+    Receiver { args, ring, topics, peers, results: 0 }.run(&network, deadline, cx)
+}
+
+impl ReceiveArgs {
+    /// The topics to listen on; none for all.
+    fn topics(&self, ring: &KeyRing) -> Result<Option<HashSet<Topic>>> {
+        let mut topics: HashSet<_> = ring.topics().collect();
+        for text in &self.topic {
+            topics.insert(parse_topic(text, "--topic")?);
+        }
+        topics.extend(self.keys.password.iter().map(|password| Topic::of_name(password)));
+        if let Some(key) = self.keys.identity.load()? {
+            topics.extend(own_topics(&key.public_key()));
+        }
+        if self.all {
+            return Ok(None);
+        }
+        // A symmetric key alone may be used on any topic.
+        if topics.is_empty() && !self.keys.sym_key.is_empty() {
+            return Ok(None);
+        }
+        if topics.is_empty() {
+            return Err(CliError::usage("nothing to listen for")
+                .hint("--chat NAME, --topic HEX, --password TEXT, --identity FILE, or --all")
+                .into());
+        }
+        Ok(Some(topics))
+    }
+}
+
+/// Where the owner of a key is written to by those who don't know them yet.
+fn own_topics(key: &PublicKey) -> [Topic; 2] {
+    [topic::partitioned_name(key), topic::personal_discovery_name(key)]
+        .map(|name| Topic::of_name(&name))
+}
+
+struct Receiver<'a> {
+    args: &'a ReceiveArgs,
+    ring: KeyRing,
+    topics: Option<HashSet<Topic>>,
+    peers: Peers,
+    results: u64,
+}
+
+/// What the loop wakes up for.
+enum Wake {
+    News(Option<News>),
+    Late,
+    Interrupted,
+    Terminated,
+}
+
+impl Receiver<'_> {
+    fn run(
+        &mut self,
+        network: &Network,
+        deadline: Option<Instant>,
+        cx: &mut Context,
+    ) -> Result<()> {
+        loop {
+            if self.args.count.is_some_and(|count| self.results >= count) {
+                return Ok(());
+            }
+            let news = &mut self.peers.news;
+            let wake = network.wait(async {
+                tokio::select! {
+                    news = news.next() => Wake::News(news),
+                    () = late(deadline) => Wake::Late,
+                    () = interrupted() => Wake::Interrupted,
+                    () = terminated() => Wake::Terminated,
+                }
+            });
+            match wake {
+                Wake::News(Some(News::Event(event))) => {
+                    self.peers.follow(&event, cx);
+                    if let ServiceEvent::Node(Event::Envelope { envelope, .. }) = &*event {
+                        self.show(envelope.envelope(), cx)?;
+                    }
+                }
+                Wake::News(Some(News::Lagged(lost))) => {
+                    let message = format!("{lost} events were lost: the output is read too slowly");
+                    cx.report(CliError::new("receive.lagged", Exit::Network, message))?;
+                }
+                Wake::Late if self.results == 0 || self.args.count.is_some() => {
+                    let message = format!("{} results in the time given", self.results);
+                    return Err(CliError::new("receive.timeout", Exit::Negative, message).into());
+                }
+                Wake::Late | Wake::Terminated | Wake::News(None) => return Ok(()),
+                Wake::Interrupted => return Err(Stop::Exit(Exit::Interrupted)),
+            }
+        }
+    }
+
+    fn show(&mut self, envelope: &Envelope, cx: &mut Context) -> Result<()> {
+        let record = if self.args.raw_envelopes {
+            envelope_record(envelope)
+        } else {
+            match self.ring.open(envelope) {
+                Ok(opened) => message_record(envelope, &opened),
+                Err(error) => {
+                    let asked = self.topics.as_ref().is_none_or(|_| self.asked_for(envelope));
+                    if !asked || (self.topics.is_none() && !self.ring.is_empty()) {
+                        return Ok(());
+                    }
+                    if !matches!(error, KeyRingError::NoKey(_)) {
+                        let message = format!("envelope {}: {error}", envelope.hash());
+                        cx.show(&CliError::new(error.code(), Exit::Negative, message));
+                    }
+                    envelope_record(envelope)
+                }
+            }
+        };
+        self.results += 1;
+        cx.emit(&record, |record| match record.members()["type"].as_str() {
+            Some("message") => message_text(record),
+            _ => record.to_text(),
+        })
+    }
+
+    /// Whether the user named the topic itself.
+    fn asked_for(&self, envelope: &Envelope) -> bool {
+        self.args.topic.iter().any(|text| text.parse() == Ok(envelope.topic()))
+    }
+}
+
+async fn late(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,34 @@
+//! The examples of every `--help` run.
+
+use statuskit::cli::Tool;
+
+use crate::network::network;
+
+#[test]
+fn examples_of_the_help_run() {
+    // With what the examples take for granted: `$ENODE` and `me.key`.
+    let (shell, _node) = network("");
+    let mut count = 0;
+    for tool in Tool::ALL {
+        let command = tool.command();
+        let mut examples = examples_of(&command);
+        examples.extend(command.get_subcommands().flat_map(examples_of));
+        assert!(!examples.is_empty(), "{} has no examples", command.get_name());
+        for line in examples {
+            // Files of one example are no obstacle to the next.
+            shell.ok("rm -f made.key; cp me.key kept.key; rm -f me.key");
+            if !line.contains("keygen --out me.key") {
+                shell.ok("cp kept.key me.key");
+            }
+            shell.ok(&line);
+            shell.ok("cp kept.key me.key");
+            count += 1;
+        }
+    }
+    assert!(count > 10, "{count}");
+}
+
+fn examples_of(command: &clap::Command) -> Vec<String> {
+    let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    help.lines().filter_map(|line| line.strip_prefix("  $ ").map(str::to_owned)).collect()
+}

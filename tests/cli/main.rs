@@ -1,0 +1,24 @@
+//! The tools, as users type them: pipelines, exit codes, errors, examples, secrets.
+
+mod errors;
+mod examples;
+mod network;
+mod pipelines;
+mod shell;
+
+use serde_json::Value;
+
+/// The records of some output, one per line.
+fn records(output: &str) -> Vec<Value> {
+    output
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no record: {line}")))
+        .collect()
+}
+
+/// The only record of some output.
+fn record(output: &str) -> Value {
+    let mut records = records(output);
+    assert_eq!(records.len(), 1, "{output}");
+    records.remove(0)
+}

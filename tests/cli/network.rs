@@ -1,0 +1,353 @@
+//! The network tools against our own node, on loopback: what a user sees. That the bytes are
+//! right is proven against other peers in `tests/interop.rs`.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    process::Stdio,
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::{
+    record, records,
+    shell::{Background, Shell},
+};
+
+/// A running `status-node` and its enode.
+pub struct Node {
+    pub enode: String,
+    pub child: Background,
+}
+
+impl Node {
+    pub fn start(shell: &Shell, options: &str) -> Self {
+        let line = format!("exec status-node --listen 127.0.0.1:0 {options}");
+        let mut child = Background(shell.command(&line).spawn().expect("bash"));
+        let mut stdout = BufReader::new(child.0.stdout.take().expect("piped"));
+        let mut ready = String::new();
+        stdout.read_line(&mut ready).expect("a line");
+        let enode = record(&ready)["enode"].as_str().expect("an enode").to_owned();
+        // What else it prints must be read, or it would wait for us.
+        thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+        let mut stderr = child.0.stderr.take().expect("piped");
+        thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
+        Self { enode, child }
+    }
+
+    fn address(&self) -> &str {
+        self.enode.split('@').nth(1).expect("an address")
+    }
+}
+
+/// A shell with a node, whose enode is in `$ENODE`, and `me.key`.
+pub fn network(options: &str) -> (Shell, Node) {
+    let mut shell = Shell::new();
+    let node = Node::start(&shell, options);
+    shell.var("ENODE", node.enode.clone());
+    shell.ok("statuskit keygen --out me.key");
+    (shell, node)
+}
+
+#[test]
+fn a_message_reaches_who_listens_and_who_comes_later() {
+    let (shell, _node) = network("");
+    let mut listening =
+        shell.command("exec status-receive --peer $ENODE --chat status --count 1 --timeout 60");
+    let mut listening = Background(listening.spawn().expect("bash"));
+    let mut stderr = BufReader::new(listening.0.stderr.take().expect("piped"));
+    let mut note = String::new();
+    stderr.read_line(&mut note).expect("a note");
+    assert!(note.contains("receiving from 1 peers"), "{note}");
+
+    let line = "echo hello | status-send --peer $ENODE --identity me.key --chat status";
+    let sent = record(&shell.ok(line));
+    assert_eq!(
+        (&sent["type"], &sent["written"], &sent["confirmed"]),
+        (&"sent".into(), &1.into(), &1.into())
+    );
+
+    let mut text = String::new();
+    listening.0.stdout.take().expect("piped").read_to_string(&mut text).expect("UTF-8");
+    let live = record(&text);
+    assert_eq!(live["payload"]["text"], "hello");
+    assert_eq!(live["hash"], sent["hash"]);
+    assert!(listening.0.wait().expect("a status").success());
+
+    // The node still has it.
+    let line = "status-receive --peer $ENODE --topic 0xcd423760 --raw-envelopes --count 1 --timeout 60 \
+                | status-envelope open --password status";
+    assert_eq!(record(&shell.ok(line))["payload"], live["payload"]);
+    // The environment names peers, too.
+    shell.ok("STATUS_PEER=$ENODE status-receive --chat status --count 1 --timeout 60");
+}
+
+#[test]
+fn asymmetric_messages_go_to_the_topic_of_the_recipient() {
+    let (shell, _node) = network("");
+    let key = shell.ok("statuskit keygen --out bob.key | jq -r .public_key");
+    shell.ok(&format!("status-send secret --peer $ENODE --to-key {} --ttl 60", key.trim()));
+    let line = "status-receive --peer $ENODE --identity bob.key --count 1 --timeout 60";
+    assert_eq!(record(&shell.ok(line))["payload"]["text"], "secret");
+}
+
+#[test]
+fn lines_and_finished_envelopes_are_sent_in_order() {
+    let (shell, _node) = network("");
+    let line = "seq 40 | status-send --peer $ENODE --identity me.key --chat c --lines --ttl 120";
+    let sent = records(&shell.ok(line));
+    assert_eq!(sent.len(), 40);
+    assert!(sent.iter().all(|sent| sent["confirmed"] == 1));
+    let line = "status-receive --peer $ENODE --chat c --count 40 --timeout 60";
+    let mut texts: Vec<u32> = records(&shell.ok(line))
+        .iter()
+        .map(|message| message["payload"]["text"].as_str().unwrap().parse().unwrap())
+        .collect();
+    texts.sort_unstable();
+    assert_eq!(texts, (1..=40).collect::<Vec<_>>());
+
+    shell.ok("seq 30 | status-envelope seal --password p --lines --ttl 120 --pow 0.01 > envelopes");
+    for (file, format) in [("json", "json"), ("hex", "hex"), ("bin", "raw")] {
+        // As records, hex and binary; the second and third time the node knows them.
+        shell.ok(&format!("status-envelope show --output {format} < envelopes > e.{file}"));
+        let sent = records(&shell.ok(&format!("status-send --peer $ENODE < e.{file}")));
+        assert_eq!(sent.len(), 30, "{file}");
+    }
+}
+
+#[test]
+fn what_no_peer_takes_is_4() {
+    let (shell, _node) = network("--min-pow 1000000 --topic 0x01020304");
+    let error = shell.fails(4, "status-send hi --peer $ENODE --chat c --pow 0.01 --output json");
+    assert!(error.contains("send.unwanted"), "{error}");
+    let (shell, _node) = network("");
+    // Unmined envelopes from a pipe are refused here, before a peer has to.
+    shell.ok("status-envelope seal hi --password p --ttl 100 > unmined");
+    let error = shell.fails(4, "status-send --peer $ENODE < unmined");
+    assert!(error.contains("send.unwanted"), "{error}");
+    let error = shell.fails(
+        1,
+        "status-envelope seal hi --password p --now 1585500000 --pow 0.1 | status-send --peer $ENODE",
+    );
+    assert!(error.contains("envelope.very_old"), "{error}");
+    // One that is not wanted does not keep the others back.
+    shell.ok("status-envelope seal hi --password p --ttl 100 --pow 0.1 > mined");
+    let ended = shell.run("cat unmined mined | status-send --peer $ENODE");
+    assert_eq!((ended.code, records(&ended.stdout).len()), (4, 1));
+}
+
+#[test]
+fn unreachable_and_strange_peers_are_4() {
+    let (shell, node) = network("");
+    let id = "enode://".len()..node.enode.find('@').expect("an address");
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let dead = format!("enode://{}@{free}", &node.enode[id.clone()]);
+    let other = shell.ok("statuskit keygen --seed o --show-secret 2>/dev/null | jq -r .public_key");
+    let other = &other.trim()[4..];
+    let error = shell.fails(4, &format!("status-send hi --peer {dead} --chat c --output json"));
+    assert!(error.contains("net.dial") && error.contains("net.no_peer"), "{error}");
+    shell.fails(4, &format!("status-receive --peer {dead} --chat c --timeout 30"));
+
+    // Another key at the right address.
+    let wrong = format!("enode://{other}@{}", node.address());
+    shell.fails(4, &format!("status-send hi --peer {wrong} --chat c"));
+
+    // One dead peer of two: sent all the same.
+    let dead = format!("enode://{other}@{free}");
+    let sent = record(&shell.ok(&format!("status-send hi --peer {dead} --peer $ENODE --chat c")));
+    assert_eq!(sent["written"], 1);
+
+    // Something that accepts and says nothing, and something that talks nonsense.
+    for nonsense in [&b""[..], b"HTTP/1.1 400 Bad Request\r\n\r\n", &[0xff; 4096]] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            if let Ok((mut stream, _)) = listener.accept() {
+                let _ = stream.write_all(nonsense);
+                let _ = stream.read(&mut [0; 1024]);
+                thread::sleep(Duration::from_secs(10));
+            }
+        });
+        let strange = format!("enode://{}@{address}", &node.enode[id.clone()]);
+        let error = shell.fails(4, &format!("status-send hi --peer {strange} --chat c"));
+        assert!(!error.contains("panicked"), "{error}");
+    }
+}
+
+#[test]
+fn wrong_usage_of_the_network_tools() {
+    let shell = Shell::new();
+    for line in [
+        "status-send hi --chat c",
+        "status-send hi --chat c --peer http://example.org",
+        "status-send hi --peer enode://00@127.0.0.1:1",
+        "status-receive --chat c",
+        "status-receive --peer $E",
+        "status-receive --peer $E --chat c --timeout soon",
+        "status-receive --peer $E --chat c --min-pow -1",
+        "status-node --listen nowhere",
+        "status-node --min-pow nan",
+        "status-node --max-message-size 99999999999",
+        "status-node --max-message-size 99999999",
+        "status-node --topic status",
+    ] {
+        shell.fails(2, &format!("E=enode://$(printf '1%.0s' {{1..128}})@127.0.0.1:1; {line}"));
+    }
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let error = shell.fails(4, &format!("status-node --listen {address}"));
+    assert!(error.contains("net.listen"), "{error}");
+    shell.fails(5, "status-node --listen 127.0.0.1:0 --node-key no-such.key");
+}
+
+#[test]
+fn an_empty_pipe_bothers_nobody() {
+    let (shell, _node) = network("");
+    for line in ["status-send --peer $ENODE --chat c", "status-send --peer $ENODE"] {
+        let ended = shell.run(&format!(": | {line}"));
+        assert_eq!((ended.code, ended.stdout.as_str()), (1, ""), "{line}");
+        assert!(ended.stderr.contains("input.empty"), "{}", ended.stderr);
+    }
+    assert_eq!(shell.run("status-receive --peer $ENODE --chat c --timeout 1").code, 1);
+}
+
+#[test]
+fn relays_forward_across_nodes() {
+    let (shell, first) = network("");
+    let second = Node::start(&shell, &format!("--peer {}", first.enode));
+    let third = Node::start(&shell, &format!("--peer {}", second.enode));
+    let mut listening = shell.command(&format!(
+        "exec status-receive --peer {} --chat far --count 1 --timeout 60",
+        third.enode
+    ));
+    let mut listening = Background(listening.spawn().expect("bash"));
+    shell.ok("status-send hi --peer $ENODE --identity me.key --chat far --ttl 60");
+    let mut text = String::new();
+    listening.0.stdout.take().expect("piped").read_to_string(&mut text).expect("UTF-8");
+    assert_eq!(record(&text)["payload"]["text"], "hi");
+}
+
+#[test]
+fn garbage_at_every_stage_leaves_the_node_serving() {
+    let (shell, node) = network("");
+    let mut junk: Vec<TcpStream> = Vec::new();
+    for length in [0, 1, 2, 100, 306, 307, 308, 65_537, 200_000] {
+        for byte in [0x00, 0x04, 0x01, 0xff] {
+            let mut stream = TcpStream::connect(node.address()).expect("a connection");
+            stream.set_write_timeout(Some(Duration::from_secs(5))).expect("a time limit");
+            // It may close before everything is written.
+            let _ = stream.write_all(&vec![byte; length]);
+            junk.push(stream);
+        }
+    }
+    // While some of them still hang there.
+    let sent = record(&shell.ok("status-send hi --peer $ENODE --chat c --ttl 60"));
+    assert_eq!(sent["confirmed"], 1);
+    // And nobody stays longer than the handshake may take.
+    for mut stream in junk {
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a time limit");
+        let end = stream.read_to_end(&mut Vec::new());
+        let timed_out = end.as_ref().is_err_and(|error| {
+            matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)
+        });
+        assert!(!timed_out, "a stranger is still connected");
+    }
+    shell.ok("status-send again --peer $ENODE --chat c");
+}
+
+#[test]
+fn signals_end_the_tools_cleanly() {
+    let (shell, mut node) = network("");
+    let wait = |child: &mut Background| {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = child.0.try_wait().expect("a status") {
+                return status.code();
+            }
+            assert!(began.elapsed() < Duration::from_secs(60), "it does not end");
+            thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let signal = |child: &Background, name: &str| {
+        shell.ok(&format!("kill -{name} {}", child.0.id()));
+    };
+    let mut receive = shell.command("exec status-receive --peer $ENODE --chat c");
+    let mut receive = Background(receive.spawn().expect("bash"));
+    let mut note = String::new();
+    let mut stderr = BufReader::new(receive.0.stderr.take().expect("piped"));
+    stderr.read_line(&mut note).expect("a note");
+    signal(&receive, "INT");
+    assert_eq!(wait(&mut receive), Some(130));
+    signal(&node.child, "TERM");
+    assert_eq!(wait(&mut node.child), Some(0));
+}
+
+#[test]
+fn a_closed_pipe_ends_a_stream_with_success() {
+    let (shell, _node) = network("");
+    shell.ok("seq 5 | status-send --peer $ENODE --chat c --lines --ttl 120");
+    let line = "status-receive --peer $ENODE --chat c | head -1 > first; echo ${PIPESTATUS[0]}";
+    // The next message after `head` has gone tells the tool that nobody reads.
+    let mut child = Background(shell.command(line).spawn().expect("bash"));
+    let began = Instant::now();
+    let code = loop {
+        if child.0.try_wait().expect("a status").is_some() {
+            let mut text = String::new();
+            child.0.stdout.take().expect("piped").read_to_string(&mut text).expect("UTF-8");
+            break text;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "it goes on");
+        shell.ok("status-send more --peer $ENODE --chat c");
+    };
+    assert_eq!(code, "0\n");
+    assert_eq!(records(&fs::read_to_string(shell.dir().join("first")).unwrap()).len(), 1);
+}
+
+#[test]
+fn the_demo_shows_a_message_arrive() {
+    let shell = Shell::new();
+    let steps = records(&shell.ok("statuskit demo"));
+    let (message, steps) = steps.split_last().expect("steps");
+    assert_eq!(steps.len(), 7);
+    assert!(steps.iter().all(|step| step["command"].is_string()));
+    assert_eq!(message["payload"]["text"], "hello from statuskit");
+    assert_eq!(message["payload"]["author"], steps[0]["alice"]);
+    let text = shell.ok("statuskit demo --text 'good day' --chat other --output text");
+    assert!(text.contains("good day") && text.contains("0x"), "{text}");
+    let first = shell.ok("statuskit demo --seed s --now 1585500000 | head -1");
+    assert_eq!(
+        record(&first)["alice"],
+        record(&shell.ok("statuskit demo --seed s | head -1"))["alice"]
+    );
+    shell.fails(3, "statuskit demo --text ' '");
+}
+
+#[test]
+fn envelopes_and_statistics_of_a_node_are_records() {
+    let mut shell = Shell::new();
+    let line = "exec status-node --listen 127.0.0.1:0 --envelopes --stats 1";
+    let mut child = Background(shell.command(line).stderr(Stdio::null()).spawn().expect("bash"));
+    let mut lines = BufReader::new(child.0.stdout.take().expect("piped")).lines();
+    let mut next = move || -> Value {
+        serde_json::from_str(&lines.next().expect("a line").expect("UTF-8")).expect("a record")
+    };
+    let ready = next();
+    assert_eq!(ready["type"], "ready");
+    shell.var("ENODE", ready["enode"].as_str().expect("an enode"));
+    let sent = record(&shell.ok("status-send hi --peer $ENODE --chat c --ttl 60"));
+    let (mut envelope, mut stats) = (None, None);
+    while envelope.is_none() || stats.is_none() {
+        let record = next();
+        match record["type"].as_str() {
+            Some("envelope") => envelope = Some(record),
+            Some("stats") if record["pooled"] == 1 => stats = Some(record),
+            Some("stats") => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(envelope.expect("set")["hash"], sent["hash"]);
+    assert_eq!(stats.expect("set")["new"], 1);
+}

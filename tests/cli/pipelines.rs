@@ -1,0 +1,205 @@
+//! Tools that compose: what one writes, another reads.
+
+use serde_json::json;
+
+use crate::{record, records, shell::Shell};
+
+const KEY: &str = "0x1111111111111111111111111111111111111111111111111111111111111111";
+
+#[test]
+fn topics_of_names() {
+    let shell = Shell::new();
+    let topic = record(&shell.ok("status-topic chat status"));
+    assert_eq!(topic["topic"], "0xcd423760");
+    assert_eq!(topic["name"], "status");
+    assert_eq!(topic["bloom"].as_str().unwrap().len(), 130);
+    assert_eq!(shell.ok("status-topic chat status --output hex"), "0xcd423760\n");
+    assert_eq!(shell.ok("status-topic chat status --output text"), "0xcd423760  status\n");
+    assert_eq!(shell.ok("statuskit topic chat status"), shell.ok("status-topic chat status"));
+    let all = records(&shell.ok("printf 'a\\nb\\n\\nc' | status-topic chat"));
+    assert_eq!(all.len(), 3);
+    let found = record(&shell.ok("printf 'x\\nstatus\\n' | status-topic which 0xcd423760"));
+    assert_eq!(found["name"], "status");
+    shell.fails(1, "echo x | status-topic which 0xcd423760");
+}
+
+#[test]
+fn blooms_of_topics_and_envelopes() {
+    let shell = Shell::new();
+    let direct = shell.ok("status-topic bloom 0xcd423760 0x9c22ff5f --output hex");
+    let piped = shell.ok("status-topic chat status test | status-topic bloom --output hex");
+    assert_eq!(direct, piped);
+    let bloom = direct.trim();
+    shell.ok(&format!("status-topic match --bloom {bloom} 0xcd423760 0x9c22ff5f"));
+    shell.fails(1, &format!("status-topic match --bloom {bloom} 0xcd423760 0x00000000"));
+}
+
+#[test]
+fn seal_mine_check_open() {
+    let shell = Shell::new();
+    let line = format!(
+        "echo -n hi | status-envelope seal --sym-key {KEY} --topic 0x01020304 --ttl 15 \
+         | status-pow mine --target 0.5 | tee mined.json | status-envelope check"
+    );
+    let check = record(&shell.ok(&line));
+    assert_eq!((&check["accepted"], &check["verdict"]), (&json!(true), &json!("accepted")));
+    assert_eq!(check["checks"].as_array().unwrap().len(), 6);
+
+    let envelope = record(&shell.ok("cat mined.json"));
+    for member in ["type", "hash", "expiry", "ttl", "topic", "nonce", "pow", "size", "raw"] {
+        assert!(!envelope[member].is_null(), "{member}");
+    }
+    assert!(envelope["pow"].as_f64().unwrap() >= 0.5);
+    shell.ok("status-pow check --min 0.5 < mined.json");
+    assert!(shell.fails(1, "status-pow check --min 1e9 < mined.json").contains("low_pow"));
+
+    let open = format!("status-envelope open --sym-key {KEY} < mined.json | jq -r .payload.text");
+    assert_eq!(shell.ok(&open), "hi\n");
+    // The record of a check, and a bare hex line, are envelopes as well.
+    let open = format!("status-envelope check < mined.json | status-envelope open --sym-key {KEY}");
+    assert_eq!(record(&shell.ok(&open))["payload"]["raw"], "0x6869");
+    for format in ["hex", "raw"] {
+        let line = format!(
+            "status-envelope show --output {format} < mined.json | status-envelope open --sym-key {KEY}"
+        );
+        assert_eq!(record(&shell.ok(&line))["payload"]["text"], "hi");
+    }
+    let base64 = format!(
+        "jq -r .raw mined.json | cut -c3- | xxd -r -p | base64 -w0 | status-envelope open --sym-key {KEY}"
+    );
+    if shell.run("command -v xxd").code == 0 {
+        assert_eq!(record(&shell.ok(&base64))["payload"]["text"], "hi");
+    }
+}
+
+#[test]
+fn what_open_prints_can_be_sealed_again() {
+    let shell = Shell::new();
+    shell.ok("statuskit keygen --out me.key --seed a");
+    let line = format!(
+        "status-envelope seal hello --chat status --identity me.key --now 1585500000 \
+         | tee first.json | status-envelope open --chat status \
+         | status-envelope seal --sym-key {KEY} --identity me.key --now 1585500000 \
+         | status-envelope open --sym-key {KEY}"
+    );
+    let again = record(&shell.ok(&line));
+    let first = record(&shell.ok("status-envelope open --chat status < first.json"));
+    for member in ["payload", "padding", "signer", "topic", "sent", "ttl"] {
+        assert_eq!(again[member], first[member], "{member}");
+    }
+}
+
+#[test]
+fn chat_messages_are_those_of_status_clients() {
+    let shell = Shell::new();
+    shell.ok("statuskit keygen --out me.key");
+    let public =
+        shell.ok("statuskit keygen --seed x --show-secret 2>/dev/null | jq -r .public_key");
+    assert!(public.starts_with("0x04"));
+    let line = "echo 'héllo 👋' | status-envelope seal --chat status --identity me.key \
+                | status-envelope open --chat status";
+    let message = record(&shell.ok(line));
+    let payload = &message["payload"];
+    assert_eq!(payload["text"], "héllo 👋");
+    assert_eq!(payload["type"], "chat_message");
+    assert_eq!(payload["chat_id"], "status");
+    assert_eq!(payload["message_type"], "public_group");
+    assert_eq!(payload["content_type"], "text_plain");
+    assert_eq!(payload["author"], message["signer"]);
+    assert_eq!(message["ttl"], 15);
+}
+
+#[test]
+fn asymmetric_messages_reach_their_recipient_only() {
+    let shell = Shell::new();
+    shell
+        .ok("statuskit keygen --out bob.key > bob.json; statuskit keygen --out eve.key > eve.json");
+    shell.ok(
+        "echo -n secret | status-envelope seal --to-key $(jq -r .public_key bob.json) > e.json",
+    );
+    let open = record(&shell.ok("status-envelope open --identity bob.key < e.json"));
+    assert_eq!(open["payload"]["text"], "secret");
+    assert_eq!(open["signer"], json!(null));
+    let error = shell.fails(1, "status-envelope open --identity eve.key < e.json");
+    assert!(error.contains("envelope.wrong_key"), "{error}");
+    // The key may also come from the environment, as a file or itself.
+    shell.ok("STATUS_IDENTITY=bob.key status-envelope open < e.json");
+    shell.ok("STATUS_IDENTITY=$(cat bob.key) status-envelope open < e.json");
+    shell.ok("cat bob.key | status-envelope open --identity - < e.json || true");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes() {
+    let shell = Shell::new();
+    let line =
+        "status-envelope seal hi --chat status --seed s --now 1585500000 --pow 0.01 --output hex";
+    let first = shell.ok(line);
+    assert_eq!(first, shell.ok(line));
+    assert_ne!(first, shell.ok(&line.replace("--seed s", "--seed t")));
+    let with_vars = "STATUS_SEED=s STATUS_NOW=1585500000 status-envelope seal hi --chat status --pow 0.01 --output hex";
+    assert_eq!(first, shell.ok(with_vars));
+    // For ever: these bytes must never change between releases.
+    let hash =
+        shell.ok("status-envelope seal hi --password p --seed s --now 1585500000 | jq -r .hash");
+    assert_eq!(hash.trim(), "0xf191a63371293478d32557053533decd457953a51f4b0579c32209bd16a566d6",);
+}
+
+#[test]
+fn lines_are_messages() {
+    let shell = Shell::new();
+    let line = "printf 'one\\ntwo\\n\\nthree' | status-envelope seal --chat c --lines --now 1585500000 \
+                | status-envelope open --chat c";
+    let messages = records(&shell.ok(line));
+    let texts: Vec<_> = messages.iter().map(|message| &message["payload"]["text"]).collect();
+    assert_eq!(texts, ["one", "two", "three"]);
+    let clocks: Vec<_> =
+        messages.iter().map(|message| message["payload"]["clock"].as_u64().unwrap()).collect();
+    assert!(clocks.is_sorted_by(|a, b| a < b), "{clocks:?}");
+    let whole =
+        "printf 'one\\ntwo\\n' | status-envelope seal --chat c | status-envelope open --chat c";
+    assert_eq!(record(&shell.ok(whole))["payload"]["text"], "one\ntwo");
+}
+
+#[test]
+fn show_adds_up() {
+    let shell = Shell::new();
+    let shown = record(&shell.ok("status-envelope seal hi --chat c | status-envelope show"));
+    let fields = shown["fields"].as_array().unwrap();
+    let total: u64 = fields.iter().map(|field| field["length"].as_u64().unwrap()).sum();
+    assert_eq!(total, shown["rlp_len"].as_u64().unwrap());
+    let bytes: String = fields.iter().map(|field| &field["bytes"].as_str().unwrap()[2..]).collect();
+    assert_eq!(format!("0x{bytes}"), shown["raw"]);
+}
+
+#[test]
+fn the_nonce_does_not_depend_on_the_threads() {
+    let shell = Shell::new();
+    shell.ok("status-envelope seal hi --password p --seed s --now 1585500000 > e.json");
+    let nonces: Vec<_> = [1, 2, 5]
+        .map(|threads| {
+            shell.ok(&format!(
+                "status-pow mine --target 20 --threads {threads} < e.json | jq .nonce"
+            ))
+        })
+        .into();
+    assert!(nonces.windows(2).all(|pair| pair[0] == pair[1]), "{nonces:?}");
+    assert!(nonces[0].trim().parse::<u64>().unwrap() > 1000);
+}
+
+#[test]
+fn estimates_and_rates() {
+    let shell = Shell::new();
+    let estimate =
+        record(&shell.ok("status-pow estimate --target 1 --size 5000 --ttl 1d --rate 1000000"));
+    assert_eq!(estimate["target_bits"], 29);
+    assert_eq!(estimate["expected_hashes"].as_f64(), Some(536_870_912.0));
+    assert_eq!(estimate["expected_seconds"].as_f64(), Some(536.870_912));
+    let bench = record(&shell.ok("status-pow bench --size 100 --threads 1 --time 1"));
+    assert!(bench["nonces_per_second"].as_u64().unwrap() > 0);
+    let kept = shell.fails(
+        1,
+        "status-envelope seal hi --password p | status-pow mine --target 1e12 --time 1 > best.json",
+    );
+    assert!(kept.contains("pow.not_reached"), "{kept}");
+    assert!(record(&shell.ok("cat best.json"))["pow"].as_f64().unwrap() > 0.0);
+}

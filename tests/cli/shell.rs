@@ -1,0 +1,119 @@
+//! Runs command lines as a user types them, in an empty directory, with a time limit.
+
+use std::{
+    env,
+    io::Read,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+/// No command line here takes that long, on any machine.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// A shell in a directory of its own.
+pub struct Shell {
+    dir: tempfile::TempDir,
+    vars: Vec<(String, String)>,
+}
+
+/// How a command line ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Shell {
+    pub fn new() -> Self {
+        Self { dir: tempfile::tempdir().expect("a temporary directory"), vars: Vec::new() }
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Sets an environment variable for the command lines to come.
+    pub fn var(&mut self, name: &str, value: impl Into<String>) {
+        self.vars.push((name.to_owned(), value.into()));
+    }
+
+    /// Runs a line of bash; its exit code is that of the last command that failed in a pipe.
+    pub fn run(&self, line: &str) -> Ended {
+        let mut child = self.command(line).spawn().expect("bash");
+        let pipes = (child.stdout.take(), child.stderr.take());
+        let (stdout, stderr) = (drain(pipes.0), drain(pipes.1));
+        let (send, done) = mpsc::channel();
+        let waiting = thread::spawn(move || send.send(child.wait()).map(|()| child));
+        let Ok(status) = done.recv_timeout(LIMIT) else {
+            panic!("still running after {LIMIT:?}: {line}");
+        };
+        let _ = waiting.join();
+        let text = |thread: thread::JoinHandle<Vec<u8>>| {
+            String::from_utf8_lossy(&thread.join().expect("a reader")).into_owned()
+        };
+        let code = status.expect("a status").code().unwrap_or(-1);
+        Ended { code, stdout: text(stdout), stderr: text(stderr) }
+    }
+
+    /// The command behind [`run`](Self::run), not started.
+    pub fn command(&self, line: &str) -> Command {
+        let mut command = Command::new("bash");
+        let path = env::var("PATH").unwrap_or_default();
+        command
+            .args(["-o", "pipefail", "-c", line])
+            .current_dir(self.dir.path())
+            .env("PATH", format!("{}:{path}", bin_dir().display()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        for (name, _) in env::vars().filter(|(name, _)| name.starts_with("STATUS_")) {
+            command.env_remove(name);
+        }
+        command.envs(self.vars.iter().cloned());
+        command
+    }
+
+    /// Runs a line that must succeed, and gives its output.
+    pub fn ok(&self, line: &str) -> String {
+        let ended = self.run(line);
+        assert_eq!(ended.code, 0, "{line}\n{}", ended.stderr);
+        ended.stdout
+    }
+
+    /// Runs a line that must fail with `code`, and gives its standard error.
+    pub fn fails(&self, code: i32, line: &str) -> String {
+        let ended = self.run(line);
+        assert_eq!(ended.code, code, "{line}\n{}{}", ended.stdout, ended.stderr);
+        ended.stderr
+    }
+}
+
+/// Where the tools were built.
+pub fn bin_dir() -> PathBuf {
+    let umbrella = Path::new(env!("CARGO_BIN_EXE_statuskit"));
+    umbrella.parent().expect("a directory").to_owned()
+}
+
+/// A process that is killed when the test is done with it.
+pub struct Background(pub Child);
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn drain(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            let _ = pipe.read_to_end(&mut bytes);
+        }
+        bytes
+    })
+}
