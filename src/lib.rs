@@ -40,3 +40,8 @@ pub mod node;
 pub mod payload;
 pub mod rlp;
 pub mod whisper;
+
+/// The example of the README is run, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

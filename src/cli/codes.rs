@@ -306,6 +306,12 @@ pub const CODES: &[(&str, &str, &str, &str)] = &[
         "The peer has another key than its enode says, or it is not an Ethereum node.",
     ),
     (
+        "rlpx.auth_signature",
+        "The first packet is signed with the initiator's ephemeral key, which is recovered from the signature.",
+        "devp2p, RLPx",
+        "A faulty client.",
+    ),
+    (
         "rlpx.ack",
         "The answer of the handshake is encrypted to our key; plain (210 bytes) or EIP-8.",
         "devp2p, RLPx; EIP-8",

@@ -87,9 +87,9 @@ fn a_message_reaches_who_listens_and_who_comes_later() {
 
 #[test]
 fn asymmetric_messages_go_to_the_topic_of_the_recipient() {
-    let (shell, _node) = network("");
-    let key = shell.ok("statuskit keygen --out bob.key | jq -r .public_key");
-    shell.ok(&format!("status-send secret --peer $ENODE --to-key {} --ttl 60", key.trim()));
+    let (mut shell, _node) = network("");
+    shell.keygen("BOB");
+    shell.ok("status-send secret --peer $ENODE --to-key $BOB --ttl 60");
     let line = "status-receive --peer $ENODE --identity bob.key --count 1 --timeout 60";
     assert_eq!(record(&shell.ok(line))["payload"]["text"], "secret");
 }
@@ -145,8 +145,8 @@ fn unreachable_and_strange_peers_are_4() {
     let id = "enode://".len()..node.enode.find('@').expect("an address");
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let dead = format!("enode://{}@{free}", &node.enode[id.clone()]);
-    let other = shell.ok("statuskit keygen --seed o --show-secret 2>/dev/null | jq -r .public_key");
-    let other = &other.trim()[4..];
+    let other = shell.member("statuskit keygen --seed o --show-secret", "public_key");
+    let other = &other[4..];
     let error = shell.fails(4, &format!("status-send hi --peer {dead} --chat c --output json"));
     assert!(error.contains("net.dial") && error.contains("net.no_peer"), "{error}");
     shell.fails(4, &format!("status-receive --peer {dead} --chat c --timeout 30"));

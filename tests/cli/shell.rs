@@ -84,6 +84,23 @@ impl Shell {
         ended.stdout
     }
 
+    /// Runs a line that must print one record, and gives a member of it.
+    pub fn member(&self, line: &str, name: &str) -> String {
+        let record = crate::record(&self.ok(line));
+        match &record[name] {
+            serde_json::Value::String(text) => text.clone(),
+            other => other.to_string(),
+        }
+    }
+
+    /// Makes a key file, sets `$NAME` to its public key, and gives that.
+    pub fn keygen(&mut self, name: &str) -> String {
+        let file = name.to_lowercase();
+        let key = self.member(&format!("statuskit keygen --out {file}.key"), "public_key");
+        self.var(name, key.clone());
+        key
+    }
+
     /// Runs a line that must fail with `code`, and gives its standard error.
     pub fn fails(&self, code: i32, line: &str) -> String {
         let ended = self.run(line);

@@ -1,0 +1,40 @@
+//! Any sequence of packets from several peers: the node stays alive and bounded, and goes on
+//! serving a peer that behaves.
+#![no_main]
+
+use std::time::Duration;
+
+use libfuzzer_sys::fuzz_target;
+use statuskit::{
+    node::{Config, Node, Output, PeerInfo},
+    whisper::{Status, packet::code},
+};
+
+fuzz_target!(|data: &[u8]| {
+    let mut now = Duration::from_secs(1_585_500_000);
+    let mut node = Node::new(Config { mailserver: true, ..Config::default() }, 1, now);
+    let good = node.add_peer(PeerInfo::default(), now).expect("room for a peer");
+    node.handle_packet(good, code::STATUS, &Status::default().encode(), now);
+    let mut bad = node.add_peer(PeerInfo::default(), now).expect("room for a peer");
+
+    // Each step: code, length, payload.
+    let mut rest = data;
+    while let [code, length, tail @ ..] = rest {
+        let (payload, tail) = tail.split_at(tail.len().min(usize::from(*length)));
+        rest = tail;
+        now += Duration::from_millis(u64::from(*code));
+        node.handle_packet(bad, (*code).into(), payload, now);
+        node.handle_timeout(now);
+        while let Some(output) = node.poll_output() {
+            match output {
+                Output::Writable(peer) => while node.poll_peer(peer, now).is_some() {},
+                Output::Disconnect { peer, .. } => {
+                    assert_eq!(peer, bad, "the good peer is let go");
+                    bad = node.add_peer(PeerInfo::default(), now).expect("room for a peer");
+                }
+                Output::Event(_) => {}
+            }
+        }
+    }
+    assert!(node.peer(good).is_some());
+});
