@@ -283,7 +283,7 @@ fn a_peer_that_asks_for_more_gets_what_it_missed() {
     now += SECOND;
     let bloom = Bloom::of_topic(Topic([1, 2, 3, 4]));
     node.handle_packet(peer, 3, &Packet::BloomFilter(bloom).encode(), now);
-    assert_eq!(batches(&mut node, peer, now), [hashes.clone()]);
+    assert_eq!(batches(&mut node, peer, now), [hashes]);
     // What it knows it does not get again, whatever it asks for.
     now += SECOND;
     node.handle_packet(peer, 3, &Packet::BloomFilter(Bloom::FULL).encode(), now);
