@@ -456,16 +456,25 @@ impl Node {
         for key in std::mem::take(&mut self.idle) {
             let Some(peer) = self.peers.get_mut(key) else { continue };
             peer.idle = false;
-            let wait = self.random_wait();
+            let eager = self.config.eager_peers.map_or(u64::MAX, u64::from);
+            let window = if self.below(self.peers.len() as u64) < eager {
+                self.config.send_window
+            } else {
+                self.config.lazy_window
+            };
+            let wait = self.random_wait(window);
             self.flush_at(key, now + wait);
         }
     }
 
-    /// Uniform below the send window.
-    pub(super) fn random_wait(&mut self) -> Duration {
-        let window = self.config.send_window.as_nanos() as u64;
-        let random = splitmix(&mut self.random);
-        Duration::from_nanos(((u128::from(window) * u128::from(random)) >> 64) as u64)
+    /// Uniform below the window.
+    pub(super) fn random_wait(&mut self, window: Duration) -> Duration {
+        Duration::from_nanos(self.below(window.as_nanos() as u64))
+    }
+
+    /// Uniform below the bound; 0 if that is 0.
+    fn below(&mut self, bound: u64) -> u64 {
+        ((u128::from(bound) * u128::from(splitmix(&mut self.random))) >> 64) as u64
     }
 }
 

@@ -60,7 +60,7 @@ impl Node {
             return Err(SendError::Oversized { size, max });
         }
         let rules = self.rules(now);
-        let (_, hashes) = hashes(None, std::slice::from_ref(&envelope));
+        let hashes = hashes(std::slice::from_ref(&envelope));
         let pow_hashes = pow_hashes(std::iter::once(&envelope));
         let hash = hashes.first().copied().unwrap_or_else(|| envelope.hash());
         let zero_bits = pow_hashes.first().map_or(0, leading_zero_bits);

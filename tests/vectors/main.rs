@@ -5,6 +5,7 @@
 //! missing is named on standard error, with the counts of what was asserted.
 
 mod case;
+mod node;
 mod rlpx;
 mod whisper;
 
@@ -40,12 +41,24 @@ vector_tests! {
     pow => whisper::pow;
     envelope_sym => whisper::envelope_sym;
     envelope_asym => whisper::envelope_asym;
-    envelope_invalid => whisper::envelope_invalid;
-    shh_packets => whisper::shh_packets;
+    envelope_invalid => envelope_invalid_members;
+    shh_packets => shh_packets_members;
     rlpx => rlpx_members;
 }
 
 fn rlpx_members(set: &mut Set) {
     let members = ["handshakes", "hello", "capability_offsets", "disconnect_reasons", "eip8"];
     set.group(&members, rlpx::rlpx);
+}
+
+/// As codecs read them, and as a node acts on them.
+fn envelope_invalid_members(set: &mut Set) {
+    set.again(node::envelope_invalid);
+    whisper::envelope_invalid(set);
+}
+
+/// As codecs read them, and as a node acts on them.
+fn shh_packets_members(set: &mut Set) {
+    set.again(node::shh_packets);
+    whisper::shh_packets(set);
 }
