@@ -65,16 +65,17 @@ impl Tool {
         self.notes.find(&self.line, code, |note| note["code"] == code)
     }
 
+    /// When it has ended: the error records that were not taken one by one.
+    pub fn errors(&mut self) -> Vec<Value> {
+        let notes = std::mem::take(&mut self.notes.seen).into_iter().chain(self.notes.rest());
+        notes.filter(|note| note["type"] == "error").collect()
+    }
+
     /// Writes to its standard input.
     #[track_caller]
     pub fn write(&mut self, input: &str) {
         let stdin = self.stdin.as_mut().expect("its input is open");
         stdin.write_all(input.as_bytes()).expect("it reads");
-    }
-
-    /// Its standard input, to be written by someone else.
-    pub fn take_input(&mut self) -> ChildStdin {
-        self.stdin.take().expect("its input is open")
     }
 
     /// Ends its standard input.
