@@ -11,6 +11,8 @@
 //!
 //! Everything is deterministic: the same figures on every machine.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+
 use std::{
     cmp::Reverse,
     collections::BinaryHeap,

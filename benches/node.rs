@@ -3,6 +3,8 @@
 //! `cargo bench --bench node`. The envelopes have 380 bytes and come in Messages packets; a relay
 //! decodes, checks and pools them, answers the packet, and writes the packet for another peer.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     hint::black_box,

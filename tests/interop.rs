@@ -5,6 +5,8 @@
 //! is for time alone: that something does *not* arrive is shown by something sent later that
 //! does. What is compared is what the two sides say of the same bytes.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+
 #[path = "interop/faults.rs"]
 mod faults;
 #[path = "interop/harness.rs"]

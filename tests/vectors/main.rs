@@ -4,6 +4,8 @@
 //! `fixtures/README.md`). A file that is missing fails its test; a top-level member that is
 //! missing is named on standard error, with the counts of what was asserted.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+
 mod case;
 mod node;
 mod rlpx;
