@@ -1,9 +1,9 @@
 //! Conversations with live peers whose protocol code was written by others: go-ethereum's
 //! `whisperv6` and EthereumJS' devp2p. `tests/interop/run` builds them and runs this.
 //!
-//! Each test starts peers of its own, on the loopback interface. Every wait is bounded, and none
-//! is for time alone: that something does *not* arrive is shown by something sent later that
-//! does. What is compared is what the two sides say of the same bytes.
+//! Each test starts peers of its own, on the loopback interface. Every wait is bounded. That
+//! something does *not* arrive is shown by something sent later that does, not by waiting. What
+//! is compared is what the two sides say of the same bytes.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 

@@ -78,7 +78,7 @@ fn a_peer_killed_while_it_is_written_to() {
 #[test]
 fn a_peer_that_stops_reading() {
     let shell = Shell::new();
-    let (mut send, _geth) = stuck(&shell, "--confirm-timeout 2");
+    let (mut send, _geth) = stuck(&shell, "--confirm-timeout 5");
     some_were_not_written(&mut send);
 }
 

@@ -108,7 +108,7 @@ fn status_and_envelope_of_a_sender() {
     let (shell, mut js) = (Shell::new(), js(&[]));
     let line = format!(
         "status-send hi --sym-key {SYM_KEY} --topic {TOPIC} --peer {} --pow 0.002 \
-         --confirm-timeout 1",
+         --confirm-timeout 3",
         js.enode()
     );
     let sent = super::record(&shell.ok(&line));
@@ -149,14 +149,16 @@ fn our_node_answers_messages() {
 }
 
 /// Runs `status-send` against the peer, which answers with what `answers` makes of the batch.
+/// `patience` is for how long the tool waits for that.
 fn send_and_answer(
     status: &[&str],
+    patience: u32,
     answers: impl FnOnce([u8; 32], &[u8]) -> Vec<(u64, Vec<u8>)>,
 ) -> (i32, Value, Vec<Value>) {
     let (shell, mut js) = (Shell::new(), js(status));
     let line = format!(
         "status-send hi --sym-key {SYM_KEY} --topic {TOPIC} --peer {} --pow 0.002 \
-         --confirm-timeout 3 2> errors",
+         --confirm-timeout {patience} 2> errors",
         js.enode()
     );
     let mut tool = Tool::start(&shell, &line);
@@ -182,7 +184,7 @@ fn envelope_len(batch: &[u8]) -> usize {
 #[test]
 fn an_acknowledged_batch_is_confirmed() {
     for both in [false, true] {
-        let (code, sent, errors) = send_and_answer(&[], |batch, _| {
+        let (code, sent, errors) = send_and_answer(&[], 60, |batch, _| {
             let response = both.then(|| (12, response(batch, &[])));
             response.into_iter().chain([(11, ack(batch))]).collect()
         });
@@ -195,7 +197,7 @@ fn an_acknowledged_batch_is_confirmed() {
 
 #[test]
 fn a_refused_envelope_is_an_error_with_the_reason() {
-    let (code, sent, errors) = send_and_answer(&[], |batch, envelope| {
+    let (code, sent, errors) = send_and_answer(&[], 60, |batch, envelope| {
         // [[hash, 37, "no"]]
         let mut errors = vec![0xe5, 0xa0];
         errors.extend(keccak256(envelope));
@@ -211,7 +213,7 @@ fn a_refused_envelope_is_an_error_with_the_reason() {
 
 #[test]
 fn an_answer_to_another_batch_confirms_nothing() {
-    let (code, sent, _) = send_and_answer(&[], |_, _| vec![(11, ack([0x11; 32]))]);
+    let (code, sent, _) = send_and_answer(&[], 3, |_, _| vec![(11, ack([0x11; 32]))]);
     assert_eq!((code, &sent["written"], &sent["confirmed"]), (0, &json!(1), &json!(0)));
 }
 
@@ -219,13 +221,13 @@ fn an_answer_to_another_batch_confirms_nothing() {
 fn a_peer_that_announces_no_confirmations_is_not_waited_for() {
     // [6], and [6, 0, "", 0] as stock Whisper says it.
     for status in ["0xc106", "0xc406808080"] {
-        let (code, sent, errors) = send_and_answer(&["--status", status], |_, _| vec![]);
+        let (code, sent, errors) = send_and_answer(&["--status", status], 60, |_, _| vec![]);
         assert_eq!((code, &sent["written"], &sent["confirmed"]), (0, &json!(1), &json!(0)));
         assert_eq!(errors, Vec::<Value>::new());
     }
 }
 
-/// The only test that waits for time to pass. This peer hangs up on a ping that is not answered
+/// Waits for time to pass: this peer hangs up on a ping that is not answered
 /// in ten seconds; all of them when nothing comes for thirty.
 #[test]
 fn idle_connections_are_kept_alive() {
