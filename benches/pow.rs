@@ -3,6 +3,8 @@
 //! `cargo bench --bench pow`. The rate of `mine/...` is nonces per second, of `many/...` envelopes
 //! per second.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+
 use std::hint::black_box;
 use std::num::NonZeroUsize;
 use std::time::Duration;

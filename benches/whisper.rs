@@ -1,5 +1,7 @@
 //! Sealing, opening and keys. See `benches/README.md` for the reference's figures.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};

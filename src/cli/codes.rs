@@ -23,7 +23,7 @@ pub const CODES: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "envelope.oversized",
-        "20 bytes plus the data must not exceed the largest message of the node, 1 MiB unless it was set otherwise (10 MiB at most).",
+        "20 bytes plus the data, and a packet with the envelope, must not exceed the largest message of the node, 1 MiB unless it was set otherwise (10 MiB at most).",
         "EIP-627, Packet Codes",
         "Split the payload, or put a reference into it.",
     ),

@@ -23,7 +23,9 @@ use super::{
 use crate::{
     chat,
     node::{Config, Event, News, PeerKey, PeerOptions, SendError, Sent, ServiceEvent},
-    whisper::{Bloom, Envelope, EnvelopeHash, packet::EnvelopeError},
+    whisper::{
+        Bloom, Envelope, EnvelopeHash, check::DEFAULT_MAX_MESSAGE_SIZE, packet::EnvelopeError,
+    },
 };
 
 /// Envelopes under way at a time; the input waits beyond.
@@ -266,6 +268,12 @@ impl Sender<'_> {
             Source::Message(message) => {
                 let sealer = self.sealer.as_mut().expect("messages are read with a recipient only");
                 let sealed = sealer.seal(&message, cx).map_err(|error| error.line(line))?;
+                // No work makes it smaller.
+                let (size, max) = (sealed.packet_len(), DEFAULT_MAX_MESSAGE_SIZE);
+                if size > max as usize {
+                    let error = SendError::Oversized { size, max };
+                    return Err(refused_by_us(&error, &sealed).line(line).into());
+                }
                 let wanted = self.peers.min_pow().max(chat::POW_TARGET);
                 mining::mine_or_fail(cx, &sealed, self.args.pow.unwrap_or(wanted))?
             }

@@ -1,6 +1,8 @@
 //! AES as these protocols use it: GCM for symmetric messages, CTR for ECIES and frames,
 //! and the bare block for frame MACs.
 
+use std::fmt;
+
 use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit, aead::inout::InOutBuf};
 use ctr::cipher::{BlockCipherEncrypt, KeyIvInit, StreamCipher};
 
@@ -31,6 +33,12 @@ pub(crate) fn ctr128(key: &[u8; 16], iv: &[u8; 16], buffer: &mut [u8]) {
 /// One direction's AES-256-CTR key stream with a zero IV, for RLPx frames.
 pub struct FrameCipher(ctr::Ctr128BE<aes::Aes256>);
 
+impl fmt::Debug for FrameCipher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FrameCipher(…)")
+    }
+}
+
 impl FrameCipher {
     /// Starts the key stream.
     pub fn new(key: &[u8; 32]) -> Self {
@@ -45,6 +53,12 @@ impl FrameCipher {
 
 /// AES-256 on single blocks, for the MACs of RLPx frames.
 pub struct BlockCipher(aes::Aes256);
+
+impl fmt::Debug for BlockCipher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BlockCipher(…)")
+    }
+}
 
 impl BlockCipher {
     /// Expands the key.

@@ -242,6 +242,15 @@ impl DisconnectReason {
         }
     }
 
+    /// As [`decode`](Self::decode), but a bare integer is understood as well: EthereumJS sends
+    /// one. The reference counts it as [`Requested`](Self::Requested).
+    pub fn decode_any(payload: &[u8]) -> Self {
+        match Reader::new(payload).u64("reason") {
+            Ok(code) => Self::from_code(code),
+            Err(_) => Self::decode(payload),
+        }
+    }
+
     /// The payload of Disconnect.
     pub fn encode(self) -> Vec<u8> {
         let mut payload = Vec::new();
@@ -333,6 +342,8 @@ mod tests {
             (&[0xca, 0x89, 1, 2, 3, 4, 5, 6, 7, 8, 9], 0),
         ] {
             assert_eq!(Reason::decode(payload).code(), code, "{payload:x?}");
+            let any = if payload == [4] { 4 } else { code };
+            assert_eq!(Reason::decode_any(payload).code(), any, "{payload:x?}");
         }
         assert_eq!(Reason::Unknown(12).to_string(), "unknown disconnect reason 12");
         for code in 0..40 {

@@ -83,6 +83,9 @@ pub enum SendError {
     /// The node's own rules refuse the envelope, as its peers' would.
     #[error("the node itself refuses the envelope: {0}")]
     Refused(Verdict),
+    /// No packet has room for the envelope: peers would hang up.
+    #[error("it needs a packet of {size} bytes; peers take at most {max}")]
+    Oversized { size: usize, max: u32 },
     /// The pool has reached its [limits](super::Limits).
     #[error("the pool of envelopes is full")]
     PoolFull,
@@ -101,7 +104,7 @@ impl SendError {
             Self::Refused(Verdict::FromFuture) => "envelope.from_future",
             Self::Refused(Verdict::VeryOld) => "envelope.very_old",
             Self::Refused(Verdict::Expired) => "envelope.expired",
-            Self::Refused(Verdict::Oversized) => "envelope.oversized",
+            Self::Refused(Verdict::Oversized) | Self::Oversized { .. } => "envelope.oversized",
             Self::Refused(Verdict::LowPow) => "envelope.low_pow",
             Self::Refused(Verdict::NoBloomMatch) => "envelope.no_bloom_match",
             Self::Refused(Verdict::Accepted) => "envelope.refused",
@@ -453,16 +456,25 @@ impl Node {
         for key in std::mem::take(&mut self.idle) {
             let Some(peer) = self.peers.get_mut(key) else { continue };
             peer.idle = false;
-            let wait = self.random_wait();
+            let eager = self.config.eager_peers.map_or(u64::MAX, u64::from);
+            let window = if self.below(self.peers.len() as u64) < eager {
+                self.config.send_window
+            } else {
+                self.config.lazy_window
+            };
+            let wait = self.random_wait(window);
             self.flush_at(key, now + wait);
         }
     }
 
-    /// Uniform below the send window.
-    pub(super) fn random_wait(&mut self) -> Duration {
-        let window = self.config.send_window.as_nanos() as u64;
-        let random = splitmix(&mut self.random);
-        Duration::from_nanos(((u128::from(window) * u128::from(random)) >> 64) as u64)
+    /// Uniform below the window.
+    pub(super) fn random_wait(&mut self, window: Duration) -> Duration {
+        Duration::from_nanos(self.below(window.as_nanos() as u64))
+    }
+
+    /// Uniform below the bound; 0 if that is 0.
+    fn below(&mut self, bound: u64) -> u64 {
+        ((u128::from(bound) * u128::from(splitmix(&mut self.random))) >> 64) as u64
     }
 }
 

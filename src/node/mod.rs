@@ -41,3 +41,6 @@ pub use service::{
     ServiceError, ServiceEvent, Subscription,
 };
 pub use transmit::{Outgoing, Token};
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@
 use super::{
     Event, Node, PeerError, PeerKey,
     core::Time,
-    hashing::{hashes, pow_hashes},
+    hashing::{hashes, packet_hashes, pow_hashes},
     limit::Count,
     peer::Peer,
     pool::{Place, PooledEnvelope},
@@ -18,7 +18,7 @@ use super::{
 use crate::{
     rlp::Reader,
     whisper::{
-        Bloom, EnvelopeHash, Packet, Rules, Status, Verdict,
+        Bloom, Envelope, EnvelopeHash, Packet, Rules, Status, Verdict,
         check::{future_diff, verdict},
         packet::{EnvelopeError, ReadResponse, code, read_envelopes},
         pow::leading_zero_bits,
@@ -121,7 +121,7 @@ impl Node {
         if self.pool.len() == 0 {
             self.rest(key);
         } else {
-            let wait = self.random_wait();
+            let wait = self.random_wait(self.config.send_window);
             self.flush_at(key, now + wait);
         }
         Ok(())
@@ -222,19 +222,25 @@ impl Node {
             .map_err(|error| PeerError::Packet { code: code::MESSAGES, error: error.into() })?;
 
         let confirm = self.config.confirmations;
-        let (batch, hashes) = hashes(confirm.then_some(payload), &envelopes);
+        let (batch, hashes, pow_hashes) = if confirm {
+            let (batch, hashes, pow_hashes) = packet_hashes(payload, &envelopes);
+            (batch, hashes, Some(pow_hashes))
+        } else {
+            ([0; 32], hashes(&envelopes), None)
+        };
         let places: Vec<Option<Place>> = hashes.iter().map(|hash| self.pool.find(hash)).collect();
-        let new = envelopes.iter().zip(&places).filter(|(_, place)| place.is_none());
-        let mut pow_hashes = pow_hashes(new.map(|(envelope, _)| envelope)).into_iter();
+        // Duplicates need no second hash, unless they have it.
+        let pow_hashes = pow_hashes.unwrap_or_else(|| new_pow_hashes(&envelopes, &places));
 
         let rules = self.rules(now);
         let mut refused = Refused::default();
         let end = self.pool.end();
-        for ((envelope, hash), place) in envelopes.into_iter().zip(hashes).zip(places) {
+        let each = envelopes.into_iter().zip(hashes).zip(places).zip(pow_hashes);
+        for (((envelope, hash), place), pow_hash) in each {
             let known = place.and_then(|place| self.pool.get(place));
             let zero_bits = match known {
                 Some(known) => known.zero_bits(),
-                None => pow_hashes.next().map_or(0, |hash| leading_zero_bits(&hash)),
+                None => leading_zero_bits(&pow_hash),
             };
             let diff = future_diff(envelope.sent(), rules.now);
             let entry = PooledEnvelope::new(envelope, hash, zero_bits, diff, false);
@@ -263,6 +269,10 @@ impl Node {
         from: Option<PeerKey>,
         rules: &Rules,
     ) -> Result<bool, (Refusal, PooledEnvelope)> {
+        if let (Some(place), Some(from)) = (place, from) {
+            // It has the envelope, whatever we would think of it today.
+            self.pool.mark(place, from.slot as usize);
+        }
         let verdict = verdict(entry.envelope(), entry.pow(), rules);
         if verdict != Verdict::Accepted {
             self.stats.refused += 1;
@@ -296,6 +306,14 @@ impl Node {
         }
         Ok(known.is_none())
     }
+}
+
+/// The hashes of the proofs of work of those envelopes that have no place yet; zeros for others.
+fn new_pow_hashes(envelopes: &[Envelope], places: &[Option<Place>]) -> Vec<[u8; 32]> {
+    let new = || places.iter().map(Option::is_none);
+    let new_envelopes = envelopes.iter().zip(new()).filter_map(|(it, new)| new.then_some(it));
+    let mut hashes = pow_hashes(new_envelopes).into_iter();
+    new().map(|new| new.then(|| hashes.next()).flatten().unwrap_or_default()).collect()
 }
 
 impl Refusal {

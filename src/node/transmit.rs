@@ -55,8 +55,12 @@ impl Node {
     /// by [`Event::Written`] and [`Event::BatchAcknowledged`].
     pub fn send(&mut self, envelope: Envelope, now: Time) -> Result<Sent, SendError> {
         self.advance(now);
+        let (size, max) = (envelope.packet_len(), self.config.max_message_size);
+        if size > max as usize {
+            return Err(SendError::Oversized { size, max });
+        }
         let rules = self.rules(now);
-        let (_, hashes) = hashes(None, std::slice::from_ref(&envelope));
+        let hashes = hashes(std::slice::from_ref(&envelope));
         let pow_hashes = pow_hashes(std::iter::once(&envelope));
         let hash = hashes.first().copied().unwrap_or_else(|| envelope.hash());
         let zero_bits = pow_hashes.first().map_or(0, leading_zero_bits);

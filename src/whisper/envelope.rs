@@ -156,6 +156,12 @@ impl Envelope {
         FIXED_SIZE + self.data_len as usize
     }
 
+    /// The length of a Messages packet with this envelope alone. The limit of packets is the same
+    /// as that of sizes, but this is a few bytes more than the [`size`](Self::size).
+    pub fn packet_len(&self) -> usize {
+        rlp::header_len(self.raw.len()) + self.raw.len()
+    }
+
     /// The identity of the envelope. Hashes `raw` anew at every call.
     pub fn hash(&self) -> EnvelopeHash {
         EnvelopeHash(keccak256(&self.raw))
@@ -233,6 +239,8 @@ mod tests {
             prop_assert_eq!((decoded.expiry(), decoded.ttl()), (expiry, ttl));
             prop_assert_eq!((decoded.topic(), decoded.nonce()), (Topic(topic), nonce));
             prop_assert_eq!(decoded.rlp4_len(), decoded.rlp4().len());
+            let packet = super::super::Packet::Messages(vec![decoded.clone()]).encode();
+            prop_assert_eq!(decoded.packet_len(), packet.len());
             prop_assert_eq!(decoded.with_nonce(nonce), envelope);
             let mut four = Reader::new(&decoded.rlp4()).list("rlp4").unwrap().remaining().to_vec();
             rlp::put_u64(&mut four, nonce);

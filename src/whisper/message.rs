@@ -119,6 +119,15 @@ pub enum Padding<'a> {
     Custom(&'a [u8]),
 }
 
+impl std::fmt::Debug for Padding<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Auto(_) => f.write_str("Auto"),
+            Self::Custom(bytes) => write!(f, "Custom({} bytes)", bytes.len()),
+        }
+    }
+}
+
 /// Builds the plaintext of a message, signed if a key is given.
 pub fn build(
     payload: &[u8],

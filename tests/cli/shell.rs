@@ -5,9 +5,8 @@ use std::{
     io::Read,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::mpsc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// No command line here takes that long, on any machine.
@@ -46,16 +45,21 @@ impl Shell {
         let mut child = self.command(line).spawn().expect("bash");
         let pipes = (child.stdout.take(), child.stderr.take());
         let (stdout, stderr) = (drain(pipes.0), drain(pipes.1));
-        let (send, done) = mpsc::channel();
-        let waiting = thread::spawn(move || send.send(child.wait()).map(|()| child));
-        let Ok(status) = done.recv_timeout(LIMIT) else {
-            panic!("still running after {LIMIT:?}: {line}");
+        let began = Instant::now();
+        let status = loop {
+            if let Some(status) = child.try_wait().expect("a status") {
+                break status;
+            }
+            if began.elapsed() > LIMIT {
+                let _ = child.kill();
+                panic!("still running after {LIMIT:?}: {line}");
+            }
+            thread::sleep(Duration::from_millis(2));
         };
-        let _ = waiting.join();
         let text = |thread: thread::JoinHandle<Vec<u8>>| {
             String::from_utf8_lossy(&thread.join().expect("a reader")).into_owned()
         };
-        let code = status.expect("a status").code().unwrap_or(-1);
+        let code = status.code().unwrap_or(-1);
         Ended { code, stdout: text(stdout), stderr: text(stderr) }
     }
 

@@ -39,11 +39,7 @@ impl Peer {
         let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop");
         let (program, script, needed) = if flavour == "js" {
             let js = here.join("js");
-            (
-                "node".into(),
-                Some(js.join("peer.mjs")),
-                js.join("node_modules"),
-            )
+            ("node".into(), Some(js.join("peer.mjs")), js.join("node_modules"))
         } else {
             let binary = here.join("go/bin").join(flavour);
             (binary.clone(), None, binary)
@@ -60,10 +56,7 @@ impl Peer {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap_or_else(|e| {
-                panic!(
-                    "can't start the {flavour} peer ({}): {e}",
-                    program.display()
-                )
+                panic!("can't start the {flavour} peer ({}): {e}", program.display())
             });
         let stdin = child.stdin.take().expect("stdin is piped");
         let stdout = child.stdout.take().expect("stdout is piped");
@@ -103,6 +96,17 @@ impl Peer {
         self.ready["id"].as_str().expect("ready has an id")
     }
 
+    /// The process, for signals.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills it on the spot: nobody is told good-bye.
+    pub fn kill(mut self) {
+        self.child.kill().expect("a running peer");
+        self.child.wait().expect("its end");
+    }
+
     /// Sends a command (`{"cmd": ...}`, the `"id"` is added) and returns the answer.
     ///
     /// # Panics
@@ -127,10 +131,7 @@ impl Peer {
         if answer["event"] == "ok" {
             Ok(answer)
         } else {
-            Err(answer["message"]
-                .as_str()
-                .unwrap_or("no reason given")
-                .into())
+            Err(answer["message"].as_str().unwrap_or("no reason given").into())
         }
     }
 
@@ -141,10 +142,9 @@ impl Peer {
     pub fn wait_event(&mut self, wanted: impl Fn(&Value) -> bool, timeout: Duration) -> Value {
         match self.next_event(&wanted, timeout) {
             Ok(event) => event,
-            Err(why) => panic!(
-                "{} peer: {why}; events not taken: {:#?}",
-                self.flavour, self.backlog
-            ),
+            Err(why) => {
+                panic!("{} peer: {why}; events not taken: {:#?}", self.flavour, self.backlog)
+            }
         }
     }
 
@@ -166,10 +166,7 @@ impl Peer {
         timeout: Duration,
     ) -> Result<Value, Missing> {
         if let Some(at) = self.backlog.iter().position(wanted) {
-            return Ok(self
-                .backlog
-                .remove(at)
-                .expect("the position was just found"));
+            return Ok(self.backlog.remove(at).expect("the position was just found"));
         }
         let deadline = Instant::now() + timeout;
         loop {

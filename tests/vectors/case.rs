@@ -9,6 +9,8 @@ use serde_json::{Map, Value};
 pub struct Set {
     file: String,
     members: Map<String, Value>,
+    /// All of the file, for what goes through it again.
+    whole: Map<String, Value>,
     counts: Vec<(String, usize)>,
     missing: Vec<String>,
 }
@@ -17,7 +19,8 @@ impl Set {
     pub fn new(file: &str, value: Value) -> Self {
         let Value::Object(mut members) = value else { panic!("{file}: not an object") };
         members.remove("description");
-        Self { file: file.to_owned(), members, counts: Vec::new(), missing: Vec::new() }
+        let whole = members.clone();
+        Self { file: file.to_owned(), members, whole, counts: Vec::new(), missing: Vec::new() }
     }
 
     /// Runs `assert` over each case of a top-level list.
@@ -39,6 +42,12 @@ impl Set {
         assert(&case);
         case.finish();
         self.counts.push((member.to_owned(), 1));
+    }
+
+    /// Asserts in another way what was, or is going to be, asserted member by member.
+    pub fn again(&mut self, assert: impl FnOnce(&Value) -> Vec<(&'static str, usize)>) {
+        let counts = assert(&Value::Object(self.whole.clone()));
+        self.counts.extend(counts.into_iter().map(|(name, n)| (format!("{name} (node)"), n)));
     }
 
     /// The member's raw value, if the set has it.
@@ -106,7 +115,18 @@ impl<'a> Case<'a> {
         self.members.get(member).filter(|value| !value.is_null())
     }
 
-    /// A member that must be there.
+    /// A member that may be absent; null is a value.
+    pub fn any(&self, member: &str) -> Option<&'a Value> {
+        self.seen.borrow_mut().insert(member.to_owned());
+        self.members.get(member)
+    }
+
+    /// A member that must be there; null is a value.
+    pub fn value(&self, member: &str) -> &'a Value {
+        self.any(member).unwrap_or_else(|| panic!("{}: no {member}", self.path()))
+    }
+
+    /// A member that must be there, and not be null.
     pub fn get(&self, member: &str) -> &'a Value {
         self.opt(member).unwrap_or_else(|| panic!("{}: no {member}", self.path()))
     }
@@ -178,6 +198,12 @@ impl<'a> Case<'a> {
 
     fn at(&self, member: &str) -> String {
         format!("{}.{member}", self.path())
+    }
+}
+
+impl std::fmt::Display for Case<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.path())
     }
 }
 

@@ -4,8 +4,11 @@
 //! `fixtures/README.md`). A file that is missing fails its test; a top-level member that is
 //! missing is named on standard error, with the counts of what was asserted.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+
 mod account;
 mod case;
+mod node;
 mod rlpx;
 mod whisper;
 
@@ -41,8 +44,8 @@ vector_tests! {
     pow => whisper::pow;
     envelope_sym => whisper::envelope_sym;
     envelope_asym => whisper::envelope_asym;
-    envelope_invalid => whisper::envelope_invalid;
-    shh_packets => whisper::shh_packets;
+    envelope_invalid => envelope_invalid_members;
+    shh_packets => shh_packets_members;
     rlpx => rlpx_members;
     accounts => account::accounts;
     keystore => account::keystore;
@@ -54,4 +57,16 @@ vector_tests! {
 fn rlpx_members(set: &mut Set) {
     let members = ["handshakes", "hello", "capability_offsets", "disconnect_reasons", "eip8"];
     set.group(&members, rlpx::rlpx);
+}
+
+/// As codecs read them, and as a node acts on them.
+fn envelope_invalid_members(set: &mut Set) {
+    set.again(node::envelope_invalid);
+    whisper::envelope_invalid(set);
+}
+
+/// As codecs read them, and as a node acts on them.
+fn shh_packets_members(set: &mut Set) {
+    set.again(node::shh_packets);
+    whisper::shh_packets(set);
 }

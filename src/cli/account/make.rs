@@ -96,7 +96,7 @@ pub struct ImportCommand {
 impl ImportCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
         self.secret.check()?;
-        let from_stdin = self.file == PathBuf::from("-");
+        let from_stdin = self.file.as_os_str() == "-";
         if from_stdin {
             announce_terminal("a phrase, a key, xprv… or a key file; end with Ctrl-D");
         }

@@ -109,6 +109,12 @@ pub struct Randomness {
     pub padding: u16,
 }
 
+impl std::fmt::Debug for Randomness {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Randomness(…)")
+    }
+}
+
 impl Randomness {
     /// Fresh values.
     pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Self {

@@ -186,11 +186,12 @@ impl Connection {
     fn handle(&mut self, frame: Frame) -> Result<Option<Event>, PeerError> {
         let code = frame.code;
         if code == base::DISCONNECT {
-            // A peer that failed on our Hello has not turned compression on. No block looks
-            // like an uncompressed reason, so both can be told apart.
+            // A peer that failed on our Hello has not turned compression on, and some never do
+            // for Disconnect. No block looks like an uncompressed reason, so both can be told
+            // apart.
             let reason = match snappy::decompress(&frame.payload, base::MAX_HELLO) {
-                Ok(payload) if self.snappy => DisconnectReason::decode(&payload),
-                _ => DisconnectReason::decode(&frame.payload),
+                Ok(payload) if self.snappy => DisconnectReason::decode_any(&payload),
+                _ => DisconnectReason::decode_any(&frame.payload),
             };
             return Ok(Some(Event::Disconnected(reason)));
         }

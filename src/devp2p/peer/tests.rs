@@ -274,7 +274,9 @@ fn disconnect_is_read_compressed_or_not() {
     for (payload, code) in [
         (snappy::compress(&[0xc1, 16]).unwrap(), 16),
         (vec![0xc1, 7], 7), // from a peer that failed on our Hello
-        (snappy::compress(&[4]).unwrap(), 0),
+        (snappy::compress(&[4]).unwrap(), 4),
+        (vec![4], 4), // from EthereumJS
+        (vec![0x80], 0),
         (vec![], 0),
         (vec![0xff; 3000], 0),
     ] {

@@ -117,7 +117,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PeerStream<S> {
         wire.push(initiator.auth());
         let secrets = within(started, config, async {
             loop {
-                wire.fill("before its ack").await?;
+                wire.fill("before its ack, as nodes do whose key is another than the one dialled")
+                    .await?;
                 match wire.consume(|input| initiator.read(input))? {
                     Step::Done(secrets) => return Ok(secrets),
                     Step::More { state, .. } => initiator = state,

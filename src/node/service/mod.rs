@@ -97,7 +97,7 @@ impl ServiceConfig {
             listen: None,
             max_peers: 50,
             max_pending: 50,
-            event_capacity: 1 << 14,
+            event_capacity: 1 << 13,
             clock: Clock::default(),
             seed: None,
         }

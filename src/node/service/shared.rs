@@ -146,7 +146,8 @@ impl Shared {
         if state.by_id.contains_key(&remote) {
             return Err(ConnectError::AlreadyConnected);
         }
-        if !spare && state.links.len() >= self.max_peers {
+        let inbound = state.links.values().filter(|link| link.summary.inbound).count();
+        if !spare && inbound >= self.max_peers {
             return Err(ConnectError::TooManyPeers);
         }
         let info = PeerInfo { id: keccak256(&remote.to_xy()), ..info };

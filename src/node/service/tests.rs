@@ -299,3 +299,21 @@ async fn a_peer_that_does_not_read_costs_nothing_and_does_not_stop_a_shutdown() 
     timeout(PATIENCE, node.shutdown()).await.expect("bounded");
     drop(deaf);
 }
+
+#[tokio::test]
+async fn what_no_packet_holds_is_not_sent() {
+    let (a, _) = start("a").await;
+    let now = a.handle().now().as_secs() as u32;
+    let max = crate::whisper::check::DEFAULT_MAX_MESSAGE_SIZE;
+    let new = |data: usize| Envelope::new(now + 60, 60, Topic([1, 2, 3, 4]), &vec![5; data], 0);
+    let over = new(max as usize).packet_len() - max as usize;
+    let fits = new(max as usize - over);
+    assert_eq!(fits.packet_len(), max as usize);
+    a.handle().send(fits).unwrap();
+    let larger = new(max as usize - over + 1);
+    assert!(larger.size() < max as usize, "no larger than an envelope may be");
+    let error = a.handle().send(larger).unwrap_err();
+    assert_eq!(error, SendError::Oversized { size: max as usize + 1, max });
+    assert_eq!(error.code(), "envelope.oversized");
+    a.shutdown().await;
+}

@@ -1,0 +1,159 @@
+//! Conversations with live peers whose protocol code was written by others: go-ethereum's
+//! `whisperv6` and EthereumJS' devp2p. `tests/interop/run` builds them and runs this.
+//!
+//! Each test starts peers of its own, on the loopback interface. Every wait is bounded. That
+//! something does *not* arrive is shown by something sent later that does, not by waiting. What
+//! is compared is what the two sides say of the same bytes.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+
+#[path = "interop/faults.rs"]
+mod faults;
+#[path = "interop/harness.rs"]
+mod harness;
+#[path = "interop/packets.rs"]
+mod packets;
+#[path = "interop/proxy.rs"]
+mod proxy;
+#[path = "interop/receiving.rs"]
+mod receiving;
+#[path = "interop/relaying.rs"]
+mod relaying;
+#[path = "interop/sending.rs"]
+mod sending;
+#[allow(dead_code, reason = "the other tests of the tools use the rest")]
+#[path = "cli/shell.rs"]
+mod shell;
+#[path = "interop/sizes.rs"]
+mod sizes;
+#[path = "interop/tool.rs"]
+mod tool;
+
+use std::{
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+use harness::Peer;
+use shell::Shell;
+
+/// For what should come at once, on a machine that may be busy.
+const SOON: Duration = Duration::from_secs(60);
+/// A symmetric key, without 0x.
+const SYM_KEY: &str = "4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b";
+const TOPIC: &str = "0x5a4ea131";
+const OTHER_TOPIC: &str = "0x0badc0de";
+
+/// Starts a geth peer.
+fn geth(args: &[&str]) -> Peer {
+    Peer::start("geth", args)
+}
+
+/// The only record of some output.
+#[track_caller]
+fn record(output: &str) -> Value {
+    let mut records = records(output);
+    assert_eq!(records.len(), 1, "{output}");
+    records.remove(0)
+}
+
+/// The records of some output, one per line.
+#[track_caller]
+fn records(output: &str) -> Vec<Value> {
+    output
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no record: {line}")))
+        .collect()
+}
+
+/// A text member.
+#[track_caller]
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().unwrap_or_else(|| panic!("no text {name:?} in {value}"))
+}
+
+/// The bytes of a member in `0x` hex.
+#[track_caller]
+fn bytes(value: &Value, name: &str) -> Vec<u8> {
+    let digits = text(value, name).strip_prefix("0x").expect("0x");
+    hex::decode(digits).expect("hexadecimal digits")
+}
+
+fn hex0x(bytes: impl AsRef<[u8]>) -> String {
+    format!("0x{}", hex::encode(bytes))
+}
+
+/// A key pair: the file in the shell's directory, the private and the public key in `0x` hex.
+struct Keys {
+    file: String,
+    private: String,
+    public: String,
+}
+
+impl Keys {
+    fn new(shell: &Shell, name: &str) -> Self {
+        let file = format!("{name}.key");
+        let made = record(&shell.ok(&format!("statuskit keygen --out {file} --show-secret")));
+        let member = |name| text(&made, name).to_owned();
+        Self { file, private: member("private_key"), public: member("public_key") }
+    }
+}
+
+/// A file in the shell's directory.
+fn write(shell: &Shell, name: &str, content: impl AsRef<[u8]>) {
+    std::fs::write(Path::join(shell.dir(), name), content).expect("a file");
+}
+
+/// Subscribes a geth peer to a symmetric key, on all topics.
+fn subscribe(peer: &mut Peer) -> String {
+    let answer = peer.call(json!({ "cmd": "subscribe", "sym_key": format!("0x{SYM_KEY}") }));
+    text(&answer, "subscription").to_owned()
+}
+
+/// The next message that a geth peer could open.
+#[track_caller]
+fn message(peer: &mut Peer) -> Value {
+    peer.wait_event(|event| event["event"] == "message", SOON)
+}
+
+/// The message that a geth peer opened from the envelope with this hash.
+#[track_caller]
+fn message_of(peer: &mut Peer, hash: &Value) -> Value {
+    peer.wait_event(|event| event["event"] == "message" && event["hash"] == *hash, SOON)
+}
+
+/// Lets a geth peer seal, mine and send something with the symmetric key; `more` overrides.
+#[track_caller]
+fn post(peer: &mut Peer, payload: &str, more: &Value) -> Value {
+    let mut command = json!({
+        "cmd": "post", "sym_key": format!("0x{SYM_KEY}"), "topic": TOPIC,
+        "payload": hex0x(payload), "pow_time": 60,
+    });
+    for (name, value) in more.as_object().into_iter().flatten() {
+        command[name] = value.clone();
+    }
+    if !more["public_key"].is_null() || !more["password"].is_null() {
+        command.as_object_mut().expect("an object").remove("sym_key");
+    }
+    peer.call(command)
+}
+
+/// The hashes of the envelopes that a geth peer holds.
+fn pool(peer: &mut Peer) -> Vec<String> {
+    let answer = peer.call(json!({ "cmd": "pool" }));
+    let hashes = answer["envelopes"].as_array().expect("hashes");
+    hashes.iter().map(|hash| hash.as_str().expect("a hash").to_owned()).collect()
+}
+
+/// Asks again and again until the answer is yes.
+#[track_caller]
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + SOON;
+    while !done() {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
