@@ -2,9 +2,9 @@
 
 use std::{fmt, str::FromStr};
 
-use super::{excerpt, primitives};
+use super::excerpt;
 use crate::{
-    crypto::{PublicKey, keccak256},
+    crypto::{PublicKey, hash, keccak256},
     eip::eip55,
 };
 
@@ -99,7 +99,7 @@ pub struct KeyUid(pub [u8; 32]);
 impl KeyUid {
     /// The UID of a key.
     pub fn of_key(key: &PublicKey) -> Self {
-        Self(primitives::sha256(&key.to_uncompressed()))
+        Self(hash::sha256(&key.to_uncompressed()))
     }
 }
 

@@ -26,10 +26,13 @@ use zeroize::Zeroizing;
 
 use super::{
     path::{ChildIndex, DerivationPath},
-    primitives::{self, Halves},
     seed::Seed,
 };
-use crate::crypto::{PublicKey, SecretKey};
+use crate::crypto::{
+    PublicKey, SecretKey, hash,
+    kdf::{self, Halves},
+    tweak,
+};
 
 /// What is wrong with a seed, an extended key, or a step from one to the next.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -166,8 +169,8 @@ impl ExtendedPrivateKey {
     /// The public key. Computed at every call.
     pub fn public_key(&self) -> PublicKey {
         let origin = self.origin.as_ref();
-        let from_parent = origin.and_then(|it| primitives::add_public(&it.parent, &it.tweak.0));
-        from_parent.unwrap_or_else(|| primitives::public_key(&self.key))
+        let from_parent = origin.and_then(|it| tweak::add_public(&it.parent, &it.tweak.0));
+        from_parent.unwrap_or_else(|| tweak::public_key(&self.key))
     }
 
     /// Steps from the master key.
@@ -238,12 +241,12 @@ impl ExtendedPublicKey {
             return Err(HdError::HardenedFromPublic { index });
         }
         let depth = self.place.depth.checked_add(1).ok_or(HdError::TooDeep)?;
-        let halves = primitives::hmac_sha512(
+        let halves = kdf::hmac_sha512(
             &self.chain_code,
             &[&self.key.to_compressed(), &index.to_bits().to_be_bytes()],
         );
-        let key = primitives::add_public(&self.key, &halves.left)
-            .ok_or(HdError::UnusableIndex { index })?;
+        let key =
+            tweak::add_public(&self.key, &halves.left).ok_or(HdError::UnusableIndex { index })?;
         let place = Place { depth, parent: fingerprint(&self.key), index };
         Ok(Self { place, chain_code: halves.right, key })
     }
@@ -299,13 +302,13 @@ struct Node {
 
 impl Node {
     fn master(seed: &Seed) -> Result<Self, HdError> {
-        let halves = primitives::hmac_sha512(b"Bitcoin seed", &[seed.as_bytes()]);
+        let halves = kdf::hmac_sha512(b"Bitcoin seed", &[seed.as_bytes()]);
         let key = SecretKey::from_bytes(&halves.left).map_err(|_| HdError::UnusableSeed)?;
         Ok(Self { chain_code: ChainCode(halves.right), key })
     }
 
     fn public_key(&self) -> PublicKey {
-        primitives::public_key(&self.key)
+        tweak::public_key(&self.key)
     }
 
     /// One step, and by how much the key went up. `public` is this node's own public key, for
@@ -323,8 +326,8 @@ impl Node {
             let public = public.copied().unwrap_or_else(|| self.public_key());
             self.hmac(&public.to_compressed(), index)
         };
-        let key = primitives::add_secret(&self.key, &halves.left)
-            .ok_or(HdError::UnusableIndex { index })?;
+        let key =
+            tweak::add_secret(&self.key, &halves.left).ok_or(HdError::UnusableIndex { index })?;
         Ok((Self { chain_code: ChainCode(halves.right), key }, ChainCode(halves.left)))
     }
 
@@ -344,11 +347,11 @@ impl Node {
     }
 
     fn hmac(&self, key: &[u8; 33], index: ChildIndex) -> Halves {
-        primitives::hmac_sha512(&self.chain_code.0, &[key, &index.to_bits().to_be_bytes()])
+        kdf::hmac_sha512(&self.chain_code.0, &[key, &index.to_bits().to_be_bytes()])
     }
 }
 
 fn fingerprint(key: &PublicKey) -> Fingerprint {
-    let [a, b, c, d, ..] = primitives::hash160(&key.to_compressed());
+    let [a, b, c, d, ..] = hash::hash160(&key.to_compressed());
     [a, b, c, d]
 }

@@ -7,8 +7,7 @@ use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use super::primitives;
-use crate::crypto::PublicKey;
+use crate::crypto::{self, PublicKey};
 
 /// Cells along a side.
 pub const CELLS: usize = 5;
@@ -35,7 +34,7 @@ impl Identicon {
 
     /// The picture of any text; clients use it only for `0x04…`.
     pub fn of_text(text: &str) -> Self {
-        let hash = primitives::md5(text.as_bytes());
+        let hash = crypto::hash::md5(text.as_bytes());
         let mut cells = [[false; CELLS]; CELLS];
         for (row, bytes) in cells.iter_mut().zip(hash.chunks_exact(3)) {
             for (column, cell) in row.iter_mut().enumerate() {

@@ -45,7 +45,6 @@ pub mod multibase;
 pub mod name;
 mod nearest;
 pub mod path;
-mod primitives;
 pub mod qr;
 pub mod seed;
 pub mod sign;

@@ -109,7 +109,7 @@ const fn lines<const N: usize>(text: &'static str) -> [&'static str; N] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::account::primitives::sha256;
+    use crate::crypto::hash::sha256;
 
     #[test]
     fn the_word_lists_are_the_references() {

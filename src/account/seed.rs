@@ -6,7 +6,8 @@ use subtle::ConstantTimeEq as _;
 use unicode_normalization::UnicodeNormalization as _;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::{hd::HdError, primitives};
+use super::hd::HdError;
+use crate::crypto::kdf;
 
 /// PBKDF2 rounds between a phrase and its seed.
 pub const SEED_ROUNDS: u32 = 2048;
@@ -35,7 +36,7 @@ impl Seed {
     /// from an odd text; for everything else there is [`Mnemonic`](super::Mnemonic).
     pub fn from_unchecked_phrase(phrase: &str, passphrase: &str) -> Self {
         let (password, salt) = (nfkd("", phrase), nfkd("mnemonic", passphrase));
-        let seed = primitives::pbkdf2_sha512(password.as_bytes(), salt.as_bytes(), SEED_ROUNDS);
+        let seed = kdf::pbkdf2_sha512(password.as_bytes(), salt.as_bytes(), SEED_ROUNDS);
         Self { bytes: *seed, length: 64 }
     }
 

@@ -76,7 +76,6 @@ fn text_of(bytes: &[u8], what: &str) -> Result<Zeroizing<String>> {
 }
 
 /// An identity in the clear.
-#[derive(Debug, Clone)]
 pub struct Identity {
     /// The key or the tree.
     pub unlocked: Unlocked,

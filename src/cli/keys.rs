@@ -43,7 +43,12 @@ pub struct IdentityArgs {
 impl IdentityArgs {
     /// The private key, if one was given by option or environment.
     pub fn load(&self) -> Result<Option<SecretKey>> {
-        let Some(identity) = self.load_identity()? else { return Ok(None) };
+        let Some(identity) = self.load_identity()? else {
+            if self.path.is_some() {
+                return Err(no_identity().field("--path").into());
+            }
+            return Ok(None);
+        };
         Ok(Some(self.key_of(&identity)?))
     }
 

@@ -159,6 +159,16 @@ fn derivation_private_and_public() {
     assert_eq!(lost["public_key"], straight["public_key"]);
     assert_ne!(lost, record(&shell.ok("status-account derive --path eip1581-root < phrase")));
 
+    // A key file as other programs print it, over several lines.
+    shell.ok("status-account keystore encrypt --identity phrase --password-file pw --out k.json");
+    shell.ok(
+        "sed 's/[{,]/&\\n/g; s/}/\\n}/g' k.json > pretty.json; head -1 pretty.json | grep -qx '{'",
+    );
+    let line =
+        "(cat pretty.json; echo; cat phrase) | status-account derive --path m --password-file pw";
+    let keys = records(&shell.ok(line));
+    assert_eq!((keys.len(), &keys[0]["public_key"]), (2, &json!(CHAT_KEY)));
+
     // A stream, one bad line in it.
     let ended = shell.run("(cat phrase; echo bad phrase; cat phrase) | status-account derive");
     assert_eq!((ended.code, records(&ended.stdout).len()), (3, 2));
@@ -581,6 +591,12 @@ fn nothing_is_overwritten() {
     shell.ok("chmod 644 me.json; status-account new --out me.json --force");
     assert_eq!(shell.ok("stat -c %a me.json"), "600\n");
     shell.ok("status-account show --identity me.json");
+    // A crash while writing (here, of a file that may not grow) leaves the old file whole.
+    let whole = shell.ok("cat me.json");
+    let ended = shell.run("ulimit -f 0; status-account new --out me.json --force");
+    assert_ne!(ended.code, 0);
+    assert_eq!(shell.ok("cat me.json"), whole);
+    shell.ok("rm -f .me.json.*.tmp");
     // Nothing is left of the way there.
     assert_eq!(shell.ok("ls -A | grep tmp || true"), "");
 }

@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 
 use super::{ChainCode, ExtendedPrivateKey, ExtendedPublicKey, HdError, Place};
 use crate::{
-    account::{path::ChildIndex, primitives},
-    crypto::{KeyError, PublicKey, SecretKey},
+    account::path::ChildIndex,
+    crypto::{KeyError, PublicKey, SecretKey, hash},
 };
 
 const PRIVATE: u32 = 0x0488_ade4;
@@ -80,7 +80,7 @@ fn encode(version: u32, place: &Place, chain_code: &[u8; 32], key: &[u8; 33]) ->
     bytes.extend_from_slice(&place.index.to_bits().to_be_bytes());
     bytes.extend_from_slice(chain_code);
     bytes.extend_from_slice(key);
-    let checksum = primitives::checksum(&bytes);
+    let checksum = hash::checksum(&bytes);
     bytes.extend_from_slice(&checksum);
     Zeroizing::new(bs58::encode(&*bytes).into_string())
 }
@@ -108,7 +108,7 @@ fn decode(text: &str) -> Result<Parts, HdError> {
     };
     let body: &[u8; LENGTH] =
         body.try_into().map_err(|_| HdError::Text("it does not stand for 78 bytes"))?;
-    if primitives::checksum(body) != *checksum {
+    if hash::checksum(body) != *checksum {
         return Err(HdError::Checksum);
     }
     // The lengths are part of the types, so none of these takes can fail.

@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::KeystoreError;
-use crate::{account::primitives, crypto::kdf::pbkdf2_sha256};
+use crate::crypto::kdf::{self, pbkdf2_sha256};
 
 /// How far to go for a file that asks for much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,7 +129,7 @@ impl Kdf {
                 // A trial, since the allocation proper would end the program.
                 let length = usize::try_from(cost.memory()).map_err(|_| memory())?;
                 Vec::<u8>::new().try_reserve_exact(length).map_err(|_| memory())?;
-                primitives::scrypt(password, salt, cost.log_n, cost.r, cost.p).ok_or_else(memory)
+                kdf::scrypt(password, salt, cost.log_n, cost.r, cost.p).ok_or_else(memory)
             }
             Self::Pbkdf2 { rounds, salt } => Ok(pbkdf2_sha256(password, salt, *rounds)),
         }

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{KeyFile, KeystoreError, Limits, Version, file::Block};
 use crate::{
-    account::{Address, hd::ExtendedPrivateKey, primitives},
+    account::{Address, hd::ExtendedPrivateKey},
     crypto::{
         SecretKey, aes,
         keccak::{Parts, keccak256_parts},
@@ -113,7 +113,7 @@ impl Block {
             }
             Version::V1 => {
                 let (key, _) = halves(&Zeroizing::new(keccak256(&*key)));
-                primitives::cbc128_open(&key, &self.iv, &self.ciphertext)
+                aes::cbc128_open(&key, &self.iv, &self.ciphertext)
                     .ok_or(KeystoreError::Plaintext("padded text"))
             }
         }

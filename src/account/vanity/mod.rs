@@ -19,8 +19,7 @@ pub use pattern::{KeyPattern, NamePattern, Pattern, PatternError};
 use rand::CryptoRng;
 use zeroize::Zeroizing;
 
-use super::primitives;
-use crate::crypto::{PublicKey, SecretKey};
+use crate::crypto::{PublicKey, SecretKey, tweak};
 
 /// Candidates that a thread takes at a time.
 const CHUNK: u64 = 1024;
@@ -134,7 +133,7 @@ impl Shared<'_> {
                 break None;
             }
             // Infinity: the end of the group, which no search reaches.
-            let Some(next) = primitives::next_public(&key) else { break None };
+            let Some(next) = tweak::next_public(&key) else { break None };
             key = next;
         };
         if let Some(progress) = self.options.progress {
@@ -148,7 +147,7 @@ impl Shared<'_> {
 fn above(start: &SecretKey, steps: u64) -> Option<SecretKey> {
     let mut tweak = Zeroizing::new([0; 32]);
     tweak.split_at_mut(24).1.copy_from_slice(&steps.to_be_bytes());
-    primitives::add_secret(start, &tweak)
+    tweak::add_secret(start, &tweak)
 }
 
 fn is_set(flag: Option<&AtomicBool>) -> bool {

@@ -59,6 +59,10 @@ pub fn each_text(
         let done = match lines.next()? {
             None => break,
             Some(Ok(text)) if text.trim().is_empty() => continue,
+            Some(Ok(text)) if text.trim() == "{" => match whole_record(&mut lines, text)? {
+                Ok(text) => work(cx, &text, false),
+                Err(error) => Err(error.into()),
+            },
             Some(Ok(text)) => work(cx, &text, false),
             Some(Err(error)) => Err(error.into()),
         };
@@ -67,6 +71,31 @@ pub fn each_text(
     }
     cx.flush()?;
     if any { Ok(()) } else { Err(super::super::empty_input(expected)) }
+}
+
+/// A JSON object over several lines, as other programs print it; `text` is its first.
+fn whole_record(
+    lines: &mut Lines,
+    mut text: String,
+) -> Result<std::result::Result<String, CliError>> {
+    /// Far more than such a record has.
+    const MAX_LINES: usize = 1000;
+    for _ in 0..MAX_LINES {
+        let parsed: serde_json::Result<serde::de::IgnoredAny> = serde_json::from_str(&text);
+        if parsed.is_ok() {
+            return Ok(Ok(text));
+        }
+        match lines.next()? {
+            None => break,
+            Some(Err(error)) => return Ok(Err(error)),
+            Some(Ok(line)) => {
+                text.push('\n');
+                text.push_str(&line);
+            }
+        }
+    }
+    let message = "a JSON record that begins here never ends";
+    Ok(Err(CliError::new("input.json", Exit::Malformed, message)))
 }
 
 /// Keys of 65 or 33 bytes one after the other; what is left over is the last one's.
