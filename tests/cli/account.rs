@@ -647,6 +647,26 @@ fn secrets_are_not_shown() {
 }
 
 #[test]
+fn accounts_send_and_receive() {
+    let (shell, _node) = crate::network::network("");
+    let card = record(&shell.ok("status-account new --out me.json"));
+    shell.ok("echo pw > pw; status-account keystore encrypt --identity me.json --password-file pw --out k.json");
+    for identity in ["me.json", "k.json --password-file pw"] {
+        let line = format!("status-send hi --peer $ENODE --identity {identity} --chat status");
+        assert_eq!(record(&shell.ok(&line))["written"], 1);
+    }
+    let line = "status-receive --peer $ENODE --chat status --count 2 --timeout 60";
+    for message in records(&shell.ok(line)) {
+        assert_eq!(message["signer"], card["public_key"]);
+    }
+    // To a key in its compact text, opened by the account behind it.
+    let compact = card["compressed"].as_str().unwrap();
+    shell.ok(&format!("status-send secret --peer $ENODE --to-key {compact}"));
+    let line = "status-receive --peer $ENODE --identity me.json --count 1 --timeout 60";
+    assert_eq!(record(&shell.ok(line))["payload"]["text"], "secret");
+}
+
+#[test]
 fn identities_from_the_environment() {
     let shell = shell();
     let line = "status-envelope seal hi --chat c | status-envelope open --chat c";

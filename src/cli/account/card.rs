@@ -11,7 +11,9 @@ use super::super::{
     output::Record,
 };
 use crate::{
-    account::{Address, Card, DerivationPath, Identicon, ImportError, KeyUid, Unlocked},
+    account::{
+        Address, Card, DerivationPath, Identicon, ImportError, KeyUid, Unlocked, identicon::CELLS,
+    },
     crypto::PublicKey,
 };
 
@@ -100,39 +102,15 @@ pub fn picture(identicon: &Identicon) -> Value {
     })
 }
 
-/// The identicon as lines of half blocks, two rows of cells to a line, with or without colour.
+/// The identicon as five lines, with or without colour. A character is twice as high as it is
+/// wide, so two of them are a cell.
 pub fn drawing(identicon: &Identicon, colour: bool) -> Vec<String> {
-    let mut rows: Vec<Vec<bool>> = Vec::new();
-    // A cell is four by four dots: eight characters wide would be too much, one too little.
-    for row in identicon.cells() {
-        let wide: Vec<bool> = row.iter().flat_map(|cell| [*cell; 2]).collect();
-        rows.extend([wide.clone(), wide]);
-    }
     let [red, green, blue] = identicon.color();
-    rows.chunks(2)
-        .map(|pair| {
-            let (upper, lower) = (pair.first(), pair.get(1));
-            let mut line = String::new();
-            if colour {
-                let _ = write!(line, "\x1b[38;2;{red};{green};{blue}m");
-            }
-            for at in 0..upper.map_or(0, Vec::len) {
-                let dot = |row: Option<&Vec<bool>>| {
-                    row.and_then(|row| row.get(at)).copied().unwrap_or(false)
-                };
-                line.push(match (dot(upper), dot(lower)) {
-                    (true, true) => '█',
-                    (true, false) => '▀',
-                    (false, true) => '▄',
-                    (false, false) => ' ',
-                });
-            }
-            if colour {
-                line.push_str("\x1b[0m");
-            }
-            line
-        })
-        .collect()
+    let draw = |row: &[bool; CELLS]| {
+        let line: String = row.iter().map(|cell| if *cell { "██" } else { "  " }).collect();
+        if colour { format!("\x1b[38;2;{red};{green};{blue}m{line}\x1b[0m") } else { line }
+    };
+    identicon.cells().iter().map(draw).collect()
 }
 
 /// The card for people.
