@@ -21,6 +21,9 @@ use crate::account::{
 
 /// The card of each KEY, of each key on standard input, or of --identity: name, picture, keys,
 /// addresses, paths
+///
+/// The key UID of an account is that of its master key; of a public key alone, where the master
+/// key can't be known, it is that of the key itself.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
