@@ -9,6 +9,8 @@
 //! | conversations: public chats, key rings | Status, "Client" | [`chat`] |
 //! | payloads: wrapper, chat message | Status, "Payloads" | [`payload`] |
 //! | envelopes, messages, topics, bloom filters, proof of work, packets | EIP-627; Status, "Whisper usage" | [`whisper`] |
+//! | accounts: phrases, key trees, key files, names, identicons | BIP39, BIP32, EIP-1581; Status, "Account" | [`account`] |
+//! | Ethereum standards | EIP-55, EIP-191, EIP-1581 | [`eip`] |
 //! | RLPx handshake, frames, Hello, capabilities | devp2p, "RLPx", EIP-8, EIP-706 | [`devp2p`] |
 //! | keys, ECIES, Keccak, key derivation | SEC 1, SEC 2, RFC 8018, FIPS 197 | [`crypto`] |
 //! | recursive length prefix | Ethereum yellow paper, appendix B | [`rlp`] |
@@ -32,10 +34,12 @@
 
 #![deny(unsafe_code)]
 
+pub mod account;
 pub mod chat;
 pub mod cli;
 pub mod crypto;
 pub mod devp2p;
+pub mod eip;
 pub mod node;
 pub mod payload;
 pub mod rlp;

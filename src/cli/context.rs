@@ -54,12 +54,40 @@ impl Context {
         self.output.emit(record, text)
     }
 
+    /// Writes a result that may wait for others, until [`flush`](Self::flush): for streams, which
+    /// flush before they wait for input.
+    pub fn collect(&mut self, record: &Record, text: impl FnOnce(&Record) -> String) -> Result<()> {
+        self.output.collect(record, text)
+    }
+
+    /// Writes the results that wait.
+    pub fn flush(&mut self) -> Result<()> {
+        self.output.flush()
+    }
+
+    /// The format of results.
+    pub fn format(&self) -> Format {
+        self.output.format()
+    }
+
+    /// Whether results may have colours.
+    pub fn has_colour(&self) -> bool {
+        self.output.has_colour()
+    }
+
+    /// Whether a seed was given.
+    pub fn is_seeded(&self) -> bool {
+        self.common.seed.is_some()
+    }
+
     /// Shows an error about one record of many. The tool goes on, unless `--fail-fast` was
     /// given, and the exit code tells at the end.
     pub fn report(&mut self, error: CliError) -> Result<()> {
         if self.common.fail_fast {
             return Err(error.into());
         }
+        // On a terminal, the error follows the results before it.
+        self.flush()?;
         self.show(&error);
         self.worst = self.worst.max(error.exit);
         Ok(())
@@ -87,8 +115,10 @@ impl Context {
     }
 
     /// How the tool exits after `result`.
-    pub fn exit(&self, result: Result<()>) -> Exit {
-        match result {
+    pub fn exit(&mut self, result: Result<()>) -> Exit {
+        // What was found before an error is written all the same.
+        let flushed = self.flush();
+        match result.and(flushed) {
             Ok(()) => self.worst,
             // The reader has gone, and has what it wanted.
             Err(Stop::ClosedPipe) => Exit::Done,

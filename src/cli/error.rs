@@ -68,6 +68,14 @@ impl CliError {
         Self::new("usage", Exit::Usage, message)
     }
 
+    /// Says how the tool exits: the same error is wrong usage in an argument, and malformed input
+    /// in a stream.
+    #[must_use]
+    pub fn exit(mut self, exit: Exit) -> Self {
+        self.0.exit = exit;
+        self
+    }
+
     /// Says on which line of the input.
     #[must_use]
     pub fn line(mut self, line: u64) -> Self {

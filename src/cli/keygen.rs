@@ -1,18 +1,14 @@
 //! `statuskit keygen`: a private key in a file.
 
-use std::{
-    fs::OpenOptions,
-    io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
-    path::PathBuf,
-};
+use std::path::PathBuf;
 
 use clap::Args;
 use zeroize::Zeroizing;
 
 use super::{
     context::Context,
-    error::{CliError, Exit, Result},
+    error::Result,
+    files::{self, Readers},
     output::Record,
 };
 use crate::crypto::SecretKey;
@@ -37,21 +33,8 @@ pub fn run(args: &KeygenArgs, cx: &mut Context) -> Result<()> {
     cx.warn_of_seed();
     let digits = Zeroizing::new(hex::encode(*key.to_bytes()));
     if let Some(path) = &args.out {
-        let written = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-            .and_then(|mut file| writeln!(file, "{}", digits.as_str()));
-        written.map_err(|error| {
-            let shown = path.display();
-            let hint = match error.kind() {
-                io::ErrorKind::AlreadyExists => "an existing file is never overwritten",
-                _ => "another --out",
-            };
-            let message = format!("can't write the private key to {shown}: {error}");
-            CliError::new("file.write", Exit::Local, message).field("--out").hint(hint)
-        })?;
+        let line = Zeroizing::new(format!("{}\n", digits.as_str()));
+        files::write_new(path, line.as_bytes(), Readers::Owner, "--out", false)?;
     }
     let record = Record::new("key")
         .with("public_key", key.public_key().to_string())

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, Read as _},
+    io::Read as _,
     path::{Path, PathBuf},
 };
 
@@ -12,84 +12,95 @@ use zeroize::Zeroizing;
 use super::{
     context::Context,
     error::{CliError, Exit, Result},
+    identity::{self, Identity, UnlockArgs},
 };
 use crate::{
+    account::{ChatKeyError, DerivationPath, parse_chat_key},
     chat::{KeyRing, PublicChat},
     crypto::{PublicKey, SecretKey},
     whisper::{SymKey, Topic},
 };
 
-/// The longest file that is read as a key.
+/// The longest file that is read as a symmetric key.
 const MAX_KEY_FILE: u64 = 64 << 10;
 
 /// Who the user is.
 #[derive(Debug, Clone, Args)]
 pub struct IdentityArgs {
-    /// File with a private key as 64 hex digits; `-` is standard input. The environment variable
-    /// STATUS_IDENTITY holds a file name, or the hex digits themselves
+    /// Who you are: a file with 64 hex digits, a recovery phrase, xprv…, a key file (web3), or
+    /// what `status-account new --out` wrote; `-` is standard input. The environment variable
+    /// STATUS_IDENTITY holds a file name, or the secret itself
     #[arg(long, value_name = "FILE")]
     pub identity: Option<PathBuf>,
+    /// Which key of the identity: a path such as m/44'/60'/0'/0/0, or its name (chat, wallet,
+    /// encryption, …) [default: chat]
+    #[arg(long, value_name = "PATH")]
+    pub path: Option<DerivationPath>,
+    #[command(flatten)]
+    pub unlock: UnlockArgs,
 }
 
 impl IdentityArgs {
     /// The private key, if one was given by option or environment.
     pub fn load(&self) -> Result<Option<SecretKey>> {
-        if let Some(path) = &self.identity {
-            return read_identity(path, "--identity").map(Some);
-        }
-        let Some(value) = std::env::var_os("STATUS_IDENTITY") else { return Ok(None) };
-        let value = Zeroizing::new(value.to_string_lossy().into_owned());
-        let digits = value.trim_start_matches("0x");
-        if digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return parse_identity(&value, "STATUS_IDENTITY", "STATUS_IDENTITY").map(Some);
-        }
-        read_identity(Path::new(&*value), "STATUS_IDENTITY").map(Some)
+        let Some(identity) = self.load_identity()? else {
+            if self.path.is_some() {
+                return Err(no_identity().field("--path").into());
+            }
+            return Ok(None);
+        };
+        Ok(Some(self.key_of(&identity)?))
     }
 
     /// The private key; an error says how to give one.
     pub fn require(&self) -> Result<SecretKey> {
-        self.load()?.ok_or_else(|| {
-            CliError::usage("this needs your private key")
-                .field("--identity")
-                .hint("statuskit keygen --out me.key, then --identity me.key")
-                .into()
-        })
+        self.load()?.ok_or_else(|| no_identity().into())
     }
+
+    /// Everything that the identity holds.
+    pub fn load_identity(&self) -> Result<Option<Identity>> {
+        let field = "STATUS_IDENTITY";
+        if let Some(path) = &self.identity {
+            return identity::read(path, "--identity", &self.unlock).map(Some);
+        }
+        let Some(value) = std::env::var_os(field) else { return Ok(None) };
+        let value = Zeroizing::new(value.to_string_lossy().into_owned());
+        let text = value.trim();
+        let digits = text.trim_start_matches("0x");
+        let is_key = digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_secret = is_key
+            || text.starts_with("xprv")
+            || text.starts_with('{')
+            || (text.contains(char::is_whitespace) && !Path::new(text).exists());
+        if is_secret {
+            return identity::parse(text.as_bytes(), field, field, &self.unlock).map(Some);
+        }
+        identity::read(Path::new(text), field, &self.unlock).map(Some)
+    }
+
+    /// Everything that the identity holds; an error says how to give one.
+    pub fn require_identity(&self) -> Result<Identity> {
+        self.load_identity()?.ok_or_else(|| no_identity().into())
+    }
+
+    /// The key that is meant.
+    pub fn key_of(&self, identity: &Identity) -> Result<SecretKey> {
+        let key = identity.key(self.path.as_ref());
+        Ok(key.map_err(|error| identity::import_error(&error, "the identity").field("--path"))?)
+    }
+}
+
+fn no_identity() -> CliError {
+    CliError::usage("this needs your private key")
+        .field("--identity")
+        .hint("status-account new --out me.json, then --identity me.json")
 }
 
 /// A private key from a file; `field` is the option that named it.
 pub fn read_identity(path: &Path, field: &str) -> Result<SecretKey> {
-    let shown = path.display().to_string();
-    let mut text = Zeroizing::new(String::new());
-    let read = if path == Path::new("-") {
-        io::stdin().lock().take(MAX_KEY_FILE).read_to_string(&mut text)
-    } else {
-        File::open(path).and_then(|file| file.take(MAX_KEY_FILE).read_to_string(&mut text))
-    };
-    match read {
-        Ok(_) => parse_identity(text.trim(), &shown, field),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-            let message = format!("{shown} is not text; expected 64 hex digits");
-            Err(CliError::new("key.format", Exit::Malformed, message).field(field).into())
-        }
-        Err(error) => {
-            let message = format!("can't read the private key from {shown}: {error}");
-            Err(CliError::new("file.read", Exit::Local, message)
-                .field(field)
-                .hint("statuskit keygen --out me.key makes one")
-                .into())
-        }
-    }
-}
-
-fn parse_identity(text: &str, shown: &str, field: &str) -> Result<SecretKey> {
-    text.parse().map_err(|error| {
-        let message = format!("{shown} holds no private key: {error}");
-        CliError::new("key.format", Exit::Malformed, message)
-            .field(field)
-            .hint("expected 64 hex digits on one line")
-            .into()
-    })
+    let identity = identity::read(path, field, &UnlockArgs::default())?;
+    let key = identity.key(None);
+    Ok(key.map_err(|error| identity::import_error(&error, "the identity").field(field))?)
 }
 
 /// Keys for opening envelopes.
@@ -143,7 +154,7 @@ pub struct SealArgs {
     /// Symmetric key as 64 hex digits, or @FILE
     #[arg(long, value_name = "HEX")]
     pub sym_key: Option<String>,
-    /// Public key of the recipient: 0x04… or compressed
+    /// Public key of the recipient: 0x04…, 0x02…, zQ3sh…, or a share link
     #[arg(long, value_name = "KEY")]
     pub to_key: Option<String>,
 }
@@ -203,13 +214,25 @@ fn parse_sym_key(text: &str) -> Result<SymKey> {
     })
 }
 
-/// A public key from an option or argument.
+/// A public key from an option or argument, in any of the texts of chat keys.
 pub fn parse_public_key(text: &str, field: &str) -> Result<PublicKey> {
-    text.parse().map_err(|error: crate::crypto::KeyError| {
-        CliError::usage(error.to_string())
-            .field(field.to_owned())
-            .hint("0x04 and 128 hex digits, or the compressed form with 66")
-            .into()
+    Ok(public_key(text).map_err(|error| error.exit(Exit::Usage).field(field.to_owned()))?)
+}
+
+/// A public key from a line of input, in any of the texts of chat keys.
+pub fn public_key(text: &str) -> std::result::Result<PublicKey, CliError> {
+    parse_chat_key(text).map_err(|error| {
+        let hint = match error {
+            ChatKeyError::Base { .. } | ChatKeyError::Empty => {
+                Some("0x04 and 128 hex digits, 0x02 or 0x03 and 64, zQ3sh…, or a share link")
+            }
+            _ => None,
+        };
+        let error = CliError::new(error.code(), Exit::Malformed, error.to_string());
+        match hint {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
     })
 }
 

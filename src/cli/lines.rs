@@ -1,6 +1,6 @@
 //! Lines of text from standard input, bounded.
 
-use std::io::{self, BufRead as _, Read as _, StdinLock};
+use std::io::{self, BufRead as _, BufReader, Read as _, StdinLock};
 
 use super::{
     context::announce_terminal,
@@ -12,7 +12,7 @@ const MAX_LINE: usize = 4 << 20;
 
 /// The lines of standard input.
 pub struct Lines {
-    input: StdinLock<'static>,
+    input: BufReader<StdinLock<'static>>,
     number: u64,
 }
 
@@ -20,7 +20,31 @@ impl Lines {
     /// On a terminal, says that input is awaited.
     pub fn from_stdin() -> Self {
         announce_terminal("reading from the terminal; end with Ctrl-D");
-        Self { input: io::stdin().lock(), number: 0 }
+        Self { input: BufReader::with_capacity(64 << 10, io::stdin().lock()), number: 0 }
+    }
+
+    /// Whether the next line has yet to come. Results must be flushed before it is waited for.
+    pub fn is_waiting(&self) -> bool {
+        !self.input.buffer().contains(&b'\n')
+    }
+
+    /// Whether the rest begins as no text does.
+    pub fn is_binary(&mut self) -> Result<bool> {
+        let first = self.input.fill_buf().map_err(read_error)?.first().copied();
+        // Above ASCII, it may be UTF-8.
+        Ok(first.is_some_and(|byte| byte < 0x20 && !byte.is_ascii_whitespace()))
+    }
+
+    /// All that is left, as it is.
+    pub fn rest(&mut self, limit: usize) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let mut bounded = (&mut self.input).take(limit as u64 + 1);
+        bounded.read_to_end(&mut bytes).map_err(read_error)?;
+        if bytes.len() > limit {
+            let message = format!("more than {limit} bytes");
+            return Err(CliError::new("input.too_long", Exit::Malformed, message).into());
+        }
+        Ok(bytes)
     }
 
     /// The number of the last line, from 1.
@@ -31,11 +55,8 @@ impl Lines {
     /// The next line without its end. An error inside is about one line only.
     pub fn next(&mut self) -> Result<Option<std::result::Result<String, CliError>>> {
         let mut bytes = Vec::new();
-        let failed = |error: io::Error| {
-            CliError::new("file.read", Exit::Local, format!("can't read the input: {error}"))
-        };
         let mut bounded = (&mut self.input).take(MAX_LINE as u64 + 1);
-        if bounded.read_until(b'\n', &mut bytes).map_err(failed)? == 0 {
+        if bounded.read_until(b'\n', &mut bytes).map_err(read_error)? == 0 {
             return Ok(None);
         }
         self.number += 1;
@@ -53,4 +74,8 @@ impl Lines {
                 .offset(error.valid_up_to())
         })))
     }
+}
+
+fn read_error(error: io::Error) -> CliError {
+    CliError::new("file.read", Exit::Local, format!("can't read the input: {error}"))
 }

@@ -150,7 +150,7 @@ fn search(envelope: &Envelope, bits: u32, effort: &Effort, began: Instant) -> (M
 }
 
 /// On standard error, and only on a terminal.
-fn bar() -> ProgressBar {
+pub fn bar() -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     bar.set_style(ProgressStyle::with_template("{spinner} {msg}").expect("a constant template"));
     bar

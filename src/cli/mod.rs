@@ -3,13 +3,16 @@
 //! Each tool is one file with its clap structures and a `run`. The same code serves the binary
 //! `status-TOOL` and the subcommand `statuskit TOOL`.
 
+mod account;
 mod codes;
 mod context;
 mod demo;
 mod envelope;
 mod error;
 mod explain;
+mod files;
 mod generate;
+mod identity;
 mod input;
 mod interrupt;
 mod keygen;
@@ -19,6 +22,7 @@ mod mining;
 mod net;
 mod node;
 mod output;
+mod password;
 mod pow;
 mod receive;
 mod records;

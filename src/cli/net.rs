@@ -7,13 +7,16 @@ use std::{
     collections::HashMap,
     future::Future,
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, LazyLock, Once},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
 use clap::Args;
-use tokio::sync::oneshot;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{oneshot, watch},
+};
 
 use super::{
     context::Context,
@@ -273,20 +276,41 @@ impl Peers {
     }
 }
 
-/// Returns when the user presses Ctrl-C.
+/// Returns when the user presses Ctrl-C, or has pressed it since this was first waited for.
 pub async fn interrupted() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
-    }
+    static SEEN: Seen = Seen::new();
+    SEEN.wait(SignalKind::interrupt()).await;
 }
 
-/// Returns when the system asks the tool to end.
+/// Returns when the system asks the tool to end, or has asked since this was first waited for.
 pub async fn terminated() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut signal) => {
-            signal.recv().await;
-        }
-        Err(_) => std::future::pending().await,
+    static SEEN: Seen = Seen::new();
+    SEEN.wait(SignalKind::terminate()).await;
+}
+
+/// Remembers a signal: one that comes while nobody waits must not get lost.
+struct Seen {
+    watch: Once,
+    seen: LazyLock<watch::Sender<bool>>,
+}
+
+impl Seen {
+    const fn new() -> Self {
+        Self { watch: Once::new(), seen: LazyLock::new(|| watch::channel(false).0) }
+    }
+
+    async fn wait(&'static self, kind: SignalKind) {
+        self.watch.call_once(|| {
+            // Where signals can't be watched, they end the tool in the ordinary way.
+            if let Ok(mut signals) = signal(kind) {
+                tokio::spawn(async move {
+                    while signals.recv().await.is_some() {
+                        self.seen.send_replace(true);
+                    }
+                });
+            }
+        });
+        // The sender is never dropped.
+        let _ = self.seen.subscribe().wait_for(|seen| *seen).await;
     }
 }

@@ -111,13 +111,18 @@ fn cut(text: &str) -> String {
 #[derive(Debug)]
 pub struct Output {
     format: Format,
+    /// Results that wait for others to be written together.
+    pending: Vec<u8>,
 }
+
+/// How much waits at most.
+const MAX_PENDING: usize = 64 << 10;
 
 impl Output {
     /// The format asked for, else text for a terminal and JSON for a pipe.
     pub fn new(format: Option<Format>) -> Self {
         let default = if io::stdout().is_terminal() { Format::Text } else { Format::Json };
-        Self { format: format.unwrap_or(default) }
+        Self { format: format.unwrap_or(default), pending: Vec::new() }
     }
 
     /// The format of results.
@@ -125,15 +130,29 @@ impl Output {
         self.format
     }
 
+    /// Whether results may have colours: on a terminal, unless `NO_COLOR` is set.
+    pub fn has_colour(&self) -> bool {
+        let asked_not = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        io::stdout().is_terminal() && !asked_not
+    }
+
     /// Writes a record and flushes it. `text` says it for people.
     pub fn emit(&mut self, record: &Record, text: impl FnOnce(&Record) -> String) -> Result<()> {
-        let mut stdout = io::stdout().lock();
+        self.collect(record, text)?;
+        self.flush()
+    }
+
+    /// Writes a record that may wait for others, until [`flush`](Self::flush).
+    pub fn collect(&mut self, record: &Record, text: impl FnOnce(&Record) -> String) -> Result<()> {
+        let out = &mut self.pending;
         match self.format {
-            Format::Text => writeln!(stdout, "{}", text(record).trim_end_matches('\n'))?,
+            Format::Text => {
+                out.extend_from_slice(text(record).trim_end_matches('\n').as_bytes());
+                out.push(b'\n');
+            }
             Format::Json => {
-                let mut line = serde_json::to_vec(&record.0).expect("a map of JSON values");
-                line.push(b'\n');
-                stdout.write_all(&line)?;
+                serde_json::to_writer(&mut *out, &record.0).expect("a map of JSON values");
+                out.push(b'\n');
             }
             Format::Hex | Format::Raw => {
                 let raw = record.raw().ok_or_else(|| {
@@ -142,13 +161,25 @@ impl Output {
                         .hint("--output json or text")
                 })?;
                 if self.format == Format::Raw {
-                    stdout.write_all(&raw)?;
+                    out.extend_from_slice(&raw);
                 } else {
-                    writeln!(stdout, "{}", hex0x(&raw))?;
+                    out.extend_from_slice(hex0x(&raw).as_bytes());
+                    out.push(b'\n');
                 }
             }
         }
-        Ok(stdout.flush()?)
+        if self.pending.len() >= MAX_PENDING { self.flush() } else { Ok(()) }
+    }
+
+    /// Writes what waits.
+    pub fn flush(&mut self) -> Result<()> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let mut stdout = io::stdout().lock();
+        let written = stdout.write_all(&self.pending).and_then(|()| stdout.flush());
+        self.pending.clear();
+        Ok(written?)
     }
 }
 

@@ -5,6 +5,7 @@ use std::{ffi::OsString, process::ExitCode};
 use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 
 use super::{
+    account,
     context::{Common, Context, show_early_error},
     demo, envelope,
     error::{CliError, Exit, Result},
@@ -18,6 +19,8 @@ use super::{
 pub enum Tool {
     /// `statuskit`, which has all the others inside.
     Umbrella,
+    /// `status-account`
+    Account,
     /// `status-topic`
     Topic,
     /// `status-envelope`
@@ -60,6 +63,7 @@ struct Umbrella {
 #[derive(Debug, Subcommand)]
 enum Subtool {
     Demo(demo::DemoArgs),
+    Account(account::AccountArgs),
     Topic(topic::TopicArgs),
     Envelope(envelope::EnvelopeArgs),
     Pow(pow::PowArgs),
@@ -88,6 +92,7 @@ pub fn main(tool: Tool) -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let exit = match tool {
         Tool::Umbrella => run::<Umbrella>(tool, &arguments, |it| it.common.clone(), run_subtool),
+        Tool::Account => single(tool, &arguments, account::run),
         Tool::Topic => single(tool, &arguments, topic::run),
         Tool::Envelope => single(tool, &arguments, envelope::run),
         Tool::Pow => single(tool, &arguments, pow::run),
@@ -108,6 +113,7 @@ fn single<A: Args>(
 
 fn run_subtool(umbrella: &Umbrella, cx: &mut Context) -> Result<()> {
     match &umbrella.tool {
+        Subtool::Account(args) => account::run(args, cx),
         Subtool::Topic(args) => topic::run(args, cx),
         Subtool::Envelope(args) => envelope::run(args, cx),
         Subtool::Pow(args) => pow::run(args, cx),
@@ -180,8 +186,9 @@ fn asked_format(arguments: &[OsString]) -> Option<Format> {
 
 impl Tool {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Umbrella,
+        Self::Account,
         Self::Topic,
         Self::Envelope,
         Self::Pow,
@@ -194,6 +201,7 @@ impl Tool {
     pub fn command(self) -> Command {
         let (command, name) = match self {
             Self::Umbrella => (Umbrella::command(), "statuskit"),
+            Self::Account => (Single::<account::AccountArgs>::command(), "status-account"),
             Self::Topic => (Single::<topic::TopicArgs>::command(), "status-topic"),
             Self::Envelope => (Single::<envelope::EnvelopeArgs>::command(), "status-envelope"),
             Self::Pow => (Single::<pow::PowArgs>::command(), "status-pow"),

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::{
     context::{Context, stdin_items},
-    error::{CliError, Exit, Result},
+    error::{CliError, Exit, Result, Stop},
     input::Content,
     keys::{IdentityArgs, parse_public_key, parse_topic},
     output::{Record, escape},
@@ -98,7 +98,13 @@ fn each(
     while let Some(line) = lines.next()? {
         let done = match line {
             Ok(text) if text.is_empty() => continue,
-            Ok(text) => work(cx, &text),
+            // In a stream, what would be wrong usage is a bad record.
+            Ok(text) => work(cx, &text).map_err(|stop| match stop {
+                Stop::Error(error) if error.exit == Exit::Usage => {
+                    Stop::Error(error.exit(Exit::Malformed))
+                }
+                other => other,
+            }),
             Err(error) => Err(error.into()),
         };
         any = true;

@@ -1,10 +1,12 @@
-//! AES as these protocols use it: GCM for symmetric messages, CTR for ECIES and frames,
-//! and the bare block for frame MACs.
+//! AES as these protocols use it: GCM for symmetric messages, CTR for ECIES, frames and key files,
+//! CBC for old key files, and the bare block for frame MACs.
 
 use std::fmt;
 
 use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit, aead::inout::InOutBuf};
+use cbc::cipher::{BlockModeDecrypt as _, block_padding::Pkcs7};
 use ctr::cipher::{BlockCipherEncrypt, KeyIvInit, StreamCipher};
+use zeroize::Zeroizing;
 
 /// Length of a GCM tag in bytes.
 pub const GCM_TAG: usize = 16;
@@ -28,6 +30,21 @@ pub fn gcm_open(key: &[u8; 32], nonce: &[u8; 12], buffer: &mut [u8], tag: &[u8; 
 /// AES-128-CTR from the given initial counter block: encrypts or decrypts in place.
 pub(crate) fn ctr128(key: &[u8; 16], iv: &[u8; 16], buffer: &mut [u8]) {
     ctr::Ctr128BE::<aes::Aes128>::new(key.into(), iv.into()).apply_keystream(buffer);
+}
+
+/// AES-128-CBC with PKCS#7 padding. `None` when length or padding are wrong.
+pub(crate) fn cbc128_open(
+    key: &[u8; 16],
+    iv: &[u8; 16],
+    ciphertext: &[u8],
+) -> Option<Zeroizing<Vec<u8>>> {
+    let mut buffer = Zeroizing::new(ciphertext.to_vec());
+    let length = cbc::Decryptor::<aes::Aes128>::new(key.into(), iv.into())
+        .decrypt_padded::<Pkcs7>(&mut buffer)
+        .ok()?
+        .len();
+    buffer.truncate(length);
+    Some(buffer)
 }
 
 /// One direction's AES-256-CTR key stream with a zero IV, for RLPx frames.

@@ -1,7 +1,8 @@
-//! Key derivation: PBKDF2 and the concatenation KDF of ECIES.
+//! Key derivation: PBKDF2, scrypt, the HMAC of key trees, and the concatenation KDF of ECIES.
 
-use sha2::{Digest, Sha256};
-use zeroize::Zeroizing;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::{Digest, Sha256, Sha512};
+use zeroize::{Zeroize as _, Zeroizing};
 
 /// PBKDF2-HMAC-SHA-256 to 32 bytes (RFC 8018 §5.2). Cost grows with `rounds`.
 pub fn pbkdf2_sha256(password: &[u8], salt: &[u8], rounds: u32) -> Zeroizing<[u8; 32]> {
@@ -15,4 +16,48 @@ pub fn pbkdf2_sha256(password: &[u8], salt: &[u8], rounds: u32) -> Zeroizing<[u8
 pub fn concat_kdf(secret: &[u8; 32]) -> Zeroizing<[u8; 32]> {
     let hash = Sha256::new().chain_update([0, 0, 0, 1]).chain_update(secret).finalize();
     Zeroizing::new(hash.into())
+}
+
+/// HMAC-SHA-512 of the concatenation of `parts`, as its two halves.
+pub(crate) fn hmac_sha512(key: &[u8], parts: &[&[u8]]) -> Halves {
+    let mut mac = Hmac::<Sha512>::new_from_slice(key).expect("HMAC takes keys of any length");
+    for part in parts {
+        mac.update(part);
+    }
+    let mut both = mac.finalize().into_bytes();
+    let mut halves = Halves { left: [0; 32], right: [0; 32] };
+    halves.left.copy_from_slice(&both[..32]);
+    halves.right.copy_from_slice(&both[32..]);
+    both.as_mut_slice().zeroize();
+    halves
+}
+
+/// The halves of a 64-byte secret, erased on drop.
+#[derive(zeroize::ZeroizeOnDrop)]
+pub(crate) struct Halves {
+    pub left: [u8; 32],
+    pub right: [u8; 32],
+}
+
+/// PBKDF2-HMAC-SHA-512 to 64 bytes.
+pub(crate) fn pbkdf2_sha512(password: &[u8], salt: &[u8], rounds: u32) -> Zeroizing<[u8; 64]> {
+    let mut key = Zeroizing::new([0; 64]);
+    pbkdf2::pbkdf2_hmac::<Sha512>(password, salt, rounds, &mut *key);
+    key
+}
+
+/// scrypt to 32 bytes (RFC 7914, without its erroneous bound `n < 2^(16 r)`, as the reference).
+/// `None` when the parameters are outside what the algorithm or the address space allows.
+pub(crate) fn scrypt(
+    password: &[u8],
+    salt: &[u8],
+    log_n: u8,
+    r: u32,
+    p: u32,
+) -> Option<Zeroizing<[u8; 32]>> {
+    r.checked_mul(p)?;
+    let params = ::scrypt::Params::new(log_n, r, p).ok()?;
+    let mut key = Zeroizing::new([0; 32]);
+    ::scrypt::scrypt(password, salt, &params, &mut *key).ok()?;
+    Some(key)
 }

@@ -53,7 +53,7 @@ pub(crate) fn hex_bytes(what: &'static str, text: &str) -> Result<Vec<u8>, KeyEr
 
 /// A private key: 32 bytes, at least 1 and below the group order.
 #[derive(Clone)]
-pub struct SecretKey(secp256k1::SecretKey);
+pub struct SecretKey(pub(super) secp256k1::SecretKey);
 
 impl SecretKey {
     /// A fresh key from `rng`.
@@ -163,7 +163,7 @@ impl fmt::Debug for SharedSecret {
 
 /// A public key: a point of secp256k1 other than infinity.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PublicKey(secp256k1::PublicKey);
+pub struct PublicKey(pub(super) secp256k1::PublicKey);
 
 impl PublicKey {
     /// Reads 65 bytes (`04`, X, Y), 64 bytes (X, Y) or 33 bytes (`02`/`03`, X).

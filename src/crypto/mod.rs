@@ -5,18 +5,22 @@
 //! | secp256k1 keys, recoverable signatures, ECDH | [`keys`] | SEC 1, SEC 2; RFC 6979 |
 //! | Keccak-256, one message, many at once, or running | [`keccak`] | Keccak with the original padding |
 //! | ECIES | [`ecies`] | devp2p `rlpx.md`, "ECIES Encryption" |
-//! | AES-256-GCM, AES-CTR, single AES blocks | [`aes`] | FIPS 197, SP 800-38A, SP 800-38D |
-//! | key derivation | [`kdf`] | RFC 8018 (PBKDF2), SP 800-56A (concatenation KDF) |
+//! | AES-256-GCM, AES-CTR, AES-CBC, single AES blocks | [`aes`] | FIPS 197, SP 800-38A, SP 800-38D |
+//! | key derivation | [`kdf`] | RFC 8018 (PBKDF2), RFC 7914 (scrypt), RFC 2104 (HMAC), SP 800-56A (concatenation KDF) |
+//! | SHA-256, RIPEMD-160, MD5 | `hash` | FIPS 180-4, RFC 1321 |
+//! | sums of keys | `tweak` | BIP32 |
 //!
 //! Randomness is always an argument ([`rand::CryptoRng`]); [`seeded_rng`] makes the
 //! reproducible kind for fixtures.
 
 pub mod aes;
 pub mod ecies;
+pub(crate) mod hash;
 pub mod kdf;
 pub mod keccak;
 pub mod keys;
 pub mod running;
+pub(crate) mod tweak;
 
 pub use keccak::keccak256;
 pub use keys::{KeyError, PublicKey, SecretKey, SharedSecret, Signature};

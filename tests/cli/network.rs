@@ -124,8 +124,9 @@ fn what_no_peer_takes_is_4() {
     let error = shell.fails(4, "status-send hi --peer $ENODE --chat c --pow 0.01 --output json");
     assert!(error.contains("send.unwanted"), "{error}");
     let (shell, _node) = network("");
-    // Unmined envelopes from a pipe are refused here, before a peer has to.
-    shell.ok("status-envelope seal hi --password p --ttl 100 > unmined");
+    // Unmined envelopes from a pipe are refused here, before a peer has to. The long life keeps
+    // luck from mining it.
+    shell.ok("status-envelope seal hi --password p --ttl 1d > unmined");
     let error = shell.fails(4, "status-send --peer $ENODE < unmined");
     assert!(error.contains("send.unwanted"), "{error}");
     let error = shell.fails(

@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
+mod account;
 mod case;
 mod node;
 mod rlpx;
@@ -46,6 +47,11 @@ vector_tests! {
     envelope_invalid => envelope_invalid_members;
     shh_packets => shh_packets_members;
     rlpx => rlpx_members;
+    accounts => account::accounts;
+    keystore => account::keystore;
+    alias => account::alias;
+    identicon => account::identicon;
+    key_compression => account::key_compression;
 }
 
 fn rlpx_members(set: &mut Set) {

@@ -1,0 +1,363 @@
+//! Derivation paths (BIP32, BIP43, BIP44, EIP-1581), and the ones that Status uses by name.
+//!
+//! Paths are read in the usual notation: `m/44'/60'/0'/0/0`, with `'`, `h` or `H` for hardened.
+//! [`DerivationPath::parse_like_reference`] reads a text as the reference reads it, its defect
+//! included: **a last component that is hardened gets lost**, so that `m/43'/60'/1581'` gives the
+//! key of `m/43'/60'`. Only the address and key file that old apps stored for the EIP-1581 root
+//! depend on that.
+
+use std::{fmt, str::FromStr};
+
+/// Set in the index of hardened children.
+const HARDENED: u32 = 1 << 31;
+
+/// The longest path: an extended key stores its depth in one byte.
+pub const MAX_DEPTH: usize = 255;
+
+/// One component of a path: an index below 2^31, hardened or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChildIndex(u32);
+
+impl ChildIndex {
+    /// An index that public keys can follow. `None` from 2^31 on.
+    pub const fn normal(index: u32) -> Option<Self> {
+        if index < HARDENED { Some(Self(index)) } else { None }
+    }
+
+    /// A hardened index, which needs the private key. `None` from 2^31 on.
+    pub const fn hardened(index: u32) -> Option<Self> {
+        if index < HARDENED { Some(Self(index | HARDENED)) } else { None }
+    }
+
+    /// From the 32 bits of an extended key: the top bit is set when hardened.
+    pub const fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
+    /// The 32 bits as they are hashed and stored.
+    pub const fn to_bits(self) -> u32 {
+        self.0
+    }
+
+    /// Whether it needs the private key.
+    pub const fn is_hardened(self) -> bool {
+        self.0 & HARDENED != 0
+    }
+
+    /// The number before the mark.
+    pub const fn number(self) -> u32 {
+        self.0 & !HARDENED
+    }
+}
+
+impl fmt::Display for ChildIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.number(), if self.is_hardened() { "'" } else { "" })
+    }
+}
+
+/// What is wrong with the text of a path.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    /// No text at all.
+    #[error("the path is empty; the master key is written m")]
+    Empty,
+    /// Something that is no component.
+    #[error("position {at} of the path: expected {expected}, got {}", shown(.got))]
+    Component {
+        /// Counted from 1, in characters.
+        at: usize,
+        expected: &'static str,
+        /// The character there; `None` at the end of the text.
+        got: Option<char>,
+    },
+    /// An index that does not fit.
+    #[error("position {at} of the path: an index must be below 2^31 (2147483648)")]
+    IndexRange { at: usize },
+    /// More components than a depth byte counts.
+    #[error("the path has more than {MAX_DEPTH} components")]
+    TooDeep,
+}
+
+impl PathError {
+    /// Stable, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Empty => "path.empty",
+            Self::Component { .. } => "path.component",
+            Self::IndexRange { .. } => "path.index_range",
+            Self::TooDeep => "path.depth",
+        }
+    }
+}
+
+/// The way from a key to one of its descendants; at most [`MAX_DEPTH`] steps.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct DerivationPath(Steps);
+
+/// The named ones live in constants, the others on the heap.
+#[derive(Clone)]
+enum Steps {
+    Named(&'static [ChildIndex]),
+    Owned(Vec<ChildIndex>),
+}
+
+const fn n(index: u32) -> ChildIndex {
+    ChildIndex(index)
+}
+
+const fn h(index: u32) -> ChildIndex {
+    ChildIndex(index | HARDENED)
+}
+
+impl DerivationPath {
+    /// `m`: the key itself.
+    pub const MASTER: Self = Self(Steps::Named(&[]));
+    /// `m/44'/60'/0'/0`: parent of the wallet accounts (`wallet-root-address`).
+    pub const WALLET_ROOT: Self = Self(Steps::Named(&[h(44), h(60), h(0), n(0)]));
+    /// `m/44'/60'/0'/0/0`: the first wallet account. Before multi-account support it was the
+    /// chat key, too.
+    pub const WALLET: Self = Self(Steps::Named(&[h(44), h(60), h(0), n(0), n(0)]));
+    /// `m/43'/60'/1581'`: root of the keys that are not for wallets (`eip1581-address`).
+    pub const EIP1581_ROOT: Self = Self(Steps::Named(&[h(43), h(60), h(1581)]));
+    /// `m/43'/60'`: where the reference ends up when it means [`Self::EIP1581_ROOT`].
+    pub const EIP1581_ROOT_OF_REFERENCE: Self = Self(Steps::Named(&[h(43), h(60)]));
+    /// `m/43'/60'/1581'/0'/0`: the chat key, Whisper identity (`path-whisper`).
+    pub const CHAT: Self = Self(Steps::Named(&[h(43), h(60), h(1581), h(0), n(0)]));
+    /// `m/43'/60'/1581'/1'/0`: the encryption key of accounts on a keycard; its public key is
+    /// the password of the database (`encryption-public-key`).
+    pub const ENCRYPTION: Self = Self(Steps::Named(&[h(43), h(60), h(1581), h(1), n(0)]));
+
+    /// The paths that have a name in the app, with that name.
+    pub const NAMED: [(&'static str, Self); 6] = [
+        ("master", Self::MASTER),
+        ("wallet-root", Self::WALLET_ROOT),
+        ("wallet", Self::WALLET),
+        ("eip1581-root", Self::EIP1581_ROOT),
+        ("chat", Self::CHAT),
+        ("encryption", Self::ENCRYPTION),
+    ];
+
+    /// `m/44'/60'/0'/0/index`: a wallet account. `None` from 2^31 on.
+    pub fn wallet(index: u32) -> Option<Self> {
+        Some(Self::WALLET_ROOT.child(ChildIndex::normal(index)?))
+    }
+
+    /// From components.
+    pub fn from_steps(steps: Vec<ChildIndex>) -> Result<Self, PathError> {
+        if steps.len() > MAX_DEPTH {
+            return Err(PathError::TooDeep);
+        }
+        Ok(Self(Steps::Owned(steps)))
+    }
+
+    /// The components, the first below the starting key first.
+    pub fn steps(&self) -> &[ChildIndex] {
+        match &self.0 {
+            Steps::Named(steps) => steps,
+            Steps::Owned(steps) => steps,
+        }
+    }
+
+    /// Whether private keys are needed somewhere on the way.
+    pub fn is_hardened(&self) -> bool {
+        self.steps().iter().any(|step| step.is_hardened())
+    }
+
+    /// The path as the reference follows it: without its last component when that is hardened.
+    pub fn as_reference(&self) -> Self {
+        match self.steps() {
+            [before @ .., last] if last.is_hardened() => Self(Steps::Owned(before.to_vec())),
+            _ => self.clone(),
+        }
+    }
+
+    /// Reads a text exactly as the reference does: only `'` marks hardened, an empty text is the
+    /// key itself, and a last component that is hardened gets lost.
+    pub fn parse_like_reference(text: &str) -> Result<Self, PathError> {
+        if text.is_empty() {
+            return Ok(Self::MASTER);
+        }
+        Ok(parse(text, |c| c == '\'')?.as_reference())
+    }
+
+    fn child(&self, step: ChildIndex) -> Self {
+        let mut steps = self.steps().to_vec();
+        steps.push(step);
+        Self(Steps::Owned(steps))
+    }
+}
+
+/// A name of [`DerivationPath::NAMED`], or components after `m`, `.`, `..` or nothing.
+impl FromStr for DerivationPath {
+    type Err = PathError;
+
+    fn from_str(text: &str) -> Result<Self, PathError> {
+        if text.is_empty() {
+            return Err(PathError::Empty);
+        }
+        if let Some((_, path)) = Self::NAMED.into_iter().find(|(name, _)| *name == text) {
+            return Ok(path);
+        }
+        parse(text, |c| matches!(c, '\'' | 'h' | 'H'))
+    }
+}
+
+impl fmt::Display for DerivationPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("m")?;
+        self.steps().iter().try_for_each(|step| write!(f, "/{step}"))
+    }
+}
+
+impl fmt::Debug for DerivationPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DerivationPath({self})")
+    }
+}
+
+impl Default for Steps {
+    fn default() -> Self {
+        Self::Named(&[])
+    }
+}
+
+impl AsRef<[ChildIndex]> for Steps {
+    fn as_ref(&self) -> &[ChildIndex] {
+        match self {
+            Self::Named(steps) => steps,
+            Self::Owned(steps) => steps,
+        }
+    }
+}
+
+impl PartialEq for Steps {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_ref() == other.as_ref()
+    }
+}
+
+impl Eq for Steps {}
+
+impl PartialOrd for Steps {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Steps {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.as_ref().cmp(other.as_ref())
+    }
+}
+
+impl std::hash::Hash for Steps {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.as_ref().hash(state);
+    }
+}
+
+/// The grammar: an optional start (`m`, `.`, `..`), then numbers with an optional mark, between
+/// slashes.
+fn parse(text: &str, is_mark: impl Fn(char) -> bool) -> Result<DerivationPath, PathError> {
+    let mut chars = text.chars().enumerate().peekable();
+    let place = |next: Option<&(usize, char)>| match next {
+        Some((at, c)) => (at + 1, Some(*c)),
+        None => (text.chars().count() + 1, None),
+    };
+    let wrong = |next: Option<&(usize, char)>, expected| {
+        let (at, got) = place(next);
+        PathError::Component { at, expected, got }
+    };
+    if chars.next_if(|(_, c)| *c == 'm').is_some() || chars.next_if(|(_, c)| *c == '.').is_some() {
+        if text.starts_with('.') {
+            chars.next_if(|(_, c)| *c == '.');
+        }
+        match chars.next() {
+            None => return Ok(DerivationPath::MASTER),
+            Some((_, '/')) => {}
+            next => return Err(wrong(next.as_ref(), "/")),
+        }
+    }
+    let mut steps = Vec::new();
+    loop {
+        let at = place(chars.peek()).0;
+        let mut index: Option<u32> = None;
+        while let Some(digit) = chars.peek().and_then(|(_, c)| c.to_digit(10)) {
+            let next = index.unwrap_or(0).checked_mul(10).and_then(|i| i.checked_add(digit));
+            index = Some(next.filter(|i| *i < HARDENED).ok_or(PathError::IndexRange { at })?);
+            chars.next();
+        }
+        let Some(index) = index else { return Err(wrong(chars.peek(), "a number")) };
+        let marked = chars.next_if(|(_, c)| is_mark(*c)).is_some();
+        if steps.len() == MAX_DEPTH {
+            return Err(PathError::TooDeep);
+        }
+        steps.push(if marked { h(index) } else { n(index) });
+        match chars.next() {
+            None => return Ok(DerivationPath(Steps::Owned(steps))),
+            Some((_, '/')) => {}
+            next if marked => return Err(wrong(next.as_ref(), "/")),
+            next => return Err(wrong(next.as_ref(), "a digit, ' or /")),
+        }
+    }
+}
+
+fn shown(got: &Option<char>) -> String {
+    got.map_or_else(|| "the end of the text".to_owned(), |c| format!("{c:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn named_paths_are_what_they_say() {
+        for (path, text) in [
+            (DerivationPath::MASTER, "m"),
+            (DerivationPath::WALLET_ROOT, "m/44'/60'/0'/0"),
+            (DerivationPath::WALLET, "m/44'/60'/0'/0/0"),
+            (DerivationPath::wallet(7).unwrap(), "m/44'/60'/0'/0/7"),
+            (DerivationPath::EIP1581_ROOT, "m/43'/60'/1581'"),
+            (DerivationPath::EIP1581_ROOT_OF_REFERENCE, "m/43'/60'"),
+            (DerivationPath::CHAT, "m/43'/60'/1581'/0'/0"),
+            (DerivationPath::ENCRYPTION, "m/43'/60'/1581'/1'/0"),
+        ] {
+            assert_eq!(path.to_string(), text);
+            assert_eq!(text.parse(), Ok(path));
+        }
+        for (name, path) in DerivationPath::NAMED {
+            assert_eq!(name.parse(), Ok(path));
+        }
+        assert_eq!(
+            DerivationPath::EIP1581_ROOT.as_reference(),
+            DerivationPath::EIP1581_ROOT_OF_REFERENCE
+        );
+        assert_eq!(DerivationPath::CHAT.as_reference(), DerivationPath::CHAT);
+    }
+
+    #[test]
+    fn marks_and_starts() {
+        let path: DerivationPath = "m/1'/2".parse().unwrap();
+        for text in ["m/1h/2", "m/1H/2", "1'/2", "./1'/2", "../1'/2", "m/001'/2"] {
+            assert_eq!(text.parse(), Ok(path.clone()), "{text}");
+        }
+        assert!(path.is_hardened());
+        assert!(!"m/1/2".parse::<DerivationPath>().unwrap().is_hardened());
+    }
+
+    #[test]
+    fn errors_say_where() {
+        let error = |text: &str| text.parse::<DerivationPath>().unwrap_err();
+        assert_eq!(error(""), PathError::Empty);
+        assert_eq!(error("m/1/"), PathError::Component { at: 5, expected: "a number", got: None });
+        assert_eq!(error("m/2147483648"), PathError::IndexRange { at: 3 });
+        assert_eq!(error("m/1''").code(), "path.component");
+        for bad in ["m/", "M/1", "/1", "m//1", "m/x", "m/-1", "m/1'2", "m1", "...", "m/1 ", "é"] {
+            assert_eq!(error(bad).code(), "path.component", "{bad}");
+        }
+        assert_eq!(error(&format!("m{}", "/1".repeat(256))), PathError::TooDeep);
+        assert_eq!(error(&"1/".repeat(50_000_000)), PathError::TooDeep);
+        assert!(format!("m{}", "/1".repeat(255)).parse::<DerivationPath>().is_ok());
+    }
+}

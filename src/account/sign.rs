@@ -1,0 +1,91 @@
+//! Signatures of the holder of a key: over a digest as it is, over the Keccak-256 of some data, or
+//! over a personal message ([`eip191`](crate::eip::eip191)).
+
+use crate::{
+    crypto::{KeyError, PublicKey, SecretKey, Signature, keccak256},
+    eip::eip191::{PersonalError, PersonalSignature},
+};
+
+/// What exactly is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signed<'a> {
+    /// A 32-byte digest that was made elsewhere; `v` is 0 or 1.
+    Digest(&'a [u8; 32]),
+    /// The Keccak-256 of the data, as the protocols of Status sign; `v` is 0 or 1.
+    Keccak(&'a [u8]),
+    /// A personal message of EIP-191; `v` is 27 or 28.
+    Personal(&'a [u8]),
+}
+
+/// What is wrong with a signature.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SignError {
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error(transparent)]
+    Personal(#[from] PersonalError),
+    /// Valid, but another's.
+    #[error("the signature is by another key: {by}")]
+    OtherKey { by: PublicKey },
+}
+
+impl SignError {
+    /// Stable, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Key(_) => "signature.recovery",
+            Self::Personal(error) => error.code(),
+            Self::OtherKey { .. } => "signature.other_key",
+        }
+    }
+}
+
+/// `r || s || v`; deterministic by RFC 6979.
+pub fn sign(key: &SecretKey, what: Signed<'_>) -> [u8; 65] {
+    match what {
+        Signed::Digest(digest) => *key.sign_digest(digest).as_bytes(),
+        Signed::Keccak(data) => *key.sign_digest(&keccak256(data)).as_bytes(),
+        Signed::Personal(message) => *PersonalSignature::sign(key, message).as_bytes(),
+    }
+}
+
+/// The public key that `signature` was made with.
+pub fn recover(what: Signed<'_>, signature: &[u8; 65]) -> Result<PublicKey, SignError> {
+    match what {
+        Signed::Digest(digest) => Ok(Signature::from_bytes(*signature).recover(digest)?),
+        Signed::Keccak(data) => Ok(Signature::from_bytes(*signature).recover(&keccak256(data))?),
+        Signed::Personal(message) => {
+            Ok(PersonalSignature::from_bytes(*signature)?.recover(message)?)
+        }
+    }
+}
+
+/// Succeeds when `signature` was made by the owner of `key`.
+pub fn verify(what: Signed<'_>, signature: &[u8; 65], key: &PublicKey) -> Result<(), SignError> {
+    let by = recover(what, signature)?;
+    if by == *key { Ok(()) } else { Err(SignError::OtherKey { by }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signatures_verify_only_as_what_they_are() {
+        let key: SecretKey = "44".repeat(32).parse().unwrap();
+        let public = key.public_key();
+        let digest = [9; 32];
+        let kinds = [Signed::Digest(&digest), Signed::Keccak(b"hi"), Signed::Personal(b"hi")];
+        for what in kinds {
+            let signature = sign(&key, what);
+            assert_eq!(recover(what, &signature), Ok(public));
+            assert_eq!(verify(what, &signature, &public), Ok(()));
+            for other in kinds.into_iter().filter(|other| *other != what) {
+                assert!(verify(other, &signature, &public).is_err(), "{what:?} as {other:?}");
+            }
+            let stranger = "55".repeat(32).parse::<SecretKey>().unwrap().public_key();
+            let error = verify(what, &signature, &stranger).unwrap_err();
+            assert_eq!(error, SignError::OtherKey { by: public });
+        }
+    }
+}
