@@ -309,6 +309,11 @@ impl Header {
         Self::new(0xc0, length)
     }
 
+    /// The header of a string of `length` bytes that is not a single byte below 0x80.
+    pub fn of_string(length: usize) -> Self {
+        Self::new(0x80, length)
+    }
+
     /// The header's bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]

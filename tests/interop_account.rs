@@ -1,6 +1,7 @@
 //! Accounts against an implementation by others: ethers, on random inputs. See
 //! `tests/interop/account/README.md`.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 #![cfg(feature = "interop")]
 
 use std::{

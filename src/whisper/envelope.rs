@@ -49,18 +49,25 @@ pub struct Envelope {
 impl Envelope {
     /// Puts an envelope together.
     pub fn new(expiry: u32, ttl: u32, topic: Topic, data: &[u8], nonce: u64) -> Self {
-        let mut fields = Vec::with_capacity(data.len() + 32);
-        rlp::put_u64(&mut fields, expiry.into());
-        rlp::put_u64(&mut fields, ttl.into());
-        rlp::put_bytes(&mut fields, &topic.0);
-        rlp::put_bytes(&mut fields, data);
-        let data_end = fields.len();
-        rlp::put_u64(&mut fields, nonce);
+        let mut before = Vec::with_capacity(32);
+        rlp::put_u64(&mut before, expiry.into());
+        rlp::put_u64(&mut before, ttl.into());
+        rlp::put_bytes(&mut before, &topic.0);
+        // A single small byte is its own encoding.
+        if data.len() != 1 || data[0] >= 0x80 {
+            before.extend_from_slice(Header::of_string(data.len()).as_bytes());
+        }
+        let mut after = Vec::with_capacity(9);
+        rlp::put_u64(&mut after, nonce);
 
-        let mut raw = Vec::with_capacity(fields.len() + 5);
-        rlp::put_list_header(&mut raw, fields.len());
-        let data_at = raw.len() + data_end - data.len();
-        raw.extend_from_slice(&fields);
+        let length = before.len() + data.len() + after.len();
+        let header = Header::of_list(length);
+        let mut raw = Vec::with_capacity(header.as_bytes().len() + length);
+        raw.extend_from_slice(header.as_bytes());
+        raw.extend_from_slice(&before);
+        let data_at = raw.len();
+        raw.extend_from_slice(data);
+        raw.extend_from_slice(&after);
         Self {
             raw: raw.into(),
             expiry,
@@ -265,6 +272,14 @@ mod tests {
             if let Ok(envelope) = Envelope::decode(&bytes) {
                 prop_assert_eq!(envelope.raw(), &bytes[..]);
             }
+        }
+    }
+
+    #[test]
+    fn single_bytes_of_data_are_canonical() {
+        for data in [&[][..], &[0], &[0x7f], &[0x80], &[0xff]] {
+            let envelope = Envelope::new(7, 8, Topic([1; 4]), data, 9);
+            assert_eq!(Envelope::decode(envelope.raw()).unwrap().data(), data);
         }
     }
 

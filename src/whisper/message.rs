@@ -20,6 +20,10 @@ pub const PADDING_BLOCK: usize = 256;
 /// The longest payload that the size field can express.
 pub const MAX_PAYLOAD: usize = 0xff_ffff;
 
+/// Room that [`build`] leaves at the end of a plaintext, in bytes: symmetric encryption in place
+/// appends its tag (16) and its salt (12).
+pub const ROOM: usize = 28;
+
 const SIZE_MASK: u8 = 0b011;
 const SIGNED: u8 = 0b100;
 const SIGNATURE: usize = 65;
@@ -146,7 +150,7 @@ pub fn build(
         Padding::Auto(_) => PADDING_BLOCK - (content + signature) % PADDING_BLOCK,
     };
 
-    let mut out = Zeroizing::new(Vec::with_capacity(content + fill + signature));
+    let mut out = Zeroizing::new(Vec::with_capacity(content + fill + signature + ROOM));
     out.push(size.len() as u8 | if signer.is_some() { SIGNED } else { 0 });
     out.extend_from_slice(size);
     out.extend_from_slice(payload);

@@ -113,7 +113,7 @@ pub fn seal_padded<R: CryptoRng>(
         Recipient::Sym(key) => {
             let mut salt = [0; SALT];
             rng.fill_bytes(&mut salt);
-            encrypt_sym(key, &plaintext, &salt)
+            encrypt_in_place(key, plaintext, &salt)
         }
         Recipient::Asym(key) => ecies::encrypt(key, &plaintext, &[], rng),
     };
@@ -133,8 +133,16 @@ pub fn open(envelope: &Envelope, opener: Opener<'_>) -> Result<Message, OpenErro
 
 /// Encrypts a plaintext under a symmetric key. A salt must never be used twice with one key.
 pub fn encrypt_sym(key: &SymKey, plaintext: &[u8], salt: &[u8; SALT]) -> Vec<u8> {
-    let mut data = Vec::with_capacity(plaintext.len() + GCM_TAG + SALT);
+    let mut data = Zeroizing::new(Vec::with_capacity(plaintext.len() + GCM_TAG + SALT));
     data.extend_from_slice(plaintext);
+    encrypt_in_place(key, data, salt)
+}
+
+/// The plaintext becomes the data, so that no second copy of it must be erased. It must have room
+/// for [`message::ROOM`] more bytes, or a copy of it is left behind when it grows.
+fn encrypt_in_place(key: &SymKey, mut plaintext: Zeroizing<Vec<u8>>, salt: &[u8; SALT]) -> Vec<u8> {
+    let mut data = std::mem::take(&mut *plaintext);
+    debug_assert!(data.capacity() - data.len() >= GCM_TAG + SALT);
     let tag = aes::gcm_seal(key.as_bytes(), salt, &mut data);
     data.extend_from_slice(&tag);
     data.extend_from_slice(salt);
