@@ -324,6 +324,10 @@ impl Sender<'_> {
                     self.set(hash, *peer, State::Written { confirms: *confirms });
                 }
             }
+            // No better confirmation than the envelope itself.
+            ServiceEvent::Node(Event::Held { peer, envelope }) => {
+                self.set(envelope, *peer, State::Confirmed);
+            }
             ServiceEvent::Node(Event::BatchAcknowledged { peer, errors, envelopes, .. }) => {
                 for hash in envelopes {
                     let error = errors.iter().flatten().find(|error| error.hash == *hash);

@@ -63,6 +63,14 @@ pub enum Event {
         /// Whether the peer is going to say what it thinks of them.
         confirms: bool,
     },
+    /// A peer has sent an envelope of our own before we had written it to that peer: it has it, and
+    /// there will be no [`Written`](Self::Written).
+    Held {
+        /// Who.
+        peer: PeerKey,
+        /// Which.
+        envelope: EnvelopeHash,
+    },
     /// A peer has answered a Messages packet (code 11 or 12, and most peers send both).
     BatchAcknowledged {
         /// Who.

@@ -271,7 +271,13 @@ impl Node {
     ) -> Result<bool, (Refusal, PooledEnvelope)> {
         if let (Some(place), Some(from)) = (place, from) {
             // It has the envelope, whatever we would think of it today.
-            self.pool.mark(place, from.slot as usize);
+            let slot = from.slot as usize;
+            let is_own = self.pool.get(place).is_some_and(|envelope| envelope.is_own());
+            if is_own && !self.pool.is_marked(place, slot) {
+                // It would have got it from us: now nothing will be written.
+                self.emit(Event::Held { peer: from, envelope: entry.hash() });
+            }
+            self.pool.mark(place, slot);
         }
         let verdict = verdict(entry.envelope(), entry.pow(), rules);
         if verdict != Verdict::Accepted {

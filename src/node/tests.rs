@@ -161,6 +161,22 @@ fn what_becomes_of_own_envelopes_is_told() {
 }
 
 #[test]
+fn own_envelopes_that_a_peer_sends_first_are_told() {
+    let mut node = Node::new(free(), 1, START);
+    let peer = join(&mut node, &Status::default(), START);
+    let sent = node.send(envelope(START, 10, 1), START).unwrap();
+    assert_eq!(sent.peers, [peer]);
+    events(&mut node);
+    // It comes while ours waits for the window to end, twice.
+    let packet = messages(&[envelope(START, 10, 1)]);
+    node.handle_packet(peer, 1, &packet, START);
+    node.handle_packet(peer, 1, &packet, START);
+    let held = events(&mut node).into_iter().filter(|event| matches!(event, Event::Held { .. }));
+    assert_eq!(held.collect::<Vec<_>>(), [Event::Held { peer, envelope: sent.hash }]);
+    assert_eq!(batches(&mut node, peer, START + WINDOW), [[]; 0]);
+}
+
+#[test]
 fn batches_are_split_and_a_large_envelope_goes_alone() {
     let mut config = free();
     config.limits.batch_bytes = 1000;

@@ -52,7 +52,7 @@ impl Node {
     /// Sends an envelope of our own: to the peers that want it, and to those that will.
     ///
     /// It must pass the node's own rules, as any other. Nothing is written yet: its fate is told
-    /// by [`Event::Written`] and [`Event::BatchAcknowledged`].
+    /// by [`Event::Written`] and [`Event::BatchAcknowledged`], or by [`Event::Held`].
     pub fn send(&mut self, envelope: Envelope, now: Time) -> Result<Sent, SendError> {
         self.advance(now);
         let (size, max) = (envelope.packet_len(), self.config.max_message_size);
