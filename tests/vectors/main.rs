@@ -52,6 +52,7 @@ vector_tests! {
     alias => account::alias;
     identicon => account::identicon;
     key_compression => account::key_compression;
+    contact_code => account::contact_code;
 }
 
 fn rlpx_members(set: &mut Set) {
