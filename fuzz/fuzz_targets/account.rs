@@ -1,0 +1,31 @@
+//! Any bytes as an identity, a key file, a key text or a path: read or refused, at little cost.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use statuskit::account::{
+    DerivationPath, ExtendedPrivateKey, ExtendedPublicKey, Imported, KeyFile, Limits,
+    parse_chat_key,
+};
+
+/// So that what is opened at all is opened fast.
+const LIMITS: Limits = Limits { memory: 1 << 16, work: 1 << 8, rounds: 1 << 8 };
+
+fuzz_target!(|data: &[u8]| {
+    let _ = Imported::parse(data);
+    if let Ok(file) = KeyFile::parse(data) {
+        let _ = file.open(b"password", &LIMITS);
+        assert!(KeyFile::parse(file.to_json().as_bytes()).is_ok());
+    }
+    if let Ok(text) = std::str::from_utf8(data) {
+        if let Ok(key) = parse_chat_key(text) {
+            assert_eq!(parse_chat_key(&key.to_string()), Ok(key));
+        }
+        if let Ok(path) = text.parse::<DerivationPath>() {
+            assert_eq!(path.to_string().parse(), Ok(path));
+        }
+        let _ = text.parse::<ExtendedPrivateKey>();
+        if let Ok(key) = text.parse::<ExtendedPublicKey>() {
+            assert_eq!(key.to_string(), text.trim());
+        }
+    }
+});
