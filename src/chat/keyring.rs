@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::PublicChat;
 use crate::{
-    crypto::SecretKey,
+    crypto::{PublicKey, SecretKey},
     whisper::{Bloom, Envelope, Message, OpenError, Opener, SymKey, Topic, seal},
 };
 
@@ -66,6 +66,14 @@ impl KeyRing {
             None => &mut self.anywhere,
         };
         entries.push(Entry { name, key });
+    }
+
+    /// The public keys of the identities.
+    pub fn identities(&self) -> impl Iterator<Item = PublicKey> + '_ {
+        self.anywhere.iter().filter_map(|entry| match &entry.key {
+            Key::Asym(key) => Some(key.public_key()),
+            Key::Sym(_) => None,
+        })
     }
 
     /// Whether there is no key at all.

@@ -11,7 +11,7 @@ use rand::{SeedableRng as _, rngs::ChaCha20Rng, rngs::SysRng};
 use super::{
     error::{CliError, Exit, Result, Stop},
     input::Items,
-    output::{Format, Output, Record},
+    output::{Format, Output, Record, escape},
 };
 use crate::crypto::seeded_rng;
 
@@ -103,7 +103,7 @@ impl Context {
         let line = if self.json_errors {
             serde_json::json!({ "type": "note", "message": text }).to_string()
         } else {
-            format!("note: {text}")
+            format!("note: {}", escape(text))
         };
         // Nobody may be listening.
         let _ = writeln!(io::stderr(), "{line}");

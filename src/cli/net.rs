@@ -87,6 +87,14 @@ impl PeerArgs {
     }
 }
 
+/// Refuses what is no proof of work to ask peers for.
+pub fn check_min_pow(min_pow: f64) -> Result<()> {
+    if min_pow >= 0.0 && min_pow.is_finite() {
+        return Ok(());
+    }
+    Err(CliError::usage("a proof of work is a number, at least 0").field("--min-pow").into())
+}
+
 /// The settings of a node with this key, under the clock of the tool.
 pub fn service_config(key: SecretKey, cx: &Context) -> ServiceConfig {
     let mut config = ServiceConfig::new(key);
@@ -273,6 +281,14 @@ impl Peers {
             format!("proof of work {}, {topics}", status.min_pow)
         });
         wishes.collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// Returns at a time; never, if there is none.
+pub async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
     context::Context,
     error::{CliError, Exit, Result, Stop},
     keys::parse_topic,
-    net::{Network, PeerArgs, interrupted, service_config, terminated},
+    net::{Network, PeerArgs, check_min_pow, interrupted, service_config, terminated, until},
     output::Record,
     records::{envelope_record, float},
     time::parse_seconds,
@@ -118,12 +118,11 @@ pub fn run(args: &NodeArgs, cx: &mut Context) -> Result<()> {
 
 impl NodeArgs {
     fn config(&self) -> Result<Config> {
-        let usage = |field: &str, message: &str| CliError::usage(message).field(field);
-        if !(self.min_pow >= 0.0 && self.min_pow.is_finite()) {
-            return Err(usage("--min-pow", "a proof of work is a number, at least 0").into());
-        }
+        check_min_pow(self.min_pow)?;
         if self.max_message_size > MAX_MESSAGE_SIZE || self.max_message_size == 0 {
-            return Err(usage("--max-message-size", "expected 1 to 10485760 bytes").into());
+            return Err(CliError::usage("expected 1 to 10485760 bytes")
+                .field("--max-message-size")
+                .into());
         }
         let topics = self.topic.iter().map(|text| parse_topic(text, "--topic"));
         let topics: Vec<_> = topics.collect::<Result<_>>()?;
@@ -167,7 +166,7 @@ fn serve(
         let wake = network.wait(async {
             tokio::select! {
                 news = news.next() => Wake::News(news),
-                () = sleep_until(next) => Wake::Stats,
+                () = until(next) => Wake::Stats,
                 () = interrupted() => Wake::Interrupted,
                 () = terminated() => Wake::Terminated,
             }
@@ -231,11 +230,4 @@ fn stats(handle: &Handle) -> Record {
         .with("packets_out", stats.packets_out)
         .with("bytes_in", stats.bytes_in)
         .with("bytes_out", stats.bytes_out)
-}
-
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
-    }
 }

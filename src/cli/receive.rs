@@ -11,7 +11,9 @@ use super::{
     context::Context,
     error::{CliError, Exit, Result, Stop},
     keys::{OpenArgs, parse_topic},
-    net::{Network, PeerArgs, Peers, interrupted, service_config, terminated},
+    net::{
+        Network, PeerArgs, Peers, check_min_pow, interrupted, service_config, terminated, until,
+    },
     records::{envelope_record, message_record, message_text},
     time::parse_seconds,
 };
@@ -64,11 +66,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 pub fn run(args: &ReceiveArgs, cx: &mut Context) -> Result<()> {
     let began = Instant::now();
     let enodes = args.peers.require()?;
-    if !(args.min_pow >= 0.0 && args.min_pow.is_finite()) {
-        return Err(CliError::usage("a proof of work is a number, at least 0")
-            .field("--min-pow")
-            .into());
-    }
+    check_min_pow(args.min_pow)?;
     let ring = args.keys.key_ring()?;
     let topics = args.topics(&ring)?;
     let mut config = service_config(args.peers.key(cx)?, cx);
@@ -100,9 +98,7 @@ impl ReceiveArgs {
             topics.insert(parse_topic(text, "--topic")?);
         }
         topics.extend(self.keys.password.iter().map(|password| Topic::of_name(password)));
-        if let Some(key) = self.keys.identity.load()? {
-            topics.extend(own_topics(&key.public_key()));
-        }
+        topics.extend(ring.identities().flat_map(|key| own_topics(&key)));
         if self.all {
             return Ok(None);
         }
@@ -156,7 +152,7 @@ impl Receiver<'_> {
             let wake = network.wait(async {
                 tokio::select! {
                     news = news.next() => Wake::News(news),
-                    () = late(deadline) => Wake::Late,
+                    () = until(deadline) => Wake::Late,
                     () = interrupted() => Wake::Interrupted,
                     () = terminated() => Wake::Terminated,
                 }
@@ -211,12 +207,5 @@ impl Receiver<'_> {
     /// Whether the user named the topic itself.
     fn asked_for(&self, envelope: &Envelope) -> bool {
         self.args.topic.iter().any(|text| text.parse() == Ok(envelope.topic()))
-    }
-}
-
-async fn late(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
-        None => std::future::pending().await,
     }
 }

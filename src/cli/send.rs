@@ -15,7 +15,7 @@ use super::{
     error::{CliError, Exit, Result, Stop},
     input::Items,
     mining,
-    net::{Network, PeerArgs, Peers, interrupted, service_config},
+    net::{Network, PeerArgs, Peers, interrupted, service_config, until},
     output::{Record, hex0x},
     records::envelopes_of,
     time::parse_seconds,
@@ -238,7 +238,7 @@ impl Sender<'_> {
                 biased;
                 news = news.next() => Wake::News(news),
                 input = input.recv(), if room => Wake::Input(input),
-                () = sleep_until(late) => Wake::Late,
+                () = until(late) => Wake::Late,
                 () = interrupted() => Wake::Interrupted,
             }
         })
@@ -429,11 +429,4 @@ fn show(hash: EnvelopeHash, pending: &Pending, cx: &mut Context) -> Result<()> {
 fn refused_by_us(error: &SendError, envelope: &Envelope) -> CliError {
     let message = format!("envelope {}: {error}", envelope.hash());
     CliError::new(error.code(), Exit::Negative, message).hint("status-envelope check")
-}
-
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
-    }
 }

@@ -95,6 +95,15 @@ fn asymmetric_messages_go_to_the_topic_of_the_recipient() {
 }
 
 #[test]
+fn an_identity_from_standard_input_is_read_once() {
+    let (mut shell, _node) = network("");
+    shell.keygen("BOB");
+    shell.ok("status-send secret --peer $ENODE --to-key $BOB --ttl 60");
+    let line = "status-receive --peer $ENODE --identity - --count 1 --timeout 60 < bob.key";
+    assert_eq!(record(&shell.ok(line))["payload"]["text"], "secret");
+}
+
+#[test]
 fn lines_and_finished_envelopes_are_sent_in_order() {
     let (shell, _node) = network("");
     let line = "seq 40 | status-send --peer $ENODE --identity me.key --chat c --lines --ttl 120";
