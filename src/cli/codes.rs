@@ -234,12 +234,6 @@ pub const CODES: &[(&str, &str, &str, &str)] = &[
         "A sandbox without getrandom.",
     ),
     (
-        "envelope.refused",
-        "The node's own rules refuse the envelope, as its peers' would.",
-        "EIP-627",
-        "See status-envelope check for the rule.",
-    ),
-    (
         "packet.version",
         "Both sides speak version 6 of Whisper.",
         "EIP-627, Status",

@@ -101,13 +101,8 @@ impl SendError {
     /// The stable code of this error, as the tools print it.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Refused(Verdict::FromFuture) => "envelope.from_future",
-            Self::Refused(Verdict::VeryOld) => "envelope.very_old",
-            Self::Refused(Verdict::Expired) => "envelope.expired",
-            Self::Refused(Verdict::Oversized) | Self::Oversized { .. } => "envelope.oversized",
-            Self::Refused(Verdict::LowPow) => "envelope.low_pow",
-            Self::Refused(Verdict::NoBloomMatch) => "envelope.no_bloom_match",
-            Self::Refused(Verdict::Accepted) => "envelope.refused",
+            Self::Refused(verdict) => verdict.code(),
+            Self::Oversized { .. } => Verdict::Oversized.code(),
             Self::PoolFull => "node.pool_full",
             Self::NoPeer => "node.no_peer",
             Self::OutboxFull { .. } => "node.outbox_full",

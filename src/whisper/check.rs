@@ -66,7 +66,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The name that records use, as in `envelope.low_pow`.
+    /// The name that records use.
     pub fn name(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
@@ -76,6 +76,19 @@ impl Verdict {
             Self::Oversized => "oversized",
             Self::LowPow => "low_pow",
             Self::NoBloomMatch => "no_bloom_match",
+        }
+    }
+
+    /// The stable code of this outcome, as the tools print it.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Accepted => "envelope.accepted",
+            Self::FromFuture => "envelope.from_future",
+            Self::VeryOld => "envelope.very_old",
+            Self::Expired => "envelope.expired",
+            Self::Oversized => "envelope.oversized",
+            Self::LowPow => "envelope.low_pow",
+            Self::NoBloomMatch => "envelope.no_bloom_match",
         }
     }
 

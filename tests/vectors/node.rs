@@ -275,16 +275,7 @@ fn sent(case: &Case) {
 
 fn check(case: &Case, error_code: u64) {
     case.any("note");
-    let optional = |name| case.opt(name).map(|it| bloom(&bytes(it)));
-    let config = Config {
-        min_pow: case.f64("min_pow"),
-        min_pow_tolerance: case.f64("min_pow_tolerance"),
-        bloom: optional("bloom_filter"),
-        bloom_tolerance: optional("bloom_filter_tolerance"),
-        max_message_size: case.u64("max_message_size") as u32,
-        error_code,
-        ..Config::default()
-    };
+    let config = Config { error_code, ..settings(case) };
     let now = case.u64("now");
     let rules = Rules {
         now: now as u32,
@@ -345,16 +336,20 @@ fn check(case: &Case, error_code: u64) {
 
 /// A node with the settings of a check, without peers.
 fn world_of_its_own(case: &Case, now: u64) -> Node {
+    Node::new(settings(case), 1, Duration::from_secs(now))
+}
+
+/// The settings that a check names.
+fn settings(case: &Case) -> Config {
     let optional = |name| case.opt(name).map(|it| bloom(&bytes(it)));
-    let config = Config {
+    Config {
         min_pow: case.f64("min_pow"),
         min_pow_tolerance: case.f64("min_pow_tolerance"),
         bloom: optional("bloom_filter"),
         bloom_tolerance: optional("bloom_filter_tolerance"),
         max_message_size: case.u64("max_message_size") as u32,
         ..Config::default()
-    };
-    Node::new(config, 1, Duration::from_secs(now))
+    }
 }
 
 fn assert_facts(facts: &Case, envelope: &Envelope) {

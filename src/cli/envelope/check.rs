@@ -75,7 +75,7 @@ fn check_record(envelope: &Envelope, pow: f64, verdict: Verdict, rules: &Rules) 
             json!({
                 "rule": check.rule,
                 "pass": check.pass,
-                "code": code(check.verdict),
+                "code": check.verdict.code(),
                 "found": check.found,
                 "expected": check.expected,
             })
@@ -105,23 +105,10 @@ fn check_text(record: &Record) -> String {
     out
 }
 
-/// The stable code of a verdict.
-pub fn code(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Accepted => "envelope.accepted",
-        Verdict::FromFuture => "envelope.from_future",
-        Verdict::VeryOld => "envelope.very_old",
-        Verdict::Expired => "envelope.expired",
-        Verdict::Oversized => "envelope.oversized",
-        Verdict::LowPow => "envelope.low_pow",
-        Verdict::NoBloomMatch => "envelope.no_bloom_match",
-    }
-}
-
 fn refused(envelope: &Envelope, pow: f64, verdict: Verdict, rules: &Rules) -> CliError {
     let failed = check::checks(envelope, pow, rules).into_iter().find(|check| !check.pass);
     let reason = failed.map_or_else(String::new, |check| {
         format!("{}: {}, expected {}", check.rule, check.found, check.expected)
     });
-    CliError::new(code(verdict), Exit::Negative, format!("a peer refuses this envelope: {reason}"))
+    CliError::new(verdict.code(), Exit::Negative, format!("a peer refuses this envelope: {reason}"))
 }
