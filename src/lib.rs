@@ -40,9 +40,12 @@ pub mod cli;
 pub mod crypto;
 pub mod devp2p;
 pub mod eip;
+pub mod mailserver;
 pub mod node;
 pub mod payload;
 pub mod rlp;
+pub mod secure;
+pub mod sync;
 pub mod whisper;
 
 /// The example of the README is run, too.

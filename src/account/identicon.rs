@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use data_encoding::BASE64;
 
 use crate::crypto::{self, PublicKey};
 
@@ -83,7 +83,7 @@ impl Identicon {
 
     /// The PNG file as `data:image/png;base64,…`, which is how clients store and send it.
     pub fn to_data_uri(&self) -> String {
-        format!("data:image/png;base64,{}", STANDARD.encode(self.to_png()))
+        format!("data:image/png;base64,{}", BASE64.encode(&self.to_png()))
     }
 
     fn is_filled(&self, x: usize, y: usize) -> bool {

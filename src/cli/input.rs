@@ -6,7 +6,7 @@
 
 use std::io::{self, BufRead, Read as _};
 
-use base64::{Engine as _, engine::general_purpose};
+use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD};
 use serde_json::{Map, Value};
 
 use super::error::{CliError, Exit, Result};
@@ -115,10 +115,8 @@ pub fn parse_text(text: &[u8]) -> std::result::Result<Content, CliError> {
         }
         Err(_) => {}
     }
-    let engines = [&general_purpose::STANDARD, &general_purpose::URL_SAFE];
-    let unpadded = [&general_purpose::STANDARD_NO_PAD, &general_purpose::URL_SAFE_NO_PAD];
-    for engine in engines.into_iter().chain(unpadded) {
-        if let Ok(bytes) = engine.decode(text) {
+    for alphabet in [BASE64, BASE64URL, BASE64_NOPAD, BASE64URL_NOPAD] {
+        if let Ok(bytes) = alphabet.decode(text) {
             return Ok(Content::Bytes(bytes));
         }
     }

@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use data_encoding::BASE64;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use statuskit::{
@@ -304,7 +304,7 @@ pub fn identicon(set: &mut Set) {
 /// The pixels of a PNG in a data URI.
 fn pixels(uri: &str) -> Vec<u8> {
     let text = uri.strip_prefix("data:image/png;base64,").expect("a data URI of a PNG");
-    let file = STANDARD.decode(text).unwrap();
+    let file = BASE64.decode(text.as_bytes()).unwrap();
     let mut reader = png::Decoder::new(Cursor::new(file)).read_info().unwrap();
     let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
     let info = reader.next_frame(&mut pixels).unwrap();

@@ -1,6 +1,6 @@
 //! Keys from arguments, or from a stream: texts, records of any tool, or binary.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use data_encoding::BASE64;
 use serde_json::{Map, Value};
 
 use super::{
@@ -117,7 +117,7 @@ pub fn key_of(text: &str) -> std::result::Result<PublicKey, CliError> {
         return key_of_record(&record(text)?);
     }
     public_key(text).or_else(|error| {
-        let decoded = STANDARD.decode(text).ok();
+        let decoded = BASE64.decode(text.as_bytes()).ok();
         decoded.and_then(|bytes| PublicKey::from_slice(&bytes).ok()).ok_or(error)
     })
 }
