@@ -5,6 +5,7 @@
 //! | store | for |
 //! | --- | --- |
 //! | [`MemoryArchive`] | tests, demonstrations: nothing survives the process |
+//! | [`PostgresArchive`] | operators with several servers: one database for all of them |
 //!
 //! An envelope is found by its topic and the second it was sent, never by a scan of the archive:
 //! reading costs as much as what is found.
@@ -12,10 +13,12 @@
 //! Calls block; whoever runs on an async runtime gives them a thread.
 
 mod memory;
+pub mod postgres;
 
 use std::{collections::BTreeSet, fmt::Debug, ops::ControlFlow};
 
 pub use memory::MemoryArchive;
+pub use postgres::PostgresArchive;
 
 use crate::whisper::{Bloom, Envelope, EnvelopeHash, Topic};
 
