@@ -12,6 +12,7 @@
 //!
 //! Calls block; whoever runs on an async runtime gives them a thread.
 
+pub mod import;
 mod memory;
 pub mod postgres;
 
