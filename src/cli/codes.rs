@@ -1053,5 +1053,47 @@ pub const CODES: &[(&str, &str, &str, &str)] = &[
         "tools",
         "Each character more takes 16 times (hex) or 58 times (base58) as long.",
     ),
+    (
+        "mailserver.payload",
+        "A request inside an envelope is an RLP list of seven items (or six, or five), or at least eight raw bytes.",
+        "Status specifications, Mailserver; the layouts are those of the reference",
+        "Another layout. The reference takes the seven items only: [lower, upper, bloom, [], limit, cursor, batch].",
+    ),
+    (
+        "mailserver.range",
+        "The first second of a request is not after its last; in the raw form they are at most a day apart.",
+        "Status specifications, Mailserver",
+        "From and to are swapped, or in milliseconds.",
+    ),
+    (
+        "mailserver.bloom",
+        "A request names its topics by a bloom filter of 64 bytes.",
+        "Status specifications, Mailserver",
+        "Only the list of topics was given, by which no server selects.",
+    ),
+    (
+        "mailserver.limit",
+        "One page has at most 1000 envelopes.",
+        "Status specifications, Mailserver",
+        "Ask for the next page with the cursor.",
+    ),
+    (
+        "mailserver.cursor",
+        "A cursor is 36 bytes: the second and the hash of the last envelope of a page, for the same range and the same server.",
+        "Status specifications, Mailserver; the reference starts over in silence",
+        "The cursor is of another server, or of another range. Ask again without it.",
+    ),
+    (
+        "mailserver.request_id",
+        "The id of a plain request has 32 bytes.",
+        "the reference implementation",
+        "A shortened id.",
+    ),
+    (
+        "mailserver.pow",
+        "The server asks for a proof of work that can be reached.",
+        "EIP-627, Mining",
+        "A server with nonsense in its Status.",
+    ),
     ("usage", "The arguments don't fit the command.", "tools", "See --help, and its examples."),
 ];

@@ -3,10 +3,19 @@
 //! | what | where |
 //! | --- | --- |
 //! | where envelopes are kept: one trait, several stores | [`archive`] |
+//! | what a client asks for, in every layout | [`request`] |
+//! | how the request travels | [`seal`] |
+//! | keys of the reference's archives | [`key`] |
 //!
 //! Source: the mailserver specification of Status, with the behaviour of the reference
 //! (status-go v0.50.2) where the document differs or is silent.
 
 pub mod archive;
+pub mod key;
+pub mod request;
+pub mod seal;
 
 pub use archive::{Archive, ArchiveError, Position};
+pub use key::ArchiveKey;
+pub use request::{CursorError, Form, Request, RequestError};
+pub use seal::{Access, SealError};
