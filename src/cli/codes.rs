@@ -1090,6 +1090,12 @@ pub const CODES: &[(&str, &str, &str, &str)] = &[
         "A shortened id.",
     ),
     (
+        "mailserver.no_key",
+        "Requests are encrypted: with a password that the clients know, or to the mailserver's key.",
+        "Status specifications, Mailserver",
+        "Give the password of the fleet, status-offline-inbox, or one of your own.",
+    ),
+    (
         "mailserver.pow",
         "The server asks for a proof of work that can be reached.",
         "EIP-627, Mining",

@@ -8,6 +8,7 @@
 
 mod account;
 mod case;
+mod mailserver;
 mod node;
 mod rlpx;
 mod whisper;
@@ -47,6 +48,7 @@ vector_tests! {
     envelope_invalid => envelope_invalid_members;
     shh_packets => shh_packets_members;
     rlpx => rlpx_members;
+    mailserver => mailserver::mailserver;
     accounts => account::accounts;
     keystore => account::keystore;
     alias => account::alias;
