@@ -13,6 +13,7 @@
 use prost::Message as _;
 
 use super::{
+    bundle::MAX_INSTALLATION_ID,
     key::{BundleId, CompressedKey},
     proto,
     ratchet::Header,
@@ -34,6 +35,9 @@ pub enum MessageError {
     /// More bundles than anyone sends.
     #[error("the message carries {0} bundles; at most {MAX_BUNDLES} are taken")]
     TooManyBundles(usize),
+    /// An installation id longer than any that is in use.
+    #[error("the sender's installation id has {0} bytes; at most {MAX_INSTALLATION_ID} are taken")]
+    InstallationId(usize),
 }
 
 impl MessageError {
@@ -42,6 +46,7 @@ impl MessageError {
         match self {
             Self::Protobuf(_) => "secure.protobuf",
             Self::TooManyBundles(_) => "secure.too_many_bundles",
+            Self::InstallationId(_) => "secure.installation_id",
         }
     }
 }
@@ -65,6 +70,9 @@ impl ProtocolMessage {
         let fields = proto::ProtocolMessage::decode(raw)?;
         if fields.bundles.len() > MAX_BUNDLES {
             return Err(MessageError::TooManyBundles(fields.bundles.len()));
+        }
+        if fields.installation_id.len() > MAX_INSTALLATION_ID {
+            return Err(MessageError::InstallationId(fields.installation_id.len()));
         }
         Ok(Self { raw: raw.to_vec(), fields })
     }

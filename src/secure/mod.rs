@@ -9,13 +9,16 @@
 //! | peers of whom no installation is known | [`dh`] |
 //! | what travels | [`message`]; the protobuf code ([`proto`]) is generated from `proto/secure.proto` |
 //! | the topic that two identities can use once they have agreed | [`negotiated`] |
-//! | where state is kept | [`store`] |
+//! | a device: all of it put together | [`device`] |
+//! | where its state is kept | [`store`] |
 //!
 //! Source: Status, "Secure transport", with the behaviour of the reference (status-go v0.50.2):
 //! keys are secp256k1 throughout, and 33 bytes long.
 
 pub mod bundle;
+pub mod device;
 pub mod dh;
+mod error;
 pub mod key;
 pub mod message;
 pub mod negotiated;
@@ -28,6 +31,11 @@ pub mod time;
 pub mod x3dh;
 
 pub use bundle::{BundleError, VerifiedBundle};
+pub use device::{
+    Confirmation, Content, Device, How, Installation, Outgoing, Part, Received, SessionId,
+    SessionState, Work,
+};
+pub use error::{Refusal, SecureError};
 pub use key::{BundleId, CompressedKey, KeyPair};
 pub use message::{MessageError, ProtocolMessage};
 pub use negotiated::NegotiatedSecret;

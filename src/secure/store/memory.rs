@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use super::{Changes, Record, Store, StoreError};
+use super::{Changes, Record, Store, StoreError, Visit};
 
 /// Keeps everything in memory. A clone is a copy: a snapshot to go back to.
 #[derive(Clone, Default)]
@@ -43,7 +43,7 @@ impl Store for MemoryStore {
     fn scan(
         &self,
         prefix: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
+        visit: &mut Visit<'_>,
     ) -> Result<(), StoreError> {
         let from = self.0.range(prefix.to_vec()..);
         for (key, record) in from.take_while(|(key, _)| key.starts_with(prefix)) {

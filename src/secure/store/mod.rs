@@ -21,6 +21,9 @@ use zeroize::Zeroizing;
 /// A record, erased when dropped.
 pub type Record = Zeroizing<Vec<u8>>;
 
+/// Is shown keys and records.
+pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError> + 'a;
+
 /// Why a store can't do what it should.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -30,6 +33,9 @@ pub enum StoreError {
         /// What it should be.
         what: &'static str,
     },
+    /// Something could not be read before, so what came of it is not written.
+    #[error("nothing was written, since reading had failed before")]
+    Aborted,
 }
 
 impl StoreError {
@@ -37,6 +43,7 @@ impl StoreError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Corrupt { .. } => "store.corrupt",
+            Self::Aborted => "store.aborted",
         }
     }
 }
@@ -54,7 +61,7 @@ pub trait Store {
     fn scan(
         &self,
         prefix: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
+        visit: &mut Visit<'_>,
     ) -> Result<(), StoreError>;
 }
 
@@ -70,7 +77,7 @@ impl<S: Store + ?Sized> Store for Box<S> {
     fn scan(
         &self,
         prefix: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
+        visit: &mut Visit<'_>,
     ) -> Result<(), StoreError> {
         (**self).scan(prefix, visit)
     }
