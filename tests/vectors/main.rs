@@ -8,7 +8,9 @@
 
 mod account;
 mod case;
+mod group;
 mod node;
+mod payload;
 mod rlpx;
 mod whisper;
 
@@ -53,6 +55,8 @@ vector_tests! {
     identicon => account::identicon;
     key_compression => account::key_compression;
     contact_code => account::contact_code;
+    payloads => payload::payloads;
+    group_events => group::group_events;
 }
 
 fn rlpx_members(set: &mut Set) {
