@@ -12,6 +12,7 @@ mod group;
 mod node;
 mod payload;
 mod rlpx;
+mod sync;
 mod whisper;
 
 use std::{env, fs, io::Write as _, path::PathBuf};
@@ -56,6 +57,7 @@ vector_tests! {
     key_compression => account::key_compression;
     contact_code => account::contact_code;
     payloads => payload::payloads;
+    mvds => sync::mvds;
     group_events => group::group_events;
 }
 
