@@ -8,11 +8,14 @@
 
 mod account;
 mod case;
-mod mailserver;
 mod conversation;
+mod group;
+mod mailserver;
 mod node;
+mod payload;
 mod rlpx;
 mod secure;
+mod sync;
 mod whisper;
 
 use std::{env, fs, io::Write as _, path::PathBuf};
@@ -63,6 +66,9 @@ vector_tests! {
     dh_fallback => secure::dh_fallback;
     protocol_message => secure::protocol_message;
     negotiated_topic => secure::negotiated_topic;
+    payloads => payload::payloads;
+    mvds => sync::mvds;
+    group_events => group::group_events;
 }
 
 fn rlpx_members(set: &mut Set) {

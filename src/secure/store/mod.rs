@@ -58,11 +58,7 @@ pub trait Store {
 
     /// Shows all records whose keys start with `prefix`, in no particular order. May read all of
     /// the store; for lists that people ask for, not for work on messages.
-    fn scan(
-        &self,
-        prefix: &[u8],
-        visit: &mut Visit<'_>,
-    ) -> Result<(), StoreError>;
+    fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError>;
 }
 
 impl<S: Store + ?Sized> Store for Box<S> {
@@ -74,11 +70,7 @@ impl<S: Store + ?Sized> Store for Box<S> {
         (**self).commit(changes)
     }
 
-    fn scan(
-        &self,
-        prefix: &[u8],
-        visit: &mut Visit<'_>,
-    ) -> Result<(), StoreError> {
+    fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
         (**self).scan(prefix, visit)
     }
 }
