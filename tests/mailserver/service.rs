@@ -212,6 +212,35 @@ async fn a_flood_of_requests_is_answered_or_refused_each() {
 }
 
 #[tokio::test]
+async fn a_giant_request_is_refused_unread() {
+    let server = start_server("server", archive_of(&envelopes(5))).await;
+    let mut stranger = stranger("giant", &server.node).await;
+    let giant = Request { cursor: vec![1; 100_000], ..Request::of_bloom(1, NOW, Bloom::FULL) };
+    let plain = P2pRequest::Plain(giant.to_plain(&[4; 32]).unwrap());
+    let payload = Packet::P2pRequest(plain).encode();
+    stranger.send(PROTOCOL, code::P2P_REQUEST, &payload).unwrap();
+    stranger.flush().await.unwrap();
+    let (code, payload) = packet(&mut stranger).await.unwrap();
+    let Packet::RequestComplete(RequestComplete::Failure { request, text }) =
+        Packet::decode(code, &payload).unwrap()
+    else {
+        panic!("no refusal");
+    };
+    assert_eq!((request, &text[..]), ([4; 32], &b"the request is too large"[..]));
+    assert_eq!(server.mailserver.stats().requests["too_large"], 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_that_is_not_prepared_is_refused() {
+    let node = start_node("relay").await;
+    let config = statuskit::mailserver::MailserverConfig::new(rules());
+    let archive = Arc::new(MemoryArchive::new());
+    let error = statuskit::mailserver::Mailserver::start(node.handle(), archive, config);
+    assert_eq!(error.unwrap_err().code(), "mailserver.node");
+}
+
+#[tokio::test]
 async fn rubbish_ends_the_connection_and_nothing_else() {
     let server = start_server("server", archive_of(&envelopes(5))).await;
     for (code, payload) in [

@@ -28,11 +28,27 @@ use crate::{
 /// How long a refusal is given to reach a mailserver, before the connection is ended.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// The longest request that is looked at, in bytes; those of clients have a few hundred.
+const MAX_REQUEST: usize = 64 << 10;
+
 /// A request that waits.
 #[derive(Debug, Clone)]
 pub(super) enum Asked {
     Messages(Arc<P2pRequest>),
     Sync(Arc<SyncRequest>),
+}
+
+impl Asked {
+    /// What it takes while it waits, in bytes.
+    fn size(&self) -> usize {
+        match self {
+            Self::Messages(request) => match &**request {
+                P2pRequest::Envelope(envelope) => envelope.raw().len(),
+                P2pRequest::Plain(plain) => plain.id.len() + plain.cursor.len() + plain.bloom.len(),
+            },
+            Self::Sync(request) => request.cursor.len() + request.bloom.len(),
+        }
+    }
 }
 
 /// Answers requests.
@@ -90,6 +106,9 @@ impl Desk {
     /// Takes a request: answers it, after those before it, or refuses it.
     pub fn take(self: &Arc<Self>, peer: PeerKey, asked: Asked) {
         let now = Instant::now();
+        if asked.size() > MAX_REQUEST {
+            return self.turn_away(peer, &asked, Refusal::TooLarge(asked.size()), now);
+        }
         let mut queues = self.queues();
         let Queues { peers, queued } = &mut *queues;
         match peers.get_mut(&peer) {
@@ -109,7 +128,7 @@ impl Desk {
             }
             Some(_) => {
                 drop(queues);
-                self.turn_away(peer, &asked, now);
+                self.turn_away(peer, &asked, Refusal::Busy, now);
             }
         }
     }
@@ -178,6 +197,9 @@ impl Desk {
             Ok(decided) => decided,
             Err(refused) => {
                 let Refused { refusal, reply } = *refused;
+                if matches!(refusal, Refusal::Archive(_)) {
+                    self.reporter.counters.lock().archive_errors += 1;
+                }
                 self.send(peer, reply).await?;
                 self.end_sync(peer, asked).await;
                 return Ok(Outcome::Refused(refusal.label(), refusal.to_string()));
@@ -253,9 +275,9 @@ impl Desk {
     }
 
     /// Refuses a request at once, if the peer has room for a refusal.
-    fn turn_away(&self, peer: PeerKey, asked: &Asked, since: Instant) {
+    fn turn_away(&self, peer: PeerKey, asked: &Asked, refusal: Refusal, since: Instant) {
         let Some(client) = self.client(peer) else { return };
-        let Refused { refusal, reply } = self.refuse(client, asked, Refusal::Busy);
+        let Refused { refusal, reply } = self.refuse(client, asked, refusal);
         let outcome = match self.handle.try_send_packet(peer, &reply.into_packet()) {
             Ok(()) | Err(SendError::OutboxFull { .. }) => {
                 Outcome::Refused(refusal.label(), refusal.to_string())
