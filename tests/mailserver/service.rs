@@ -7,8 +7,8 @@ use std::{
 
 use statuskit::{
     mailserver::{
-        Archive, ClientError, MailserverEvent, Request,
-        archive::MemoryArchive,
+        Archive, ClientError, MailserverEvent, Position, Request,
+        archive::{EmbeddedArchive, MemoryArchive},
         client::{HistoryQuery, SyncOptions, sync},
         service::Outcome,
     },
@@ -209,6 +209,34 @@ async fn a_flood_of_requests_is_answered_or_refused_each() {
     assert_eq!((stats.queued, stats.durations.count()), (0, answered as u64));
     assert!(stats.bytes_sent > 0 && stats.envelopes_sent == envelopes as u64);
     server.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_on_disk_is_served_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || Arc::new(EmbeddedArchive::open(dir.path()).unwrap());
+    let sent: Vec<_> =
+        (0..300).map(|i| envelope(NOW - i % 5, TOPICS[i as usize % 3], i.into())).collect();
+    let server = start_server("server", open()).await;
+    sent.iter().for_each(|it| drop(server.node.handle().send(it.clone()).unwrap()));
+    until(|| server.mailserver.stats().waiting > 0 || server.mailserver.stats().archived > 0).await;
+    server.stop().await;
+
+    let server = start_server("server", open()).await;
+    let node = start_node("client").await;
+    let client = client(&node, &server.node);
+    let query = HistoryQuery {
+        limit: 70,
+        ..HistoryQuery::of_topics(NOW - 100, NOW, [TOPICS[0], TOPICS[1]])
+    };
+    let (got, pages, error) = drain(client.history(query)).await;
+    assert!(error.is_none(), "{error:?}");
+    let mut expected: Vec<_> = sent.into_iter().filter(|it| it.topic() != TOPICS[2]).collect();
+    expected.sort_by_key(Position::of);
+    assert!(got == expected);
+    assert_eq!(pages.len(), 3);
+    server.stop().await;
+    node.shutdown().await;
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ use tokio::{
 
 use super::{Answered, MailserverConfig, MailserverEvent, Outcome, Reporter};
 use crate::{
-    mailserver::{Answer, Archive, Refusal, Refused, Reply, Server, server::Totals},
+    mailserver::{Answer, Archive, ArchiveError, Refusal, Refused, Reply, Server, server::Totals},
     node::{Handle, PeerKey, SendError},
     whisper::p2p::{P2pRequest, SyncRequest},
 };
@@ -77,6 +77,12 @@ struct Queues {
     /// What waits, of each peer that is being served.
     peers: HashMap<PeerKey, VecDeque<(Asked, Instant)>>,
     queued: usize,
+}
+
+/// A request that is answered, and the first packet of the answer.
+struct Accepted {
+    answer: Answer,
+    first: Result<Option<Reply>, ArchiveError>,
 }
 
 /// How sending has ended before its time.
@@ -193,9 +199,10 @@ impl Desk {
             let (desk, asked) = (self.clone(), asked.clone());
             move || desk.decide(client, &asked)
         };
-        let (mut answer, mut first) = match self.read(work).await.ok_or(Broken::Left)? {
-            Ok(decided) => decided,
-            Err(refused) => {
+        let Accepted { mut answer, first } = match self.read(work).await {
+            None => return self.fail(peer, client, asked, panicked()).await,
+            Some(Ok(accepted)) => accepted,
+            Some(Err(refused)) => {
                 let Refused { refusal, reply } = *refused;
                 if matches!(refusal, Refusal::Archive(_)) {
                     self.reporter.counters.lock().archive_errors += 1;
@@ -205,6 +212,7 @@ impl Desk {
                 return Ok(Outcome::Refused(refusal.label(), refusal.to_string()));
             }
         };
+        let mut first = Some(first);
         loop {
             let next = match first.take() {
                 Some(next) => next,
@@ -215,45 +223,50 @@ impl Desk {
                         let next = answer.next(&*archive);
                         (answer, next)
                     };
-                    let read = self.read(work).await.ok_or(Broken::Left)?;
-                    answer = read.0;
-                    read.1
+                    match self.read(work).await {
+                        None => return self.fail(peer, client, asked, panicked()).await,
+                        Some((rest, next)) => {
+                            answer = rest;
+                            next
+                        }
+                    }
                 }
             };
             let reply = match next {
                 Ok(Some(reply)) => reply,
                 Ok(None) if totals.envelopes > 0 => return Ok(Outcome::Delivered),
                 Ok(None) => return Ok(Outcome::Empty),
-                Err(error) => {
-                    self.reporter.counters.lock().archive_errors += 1;
-                    let refused = self.refuse(client, asked, error.into());
-                    self.send(peer, refused.reply).await?;
-                    self.end_sync(peer, asked).await;
-                    return Ok(Outcome::ArchiveFailed);
-                }
+                Err(error) => return self.fail(peer, client, asked, error).await,
             };
             self.send(peer, reply).await?;
             *totals = answer.totals();
         }
     }
 
-    /// On a thread that may block.
-    #[allow(clippy::type_complexity, reason = "read once, above")]
-    fn decide(
+    /// Ends an answer half-way. The client keeps what it has, and can ask again.
+    async fn fail(
         &self,
+        peer: PeerKey,
         client: [u8; 32],
         asked: &Asked,
-    ) -> Result<
-        (Answer, Option<Result<Option<Reply>, crate::mailserver::ArchiveError>>),
-        Box<Refused>,
-    > {
+        error: ArchiveError,
+    ) -> Result<Outcome, Broken> {
+        self.reporter.counters.lock().archive_errors += 1;
+        let refused = self.refuse(client, asked, error.into());
+        self.send(peer, refused.reply).await?;
+        self.end_sync(peer, asked).await;
+        Ok(Outcome::ArchiveFailed)
+    }
+
+    /// On a thread that may block.
+    fn decide(&self, client: [u8; 32], asked: &Asked) -> Result<Accepted, Box<Refused>> {
         let (archive, now) = (&*self.archive, self.handle.now());
         let mut answer = match asked {
             Asked::Messages(request) => self.server.request(client, request, archive, now),
             Asked::Sync(request) => self.server.sync_request(client, request, archive, now),
         }?;
         let first = answer.next(archive);
-        Ok((answer, Some(first)))
+        Ok(Accepted { answer, first })
     }
 
     /// Does work that reads the archive, when it is its turn. None if it panicked.
@@ -337,4 +350,8 @@ impl Desk {
     fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn panicked() -> ArchiveError {
+    ArchiveError::Unusable("reading the archive ended with a panic".to_owned())
 }
