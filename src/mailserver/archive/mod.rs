@@ -4,6 +4,7 @@
 //!
 //! | store | for |
 //! | --- | --- |
+//! | [`EmbeddedArchive`] | one machine: a directory, no server to install |
 //! | [`MemoryArchive`] | tests, demonstrations: nothing survives the process |
 //!
 //! An envelope is found by its topic and the second it was sent, never by a scan of the archive:
@@ -11,10 +12,12 @@
 //!
 //! Calls block; whoever runs on an async runtime gives them a thread.
 
+pub mod embedded;
 mod memory;
 
 use std::{collections::BTreeSet, fmt::Debug, ops::ControlFlow};
 
+pub use embedded::EmbeddedArchive;
 pub use memory::MemoryArchive;
 
 use crate::whisper::{Bloom, Envelope, EnvelopeHash, Topic};
