@@ -1090,6 +1090,42 @@ pub const CODES: &[(&str, &str, &str, &str)] = &[
         "A shortened id.",
     ),
     (
+        "mailserver.refused",
+        "The mailserver answered with an error, in its own words.",
+        "Status specifications, Mailserver",
+        "failed to decrypt: another password. lower > upper: the range. Servers before 2020 take ranges of a day at most.",
+    ),
+    (
+        "mailserver.rate_limited",
+        "A mailserver may ask its clients to wait between two requests.",
+        "Status specifications, Mailserver",
+        "Wait as many seconds as its operator has set, often one to ten.",
+    ),
+    (
+        "mailserver.timeout",
+        "A mailserver sends the next part of its answer within ten seconds.",
+        "the reference implementation",
+        "The peer is no mailserver, or its archive is slow: ask for a shorter range.",
+    ),
+    (
+        "mailserver.disconnected",
+        "The connection with the mailserver must last until it has answered.",
+        "tools",
+        "It is full, restarted, or not reachable.",
+    ),
+    (
+        "mailserver.lagged",
+        "So much happened on the node that part of an answer was lost before it was read.",
+        "tools",
+        "A node with much traffic: ask with a node of its own, which takes no envelopes.",
+    ),
+    (
+        "mailserver.misbehaved",
+        "Pages end, bring something new, and their cursors lead on.",
+        "Status specifications, Mailserver",
+        "A broken or hostile server.",
+    ),
+    (
         "mailserver.no_key",
         "Requests are encrypted: with a password that the clients know, or to the mailserver's key.",
         "Status specifications, Mailserver",

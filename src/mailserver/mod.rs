@@ -7,6 +7,8 @@
 //! | how the request travels | [`seal`] |
 //! | what is answered, check by check | [`server`] |
 //! | in which packets | [`batch`] |
+//! | asking a mailserver, over a node | [`client`] |
+//! | a mailserver at work on a node | [`service`] |
 //! | keys of the reference's archives | [`key`] |
 //!
 //! Source: the mailserver specification of Status, with the behaviour of the reference
@@ -14,15 +16,19 @@
 
 pub mod archive;
 pub mod batch;
+pub mod client;
 pub mod key;
 mod limit;
 pub mod request;
 pub mod seal;
 pub mod server;
+pub mod service;
 
 pub use archive::{Archive, ArchiveError, Position};
 pub use batch::Reply;
+pub use client::{Client, ClientConfig, ClientError};
 pub use key::ArchiveKey;
 pub use request::{CursorError, Form, Request, RequestError};
 pub use seal::{Access, SealError};
 pub use server::{Answer, ConfigError, Dialect, Refusal, Refused, Server, ServerConfig};
+pub use service::{Mailserver, MailserverConfig, MailserverEvent, MailserverStats};

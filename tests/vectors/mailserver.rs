@@ -431,11 +431,11 @@ fn named_client(page: &Case<'_>) -> [u8; 32] {
     let packets = page.list("packets").iter();
     let payloads = packets.filter_map(|packet| Some(bytes(packet.get("payload")?, "payload")));
     let marker = b"for peer ";
-    let named = payloads.filter_map(|payload| {
+    let mut named = payloads.filter_map(|payload| {
         let at = payload.windows(marker.len()).position(|window| window == marker)?;
         payload[at + marker.len()..].try_into().ok()
     });
-    named.last().unwrap_or(CLIENT)
+    named.next_back().unwrap_or(CLIENT)
 }
 
 /// A payload that can be read is written in the same way again.
