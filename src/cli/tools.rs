@@ -9,7 +9,7 @@ use super::{
     context::{Common, Context, show_early_error},
     demo, envelope,
     error::{CliError, Exit, Result},
-    explain, generate, keygen, node,
+    explain, generate, keygen, mailserver, node,
     output::Format,
     pow, receive, send, topic,
 };
@@ -33,6 +33,8 @@ pub enum Tool {
     Receive,
     /// `status-node`
     Node,
+    /// `status-mailserver`
+    Mailserver,
 }
 
 /// The end of every help.
@@ -70,6 +72,7 @@ enum Subtool {
     Send(send::SendArgs),
     Receive(receive::ReceiveArgs),
     Node(node::NodeArgs),
+    Mailserver(mailserver::MailserverArgs),
     Keygen(keygen::KeygenArgs),
     Explain(explain::ExplainArgs),
     Completions(generate::CompletionsArgs),
@@ -99,6 +102,7 @@ pub fn main(tool: Tool) -> ExitCode {
         Tool::Send => single(tool, &arguments, send::run),
         Tool::Receive => single(tool, &arguments, receive::run),
         Tool::Node => single(tool, &arguments, node::run),
+        Tool::Mailserver => single(tool, &arguments, mailserver::run),
     };
     exit.into()
 }
@@ -120,6 +124,7 @@ fn run_subtool(umbrella: &Umbrella, cx: &mut Context) -> Result<()> {
         Subtool::Send(args) => send::run(args, cx),
         Subtool::Receive(args) => receive::run(args, cx),
         Subtool::Node(args) => node::run(args, cx),
+        Subtool::Mailserver(args) => mailserver::run(args, cx),
         Subtool::Demo(args) => demo::run(args, cx),
         Subtool::Keygen(args) => keygen::run(args, cx),
         Subtool::Explain(args) => explain::run(args, cx),
@@ -186,7 +191,7 @@ fn asked_format(arguments: &[OsString]) -> Option<Format> {
 
 impl Tool {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Umbrella,
         Self::Account,
         Self::Topic,
@@ -195,6 +200,7 @@ impl Tool {
         Self::Send,
         Self::Receive,
         Self::Node,
+        Self::Mailserver,
     ];
 
     /// The command line, from which help, completions and man pages are made.
@@ -208,6 +214,9 @@ impl Tool {
             Self::Send => (Single::<send::SendArgs>::command(), "status-send"),
             Self::Receive => (Single::<receive::ReceiveArgs>::command(), "status-receive"),
             Self::Node => (Single::<node::NodeArgs>::command(), "status-node"),
+            Self::Mailserver => {
+                (Single::<mailserver::MailserverArgs>::command(), "status-mailserver")
+            }
         };
         let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
         command.name(name).bin_name(name).after_help(format!("{examples}\n\n{EXIT_CODES}"))

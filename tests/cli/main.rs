@@ -5,6 +5,7 @@
 mod account;
 mod errors;
 mod examples;
+mod mailserver;
 mod network;
 mod pipelines;
 mod shell;
