@@ -5,6 +5,7 @@
 mod account;
 mod errors;
 mod examples;
+mod history;
 mod mailserver;
 mod network;
 mod pipelines;

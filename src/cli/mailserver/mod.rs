@@ -6,6 +6,7 @@
 //! | which store: a directory, or PostgreSQL | [`store`] |
 //! | `serve` | [`serve`], [`report`], [`http`] |
 //! | `query`, `sync`, `probe` | [`query`], [`sync`], [`probe`], [`ask`] |
+//! | history and the live stream as one | [`join`] |
 //! | what opens the door of a server | [`access`] |
 //! | `import`, `export` | [`transfer`] |
 //! | `stats` | [`stats`] |
@@ -13,9 +14,10 @@
 //! | `check` | [`check`] |
 
 mod access;
-mod ask;
+pub mod ask;
 mod check;
 mod http;
+pub mod join;
 mod probe;
 mod prune;
 mod query;
@@ -29,15 +31,17 @@ mod transfer;
 
 use clap::{Args, Subcommand};
 
+pub use store::archive_error;
+
 use super::{context::Context, error::Result};
 
 /// Keep envelopes for those who are offline, ask other mailservers, look into an archive
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  $ status-envelope seal hi --chat status --pow 0.002 | status-mailserver import --store ./made
-  $ status-mailserver stats --store ./made
-  $ status-mailserver export --store ./made --chat status --from 24h | status-envelope open --chat status")]
+  $ timeout -s TERM 1 status-mailserver serve --listen 127.0.0.1:0 --store ./archive --password status-offline-inbox || test $? = 124
+  $ status-mailserver query --peer \"$MAILSERVER\" --password status-offline-inbox --chat status --from 24h | status-envelope open --chat status
+  $ status-mailserver stats --store ./archive")]
 pub struct MailserverArgs {
     #[command(subcommand)]
     command: Command,
