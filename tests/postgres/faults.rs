@@ -56,7 +56,7 @@ fn connections_are_killed_while_reading() {
         archive
             .read(&everything(order), &mut |record| {
                 found.push(record.position);
-                if found.len() % 1500 == 0 {
+                if found.len().is_multiple_of(1500) {
                     assert!(kill(&name) > 0);
                 }
                 ControlFlow::Continue(())

@@ -31,7 +31,7 @@ impl PostgresArchive {
         for name in ending {
             removed += self.pool.run("dropping a day", |s| self.drop_period(s, name))?;
         }
-        if before % DAY != 0 {
+        if !before.is_multiple_of(DAY) {
             removed += self.remove_beginning(day, before)?;
         }
         Ok(removed)
