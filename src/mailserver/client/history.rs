@@ -207,8 +207,8 @@ struct Page {
     /// The seconds of the first and the last of those that were asked for.
     ends: Option<(u32, u32)>,
     cursor: Vec<u8>,
-    /// So many were taken before some were left out.
-    left_out_after: Option<u64>,
+    /// There was too much of it: what is here is its beginning.
+    is_cut: bool,
 }
 
 impl Pager {
@@ -253,9 +253,12 @@ impl Pager {
         let mut fruitless = 0;
         loop {
             let page = self.page_or_again(&request).await?;
-            if let Some(taken) = page.left_out_after {
-                // In smaller pages from here on. What was taken comes again, and is left out.
-                self.limit = u32::try_from(taken).unwrap_or(MAX_LIMIT).clamp(1, MAX_LIMIT);
+            if page.is_cut {
+                if page.received >= page_limit(&request).into() {
+                    return Err(Misbehaviour::EndlessPage.into());
+                }
+                // In smaller pages from here on. What was taken comes again, and is a duplicate.
+                self.limit = u32::try_from(page.received).unwrap_or(MAX_LIMIT).clamp(1, MAX_LIMIT);
                 request.limit = self.limit;
                 self.tally.retries += 1;
                 continue;
@@ -341,14 +344,9 @@ impl Pager {
                             inbox.during(self.hand_out(item)).await?;
                         }
                     }
-                    if page.left_out_after.is_none() && inbox.take_left_out() {
-                        page.left_out_after = Some(page.received);
-                    }
                 }
                 Some(Mail::Complete(RequestComplete::Success { cursor, .. })) => {
-                    if page.left_out_after.is_none() && inbox.take_left_out() {
-                        page.left_out_after = Some(page.received);
-                    }
+                    page.is_cut = inbox.left_out();
                     page.cursor.clone_from(cursor);
                     return Ok(page);
                 }
