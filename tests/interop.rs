@@ -11,6 +11,8 @@
 mod faults;
 #[path = "interop/harness.rs"]
 mod harness;
+#[path = "interop/leveldb.rs"]
+mod leveldb;
 #[path = "interop/packets.rs"]
 mod packets;
 #[path = "interop/proxy.rs"]

@@ -10,6 +10,8 @@
 mod faults;
 #[path = "postgres/harness.rs"]
 mod harness;
+#[path = "postgres/import.rs"]
+mod import;
 #[path = "postgres/model.rs"]
 mod model;
 #[path = "postgres/opening.rs"]

@@ -10,6 +10,7 @@
 //! | reading | [`read`] |
 //! | pruning | [`prune`] |
 //! | counting | [`stats`] |
+//! | the archive of status-go, to be imported | [`reference`](self::reference) |
 //!
 //! # The tables
 //!
@@ -55,6 +56,7 @@ mod connection;
 mod periods;
 mod prune;
 mod read;
+mod reference;
 mod sql;
 mod stats;
 #[cfg(test)]
@@ -68,6 +70,7 @@ use std::{
     time::Duration,
 };
 
+pub use self::reference::StatusGoPostgres;
 use self::{
     connection::{Fault, Pool, Session},
     periods::Directory,
