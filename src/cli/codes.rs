@@ -1587,6 +1587,12 @@ pub const CODES: &[(&str, &str, &str, &str)] = &[
         "tools",
         "A running server has it open, there is none at this place, it was made by another version, or the user may not.",
     ),
+    (
+        "archive.bad_entry",
+        "An entry of an archive of status-go or go-ethereum is a key of 40 or 36 bytes (second, hash, topic) with the RLP of its envelope.",
+        "the reference implementation",
+        "A damaged archive, or a database of something else. All other entries were taken over.",
+    ),
     ("usage", "The arguments don't fit the command.", "tools", "See --help, and its examples."),
     (
         "bundle.identity",

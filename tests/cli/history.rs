@@ -86,6 +86,12 @@ fn who_comes_later_gets_the_messages() {
     let all = records(&shell.ok("status-mailserver query --peer $ENODE --all"));
     assert_eq!(all.len(), 6);
     assert!(all.iter().all(|it| it["type"] == "envelope"));
+    // However the request is laid out.
+    for layout in ["six", "five", "raw", "plain", "raw --quiet 2", "seven --pow 0.01"] {
+        let line =
+            format!("status-mailserver query --peer $ENODE --all --from 3h --layout {layout}");
+        assert_eq!(records(&shell.ok(&line)), all, "{layout}");
+    }
     // In pages of two, the same in the same order.
     let paged = records(&shell.ok("status-mailserver query --peer $ENODE --all --page-size 2"));
     assert_eq!(paged, all);
@@ -157,6 +163,8 @@ fn wrong_usage_of_mailservers() {
         "status-mailserver query --peer $ENODE --all --from now --to 1d",
         "status-mailserver query --peer $ENODE --all --open",
         "status-mailserver query --peer $ENODE --all --password x --asymmetric",
+        "status-mailserver query --peer $ENODE --all --quiet 2",
+        "status-mailserver query --peer $ENODE --all --pow=-1",
         "status-mailserver query --chat c",
         "status-receive --chat c --since 1d",
         "status-receive --chat c --mailserver nowhere",

@@ -116,3 +116,39 @@ fn stores_that_cannot_be_opened() {
         shell.fails(5, "STATUS_STORE=postgres://me:sesame@127.0.0.1:1/x status-mailserver stats");
     assert!(error.contains("archive.") && !error.contains("sesame"), "{error}");
 }
+
+#[test]
+fn archives_of_status_go_are_taken_over() {
+    let shell = Shell::new();
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/leveldb");
+    shell.ok(&format!("cp -r {fixtures}/db theirs"));
+    // What was put, and not deleted later.
+    let mut kept = std::collections::BTreeSet::new();
+    for line in std::fs::read_to_string(format!("{fixtures}/commands.txt")).unwrap().lines() {
+        let mut words = line.split(' ');
+        match (words.next(), words.next()) {
+            (Some("put"), Some(key)) => kept.insert(key.to_owned()),
+            (Some("delete"), Some(key)) => kept.remove(key),
+            _ => true,
+        };
+    }
+    let line = "status-mailserver import --leveldb theirs --store ours";
+    let imported = record(&shell.ok(line));
+    assert_eq!(imported["new"], kept.len());
+    assert_eq!(imported["bad_records"], 0);
+    assert_eq!(record(&shell.ok(line))["new"], 0);
+    let exported = records(&shell.ok("status-mailserver export --store ours"));
+    let hashes: Vec<_> = exported.iter().map(|it| it["hash"].as_str().unwrap()).collect();
+    let expected: Vec<_> = kept.iter().map(|key| format!("0x{}", &key[8..72])).collect();
+    assert_eq!(hashes, expected);
+    shell.ok(&format!("diff -r {fixtures}/db theirs"));
+    // What is damaged is told, and the rest taken over.
+    shell.ok("chmod -R u+w theirs; for f in theirs/*.ldb; do printf 'xxxx' | dd of=$f bs=1 seek=100 conv=notrunc 2>/dev/null; break; done");
+    let ended = shell.run("status-mailserver import --leveldb theirs --store rest");
+    assert_eq!(ended.code, 3, "{}", ended.stderr);
+    let rest = record(&ended.stdout);
+    assert!(rest["bad_records"].as_u64() >= Some(1), "{rest}");
+    assert!(ended.stderr.contains("archive.bad_entry"), "{}", ended.stderr);
+    shell.fails(5, "status-mailserver import --leveldb nowhere --store rest");
+    shell.fails(2, "status-mailserver import --leveldb a --postgres postgres://x --store rest");
+}

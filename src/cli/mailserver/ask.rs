@@ -15,22 +15,23 @@ use super::{
     access::AccessArgs,
 };
 use crate::{
+    chat,
     crypto::{PublicKey, SecretKey},
-    mailserver::client::{Client, ClientConfig, ClientError},
+    mailserver::{
+        Form,
+        client::{self, Client, ClientConfig, ClientError},
+    },
     node::{Config, PeerOptions, ServiceConfig},
     whisper::Bloom,
 };
 
-/// How to ask.
+/// How long to wait.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Network")]
 pub struct AskArgs {
     /// How long to wait for the connection, and for the next packet of an answer
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_seconds)]
     timeout: u32,
-    /// How often to ask again when the server is silent or the connection breaks
-    #[arg(long, value_name = "N", default_value_t = 2)]
-    retries: u32,
 }
 
 impl AskArgs {
@@ -38,18 +39,73 @@ impl AskArgs {
     pub fn limit(&self) -> Duration {
         Duration::from_secs(self.timeout.into())
     }
+}
 
-    /// How a client asks.
+/// How requests are made.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Request")]
+pub struct RequestArgs {
+    /// How often to ask again when the server is silent or the connection breaks
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    retries: u32,
+    /// The least proof of work of requests; more if the server says that it asks for more
+    #[arg(long, value_name = "POW", default_value_t = chat::POW_TARGET)]
+    pow: f64,
+    /// How the request is laid out, for other servers than those of Status in 2020
+    #[arg(long, value_enum, default_value = "seven")]
+    layout: Layout,
+    /// With --layout raw: the answer is complete when nothing more has come for so long, as the
+    /// mailserver of go-ethereum never says so
+    #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
+    quiet: Option<u32>,
+    #[command(flatten)]
+    access: AccessArgs,
+}
+
+/// The layouts of requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Layout {
+    /// Seven items in a list; what servers of 2020 read
+    Seven,
+    /// Six items: releases before
+    Six,
+    /// Five items: the specification
+    Five,
+    /// Fields of fixed length: the first releases, and go-ethereum. Asks for a day at a time
+    Raw,
+    /// Without an envelope: not encrypted, signed or mined
+    Plain,
+}
+
+impl RequestArgs {
+    /// How a client asks a server.
     pub fn config(
         &self,
-        access: &AccessArgs,
         server: &PublicKey,
         signer: SecretKey,
+        limit: Duration,
     ) -> Result<ClientConfig> {
-        let mut config = ClientConfig::new(access.to(server)?, signer);
-        config.timeout = self.limit();
-        config.connect_timeout = self.limit();
+        let mut config = ClientConfig::new(self.access.to(server)?, signer);
+        config.timeout = limit;
+        config.connect_timeout = limit;
         config.retries = self.retries;
+        if !(self.pow >= 0.0 && self.pow.is_finite()) {
+            let message = "a proof of work is a number, at least 0";
+            return Err(CliError::usage(message).field("--pow").into());
+        }
+        config.min_pow = self.pow;
+        if self.quiet.is_some() && self.layout != Layout::Raw {
+            let message = "only servers of the raw layout leave the end of an answer open";
+            return Err(CliError::usage(message).field("--quiet").hint("--layout raw").into());
+        }
+        config.quiet = self.quiet.map(|seconds| Duration::from_secs(seconds.into()));
+        config.layout = match self.layout {
+            Layout::Seven => client::Layout::Sealed(Form::Seven),
+            Layout::Six => client::Layout::Sealed(Form::Six),
+            Layout::Five => client::Layout::Sealed(Form::Five),
+            Layout::Raw => client::Layout::Sealed(Form::Raw),
+            Layout::Plain => client::Layout::Plain,
+        };
         Ok(config)
     }
 }
@@ -115,6 +171,7 @@ impl Connection {
 pub fn client_error(error: &ClientError) -> CliError {
     let exit = match error {
         ClientError::Archive(_) | ClientError::Random(_) => Exit::Local,
+        ClientError::Request(_) => Exit::Usage,
         _ => Exit::Network,
     };
     let shown = CliError::new(error.code(), exit, error.to_string());

@@ -18,8 +18,7 @@ use super::{
         records::float,
         time::{Moment, to_rfc3339},
     },
-    access::AccessArgs,
-    ask::{AskArgs, client_error, quiet_config},
+    ask::{AskArgs, RequestArgs, client_error, quiet_config},
     select::{RangeArgs, TopicArgs},
 };
 use crate::{
@@ -50,9 +49,9 @@ pub struct ProbeCommand {
     #[command(flatten)]
     range: RangeArgs,
     #[command(flatten)]
-    access: AccessArgs,
-    #[command(flatten)]
     ask: AskArgs,
+    #[command(flatten)]
+    request: RequestArgs,
     #[command(flatten)]
     peers: PeerArgs,
 }
@@ -97,7 +96,7 @@ impl ProbeCommand {
             CliError::usage(message).field("--peer")
         })?;
         let key = self.peers.key(cx)?;
-        let config = self.ask.config(&self.access, &enode.id, key.clone())?;
+        let config = self.request.config(&enode.id, key.clone(), self.ask.limit())?;
         let network = Network::start(quiet_config(key, cx))?;
         let mut probe = Probe {
             client: Client::new(network.handle(), enode.id, config),

@@ -12,8 +12,7 @@ use super::{
         records::{envelope_record, message_record, message_text},
         time::Moment,
     },
-    access::AccessArgs,
-    ask::{AskArgs, Connection, Progress, client_error},
+    ask::{AskArgs, Connection, Progress, RequestArgs, client_error},
     select::{RangeArgs, TopicArgs},
     transfer::envelope_text,
 };
@@ -67,9 +66,9 @@ pub struct QueryCommand {
     #[command(flatten)]
     range: RangeArgs,
     #[command(flatten)]
-    access: AccessArgs,
-    #[command(flatten)]
     ask: AskArgs,
+    #[command(flatten)]
+    request: RequestArgs,
     #[command(flatten)]
     peers: PeerArgs,
 }
@@ -86,7 +85,8 @@ impl QueryCommand {
         let query = self.query(cx)?;
         let ring = self.ring()?;
         let connection = Connection::open(&self.peers, self.ask.limit(), |_| {}, cx)?;
-        let config = self.ask.config(&self.access, &connection.server, connection.key.clone())?;
+        let Connection { server, key, .. } = &connection;
+        let config = self.request.config(server, key.clone(), self.ask.limit())?;
         let client = connection.client(config);
         let mut running = Running {
             history: connection.network.wait(async { client.history(query) }),

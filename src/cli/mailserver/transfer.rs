@@ -3,12 +3,14 @@
 use std::{
     io,
     ops::ControlFlow,
+    path::PathBuf,
     sync::mpsc::{self, Receiver, RecvTimeoutError},
     thread,
     time::{Duration, Instant},
 };
 
 use clap::Args;
+use indicatif::HumanCount;
 
 use super::{
     super::{
@@ -17,6 +19,7 @@ use super::{
         error::{CliError, Exit, Result, Stop},
         input::Items,
         interrupt::Guard,
+        mining,
         output::{Record, hex0x},
         records::{envelope_record, envelopes_of},
         time::{Moment, to_rfc3339},
@@ -27,21 +30,35 @@ use super::{
 use crate::{
     mailserver::{
         Archive, ArchiveError, Position,
-        archive::{Order, Query},
+        archive::{
+            Order, Query,
+            import::{self, Event, LevelDb, Progress, Source, StatusGoPostgres},
+        },
     },
     whisper::Envelope,
 };
 
-/// Store the envelopes of standard input
+/// Store the envelopes of standard input, or of a mailserver of status-go or go-ethereum
 ///
 /// Reads envelope and message records of any tool, hex, base64 or binary; nothing is checked but
 /// that they are envelopes. The result says how many were new. Ctrl-C stores what was read.
+///
+/// With --leveldb or --postgres, the archive of another program is taken over; nothing is written
+/// to it, and doing it again adds what is new. Its program must not run meanwhile if it is LevelDB.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   $ status-envelope seal hi --chat status --ttl 60 | status-mailserver import --store ./archive
   $ status-mailserver export --store ./archive | status-mailserver import --store ./made")]
 pub struct ImportCommand {
+    /// Directory of a LevelDB archive, as status-go (wmail, in its data directory) and go-ethereum
+    /// write it
+    #[arg(long, value_name = "DIR", conflicts_with = "postgres")]
+    leveldb: Option<PathBuf>,
+    /// URL of a PostgreSQL database that status-go wrote. The environment variable
+    /// STATUS_IMPORT_STORE is the place for one with a password in it
+    #[arg(long, value_name = "URL", env = "STATUS_IMPORT_STORE", hide_env_values = true)]
+    postgres: Option<String>,
     #[command(flatten)]
     store: StoreArgs,
 }
@@ -57,6 +74,9 @@ enum Input {
 
 impl ImportCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
+        if let Some(source) = self.source()? {
+            return self.take_over(&*source, cx);
+        }
         let archive = self.store.open(Purpose::Make)?;
         let guard = Guard::new();
         let input = read_input();
@@ -69,13 +89,59 @@ impl ImportCommand {
         if seen == 0 && bad == 0 && taken.is_ok() {
             return Err(empty_input("envelopes"));
         }
+        self.tell(seen, new, bad, cx)?;
+        stored.and(taken)
+    }
+
+    /// The archive of another program, if one is meant.
+    fn source(&self) -> Result<Option<Box<dyn Source>>> {
+        let failed = |option: &'static str| {
+            move |error: ArchiveError| Stop::from(archive_error(&error).field(option))
+        };
+        if let Some(dir) = &self.leveldb {
+            let source = LevelDb::open(dir).map_err(failed("--leveldb"))?;
+            return Ok(Some(Box::new(source)));
+        }
+        let Some(url) = &self.postgres else { return Ok(None) };
+        let source = StatusGoPostgres::open(url).map_err(failed("--postgres"))?;
+        Ok(Some(Box::new(source)))
+    }
+
+    /// Takes over all that a source holds.
+    fn take_over(&self, source: &dyn Source, cx: &mut Context) -> Result<()> {
+        let archive = self.store.open(Purpose::Make)?;
+        let bar = mining::bar();
+        let (mut stopped, mut last) = (Ok(()), Progress::default());
+        let done = import::import(source, &*archive, &mut |event| match event {
+            Event::Bad(bad) => {
+                let error = CliError::new(bad.code(), Exit::Malformed, bad.to_string());
+                let key = bad.key().map(hex0x);
+                let error = key.map_or(error.clone(), |key| error.field(key));
+                if stopped.is_ok() {
+                    stopped = bar.suspend(|| cx.report(error));
+                }
+            }
+            Event::Appended(progress) => {
+                last = *progress;
+                let at = progress.at.map(to_rfc3339).unwrap_or_default();
+                bar.set_message(format!("{} envelopes, at {at}", HumanCount(progress.good)));
+                bar.tick();
+            }
+        });
+        bar.finish_and_clear();
+        let Progress { good, new, bad, .. } = *done.as_ref().unwrap_or(&last);
+        self.tell(good, new, bad, cx)?;
+        done.map_err(|error| archive_error(&error))?;
+        stopped
+    }
+
+    fn tell(&self, seen: u64, new: u64, bad: u64, cx: &mut Context) -> Result<()> {
         let record = Record::new("imported")
             .with("store", self.store.shown())
             .with("envelopes", seen)
             .with("new", new)
             .with("bad_records", bad);
-        cx.emit(&record, |_| format!("{seen} envelopes, {new} of them new; {bad} bad records"))?;
-        stored.and(taken)
+        cx.emit(&record, |_| format!("{seen} envelopes, {new} of them new; {bad} bad records"))
     }
 }
 
