@@ -1540,6 +1540,12 @@ pub const CODES: &[(&str, &str, &str, &str)] = &[
         "A broken or hostile server.",
     ),
     (
+        "mailserver.node",
+        "A node that is to be a mailserver takes requests and hears of every envelope.",
+        "library",
+        "Mailserver::prepare was not called on the settings of the node.",
+    ),
+    (
         "mailserver.no_key",
         "Requests are encrypted: with a password that the clients know, or to the mailserver's key.",
         "Status specifications, Mailserver",

@@ -7,8 +7,8 @@ use std::{
 
 use statuskit::{
     mailserver::{
-        Archive, ClientError, MailserverEvent, Request,
-        archive::MemoryArchive,
+        Archive, ClientError, MailserverEvent, Position, Request,
+        archive::{EmbeddedArchive, MemoryArchive},
         client::{HistoryQuery, SyncOptions, sync},
         service::Outcome,
     },
@@ -209,6 +209,63 @@ async fn a_flood_of_requests_is_answered_or_refused_each() {
     assert_eq!((stats.queued, stats.durations.count()), (0, answered as u64));
     assert!(stats.bytes_sent > 0 && stats.envelopes_sent == envelopes as u64);
     server.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_on_disk_is_served_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || Arc::new(EmbeddedArchive::open(dir.path()).unwrap());
+    let sent: Vec<_> =
+        (0..300).map(|i| envelope(NOW - i % 5, TOPICS[i as usize % 3], i.into())).collect();
+    let server = start_server("server", open()).await;
+    sent.iter().for_each(|it| drop(server.node.handle().send(it.clone()).unwrap()));
+    until(|| server.mailserver.stats().waiting > 0 || server.mailserver.stats().archived > 0).await;
+    server.stop().await;
+
+    let server = start_server("server", open()).await;
+    let node = start_node("client").await;
+    let client = client(&node, &server.node);
+    let query = HistoryQuery {
+        limit: 70,
+        ..HistoryQuery::of_topics(NOW - 100, NOW, [TOPICS[0], TOPICS[1]])
+    };
+    let (got, pages, error) = drain(client.history(query)).await;
+    assert!(error.is_none(), "{error:?}");
+    let mut expected: Vec<_> = sent.into_iter().filter(|it| it.topic() != TOPICS[2]).collect();
+    expected.sort_by_key(Position::of);
+    assert!(got == expected);
+    assert_eq!(pages.len(), 3);
+    server.stop().await;
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_giant_request_is_refused_unread() {
+    let server = start_server("server", archive_of(&envelopes(5))).await;
+    let mut stranger = stranger("giant", &server.node).await;
+    let giant = Request { cursor: vec![1; 100_000], ..Request::of_bloom(1, NOW, Bloom::FULL) };
+    let plain = P2pRequest::Plain(giant.to_plain(&[4; 32]).unwrap());
+    let payload = Packet::P2pRequest(plain).encode();
+    stranger.send(PROTOCOL, code::P2P_REQUEST, &payload).unwrap();
+    stranger.flush().await.unwrap();
+    let (code, payload) = packet(&mut stranger).await.unwrap();
+    let Packet::RequestComplete(RequestComplete::Failure { request, text }) =
+        Packet::decode(code, &payload).unwrap()
+    else {
+        panic!("no refusal");
+    };
+    assert_eq!((request, &text[..]), ([4; 32], &b"the request is too large"[..]));
+    assert_eq!(server.mailserver.stats().requests["too_large"], 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_that_is_not_prepared_is_refused() {
+    let node = start_node("relay").await;
+    let config = statuskit::mailserver::MailserverConfig::new(rules());
+    let archive = Arc::new(MemoryArchive::new());
+    let error = statuskit::mailserver::Mailserver::start(node.handle(), archive, config);
+    assert_eq!(error.unwrap_err().code(), "mailserver.node");
 }
 
 #[tokio::test]
