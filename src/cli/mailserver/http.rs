@@ -14,7 +14,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
+use tokio::{net::TcpListener, sync::Semaphore, task::spawn_blocking, time::timeout};
 
 use super::super::{
     error::{CliError, Exit, Result},
@@ -68,9 +68,12 @@ async fn accept(listener: &TcpListener, told: &Arc<dyn Told>) {
         let told = told.clone();
         tokio::spawn(async move {
             let _permit = permit;
-            let service = service_fn(move |request| {
-                let answer = answer(&request, &*told);
-                async move { Ok::<_, Infallible>(answer) }
+            let service = service_fn(move |request: Request<Incoming>| {
+                let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+                let told = told.clone();
+                // Archives block.
+                let answer = spawn_blocking(move || answer(&method, &path, &*told));
+                async move { Ok::<_, Infallible>(answer.await.unwrap_or_else(|_| failed())) }
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -83,8 +86,8 @@ async fn accept(listener: &TcpListener, told: &Arc<dyn Told>) {
     }
 }
 
-fn answer(request: &Request<Incoming>, told: &dyn Told) -> Response<String> {
-    let (status, kind, body) = match (request.method(), request.uri().path()) {
+fn answer(method: &Method, path: &str, told: &dyn Told) -> Response<String> {
+    let (status, kind, body) = match (method, path) {
         (&Method::GET | &Method::HEAD, "/metrics") => {
             (StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", told.metrics())
         }
@@ -106,6 +109,13 @@ fn answer(request: &Request<Incoming>, told: &dyn Told) -> Response<String> {
     };
     // All parts are constants.
     response.body(body).unwrap_or_default()
+}
+
+/// When telling how it is has failed.
+fn failed() -> Response<String> {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    response
 }
 
 /// Metrics as Prometheus reads them.

@@ -71,7 +71,7 @@ impl SyncCommand {
                 let done = f64::from(at.saturating_sub(from)) / f64::from((to - from).max(1));
                 bar.set(done.clamp(0.0, 1.0), report.received);
             };
-            let sync = client::sync(network.handle(), &server, archive, options, progress);
+            let sync = client::sync(network.handle(), &server, archive.clone(), options, progress);
             network.wait(async {
                 tokio::select! {
                     report = sync => report.map(|_| ()).map_err(|error| client_error(&error).into()),

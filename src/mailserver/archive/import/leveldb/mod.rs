@@ -5,9 +5,9 @@
 //!
 //! | what | where |
 //! | --- | --- |
-//! | records of a log, which the manifest is made of, too | [`log`] |
-//! | which files are live | [`manifest`] |
-//! | sorted tables, in blocks, perhaps compressed with Snappy | [`table`] |
+//! | records of a log, which the manifest is made of, too | `log.rs` |
+//! | which files are live | `manifest.rs` |
+//! | sorted tables, in blocks, perhaps compressed with Snappy | `table.rs` |
 //! | all of it merged: of several versions of a key the last, unless it was deleted | here |
 //!
 //! Memory: one block of each table that is being read, of which there are few as long as the

@@ -24,8 +24,10 @@ fn expected() -> [BTreeMap<Vec<u8>, Vec<u8>>; 2] {
     [left, all]
 }
 
+type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// What a directory has, and what could not be read.
-fn read(dir: &Path) -> (Vec<(Vec<u8>, Vec<u8>)>, Vec<String>) {
+fn read(dir: &Path) -> (Pairs, Vec<String>) {
     let (mut pairs, mut unreadable) = (Vec::new(), Vec::new());
     LevelDb::open(dir)
         .unwrap()
