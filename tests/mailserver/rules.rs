@@ -329,6 +329,52 @@ fn requests_are_sealed_for_the_server_alone() {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+    /// Whatever is asked: the answer can be read, fits, and has an end.
+    #[test]
+    fn any_request_has_an_answer(
+        form in prop::sample::select(vec![Form::Seven, Form::Six, Form::Five, Form::Raw]),
+        limit in 0u32..1100,
+        cursor in prop_oneof![Just(0usize), Just(36), Just(40), 0usize..50],
+        batch: bool,
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
+        cut in prop::option::of(any::<prop::sample::Index>()),
+        as_reference: bool,
+    ) {
+        let request = Request {
+            limit,
+            batch,
+            cursor: Position::of(&envelopes(20)[3]).to_cursor().repeat(2)[..cursor].to_vec(),
+            ..Request::of_bloom(NOW - 100, NOW, Bloom::FULL)
+        };
+        let mut payload = request.encode_as(form);
+        for (at, bits) in flips {
+            let at = at.index(payload.len());
+            payload[at] ^= bits;
+        }
+        if let Some(cut) = cut {
+            payload.truncate(cut.index(payload.len() + 1));
+        }
+        let archive = archive_of(&envelopes(20));
+        let config = ServerConfig { as_reference, max_message_size: 1000, ..rules() };
+        let server = Server::new(config).unwrap();
+        let replies = match server.request(CLIENT, &by_password(&payload), &*archive, TIME) {
+            Ok(answer) => drain(answer, &*archive),
+            Err(refused) => vec![refused.reply],
+        };
+        let (end, envelopes) = replies.split_last().unwrap();
+        let end = Packet::decode(end.code, &end.payload).unwrap();
+        let refused = matches!(end, Packet::RequestComplete(RequestComplete::Failure { .. }));
+        prop_assert!(matches!(end, Packet::RequestComplete(_)));
+        prop_assert!(!refused || envelopes.is_empty());
+        if !refused {
+            page(&replies);
+        }
+        prop_assert!(envelopes.iter().all(|reply| reply.payload.len() <= 1000));
+    }
+}
+
 /// What happens between two pages.
 #[derive(Debug, Clone)]
 enum Meanwhile {
