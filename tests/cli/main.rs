@@ -6,6 +6,8 @@ mod account;
 mod errors;
 mod examples;
 mod group;
+mod history;
+mod mailserver;
 mod network;
 mod payload;
 mod pipelines;

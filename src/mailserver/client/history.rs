@@ -17,10 +17,10 @@ use super::{
     send,
 };
 use crate::{
-    mailserver::{Position, Request},
+    mailserver::{Position, Request, server::request_id},
     whisper::{
         Bloom, Envelope, EnvelopeHash, Packet, Topic,
-        p2p::{MAX_LIMIT, P2pRequest, RequestComplete},
+        p2p::{MAX_LIMIT, RequestComplete},
     },
 };
 
@@ -30,6 +30,8 @@ const CHANNEL: usize = 64;
 const MAX_SEEN: usize = 1 << 16;
 /// Pages in a row that may bring nothing.
 const MAX_FRUITLESS: u32 = 3;
+/// Envelopes that a server without pages may send at a time.
+const MAX_WITHOUT_LIMIT: u64 = 1 << 24;
 /// The range that servers refused to exceed until January 2020.
 const OLD_SPAN: u32 = 86_400;
 /// The first wait of a server's rate limit; the next ones are twice as long each.
@@ -137,7 +139,7 @@ impl History {
         let pager = Pager {
             filter: query.filter(),
             wanted,
-            max_span: query.max_span,
+            max_span: query.max_span.into_iter().chain(client.config.layout.max_span()).min(),
             limit: query.limit,
             parts: 0.0,
             patience: client.config.rate_limit_patience,
@@ -322,15 +324,26 @@ impl Pager {
         let _turn = client.turn.lock().await;
         let peer = client.connected().await?;
         let mut inbox = Inbox::new(&client.handle, peer, config.max_waiting_bytes);
-        let envelope = inbox.during(client.seal(request, peer)).await?;
-        inbox.expect(envelope.hash().0);
-        let packet = Packet::P2pRequest(P2pRequest::Envelope(envelope));
+        let asked = inbox.during(client.packet(request, peer)).await?;
+        inbox.expect(request_id(&asked));
+        let packet = Packet::P2pRequest(asked);
         send(&mut inbox, &client.handle, peer, &packet, config.timeout).await?;
 
-        let most = u64::from(MAX_LIMIT) + u64::from(page_limit(request));
+        let most = match config.quiet {
+            None => u64::from(MAX_LIMIT) + u64::from(page_limit(request)),
+            // Servers that don't say where a page ends know no limit either.
+            Some(_) => MAX_WITHOUT_LIMIT,
+        };
         let mut page = Page::default();
         loop {
-            let event = inbox.next(config.timeout).await?;
+            let event = match inbox.next(config.quiet.unwrap_or(config.timeout)).await {
+                // Smaller pages would not help.
+                Err(ClientError::TimedOut) if config.quiet.is_some() && inbox.left_out() => {
+                    return Err(ClientError::Lagged.into());
+                }
+                Err(ClientError::TimedOut) if config.quiet.is_some() => return Ok(page),
+                event => event?,
+            };
             match mail(&event, peer) {
                 Some(Mail::Envelopes(envelopes)) => {
                     page.received += envelopes.len() as u64;
