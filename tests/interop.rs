@@ -13,6 +13,8 @@ mod faults;
 mod harness;
 #[path = "interop/leveldb.rs"]
 mod leveldb;
+#[path = "interop/mailserver.rs"]
+mod mailserver;
 #[path = "interop/packets.rs"]
 mod packets;
 #[path = "interop/proxy.rs"]

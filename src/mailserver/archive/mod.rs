@@ -4,6 +4,7 @@
 //!
 //! | store | for |
 //! | --- | --- |
+//! | [`EmbeddedArchive`] | one machine: a directory, no server to install |
 //! | [`MemoryArchive`] | tests, demonstrations: nothing survives the process |
 //! | [`PostgresArchive`] | operators with several servers: one database for all of them |
 //!
@@ -12,12 +13,14 @@
 //!
 //! Calls block; whoever runs on an async runtime gives them a thread.
 
+pub mod embedded;
 pub mod import;
 mod memory;
 pub mod postgres;
 
 use std::{collections::BTreeSet, fmt::Debug, ops::ControlFlow};
 
+pub use embedded::EmbeddedArchive;
 pub use memory::MemoryArchive;
 pub use postgres::PostgresArchive;
 
