@@ -244,6 +244,18 @@ pub const CODES: &[(&str, &str, &str, &str)] = &[
         "Seconds or microseconds in place of milliseconds, or a clock that runs behind.",
     ),
     (
+        "payload.stale_signature",
+        "A record keeps its signature as long as its fields are those that were signed.",
+        "tools",
+        "A field was changed: sign again with --identity, or leave the signature away with --unsigned.",
+    ),
+    (
+        "payload.unsigned",
+        "A payload without a signature is accepted: whoever signed the envelope is its author then. It proves nothing by itself.",
+        "Status specifications, Payloads; as in the reference",
+        "status-payload sign --identity FILE signs it.",
+    ),
+    (
         "payload.member",
         "The members of a record are the fields of its message, by their names in the specification.",
         "tools",
