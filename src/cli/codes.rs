@@ -888,7 +888,13 @@ pub const CODES: &[(&str, &str, &str, &str)] = &[
         "net.already_connected",
         "There is a connection with this node already.",
         "devp2p, Disconnect reason 5",
-        "The same --node-key is in use twice.",
+        "The same --node-key is in use twice, or both nodes have dialled each other at once: then one connection is kept.",
+    ),
+    (
+        "net.crowded",
+        "The handshakes under way with those who dial a node are bounded, for all and for one address. Where there are more, the oldest is given up.",
+        "tools",
+        "Someone connects over and over and says nothing, or many start at once from one address.",
     ),
     (
         "net.too_many_peers",

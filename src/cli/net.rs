@@ -104,6 +104,12 @@ pub fn service_config(key: SecretKey, cx: &Context) -> ServiceConfig {
     config
 }
 
+/// The largest packet that is taken from peers that the user has named: what the largest message
+/// may be that a node of the reference can be set to. Nodes of the reference write all that they
+/// have for a newcomer into one packet, however large. It costs up to 16 MiB as it comes, and as
+/// much uncompressed, per such peer, and only while one arrives.
+const MAX_PACKET_SIZE: u32 = 10 << 20;
+
 /// A node in the background.
 pub struct Network {
     runtime: tokio::runtime::Handle,
@@ -153,9 +159,11 @@ impl Network {
         self.runtime.block_on(future)
     }
 
-    /// Dials a peer.
+    /// Dials a peer, and takes packets from it up to [`MAX_PACKET_SIZE`].
     pub fn dial(&self, enode: Enode, options: PeerOptions) {
         let _entered = self.runtime.enter();
+        let max_packet_size = options.max_packet_size.or(Some(MAX_PACKET_SIZE));
+        let options = PeerOptions { max_packet_size, ..options };
         self.handle.add_peer(enode, options);
     }
 }
