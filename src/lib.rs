@@ -5,6 +5,7 @@
 //! | layer | specification | module |
 //! | --- | --- | --- |
 //! | tools | | [`cli`], one file per tool |
+//! | mailservers: archive, requests, service, client | Status, "Mailserver" | [`mailserver`] |
 //! | a running node: peers, pool, forwarding | EIP-627; Status, "Whisper usage" | [`node`] |
 //! | conversations: public chats, key rings | Status, "Client" | [`chat`] |
 //! | payloads: wrapper, chat message | Status, "Payloads" | [`payload`] |

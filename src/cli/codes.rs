@@ -244,6 +244,18 @@ pub const CODES: &[(&str, &str, &str, &str)] = &[
         "Seconds or microseconds in place of milliseconds, or a clock that runs behind.",
     ),
     (
+        "payload.stale_signature",
+        "A record keeps its signature as long as its fields are those that were signed.",
+        "tools",
+        "A field was changed: sign again with --identity, or leave the signature away with --unsigned.",
+    ),
+    (
+        "payload.unsigned",
+        "A payload without a signature is accepted: whoever signed the envelope is its author then. It proves nothing by itself.",
+        "Status specifications, Payloads; as in the reference",
+        "status-payload sign --identity FILE signs it.",
+    ),
+    (
         "payload.member",
         "The members of a record are the fields of its message, by their names in the specification.",
         "tools",
@@ -1546,6 +1558,12 @@ pub const CODES: &[(&str, &str, &str, &str)] = &[
         "A broken or hostile server.",
     ),
     (
+        "mailserver.node",
+        "A node that is to be a mailserver takes requests and hears of every envelope.",
+        "library",
+        "Mailserver::prepare was not called on the settings of the node.",
+    ),
+    (
         "mailserver.no_key",
         "Requests are encrypted: with a password that the clients know, or to the mailserver's key.",
         "Status specifications, Mailserver",
@@ -1556,6 +1574,48 @@ pub const CODES: &[(&str, &str, &str, &str)] = &[
         "The server asks for a proof of work that can be reached.",
         "EIP-627, Mining",
         "A server with nonsense in its Status.",
+    ),
+    (
+        "mailserver.empty",
+        "A query is answered with the envelopes of its topics and its range of time; there were none.",
+        "tools",
+        "Another --chat or --topic, a --from that does not reach far enough back, or a server that has not been there for long: status-mailserver stats, on its machine, tells what it holds.",
+    ),
+    (
+        "mailserver.lost",
+        "Envelopes that were accepted are stored before the server ends; the archive did not take these.",
+        "tools",
+        "A full disk, or a database that is gone: the errors before this one tell.",
+    ),
+    (
+        "archive.io",
+        "The files of an archive, or the connection with its database, must work.",
+        "tools",
+        "A directory that can't be written, a database server that is down.",
+    ),
+    (
+        "archive.damaged",
+        "An archive only holds what was written to it.",
+        "tools",
+        "A failing disk, or files that were changed from outside. status-mailserver check tells what is wrong, export --salvage gets out what is whole.",
+    ),
+    (
+        "archive.full",
+        "There must be room for what is stored.",
+        "tools",
+        "A full disk: status-mailserver prune makes room inside the archive, not on the disk.",
+    ),
+    (
+        "archive.unusable",
+        "An archive is a directory with one, or a PostgreSQL database; only one process writes to a directory.",
+        "tools",
+        "A running server has it open, there is none at this place, it was made by another version, or the user may not.",
+    ),
+    (
+        "archive.bad_entry",
+        "An entry of an archive of status-go or go-ethereum is a key of 40 or 36 bytes (second, hash, topic) with the RLP of its envelope.",
+        "the reference implementation",
+        "A damaged archive, or a database of something else. All other entries were taken over.",
     ),
     ("usage", "The arguments don't fit the command.", "tools", "See --help, and its examples."),
     (

@@ -6,7 +6,8 @@
 use std::{
     collections::HashMap,
     future::Future,
-    path::PathBuf,
+    path::{Path, PathBuf},
+    pin::Pin,
     sync::{Arc, LazyLock, Once},
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -95,6 +96,25 @@ pub fn check_min_pow(min_pow: f64) -> Result<()> {
     Err(CliError::usage("a proof of work is a number, at least 0").field("--min-pow").into())
 }
 
+/// The largest that a node of the reference can be set to.
+const MAX_MESSAGE_SIZE: u32 = 10 << 20;
+
+/// Refuses what no node can be set to.
+pub fn check_message_size(size: u32) -> Result<()> {
+    if (1..=MAX_MESSAGE_SIZE).contains(&size) {
+        return Ok(());
+    }
+    Err(CliError::usage("expected 1 to 10485760 bytes").field("--max-message-size").into())
+}
+
+/// Writes the enode of a node that listens, for those who wait for the file.
+pub fn write_enode(path: &Path, enode: &str) -> Result<()> {
+    std::fs::write(path, format!("{enode}\n")).map_err(|error| {
+        let message = format!("can't write {}: {error}", path.display());
+        CliError::new("file.write", Exit::Local, message).field("--enode-file").into()
+    })
+}
+
 /// The settings of a node with this key, under the clock of the tool.
 pub fn service_config(key: SecretKey, cx: &Context) -> ServiceConfig {
     let mut config = ServiceConfig::new(key);
@@ -104,17 +124,14 @@ pub fn service_config(key: SecretKey, cx: &Context) -> ServiceConfig {
     config
 }
 
-/// The largest packet that is taken from peers that the user has named: what the largest message
-/// may be that a node of the reference can be set to. Nodes of the reference write all that they
-/// have for a newcomer into one packet, however large. It costs up to 16 MiB as it comes, and as
-/// much uncompressed, per such peer, and only while one arrives.
-const MAX_PACKET_SIZE: u32 = 10 << 20;
+/// What is still done when a node has ended.
+type Afterwards = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A node in the background.
 pub struct Network {
     runtime: tokio::runtime::Handle,
     handle: Handle,
-    stop: Option<oneshot::Sender<()>>,
+    stop: Option<oneshot::Sender<Afterwards>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -135,14 +152,17 @@ impl Network {
         })?;
         let handle = service.handle().clone();
         let on_runtime = runtime.handle().clone();
-        let (stop, stopped) = oneshot::channel();
+        let (stop, stopped) = oneshot::channel::<Afterwards>();
         let thread = std::thread::Builder::new()
             .name("node".to_owned())
             .spawn(move || {
                 runtime.block_on(async {
                     // An error only means that the tool has gone without a word.
-                    let _ = stopped.await;
+                    let afterwards = stopped.await;
                     service.shutdown().await;
+                    if let Ok(afterwards) = afterwards {
+                        afterwards.await;
+                    }
                 });
             })
             .map_err(failed)?;
@@ -159,10 +179,32 @@ impl Network {
         self.runtime.block_on(future)
     }
 
-    /// Dials a peer, and takes packets from it up to [`MAX_PACKET_SIZE`].
+    /// Does something in the background, as long as the node runs.
+    pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.runtime.spawn(work);
+    }
+
+    /// Ends the node, and then does something more on its runtime; `None` if that went wrong.
+    pub fn stop_then<T: Send + 'static>(
+        mut self,
+        last: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        let (done, result) = oneshot::channel();
+        let afterwards = async move {
+            // Nobody but us waits for it.
+            let _ = done.send(last.await);
+        };
+        self.stop.take()?.send(Box::pin(afterwards)).ok()?;
+        drop(self);
+        result.blocking_recv().ok()
+    }
+
+    /// Dials a peer that the user has named. Packets up to the largest size are taken from it: nodes
+    /// of the reference write all that they have for a newcomer into one, however large. It costs
+    /// up to 16 MiB as it comes, and as much uncompressed, per such peer, while one arrives.
     pub fn dial(&self, enode: Enode, options: PeerOptions) {
         let _entered = self.runtime.enter();
-        let max_packet_size = options.max_packet_size.or(Some(MAX_PACKET_SIZE));
+        let max_packet_size = options.max_packet_size.or(Some(MAX_MESSAGE_SIZE));
         let options = PeerOptions { max_packet_size, ..options };
         self.handle.add_peer(enode, options);
     }
@@ -172,7 +214,7 @@ impl Network {
 impl Drop for Network {
     fn drop(&mut self) {
         if let Some(stop) = self.stop.take() {
-            let _ = stop.send(());
+            let _ = stop.send(Box::pin(std::future::ready(())));
         }
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();

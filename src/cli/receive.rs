@@ -11,6 +11,7 @@ use super::{
     context::Context,
     error::{CliError, Exit, Result, Stop},
     keys::{OpenArgs, parse_topic},
+    mailserver::join::{JoinArgs, Past, PastItem},
     net::{
         Network, PeerArgs, Peers, check_min_pow, interrupted, service_config, terminated, until,
     },
@@ -20,6 +21,7 @@ use super::{
 use crate::{
     chat::{KeyRing, keyring::KeyRingError},
     crypto::PublicKey,
+    mailserver::client::Client,
     node::{Config, Event, Interest, News, PeerOptions, ServiceEvent},
     whisper::{Bloom, Envelope, Topic, topic},
 };
@@ -28,12 +30,14 @@ use crate::{
 ///
 /// Peers are told which topics are wanted: those of the chats and passwords, those on which the
 /// owner of the identity is written to, and each --topic. Envelopes that no key opens are printed
-/// as they are if their topic was asked for by --topic.
+/// as they are if their topic was asked for by --topic. With --mailserver, what was sent before
+/// comes, too, and each envelope once.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   $ status-send hello --peer \"$ENODE\" --chat status && status-receive --peer \"$ENODE\" --chat status --count 1 --timeout 30
-  $ status-receive --peer \"$ENODE\" --all --raw-envelopes --timeout 1s || true")]
+  $ status-receive --peer \"$ENODE\" --all --raw-envelopes --timeout 1s || true
+  $ status-receive --mailserver \"$MAILSERVER\" --since 1d --chat status --count 1 --timeout 30")]
 pub struct ReceiveArgs {
     /// Topic to listen on, 8 hex digits. Repeatable
     #[arg(long, value_name = "HEX")]
@@ -55,6 +59,8 @@ pub struct ReceiveArgs {
     #[arg(long, value_name = "POW", default_value_t = 0.0)]
     min_pow: f64,
     #[command(flatten)]
+    join: JoinArgs,
+    #[command(flatten)]
     keys: OpenArgs,
     #[command(flatten)]
     peers: PeerArgs,
@@ -65,11 +71,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
 pub fn run(args: &ReceiveArgs, cx: &mut Context) -> Result<()> {
     let began = Instant::now();
-    let enodes = args.peers.require()?;
+    let enodes = args.join.peers(&args.peers)?;
     check_min_pow(args.min_pow)?;
     let ring = args.keys.key_ring()?;
     let topics = args.topics(&ring)?;
     let mut config = service_config(args.peers.key(cx)?, cx);
+    let mailserver = args.join.config(config.key.clone())?;
     config.node =
         Config { min_pow: args.min_pow, min_pow_tolerance: args.min_pow, ..Config::default() };
     match &topics {
@@ -87,7 +94,14 @@ pub fn run(args: &ReceiveArgs, cx: &mut Context) -> Result<()> {
     let network = Network::start(config)?;
     let peers = Peers::connect(&network, enodes, &PeerOptions::default(), limit, cx)?;
     cx.note(&format!("receiving from {} peers", peers.count()));
-    Receiver { args, ring, topics, peers, results: 0 }.run(&network, deadline, cx)
+    let past = mailserver.map(|(enode, config)| {
+        let client = Client::new(network.handle(), enode.id, config);
+        let mut past = Past::new(client, topics.iter().flatten().copied().collect());
+        past.ask(args.join.since(cx), &network, cx);
+        past
+    });
+    Receiver { args, ring, topics, peers, past, heard: cx.now(), results: 0 }
+        .run(&network, deadline, cx)
 }
 
 impl ReceiveArgs {
@@ -126,12 +140,16 @@ struct Receiver<'a> {
     ring: KeyRing,
     topics: Option<HashSet<Topic>>,
     peers: Peers,
+    past: Option<Past>,
+    /// When the last event of the node was taken.
+    heard: u32,
     results: u64,
 }
 
 /// What the loop wakes up for.
 enum Wake {
     News(Option<News>),
+    Past(PastItem),
     Late,
     Interrupted,
     Terminated,
@@ -148,10 +166,22 @@ impl Receiver<'_> {
             if self.args.count.is_some_and(|count| self.results >= count) {
                 return Ok(());
             }
-            let news = &mut self.peers.news;
+            if let Some(past) = &mut self.past
+                && self.peers.count() > 0
+            {
+                past.catch_up(network, cx);
+            }
+            let (news, past) = (&mut self.peers.news, &mut self.past);
+            let past = async {
+                match past {
+                    Some(past) => past.next().await,
+                    None => std::future::pending().await,
+                }
+            };
             let wake = network.wait(async {
                 tokio::select! {
                     news = news.next() => Wake::News(news),
+                    item = past => Wake::Past(item),
                     () = until(deadline) => Wake::Late,
                     () = interrupted() => Wake::Interrupted,
                     () = terminated() => Wake::Terminated,
@@ -159,10 +189,34 @@ impl Receiver<'_> {
             });
             match wake {
                 Wake::News(Some(News::Event(event))) => {
+                    self.heard = cx.now();
+                    let before = self.peers.count();
                     self.peers.follow(&event, cx);
-                    if let ServiceEvent::Node(Event::Envelope { envelope, .. }) = &*event {
-                        self.show(envelope.envelope(), cx)?;
+                    match &*event {
+                        ServiceEvent::Node(Event::Envelope { envelope, .. })
+                            if self.is_first(envelope.envelope()) =>
+                        {
+                            self.show(envelope.envelope(), cx)?;
+                        }
+                        // Until a peer is back, nothing comes.
+                        ServiceEvent::Disconnected { .. }
+                            if before > 0 && self.peers.count() == 0 =>
+                        {
+                            self.missed();
+                        }
+                        _ => {}
                     }
+                }
+                Wake::Past(item) => {
+                    let past = self.past.as_mut();
+                    let envelope = past.map(|past| past.take(item, cx)).transpose()?.flatten();
+                    if let Some(envelope) = envelope {
+                        self.show(&envelope, cx)?;
+                    }
+                }
+                Wake::News(Some(News::Lagged(lost))) if self.past.is_some() => {
+                    cx.note(&format!("{lost} events were lost; the mailserver is asked for them"));
+                    self.missed();
                 }
                 Wake::News(Some(News::Lagged(lost))) => {
                     let message = format!("{lost} events were lost: the output is read too slowly");
@@ -175,6 +229,18 @@ impl Receiver<'_> {
                 Wake::Late | Wake::Terminated | Wake::News(None) => return Ok(()),
                 Wake::Interrupted => return Err(Stop::Exit(Exit::Interrupted)),
             }
+        }
+    }
+
+    /// Whether an envelope did not come from the mailserver already.
+    fn is_first(&mut self, envelope: &Envelope) -> bool {
+        self.past.as_mut().is_none_or(|past| past.is_first(envelope.hash()))
+    }
+
+    /// Since the last event, something may be missing.
+    fn missed(&mut self) {
+        if let Some(past) = &mut self.past {
+            past.missed(self.heard);
         }
     }
 

@@ -5,7 +5,11 @@
 mod account;
 mod errors;
 mod examples;
+mod group;
+mod history;
+mod mailserver;
 mod network;
+mod payload;
 mod pipelines;
 mod shell;
 

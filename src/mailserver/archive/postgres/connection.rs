@@ -237,7 +237,20 @@ impl Pool {
             state: Mutex::default(),
             returned: Condvar::new(),
         };
-        let session = pool.connect().map_err(|error| pool.explain("connecting", error))?;
+        let start = Instant::now();
+        let session = loop {
+            match pool.connect() {
+                Ok(session) => break session,
+                // It is there, and just starting.
+                Err(error)
+                    if error.code() == Some(&SqlState::CANNOT_CONNECT_NOW)
+                        && start.elapsed() < pool.patience =>
+                {
+                    thread::sleep(FIRST_WAIT * 20);
+                }
+                Err(error) => return Err(pool.explain("connecting", error)),
+            }
+        };
         pool.state().open = 1;
         pool.give_back(Some(session));
         Ok(pool)
@@ -359,7 +372,6 @@ impl Pool {
         match error.code().map(SqlState::code) {
             Some("53100" | "53200" | "54000") => ArchiveError::Full(text),
             Some("XX001" | "XX002") => ArchiveError::Damaged(text),
-            Some("28P01" | "28000") => ArchiveError::Unusable(format!("{text} (who may connect?)")),
             Some("42P01") => {
                 ArchiveError::Damaged(format!("{text} (a table was removed by other means?)"))
             }

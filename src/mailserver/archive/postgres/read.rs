@@ -34,7 +34,8 @@ const STREAMS: usize = 64;
 const ROWS: usize = 4096;
 /// Rows per stream, as long as none is known to be busy.
 const FEW: usize = 64;
-/// Rows of a window: a page of a mailserver and a bit.
+/// Rows of the first window: a page of a mailserver and a bit. The next are larger, up to
+/// sixteen times.
 const WINDOW: usize = 1024;
 /// Most topics that are probed for a position in one statement.
 const PROBES: usize = 4096;
@@ -141,22 +142,27 @@ enum Pace {
 #[derive(Debug, Clone, Copy)]
 struct Window {
     seconds: i64,
+    /// Most rows.
+    rows: usize,
 }
 
 impl Window {
     /// A quarter of an hour.
     fn start() -> Self {
-        Self { seconds: 900 }
+        Self { seconds: 900, rows: WINDOW }
     }
 
     /// Adapts to what a window of this length had.
     fn found(&mut self, rows: usize) {
-        if rows >= WINDOW {
+        if rows >= self.rows {
             self.seconds = (self.seconds / 2).max(1);
-        } else if rows < WINDOW / 8 {
+        } else if rows < self.rows / 8 {
             self.seconds = (self.seconds * 4).min(DAY.into());
-        } else if rows < WINDOW / 2 {
+        } else if rows < self.rows / 2 {
             self.seconds = (self.seconds * 2).min(DAY.into());
+        }
+        if rows >= self.rows / 2 {
+            self.rows = (self.rows * 2).min(16 * WINDOW);
         }
     }
 }
@@ -331,7 +337,7 @@ impl PostgresArchive {
         let shards: Vec<i64> = streams.pairs.iter().map(|(shard, _)| *shard).collect();
         let topics: Vec<&[u8]> = streams.pairs.iter().map(|(_, topic)| &topic.0[..]).collect();
         let sql = self.names.of_period(statement, streams.name);
-        let most = WINDOW as i64;
+        let most = window.rows as i64;
         let mut rows = 0;
         let params: [&(dyn ToSql + Sync); 7] =
             [&low.sent, &low.hash, &high.sent, &high.hash, &most, &shards, &topics];
@@ -343,7 +349,7 @@ impl PostgresArchive {
             Ok(if rest.done { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
         if !rest.done {
-            if rows < WINDOW {
+            if rows < window.rows {
                 rest.skip_to(edge);
             }
             window.found(rows);
