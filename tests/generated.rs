@@ -13,6 +13,7 @@ use std::{env, fs, path::Path};
 const DEFINITIONS: &[(&str, &str, &str, Option<&str>)] = &[
     ("status.proto", "status", "src/payload/proto.rs", Some("src/payload/schema.rs")),
     ("sync.proto", "sync", "src/sync/proto.rs", None),
+    ("secure.proto", "secure", "src/secure/proto.rs", None),
 ];
 
 #[test]
@@ -24,7 +25,9 @@ fn protobuf_code_matches_the_definitions() {
             check(root, definition, table, &schema::table(&descriptors.file[0]));
         }
         let out = tempfile::tempdir().unwrap();
-        prost_build::Config::new().out_dir(out.path()).compile_fds(descriptors).unwrap();
+        // Ordered maps, so that what we encode is the same every time.
+        let mut config = prost_build::Config::new();
+        config.btree_map(["."]).out_dir(out.path()).compile_fds(descriptors).unwrap();
         let generated = fs::read_to_string(out.path().join(format!("{package}.rs"))).unwrap();
         check(root, definition, code, &generated);
     }

@@ -8,10 +8,12 @@
 
 mod account;
 mod case;
+mod conversation;
 mod group;
 mod node;
 mod payload;
 mod rlpx;
+mod secure;
 mod whisper;
 
 use std::{env, fs, io::Write as _, path::PathBuf};
@@ -54,9 +56,15 @@ vector_tests! {
     alias => account::alias;
     identicon => account::identicon;
     key_compression => account::key_compression;
-    contact_code => account::contact_code;
     payloads => payload::payloads;
     group_events => group::group_events;
+    contact_code => secure::contact_code;
+    bundles => secure::bundles;
+    x3dh => secure::x3dh_cases;
+    double_ratchet => secure::double_ratchet;
+    dh_fallback => secure::dh_fallback;
+    protocol_message => secure::protocol_message;
+    negotiated_topic => secure::negotiated_topic;
 }
 
 fn rlpx_members(set: &mut Set) {

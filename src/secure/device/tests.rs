@@ -1,0 +1,1 @@
+//! Devices among themselves: rules that no vector shows.
