@@ -418,6 +418,24 @@ pub const CODES: &[(&str, &str, &str, &str)] = &[
         "The message was on its way for long.",
     ),
     (
+        "sync.store",
+        "The store of data sync keeps what is not acknowledged yet.",
+        "tools",
+        "See the reason; a full disk, or another process.",
+    ),
+    (
+        "sync.damaged",
+        "The rows of the store are those that data sync wrote.",
+        "tools",
+        "The store was changed by something else, or by a version to come.",
+    ),
+    (
+        "sync.full",
+        "At most 10,000 messages to one peer wait for their acknowledgement.",
+        "tools",
+        "The peer has been away for long.",
+    ),
+    (
         "transaction.not_a_command",
         "Only commands move a transaction on.",
         "Status specifications, Payloads; the checks are those of the reference implementation",

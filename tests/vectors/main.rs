@@ -14,6 +14,7 @@ mod node;
 mod payload;
 mod rlpx;
 mod secure;
+mod sync;
 mod whisper;
 
 use std::{env, fs, io::Write as _, path::PathBuf};
@@ -57,6 +58,7 @@ vector_tests! {
     identicon => account::identicon;
     key_compression => account::key_compression;
     payloads => payload::payloads;
+    mvds => sync::mvds;
     group_events => group::group_events;
     contact_code => secure::contact_code;
     bundles => secure::bundles;
