@@ -40,11 +40,7 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn scan(
-        &self,
-        prefix: &[u8],
-        visit: &mut Visit<'_>,
-    ) -> Result<(), StoreError> {
+    fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
         let from = self.0.range(prefix.to_vec()..);
         for (key, record) in from.take_while(|(key, _)| key.starts_with(prefix)) {
             visit(key, record)?;
