@@ -253,7 +253,7 @@ impl Talk {
             Event::Empty { sender } if self.events => heard
                 .others
                 .push(Record::new("empty").with("hash", hash).with("sender", sender.to_string())),
-            Event::Repeated(_) | Event::Empty { .. } | Event::Own => {}
+            Event::Repeated(_) | Event::Empty { .. } | Event::Own | Event::Again => {}
             Event::Foreign => heard.is_foreign = true,
         }
     }

@@ -45,6 +45,8 @@ pub enum Event {
     Message(Received),
     /// The message came before, and nothing was done.
     Repeated(MessageId),
+    /// This very message was read before, down to the last byte.
+    Again,
     /// The bundle of somebody; with the installations that were not known.
     Bundle {
         /// Who sent the message with it.

@@ -86,7 +86,7 @@ pub use event::{
     Event, GroupNews, Incoming, Layers, Listening, Outcome, Post, PostKey, PostKind, Reason,
     Received, Sent, Subject, Ticked,
 };
-pub use send::without_state;
+pub use send::{fallback_message, without_state};
 
 /// How many chats there may be before strangers can't make new ones.
 pub const MAX_CHATS: usize = 10_000;

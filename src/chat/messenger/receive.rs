@@ -7,7 +7,7 @@ use super::{
     Reason, Received, Result, topics::partitioned,
 };
 use crate::{
-    crypto::PublicKey,
+    crypto::{PublicKey, keccak256},
     payload::{
         Message, Wrapper,
         check::{self, Receipt, Refusal as Refused},
@@ -67,6 +67,12 @@ impl<S: Store> Messenger<S> {
             outcome.events.push(Event::Own);
             return Ok(outcome);
         }
+        // The network keeps envelopes for a while, and brings them again to whoever comes back.
+        let digest = keccak256(incoming.payload);
+        if self.store().has_seen(&digest)? {
+            outcome.events.push(Event::Again);
+            return Ok(outcome);
+        }
         let received = match self.device.decrypt(sender, message.raw(), rng) {
             Ok(received) => received,
             Err(SecureError::Bundle(error)) => {
@@ -85,6 +91,7 @@ impl<S: Store> Messenger<S> {
         };
         match received.content {
             Ok(content) => {
+                self.store().see(&digest)?;
                 self.take_content(incoming, sender, content, layers, now_ms, &mut outcome)?
             }
             // A contact code.
@@ -214,7 +221,7 @@ impl<S: Store> Messenger<S> {
             return Ok(vec![unread(incoming, Reason::Unsigned, layers)]);
         };
         let id = wrapper.message_id();
-        if !self.store().see(&id)? {
+        if !self.store().see(&id.0)? {
             return Ok(vec![Event::Repeated(id)]);
         }
         let sender = incoming.signer.copied();

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `xc`, hash of the chat id | a chat: what kind, its id, its last clock |
 //! | `xg`, hash of the chat id | the events of a group |
-//! | `xm`, bucket | ids of messages that were seen |
+//! | `xm`, bucket | ids of messages that were seen, hashes of payloads that were read |
 //! | `xn`, hash of the name | the symmetric key of a topic, which costs time to compute |
 //! | `xa`, id in data sync | the message that waits for its acknowledgement |
 //! | `xu`, contact | the clock of its last contact update |
@@ -66,6 +66,11 @@ fn read_number(what: &'static str, record: &[u8]) -> Result<u64, StoreError> {
     record.try_into().map(u64::from_be_bytes).map_err(|_| StoreError::Corrupt { what })
 }
 
+fn seen_key(id: &[u8; 32]) -> Vec<u8> {
+    let bucket = u16::from_be_bytes([id[0], id[1]]) % BUCKETS;
+    [SEEN, &bucket.to_be_bytes()].concat()
+}
+
 impl<S: Store> Pending<S> {
     pub fn load_chats(&self) -> Result<Clocks, StoreError> {
         let mut chats = Clocks::new();
@@ -118,12 +123,17 @@ impl<S: Store> Pending<S> {
         self.put(of_text(GROUPS, group.chat_id()), writer.finish());
     }
 
-    /// Remembers a message. Whether it was not known before.
-    pub fn see(&mut self, id: &MessageId) -> Result<bool, StoreError> {
-        let bucket = u16::from_be_bytes([id.0[0], id.0[1]]) % BUCKETS;
-        let key = [SEEN, &bucket.to_be_bytes()].concat();
+    /// Whether something was seen before: a message by its id, an envelope's payload by its hash.
+    pub fn has_seen(&self, id: &[u8; 32]) -> Result<bool, StoreError> {
+        let ids = self.get(&seen_key(id))?.unwrap_or_default();
+        Ok(ids.as_chunks::<32>().0.contains(id))
+    }
+
+    /// Remembers something. Whether it was not known before.
+    pub fn see(&mut self, id: &[u8; 32]) -> Result<bool, StoreError> {
+        let key = seen_key(id);
         let mut ids = self.get(&key)?.unwrap_or_default();
-        if ids.as_chunks::<32>().0.contains(&id.0) {
+        if ids.as_chunks::<32>().0.contains(id) {
             return Ok(false);
         }
         let full = BUCKET * 32;
@@ -131,7 +141,7 @@ impl<S: Store> Pending<S> {
             let from = ids.len() - full + 32;
             ids.drain(..from);
         }
-        ids.extend_from_slice(&id.0);
+        ids.extend_from_slice(id);
         self.put(key, ids);
         Ok(true)
     }

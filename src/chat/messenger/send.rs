@@ -314,7 +314,7 @@ impl<S: Store> Messenger<S> {
         let me = self.me;
         let id = wrapper.message_id();
         // What comes back over another way is known.
-        self.store().see(&id)?;
+        self.store().see(&id.0)?;
         let paired = self.installations(&me)?.iter().any(|it| it.enabled);
         let mut all: Vec<_> = recipients.iter().filter(|key| **key != me).copied().collect();
         if paired || all.is_empty() && recipients.contains(&me) {
@@ -379,13 +379,7 @@ pub fn without_state<R: CryptoRng + ?Sized>(
     wrapper: &Wrapper,
     rng: &mut R,
 ) -> Post {
-    let (key, payload) = dh::encrypt(peer, wrapper.raw(), rng);
-    let dh_header = Some(proto::DhHeader { key: key.as_bytes().to_vec() });
-    let part = proto::DirectMessage { dh_header, payload, ..Default::default() };
-    let message = ProtocolMessage::new(proto::ProtocolMessage {
-        direct_message: [(message::NO_INSTALLATION.to_owned(), part)].into(),
-        ..Default::default()
-    });
+    let message = fallback_message(peer, wrapper.raw(), rng);
     let (topic, key) = partitioned(peer);
     Post {
         topic,
@@ -398,6 +392,21 @@ pub fn without_state<R: CryptoRng + ?Sized>(
         parts: Vec::new(),
         answer: None,
     }
+}
+
+/// Encrypts a payload to an identity, without saying from which installation.
+pub fn fallback_message<R: CryptoRng + ?Sized>(
+    peer: &PublicKey,
+    plaintext: &[u8],
+    rng: &mut R,
+) -> ProtocolMessage {
+    let (key, payload) = dh::encrypt(peer, plaintext, rng);
+    let dh_header = Some(proto::DhHeader { key: key.as_bytes().to_vec() });
+    let part = proto::DirectMessage { dh_header, payload, ..Default::default() };
+    ProtocolMessage::new(proto::ProtocolMessage {
+        direct_message: [(message::NO_INSTALLATION.to_owned(), part)].into(),
+        ..Default::default()
+    })
 }
 
 /// The members of a group as keys; texts that are none are left out.
