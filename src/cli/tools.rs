@@ -9,9 +9,9 @@ use super::{
     context::{Common, Context, show_early_error},
     demo, envelope,
     error::{CliError, Exit, Result},
-    explain, generate, keygen, node,
+    explain, generate, group, keygen, node,
     output::Format,
-    pow, receive, send, topic,
+    payload, pow, receive, send, topic,
 };
 
 /// A tool, by the name of its binary.
@@ -27,6 +27,10 @@ pub enum Tool {
     Envelope,
     /// `status-pow`
     Pow,
+    /// `status-payload`
+    Payload,
+    /// `status-group`
+    Group,
     /// `status-send`
     Send,
     /// `status-receive`
@@ -67,6 +71,8 @@ enum Subtool {
     Topic(topic::TopicArgs),
     Envelope(envelope::EnvelopeArgs),
     Pow(pow::PowArgs),
+    Payload(payload::PayloadArgs),
+    Group(group::GroupArgs),
     Send(send::SendArgs),
     Receive(receive::ReceiveArgs),
     Node(node::NodeArgs),
@@ -96,6 +102,8 @@ pub fn main(tool: Tool) -> ExitCode {
         Tool::Topic => single(tool, &arguments, topic::run),
         Tool::Envelope => single(tool, &arguments, envelope::run),
         Tool::Pow => single(tool, &arguments, pow::run),
+        Tool::Payload => single(tool, &arguments, payload::run),
+        Tool::Group => single(tool, &arguments, group::run),
         Tool::Send => single(tool, &arguments, send::run),
         Tool::Receive => single(tool, &arguments, receive::run),
         Tool::Node => single(tool, &arguments, node::run),
@@ -117,6 +125,8 @@ fn run_subtool(umbrella: &Umbrella, cx: &mut Context) -> Result<()> {
         Subtool::Topic(args) => topic::run(args, cx),
         Subtool::Envelope(args) => envelope::run(args, cx),
         Subtool::Pow(args) => pow::run(args, cx),
+        Subtool::Payload(args) => payload::run(args, cx),
+        Subtool::Group(args) => group::run(args, cx),
         Subtool::Send(args) => send::run(args, cx),
         Subtool::Receive(args) => receive::run(args, cx),
         Subtool::Node(args) => node::run(args, cx),
@@ -186,12 +196,14 @@ fn asked_format(arguments: &[OsString]) -> Option<Format> {
 
 impl Tool {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Umbrella,
         Self::Account,
         Self::Topic,
         Self::Envelope,
         Self::Pow,
+        Self::Payload,
+        Self::Group,
         Self::Send,
         Self::Receive,
         Self::Node,
@@ -205,6 +217,8 @@ impl Tool {
             Self::Topic => (Single::<topic::TopicArgs>::command(), "status-topic"),
             Self::Envelope => (Single::<envelope::EnvelopeArgs>::command(), "status-envelope"),
             Self::Pow => (Single::<pow::PowArgs>::command(), "status-pow"),
+            Self::Payload => (Single::<payload::PayloadArgs>::command(), "status-payload"),
+            Self::Group => (Single::<group::GroupArgs>::command(), "status-group"),
             Self::Send => (Single::<send::SendArgs>::command(), "status-send"),
             Self::Receive => (Single::<receive::ReceiveArgs>::command(), "status-receive"),
             Self::Node => (Single::<node::NodeArgs>::command(), "status-node"),

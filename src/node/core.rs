@@ -20,6 +20,7 @@
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
@@ -296,6 +297,11 @@ impl Node {
     /// An envelope, if it lives in the pool.
     pub fn pooled(&self, hash: &EnvelopeHash) -> Option<&super::PooledEnvelope> {
         self.pool.get(self.pool.find(hash)?).map(AsRef::as_ref)
+    }
+
+    /// All envelopes that live in the pool, in the order they came.
+    pub fn pool(&self) -> impl Iterator<Item = &Arc<super::PooledEnvelope>> {
+        (self.pool.front()..self.pool.end()).filter_map(|place| self.pool.get(place))
     }
 
     /// What our Status says.

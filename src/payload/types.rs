@@ -132,18 +132,29 @@ impl PayloadType {
         TYPES.iter().find(|it| it.number == number)
     }
 
-    /// The type of a name, of a name without its `_message`, or of the beginning of one name
-    /// only: `chat_message`, `chat`, `pair`. Capitals and hyphens don't matter.
+    /// The type of a name, or of a name without its `_message`. Capitals and hyphens don't matter.
     pub fn of_name(text: &str) -> Option<&'static Self> {
         let text = text.to_ascii_lowercase().replace('-', "_");
         let exact = |wanted: &str| TYPES.iter().find(|it| it.name == wanted);
-        exact(&text).or_else(|| exact(&format!("{text}_message"))).or_else(|| {
-            let mut found = TYPES.iter().filter(|it| it.name.starts_with(&text));
-            let first = found.next().filter(|_| !text.is_empty())?;
-            found.next().is_none().then_some(first)
+        exact(&text).or_else(|| exact(&format!("{text}_message")))
+    }
+
+    /// The type that a person means: by its name, or by the beginning of one name only; among
+    /// those of March 2020, if there are any.
+    pub fn search(text: &str) -> Option<&'static Self> {
+        Self::of_name(text).or_else(|| {
+            let text = text.to_ascii_lowercase().replace('-', "_");
+            let mut found: Vec<_> = TYPES.iter().filter(|it| it.name.starts_with(&text)).collect();
+            if found.iter().any(|it| it.since == FIRST) {
+                found.retain(|it| it.since == FIRST);
+            }
+            if let [one] = found[..] { Some(one) } else { None }
         })
     }
 }
+
+/// The version of March 2020.
+const FIRST: &str = "0.50";
 
 /// The name of a type; `unknown_99` if it has none.
 pub fn type_name(number: i32) -> String {
@@ -197,10 +208,11 @@ mod tests {
             }
         }
         assert_eq!(TYPES.len() + 1, schema::APPLICATION_METADATA_MESSAGE_TYPE.values.len());
-        let short = ["chat", "CHAT-MESSAGE", "pair", "membership", "contact_u"];
-        let found = short.map(|text| PayloadType::of_name(text).map(|it| it.number));
+        let short = ["chat", "CHAT-MESSAGE", "pair", "membership", "contact"];
+        let found = short.map(|text| PayloadType::search(text).map(|it| it.number));
         assert_eq!(found, [1, 1, 4, 3, 2].map(Some));
-        assert_eq!(["", "x", "sync", "push"].map(PayloadType::of_name), [None; 4]);
+        assert_eq!(["", "x", "sync", "push"].map(PayloadType::search), [None; 4]);
+        assert_eq!(PayloadType::of_name("pair"), None);
         assert_eq!(type_name(99), "unknown_99");
     }
 

@@ -26,7 +26,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { waiting: 10_000, remembered: 10_000, wanted: 256, payload: 512 << 10, max_sends: 64 }
+        Self { waiting: 10_000, remembered: 2_000, wanted: 256, payload: 512 << 10, max_sends: 64 }
     }
 }
 

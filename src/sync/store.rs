@@ -1,6 +1,9 @@
 //! Where a node keeps what it must remember: rows of bytes, sorted by their keys.
 
-use std::{collections::BTreeMap, convert::Infallible};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
+};
 
 /// Rows of bytes. Keys have at most 66 bytes. Whoever implements it decides when rows are
 /// written for good: everything that one call of a [`Node`](super::Node) does belongs together.
@@ -41,19 +44,40 @@ impl<S: Store + ?Sized> Store for &mut S {
     }
 }
 
-/// Rows in memory.
+/// Rows in memory. It remembers which have changed, so that a caller who keeps rows elsewhere, in
+/// a store that can only be searched slowly, say, writes those in the transaction that they
+/// belong to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct MemoryStore(BTreeMap<Vec<u8>, Vec<u8>>);
+pub struct MemoryStore {
+    rows: BTreeMap<Vec<u8>, Vec<u8>>,
+    changed: BTreeSet<Vec<u8>>,
+}
 
 impl MemoryStore {
+    /// With the rows that were kept elsewhere.
+    pub fn of_rows(rows: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Self {
+        Self { rows: rows.into_iter().collect(), changed: BTreeSet::new() }
+    }
+
+    /// The rows that have changed since the last time: their keys, and their values if they still
+    /// exist. If they can't be written, this store is to be thrown away with them.
+    pub fn take_changes(&mut self) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+        let changed = std::mem::take(&mut self.changed);
+        let value = |key: Vec<u8>| {
+            let value = self.rows.get(&key).cloned();
+            (key, value)
+        };
+        changed.into_iter().map(value).collect()
+    }
+
     /// How many rows there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.rows.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.rows.is_empty()
     }
 }
 
@@ -61,21 +85,24 @@ impl Store for MemoryStore {
     type Error = Infallible;
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Infallible> {
-        Ok(self.0.get(key).cloned())
+        Ok(self.rows.get(key).cloned())
     }
 
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Infallible> {
-        self.0.insert(key.to_vec(), value.to_vec());
+        self.rows.insert(key.to_vec(), value.to_vec());
+        self.changed.insert(key.to_vec());
         Ok(())
     }
 
     fn remove(&mut self, key: &[u8]) -> Result<(), Infallible> {
-        self.0.remove(key);
+        if self.rows.remove(key).is_some() {
+            self.changed.insert(key.to_vec());
+        }
         Ok(())
     }
 
     fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), Infallible> {
-        let rows = self.0.range(prefix.to_vec()..);
+        let rows = self.rows.range(prefix.to_vec()..);
         rows.take_while(|(key, _)| key.starts_with(prefix))
             .for_each(|(key, value)| visit(key, value));
         Ok(())

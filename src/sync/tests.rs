@@ -136,6 +136,16 @@ enum Fate {
     Late(u8),
 }
 
+/// Writes what has changed to where it lasts.
+fn keep(store: &mut MemoryStore, kept: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
+    for (key, value) in store.take_changes() {
+        match value {
+            Some(value) => drop(kept.insert(key, value)),
+            None => drop(kept.remove(&key)),
+        }
+    }
+}
+
 fn any_fate() -> impl Strategy<Value = Fate> {
     prop_oneof![
         Just(Fate::Lost),
@@ -156,6 +166,8 @@ proptest! {
         let keys = [public(1), public(2)];
         let group = GroupId::of_pair(&keys[0], &keys[1]);
         let mut stores = [MemoryStore::default(), MemoryStore::default()];
+        // The rows as something durable has them.
+        let mut kept = [BTreeMap::new(), BTreeMap::new()];
         let mut on_the_way: BTreeMap<u64, Vec<(usize, Vec<u8>)>> = BTreeMap::new();
         let mut fates = fates.into_iter();
         let (mut sent, mut arrived) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
@@ -168,10 +180,11 @@ proptest! {
             for (to, bytes) in on_the_way.remove(&now).unwrap_or_default() {
                 let payload = Payload::detect(&bytes).expect("never empty");
                 // A crash before it is written for good: as if it had never come.
-                let mut store = stores[to].clone();
-                let received = Node::new(&mut store).receive(&keys[1 - to], payload).unwrap();
-                if !restarts.contains(&now) {
-                    stores[to] = store;
+                keep(&mut stores[to], &mut kept[to]);
+                let received = Node::new(&mut stores[to]).receive(&keys[1 - to], payload).unwrap();
+                if restarts.contains(&now) {
+                    stores[to] = MemoryStore::of_rows(kept[to].clone());
+                } else {
                     arrived[to].extend(received.messages.iter().map(Message::id));
                 }
             }

@@ -5,7 +5,9 @@
 mod account;
 mod errors;
 mod examples;
+mod group;
 mod network;
+mod payload;
 mod pipelines;
 mod shell;
 

@@ -10,6 +10,7 @@ mod account;
 mod case;
 mod conversation;
 mod group;
+mod mailserver;
 mod node;
 mod payload;
 mod rlpx;
@@ -52,14 +53,12 @@ vector_tests! {
     envelope_invalid => envelope_invalid_members;
     shh_packets => shh_packets_members;
     rlpx => rlpx_members;
+    mailserver => mailserver::mailserver;
     accounts => account::accounts;
     keystore => account::keystore;
     alias => account::alias;
     identicon => account::identicon;
     key_compression => account::key_compression;
-    payloads => payload::payloads;
-    mvds => sync::mvds;
-    group_events => group::group_events;
     contact_code => secure::contact_code;
     bundles => secure::bundles;
     x3dh => secure::x3dh_cases;
@@ -67,6 +66,9 @@ vector_tests! {
     dh_fallback => secure::dh_fallback;
     protocol_message => secure::protocol_message;
     negotiated_topic => secure::negotiated_topic;
+    payloads => payload::payloads;
+    mvds => sync::mvds;
+    group_events => group::group_events;
 }
 
 fn rlpx_members(set: &mut Set) {

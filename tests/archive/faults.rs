@@ -1,0 +1,1 @@
+//! Killed processes, full disks, damaged files, and more than one process.
