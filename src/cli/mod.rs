@@ -6,6 +6,7 @@
 mod account;
 mod codes;
 mod context;
+mod conversation;
 mod demo;
 mod envelope;
 mod error;
@@ -30,6 +31,7 @@ mod pow;
 mod receive;
 mod records;
 mod send;
+mod state;
 mod time;
 mod tools;
 mod topic;

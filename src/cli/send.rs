@@ -1,5 +1,7 @@
 //! `status-send`: messages to the network, and what became of them.
 
+mod talking;
+
 use std::{
     collections::HashMap,
     time::{Duration, Instant},
@@ -9,6 +11,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use self::talking::{Talking, TalkingArgs};
 use super::{
     context::Context,
     envelope::{MessageArgs, MessageSource, Sealer, ToSeal},
@@ -33,13 +36,18 @@ const MAX_PENDING: usize = 256;
 
 /// Send messages, or finished envelopes from a pipe; say when they are really out
 ///
-/// With --chat, --password, --sym-key or --to-key, the text is sealed, mined and sent. Without
-/// them, finished envelopes are read from standard input. A result says to how many peers an
-/// envelope was written, and which confirmed it; the exit code is 4 if none took it.
+/// With --chat, --to, --group, --password, --sym-key or --to-key, the text is sealed, mined and
+/// sent. Without them, finished envelopes are read from standard input. A result says to how many
+/// peers an envelope was written, and which confirmed it; the exit code is 4 if none took it.
+///
+/// With --state, private messages have sessions with the devices of the recipient, and are
+/// repeated until they are acknowledged: here with --wait-ack, else by the next tool that uses the
+/// state. Without it, they are encrypted to the recipient's identity.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   $ echo hello | status-send --peer \"$ENODE\" --identity me.key --chat status
+  $ status-send hi --peer \"$ENODE\" --identity me.key --to $(statuskit keygen --out friend.key --output json | grep -o '0x04[0-9a-f]*') --state me.state
   $ printf 'one\\ntwo\\n' | status-send --peer \"$ENODE\" --chat status --lines
   $ status-envelope seal hi --password secret --pow 0.2 | status-send --peer \"$ENODE\"")]
 pub struct SendArgs {
@@ -55,6 +63,8 @@ pub struct SendArgs {
     #[command(flatten)]
     message: MessageArgs,
     #[command(flatten)]
+    talking: TalkingArgs,
+    #[command(flatten)]
     peers: PeerArgs,
 }
 
@@ -68,15 +78,23 @@ enum Source {
 
 pub fn run(args: &SendArgs, cx: &mut Context) -> Result<()> {
     let enodes = args.peers.require()?;
+    let talking = Talking::new(args, cx)?;
     let sealer = match args.message.recipient.target()? {
+        _ if talking.is_some() => None,
         Some(target) => Some(Sealer::new(&args.message, target, cx)?),
         None if args.message.text.is_some() || args.message.lines => {
             return Err(CliError::usage("a text needs a recipient")
-                .hint("--chat NAME, --password TEXT, --sym-key HEX or --to-key KEY")
+                .hint("--chat NAME, --to KEY, --group ID, --password TEXT, --sym-key HEX or --to-key KEY")
                 .into());
         }
         None => None,
     };
+    if let (Some(_), Some(_)) = (&sealer, &args.message.recipient.to) {
+        cx.note(
+            "without --state: encrypted to the identity, without forward secrecy and without \
+             repetition",
+        );
+    }
     // Peers send us nothing that we don't send ourselves; own envelopes are for them to judge.
     let mut config = service_config(args.peers.key(cx)?, cx);
     config.node = Config {
@@ -86,7 +104,10 @@ pub fn run(args: &SendArgs, cx: &mut Context) -> Result<()> {
         send_window: Duration::ZERO,
         ..Config::default()
     };
-    let mut input = read_input(&args.message, sealer.is_some());
+    if let Some(talking) = &talking {
+        talking.configure(&mut config.node);
+    }
+    let mut input = read_input(&args.message, sealer.is_some() || talking.is_some());
     // Nothing to send: nobody is bothered.
     let Some(first) = input.blocking_recv() else {
         return Err(super::empty_input("a message, or envelopes"));
@@ -99,6 +120,7 @@ pub fn run(args: &SendArgs, cx: &mut Context) -> Result<()> {
         network: &network,
         peers,
         sealer,
+        talking,
         pending: HashMap::new(),
         patience: Duration::from_secs(args.confirm_timeout.into()),
     };
@@ -159,6 +181,7 @@ struct Sender<'a> {
     network: &'a Network,
     peers: Peers,
     sealer: Option<Sealer>,
+    talking: Option<Talking>,
     pending: HashMap<EnvelopeHash, Pending>,
     patience: Duration,
 }
@@ -169,6 +192,8 @@ struct Pending {
     line: u64,
     fates: Vec<(PeerKey, Fate)>,
     until: Instant,
+    /// What else the result says.
+    about: Record,
 }
 
 /// What is known of an envelope and a peer.
@@ -202,6 +227,8 @@ enum Wake {
     Input(Option<Input>),
     News(Option<News>),
     Late,
+    /// The conversation has something to send.
+    Turn,
     Interrupted,
 }
 
@@ -212,36 +239,45 @@ impl Sender<'_> {
         mut input: mpsc::Receiver<Input>,
         cx: &mut Context,
     ) -> Result<()> {
+        self.begin_talking(cx)?;
         self.take(first, cx)?;
         let mut more = true;
         loop {
             self.settle(cx)?;
-            if !more && self.pending.is_empty() {
+            if !more && self.pending.is_empty() && self.is_said(cx)? {
                 return Ok(());
             }
-            match self.wake(&mut input, more) {
+            match self.wake(&mut input, more)? {
                 Wake::Input(Some(next)) => self.take(next, cx)?,
                 Wake::Input(None) => more = false,
-                Wake::News(Some(News::Event(event))) => self.follow(&event, cx),
+                Wake::News(Some(News::Event(event))) => {
+                    self.follow(&event, cx);
+                    if let ServiceEvent::Node(Event::Envelope { envelope, .. }) = &*event {
+                        self.hear(envelope.envelope(), cx)?;
+                    }
+                }
+                Wake::Turn => self.turn(cx)?,
                 Wake::News(Some(News::Lagged(_))) | Wake::Late => {}
                 Wake::News(None) | Wake::Interrupted => return Err(Stop::Exit(Exit::Interrupted)),
             }
         }
     }
 
-    fn wake(&mut self, input: &mut mpsc::Receiver<Input>, more: bool) -> Wake {
+    fn wake(&mut self, input: &mut mpsc::Receiver<Input>, more: bool) -> Result<Wake> {
         let late = self.pending.values().map(|pending| pending.until).min();
         let room = more && self.pending.len() < MAX_PENDING;
+        let turn = self.next_turn(more)?;
         let news = &mut self.peers.news;
-        self.network.wait(async {
+        Ok(self.network.wait(async {
             tokio::select! {
                 biased;
                 news = news.next() => Wake::News(news),
                 input = input.recv(), if room => Wake::Input(input),
                 () = until(late) => Wake::Late,
+                () = until(turn) => Wake::Turn,
                 () = interrupted() => Wake::Interrupted,
             }
-        })
+        }))
     }
 
     /// Seals and mines if need be, and sends. What is wrong with one message does not keep the
@@ -263,21 +299,39 @@ impl Sender<'_> {
             let message = "all peers are gone; they are dialled again";
             return Err(CliError::new("net.no_peer", Exit::Network, message).line(line).into());
         }
-        let envelope = match source {
-            Source::Envelope(envelope) => envelope,
+        match source {
+            Source::Envelope(envelope) => self.send_envelope(envelope, Record::new("sent"), line),
+            Source::Message(message) if self.talking.is_some() => self.say(&message, line, cx),
             Source::Message(message) => {
                 let sealer = self.sealer.as_mut().expect("messages are read with a recipient only");
                 let sealed = sealer.seal(&message, cx).map_err(|error| error.line(line))?;
-                // No work makes it smaller.
-                let (size, max) = (sealed.packet_len(), DEFAULT_MAX_MESSAGE_SIZE);
-                if size > max as usize {
-                    let error = SendError::Oversized { size, max };
-                    return Err(refused_by_us(&error, &sealed).line(line).into());
-                }
-                let wanted = self.peers.min_pow().max(chat::POW_TARGET);
-                mining::mine_or_fail(cx, &sealed, self.args.pow.unwrap_or(wanted))?
+                let id = sealed.message_id.map(|id| id.to_string());
+                let about = Record::new("sent").with_some("message_id", id);
+                self.send_sealed(&sealed.envelope, about, line, cx)
             }
-        };
+        }
+    }
+
+    /// Mines and sends.
+    fn send_sealed(
+        &mut self,
+        sealed: &Envelope,
+        about: Record,
+        line: u64,
+        cx: &Context,
+    ) -> Result<()> {
+        // No work makes it smaller.
+        let (size, max) = (sealed.packet_len(), DEFAULT_MAX_MESSAGE_SIZE);
+        if size > max as usize {
+            let error = SendError::Oversized { size, max };
+            return Err(refused_by_us(&error, sealed).line(line).into());
+        }
+        let wanted = self.peers.min_pow().max(chat::POW_TARGET);
+        let mined = mining::mine_or_fail(cx, sealed, self.args.pow.unwrap_or(wanted))?;
+        self.send_envelope(mined, about, line)
+    }
+
+    fn send_envelope(&mut self, envelope: Envelope, about: Record, line: u64) -> Result<()> {
         let handle = self.network.handle();
         handle.widen_bloom(&Bloom::of_topic(envelope.topic()));
         let sent = handle.send(envelope.clone());
@@ -285,11 +339,11 @@ impl Sender<'_> {
         if sent.peers.is_empty() && !sent.known {
             return Err(self.unwanted(&envelope).line(line).into());
         }
-        self.remember(envelope, sent, line);
+        self.remember(envelope, sent, about, line);
         Ok(())
     }
 
-    fn remember(&mut self, envelope: Envelope, sent: Sent, line: u64) {
+    fn remember(&mut self, envelope: Envelope, sent: Sent, about: Record, line: u64) {
         let fate = |key: PeerKey| {
             let peer = self.peers.summary(key).map_or(Value::Null, |peer| {
                 json!({
@@ -302,7 +356,7 @@ impl Sender<'_> {
         };
         let fates = sent.peers.into_iter().map(fate).collect();
         let until = Instant::now() + self.patience;
-        self.pending.insert(sent.hash, Pending { envelope, line, fates, until });
+        self.pending.insert(sent.hash, Pending { envelope, line, fates, until, about });
     }
 
     fn unwanted(&self, envelope: &Envelope) -> CliError {
@@ -406,7 +460,9 @@ fn show(hash: EnvelopeHash, pending: &Pending, cx: &mut Context) -> Result<()> {
             peer
         })
         .collect();
-    let record = Record::new("sent")
+    let record = pending
+        .about
+        .clone()
         .with("hash", hash.to_string())
         .with("topic", pending.envelope.topic().to_string())
         .with("written", written)

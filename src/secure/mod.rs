@@ -39,5 +39,5 @@ pub use error::{Refusal, SecureError};
 pub use key::{BundleId, CompressedKey, KeyPair};
 pub use message::{MessageError, ProtocolMessage};
 pub use negotiated::NegotiatedSecret;
-pub use store::{MemoryStore, Store, StoreError};
+pub use store::{DiskStore, MemoryStore, Store, StoreError};
 pub use time::Timestamp;

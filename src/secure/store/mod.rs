@@ -8,13 +8,16 @@
 //! | store | where |
 //! | --- | --- |
 //! | [`MemoryStore`] | nowhere; for tests and short-lived devices |
+//! | [`DiskStore`] | a directory; encrypted if there is a password |
 
 pub(crate) mod codec;
+mod disk;
 mod memory;
 
+pub use disk::{DEFAULT_LOG_N, DiskStore};
 pub use memory::MemoryStore;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io, path::PathBuf};
 
 use zeroize::Zeroizing;
 
@@ -36,6 +39,46 @@ pub enum StoreError {
     /// Something could not be read before, so what came of it is not written.
     #[error("nothing was written, since reading had failed before")]
     Aborted,
+    /// Somebody else has it open.
+    #[error("the state in {} is in use by another process", path.display())]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The key does not open.
+    #[error("the password is not the one that the state was encrypted with")]
+    WrongPassword,
+    /// There is a key to open.
+    #[error("the state is encrypted: a password is needed")]
+    PasswordNeeded,
+    /// There is no key to open.
+    #[error("the state is not encrypted, and yet a password was given")]
+    NotEncrypted,
+    /// Of another program, or another release.
+    #[error("the state has version {found}; this program reads version 1")]
+    Version {
+        /// What the files say.
+        found: u32,
+    },
+    /// A file.
+    #[error("can't {doing} {}: {error}", path.display())]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The database.
+    #[error("the state's database fails: {0}")]
+    Database(String),
+    /// No randomness to be had.
+    #[error("the system gives no random bytes: {0}")]
+    Random(String),
+    /// After an error in writing.
+    #[error("writing failed before, so what is on the disk is unknown: open the state again")]
+    Failed,
 }
 
 impl StoreError {
@@ -44,6 +87,14 @@ impl StoreError {
         match self {
             Self::Corrupt { .. } => "store.corrupt",
             Self::Aborted => "store.aborted",
+            Self::Locked { .. } => "store.locked",
+            Self::WrongPassword => "store.wrong_password",
+            Self::PasswordNeeded => "store.password_needed",
+            Self::NotEncrypted => "store.not_encrypted",
+            Self::Version { .. } => "store.version",
+            Self::Io { .. } | Self::Random(_) => "store.io",
+            Self::Database(_) => "store.database",
+            Self::Failed => "store.failed",
         }
     }
 }
