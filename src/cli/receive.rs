@@ -53,7 +53,7 @@ pub struct ReceiveArgs {
     #[arg(long, value_name = "N")]
     count: Option<u64>,
     /// End after this long: seconds, or such as 30s, 2m. Exit 1 if nothing came, or less than
-    /// --count
+    /// --count; exit 4 if that is because no peer stayed
     #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
     timeout: Option<u32>,
     /// The least proof of work to ask peers for
@@ -263,6 +263,10 @@ impl Receiver<'_> {
                 }
                 Wake::Late if self.results == 0 || self.args.count.is_some() => {
                     let message = format!("{} results in the time given", self.results);
+                    if let Some(failure) = self.peers.lasting_failure() {
+                        let message = format!("{message}, and no peer to rely on: {failure}");
+                        return Err(CliError::new("net.no_peer", Exit::Network, message).into());
+                    }
                     return Err(CliError::new("receive.timeout", Exit::Negative, message).into());
                 }
                 Wake::Late | Wake::Terminated => return self.last_words(network, cx),

@@ -5,6 +5,7 @@
 mod account;
 mod errors;
 mod examples;
+mod faults;
 mod group;
 mod history;
 mod mailserver;
