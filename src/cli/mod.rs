@@ -30,6 +30,7 @@ mod pow;
 mod receive;
 mod records;
 mod send;
+mod session;
 mod state;
 mod time;
 mod tools;

@@ -3,12 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
 mod account;
+mod conversation;
 mod errors;
 mod examples;
 mod group;
 mod network;
 mod payload;
 mod pipelines;
+mod session;
 mod shell;
 
 use serde_json::Value;
