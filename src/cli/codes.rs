@@ -1822,4 +1822,58 @@ pub const CODES: &[(&str, &str, &str, &str)] = &[
         "tools",
         "See the error before; then start again.",
     ),
+    (
+        "secure.unsigned",
+        "Sessions belong to whoever signs the envelope, so a message of the secure transport must be signed.",
+        "Status, Secure transport",
+        "The sender sealed the protocol message without --identity.",
+    ),
+    (
+        "sync.malformed",
+        "Ids in data sync, of messages and of groups, have 32 bytes.",
+        "MVDS, Payloads",
+        "Something that only looks like data sync. The other entries of the payload were taken.",
+    ),
+    (
+        "chat.too_many",
+        "At most 10,000 chats are kept; then messages of strangers make no new ones.",
+        "tools",
+        "A flood of messages by many identities.",
+    ),
+    (
+        "chat.not_for_groups",
+        "In a group, chat messages are sent inside membership updates; other payloads are not.",
+        "Status, Payloads, Membership updates",
+        "Send it to each member with --to.",
+    ),
+    (
+        "send.unacknowledged",
+        "With --wait-ack, every message of this run must be acknowledged by everyone it is for, in the time given.",
+        "MVDS; tools",
+        "The other side is not there, or has data sync turned off. The state keeps the message: the next tool that uses it repeats it.",
+    ),
+    (
+        "session.none",
+        "The state must have a session with this key.",
+        "tools",
+        "Nothing was sent to its devices yet, or nothing came from them: status-session list.",
+    ),
+    (
+        "session.unknown_installation",
+        "An installation becomes known by a bundle that lists it.",
+        "Status, Secure transport, Bundles",
+        "The other device has not said anything yet: status-session pair there.",
+    ),
+    (
+        "bundle.protobuf",
+        "A bundle is the protobuf message Bundle.",
+        "Status, Secure transport, Bundles",
+        "Cut off, or something else: status-session bundle show reads records, hex, base64 and binary.",
+    ),
+    (
+        "group.history",
+        "The file of --group @FILE holds the events of exactly one group.",
+        "tools",
+        "Write it with status-group new, or one of its other commands.",
+    ),
 ];

@@ -31,6 +31,7 @@ mod pow;
 mod receive;
 mod records;
 mod send;
+mod session;
 mod state;
 mod time;
 mod tools;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
 mod account;
+mod conversation;
 mod errors;
 mod examples;
 mod faults;
@@ -12,6 +13,7 @@ mod mailserver;
 mod network;
 mod payload;
 mod pipelines;
+mod session;
 mod shell;
 
 use serde_json::Value;

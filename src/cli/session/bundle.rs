@@ -48,9 +48,9 @@ impl BundleArgs {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
         match &self.command {
             Command::New(command) => command.run(cx),
-            Command::Show(ShowCommand {}) => each(cx, |cx, bundle, raw| {
-                cx.emit(&bundle_record(bundle, raw), Record::to_text)
-            }),
+            Command::Show(ShowCommand {}) => {
+                each(cx, |cx, bundle, raw| cx.emit(&bundle_record(bundle, raw), Record::to_text))
+            }
             Command::Verify(VerifyCommand {}) => each(cx, verify),
             Command::Learn(command) => command.run(cx),
         }
@@ -91,11 +91,8 @@ impl NewCommand {
                 None => InstallationId::generate(&mut rng),
             };
             let pair = KeyPair::generate(&mut rng);
-            let pre_key = PreKey {
-                key: pair.public(),
-                version: 1,
-                protocol_version: PROTOCOL_VERSION,
-            };
+            let pre_key =
+                PreKey { key: pair.public(), version: 1, protocol_version: PROTOCOL_VERSION };
             if !self.show_secret {
                 cx.note(
                     "nobody can read what is written to this bundle: its private key is not kept \
@@ -163,9 +160,8 @@ fn each(
         any = true;
         let line = item.as_ref().map_or_else(|error| error.line.unwrap_or(0), |item| item.line);
         let done = item.and_then(|item| bundles_of(&item)).map_err(Into::into);
-        let done = done.and_then(|bundles| {
-            bundles.iter().try_for_each(|(bundle, raw)| work(cx, bundle, raw))
-        });
+        let done = done
+            .and_then(|bundles| bundles.iter().try_for_each(|(bundle, raw)| work(cx, bundle, raw)));
         absorb(cx, done, line)?;
     }
     if any { Ok(()) } else { Err(super::super::empty_input("bundles")) }

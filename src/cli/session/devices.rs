@@ -12,6 +12,7 @@ use super::{
         output::{Record, hex0x},
         records::envelope_record,
         state::{AnyMessenger, chat_error},
+        time::parse_seconds,
     },
     DeviceArgs, no_state,
 };
@@ -34,6 +35,9 @@ pub struct ContactCodeCommand {
     /// Proof of work of the envelope
     #[arg(long, value_name = "TARGET", default_value_t = chat::POW_TARGET)]
     pow: f64,
+    /// Time to live of the envelope: seconds, or such as 30s, 2m
+    #[arg(long, value_name = "TIME", default_value_t = chat::TTL, value_parser = parse_seconds)]
+    ttl: u32,
 }
 
 impl ContactCodeCommand {
@@ -52,7 +56,7 @@ impl ContactCodeCommand {
         let post = messenger
             .publish_contact_code(cx.now_ms(), &mut rng)
             .map_err(|error| chat_error(&error))?;
-        envelope(&messenger, &post, self.pow, &mut rng, cx)
+        envelope(&messenger, &post, (self.pow, self.ttl), &mut rng, cx)
     }
 }
 
@@ -73,6 +77,9 @@ pub struct PairCommand {
     /// Proof of work of the envelope
     #[arg(long, value_name = "TARGET", default_value_t = chat::POW_TARGET)]
     pow: f64,
+    /// Time to live of the envelope: seconds, or such as 30s, 2m
+    #[arg(long, value_name = "TIME", default_value_t = chat::TTL, value_parser = parse_seconds)]
+    ttl: u32,
 }
 
 impl PairCommand {
@@ -82,7 +89,7 @@ impl PairCommand {
             .pair(&self.name, &self.device_type, cx.now_ms(), &mut rng)
             .map_err(|error| chat_error(&error))?;
         for post in &sent.posts {
-            envelope(&messenger, post, self.pow, &mut rng, cx)?;
+            envelope(&messenger, post, (self.pow, self.ttl), &mut rng, cx)?;
         }
         Ok(())
     }
@@ -161,13 +168,13 @@ fn messenger(device: &DeviceArgs, cx: &Context) -> Result<(AnyMessenger, ChaCha2
 fn envelope(
     messenger: &AnyMessenger,
     post: &Post,
-    pow: f64,
+    (pow, ttl): (f64, u32),
     rng: &mut ChaCha20Rng,
     cx: &mut Context,
 ) -> Result<()> {
-    let sealed = post.seal(messenger.identity(), cx.now(), chat::TTL, rng);
-    let sealed = sealed
-        .map_err(|error| CliError::new(error.code(), Exit::Malformed, error.to_string()))?;
+    let sealed = post.seal(messenger.identity(), cx.now(), ttl, rng);
+    let sealed =
+        sealed.map_err(|error| CliError::new(error.code(), Exit::Malformed, error.to_string()))?;
     let mined = mining::mine_or_fail(cx, &sealed, pow)?;
     cx.emit(&envelope_record(&mined), |record| record.to_text())
 }

@@ -41,7 +41,8 @@ pub fn message_record(message: &ProtocolMessage) -> Record {
             })
         })
         .collect();
-    let direct: Vec<_> = fields.direct_message.iter().map(|(id, part)| part_value(id, part)).collect();
+    let direct: Vec<_> =
+        fields.direct_message.iter().map(|(id, part)| part_value(id, part)).collect();
     Record::new("protocol_message")
         .with("installation_id", fields.installation_id.as_str())
         .with("bundles", bundles)

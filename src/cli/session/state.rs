@@ -97,8 +97,7 @@ impl ExportCommand {
             cx.emit(&record, Record::to_text)?;
         }
         for peer in device.peers().map_err(|error| store_error(&error))? {
-            let installations: Vec<_> =
-                peer.installations.iter().map(installation_value).collect();
+            let installations: Vec<_> = peer.installations.iter().map(installation_value).collect();
             let mut record = Record::new("peer")
                 .with("identity", peer.identity.to_string())
                 .with("installations", installations)
@@ -138,8 +137,8 @@ impl ForgetCommand {
         let mut count = 0;
         for state in sessions.iter().filter(is_wanted) {
             device.forget(&state.id).map_err(|error| secure_error(&error))?;
-            let record = Record::new("forgotten")
-                .with("session", super::record::session_id(&state.id));
+            let record =
+                Record::new("forgotten").with("session", super::record::session_id(&state.id));
             cx.emit(&record, Record::to_text)?;
             count += 1;
         }
