@@ -6,6 +6,7 @@
 mod account;
 mod codes;
 mod context;
+mod conversation;
 mod demo;
 mod envelope;
 mod error;
@@ -30,6 +31,8 @@ mod pow;
 mod receive;
 mod records;
 mod send;
+mod session;
+mod state;
 mod time;
 mod tools;
 mod topic;

@@ -4,7 +4,7 @@
 //! input or mines.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     future::Future,
     path::{Path, PathBuf},
     pin::Pin,
@@ -199,9 +199,13 @@ impl Network {
         result.blocking_recv().ok()
     }
 
-    /// Dials a peer.
+    /// Dials a peer that the user has named. Packets up to the largest size are taken from it: nodes
+    /// of the reference write all that they have for a newcomer into one, however large. It costs
+    /// up to 16 MiB as it comes, and as much uncompressed, per such peer, while one arrives.
     pub fn dial(&self, enode: Enode, options: PeerOptions) {
         let _entered = self.runtime.enter();
+        let max_packet_size = options.max_packet_size.or(Some(MAX_MESSAGE_SIZE));
+        let options = PeerOptions { max_packet_size, ..options };
         self.handle.add_peer(enode, options);
     }
 }
@@ -218,12 +222,25 @@ impl Drop for Network {
     }
 }
 
+/// A peer that was lost before is only relied on after such a time.
+const PROBATION: Duration = Duration::from_secs(5);
+
+/// A peer whose Status has come.
+struct Ready {
+    id: Option<PublicKey>,
+    status: Status,
+    since: Instant,
+}
+
 /// The peers of a tool, as it goes on.
 pub struct Peers {
     /// The news of the node.
     pub news: Subscription,
     known: HashMap<PeerKey, Arc<PeerSummary>>,
-    ready: HashMap<PeerKey, Status>,
+    ready: HashMap<PeerKey, Ready>,
+    /// Those that were lost before, and why the last one was.
+    lost: HashSet<PublicKey>,
+    last_failure: Option<String>,
     unreached: Vec<PublicKey>,
 }
 
@@ -241,6 +258,8 @@ impl Peers {
             news: network.handle().subscribe(),
             known: HashMap::new(),
             ready: HashMap::new(),
+            lost: HashSet::new(),
+            last_failure: None,
             unreached: enodes.iter().map(|enode| enode.id).collect(),
         };
         let total = enodes.len();
@@ -283,16 +302,18 @@ impl Peers {
                 self.known.insert(summary.key, summary.clone());
             }
             ServiceEvent::Node(Event::Ready { peer, status }) => {
-                if let Some(summary) = self.known.get(peer) {
-                    self.unreached.retain(|id| *id != summary.id);
-                }
-                self.ready.insert(*peer, (**status).clone());
+                let id = self.known.get(peer).map(|summary| summary.id);
+                self.unreached.retain(|unreached| Some(*unreached) != id);
+                let (status, since) = ((**status).clone(), Instant::now());
+                self.ready.insert(*peer, Ready { id, status, since });
             }
             ServiceEvent::Disconnected { peer, reason } => {
                 self.unreached.retain(|id| *id != peer.id);
                 self.ready.remove(&peer.key);
                 self.known.remove(&peer.key);
                 let message = format!("peer {}: {reason}", peer.addr);
+                self.lost.insert(peer.id);
+                self.last_failure = Some(message.clone());
                 cx.show(&CliError::new(reason.code(), Exit::Network, message));
             }
             // Of a peer that is dialled again and again, the first failure is enough.
@@ -315,14 +336,23 @@ impl Peers {
         self.ready.len()
     }
 
+    /// Why nothing can be expected from the peers, if that is so: all are gone, or those that came
+    /// back may be gone again in a moment.
+    pub fn lasting_failure(&self) -> Option<&str> {
+        let is_sound = |ready: &Ready| {
+            ready.id.is_none_or(|id| !self.lost.contains(&id)) || ready.since.elapsed() >= PROBATION
+        };
+        if self.ready.values().any(is_sound) { None } else { self.last_failure.as_deref() }
+    }
+
     /// The highest proof of work that a peer asks for, as it said when it met us.
     pub fn min_pow(&self) -> f64 {
-        self.ready.values().map(|status| status.min_pow).fold(0.0, f64::max)
+        self.ready.values().map(|ready| ready.status.min_pow).fold(0.0, f64::max)
     }
 
     /// What the peers ask for, for people.
     pub fn wishes(&self) -> String {
-        let wishes = self.ready.values().map(|status| {
+        let wishes = self.ready.values().map(|Ready { status, .. }| {
             let topics = if status.is_full_node() { "all topics" } else { "some topics" };
             format!("proof of work {}, {topics}", status.min_pow)
         });

@@ -56,7 +56,8 @@ pub struct NodeArgs {
     /// Don't answer what peers send with confirmations
     #[arg(long)]
     no_confirmations: bool,
-    /// The largest packet and envelope it takes, in bytes; at most 10 MiB
+    /// The largest packet and envelope it takes, in bytes; at most 10 MiB. From its --peer, packets
+    /// (not envelopes) may be up to 10 MiB
     #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_MAX_MESSAGE_SIZE)]
     max_message_size: u32,
     /// The most peers that may dial it

@@ -34,9 +34,24 @@ pub fn envelope_record(envelope: &Envelope) -> Record {
 
 /// The record of a message that was inside an envelope.
 pub fn message_record(envelope: &Envelope, opened: &Opened<'_>) -> Record {
+    let mut payload = describe_payload(&opened.message.payload, envelope.sent());
+    payload.insert("raw".to_owned(), hex0x(&opened.message.payload).into());
+    record_with_payload(envelope, opened, payload)
+}
+
+/// The same of a payload that was deeper inside.
+pub fn conversation_record(envelope: &Envelope, opened: &Opened<'_>, wrapper: &Wrapper) -> Record {
+    let mut payload = describe_wrapper(wrapper, envelope.sent()).members().clone();
+    payload.insert("raw".to_owned(), hex0x(wrapper.raw()).into());
+    record_with_payload(envelope, opened, payload)
+}
+
+fn record_with_payload(
+    envelope: &Envelope,
+    opened: &Opened<'_>,
+    payload: Map<String, Value>,
+) -> Record {
     let message = &opened.message;
-    let mut payload = describe_payload(&message.payload, envelope.sent());
-    payload.insert("raw".to_owned(), hex0x(&message.payload).into());
     Record::new("message")
         .with("hash", envelope.hash().to_string())
         .with("topic", envelope.topic().to_string())

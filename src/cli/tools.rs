@@ -11,7 +11,7 @@ use super::{
     error::{CliError, Exit, Result},
     explain, generate, group, keygen, mailserver, node,
     output::Format,
-    payload, pow, receive, send, topic,
+    payload, pow, receive, send, session, topic,
 };
 
 /// A tool, by the name of its binary.
@@ -31,6 +31,8 @@ pub enum Tool {
     Payload,
     /// `status-group`
     Group,
+    /// `status-session`
+    Session,
     /// `status-send`
     Send,
     /// `status-receive`
@@ -75,6 +77,7 @@ enum Subtool {
     Pow(pow::PowArgs),
     Payload(payload::PayloadArgs),
     Group(group::GroupArgs),
+    Session(session::SessionArgs),
     Send(send::SendArgs),
     Receive(receive::ReceiveArgs),
     Node(node::NodeArgs),
@@ -107,6 +110,7 @@ pub fn main(tool: Tool) -> ExitCode {
         Tool::Pow => single(tool, &arguments, pow::run),
         Tool::Payload => single(tool, &arguments, payload::run),
         Tool::Group => single(tool, &arguments, group::run),
+        Tool::Session => single(tool, &arguments, session::run),
         Tool::Send => single(tool, &arguments, send::run),
         Tool::Receive => single(tool, &arguments, receive::run),
         Tool::Node => single(tool, &arguments, node::run),
@@ -131,6 +135,7 @@ fn run_subtool(umbrella: &Umbrella, cx: &mut Context) -> Result<()> {
         Subtool::Pow(args) => pow::run(args, cx),
         Subtool::Payload(args) => payload::run(args, cx),
         Subtool::Group(args) => group::run(args, cx),
+        Subtool::Session(args) => session::run(args, cx),
         Subtool::Send(args) => send::run(args, cx),
         Subtool::Receive(args) => receive::run(args, cx),
         Subtool::Node(args) => node::run(args, cx),
@@ -209,6 +214,7 @@ impl Tool {
         Self::Pow,
         Self::Payload,
         Self::Group,
+        Self::Session,
         Self::Send,
         Self::Receive,
         Self::Node,
@@ -225,6 +231,7 @@ impl Tool {
             Self::Pow => (Single::<pow::PowArgs>::command(), "status-pow"),
             Self::Payload => (Single::<payload::PayloadArgs>::command(), "status-payload"),
             Self::Group => (Single::<group::GroupArgs>::command(), "status-group"),
+            Self::Session => (Single::<session::SessionArgs>::command(), "status-session"),
             Self::Send => (Single::<send::SendArgs>::command(), "status-send"),
             Self::Receive => (Single::<receive::ReceiveArgs>::command(), "status-receive"),
             Self::Node => (Single::<node::NodeArgs>::command(), "status-node"),

@@ -212,6 +212,11 @@ impl<S: Store> Device<S> {
         self.lifetime = lifetime;
     }
 
+    /// The store, for what the layers above keep beside the device. Their keys begin with `x`.
+    pub fn store_mut(&mut self) -> &mut S {
+        &mut self.store
+    }
+
     /// Gives the store back.
     pub fn into_store(self) -> S {
         self.store
