@@ -4,34 +4,44 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
+#[path = "generated/schema.rs"]
+mod schema;
+
 use std::{env, fs, path::Path};
 
-/// Definitions in `proto/`, the package they declare, and where the code for it is kept.
-const MODULES: [(&str, &str, &str); 2] = [
-    ("status.proto", "status", "src/payload/proto.rs"),
-    ("secure.proto", "secure", "src/secure/proto.rs"),
+/// Definition in `proto/`, package, generated code, generated table of fields.
+const DEFINITIONS: &[(&str, &str, &str, Option<&str>)] = &[
+    ("status.proto", "status", "src/payload/proto.rs", Some("src/payload/schema.rs")),
+    ("sync.proto", "sync", "src/sync/proto.rs", None),
+    ("secure.proto", "secure", "src/secure/proto.rs", None),
 ];
 
 #[test]
 fn protobuf_code_matches_the_definitions() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for (definitions, package, module) in MODULES {
-        let descriptors = protox::compile([definitions], [root.join("proto")]).unwrap();
+    for (definition, package, code, table) in DEFINITIONS {
+        let descriptors = protox::compile([definition], [root.join("proto")]).unwrap();
+        if let Some(table) = table {
+            check(root, definition, table, &schema::table(&descriptors.file[0]));
+        }
         let out = tempfile::tempdir().unwrap();
         // Ordered maps, so that what we encode is the same every time.
         let mut config = prost_build::Config::new();
         config.btree_map(["."]).out_dir(out.path()).compile_fds(descriptors).unwrap();
         let generated = fs::read_to_string(out.path().join(format!("{package}.rs"))).unwrap();
-
-        let path = root.join(module);
-        if env::var_os("UPDATE_GENERATED").is_some() {
-            fs::write(&path, &generated).unwrap();
-        }
-        let committed = fs::read_to_string(&path).unwrap_or_default();
-        assert!(
-            committed == generated,
-            "{module} is not what proto/{definitions} gives; \
-             run: UPDATE_GENERATED=1 cargo test --test generated"
-        );
+        check(root, definition, code, &generated);
     }
+}
+
+fn check(root: &Path, definition: &str, file: &str, generated: &str) {
+    let path = root.join(file);
+    if env::var_os("UPDATE_GENERATED").is_some() {
+        fs::write(&path, generated).unwrap();
+    }
+    let committed = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == generated,
+        "{file} is not what proto/{definition} gives; \
+         run: UPDATE_GENERATED=1 cargo test --test generated"
+    );
 }

@@ -7,6 +7,7 @@
 //! | public chat | of the chat's name | from the chat's name as password |
 
 pub mod keyring;
+pub mod messenger;
 
 pub use keyring::{KeyRing, Opened};
 

@@ -92,7 +92,8 @@ fn write_members(text: &mut String, members: &Map<String, Value>, depth: usize) 
                 let _ = writeln!(text, "{indent}{:WIDTH$} {}", escape(name), cut(&escape(string)));
             }
             other => {
-                let _ = writeln!(text, "{indent}{:WIDTH$} {other}", escape(name));
+                let shown = cut(&escape(&other.to_string()));
+                let _ = writeln!(text, "{indent}{:WIDTH$} {shown}", escape(name));
             }
         }
     }

@@ -81,7 +81,7 @@ pub fn accounts(set: &mut Set) {
         assert_eq!(card.key_uid.to_string(), case.str("key_uid"), "{}", case.path());
     });
     set.each("leading_zero_child_keys", |case| {
-        let seed = Seed::from_bytes(&plain_hex(case, "seed")).unwrap();
+        let seed = Seed::from_bytes(&case.plain_hex("seed")).unwrap();
         let master = ExtendedPrivateKey::from_seed(&seed).unwrap();
         let derive = |member| master.derive(&case.str(member).parse().unwrap()).unwrap();
         let (zero, child) = (derive("path_zero"), derive("path_child"));
@@ -214,7 +214,7 @@ pub fn keystore(set: &mut Set) {
         assert_eq!(code, Some(expected), "{}", case.path());
     });
     set.each("mobile_password_hash", |case| {
-        let plain = String::from_utf8(plain_hex(case, "utf8")).unwrap();
+        let plain = String::from_utf8(case.plain_hex("utf8")).unwrap();
         assert_eq!(plain, case.str("plain"));
         assert_eq!(*mobile_password(&plain), case.str("hashed"), "{}", case.path());
     });

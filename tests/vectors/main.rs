@@ -9,9 +9,13 @@
 mod account;
 mod case;
 mod conversation;
+mod group;
+mod mailserver;
 mod node;
+mod payload;
 mod rlpx;
 mod secure;
+mod sync;
 mod whisper;
 
 use std::{env, fs, io::Write as _, path::PathBuf};
@@ -49,6 +53,7 @@ vector_tests! {
     envelope_invalid => envelope_invalid_members;
     shh_packets => shh_packets_members;
     rlpx => rlpx_members;
+    mailserver => mailserver::mailserver;
     accounts => account::accounts;
     keystore => account::keystore;
     alias => account::alias;
@@ -61,6 +66,9 @@ vector_tests! {
     dh_fallback => secure::dh_fallback;
     protocol_message => secure::protocol_message;
     negotiated_topic => secure::negotiated_topic;
+    payloads => payload::payloads;
+    mvds => sync::mvds;
+    group_events => group::group_events;
 }
 
 fn rlpx_members(set: &mut Set) {
