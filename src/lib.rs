@@ -6,7 +6,7 @@
 //! | --- | --- | --- |
 //! | tools | | [`cli`], one file per tool |
 //! | a running node: peers, pool, forwarding | EIP-627; Status, "Whisper usage" | [`node`] |
-//! | conversations: public chats, key rings | Status, "Client" | [`chat`] |
+//! | conversations: public chats, key rings, messengers | Status, "Client" | [`chat`] |
 //! | payloads: wrapper, chat message | Status, "Payloads" | [`payload`] |
 //! | envelopes, messages, topics, bloom filters, proof of work, packets | EIP-627; Status, "Whisper usage" | [`whisper`] |
 //! | accounts: phrases, key trees, key files, names, identicons | BIP39, BIP32, EIP-1581; Status, "Account" | [`account`] |
