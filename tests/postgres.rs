@@ -10,11 +10,23 @@
 mod faults;
 #[path = "postgres/harness.rs"]
 mod harness;
+#[path = "postgres/import.rs"]
+mod import;
 #[path = "postgres/model.rs"]
 mod model;
 #[path = "postgres/opening.rs"]
 mod opening;
 #[path = "postgres/reading.rs"]
 mod reading;
+#[allow(dead_code, reason = "the tests of the tools use the rest")]
+#[path = "cli/shell.rs"]
+mod shell;
+#[path = "postgres/tool.rs"]
+mod tool;
 #[path = "postgres/writing.rs"]
 mod writing;
+
+/// The only record of some output.
+fn record(output: &str) -> serde_json::Value {
+    serde_json::from_str(output).unwrap_or_else(|_| panic!("not one record: {output}"))
+}

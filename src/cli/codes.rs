@@ -226,6 +226,12 @@ pub const CODES: &[(&str, &str, &str, &str)] = &[
         "The field was left out.",
     ),
     (
+        "payload.event_count",
+        "Of a membership update, at most 4096 events are looked at, since each costs the recovery of a key.",
+        "tools",
+        "A flood, or a very old group.",
+    ),
+    (
         "payload.event_format",
         "Each event of a membership update is a signature of 65 bytes and a MembershipUpdateEvent.",
         "Status specifications, Payloads, Membership updates; as in the reference",
@@ -900,7 +906,13 @@ pub const CODES: &[(&str, &str, &str, &str)] = &[
         "net.already_connected",
         "There is a connection with this node already.",
         "devp2p, Disconnect reason 5",
-        "The same --node-key is in use twice.",
+        "The same --node-key is in use twice, or both nodes have dialled each other at once: then one connection is kept.",
+    ),
+    (
+        "net.crowded",
+        "The handshakes under way with those who dial a node are bounded, for all and for one address. Where there are more, the oldest is given up.",
+        "tools",
+        "Someone connects over and over and says nothing, or many start at once from one address.",
     ),
     (
         "net.too_many_peers",
@@ -1552,6 +1564,12 @@ pub const CODES: &[(&str, &str, &str, &str)] = &[
         "A broken or hostile server.",
     ),
     (
+        "mailserver.node",
+        "A node that is to be a mailserver takes requests and hears of every envelope.",
+        "library",
+        "Mailserver::prepare was not called on the settings of the node.",
+    ),
+    (
         "mailserver.no_key",
         "Requests are encrypted: with a password that the clients know, or to the mailserver's key.",
         "Status specifications, Mailserver",
@@ -1562,6 +1580,48 @@ pub const CODES: &[(&str, &str, &str, &str)] = &[
         "The server asks for a proof of work that can be reached.",
         "EIP-627, Mining",
         "A server with nonsense in its Status.",
+    ),
+    (
+        "mailserver.empty",
+        "A query is answered with the envelopes of its topics and its range of time; there were none.",
+        "tools",
+        "Another --chat or --topic, a --from that does not reach far enough back, or a server that has not been there for long: status-mailserver stats, on its machine, tells what it holds.",
+    ),
+    (
+        "mailserver.lost",
+        "Envelopes that were accepted are stored before the server ends; the archive did not take these.",
+        "tools",
+        "A full disk, or a database that is gone: the errors before this one tell.",
+    ),
+    (
+        "archive.io",
+        "The files of an archive, or the connection with its database, must work.",
+        "tools",
+        "A directory that can't be written, a database server that is down.",
+    ),
+    (
+        "archive.damaged",
+        "An archive only holds what was written to it.",
+        "tools",
+        "A failing disk, or files that were changed from outside. status-mailserver check tells what is wrong, export --salvage gets out what is whole.",
+    ),
+    (
+        "archive.full",
+        "There must be room for what is stored.",
+        "tools",
+        "A full disk: status-mailserver prune makes room inside the archive, not on the disk.",
+    ),
+    (
+        "archive.unusable",
+        "An archive is a directory with one, or a PostgreSQL database; only one process writes to a directory.",
+        "tools",
+        "A running server has it open, there is none at this place, it was made by another version, or the user may not.",
+    ),
+    (
+        "archive.bad_entry",
+        "An entry of an archive of status-go or go-ethereum is a key of 40 or 36 bytes (second, hash, topic) with the RLP of its envelope.",
+        "the reference implementation",
+        "A damaged archive, or a database of something else. All other entries were taken over.",
     ),
     ("usage", "The arguments don't fit the command.", "tools", "See --help, and its examples."),
     (

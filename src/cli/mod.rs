@@ -20,6 +20,7 @@ mod interrupt;
 mod keygen;
 mod keys;
 mod lines;
+mod mailserver;
 mod mining;
 mod net;
 mod node;

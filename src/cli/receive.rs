@@ -12,6 +12,7 @@ use super::{
     conversation::{CONTACT_CODE_TICK, Talk, TalkArgs},
     error::{CliError, Exit, Result, Stop},
     keys::{OpenArgs, parse_topic},
+    mailserver::join::{JoinArgs, Past, PastItem},
     net::{
         Network, PeerArgs, Peers, check_min_pow, interrupted, service_config, terminated, until,
     },
@@ -21,6 +22,7 @@ use super::{
 use crate::{
     chat::{KeyRing, keyring::KeyRingError},
     crypto::PublicKey,
+    mailserver::client::Client,
     node::{Config, Event, Interest, News, PeerOptions, ServiceEvent},
     whisper::{Bloom, Envelope, EnvelopeHash, Topic, topic},
 };
@@ -29,12 +31,14 @@ use crate::{
 ///
 /// Peers are told which topics are wanted: those of the chats and passwords, those on which the
 /// owner of the identity is written to, and each --topic. Envelopes that no key opens are printed
-/// as they are if their topic was asked for by --topic.
+/// as they are if their topic was asked for by --topic. With --mailserver, what was sent before
+/// comes, too, and each envelope once.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   $ status-send hello --peer \"$ENODE\" --chat status && status-receive --peer \"$ENODE\" --chat status --count 1 --timeout 30
-  $ status-receive --peer \"$ENODE\" --all --raw-envelopes --timeout 1s || true")]
+  $ status-receive --peer \"$ENODE\" --all --raw-envelopes --timeout 1s || true
+  $ status-receive --mailserver \"$MAILSERVER\" --since 1d --chat status --count 1 --timeout 30")]
 pub struct ReceiveArgs {
     /// Topic to listen on, 8 hex digits. Repeatable
     #[arg(long, value_name = "HEX")]
@@ -49,12 +53,14 @@ pub struct ReceiveArgs {
     #[arg(long, value_name = "N")]
     count: Option<u64>,
     /// End after this long: seconds, or such as 30s, 2m. Exit 1 if nothing came, or less than
-    /// --count
+    /// --count; exit 4 if that is because no peer stayed
     #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
     timeout: Option<u32>,
     /// The least proof of work to ask peers for
     #[arg(long, value_name = "POW", default_value_t = 0.0)]
     min_pow: f64,
+    #[command(flatten)]
+    join: JoinArgs,
     #[command(flatten)]
     talk: TalkArgs,
     #[command(flatten)]
@@ -74,7 +80,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
 pub fn run(args: &ReceiveArgs, cx: &mut Context) -> Result<()> {
     let began = Instant::now();
-    let enodes = args.peers.require()?;
+    let enodes = args.join.peers(&args.peers)?;
     check_min_pow(args.min_pow)?;
     let mut ring = args.keys.key_ring()?;
     let talk = args.talk(&mut ring, cx)?;
@@ -83,6 +89,7 @@ pub fn run(args: &ReceiveArgs, cx: &mut Context) -> Result<()> {
         topics.extend(talk.topics());
     }
     let mut config = service_config(args.peers.key(cx)?, cx);
+    let mailserver = args.join.config(config.key.clone())?;
     config.node =
         Config { min_pow: args.min_pow, min_pow_tolerance: args.min_pow, ..Config::default() };
     match &topics {
@@ -100,8 +107,15 @@ pub fn run(args: &ReceiveArgs, cx: &mut Context) -> Result<()> {
     let network = Network::start(config)?;
     let peers = Peers::connect(&network, enodes, &PeerOptions::default(), limit, cx)?;
     cx.note(&format!("receiving from {} peers", peers.count()));
+    let past = mailserver.map(|(enode, config)| {
+        let client = Client::new(network.handle(), enode.id, config);
+        let mut past = Past::new(client, topics.iter().flatten().copied().collect());
+        past.ask(args.join.since(cx), &network, cx);
+        past
+    });
     let now = Instant::now();
-    Receiver { args, ring, talk, topics, peers, results: 0, tick: now, publish: now }
+    let heard = cx.now();
+    Receiver { args, ring, talk, topics, peers, past, heard, results: 0, tick: now, publish: now }
         .run(&network, deadline, cx)
 }
 
@@ -156,6 +170,9 @@ struct Receiver<'a> {
     talk: Option<Talk>,
     topics: Option<HashSet<Topic>>,
     peers: Peers,
+    past: Option<Past>,
+    /// When the last event of the node was taken.
+    heard: u32,
     results: u64,
     /// When data sync had its last turn.
     tick: Instant,
@@ -166,6 +183,7 @@ struct Receiver<'a> {
 /// What the loop wakes up for.
 enum Wake {
     News(Option<News>),
+    Past(PastItem),
     Late,
     /// The conversations have something to send.
     Turn,
@@ -184,11 +202,23 @@ impl Receiver<'_> {
             if self.args.count.is_some_and(|count| self.results >= count) {
                 return self.last_words(network, cx);
             }
+            if let Some(past) = &mut self.past
+                && self.peers.count() > 0
+            {
+                past.catch_up(network, cx);
+            }
             let turn = self.next_turn()?;
-            let news = &mut self.peers.news;
+            let (news, past) = (&mut self.peers.news, &mut self.past);
+            let past = async {
+                match past {
+                    Some(past) => past.next().await,
+                    None => std::future::pending().await,
+                }
+            };
             let wake = network.wait(async {
                 tokio::select! {
                     news = news.next() => Wake::News(news),
+                    item = past => Wake::Past(item),
                     () = until(deadline) => Wake::Late,
                     () = until(turn) => Wake::Turn,
                     () = interrupted() => Wake::Interrupted,
@@ -197,10 +227,34 @@ impl Receiver<'_> {
             });
             match wake {
                 Wake::News(Some(News::Event(event))) => {
+                    self.heard = cx.now();
+                    let before = self.peers.count();
                     self.peers.follow(&event, cx);
-                    if let ServiceEvent::Node(Event::Envelope { envelope, .. }) = &*event {
-                        self.show(envelope.envelope(), network, cx)?;
+                    match &*event {
+                        ServiceEvent::Node(Event::Envelope { envelope, .. })
+                            if self.is_first(envelope.envelope()) =>
+                        {
+                            self.show(envelope.envelope(), network, cx)?;
+                        }
+                        // Until a peer is back, nothing comes.
+                        ServiceEvent::Disconnected { .. }
+                            if before > 0 && self.peers.count() == 0 =>
+                        {
+                            self.missed();
+                        }
+                        _ => {}
                     }
+                }
+                Wake::Past(item) => {
+                    let past = self.past.as_mut();
+                    let envelope = past.map(|past| past.take(item, cx)).transpose()?.flatten();
+                    if let Some(envelope) = envelope {
+                        self.show(&envelope, network, cx)?;
+                    }
+                }
+                Wake::News(Some(News::Lagged(lost))) if self.past.is_some() => {
+                    cx.note(&format!("{lost} events were lost; the mailserver is asked for them"));
+                    self.missed();
                 }
                 Wake::Turn => _ = self.turn(network, cx)?,
                 Wake::News(Some(News::Lagged(lost))) => {
@@ -209,12 +263,28 @@ impl Receiver<'_> {
                 }
                 Wake::Late if self.results == 0 || self.args.count.is_some() => {
                     let message = format!("{} results in the time given", self.results);
+                    if let Some(failure) = self.peers.lasting_failure() {
+                        let message = format!("{message}, and no peer to rely on: {failure}");
+                        return Err(CliError::new("net.no_peer", Exit::Network, message).into());
+                    }
                     return Err(CliError::new("receive.timeout", Exit::Negative, message).into());
                 }
                 Wake::Late | Wake::Terminated => return self.last_words(network, cx),
                 Wake::News(None) => return Ok(()),
                 Wake::Interrupted => return Err(Stop::Exit(Exit::Interrupted)),
             }
+        }
+    }
+
+    /// Whether an envelope did not come from the mailserver already.
+    fn is_first(&mut self, envelope: &Envelope) -> bool {
+        self.past.as_mut().is_none_or(|past| past.is_first(envelope.hash()))
+    }
+
+    /// Since the last event, something may be missing.
+    fn missed(&mut self) {
+        if let Some(past) = &mut self.past {
+            past.missed(self.heard);
         }
     }
 

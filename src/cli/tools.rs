@@ -9,7 +9,7 @@ use super::{
     context::{Common, Context, show_early_error},
     demo, envelope,
     error::{CliError, Exit, Result},
-    explain, generate, group, keygen, node,
+    explain, generate, group, keygen, mailserver, node,
     output::Format,
     payload, pow, receive, send, session, topic,
 };
@@ -39,6 +39,8 @@ pub enum Tool {
     Receive,
     /// `status-node`
     Node,
+    /// `status-mailserver`
+    Mailserver,
 }
 
 /// The end of every help.
@@ -79,6 +81,7 @@ enum Subtool {
     Send(send::SendArgs),
     Receive(receive::ReceiveArgs),
     Node(node::NodeArgs),
+    Mailserver(mailserver::MailserverArgs),
     Keygen(keygen::KeygenArgs),
     Explain(explain::ExplainArgs),
     Completions(generate::CompletionsArgs),
@@ -111,6 +114,7 @@ pub fn main(tool: Tool) -> ExitCode {
         Tool::Send => single(tool, &arguments, send::run),
         Tool::Receive => single(tool, &arguments, receive::run),
         Tool::Node => single(tool, &arguments, node::run),
+        Tool::Mailserver => single(tool, &arguments, mailserver::run),
     };
     exit.into()
 }
@@ -135,6 +139,7 @@ fn run_subtool(umbrella: &Umbrella, cx: &mut Context) -> Result<()> {
         Subtool::Send(args) => send::run(args, cx),
         Subtool::Receive(args) => receive::run(args, cx),
         Subtool::Node(args) => node::run(args, cx),
+        Subtool::Mailserver(args) => mailserver::run(args, cx),
         Subtool::Demo(args) => demo::run(args, cx),
         Subtool::Keygen(args) => keygen::run(args, cx),
         Subtool::Explain(args) => explain::run(args, cx),
@@ -201,7 +206,7 @@ fn asked_format(arguments: &[OsString]) -> Option<Format> {
 
 impl Tool {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Umbrella,
         Self::Account,
         Self::Topic,
@@ -213,6 +218,7 @@ impl Tool {
         Self::Send,
         Self::Receive,
         Self::Node,
+        Self::Mailserver,
     ];
 
     /// The command line, from which help, completions and man pages are made.
@@ -229,6 +235,9 @@ impl Tool {
             Self::Send => (Single::<send::SendArgs>::command(), "status-send"),
             Self::Receive => (Single::<receive::ReceiveArgs>::command(), "status-receive"),
             Self::Node => (Single::<node::NodeArgs>::command(), "status-node"),
+            Self::Mailserver => {
+                (Single::<mailserver::MailserverArgs>::command(), "status-mailserver")
+            }
         };
         let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
         command.name(name).bin_name(name).after_help(format!("{examples}\n\n{EXIT_CODES}"))

@@ -194,7 +194,7 @@ impl Request {
         let mut reader = Reader::new(payload);
         let mut items = reader.list("request")?;
         let (from, to) = (items.u32("lower")?, items.u32("upper")?);
-        let bloom = bloom(items.string("bloom filter")?)?;
+        let bits = items.string("bloom filter")?;
         let (mut form, mut topics) = (Form::Six, Vec::new());
         if let Ok(list) = items.clone().list("topics") {
             items.item("topics")?;
@@ -208,6 +208,7 @@ impl Request {
         let batch = form != Form::Five && items.bool("batch")?;
         items.finish()?;
         reader.finish()?;
+        let bloom = bloom(bits)?;
         Ok((Self { from, to, bloom, topics, limit, cursor, batch }, form))
     }
 
@@ -487,6 +488,7 @@ mod tests {
         rlp::put_list(&mut long_bloom, |out| {
             [1, 2].into_iter().for_each(|second| rlp::put_u64(out, second));
             rlp::put_bytes(out, &[0xff; 63]);
+            (0..2).for_each(|_| rlp::put_bytes(out, &[]));
         });
         assert_eq!(Request::decode(&long_bloom).unwrap_err(), RequestError::BloomLength(63));
         for (length, error) in [

@@ -9,7 +9,7 @@
 
 use rand::CryptoRng;
 
-use super::Request;
+use super::{Form, Request};
 use crate::{
     crypto::{PublicKey, SecretKey},
     whisper::{
@@ -70,11 +70,26 @@ impl Request {
         options: &MineOptions<'_>,
         rng: &mut R,
     ) -> Result<Envelope, SealError> {
+        self.seal_as(Form::Seven, access, signer, now, min_pow, options, rng)
+    }
+
+    /// The same in another form, for other servers.
+    #[expect(clippy::too_many_arguments, reason = "those of `seal`, and the form")]
+    pub fn seal_as<R: CryptoRng>(
+        &self,
+        form: Form,
+        access: &Access,
+        signer: &SecretKey,
+        now: u32,
+        min_pow: f64,
+        options: &MineOptions<'_>,
+        rng: &mut R,
+    ) -> Result<Envelope, SealError> {
         let recipient = match access {
             Access::Password(key) => Recipient::Sym(key),
             Access::Key(key) => Recipient::Asym(key),
         };
-        let payload = self.encode();
+        let payload = self.encode_as(form);
         let draft = Draft {
             topic: REQUEST_TOPIC,
             now,

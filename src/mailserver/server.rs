@@ -126,6 +126,9 @@ pub enum ConfigError {
     /// Not a number that a proof of work can be compared with.
     #[error("{0} is no proof of work to ask for")]
     Pow(f64),
+    /// The node ignores requests: see [`Mailserver::prepare`](super::Mailserver::prepare).
+    #[error("the node was not started as a mailserver's")]
+    NotPrepared,
 }
 
 impl ConfigError {
@@ -134,6 +137,7 @@ impl ConfigError {
         match self {
             Self::NoKey => "mailserver.no_key",
             Self::Pow(_) => "mailserver.pow",
+            Self::NotPrepared => "mailserver.node",
         }
     }
 }
@@ -163,6 +167,9 @@ pub enum Refusal {
     /// More requests wait than are held.
     #[error("too many requests wait")]
     Busy,
+    /// No request is as long as this.
+    #[error("a request of {0} bytes")]
+    TooLarge(usize),
     /// The archive can't be read.
     #[error("{0}")]
     Archive(#[from] ArchiveError),
@@ -180,6 +187,7 @@ impl Refusal {
             Self::Invalid(_) => "invalid",
             Self::RateLimited => "rate_limited",
             Self::Busy => "busy",
+            Self::TooLarge(_) => "too_large",
             Self::Archive(_) => "archive",
         }
     }
@@ -203,6 +211,7 @@ impl Refusal {
             Self::RateLimited if sync => "requests per seconds limit exceeded".into(),
             Self::RateLimited => "rate limit exceeded".into(),
             Self::Busy => "too many requests".into(),
+            Self::TooLarge(_) => "the request is too large".into(),
             // Nothing about our disks.
             Self::Archive(_) => "the archive can't be read".into(),
         }

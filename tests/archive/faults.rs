@@ -1,1 +1,467 @@
 //! Killed processes, full disks, damaged files, and more than one process.
+//!
+//! The processes that are killed or limited are this test's own program, run again with the test
+//! [`child`] and its orders in the environment.
+
+use std::{
+    collections::HashSet,
+    fs,
+    io::{BufRead, BufReader, Write},
+    ops::ControlFlow,
+    path::Path,
+    process::{Child, Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use rand::{Rng, RngExt};
+use statuskit::{
+    crypto::seeded_rng,
+    mailserver::{
+        Archive, ArchiveError, Position,
+        archive::{EmbeddedArchive, Order, embedded::Settings},
+    },
+    whisper::Envelope,
+};
+
+use super::model::{envelope, everything, pages};
+
+const START: u32 = 1_600_000_000;
+/// The envelopes of the tests follow each other by so many seconds.
+const STEP: u32 = 20;
+
+fn nth(n: u32) -> Envelope {
+    // Some are late, and some are large.
+    let late = if n.is_multiple_of(5) { 3 * STEP } else { 0 };
+    let len = if n.is_multiple_of(97) { 9_000 } else { 100 + (n % 300) as usize };
+    envelope((n % 40) as u8, START + n * STEP - late, n, len)
+}
+
+fn settings() -> Settings {
+    Settings { merge_at: Some(400), ..Settings::default() }
+}
+
+fn say(word: &str, n: impl std::fmt::Display) {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "\n{word} {n}").unwrap();
+    out.flush().unwrap();
+}
+
+/// Not a test by itself: what the other processes do.
+#[test]
+fn child() {
+    let Ok(orders) = std::env::var("ARCHIVE_TEST_CHILD") else { return };
+    let orders: Vec<&str> = orders.split(' ').collect();
+    let dir = Path::new(orders[1]);
+    match orders[0] {
+        "ingest" => ingest(dir, orders[2].parse().unwrap(), false),
+        "prune" => ingest(dir, orders[2].parse().unwrap(), true),
+        "fill" => fill(dir),
+        "open" => match EmbeddedArchive::open(dir) {
+            Ok(_) => say("opened", 0),
+            Err(error) => say("refused", error),
+        },
+        "read" => {
+            let archive = EmbeddedArchive::open_read_only(dir).unwrap();
+            let mut input = BufReader::new(std::io::stdin());
+            let mut line = String::new();
+            while input.read_line(&mut line).unwrap() > 0 {
+                let all = pages(&archive, &everything(Order::OldestFirst), 100);
+                let counted = archive.summary().unwrap().envelopes;
+                assert_eq!(counted, all.len() as u64);
+                say("read", counted);
+                line.clear();
+            }
+            let error = archive.append(&[nth(0)]).unwrap_err();
+            assert!(matches!(error, ArchiveError::Unusable(_)), "{error:?}");
+        }
+        other => panic!("no such orders: {other}"),
+    }
+}
+
+fn command(orders: &[&dyn std::fmt::Display]) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let orders: Vec<String> = orders.iter().map(ToString::to_string).collect();
+    command
+        .args(["--exact", "faults::child", "--nocapture", "--test-threads", "1"])
+        .env("ARCHIVE_TEST_CHILD", orders.join(" "))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    command
+}
+
+/// The lines that a child says, each a word and the rest.
+fn lines(child: &mut Child) -> impl Iterator<Item = (String, String)> + use<> {
+    BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok).filter_map(|line| {
+        let (word, rest) = line.split_once(' ')?;
+        let known = ["appended", "pruning", "full", "kept", "opened", "refused", "read"];
+        known.contains(&word).then(|| (word.to_owned(), rest.to_owned()))
+    })
+}
+
+/// Appends from the `n`th envelope on, for ever, and says so after each append; prunes meanwhile.
+fn ingest(dir: &Path, mut n: u32, prune: bool) {
+    let archive = EmbeddedArchive::open_with(dir, &settings()).unwrap();
+    thread::scope(|scope| {
+        if prune {
+            scope.spawn(|| {
+                loop {
+                    // What is older than some hundred envelopes goes.
+                    let (_, newest) = archive.summary().unwrap().span.unwrap_or((0, START));
+                    let before = newest.saturating_sub(700 * STEP).max(START);
+                    say("pruning", before);
+                    archive.prune(before).unwrap();
+                }
+            });
+        }
+        loop {
+            let len = 1 + n % 61;
+            let batch: Vec<Envelope> = (n..n + len).map(nth).collect();
+            archive.append(&batch).unwrap();
+            n += len;
+            say("appended", n);
+        }
+    });
+}
+
+fn kills() -> u32 {
+    std::env::var("ARCHIVE_TEST_KILLS").map_or(12, |text| text.parse().unwrap())
+}
+
+fn killed_again_and_again(mode: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rng = seeded_rng(mode);
+    let (mut next, mut floor) = (0, 0);
+    let mut positions = Vec::new();
+    for round in 0..kills() {
+        let mut child = command(&[&mode, &dir.path().display(), &next]).spawn().unwrap();
+        let words = lines(&mut child);
+        let after = rng.random_range(1..40);
+        let mut said = 0;
+        for (word, number) in words {
+            match word.as_str() {
+                "appended" => next = number.parse().unwrap(),
+                "pruning" => floor = number.parse::<u32>().unwrap().max(floor),
+                other => panic!("{other}"),
+            }
+            said += 1;
+            if said == after {
+                // It goes on, and is killed wherever it is.
+                thread::sleep(Duration::from_micros(rng.random_range(0..4000)));
+                child.kill().unwrap();
+            }
+        }
+        assert!(said >= after, "the child ended by itself in round {round}");
+        child.wait().unwrap();
+
+        let archive = EmbeddedArchive::open_with(dir.path(), &settings()).unwrap();
+        let report = archive.check().unwrap();
+        assert!(report.is_sound(), "round {round}: {report:?}");
+        let held: HashSet<Position> = pages(&archive, &everything(Order::OldestFirst), 500)
+            .into_iter()
+            .map(|(position, _)| position)
+            .collect();
+        positions.extend((positions.len() as u32..next).map(|n| Position::of(&nth(n))));
+        for (n, position) in positions.iter().enumerate() {
+            if position.sent >= floor {
+                assert!(held.contains(position), "round {round}: lost {n} of {next}");
+            }
+        }
+        // What was not acknowledged is there as a whole or not at all.
+        let len = 1 + next % 61;
+        let rest = (next..next + len)
+            .map(|n| Position::of(&nth(n)))
+            .filter(|position| position.sent >= floor)
+            .map(|position| held.contains(&position))
+            .collect::<HashSet<bool>>();
+        assert!(rest.len() <= 1, "round {round}: half of an append");
+        // The next pruning completes what was interrupted.
+        if round % 4 == 3 {
+            archive.prune(floor).unwrap();
+            let report = archive.check().unwrap();
+            assert!(report.is_sound() && !report.pruning, "round {round}: {report:?}");
+            let summary = archive.summary().unwrap();
+            assert!(summary.span.is_none_or(|(oldest, _)| oldest >= floor));
+            assert_eq!(summary.envelopes, report.envelopes);
+        }
+    }
+}
+
+#[test]
+fn nothing_is_lost_when_killed_in_ingest() {
+    killed_again_and_again("ingest");
+}
+
+#[test]
+fn nothing_is_lost_when_killed_in_pruning() {
+    killed_again_and_again("prune");
+}
+
+/// Appends until it is full, then goes on with what is still possible.
+fn fill_up(archive: &EmbeddedArchive, batch: u32) -> u32 {
+    let mut n = 0;
+    let error = loop {
+        let envelopes: Vec<Envelope> = (n..n + batch).map(nth).collect();
+        match archive.append(&envelopes) {
+            Ok(new) => assert_eq!(new, batch as usize),
+            Err(error) => break error,
+        }
+        n += batch;
+    };
+    assert!(matches!(error, ArchiveError::Full(_)), "{error:?}");
+    assert!(archive.append(&(n..n + batch).map(nth).collect::<Vec<_>>()).is_err());
+
+    // Nothing is lost or half there, and reading goes on.
+    assert_eq!(archive.summary().unwrap().envelopes, u64::from(n));
+    let all = pages(archive, &everything(Order::NewestFirst), 300);
+    assert_eq!(all.len(), n as usize);
+    assert!(archive.check().unwrap().is_sound());
+
+    // Pruning makes room, though the file has no more, and then appending goes on.
+    let gone = archive.prune(START + n / 2 * STEP).unwrap();
+    assert!(gone > 0);
+    for start in (n..n + n / 4).step_by(20) {
+        assert_eq!(archive.append(&(start..start + 20).map(nth).collect::<Vec<_>>()).unwrap(), 20);
+    }
+    let report = archive.check().unwrap();
+    assert!(report.is_sound() && !report.pruning, "{report:?}");
+    n
+}
+
+#[test]
+fn a_full_archive_reads_prunes_and_then_appends() {
+    for (limit, batch) in [(1 << 20, 30), (1 << 20, 1), (3 << 20, 700)] {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = Settings { limit: Some(limit), ..settings() };
+        let archive = EmbeddedArchive::open_with(dir.path(), &settings).unwrap();
+        fill_up(&archive, batch);
+        drop(archive);
+        // With room again, as if nothing had been.
+        let archive = EmbeddedArchive::open(dir.path()).unwrap();
+        assert!(archive.check().unwrap().is_sound());
+        archive.append(&(100_000..102_000).map(nth).collect::<Vec<_>>()).unwrap();
+        assert!(archive.check().unwrap().is_sound());
+    }
+}
+
+fn fill(dir: &Path) {
+    let archive = EmbeddedArchive::open_with(dir, &settings()).unwrap();
+    say("full", fill_up(&archive, 60));
+    drop(archive);
+}
+
+/// A file that the system does not let grow: as a full disk, writes are cut short, then refused.
+#[cfg(unix)]
+#[test]
+fn a_disk_without_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let inner = command(&[&"fill", &dir.path().display()]);
+    let mut child = Command::new("bash")
+        .args(["-c", "trap '' XFSZ; ulimit -f 2500; exec \"$0\" \"$@\""])
+        .arg(inner.get_program())
+        .args(inner.get_args())
+        .envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let said: Vec<_> = lines(&mut child).collect();
+    assert!(child.wait().unwrap().success(), "{said:?}");
+    assert!(matches!(&said[..], [(word, n)] if word == "full" && n != "0"), "{said:?}");
+    let archive = EmbeddedArchive::open(dir.path()).unwrap();
+    archive.append(&(100_000..102_000).map(nth).collect::<Vec<_>>()).unwrap();
+    assert!(archive.check().unwrap().is_sound());
+}
+
+#[test]
+fn one_process_writes_and_others_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = EmbeddedArchive::open_with(dir.path(), &settings()).unwrap();
+    let twice = EmbeddedArchive::open(dir.path()).unwrap_err();
+    assert!(matches!(&twice, ArchiveError::Unusable(text) if text.contains("in use")), "{twice}");
+    let mut other = command(&[&"open", &dir.path().display()]).spawn().unwrap();
+    let said: Vec<_> = lines(&mut other).collect();
+    other.wait().unwrap();
+    assert!(matches!(&said[..], [(word, text)] if word == "refused" && text.contains("in use")));
+
+    archive.append(&(0..10).map(nth).collect::<Vec<_>>()).unwrap();
+    let mut reader = command(&[&"read", &dir.path().display()]).spawn().unwrap();
+    let mut ask = reader.stdin.take().unwrap();
+    let mut answers = lines(&mut reader);
+    let mut held = 10;
+    for round in 0..30 {
+        writeln!(ask, "go").unwrap();
+        assert_eq!(answers.next().unwrap(), ("read".into(), held.to_string()));
+        let n = 1000 * (round + 1);
+        held += archive.append(&(n..n + 50).map(nth).collect::<Vec<_>>()).unwrap();
+        if round == 20 {
+            held -= archive.prune(START + 15_000 * STEP).unwrap() as usize;
+        }
+    }
+    drop(ask);
+    assert!(answers.next().is_none());
+    assert!(reader.wait().unwrap().success());
+    drop(archive);
+    EmbeddedArchive::open(dir.path()).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn only_the_owner_has_access() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("deep/archive");
+    let _archive = EmbeddedArchive::open(&path).unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&path), 0o700);
+    let files: Vec<_> = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(files.len(), 3);
+    for file in files {
+        assert_eq!(mode(&file), 0o600, "{}", file.display());
+    }
+}
+
+#[test]
+fn what_is_not_an_archive_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = |dir: &Path| match EmbeddedArchive::open(dir).unwrap_err() {
+        ArchiveError::Unusable(text) => text,
+        other => panic!("{other:?}"),
+    };
+    let missing = EmbeddedArchive::open_read_only(&dir.path().join("none")).unwrap_err();
+    assert_eq!(missing.code(), "archive.unusable");
+    fs::write(dir.path().join("CURRENT"), "MANIFEST-000001").unwrap();
+    assert!(refused(dir.path()).contains("CURRENT"));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "the lock, and what was there");
+    fs::remove_file(dir.path().join("CURRENT")).unwrap();
+    fs::write(dir.path().join("data.mdb"), vec![7; 100_000]).unwrap();
+    let error = EmbeddedArchive::open(dir.path()).unwrap_err();
+    assert!(matches!(error, ArchiveError::Damaged(_)), "{error:?}");
+    assert_eq!(EmbeddedArchive::salvage(dir.path()).unwrap().filter(Result::is_ok).count(), 0);
+}
+
+/// An archive with all its parts, and what it holds.
+fn sample(dir: &Path) -> HashSet<Vec<u8>> {
+    let archive = EmbeddedArchive::open_with(dir, &settings()).unwrap();
+    for start in (0..800).step_by(50) {
+        archive.append(&(start..start + 50).map(nth).collect::<Vec<_>>()).unwrap();
+    }
+    let all = pages(&archive, &everything(Order::OldestFirst), usize::MAX);
+    all.into_iter().map(|(_, envelope)| envelope).collect()
+}
+
+fn salvaged(dir: &Path) -> (HashSet<Vec<u8>>, usize) {
+    let (mut good, mut bad) = (HashSet::new(), 0);
+    for item in EmbeddedArchive::salvage(dir).unwrap() {
+        match item {
+            Ok(envelope) => assert!(good.insert(envelope.raw().to_vec()), "given twice"),
+            Err(error) => {
+                assert_eq!(error.code(), "archive.damaged");
+                bad += 1;
+            }
+        }
+    }
+    (good, bad)
+}
+
+#[test]
+fn a_sound_file_is_salvaged_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = sample(dir.path());
+    assert_eq!(salvaged(dir.path()), (all, 0));
+}
+
+#[test]
+fn a_file_that_was_cut_is_refused_and_salvaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = sample(dir.path());
+    let data = dir.path().join("data.mdb");
+    let whole = fs::read(&data).unwrap();
+    let mut rng = seeded_rng("cut");
+    let mut lens: Vec<usize> = (0..25).map(|_| rng.random_range(1..whole.len())).collect();
+    lens.extend([1, 4095, 4096, 8191, 8192, 12_288, whole.len() - 1, whole.len() - 4096]);
+    let mut last = (0, 0);
+    lens.sort_unstable();
+    for len in lens {
+        fs::write(&data, &whole[..len]).unwrap();
+        match EmbeddedArchive::open(dir.path()) {
+            // Only what is in use must be there.
+            Ok(archive) => {
+                assert!(archive.check().unwrap().is_sound());
+                assert_eq!(archive.summary().unwrap().envelopes, all.len() as u64);
+            }
+            Err(ArchiveError::Damaged(_)) => {}
+            Err(other) => panic!("{other:?}"),
+        }
+        assert_eq!(fs::read(&data).unwrap().len(), len, "opening changed a damaged file");
+        let (good, _) = salvaged(dir.path());
+        assert!(good.is_subset(&all));
+        assert!(good.len() >= last.1, "{len} bytes gave less than {}", last.0);
+        last = (len, good.len());
+    }
+    assert!(last.1 > all.len() * 9 / 10);
+    fs::write(&data, &whole).unwrap();
+    let archive = EmbeddedArchive::open(dir.path()).unwrap();
+    assert_eq!(archive.summary().unwrap().envelopes, all.len() as u64);
+}
+
+/// Pages overwritten at random: opening and checking say so or find nothing wrong, without a crash;
+/// what is on other pages is salvaged.
+#[test]
+fn a_garbled_file_is_found_out_and_salvaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = sample(dir.path());
+    let data = dir.path().join("data.mdb");
+    let whole = fs::read(&data).unwrap();
+    let pages = whole.len() / 4096;
+    let mut rng = seeded_rng("garble");
+    let (mut found, mut opened) = (0, 0);
+    const ROUNDS: usize = 60;
+    for round in 0..ROUNDS {
+        let mut bytes = whole.clone();
+        let hits = 1 + round % 3;
+        for _ in 0..hits {
+            let at = rng.random_range(0..pages) * 4096;
+            match round % 5 {
+                0 => rng.fill_bytes(&mut bytes[at..at + 4096]),
+                1 => bytes[at..at + 4096].fill(0),
+                // The header, a pointer, or a bit anywhere.
+                2 => rng.fill_bytes(&mut bytes[at + 8..at + 16]),
+                3 => rng.fill_bytes(&mut bytes[at + 16..at + 40]),
+                _ => bytes[at + rng.random_range(0..4096)] ^= 1 << rng.random_range(0..8),
+            }
+        }
+        fs::write(&data, &bytes).unwrap();
+        match EmbeddedArchive::open(dir.path()) {
+            Ok(archive) => {
+                opened += 1;
+                match archive.check() {
+                    Ok(report) if report.is_sound() => {
+                        // What is wrong is in no page in use: nothing may be missing.
+                        let mut count = 0;
+                        let mut visit = |_: statuskit::mailserver::archive::Record<'_>| {
+                            count += 1;
+                            ControlFlow::Continue(())
+                        };
+                        archive.read(&everything(Order::OldestFirst), &mut visit).unwrap();
+                        assert_eq!(count, all.len());
+                    }
+                    Ok(_) | Err(ArchiveError::Damaged(_)) => found += 1,
+                    Err(other) => panic!("{other:?}"),
+                }
+            }
+            Err(ArchiveError::Damaged(_) | ArchiveError::Unusable(_)) => found += 1,
+            Err(other) => panic!("{other:?}"),
+        }
+        let (good, _) = salvaged(dir.path());
+        assert!(good.is_subset(&all), "an envelope that never was");
+        assert!(
+            good.len() + hits * 30 >= all.len(),
+            "{} of {} in round {round}",
+            good.len(),
+            all.len()
+        );
+    }
+    assert!(found > ROUNDS / 2, "only {found} of {ROUNDS} were found out");
+    assert!(opened > 0);
+}

@@ -48,12 +48,12 @@ fn second() -> impl Strategy<Value = u32> {
 
 fn envelopes(max: usize) -> impl Strategy<Value = Vec<Envelope>> {
     let one =
-        (0..9u8, second(), 0..4u32, prop_oneof![0..300usize, Just(1900), Just(2100), Just(5000)]);
+        (0..30u8, second(), 0..4u32, prop_oneof![0..300usize, Just(1900), Just(2100), Just(5000)]);
     prop::collection::vec(one.prop_map(|(t, s, n, len)| envelope(t, s, n, len)), 0..max)
 }
 
 fn select() -> impl Strategy<Value = Select> {
-    let topics = prop::collection::btree_set((0..12u8).prop_map(topic_of), 0..6);
+    let topics = prop::collection::btree_set((0..33u8).prop_map(topic_of), 0..25);
     prop_oneof![
         Just(Select::Bloom(Bloom::FULL)),
         Just(Select::Bloom(Bloom::EMPTY)),
@@ -132,7 +132,8 @@ fn counts(archive: &dyn Archive) -> BTreeMap<(u32, Topic), (u64, u64)> {
     counts
 }
 
-fn everything(order: Order) -> Query {
+/// The query for all there is.
+pub fn everything(order: Order) -> Query {
     Query { from: 0, to: u32::MAX, select: Select::Bloom(Bloom::FULL), order, after: None }
 }
 

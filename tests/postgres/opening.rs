@@ -79,3 +79,18 @@ fn nobody_there_and_nobody_known() {
     let text = refusal(&with(&url(), "dbname=nothing_of_this_name"), &options);
     assert!(text.contains("nothing_of_this_name"), "{text}");
 }
+
+/// Calls block, so an async program gives them a thread; dropping may happen anywhere.
+#[test]
+fn dropped_in_an_async_program() {
+    let tables = Tables::new();
+    let archive = std::sync::Arc::new(tables.open());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let summary = runtime.block_on(async move {
+        let calling = std::sync::Arc::clone(&archive);
+        let summary = tokio::task::spawn_blocking(move || calling.summary().unwrap()).await;
+        drop(archive);
+        summary.unwrap()
+    });
+    assert_eq!(summary.envelopes, 0);
+}

@@ -14,6 +14,7 @@
 //! Calls block; whoever runs on an async runtime gives them a thread.
 
 pub mod embedded;
+pub mod import;
 mod memory;
 pub mod postgres;
 

@@ -17,10 +17,10 @@ use super::{
     send,
 };
 use crate::{
-    mailserver::{Position, Request},
+    mailserver::{Position, Request, server::request_id},
     whisper::{
         Bloom, Envelope, EnvelopeHash, Packet, Topic,
-        p2p::{MAX_LIMIT, P2pRequest, RequestComplete},
+        p2p::{MAX_LIMIT, RequestComplete},
     },
 };
 
@@ -30,6 +30,8 @@ const CHANNEL: usize = 64;
 const MAX_SEEN: usize = 1 << 16;
 /// Pages in a row that may bring nothing.
 const MAX_FRUITLESS: u32 = 3;
+/// Envelopes that a server without pages may send at a time.
+const MAX_WITHOUT_LIMIT: u64 = 1 << 24;
 /// The range that servers refused to exceed until January 2020.
 const OLD_SPAN: u32 = 86_400;
 /// The first wait of a server's rate limit; the next ones are twice as long each.
@@ -137,7 +139,7 @@ impl History {
         let pager = Pager {
             filter: query.filter(),
             wanted,
-            max_span: query.max_span,
+            max_span: query.max_span.into_iter().chain(client.config.layout.max_span()).min(),
             limit: query.limit,
             parts: 0.0,
             patience: client.config.rate_limit_patience,
@@ -207,8 +209,8 @@ struct Page {
     /// The seconds of the first and the last of those that were asked for.
     ends: Option<(u32, u32)>,
     cursor: Vec<u8>,
-    /// So many were taken before some were left out.
-    left_out_after: Option<u64>,
+    /// There was too much of it: what is here is its beginning.
+    is_cut: bool,
 }
 
 impl Pager {
@@ -253,9 +255,12 @@ impl Pager {
         let mut fruitless = 0;
         loop {
             let page = self.page_or_again(&request).await?;
-            if let Some(taken) = page.left_out_after {
-                // In smaller pages from here on. What was taken comes again, and is left out.
-                self.limit = u32::try_from(taken).unwrap_or(MAX_LIMIT).clamp(1, MAX_LIMIT);
+            if page.is_cut {
+                if page.received >= page_limit(&request).into() {
+                    return Err(Misbehaviour::EndlessPage.into());
+                }
+                // In smaller pages from here on. What was taken comes again, and is a duplicate.
+                self.limit = u32::try_from(page.received).unwrap_or(MAX_LIMIT).clamp(1, MAX_LIMIT);
                 request.limit = self.limit;
                 self.tally.retries += 1;
                 continue;
@@ -319,15 +324,26 @@ impl Pager {
         let _turn = client.turn.lock().await;
         let peer = client.connected().await?;
         let mut inbox = Inbox::new(&client.handle, peer, config.max_waiting_bytes);
-        let envelope = inbox.during(client.seal(request, peer)).await?;
-        inbox.expect(envelope.hash().0);
-        let packet = Packet::P2pRequest(P2pRequest::Envelope(envelope));
+        let asked = inbox.during(client.packet(request, peer)).await?;
+        inbox.expect(request_id(&asked));
+        let packet = Packet::P2pRequest(asked);
         send(&mut inbox, &client.handle, peer, &packet, config.timeout).await?;
 
-        let most = u64::from(MAX_LIMIT) + u64::from(page_limit(request));
+        let most = match config.quiet {
+            None => u64::from(MAX_LIMIT) + u64::from(page_limit(request)),
+            // Servers that don't say where a page ends know no limit either.
+            Some(_) => MAX_WITHOUT_LIMIT,
+        };
         let mut page = Page::default();
         loop {
-            let event = inbox.next(config.timeout).await?;
+            let event = match inbox.next(config.quiet.unwrap_or(config.timeout)).await {
+                // Smaller pages would not help.
+                Err(ClientError::TimedOut) if config.quiet.is_some() && inbox.left_out() => {
+                    return Err(ClientError::Lagged.into());
+                }
+                Err(ClientError::TimedOut) if config.quiet.is_some() => return Ok(page),
+                event => event?,
+            };
             match mail(&event, peer) {
                 Some(Mail::Envelopes(envelopes)) => {
                     page.received += envelopes.len() as u64;
@@ -341,14 +357,9 @@ impl Pager {
                             inbox.during(self.hand_out(item)).await?;
                         }
                     }
-                    if page.left_out_after.is_none() && inbox.take_left_out() {
-                        page.left_out_after = Some(page.received);
-                    }
                 }
                 Some(Mail::Complete(RequestComplete::Success { cursor, .. })) => {
-                    if page.left_out_after.is_none() && inbox.take_left_out() {
-                        page.left_out_after = Some(page.received);
-                    }
+                    page.is_cut = inbox.left_out();
                     page.cursor.clone_from(cursor);
                     return Ok(page);
                 }

@@ -57,9 +57,9 @@ impl Inbox {
         self.request = Some(request);
     }
 
-    /// Whether something was left out since this was last asked.
-    pub fn take_left_out(&mut self) -> bool {
-        std::mem::take(&mut self.left_out)
+    /// Whether there was too much, and all that came from then on was left out.
+    pub fn left_out(&self) -> bool {
+        self.left_out
     }
 
     /// The next mail, if it comes in time.
@@ -122,10 +122,9 @@ impl Inbox {
             Some(Mail::Complete(_)) => {}
             Some(Mail::Envelopes(_) | Mail::Sync(_)) => {
                 let size = size(&event);
-                // One may always wait, however large.
-                if self.bytes > 0 && self.bytes + size > self.max_bytes {
-                    self.left_out = true;
-                } else {
+                // One may always wait, however large; and behind a gap, none.
+                self.left_out |= self.bytes > 0 && self.bytes + size > self.max_bytes;
+                if !self.left_out {
                     self.bytes += size;
                     self.waiting.push_back(event);
                 }

@@ -50,11 +50,11 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{Access, ArchiveError, Request, SealError};
+use super::{Access, ArchiveError, Form, Request, RequestError, SealError, request::MAX_RAW_RANGE};
 use crate::{
     crypto::{PublicKey, SecretKey},
     node::{Event, Handle, News, PeerKey, SendError, ServiceEvent},
-    whisper::{Envelope, pow::MineOptions},
+    whisper::{Envelope, p2p::P2pRequest, pow::MineOptions},
 };
 
 /// The settings of a [`Client`].
@@ -62,6 +62,11 @@ use crate::{
 pub struct ClientConfig {
     /// What the requests are encrypted with.
     pub access: Access,
+    /// How the requests are laid out.
+    pub layout: Layout,
+    /// A page is over when nothing more has come for so long: for the first servers, which don't
+    /// say when it is. None for all others.
+    pub quiet: Option<Duration>,
     /// Who signs the requests. Servers take any signature.
     pub signer: SecretKey,
     /// The least proof of work of a request; more is done if the server asks for more.
@@ -89,6 +94,8 @@ impl ClientConfig {
     pub fn new(access: Access, signer: SecretKey) -> Self {
         Self {
             access,
+            layout: Layout::default(),
+            quiet: None,
             signer,
             min_pow: 0.002,
             work_time: Duration::from_secs(5),
@@ -99,6 +106,28 @@ impl ClientConfig {
             max_waiting_bytes: 64 << 20,
             seed: None,
         }
+    }
+}
+
+/// How a request is laid out. Servers of different times read different ones; ours reads all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// Inside an envelope. [`Form::Raw`] asks for a day at most.
+    Sealed(Form),
+    /// Plain: nothing is encrypted, signed or mined.
+    Plain,
+}
+
+impl Default for Layout {
+    fn default() -> Self {
+        Self::Sealed(Form::Seven)
+    }
+}
+
+impl Layout {
+    /// The longest range of one request, in seconds, if there is one.
+    fn max_span(self) -> Option<u32> {
+        (self == Self::Sealed(Form::Raw)).then_some(MAX_RAW_RANGE)
     }
 }
 
@@ -127,6 +156,9 @@ pub enum ClientError {
     /// The server does not do what a mailserver does.
     #[error("the mailserver misbehaves: {0}")]
     Misbehaved(#[from] Misbehaviour),
+    /// What is asked for makes no sense.
+    #[error("{0}")]
+    Request(#[from] RequestError),
     /// The request can't be sealed.
     #[error(transparent)]
     Seal(#[from] SealError),
@@ -165,6 +197,7 @@ impl ClientError {
             Self::RateLimited(_) => "mailserver.rate_limited",
             Self::Lagged => "mailserver.lagged",
             Self::Misbehaved(_) => "mailserver.misbehaved",
+            Self::Request(error) => error.code(),
             Self::Seal(error) => error.code(),
             Self::Send(error) => error.code(),
             Self::Archive(error) => error.code(),
@@ -243,8 +276,25 @@ impl Inner {
         connected(&self.handle, &self.server, self.config.connect_timeout).await
     }
 
+    /// A request as the server gets it.
+    async fn packet(&self, request: &Request, peer: PeerKey) -> Result<P2pRequest, ClientError> {
+        match self.config.layout {
+            Layout::Sealed(form) => self.seal(request, form, peer).await.map(P2pRequest::Envelope),
+            Layout::Plain => {
+                let mut id = [0; 32];
+                self.rng()?.fill_bytes(&mut id);
+                Ok(P2pRequest::Plain(request.to_plain(&id)?))
+            }
+        }
+    }
+
     /// Seals a request for the server.
-    async fn seal(&self, request: &Request, peer: PeerKey) -> Result<Envelope, ClientError> {
+    async fn seal(
+        &self,
+        request: &Request,
+        form: Form,
+        peer: PeerKey,
+    ) -> Result<Envelope, ClientError> {
         let status = self.handle.peer_state(peer).and_then(|state| state.status);
         let min_pow = status.map_or(0.0, |status| status.min_pow).max(self.config.min_pow);
         let mut rng = self.rng()?;
@@ -254,7 +304,8 @@ impl Inner {
             let began = std::time::Instant::now();
             let late = || began.elapsed() >= config.work_time;
             let options = MineOptions { stop: Some(&late), ..MineOptions::default() };
-            request.seal(&config.access, &config.signer, now, min_pow, &options, &mut rng)
+            let ClientConfig { access, signer, .. } = &config;
+            request.seal_as(form, access, signer, now, min_pow, &options, &mut rng)
         });
         match sealed.await {
             Ok(sealed) => Ok(sealed?),

@@ -138,7 +138,7 @@ impl Page<'_> {
         loop {
             let event = inbox.next(timeout).await?;
             let Some(Mail::Sync(response)) = mail(&event, self.peer) else { continue };
-            if inbox.take_left_out() {
+            if inbox.left_out() {
                 return Err(ClientError::Lagged);
             }
             in_page += response.envelopes.len();

@@ -163,6 +163,9 @@ impl Mailserver {
         archive: Arc<dyn Archive>,
         config: MailserverConfig,
     ) -> Result<Self, ConfigError> {
+        if !handle.with(|node, _| node.config().mailserver) {
+            return Err(ConfigError::NotPrepared);
+        }
         let server = Arc::new(Server::new(config.server.clone())?);
         let reporter = Arc::new(Reporter {
             counters: Counters::default(),
@@ -255,7 +258,7 @@ async fn take_in(
             _ = closing.wait_for(|closing| *closing) => return,
         };
         match news {
-            Some(News::Event(event)) => take_event(&event, &desk, &ingest, is_closing),
+            Some(News::Event(event)) => take_event(&event, &desk, &ingest, *closing.borrow()),
             Some(News::Lagged(lost)) => {
                 desk.reporter.counters.lock().lagged += lost;
                 desk.reporter.report(MailserverEvent::Lagged(lost));

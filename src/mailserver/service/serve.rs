@@ -20,7 +20,7 @@ use tokio::{
 
 use super::{Answered, MailserverConfig, MailserverEvent, Outcome, Reporter};
 use crate::{
-    mailserver::{Answer, Archive, Refusal, Refused, Reply, Server, server::Totals},
+    mailserver::{Answer, Archive, ArchiveError, Refusal, Refused, Reply, Server, server::Totals},
     node::{Handle, PeerKey, SendError},
     whisper::p2p::{P2pRequest, SyncRequest},
 };
@@ -28,11 +28,27 @@ use crate::{
 /// How long a refusal is given to reach a mailserver, before the connection is ended.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// The longest request that is looked at, in bytes; those of clients have a few hundred.
+const MAX_REQUEST: usize = 64 << 10;
+
 /// A request that waits.
 #[derive(Debug, Clone)]
 pub(super) enum Asked {
     Messages(Arc<P2pRequest>),
     Sync(Arc<SyncRequest>),
+}
+
+impl Asked {
+    /// What it takes while it waits, in bytes.
+    fn size(&self) -> usize {
+        match self {
+            Self::Messages(request) => match &**request {
+                P2pRequest::Envelope(envelope) => envelope.raw().len(),
+                P2pRequest::Plain(plain) => plain.id.len() + plain.cursor.len() + plain.bloom.len(),
+            },
+            Self::Sync(request) => request.cursor.len() + request.bloom.len(),
+        }
+    }
 }
 
 /// Answers requests.
@@ -63,6 +79,12 @@ struct Queues {
     queued: usize,
 }
 
+/// A request that is answered, and the first packet of the answer.
+struct Accepted {
+    answer: Answer,
+    first: Result<Option<Reply>, ArchiveError>,
+}
+
 /// How sending has ended before its time.
 enum Broken {
     Stalled,
@@ -90,6 +112,9 @@ impl Desk {
     /// Takes a request: answers it, after those before it, or refuses it.
     pub fn take(self: &Arc<Self>, peer: PeerKey, asked: Asked) {
         let now = Instant::now();
+        if asked.size() > MAX_REQUEST {
+            return self.turn_away(peer, &asked, Refusal::TooLarge(asked.size()), now);
+        }
         let mut queues = self.queues();
         let Queues { peers, queued } = &mut *queues;
         match peers.get_mut(&peer) {
@@ -109,7 +134,7 @@ impl Desk {
             }
             Some(_) => {
                 drop(queues);
-                self.turn_away(peer, &asked, now);
+                self.turn_away(peer, &asked, Refusal::Busy, now);
             }
         }
     }
@@ -174,15 +199,20 @@ impl Desk {
             let (desk, asked) = (self.clone(), asked.clone());
             move || desk.decide(client, &asked)
         };
-        let (mut answer, mut first) = match self.read(work).await.ok_or(Broken::Left)? {
-            Ok(decided) => decided,
-            Err(refused) => {
+        let Accepted { mut answer, first } = match self.read(work).await {
+            None => return self.fail(peer, client, asked, panicked()).await,
+            Some(Ok(accepted)) => accepted,
+            Some(Err(refused)) => {
                 let Refused { refusal, reply } = *refused;
+                if matches!(refusal, Refusal::Archive(_)) {
+                    self.reporter.counters.lock().archive_errors += 1;
+                }
                 self.send(peer, reply).await?;
                 self.end_sync(peer, asked).await;
                 return Ok(Outcome::Refused(refusal.label(), refusal.to_string()));
             }
         };
+        let mut first = Some(first);
         loop {
             let next = match first.take() {
                 Some(next) => next,
@@ -193,45 +223,50 @@ impl Desk {
                         let next = answer.next(&*archive);
                         (answer, next)
                     };
-                    let read = self.read(work).await.ok_or(Broken::Left)?;
-                    answer = read.0;
-                    read.1
+                    match self.read(work).await {
+                        None => return self.fail(peer, client, asked, panicked()).await,
+                        Some((rest, next)) => {
+                            answer = rest;
+                            next
+                        }
+                    }
                 }
             };
             let reply = match next {
                 Ok(Some(reply)) => reply,
                 Ok(None) if totals.envelopes > 0 => return Ok(Outcome::Delivered),
                 Ok(None) => return Ok(Outcome::Empty),
-                Err(error) => {
-                    self.reporter.counters.lock().archive_errors += 1;
-                    let refused = self.refuse(client, asked, error.into());
-                    self.send(peer, refused.reply).await?;
-                    self.end_sync(peer, asked).await;
-                    return Ok(Outcome::ArchiveFailed);
-                }
+                Err(error) => return self.fail(peer, client, asked, error).await,
             };
             self.send(peer, reply).await?;
             *totals = answer.totals();
         }
     }
 
-    /// On a thread that may block.
-    #[allow(clippy::type_complexity, reason = "read once, above")]
-    fn decide(
+    /// Ends an answer half-way. The client keeps what it has, and can ask again.
+    async fn fail(
         &self,
+        peer: PeerKey,
         client: [u8; 32],
         asked: &Asked,
-    ) -> Result<
-        (Answer, Option<Result<Option<Reply>, crate::mailserver::ArchiveError>>),
-        Box<Refused>,
-    > {
+        error: ArchiveError,
+    ) -> Result<Outcome, Broken> {
+        self.reporter.counters.lock().archive_errors += 1;
+        let refused = self.refuse(client, asked, error.into());
+        self.send(peer, refused.reply).await?;
+        self.end_sync(peer, asked).await;
+        Ok(Outcome::ArchiveFailed)
+    }
+
+    /// On a thread that may block.
+    fn decide(&self, client: [u8; 32], asked: &Asked) -> Result<Accepted, Box<Refused>> {
         let (archive, now) = (&*self.archive, self.handle.now());
         let mut answer = match asked {
             Asked::Messages(request) => self.server.request(client, request, archive, now),
             Asked::Sync(request) => self.server.sync_request(client, request, archive, now),
         }?;
         let first = answer.next(archive);
-        Ok((answer, Some(first)))
+        Ok(Accepted { answer, first })
     }
 
     /// Does work that reads the archive, when it is its turn. None if it panicked.
@@ -253,9 +288,9 @@ impl Desk {
     }
 
     /// Refuses a request at once, if the peer has room for a refusal.
-    fn turn_away(&self, peer: PeerKey, asked: &Asked, since: Instant) {
+    fn turn_away(&self, peer: PeerKey, asked: &Asked, refusal: Refusal, since: Instant) {
         let Some(client) = self.client(peer) else { return };
-        let Refused { refusal, reply } = self.refuse(client, asked, Refusal::Busy);
+        let Refused { refusal, reply } = self.refuse(client, asked, refusal);
         let outcome = match self.handle.try_send_packet(peer, &reply.into_packet()) {
             Ok(()) | Err(SendError::OutboxFull { .. }) => {
                 Outcome::Refused(refusal.label(), refusal.to_string())
@@ -315,4 +350,8 @@ impl Desk {
     fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn panicked() -> ArchiveError {
+    ArchiveError::Unusable("reading the archive ended with a panic".to_owned())
 }

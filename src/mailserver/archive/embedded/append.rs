@@ -34,6 +34,8 @@ pub struct Writer {
     growing: usize,
     /// The number of the topic from which on the index has not been pruned yet.
     pub prune_from: u64,
+    /// How many times less than usual is pruned with a commit, as there is no room.
+    pub prune_part: usize,
 }
 
 /// A merge that is going on.
@@ -70,6 +72,7 @@ impl Writer {
             }),
             growing: loaded.growing.len(),
             prune_from: 0,
+            prune_part: 1,
         }
     }
 

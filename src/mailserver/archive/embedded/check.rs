@@ -50,7 +50,7 @@ pub fn check(engine: &Engine) -> Result<Report, ArchiveError> {
     // As long as this transaction lives, none of its pages is used again.
     let txn = engine.reader()?;
     // The engine is only let loose on pages that are sound.
-    pages::verify(engine.data())?;
+    pages::inspect(engine.data(), pages::Depth::All)?;
 
     let trees = engine.trees();
     let loaded = load(trees, &txn)?;

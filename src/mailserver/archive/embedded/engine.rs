@@ -4,6 +4,8 @@ use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use heed::{
@@ -13,7 +15,7 @@ use heed::{
 
 use super::{
     layout::{FORMAT, FORMAT_NAME, FORMAT_VERSION},
-    pages,
+    pages::{self, Depth},
 };
 use crate::mailserver::ArchiveError;
 
@@ -25,6 +27,9 @@ pub const DATA: &str = "data.mdb";
 /// The file that the one process that writes has locked. (The engine's own `lock.mdb` lets several
 /// write in turn; ours keeps state in memory.)
 const WRITER: &str = "writer.lock";
+
+/// How long to wait for that lock.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// How many may read at once.
 const READERS: u32 = 1024;
@@ -64,7 +69,7 @@ impl Engine {
         let data = dir.join(DATA);
         let size = match fs::metadata(&data) {
             Ok(found) if found.len() > 0 => {
-                pages::inspect(&data)?;
+                pages::inspect(&data, Depth::Opening)?;
                 found.len()
             }
             Ok(_) => 0,
@@ -90,7 +95,12 @@ impl Engine {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(no_archive(dir)),
             Err(source) => return Err(io_error(&data, "open", source)),
         };
-        pages::inspect(&data)?;
+        {
+            // Without the lock, another process writes, which has looked.
+            let lock = File::open(dir.join(WRITER)).ok();
+            let alone = lock.is_none_or(|file| file.try_lock_shared().is_ok());
+            pages::inspect(&data, if alone { Depth::Opening } else { Depth::Ends })?;
+        }
         let env = map(dir, size, None, EnvFlags::READ_ONLY)?;
         let trees = find(&env)?.ok_or_else(|| no_archive(dir))?;
         Ok(Self { env, trees, data, _writer: None })
@@ -282,13 +292,22 @@ fn lock(dir: &Path) -> Result<File, ArchiveError> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let file = options.open(&path).map_err(|source| io_error(&path, "open", source))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(ArchiveError::Unusable(format!(
-            "the archive {} is in use by another process, or twice in this one",
-            dir.display()
-        ))),
-        Err(TryLockError::Error(source)) => Err(io_error(&path, "lock", source)),
+    let start = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            // A process that only reads holds it for a moment, when it opens the archive.
+            Err(TryLockError::WouldBlock) if start.elapsed() < PATIENCE => {
+                thread::sleep(Duration::from_millis(10));
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(ArchiveError::Unusable(format!(
+                    "the archive {} is in use by another process, or twice in this one",
+                    dir.display()
+                )));
+            }
+            Err(TryLockError::Error(source)) => return Err(io_error(&path, "lock", source)),
+        }
     }
 }
 

@@ -2,8 +2,7 @@
 //!
 //! The engine maps its file and trusts it: a page beyond the file's end would kill the process, a
 //! garbled one could. So before the file is mapped, [`inspect`] sees to it that its ends and roots
-//! are sound; [`verify`] looks at every page in use; and [`salvage`](super::salvage) takes the
-//! envelopes out of a file that the engine can't be given any more.
+//! are sound, or every page in use; and [`salvage`](super::salvage) takes the envelopes out of a file that the engine can't be given any more.
 //!
 //! Source: `mdb.c` of LMDB (data version 1), the structures `MDB_page`, `MDB_meta`, `MDB_db` and
 //! `MDB_node`. Integers are in the machine's own order.
@@ -74,9 +73,23 @@ impl Fault {
     }
 }
 
+/// How much [`inspect`] looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// The ends and the roots. For a file that somebody writes to: he has looked at the rest.
+    Ends,
+    /// The trees that are read at opening, and that of free pages, too.
+    Opening,
+    /// Every page in use, and that no page is both free and in use.
+    All,
+}
+
+/// The trees that are read whole at opening.
+const READ_AT_OPENING: [&[u8]; 3] = [b"meta", b"counts", b"fresh"];
+
 /// Looks whether the engine can be given the file: whether it is one of its files, and has all
 /// pages that it refers to.
-pub fn inspect(path: &Path) -> Result<(), ArchiveError> {
+pub fn inspect(path: &Path, depth: Depth) -> Result<(), ArchiveError> {
     attempts(path, |file| {
         let (metas, newest) = file.metas()?;
         // The engine wants both.
@@ -84,20 +97,14 @@ pub fn inspect(path: &Path) -> Result<(), ArchiveError> {
             return Err(Fault::Page(0, "one of the two meta pages is not valid"));
         }
         file.check_meta(&newest)?;
-        if newest.last_page < file.pages {
-            return Ok(());
-        }
         // The last pages may be missing if none of them is in use.
-        file.walk_all(&newest)
-    })
-}
-
-/// Looks at every page in use: whether each is of the right kind, and what it holds within it.
-pub fn verify(path: &Path) -> Result<(), ArchiveError> {
-    attempts(path, |file| {
-        let (_, newest) = file.metas()?;
-        file.check_meta(&newest)?;
-        file.walk_all(&newest)
+        let depth = if newest.last_page < file.pages { depth } else { Depth::All };
+        let wanted = |name: &[u8]| match depth {
+            Depth::Ends => false,
+            Depth::Opening => READ_AT_OPENING.contains(&name),
+            Depth::All => true,
+        };
+        if depth == Depth::Ends { Ok(()) } else { file.walk_all(&newest, wanted) }
     })
 }
 
@@ -122,6 +129,9 @@ fn attempts(
     }
     last.map_or(Ok(()), |fault| Err(fault.into_error(path)))
 }
+
+/// Is shown what the leaves of a tree hold, and says what is wrong with it.
+type Look<'a> = dyn FnMut(&Node<'_>, &[u8]) -> Result<(), &'static str> + 'a;
 
 /// The file, in pages.
 #[derive(Debug)]
@@ -220,54 +230,85 @@ impl PageFile {
         self.file.read_exact(bytes)
     }
 
-    /// Walks all trees.
-    fn walk_all(&mut self, meta: &Meta) -> Result<(), Fault> {
-        let mut seen = HashSet::new();
-        self.walk(meta.free, false, &mut seen)?;
-        self.walk(meta.main, true, &mut seen)
+    /// Walks the tree of the trees, that of free pages, and those with these names.
+    fn walk_all(&mut self, meta: &Meta, wanted: impl Fn(&[u8]) -> bool) -> Result<(), Fault> {
+        let mut used = HashSet::new();
+        let mut free = Vec::new();
+        self.walk(meta.free, &mut used, &mut |_, value| {
+            let mut pages = value.chunks_exact(8).filter_map(|bytes| u64_at(bytes, 0));
+            let count = pages.next().and_then(|count| usize::try_from(count).ok());
+            let listed: Vec<u64> = pages.collect();
+            // There may be room behind the last.
+            let listed = count.and_then(|count| listed.get(..count));
+            free.extend_from_slice(listed.ok_or("a malformed list of free pages")?);
+            Ok(())
+        })?;
+        let mut trees = Vec::new();
+        self.walk(meta.main, &mut used, &mut |node, value| {
+            let tree = read_tree(value).filter(|_| node.flags & F_SUBDATA != 0);
+            trees.push((node.key.to_vec(), tree.ok_or("an entry that is not a tree")?));
+            Ok(())
+        })?;
+        for (name, tree) in trees {
+            if wanted(&name) {
+                self.walk(tree, &mut used, &mut |node, _| {
+                    if node.flags & F_SUBDATA != 0 { Err("an unexpected tree") } else { Ok(()) }
+                })?;
+            }
+        }
+        match free.iter().find(|page| **page < 2 || **page > meta.last_page || used.contains(page))
+        {
+            Some(page) => Err(Fault::Page(*page, "it is said to be free, and in use")),
+            None => Ok(()),
+        }
     }
 
-    /// Walks the pages of a tree, and of the trees in it.
-    fn walk(&mut self, tree: Tree, named: bool, seen: &mut HashSet<u64>) -> Result<(), Fault> {
+    /// Walks the pages of a tree, in no particular order. `look` gets what the leaves hold.
+    fn walk(
+        &mut self,
+        tree: Tree,
+        used: &mut HashSet<u64>,
+        look: &mut Look<'_>,
+    ) -> Result<(), Fault> {
         if tree.root == NO_PAGE {
             return Ok(());
         }
         let mut stack = vec![(tree.root, 1)];
-        let mut inner = Vec::new();
         let mut bytes = Vec::new();
         while let Some((number, depth)) = stack.pop() {
+            let fault = |what| Fault::Page(number, what);
             if number < 2 || number >= self.pages {
-                return Err(Fault::Page(number, "it is in use, but beyond the end of the file"));
+                return Err(fault("it is in use, but beyond the end of the file"));
             }
-            if !seen.insert(number) {
-                return Err(Fault::Page(number, "it is in use twice"));
+            if !used.insert(number) {
+                return Err(fault("it is in use twice"));
             }
             if depth > MAX_DEPTH {
-                return Err(Fault::Page(number, "its tree is too deep"));
+                return Err(fault("its tree is too deep"));
             }
             self.read(number, &mut bytes).map_err(Fault::Io)?;
-            let page = Page::parse(&bytes, number).ok_or(Fault::Page(number, "not a tree page"))?;
+            let page = Page::parse(&bytes, number).ok_or(fault("not a page of a tree"))?;
             for index in 0..page.len() {
-                let node = page.node(index).ok_or(Fault::Page(number, "a node out of bounds"))?;
+                let node = page.node(index).ok_or(fault("a node out of bounds"))?;
                 if page.is_branch() {
                     stack.push((node.child(), depth + 1));
                     continue;
                 }
-                match page.value(&node).ok_or(Fault::Page(number, "a value out of bounds"))? {
-                    Value::Inline(value) if node.flags & F_SUBDATA != 0 => {
-                        let tree = named.then(|| read_tree(value)).flatten();
-                        inner.push(tree.ok_or(Fault::Page(number, "an unexpected tree"))?);
+                match page.value(&node).ok_or(fault("a value out of bounds"))? {
+                    Value::Inline(value) => look(&node, value).map_err(fault)?,
+                    Value::Run(run) => {
+                        self.check_run(&run, used)?;
+                        let value = self.read_value(&run).map_err(Fault::Io)?;
+                        look(&node, &value).map_err(fault)?;
                     }
-                    Value::Inline(_) => {}
-                    Value::Run(run) => self.check_run(&run, seen)?,
                 }
             }
         }
-        inner.into_iter().try_for_each(|tree| self.walk(tree, false, seen))
+        Ok(())
     }
 
     /// Looks whether a value that has pages of its own lies within the file.
-    fn check_run(&mut self, run: &Run, seen: &mut HashSet<u64>) -> Result<(), Fault> {
+    fn check_run(&mut self, run: &Run, used: &mut HashSet<u64>) -> Result<(), Fault> {
         if !self.holds(run) {
             return Err(Fault::Page(run.page, "a value beyond the end of the file"));
         }
@@ -276,7 +317,8 @@ impl PageFile {
         if run_len(&header, run.page).is_none_or(|pages| pages < run.pages(self.page_len)) {
             return Err(Fault::Page(run.page, "not the pages of a value"));
         }
-        if !seen.insert(run.page) {
+        let mut pages = run.page..run.page + run.pages(self.page_len);
+        if !pages.all(|page| used.insert(page)) {
             return Err(Fault::Page(run.page, "it is in use twice"));
         }
         Ok(())
@@ -302,7 +344,7 @@ impl PageFile {
 }
 
 /// The pages that follow from one that begins a large value, itself included.
-pub fn run_len(page: &[u8], number: u64) -> Option<u64> {
+fn run_len(page: &[u8], number: u64) -> Option<u64> {
     let right = u64_at(page, 0)? == number && u16_at(page, 10)? & P_OVERFLOW != 0;
     Some(u64::from(u32_at(page, 12)?)).filter(|pages| right && *pages > 0)
 }

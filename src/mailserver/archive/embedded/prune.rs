@@ -88,8 +88,32 @@ impl EmbeddedArchive {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One commit of the work.
+    /// One commit of the work: a smaller one if there is no room, as to remove takes room first.
     pub fn prune_step(&self, writer: &mut Writer) -> Result<Progress, ArchiveError> {
+        loop {
+            let part = writer.prune_part.max(1);
+            match self.prune_part(writer, part) {
+                Err(ArchiveError::Full(why)) => {
+                    if part >= ENTRIES {
+                        return Err(ArchiveError::Full(why));
+                    }
+                    writer.prune_part = part * 8;
+                    // What a commit frees is not used again by the next one, but by those after
+                    // it. The least possible commit is one that says again what is known.
+                    let mut txn = self.engine.writer()?;
+                    self.put_floor(&mut txn, Some(self.shared().floor))?;
+                    self.engine.commit(txn)?;
+                }
+                result => {
+                    writer.prune_part = part / 2;
+                    return result;
+                }
+            }
+        }
+    }
+
+    /// A commit of so many times less work.
+    fn prune_part(&self, writer: &mut Writer, part: usize) -> Result<Progress, ArchiveError> {
         let floor = self.shared().floor;
         if floor == 0 {
             return Ok(Progress::Done);
@@ -98,14 +122,16 @@ impl EmbeddedArchive {
             self.begin_merge(writer);
             if writer.is_merging() {
                 let mut txn = self.engine.writer()?;
-                let step = self.merge_step(&mut txn, writer, MERGED)?;
+                let step = self.merge_step(&mut txn, writer, (MERGED / part).max(1))?;
                 self.engine.commit(txn)?;
                 self.merge_committed(writer, step);
             }
             return Ok(Progress::Removed(0));
         }
         let mut txn = self.engine.writer()?;
-        if let Some(next) = self.prune_index(&mut txn, writer.prune_from, floor)? {
+        if let Some(next) =
+            self.prune_index(&mut txn, writer.prune_from, floor, (ENTRIES / part).max(1))?
+        {
             self.engine.commit(txn)?;
             writer.prune_from = next.from;
             let mut shared = self.shared_mut();
@@ -114,7 +140,7 @@ impl EmbeddedArchive {
             }
             return Ok(Progress::Removed(0));
         }
-        let (removed, done) = self.prune_time(&mut txn, floor)?;
+        let (removed, done) = self.prune_time(&mut txn, floor, (ENVELOPES / part).max(1))?;
         if done {
             self.put_floor(&mut txn, None)?;
         }
@@ -132,6 +158,7 @@ impl EmbeddedArchive {
         txn: &mut RwTxn<'_>,
         from: u64,
         floor: u32,
+        budget: usize,
     ) -> Result<Option<IndexStep>, ArchiveError> {
         if from >= END {
             return Ok(None);
@@ -158,7 +185,7 @@ impl EmbeddedArchive {
             let mut last = None;
             let mut complete = true;
             for item in topics.range(txn, &range).map_err(engine_error)? {
-                if gone >= ENTRIES {
+                if gone >= budget {
                     complete = false;
                     break;
                 }
@@ -184,7 +211,12 @@ impl EmbeddedArchive {
     }
 
     /// Removes envelopes, and says how many and whether none are left to remove.
-    fn prune_time(&self, txn: &mut RwTxn<'_>, floor: u32) -> Result<(u64, bool), ArchiveError> {
+    fn prune_time(
+        &self,
+        txn: &mut RwTxn<'_>,
+        floor: u32,
+        budget: usize,
+    ) -> Result<(u64, bool), ArchiveError> {
         let time = self.engine.trees().time;
         let end = first_of(floor);
         let range: Range<'_> = (Bound::Unbounded, Bound::Excluded(&end));
@@ -192,7 +224,7 @@ impl EmbeddedArchive {
         let (mut count, mut bytes) = (0, 0);
         let mut done = true;
         for item in time.range(txn, &range).map_err(engine_error)? {
-            if count >= ENVELOPES || bytes >= BYTES {
+            if count >= budget || bytes >= BYTES {
                 done = false;
                 break;
             }

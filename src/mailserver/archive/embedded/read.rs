@@ -26,15 +26,20 @@ use crate::{
 
 /// What the ways to read cost, in hundredths of a microsecond, as measured (`benches/README.md`):
 /// to find the beginning of a topic's stream, ...
-const SEEK: u64 = 100;
+const SEEK: u64 = 300;
 /// ... to take an envelope that the index names, ...
-const GET: u64 = 120;
+const GET: u64 = 170;
 /// ... and to look at an envelope in a scan.
-const STEP: u64 = 12;
+const STEP: u64 = 15;
 /// Cost is compared for a page of so many envelopes, the greatest that a request can ask for.
 const PAGE: u64 = 1000;
-/// With more topics than this, finding the beginnings takes too long before the first envelope.
+/// With more topics than this, everything is scanned.
 const MAX_STREAMS: usize = 1024;
+/// With more topics than this, to find all beginnings takes a while: a piece is scanned before, in
+/// which, as a rule, the first envelopes are, ...
+const FEW_STREAMS: usize = 16;
+/// ... of so many envelopes for each topic.
+const SCAN_PER_STREAM: usize = 8;
 
 /// A consistent view, and how to go about a query.
 struct View<'a> {
@@ -56,14 +61,20 @@ struct Span {
 
 impl Span {
     fn of(query: &Query, floor: u32) -> Self {
-        let (mut from, mut to) = (first_of(query.from.max(floor)), last_of(query.to));
-        let after = query.after.map(Position::to_cursor);
-        match (query.order, after) {
-            (Order::OldestFirst, Some(after)) => from = from.max(after),
-            (Order::NewestFirst, Some(after)) => to = to.min(after),
-            (_, None) => {}
+        let (from, to) = (first_of(query.from.max(floor)), last_of(query.to));
+        let mut span = Self { from, to, after: None, order: query.order };
+        if let Some(after) = query.after {
+            span.begin_after(after.to_cursor());
         }
-        Self { from, to, after, order: query.order }
+        span
+    }
+
+    fn begin_after(&mut self, key: TimeKey) {
+        match self.order {
+            Order::OldestFirst => self.from = self.from.max(key),
+            Order::NewestFirst => self.to = self.to.min(key),
+        }
+        self.after = Some(key);
     }
 
     fn is_empty(&self) -> bool {
@@ -86,15 +97,22 @@ impl EmbeddedArchive {
             return Ok(());
         }
         let view = self.view(|shared| plan(shared, query))?;
-        let span = Span::of(query, view.floor);
+        let mut span = Span::of(query, view.floor);
         if span.is_empty() {
             return Ok(());
         }
         let trees = self.engine.trees();
-        match &view.topics {
-            Some(topics) => merge(trees, &view, topics, &span, visit),
-            None => scan(trees, &view.txn, &query.select, &span, visit),
+        let Some(topics) = &view.topics else {
+            return scan(trees, &view.txn, &query.select, &span, usize::MAX, visit).1;
+        };
+        if topics.len() <= FEW_STREAMS {
+            return merge(trees, &view, topics, &span, visit);
         }
+        let budget = topics.len() * SCAN_PER_STREAM;
+        let (end, result) = scan(trees, &view.txn, &query.select, &span, budget, visit);
+        let End::At(key) = end else { return result };
+        span.begin_after(key);
+        result.and(merge(trees, &view, topics, &span, visit))
     }
 
     pub fn has(&self, position: &Position) -> Result<bool, ArchiveError> {
@@ -207,48 +225,60 @@ fn plan(shared: &Shared, query: &Query) -> Option<Vec<Topic>> {
     (by_index <= by_scan || estimate.range <= page).then_some(topics)
 }
 
-/// Scans `time`.
+/// Where a scan ended.
+enum End {
+    /// Everything was seen, or `visit` had enough.
+    Done,
+    /// The budget was used up with this envelope.
+    At(TimeKey),
+}
+
+/// Scans `time`: at most `budget` envelopes.
 fn scan(
     trees: &Trees,
     txn: &Txn<'_>,
     select: &Select,
     span: &Span,
+    budget: usize,
     visit: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
-) -> Result<(), ArchiveError> {
+) -> (End, Result<(), ArchiveError>) {
     let range: (Bound<&[u8]>, Bound<&[u8]>) =
         (Bound::Included(&span.from), Bound::Included(&span.to));
-    let mut give = |key: &[u8], value: &[u8]| -> Result<ControlFlow<()>, ArchiveError> {
-        let key: &TimeKey = key.try_into().map_err(|_| damaged("key of an envelope"))?;
-        let (topic, envelope) = split(value)?;
-        if span.excludes(key) || !select.matches(topic) {
-            return Ok(ControlFlow::Continue(()));
-        }
-        Ok(visit(Record { position: position(key), topic, envelope }))
-    };
     // What is damaged does not keep us from the rest.
     let mut result = Ok(());
+    let mut left = budget;
     let mut step = |item: heed::Result<(&[u8], &[u8])>| {
         let (key, value) = match item {
             Ok(item) => item,
             Err(error) => {
                 result = Err(engine_error(error));
-                return ControlFlow::Break(());
+                return ControlFlow::Break(End::Done);
             }
         };
-        give(key, value).unwrap_or_else(|error| {
-            result = Err(error);
-            ControlFlow::Continue(())
-        })
-    };
-    let _ = match span.order {
-        Order::OldestFirst => {
-            trees.time.range(txn, &range).map_err(engine_error)?.try_for_each(&mut step)
+        let (Ok(key), Ok((topic, envelope))) = (<&TimeKey>::try_from(key), split(value)) else {
+            result = Err(damaged("envelope"));
+            return ControlFlow::Continue(());
+        };
+        if select.matches(topic) && !span.excludes(key) {
+            let record = Record { position: position(key), topic, envelope };
+            if visit(record).is_break() {
+                return ControlFlow::Break(End::Done);
+            }
         }
+        left -= 1;
+        if left == 0 { ControlFlow::Break(End::At(*key)) } else { ControlFlow::Continue(()) }
+    };
+    let stopped = match span.order {
+        Order::OldestFirst => trees.time.range(txn, &range).map(|mut all| all.try_for_each(step)),
         Order::NewestFirst => {
-            trees.time.rev_range(txn, &range).map_err(engine_error)?.try_for_each(&mut step)
+            trees.time.rev_range(txn, &range).map(|mut all| all.try_for_each(&mut step))
         }
     };
-    result
+    match stopped {
+        Ok(ControlFlow::Break(end)) => (end, result),
+        Ok(ControlFlow::Continue(())) => (End::Done, result),
+        Err(error) => (End::Done, Err(engine_error(error))),
+    }
 }
 
 /// Merges the streams of topics.

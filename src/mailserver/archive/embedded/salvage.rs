@@ -8,7 +8,7 @@ use std::{
 use super::{
     engine::{DATA, io_error},
     layout::TimeKey,
-    pages::{Page, PageFile, Value, run_len},
+    pages::{Page, PageFile, Value},
 };
 use crate::{
     mailserver::{ArchiveError, Position},
@@ -41,12 +41,8 @@ impl Salvage {
             self.damaged(format!("page {number}: {error}"));
             return;
         }
-        if let Some(pages) = run_len(bytes, number)
-            && pages <= self.file.pages() - number
-        {
-            self.next = number + pages;
-            return;
-        }
+        // Large values are not skipped, as their length may be wrong. What looks like a page in
+        // one of them can't do harm: an envelope is only taken if it is one.
         let Some(page) = Page::parse(bytes, number).filter(|page| !page.is_branch()) else {
             return;
         };

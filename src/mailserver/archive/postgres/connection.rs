@@ -4,6 +4,7 @@
 //! that it conflicts with another transaction, and with a new connection when the old one is gone.
 
 use std::{
+    cell::Cell,
     collections::HashMap,
     io,
     ops::ControlFlow,
@@ -237,7 +238,20 @@ impl Pool {
             state: Mutex::default(),
             returned: Condvar::new(),
         };
-        let session = pool.connect().map_err(|error| pool.explain("connecting", error))?;
+        let start = Instant::now();
+        let session = loop {
+            match pool.connect() {
+                Ok(session) => break session,
+                // It is there, and just starting.
+                Err(error)
+                    if error.code() == Some(&SqlState::CANNOT_CONNECT_NOW)
+                        && start.elapsed() < pool.patience =>
+                {
+                    thread::sleep(FIRST_WAIT * 20);
+                }
+                Err(error) => return Err(pool.explain("connecting", error)),
+            }
+        };
         pool.state().open = 1;
         pool.give_back(Some(session));
         Ok(pool)
@@ -261,8 +275,20 @@ impl Pool {
     pub(super) fn run<T>(
         &self,
         what: &str,
+        work: impl FnMut(&mut Session) -> Result<T, Fault>,
+    ) -> Result<T, ArchiveError> {
+        self.run_on(what, &Cell::new(0), work)
+    }
+
+    /// The same for work that goes on where it was interrupted: as long as `progress` changes, a
+    /// fault is a new one.
+    pub(super) fn run_on<T>(
+        &self,
+        what: &str,
+        progress: &Cell<u64>,
         mut work: impl FnMut(&mut Session) -> Result<T, Fault>,
     ) -> Result<T, ArchiveError> {
+        let mut seen = progress.get();
         let mut failing: Option<Instant> = None;
         let mut wait = FIRST_WAIT;
         let mut stale = 0;
@@ -271,6 +297,10 @@ impl Pool {
                 Ok(done) => return Ok(done),
                 Err(fault) => fault,
             };
+            if progress.get() != seen {
+                seen = progress.get();
+                (failing, wait, stale) = (None, FIRST_WAIT, 0);
+            }
             let remedy = fault.remedy();
             stale += u32::from(remedy == Remedy::Look);
             let hopeless = remedy == Remedy::Nothing || stale > STALE_LIMIT;
@@ -359,7 +389,6 @@ impl Pool {
         match error.code().map(SqlState::code) {
             Some("53100" | "53200" | "54000") => ArchiveError::Full(text),
             Some("XX001" | "XX002") => ArchiveError::Damaged(text),
-            Some("28P01" | "28000") => ArchiveError::Unusable(format!("{text} (who may connect?)")),
             Some("42P01") => {
                 ArchiveError::Damaged(format!("{text} (a table was removed by other means?)"))
             }

@@ -3,13 +3,14 @@
 //!
 //! | what | where |
 //! | --- | --- |
-//! | every statement that is ever run, and what SQL they may use | [`sql`] |
-//! | connections: a pool, retries, what errors mean | [`connection`] |
-//! | periods (one table per day) and the topics in them | [`periods`] |
-//! | appending | [`write`] |
-//! | reading | [`read`] |
-//! | pruning | [`prune`] |
-//! | counting | [`stats`] |
+//! | every statement that is ever run, and what SQL they may use | `sql.rs` |
+//! | connections: a pool, retries, what errors mean | `connection.rs` |
+//! | periods (one table per day) and the topics in them | `periods.rs` |
+//! | appending | `write.rs` |
+//! | reading | `read.rs` |
+//! | pruning | `prune.rs` |
+//! | counting | `stats.rs` |
+//! | the archive of status-go, to be imported | `reference.rs` |
 //!
 //! # The tables
 //!
@@ -47,6 +48,9 @@
 //!   [`counts`](super::Archive::counts) says.
 //! - `contains` looks for a position under every topic of its day: it costs some microseconds per
 //!   topic. The disk space is not known, since engines disagree how to ask.
+//! - Only PostgreSQL itself was ever run. For Citus, YugabyteDB and CockroachDB there is what they
+//!   publish, and the tests, which take any URL. On Citus, `create_distributed_table(…, 'shard')`
+//!   for the table of a day is up to the operator; without it, the table stays where it is.
 //! - Connections are not encrypted: over an untrusted network, use a tunnel or a local proxy.
 //!   Encryption would need a crate that fits `tokio-postgres` to a TLS library; none is built in.
 //!   With `sslmode=require` in the URL, opening fails with a message that says so.
@@ -55,6 +59,7 @@ mod connection;
 mod periods;
 mod prune;
 mod read;
+mod reference;
 mod sql;
 mod stats;
 #[cfg(test)]
@@ -68,6 +73,7 @@ use std::{
     time::Duration,
 };
 
+pub use self::reference::StatusGoPostgres;
 use self::{
     connection::{Fault, Pool, Session},
     periods::Directory,

@@ -11,8 +11,12 @@ use super::{
     connection::{Fault, Session},
     periods::{PeriodName, read_topic, shards},
     sql::Statement,
+    write::Added,
 };
 use crate::{mailserver::archive::ArchiveError, whisper::Topic};
+
+/// How many shards are pruned in one transaction.
+const SHARDS: usize = 16;
 
 impl PostgresArchive {
     /// Removes what was sent before, and returns how many envelopes that were.
@@ -74,29 +78,37 @@ impl PostgresArchive {
         }
         let sql = self.names.of_period(Statement::Remove, period.name);
         let mut removed = 0;
-        for (shard, topics) in &by_shard {
-            let topics: Vec<&[u8]> = topics.iter().map(|topic| &topic.0[..]).collect();
-            removed += self.pool.run("pruning", |session| {
-                session.transaction(|session| {
-                    let mut gone = BTreeMap::new();
-                    let mut count = 0;
-                    let rows = session.query(&sql, &[shard, &topics, &i64::from(before)]);
-                    for row in match rows {
+        for shards in by_shard.into_iter().collect::<Vec<_>>().chunks(SHARDS) {
+            removed += self
+                .pool
+                .run("pruning", |session| {
+                    session
+                        .transaction(|session| {
+                            let mut gone = Added::new();
+                            let mut count = 0;
+                            for (shard, topics) in shards {
+                                let topics: Vec<&[u8]> =
+                                    topics.iter().map(|topic| &topic.0[..]).collect();
+                                let rows =
+                                    session.query(&sql, &[shard, &topics, &i64::from(before)])?;
+                                for row in &rows {
+                                    let bytes: i64 = row.try_get(1)?;
+                                    let topic = read_topic(row.try_get(0)?)?;
+                                    let sum = gone.entry((period.name, topic)).or_default();
+                                    sum.0 -= 1;
+                                    sum.1 -= bytes;
+                                }
+                                count += rows.len() as u64;
+                            }
+                            self.add_counts(session, &gone)?;
+                            Ok(Some(count))
+                        })
                         // Another server dropped the whole day.
-                        Err(fault) if fault.is_undefined_table() => return Ok(0),
-                        rows => rows?,
-                    } {
-                        let bytes: i64 = row.try_get(1)?;
-                        let key = (period.name, read_topic(row.try_get(0)?)?);
-                        let sum: &mut (i64, i64) = gone.entry(key).or_default();
-                        sum.0 -= 1;
-                        sum.1 -= bytes;
-                        count += 1;
-                    }
-                    self.add_counts(session, &gone)?;
-                    Ok(count)
-                })
-            })?;
+                        .or_else(
+                            |fault| if fault.is_undefined_table() { Ok(None) } else { Err(fault) },
+                        )
+                })?
+                .unwrap_or(0);
         }
         Ok(removed)
     }

@@ -13,7 +13,7 @@
 //! Between two statements nothing is held but the last position, so a lost connection is no
 //! matter: the next goes on behind it.
 
-use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
+use std::{cell::Cell, collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
 use postgres::{Row, types::ToSql};
 
@@ -34,7 +34,8 @@ const STREAMS: usize = 64;
 const ROWS: usize = 4096;
 /// Rows per stream, as long as none is known to be busy.
 const FEW: usize = 64;
-/// Rows of a window: a page of a mailserver and a bit.
+/// Rows of the first window: a page of a mailserver and a bit. The next are larger, up to
+/// sixteen times.
 const WINDOW: usize = 1024;
 /// Most topics that are probed for a position in one statement.
 const PROBES: usize = 4096;
@@ -72,13 +73,15 @@ struct Rest<'a> {
     /// Exclusive.
     high: Bound,
     done: bool,
+    /// How many envelopes were visited.
+    visited: &'a Cell<u64>,
 }
 
 impl<'a> Rest<'a> {
-    fn new(query: &'a Query) -> Self {
+    fn new(query: &'a Query, visited: &'a Cell<u64>) -> Self {
         let low = Bound::before_second(query.from.into());
         let high = Bound::before_second(i64::from(query.to) + 1);
-        let mut rest = Self { query, low, high, done: false };
+        let mut rest = Self { query, low, high, done: false, visited };
         if let Some(after) = &query.after {
             let bound = Bound::at(after);
             match query.order {
@@ -100,6 +103,7 @@ impl<'a> Rest<'a> {
 
     /// What was visited is not read again.
     fn visited(&mut self, position: &Position) {
+        self.visited.set(self.visited.get() + 1);
         self.skip_to(Bound::at(position));
     }
 
@@ -141,22 +145,27 @@ enum Pace {
 #[derive(Debug, Clone, Copy)]
 struct Window {
     seconds: i64,
+    /// Most rows.
+    rows: usize,
 }
 
 impl Window {
     /// A quarter of an hour.
     fn start() -> Self {
-        Self { seconds: 900 }
+        Self { seconds: 900, rows: WINDOW }
     }
 
     /// Adapts to what a window of this length had.
     fn found(&mut self, rows: usize) {
-        if rows >= WINDOW {
+        if rows >= self.rows {
             self.seconds = (self.seconds / 2).max(1);
-        } else if rows < WINDOW / 8 {
+        } else if rows < self.rows / 8 {
             self.seconds = (self.seconds * 4).min(DAY.into());
-        } else if rows < WINDOW / 2 {
+        } else if rows < self.rows / 2 {
             self.seconds = (self.seconds * 2).min(DAY.into());
+        }
+        if rows >= self.rows / 2 {
+            self.rows = (self.rows * 2).min(16 * WINDOW);
         }
     }
 }
@@ -164,8 +173,9 @@ impl Window {
 impl PostgresArchive {
     /// Reads what a query selects.
     pub(super) fn read_pages(&self, query: &Query, visit: Visit<'_>) -> Result<(), ArchiveError> {
-        let mut rest = Rest::new(query);
-        self.pool.run("reading", |session| self.read_rest(session, &mut rest, visit))
+        let visited = Cell::new(0);
+        let mut rest = Rest::new(query, &visited);
+        self.pool.run_on("reading", &visited, |session| self.read_rest(session, &mut rest, visit))
     }
 
     fn read_rest(
@@ -331,7 +341,7 @@ impl PostgresArchive {
         let shards: Vec<i64> = streams.pairs.iter().map(|(shard, _)| *shard).collect();
         let topics: Vec<&[u8]> = streams.pairs.iter().map(|(_, topic)| &topic.0[..]).collect();
         let sql = self.names.of_period(statement, streams.name);
-        let most = WINDOW as i64;
+        let most = window.rows as i64;
         let mut rows = 0;
         let params: [&(dyn ToSql + Sync); 7] =
             [&low.sent, &low.hash, &high.sent, &high.hash, &most, &shards, &topics];
@@ -343,7 +353,7 @@ impl PostgresArchive {
             Ok(if rest.done { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
         if !rest.done {
-            if rows < WINDOW {
+            if rows < window.rows {
                 rest.skip_to(edge);
             }
             window.found(rows);

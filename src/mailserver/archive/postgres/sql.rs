@@ -147,6 +147,9 @@ statements! {
             FROM {counts} AS c
             JOIN {periods} AS p ON p.day = c.day AND p.incarnation = c.incarnation
             WHERE p.state = 1 GROUP BY c.topic HAVING SUM(c.envelopes) > 0) AS t";
+
+    /// A page of the archive of a status-go mailserver.
+    ReferencePage = "SELECT id, data FROM envelopes WHERE id > $1 ORDER BY id LIMIT $2";
 }
 
 impl Statement {
@@ -297,6 +300,7 @@ mod tests {
         "bytes",
         "c",
         "counts",
+        "data",
         "day",
         "envelope",
         "envelopes",

@@ -34,8 +34,8 @@ struct Entry<'a> {
     raw: &'a [u8],
 }
 
-/// What was added: envelopes and bytes, by period and topic.
-type Added = BTreeMap<(PeriodName, Topic), (i64, i64)>;
+/// What was added: envelopes and bytes, by period and topic. Less than nothing if removed.
+pub(super) type Added = BTreeMap<(PeriodName, Topic), (i64, i64)>;
 
 impl PostgresArchive {
     /// Appends envelopes.
