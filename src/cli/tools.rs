@@ -206,7 +206,7 @@ fn asked_format(arguments: &[OsString]) -> Option<Format> {
 
 impl Tool {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Umbrella,
         Self::Account,
         Self::Topic,
