@@ -322,7 +322,8 @@ impl<S: Store> Messenger<S> {
         }
         let mut posts = Vec::new();
         for peer in all {
-            if self.data_sync {
+            // Without another device of ours, nobody would ever acknowledge what is to ourselves.
+            if self.data_sync && (peer != me || paired) {
                 let group = GroupId::of_pair(&me, &peer);
                 let now = (now_ms / 1000) as i64;
                 let sync_id = self.sync()?.append(&peer, group, wrapper.raw().to_vec(), now)?;
