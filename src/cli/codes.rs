@@ -226,6 +226,12 @@ pub const CODES: &[(&str, &str, &str, &str)] = &[
         "The field was left out.",
     ),
     (
+        "payload.event_count",
+        "Of a membership update, at most 4096 events are looked at, since each costs the recovery of a key.",
+        "tools",
+        "A flood, or a very old group.",
+    ),
+    (
         "payload.event_format",
         "Each event of a membership update is a signature of 65 bytes and a MembershipUpdateEvent.",
         "Status specifications, Payloads, Membership updates; as in the reference",

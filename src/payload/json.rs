@@ -217,6 +217,8 @@ impl<'a> Content<'a> {
                 (_, _, _, value) => values.push(value),
             }
         }
+        // As they are written.
+        unknown.sort_by_key(|(number, _)| *number);
         Ok(Self { known, unknown })
     }
 }
@@ -430,7 +432,7 @@ mod tests {
     use prost::Message as _;
 
     use super::{
-        super::{proto, schema},
+        super::{proto, schema, types},
         *,
     };
 
@@ -500,17 +502,77 @@ mod tests {
         }
     }
 
-    proptest! {
-        #[test]
-        fn any_bytes_come_back_in_their_normal_form(bytes: Vec<u8>) {
-            for def in [&schema::CHAT_MESSAGE, &schema::SYNC_INSTALLATION] {
-                if let Ok(json) = decode(def, &bytes) {
-                    let again = encode(def, &json).unwrap();
-                    prop_assert_eq!(&normalise(def, &bytes).unwrap(), &again);
-                    prop_assert_eq!(decode(def, &again).unwrap(), json);
-                    prop_assert_eq!(normalise(def, &again).unwrap(), again);
+    /// A message on the wire with fields of its definition in any order and number, fields of
+    /// other wire types, and unknown ones.
+    fn any_message(def: &'static MessageDef, depth: u32) -> BoxedStrategy<Vec<u8>> {
+        let indices = 0..def.fields.len() + 1;
+        let field = (indices, any::<u64>(), "[ -~]{0,6}", any::<u8>()).prop_flat_map(
+            move |(index, number, text, choice)| {
+                let (tag, kind) = match def.fields.get(index) {
+                    Some(field) => (field.number, Some(&field.kind)),
+                    None => (number as u32 % 2000 + 1, None),
+                };
+                match kind {
+                    Some(FieldType::Message(inner)) if depth > 0 && choice > 20 => {
+                        any_message(inner, depth - 1)
+                            .prop_map(move |bytes| field_bytes(tag, &Value::Bytes(&bytes)))
+                            .boxed()
+                    }
+                    Some(FieldType::String | FieldType::Bytes) if choice > 20 => {
+                        Just(field_bytes(tag, &Value::Bytes(text.as_bytes()))).boxed()
+                    }
+                    _ => {
+                        let number = if choice % 3 == 0 { number } else { number % 10 };
+                        let value = match choice {
+                            0..8 => Value::Fixed32([choice; 4]),
+                            8..16 => Value::Fixed64([choice; 8]),
+                            _ => Value::Varint(number),
+                        };
+                        Just(field_bytes(tag, &value)).boxed()
+                    }
                 }
+            },
+        );
+        proptest::collection::vec(field, 0..8).prop_map(|fields| fields.concat()).boxed()
+    }
+
+    fn field_bytes(number: u32, value: &Value<'_>) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        value.write(number, &mut bytes);
+        bytes
+    }
+
+    fn any_type() -> impl Strategy<Value = (i32, &'static MessageDef, Vec<u8>)> {
+        let known: Vec<_> =
+            types::TYPES.iter().filter_map(|it| Some((it.number, it.message?))).collect();
+        proptest::sample::select(known).prop_flat_map(|(number, def)| {
+            any_message(def, 3).prop_map(move |bytes| (number, def, bytes))
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+        #[test]
+        fn any_message_comes_back_in_its_normal_form((number, def, bytes) in any_type()) {
+            let json = decode(def, &bytes).unwrap();
+            let again = encode(def, &json).unwrap();
+            prop_assert_eq!(&normalise(def, &bytes).unwrap(), &again);
+            prop_assert_eq!(&decode(def, &again).unwrap(), &json);
+            // The typed messages know the same, and write it the same way.
+            let message = types::Message::decode(number, &bytes).unwrap();
+            prop_assert_eq!(message.number(), number);
+            prop_assert_eq!(message.encode(), known_only(def, &bytes).unwrap());
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused_by_both((number, def, bytes) in any_type(), at: usize, to: u8) {
+            let mut bytes = bytes;
+            if let Some(byte) = at.checked_rem(bytes.len()).and_then(|at| bytes.get_mut(at)) {
+                *byte = to;
             }
+            let read = decode(def, &bytes);
+            let message = types::Message::decode(number, &bytes);
+            prop_assert_eq!(read.is_ok(), message.is_ok(), "{:?} {:?}", read, message);
         }
     }
 }

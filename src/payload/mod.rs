@@ -10,6 +10,7 @@
 //! | the checks of a receiver, one by one | [`check`] |
 //! | Lamport clocks | [`clock`] |
 //! | to which chat a message belongs | [`matching`] |
+//! | what is known about people | [`contact`] |
 //! | transaction commands and their proofs | [`transaction`] |
 //! | group chats: membership events | [`group`] |
 //!
@@ -21,6 +22,7 @@
 pub mod chat;
 pub mod check;
 pub mod clock;
+pub mod contact;
 pub mod fields;
 pub mod group;
 pub mod json;

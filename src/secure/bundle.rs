@@ -12,13 +12,13 @@
 use std::collections::BTreeMap;
 
 use super::{
-    key::CompressedKey,
+    key::{CompressedKey, KeyPair},
     proto::{self, SignedPreKey},
     time::Timestamp,
 };
 use crate::{
     account::InstallationId,
-    crypto::{KeyError, PublicKey, SecretKey, Signature, keccak256},
+    crypto::{KeyError, PublicKey, Signature, keccak256},
 };
 
 /// How many installations a bundle may list. Clients write three at most.
@@ -92,17 +92,7 @@ pub struct VerifiedBundle {
 
 /// Makes and signs the bundle of `identity` with these pre keys.
 pub fn sign(
-    identity: &SecretKey,
-    pre_keys: &BTreeMap<InstallationId, PreKey>,
-    timestamp: Timestamp,
-) -> proto::Bundle {
-    sign_as(identity, CompressedKey::from(&identity.public_key()), pre_keys, timestamp)
-}
-
-/// [`sign`] with the public key at hand, which saves its computation.
-pub(crate) fn sign_as(
-    identity: &SecretKey,
-    public: CompressedKey,
+    identity: &KeyPair,
     pre_keys: &BTreeMap<InstallationId, PreKey>,
     timestamp: Timestamp,
 ) -> proto::Bundle {
@@ -112,12 +102,13 @@ pub(crate) fn sign_as(
         (id.as_str().to_owned(), SignedPreKey { signed_pre_key, version, protocol_version })
     };
     let mut bundle = proto::Bundle {
-        identity: public.as_bytes().to_vec(),
+        identity: identity.public().as_bytes().to_vec(),
         signed_pre_keys: pre_keys.iter().map(entry).collect(),
         signature: Vec::new(),
         timestamp: timestamp.0,
     };
-    bundle.signature = identity.sign_digest(&signing_hash(&bundle)).as_bytes().to_vec();
+    let signature = identity.secret().sign_digest(&signing_hash(&bundle));
+    bundle.signature = signature.as_bytes().to_vec();
     bundle
 }
 
@@ -178,9 +169,9 @@ mod tests {
 
     fn bundle() -> proto::Bundle {
         let mut rng = seeded_rng("bundle");
-        let identity = SecretKey::generate(&mut rng);
+        let identity = KeyPair::generate(&mut rng);
         let mut pre_key = |version| {
-            let key = CompressedKey::from(&SecretKey::generate(&mut rng).public_key());
+            let key = KeyPair::generate(&mut rng).public();
             PreKey { key, version, protocol_version: 1 }
         };
         let pre_keys =

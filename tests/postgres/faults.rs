@@ -7,7 +7,7 @@ use std::{
     process::Command,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     thread,
     time::Duration,
@@ -15,7 +15,9 @@ use std::{
 
 use statuskit::mailserver::archive::{Archive, Order, Position};
 
-use crate::harness::{DAY, DAY_ONE, Tables, envelope, everything, of_topic, raw, read, topic, url};
+use crate::harness::{
+    AtEnd, DAY, DAY_ONE, Tables, envelope, everything, of_topic, raw, read, topic, url,
+};
 
 /// Ends all connections of an archive.
 fn kill(application: &str) -> usize {
@@ -74,27 +76,39 @@ fn connections_are_killed_while_reading() {
 /// What was counted as appended is there, whatever happens to the connections.
 #[test]
 fn connections_are_killed_while_appending() {
-    let tables = Tables::new();
+    let mut tables = Tables::new();
+    tables.options.patience = Duration::from_secs(60);
     let name = tables.table("writing");
     let archive = tables.open_at(&named(&name));
-    let done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
-                kill(&name);
-                thread::sleep(Duration::from_millis(15));
+    let begun = AtomicU32::new(0);
+    let kills = thread::scope(|scope| {
+        let begun = &begun;
+        let _all = AtEnd(|| begun.store(u32::MAX, Ordering::SeqCst));
+        let killer = scope.spawn(move || {
+            let mut kills = 0;
+            // Once in each round, after a while that is another each time.
+            for round in 1..=60 {
+                while begun.load(Ordering::SeqCst) < round {
+                    thread::yield_now();
+                }
+                thread::sleep(Duration::from_micros(u64::from(round) * 137 % 6_000));
+                kills += kill(&name);
             }
+            kills
         });
         for round in 0..60_u32 {
+            begun.store(round + 1, Ordering::SeqCst);
             let batch: Vec<_> = (0..100_u32)
                 .map(|n| {
-                    envelope(DAY_ONE + round * 3_000 + n, topic(n % 30), u64::from(round * 100 + n))
+                    let number = u64::from(round * 100 + n);
+                    envelope(DAY_ONE + round * 3_000 + n, topic(n % 30), number)
                 })
                 .collect();
             archive.append(&batch).unwrap();
         }
-        done.store(true, Ordering::Relaxed);
+        killer.join().unwrap()
     });
+    assert!(kills > 0);
     assert_eq!(read(&archive, &everything(Order::OldestFirst), usize::MAX).len(), 6000);
     assert_eq!(archive.summary().unwrap().envelopes, 6000, "counts are exact");
 }
@@ -163,7 +177,7 @@ impl Way {
 fn the_way_is_cut_for_a_while() {
     let Some(way) = Way::new() else { return };
     let mut tables = Tables::new();
-    tables.options.patience = Duration::from_secs(30);
+    tables.options.patience = Duration::from_secs(60);
     let archive = tables.open_at(&way.url);
     archive.append(&[envelope(DAY_ONE, topic(1), 1)]).unwrap();
     way.cut();

@@ -79,6 +79,15 @@ impl Drop for Tables {
     }
 }
 
+/// Does something at the end, also if a test fails: lets other threads go.
+pub struct AtEnd<F: Fn()>(pub F);
+
+impl<F: Fn()> Drop for AtEnd<F> {
+    fn drop(&mut self) {
+        self.0();
+    }
+}
+
 /// Topic number `n`.
 pub fn topic(n: u32) -> Topic {
     Topic(n.wrapping_mul(0x0101_0107).to_be_bytes())

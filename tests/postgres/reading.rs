@@ -12,7 +12,9 @@ use statuskit::{
     whisper::{Bloom, Envelope},
 };
 
-use crate::harness::{DAY, DAY_ONE, Tables, envelope, everything, of_topic, pages, read, topic};
+use crate::harness::{
+    AtEnd, DAY, DAY_ONE, Tables, envelope, everything, of_topic, pages, read, topic,
+};
 
 /// A busy topic, some quiet ones, and many that have one envelope each; on three days.
 fn mixture() -> Vec<Envelope> {
@@ -86,7 +88,8 @@ fn pages_while_others_append() {
     thread::scope(|scope| {
         scope.spawn(|| {
             let mut n = 100_000;
-            while !done.load(Ordering::Relaxed) {
+            // So many that it is longer than the reading, on most machines.
+            while !done.load(Ordering::Relaxed) && n < 115_000 {
                 let batch: Vec<_> = (0..50_u32)
                     .map(|i| {
                         n += 1;
@@ -97,6 +100,7 @@ fn pages_while_others_append() {
                 writer.append(&batch).unwrap();
             }
         });
+        let _done = AtEnd(|| done.store(true, Ordering::Relaxed));
         for order in [Order::OldestFirst, Order::NewestFirst] {
             for query in [everything(order), of_topic(topic(1), order)] {
                 let found = pages(&reader, &query, 50);
@@ -107,7 +111,6 @@ fn pages_while_others_append() {
                 assert_eq!(missing.count(), 0, "none missing");
             }
         }
-        done.store(true, Ordering::Relaxed);
     });
 }
 

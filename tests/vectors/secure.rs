@@ -11,8 +11,8 @@ use statuskit::{
     account::{ContactCode, InstallationId},
     crypto::{PublicKey, SecretKey, SharedSecret, seeded_rng},
     secure::{
-        BundleError, CompressedKey, Device, MemoryStore, NegotiatedSecret, ProtocolMessage,
-        Timestamp, bundle,
+        BundleError, CompressedKey, Device, KeyPair, MemoryStore, NegotiatedSecret,
+        ProtocolMessage, Timestamp, bundle,
         device::{ADVERTISE_COOLDOWN, CONTACT_CODE_INTERVAL, CONTACT_CODE_TICK},
         dh, proto,
         ratchet::{ChainKey, Header, MessageKey, RootKey},
@@ -116,7 +116,8 @@ pub fn bundles(set: &mut Set) {
                 assert_eq!(verified.identity, identity.public_key(), "{at}");
                 assert_eq!(verified.timestamp, Timestamp(bundle.timestamp));
                 // Signed anew it is the same.
-                let again = bundle::sign(&identity, &verified.pre_keys, verified.timestamp);
+                let again =
+                    bundle::sign(&KeyPair::from(identity), &verified.pre_keys, verified.timestamp);
                 assert_eq!(again, bundle, "{at}");
                 if bundle.signed_pre_keys.len() <= 1 {
                     assert_eq!(again.encode_to_vec(), encoded, "{at}");

@@ -47,7 +47,7 @@ impl<S: Store> Messenger<S> {
 
     /// The contact code of somebody: where their bundles are published.
     pub fn contact_code(&mut self, owner: &PublicKey) -> Result<Listening> {
-        self.atomically(|it| Ok(it.contact_code_of(owner)?))
+        self.atomically(|it| it.contact_code_of(owner))
     }
 
     pub(super) fn contact_code_of(&mut self, owner: &PublicKey) -> Result<Listening> {

@@ -200,7 +200,10 @@ impl Past {
             }
             None => {
                 self.history = None;
-                cx.note(&format!("the history is complete: {} envelopes", self.count));
+                cx.note(&format!(
+                    "the history is complete: {} envelopes that had not come yet",
+                    self.count
+                ));
                 Ok(None)
             }
         }

@@ -51,7 +51,7 @@ Examples:
   $ status-envelope seal hi --chat status --ttl 60 | status-mailserver import --store ./archive
   $ status-mailserver export --store ./archive | status-mailserver import --store ./made")]
 pub struct ImportCommand {
-    /// Directory of a LevelDB archive, as status-go (wmail, in its data directory) and go-ethereum
+    /// Directory of a LevelDB archive, as mailservers of status-go (their DataDir) and go-ethereum
     /// write it
     #[arg(long, value_name = "DIR", conflicts_with = "postgres")]
     leveldb: Option<PathBuf>,

@@ -36,20 +36,19 @@ impl ShowCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
         each_payload(cx, |cx, input, _| {
             let bytes = &input.bytes;
-            let (def, inner) = match self.kind {
-                Some(kind) => (kind.message, None),
+            // What the bytes are, and what the payload in them is.
+            let (def, number) = match self.kind {
+                Some(kind) => (kind.message.unwrap_or(&NOTHING), kind.number),
                 None => {
-                    let kind =
-                        Wrapper::decode(bytes).map_err(|error| payload_error(&error))?.kind();
-                    (Some(&APPLICATION_METADATA_MESSAGE), PayloadType::of_number(kind))
+                    let wrapper = Wrapper::decode(bytes).map_err(|error| payload_error(&error))?;
+                    (&APPLICATION_METADATA_MESSAGE, wrapper.kind())
                 }
             };
-            let def = def.unwrap_or(&NOTHING);
-            let mut parts = Parts { inner: inner.and_then(|it| it.message), found: Vec::new() };
+            let inner = PayloadType::of_number(number).and_then(|kind| kind.message);
+            let mut parts = Parts { inner, found: Vec::new() };
             parts.add(def, bytes, 0, "").map_err(|error| payload_error(&error))?;
-            let kind = self.kind.or(inner);
             let record = Record::new("payload_fields")
-                .with("payload_type", kind.map_or_else(|| type_name(0), |it| it.name.to_owned()))
+                .with("payload_type", type_name(number))
                 .with("length", bytes.len())
                 .with("fields", parts.found)
                 .with_raw(bytes);

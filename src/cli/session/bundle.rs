@@ -100,7 +100,7 @@ impl NewCommand {
                 );
             }
             let pre_keys = BTreeMap::from([(id, pre_key)]);
-            (bundle::sign(&identity, &pre_keys, now), Some(pair))
+            (bundle::sign(&KeyPair::from(identity), &pre_keys, now), Some(pair))
         };
         let mut record = bundle_record(&bundle, &bundle.encode_to_vec());
         if let Some(pair) = secret.filter(|_| self.show_secret) {

@@ -9,7 +9,7 @@ mod number;
 
 use super::{
     clock,
-    group::{Event, EventError},
+    group::{Event, EventError, MAX_EVENTS},
     proto::{ChatMessage, MessageType, chat_message::ContentType, chat_message::Payload},
     types::Message,
 };
@@ -115,6 +115,8 @@ refusals! {
         "the transaction hash is not blank" "the transaction hash is blank";
     ProofMissing "payload.proof_missing" "signature"
         "there is a signature" "the signature of the wallet is missing";
+    EventCount "payload.event_count" "events"
+        "there are at most 4096 events" "there are more events than are looked at";
     EventFormat "payload.event_format" "events"
         "each event has a signature and a message" "an event is malformed";
     EventClockZero "payload.event_clock_zero" "events"
@@ -265,8 +267,13 @@ impl Rules<'_> {
 
     /// Events are measured by our own time, since they may be older than the envelope.
     fn events(&mut self, chat_id: &str, events: &[Vec<u8>]) {
-        let events: Result<Vec<_>, EventError> =
-            events.iter().map(|raw| Event::decode(chat_id, raw)).collect();
+        self.add(Refusal::EventCount, events.len() <= MAX_EVENTS);
+        let events: Result<Vec<_>, EventError> = events
+            .iter()
+            // Each costs the recovery of a key.
+            .take(MAX_EVENTS)
+            .map(|raw| Event::decode(chat_id, raw))
+            .collect();
         self.add(Refusal::EventFormat, events.is_ok());
         let events = events.unwrap_or_default();
         self.add(Refusal::EventClockZero, events.iter().all(|event| event.clock() != 0));

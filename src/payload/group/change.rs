@@ -99,6 +99,10 @@ impl Group {
         now_ms: u64,
     ) -> Result<Changed, ChangeError> {
         let me = author.public_key();
+        let change = match change {
+            Change::Remove(key) if *key == me => Change::Leave,
+            change => change,
+        };
         let (kind, name, members) = self.check(change, &me)?;
         let clock = clock::next(self.last_clock().max(last_clock), now_ms);
         if clock::is_ahead(clock, now_ms) {
@@ -153,7 +157,6 @@ impl Group {
                 }
                 (EventType::MemberJoined, "", Vec::new())
             }
-            Change::Remove(key) if key == me => return self.check(Change::Leave, me),
             Change::Remove(key) => {
                 admin()?;
                 if !is_member(key) {

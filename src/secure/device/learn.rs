@@ -42,7 +42,7 @@ impl<S: Store> Work<'_, S> {
                 });
             }
         }
-        Ok(bundle::sign_as(self.identity, self.public, &pre_keys, now))
+        Ok(bundle::sign(self.identity, &pre_keys, now))
     }
 
     /// The current pre key; a new one if there is none, or it is too old. Private parts of old

@@ -150,8 +150,7 @@ pub struct OwnPreKey {
 
 /// A device.
 pub struct Device<S> {
-    identity: SecretKey,
-    public: CompressedKey,
+    identity: KeyPair,
     installation: InstallationId,
     lifetime: Duration,
     store: S,
@@ -160,7 +159,7 @@ pub struct Device<S> {
 impl<S> fmt::Debug for Device<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Device")
-            .field("identity", &self.public)
+            .field("identity", &self.identity.public())
             .field("installation", &self.installation)
             .finish_non_exhaustive()
     }
@@ -175,7 +174,8 @@ impl<S: Store> Device<S> {
         installation: Option<InstallationId>,
         rng: &mut R,
     ) -> Result<Self, SecureError> {
-        let public = CompressedKey::from(&identity.public_key());
+        let identity = KeyPair::from(identity);
+        let public = identity.public();
         let owner = store.get(SELF)?.map(|record| Owner::read(&record)).transpose()?;
         let installation = match (owner, installation) {
             (Some(owner), _) if owner.identity != public => {
@@ -194,12 +194,12 @@ impl<S: Store> Device<S> {
                 owner.installation
             }
         };
-        Ok(Self { identity, public, installation, lifetime: PRE_KEY_LIFETIME, store })
+        Ok(Self { identity, installation, lifetime: PRE_KEY_LIFETIME, store })
     }
 
     /// The public identity key.
-    pub fn identity(&self) -> &CompressedKey {
-        &self.public
+    pub fn identity(&self) -> CompressedKey {
+        self.identity.public()
     }
 
     /// The id of this installation.
@@ -409,7 +409,7 @@ impl<S: Store> Device<S> {
 
 /// Several steps of a device that become durable together. See [`Device::transaction`].
 pub struct Work<'a, S> {
-    identity: &'a SecretKey,
+    identity: &'a KeyPair,
     public: CompressedKey,
     installation: &'a InstallationId,
     lifetime: Duration,
@@ -438,7 +438,7 @@ impl<'a, S: Store> Work<'a, S> {
     fn begin(device: &'a mut Device<S>) -> Self {
         Self {
             identity: &device.identity,
-            public: device.public,
+            public: device.identity.public(),
             installation: &device.installation,
             lifetime: device.lifetime,
             store: &mut device.store,

@@ -138,7 +138,8 @@ impl<S: Store> Work<'_, S> {
         } else if let Some(header) = &part.dh_header {
             let key = CompressedKey::from_slice(&header.key);
             let key = key.map_err(key_error("the ephemeral key"))?;
-            let plaintext = dh::decrypt(self.identity, &key, &part.payload).map_err(Refusal::Dh)?;
+            let plaintext =
+                dh::decrypt(self.identity.secret(), &key, &part.payload).map_err(Refusal::Dh)?;
             Content { plaintext, how: How::Identity, confirmation: None, secret: None }
         } else {
             return Err(Refusal::NoHeader.into());
@@ -212,7 +213,7 @@ impl<S: Store> Work<'_, S> {
         let key = records::pre_key_key(&id.bundle);
         let own = self.record(&key, super::OwnPreKey::read)?;
         let own = own.ok_or(Refusal::NoSession { bundle: id.bundle })?;
-        let shared = x3dh::respond(self.identity, own.pair.secret(), sender, ephemeral);
+        let shared = x3dh::respond(self.identity.secret(), own.pair.secret(), sender, ephemeral);
         Ok(SessionState {
             id: id.clone(),
             ours: true,

@@ -95,7 +95,7 @@ impl<S: Store> Work<'_, S> {
         now: Timestamp,
         rng: &mut R,
     ) -> Result<Outgoing, SecureError> {
-        let own = self.identity.public_key();
+        let own = self.identity.secret().public_key();
         self.sealed_to_identity(&own, plaintext, now, rng)
     }
 
@@ -217,7 +217,7 @@ impl<S: Store> Work<'_, S> {
         // Learned with their point checked.
         let Ok(pre_key) = bundle.point() else { return Ok(None) };
         let ephemeral = KeyPair::generate(rng);
-        let shared = x3dh::initiate(self.identity, ephemeral.secret(), peer, &pre_key);
+        let shared = x3dh::initiate(self.identity.secret(), ephemeral.secret(), peer, &pre_key);
         let state = SessionState {
             id: id(bundle),
             ours: false,
@@ -238,7 +238,7 @@ impl<S: Store> Work<'_, S> {
         if let Some(secret) = &self.peer(identity)?.secret {
             return Ok(secret.clone());
         }
-        let secret = NegotiatedSecret::of(self.identity, peer);
+        let secret = NegotiatedSecret::of(self.identity.secret(), peer);
         self.peer_mut(identity)?.secret = Some(secret.clone());
         Ok(secret)
     }

@@ -4,6 +4,7 @@
 //! that it conflicts with another transaction, and with a new connection when the old one is gone.
 
 use std::{
+    cell::Cell,
     collections::HashMap,
     io,
     ops::ControlFlow,
@@ -274,8 +275,20 @@ impl Pool {
     pub(super) fn run<T>(
         &self,
         what: &str,
+        work: impl FnMut(&mut Session) -> Result<T, Fault>,
+    ) -> Result<T, ArchiveError> {
+        self.run_on(what, &Cell::new(0), work)
+    }
+
+    /// The same for work that goes on where it was interrupted: as long as `progress` changes, a
+    /// fault is a new one.
+    pub(super) fn run_on<T>(
+        &self,
+        what: &str,
+        progress: &Cell<u64>,
         mut work: impl FnMut(&mut Session) -> Result<T, Fault>,
     ) -> Result<T, ArchiveError> {
+        let mut seen = progress.get();
         let mut failing: Option<Instant> = None;
         let mut wait = FIRST_WAIT;
         let mut stale = 0;
@@ -284,6 +297,10 @@ impl Pool {
                 Ok(done) => return Ok(done),
                 Err(fault) => fault,
             };
+            if progress.get() != seen {
+                seen = progress.get();
+                (failing, wait, stale) = (None, FIRST_WAIT, 0);
+            }
             let remedy = fault.remedy();
             stale += u32::from(remedy == Remedy::Look);
             let hopeless = remedy == Remedy::Nothing || stale > STALE_LIMIT;

@@ -13,7 +13,7 @@
 //! Between two statements nothing is held but the last position, so a lost connection is no
 //! matter: the next goes on behind it.
 
-use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
+use std::{cell::Cell, collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
 use postgres::{Row, types::ToSql};
 
@@ -73,13 +73,15 @@ struct Rest<'a> {
     /// Exclusive.
     high: Bound,
     done: bool,
+    /// How many envelopes were visited.
+    visited: &'a Cell<u64>,
 }
 
 impl<'a> Rest<'a> {
-    fn new(query: &'a Query) -> Self {
+    fn new(query: &'a Query, visited: &'a Cell<u64>) -> Self {
         let low = Bound::before_second(query.from.into());
         let high = Bound::before_second(i64::from(query.to) + 1);
-        let mut rest = Self { query, low, high, done: false };
+        let mut rest = Self { query, low, high, done: false, visited };
         if let Some(after) = &query.after {
             let bound = Bound::at(after);
             match query.order {
@@ -101,6 +103,7 @@ impl<'a> Rest<'a> {
 
     /// What was visited is not read again.
     fn visited(&mut self, position: &Position) {
+        self.visited.set(self.visited.get() + 1);
         self.skip_to(Bound::at(position));
     }
 
@@ -170,8 +173,9 @@ impl Window {
 impl PostgresArchive {
     /// Reads what a query selects.
     pub(super) fn read_pages(&self, query: &Query, visit: Visit<'_>) -> Result<(), ArchiveError> {
-        let mut rest = Rest::new(query);
-        self.pool.run("reading", |session| self.read_rest(session, &mut rest, visit))
+        let visited = Cell::new(0);
+        let mut rest = Rest::new(query, &visited);
+        self.pool.run_on("reading", &visited, |session| self.read_rest(session, &mut rest, visit))
     }
 
     fn read_rest(
