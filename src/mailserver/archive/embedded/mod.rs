@@ -11,14 +11,14 @@
 //!   most topics scans.
 //! - `topics` is the index by topic, second and hash. A commit would touch a page of it for each
 //!   topic; instead it writes its entries in one piece to `fresh` and keeps them in memory, sorted
-//!   ([`fresh`]). When there are many, later commits move them to `topics` a slice at a time, in
+//!   (`fresh`). When there are many, later commits move them to `topics` a slice at a time, in
 //!   order, so that neighbours share a page. After a crash `fresh` tells what was not moved yet.
 //! - `counts` has envelopes and bytes per day and topic, of what is in `topics`.
 //!
-//! Which topics a bloom filter matches is found in memory ([`directory`]); their streams are
-//! merged ([`read`]), or `time` is scanned if that is cheaper. Pruning ([`prune`]) first notes the
+//! Which topics a bloom filter matches is found in memory (`directory`); their streams are
+//! merged (`read`), or `time` is scanned if that is cheaper. Pruning (`prune`) first notes the
 //! second before which nothing is read any more, then removes in small commits. Keys and values:
-//! [`layout`].
+//! `layout`.
 //!
 //! # Why this engine
 //!
