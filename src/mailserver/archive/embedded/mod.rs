@@ -22,8 +22,12 @@
 //!
 //! # Why this engine
 //!
-//! Measured with the same layout (`benches/README.md`). LMDB reads two to four times as fast as
-//! the log-structured fjall, and its trees take less room than those of redb.
+//! LMDB reads fastest of those that were tried, which is what clients wait for: probes of the bare
+//! engines gave 0.27 ms for a topic's 200 envelopes, fjall 1.1 ms, and 6.6 million envelopes per
+//! second in a scan, fjall 2.2. redb 4.6 with the layout of this module took 1,141 bytes on disk
+//! for an envelope of 400 (here 623), 0.5 ms for a topic, and ingested 83,000 to 114,000 per second
+//! where this took 150,000 to 420,000. LMDB's weakness, random writes (68,000 per second with an
+//! index that is written at once), is what the layout avoids. Figures: `benches/README.md`.
 //!
 //! # What can go wrong
 //!
