@@ -5,10 +5,14 @@
 //! | layer | specification | module |
 //! | --- | --- | --- |
 //! | tools | | [`cli`], one file per tool |
+//! | mailservers: archive, requests, service, client | Status, "Mailserver" | [`mailserver`] |
 //! | a running node: peers, pool, forwarding | EIP-627; Status, "Whisper usage" | [`node`] |
-//! | conversations: public chats, key rings | Status, "Client" | [`chat`] |
-//! | payloads: wrapper, chat message | Status, "Payloads" | [`payload`] |
+//! | conversations: public chats, key rings, messengers | Status, "Client" | [`chat`] |
+//! | payloads: wrapper, every message, checks, transaction commands, group chats | Status, "Payloads" | [`payload`] |
+//! | secure transport: bundles, X3DH, double ratchet, sessions | Status, "Secure transport" | [`secure`] |
+//! | data sync: messages are repeated until they are acknowledged | vac.dev, MVDS | [`sync`] |
 //! | envelopes, messages, topics, bloom filters, proof of work, packets | EIP-627; Status, "Whisper usage" | [`whisper`] |
+//! | secure transport: bundles, X3DH, double ratchet, sessions | Status, "Secure transport" | [`secure`] |
 //! | accounts: phrases, key trees, key files, names, identicons | BIP39, BIP32, EIP-1581; Status, "Account" | [`account`] |
 //! | Ethereum standards | EIP-55, EIP-191, EIP-1581 | [`eip`] |
 //! | RLPx handshake, frames, Hello, capabilities | devp2p, "RLPx", EIP-8, EIP-706 | [`devp2p`] |

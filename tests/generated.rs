@@ -4,24 +4,44 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
+#[path = "generated/schema.rs"]
+mod schema;
+
 use std::{env, fs, path::Path};
+
+/// Definition in `proto/`, package, generated code, generated table of fields.
+const DEFINITIONS: &[(&str, &str, &str, Option<&str>)] = &[
+    ("status.proto", "status", "src/payload/proto.rs", Some("src/payload/schema.rs")),
+    ("sync.proto", "sync", "src/sync/proto.rs", None),
+    ("secure.proto", "secure", "src/secure/proto.rs", None),
+];
 
 #[test]
 fn protobuf_code_matches_the_definitions() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let descriptors = protox::compile(["status.proto"], [root.join("proto")]).unwrap();
-    let out = tempfile::tempdir().unwrap();
-    prost_build::Config::new().out_dir(out.path()).compile_fds(descriptors).unwrap();
-    let generated = fs::read_to_string(out.path().join("status.rs")).unwrap();
+    for (definition, package, code, table) in DEFINITIONS {
+        let descriptors = protox::compile([definition], [root.join("proto")]).unwrap();
+        if let Some(table) = table {
+            check(root, definition, table, &schema::table(&descriptors.file[0]));
+        }
+        let out = tempfile::tempdir().unwrap();
+        // Ordered maps, so that what we encode is the same every time.
+        let mut config = prost_build::Config::new();
+        config.btree_map(["."]).out_dir(out.path()).compile_fds(descriptors).unwrap();
+        let generated = fs::read_to_string(out.path().join(format!("{package}.rs"))).unwrap();
+        check(root, definition, code, &generated);
+    }
+}
 
-    let path = root.join("src/payload/proto.rs");
+fn check(root: &Path, definition: &str, file: &str, generated: &str) {
+    let path = root.join(file);
     if env::var_os("UPDATE_GENERATED").is_some() {
-        fs::write(&path, &generated).unwrap();
+        fs::write(&path, generated).unwrap();
     }
     let committed = fs::read_to_string(&path).unwrap_or_default();
     assert!(
         committed == generated,
-        "src/payload/proto.rs is not what proto/status.proto gives; \
+        "{file} is not what proto/{definition} gives; \
          run: UPDATE_GENERATED=1 cargo test --test generated"
     );
 }

@@ -11,6 +11,10 @@
 mod faults;
 #[path = "interop/harness.rs"]
 mod harness;
+#[path = "interop/leveldb.rs"]
+mod leveldb;
+#[path = "interop/mailserver.rs"]
+mod mailserver;
 #[path = "interop/packets.rs"]
 mod packets;
 #[path = "interop/proxy.rs"]

@@ -76,6 +76,20 @@ impl KeyRing {
         })
     }
 
+    /// The first private key.
+    pub fn first_identity(&self) -> Option<&SecretKey> {
+        self.anywhere.iter().find_map(|entry| match &entry.key {
+            Key::Asym(key) => Some(key),
+            Key::Sym(_) => None,
+        })
+    }
+
+    /// Whether there is a key of this name.
+    pub fn has_key(&self, name: &str) -> bool {
+        let entries = self.by_topic.values().flatten().chain(&self.anywhere);
+        entries.into_iter().any(|entry| entry.name == name)
+    }
+
     /// Whether there is no key at all.
     pub fn is_empty(&self) -> bool {
         self.by_topic.is_empty() && self.anywhere.is_empty()

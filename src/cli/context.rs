@@ -80,6 +80,11 @@ impl Context {
         self.common.seed.is_some()
     }
 
+    /// Whether the first bad record of a stream is the last.
+    pub fn fails_fast(&self) -> bool {
+        self.common.fail_fast
+    }
+
     /// Shows an error about one record of many. The tool goes on, unless `--fail-fast` was
     /// given, and the exit code tells at the end.
     pub fn report(&mut self, error: CliError) -> Result<()> {

@@ -1,31 +1,47 @@
-//! `statuskit demo`: a message from one account through a node to another, step by step.
+//! `statuskit demo`: a message from one account to another that is offline, by way of a
+//! mailserver, step by step.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use clap::Args;
 
 use super::{
     context::Context,
     error::{CliError, Exit, Result},
+    mailserver::{
+        archive_error,
+        ask::{client_error, quiet_config},
+    },
     mining,
     net::{Network, Peers, service_config},
     output::Record,
     records::{envelope_record, message_record, message_text, short_key},
+    time::to_rfc3339,
 };
 use crate::{
     chat::{self, KeyRing, PublicChat},
     crypto::SecretKey,
-    node::{Config, Event, Interest, News, PeerOptions, ServiceEvent},
+    devp2p::Enode,
+    mailserver::{
+        Access, Archive, Mailserver, MailserverConfig, Position, ServerConfig,
+        archive::MemoryArchive,
+        client::{Client, ClientConfig, HistoryQuery},
+        seal::FLEET_PASSWORD,
+    },
+    node::{Config, Event, News, PeerOptions, ServiceEvent},
     payload,
     whisper::{
-        Bloom, Draft, Envelope, Recipient,
+        Bloom, Draft, Envelope, Recipient, SymKey,
         check::{self, Rules},
         seal,
     },
 };
 
-/// See the whole at work: two accounts, a node between them, a signed public message. No network
-/// is used but this machine's loopback
+/// See the whole at work: two accounts, a mailserver between them, a signed public message for
+/// somebody who is offline. No network is used but this machine's loopback
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -55,40 +71,15 @@ pub fn run(args: &DemoArgs, cx: &mut Context) -> Result<()> {
         &[("alice", alice.public_key().to_string()), ("bob", bob.public_key().to_string())],
     )?;
 
-    let mut config = service_config(node_key, demo.cx);
-    config.node = Config {
-        min_pow: chat::POW_TARGET,
-        min_pow_tolerance: chat::POW_TARGET,
-        ..Config::default()
-    };
-    config.listen = Some(([127, 0, 0, 1], 0).into());
-    let node = Network::start(config)?;
+    let (node, mailserver) = start_mailserver(node_key, demo.cx)?;
     let enode = node.handle().enode().expect("it listens");
     demo.step(
-        "A node that forwards, on a free port",
-        "status-node --listen 127.0.0.1:0 --min-pow 0.002",
-        &[("enode", enode.to_string())],
+        "A node that forwards, and keeps what it sees for those who are offline, as Bob is now",
+        "status-mailserver serve --listen 127.0.0.1:0 --store ./archive --password status-offline-inbox",
+        &[("enode", enode.to_string()), ("archive", "in memory, for the demo".to_owned())],
     )?;
 
     let public = PublicChat::new(&args.chat);
-    let mut config = service_config(bob_node, demo.cx);
-    let bloom = Bloom::of_topic(public.topic);
-    config.node = Config {
-        min_pow: 0.0,
-        min_pow_tolerance: 0.0,
-        bloom: Some(bloom),
-        interest: Interest::Everything,
-        ..Config::default()
-    };
-    let bobs = Network::start(config)?;
-    let mut bob_peers =
-        Peers::connect(&bobs, vec![enode.clone()], &PeerOptions::once(), LIMIT, demo.cx)?;
-    demo.step(
-        "Bob listens on the topic of the chat",
-        &format!("status-receive --peer $ENODE --chat {} --count 1", args.chat),
-        &[("topic", public.topic.to_string()), ("bloom", bloom.to_string())],
-    )?;
-
     let envelope = seal_message(args, &public, &alice, demo.cx)?;
     let record = envelope_record(&envelope);
     demo.step(
@@ -116,13 +107,13 @@ pub fn run(args: &DemoArgs, cx: &mut Context) -> Result<()> {
     config.node = Config {
         min_pow: 0.0,
         min_pow_tolerance: 0.0,
-        bloom: Some(bloom),
+        bloom: Some(Bloom::of_topic(public.topic)),
         send_window: Duration::ZERO,
         ..Config::default()
     };
     let alices = Network::start(config)?;
     let mut alice_peers =
-        Peers::connect(&alices, vec![enode], &PeerOptions::once(), LIMIT, demo.cx)?;
+        Peers::connect(&alices, vec![enode.clone()], &PeerOptions::once(), LIMIT, demo.cx)?;
     let began = Instant::now();
     alices.handle().send(envelope.clone()).map_err(|error| {
         CliError::new(error.code(), Exit::Network, format!("the message was not sent: {error}"))
@@ -140,10 +131,21 @@ pub fn run(args: &DemoArgs, cx: &mut Context) -> Result<()> {
         &[("confirmed after", format!("{:.1} ms", began.elapsed().as_secs_f64() * 1000.0))],
     )?;
 
-    let received = wait_for(&bobs, &mut bob_peers, |event| match event {
-        Event::Envelope { envelope, .. } => Some(envelope.envelope().clone()),
-        _ => None,
-    })?;
+    drop(alices);
+
+    wait_until_stored(&node, mailserver.archive(), &envelope)?;
+    demo.step(
+        "The mailserver has stored it; Alice leaves",
+        "status-mailserver stats --store ./archive",
+        &[
+            ("topic", envelope.topic().to_string()),
+            ("sent", to_rfc3339(envelope.sent())),
+            ("stored after", format!("{:.1} ms", began.elapsed().as_secs_f64() * 1000.0)),
+        ],
+    )?;
+
+    let began = Instant::now();
+    let received = ask(&enode, bob_node, &public, &envelope, demo.cx)?;
     let mut ring = KeyRing::new();
     ring.add_chat(&public);
     let opened = ring.open(&received).map_err(|error| {
@@ -153,10 +155,10 @@ pub fn run(args: &DemoArgs, cx: &mut Context) -> Result<()> {
     let author = message.members()["payload"]["author"].as_str().unwrap_or_default().to_owned();
     let text = message.members()["payload"]["text"].as_str().unwrap_or_default().to_owned();
     demo.step(
-        "Bob receives and opens it",
-        &format!("status-receive --peer $ENODE --chat {} --count 1", args.chat),
+        "Bob comes, asks the mailserver for the last hour of the chat, and opens what he gets",
+        &format!("status-mailserver query --peer $ENODE --chat {} --from 1h --open", args.chat),
         &[
-            ("arrived after", format!("{:.1} ms", began.elapsed().as_secs_f64() * 1000.0)),
+            ("answered after", format!("{:.1} ms", began.elapsed().as_secs_f64() * 1000.0)),
             ("author", short_key(&author)),
             ("text", text.clone()),
         ],
@@ -166,6 +168,73 @@ pub fn run(args: &DemoArgs, cx: &mut Context) -> Result<()> {
         return Err(CliError::new("demo.mismatch", Exit::Negative, message).into());
     }
     demo.cx.emit(&message, |record| format!("\n{}", message_text(record)))
+}
+
+/// A mailserver that forgets when it ends.
+fn start_mailserver(key: SecretKey, cx: &Context) -> Result<(Network, Mailserver)> {
+    let mut config = service_config(key, cx);
+    config.node = Config {
+        min_pow: chat::POW_TARGET,
+        min_pow_tolerance: chat::POW_TARGET,
+        ..Config::default()
+    };
+    config.listen = Some(([127, 0, 0, 1], 0).into());
+    Mailserver::prepare(&mut config);
+    let node = Network::start(config)?;
+    let server = ServerConfig { password: Some(password()), ..ServerConfig::default() };
+    let mailserver = node.wait(async {
+        let archive = Arc::new(MemoryArchive::new());
+        Mailserver::start(node.handle(), archive, MailserverConfig::new(server))
+    });
+    let mailserver =
+        mailserver.map_err(|error| CliError::new(error.code(), Exit::Local, error.to_string()))?;
+    Ok((node, mailserver))
+}
+
+/// What opens the mailserver's door.
+fn password() -> SymKey {
+    SymKey::from_password(FLEET_PASSWORD)
+}
+
+/// Waits until the mailserver has an envelope.
+fn wait_until_stored(
+    node: &Network,
+    archive: &Arc<dyn Archive>,
+    envelope: &Envelope,
+) -> Result<()> {
+    let position = Position::of(envelope);
+    let deadline = Instant::now() + LIMIT;
+    while Instant::now() < deadline {
+        if archive.contains(&position).map_err(|error| archive_error(&error))? {
+            return Ok(());
+        }
+        node.wait(async { tokio::time::sleep(Duration::from_millis(1)).await });
+    }
+    let message = format!("the message was not stored within {LIMIT:?}");
+    Err(CliError::new("net.timeout", Exit::Network, message).into())
+}
+
+/// Asks the mailserver for what was said in the chat, and looks for the message.
+fn ask(
+    enode: &Enode,
+    key: SecretKey,
+    public: &PublicChat,
+    message: &Envelope,
+    cx: &Context,
+) -> Result<Envelope> {
+    let network = Network::start(quiet_config(key.clone(), cx))?;
+    network.dial(enode.clone(), PeerOptions::once());
+    let access = Access::Password(password());
+    let client = Client::new(network.handle(), enode.id, ClientConfig::new(access, key));
+    let now = cx.now();
+    let query = HistoryQuery::of_topics(now.saturating_sub(3600), now + 60, [public.topic]);
+    let page = network.wait(client.page(query));
+    let (envelopes, _) = page.map_err(|error| client_error(&error))?;
+    let found = envelopes.into_iter().find(|envelope| envelope.hash() == message.hash());
+    found.ok_or_else(|| {
+        let message = "the mailserver did not give what it has";
+        CliError::new("demo.mismatch", Exit::Negative, message).into()
+    })
 }
 
 fn seal_message(

@@ -1,7 +1,8 @@
 //! Records from a pipe: JSON lines of any tool, hex, base64, or binary.
 //!
 //! Text is read line by line, so that a stream is worked on as it comes and a bad line does not
-//! spoil the others. Which form a line has is worked out from the line itself. Input that does
+//! spoil the others; a line with nothing but an opening brace begins a record of several lines.
+//! Which form a line has is worked out from the line itself. Input that does
 //! not begin as text is one binary whole.
 
 use std::io::{self, BufRead, Read as _};
@@ -65,16 +66,19 @@ impl<R: BufRead> Items<R> {
             } else {
                 bounded.read_until(b'\n', &mut bytes).map_err(read_error)?;
             }
-            if bytes.len() > MAX_INPUT {
-                let message = format!("a record of more than {} MiB", MAX_INPUT >> 20);
-                return Err(CliError::new("input.too_long", Exit::Malformed, message)
-                    .line(self.line)
-                    .into());
-            }
             if bytes.is_empty() {
                 return Ok(None);
             }
             let line = self.line;
+            if !binary && bytes.trim_ascii() == b"{" {
+                self.rest_of_record(&mut bytes)?;
+            }
+            if bytes.len() > MAX_INPUT {
+                let message = format!("a record of more than {} MiB", MAX_INPUT >> 20);
+                return Err(CliError::new("input.too_long", Exit::Malformed, message)
+                    .line(line)
+                    .into());
+            }
             if binary {
                 return Ok(Some(Ok(Item { line, content: Content::Bytes(bytes) })));
             }
@@ -82,6 +86,26 @@ impl<R: BufRead> Items<R> {
             if !text.is_empty() {
                 let item = parse_text(text).map(|content| Item { line, content });
                 return Ok(Some(item.map_err(|error| error.line(line))));
+            }
+        }
+    }
+}
+
+impl<R: BufRead> Items<R> {
+    /// The lines of a JSON object as other programs print it (`jq`), up to the one that begins
+    /// with its last brace. One that begins with a first brace is another record.
+    fn rest_of_record(&mut self, bytes: &mut Vec<u8>) -> Result<()> {
+        loop {
+            let start = bytes.len();
+            let next = self.input.fill_buf().map_err(read_error)?.first().copied();
+            if start > MAX_INPUT || matches!(next, None | Some(b'{')) {
+                return Ok(());
+            }
+            let mut bounded = (&mut self.input).take((MAX_INPUT + 1 - start) as u64);
+            bounded.read_until(b'\n', bytes).map_err(read_error)?;
+            self.line += 1;
+            if next == Some(b'}') {
+                return Ok(());
             }
         }
     }
@@ -150,6 +174,19 @@ mod tests {
         assert_eq!(all(b"wP/AFg=="), [bytes(1, &[0xc0, 0xff, 0xc0, 0x16])]);
         assert_eq!(all(&[0xc0, 0xff, b'\n', 1]), [bytes(1, &[0xc0, 0xff, b'\n', 1])]);
         assert!(matches!(&all(b"{\"type\":\"x\"}")[..], [Ok((1, Content::Record(_)))]));
+    }
+
+    #[test]
+    fn records_may_take_several_lines() {
+        let input =
+            b"{\n  \"a\": {\n    \"b\": 1\n  }\n}\n0xc0\n{\n \"c\": 1\n}\n{\n\"d\": 1\n{}\n";
+        let items = all(input);
+        assert_eq!(items.len(), 5);
+        assert!(matches!(&items[0], Ok((1, Content::Record(it))) if it["a"]["b"] == 1));
+        assert_eq!(items[1], Ok((6, Content::Bytes(vec![0xc0]))));
+        assert!(matches!(&items[2], Ok((7, Content::Record(it))) if it["c"] == 1));
+        assert_eq!(items[3], Err("input.json"));
+        assert_eq!(items[4], Ok((12, Content::Record(Map::new()))));
     }
 
     #[test]

@@ -157,6 +157,9 @@ pub struct SealArgs {
     /// Public key of the recipient: 0x04…, 0x02…, zQ3sh…, or a share link
     #[arg(long, value_name = "KEY")]
     pub to_key: Option<String>,
+    /// Public key of a person, in the same forms: the text becomes a chat message to their devices
+    #[arg(long, value_name = "KEY")]
+    pub to: Option<String>,
 }
 
 /// Who can open what is about to be sealed, and on which topic it goes by default.
@@ -167,6 +170,8 @@ pub enum Target {
     Sym(SymKey, Option<Topic>),
     /// The owner of the key pair.
     Asym(PublicKey, Topic),
+    /// The same, by a private chat message.
+    Person(PublicKey),
 }
 
 impl SealArgs {
@@ -186,6 +191,8 @@ impl SealArgs {
         } else if let Some(text) = &self.to_key {
             let key = parse_public_key(text, "--to-key")?;
             Target::Asym(key, Topic::of_name(&crate::whisper::topic::partitioned_name(&key)))
+        } else if let Some(text) = &self.to {
+            Target::Person(parse_public_key(text, "--to")?)
         } else {
             return Ok(None);
         }))

@@ -4,9 +4,10 @@
 //! input or mines.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     future::Future,
-    path::PathBuf,
+    path::{Path, PathBuf},
+    pin::Pin,
     sync::{Arc, LazyLock, Once},
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -95,6 +96,25 @@ pub fn check_min_pow(min_pow: f64) -> Result<()> {
     Err(CliError::usage("a proof of work is a number, at least 0").field("--min-pow").into())
 }
 
+/// The largest that a node of the reference can be set to.
+const MAX_MESSAGE_SIZE: u32 = 10 << 20;
+
+/// Refuses what no node can be set to.
+pub fn check_message_size(size: u32) -> Result<()> {
+    if (1..=MAX_MESSAGE_SIZE).contains(&size) {
+        return Ok(());
+    }
+    Err(CliError::usage("expected 1 to 10485760 bytes").field("--max-message-size").into())
+}
+
+/// Writes the enode of a node that listens, for those who wait for the file.
+pub fn write_enode(path: &Path, enode: &str) -> Result<()> {
+    std::fs::write(path, format!("{enode}\n")).map_err(|error| {
+        let message = format!("can't write {}: {error}", path.display());
+        CliError::new("file.write", Exit::Local, message).field("--enode-file").into()
+    })
+}
+
 /// The settings of a node with this key, under the clock of the tool.
 pub fn service_config(key: SecretKey, cx: &Context) -> ServiceConfig {
     let mut config = ServiceConfig::new(key);
@@ -104,11 +124,14 @@ pub fn service_config(key: SecretKey, cx: &Context) -> ServiceConfig {
     config
 }
 
+/// What is still done when a node has ended.
+type Afterwards = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// A node in the background.
 pub struct Network {
     runtime: tokio::runtime::Handle,
     handle: Handle,
-    stop: Option<oneshot::Sender<()>>,
+    stop: Option<oneshot::Sender<Afterwards>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -129,14 +152,17 @@ impl Network {
         })?;
         let handle = service.handle().clone();
         let on_runtime = runtime.handle().clone();
-        let (stop, stopped) = oneshot::channel();
+        let (stop, stopped) = oneshot::channel::<Afterwards>();
         let thread = std::thread::Builder::new()
             .name("node".to_owned())
             .spawn(move || {
                 runtime.block_on(async {
                     // An error only means that the tool has gone without a word.
-                    let _ = stopped.await;
+                    let afterwards = stopped.await;
                     service.shutdown().await;
+                    if let Ok(afterwards) = afterwards {
+                        afterwards.await;
+                    }
                 });
             })
             .map_err(failed)?;
@@ -153,9 +179,33 @@ impl Network {
         self.runtime.block_on(future)
     }
 
-    /// Dials a peer.
+    /// Does something in the background, as long as the node runs.
+    pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.runtime.spawn(work);
+    }
+
+    /// Ends the node, and then does something more on its runtime; `None` if that went wrong.
+    pub fn stop_then<T: Send + 'static>(
+        mut self,
+        last: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        let (done, result) = oneshot::channel();
+        let afterwards = async move {
+            // Nobody but us waits for it.
+            let _ = done.send(last.await);
+        };
+        self.stop.take()?.send(Box::pin(afterwards)).ok()?;
+        drop(self);
+        result.blocking_recv().ok()
+    }
+
+    /// Dials a peer that the user has named. Packets up to the largest size are taken from it: nodes
+    /// of the reference write all that they have for a newcomer into one, however large. It costs
+    /// up to 16 MiB as it comes, and as much uncompressed, per such peer, while one arrives.
     pub fn dial(&self, enode: Enode, options: PeerOptions) {
         let _entered = self.runtime.enter();
+        let max_packet_size = options.max_packet_size.or(Some(MAX_MESSAGE_SIZE));
+        let options = PeerOptions { max_packet_size, ..options };
         self.handle.add_peer(enode, options);
     }
 }
@@ -164,7 +214,7 @@ impl Network {
 impl Drop for Network {
     fn drop(&mut self) {
         if let Some(stop) = self.stop.take() {
-            let _ = stop.send(());
+            let _ = stop.send(Box::pin(std::future::ready(())));
         }
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -172,12 +222,25 @@ impl Drop for Network {
     }
 }
 
+/// A peer that was lost before is only relied on after such a time.
+const PROBATION: Duration = Duration::from_secs(5);
+
+/// A peer whose Status has come.
+struct Ready {
+    id: Option<PublicKey>,
+    status: Status,
+    since: Instant,
+}
+
 /// The peers of a tool, as it goes on.
 pub struct Peers {
     /// The news of the node.
     pub news: Subscription,
     known: HashMap<PeerKey, Arc<PeerSummary>>,
-    ready: HashMap<PeerKey, Status>,
+    ready: HashMap<PeerKey, Ready>,
+    /// Those that were lost before, and why the last one was.
+    lost: HashSet<PublicKey>,
+    last_failure: Option<String>,
     unreached: Vec<PublicKey>,
 }
 
@@ -195,6 +258,8 @@ impl Peers {
             news: network.handle().subscribe(),
             known: HashMap::new(),
             ready: HashMap::new(),
+            lost: HashSet::new(),
+            last_failure: None,
             unreached: enodes.iter().map(|enode| enode.id).collect(),
         };
         let total = enodes.len();
@@ -237,16 +302,18 @@ impl Peers {
                 self.known.insert(summary.key, summary.clone());
             }
             ServiceEvent::Node(Event::Ready { peer, status }) => {
-                if let Some(summary) = self.known.get(peer) {
-                    self.unreached.retain(|id| *id != summary.id);
-                }
-                self.ready.insert(*peer, (**status).clone());
+                let id = self.known.get(peer).map(|summary| summary.id);
+                self.unreached.retain(|unreached| Some(*unreached) != id);
+                let (status, since) = ((**status).clone(), Instant::now());
+                self.ready.insert(*peer, Ready { id, status, since });
             }
             ServiceEvent::Disconnected { peer, reason } => {
                 self.unreached.retain(|id| *id != peer.id);
                 self.ready.remove(&peer.key);
                 self.known.remove(&peer.key);
                 let message = format!("peer {}: {reason}", peer.addr);
+                self.lost.insert(peer.id);
+                self.last_failure = Some(message.clone());
                 cx.show(&CliError::new(reason.code(), Exit::Network, message));
             }
             // Of a peer that is dialled again and again, the first failure is enough.
@@ -269,14 +336,23 @@ impl Peers {
         self.ready.len()
     }
 
+    /// Why nothing can be expected from the peers, if that is so: all are gone, or those that came
+    /// back may be gone again in a moment.
+    pub fn lasting_failure(&self) -> Option<&str> {
+        let is_sound = |ready: &Ready| {
+            ready.id.is_none_or(|id| !self.lost.contains(&id)) || ready.since.elapsed() >= PROBATION
+        };
+        if self.ready.values().any(is_sound) { None } else { self.last_failure.as_deref() }
+    }
+
     /// The highest proof of work that a peer asks for, as it said when it met us.
     pub fn min_pow(&self) -> f64 {
-        self.ready.values().map(|status| status.min_pow).fold(0.0, f64::max)
+        self.ready.values().map(|ready| ready.status.min_pow).fold(0.0, f64::max)
     }
 
     /// What the peers ask for, for people.
     pub fn wishes(&self) -> String {
-        let wishes = self.ready.values().map(|status| {
+        let wishes = self.ready.values().map(|Ready { status, .. }| {
             let topics = if status.is_full_node() { "all topics" } else { "some topics" };
             format!("proof of work {}, {topics}", status.min_pow)
         });

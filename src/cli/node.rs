@@ -10,9 +10,12 @@ use clap::Args;
 
 use super::{
     context::Context,
-    error::{CliError, Exit, Result, Stop},
+    error::{Exit, Result, Stop},
     keys::parse_topic,
-    net::{Network, PeerArgs, check_min_pow, interrupted, service_config, terminated, until},
+    net::{
+        Network, PeerArgs, check_message_size, check_min_pow, interrupted, service_config,
+        terminated, until, write_enode,
+    },
     output::Record,
     records::{envelope_record, float},
     time::parse_seconds,
@@ -53,7 +56,8 @@ pub struct NodeArgs {
     /// Don't answer what peers send with confirmations
     #[arg(long)]
     no_confirmations: bool,
-    /// The largest packet and envelope it takes, in bytes; at most 10 MiB
+    /// The largest packet and envelope it takes, in bytes; at most 10 MiB. From its --peer, packets
+    /// (not envelopes) may be up to 10 MiB
     #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_MAX_MESSAGE_SIZE)]
     max_message_size: u32,
     /// The most peers that may dial it
@@ -84,9 +88,6 @@ pub struct NodeArgs {
     peers: PeerArgs,
 }
 
-/// The largest that a node of the reference can be set to.
-const MAX_MESSAGE_SIZE: u32 = 10 << 20;
-
 pub fn run(args: &NodeArgs, cx: &mut Context) -> Result<()> {
     let enodes = args.peers.enodes()?;
     let mut config = service_config(args.peers.key(cx)?, cx);
@@ -99,10 +100,7 @@ pub fn run(args: &NodeArgs, cx: &mut Context) -> Result<()> {
     let news = handle.subscribe();
     let enode = handle.enode().expect("it listens").to_string();
     if let Some(path) = &args.enode_file {
-        std::fs::write(path, format!("{enode}\n")).map_err(|error| {
-            let message = format!("can't write {}: {error}", path.display());
-            CliError::new("file.write", Exit::Local, message).field("--enode-file")
-        })?;
+        write_enode(path, &enode)?;
     }
     let ready = Record::new("ready")
         .with("enode", enode)
@@ -119,11 +117,7 @@ pub fn run(args: &NodeArgs, cx: &mut Context) -> Result<()> {
 impl NodeArgs {
     fn config(&self) -> Result<Config> {
         check_min_pow(self.min_pow)?;
-        if self.max_message_size > MAX_MESSAGE_SIZE || self.max_message_size == 0 {
-            return Err(CliError::usage("expected 1 to 10485760 bytes")
-                .field("--max-message-size")
-                .into());
-        }
+        check_message_size(self.max_message_size)?;
         let topics = self.topic.iter().map(|text| parse_topic(text, "--topic"));
         let topics: Vec<_> = topics.collect::<Result<_>>()?;
         Ok(Config {

@@ -54,6 +54,15 @@ impl Record {
         self.with("raw", hex0x(bytes))
     }
 
+    /// Takes a member out of an object that is a member.
+    #[must_use]
+    pub fn without(mut self, name: &str, inner: &str) -> Self {
+        if let Some(Value::Object(members)) = self.0.get_mut(name) {
+            members.shift_remove(inner);
+        }
+        self
+    }
+
     /// The members.
     pub fn members(&self) -> &Map<String, Value> {
         &self.0
@@ -92,7 +101,8 @@ fn write_members(text: &mut String, members: &Map<String, Value>, depth: usize) 
                 let _ = writeln!(text, "{indent}{:WIDTH$} {}", escape(name), cut(&escape(string)));
             }
             other => {
-                let _ = writeln!(text, "{indent}{:WIDTH$} {other}", escape(name));
+                let shown = cut(&escape(&other.to_string()));
+                let _ = writeln!(text, "{indent}{:WIDTH$} {shown}", escape(name));
             }
         }
     }

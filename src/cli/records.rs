@@ -6,10 +6,14 @@ use super::{
     error::{CliError, Exit},
     input::{Content, Item},
     output::{Record, escape, hex0x},
+    payload,
 };
 use crate::{
     chat::Opened,
-    payload::{Wrapper, chat, wrapper::Type},
+    payload::{
+        Wrapper,
+        check::{self, Receipt},
+    },
     rlp::{Reader, RlpError},
     whisper::Envelope,
 };
@@ -30,9 +34,24 @@ pub fn envelope_record(envelope: &Envelope) -> Record {
 
 /// The record of a message that was inside an envelope.
 pub fn message_record(envelope: &Envelope, opened: &Opened<'_>) -> Record {
+    let mut payload = describe_payload(&opened.message.payload, envelope.sent());
+    payload.insert("raw".to_owned(), hex0x(&opened.message.payload).into());
+    record_with_payload(envelope, opened, payload)
+}
+
+/// The same of a payload that was deeper inside.
+pub fn conversation_record(envelope: &Envelope, opened: &Opened<'_>, wrapper: &Wrapper) -> Record {
+    let mut payload = describe_wrapper(wrapper, envelope.sent()).members().clone();
+    payload.insert("raw".to_owned(), hex0x(wrapper.raw()).into());
+    record_with_payload(envelope, opened, payload)
+}
+
+fn record_with_payload(
+    envelope: &Envelope,
+    opened: &Opened<'_>,
+    payload: Map<String, Value>,
+) -> Record {
     let message = &opened.message;
-    let mut payload = describe_payload(&message.payload, envelope.sent());
-    payload.insert("raw".to_owned(), hex0x(&message.payload).into());
     Record::new("message")
         .with("hash", envelope.hash().to_string())
         .with("topic", envelope.topic().to_string())
@@ -61,38 +80,10 @@ fn describe_payload(payload: &[u8], sent: u32) -> Map<String, Value> {
 }
 
 fn describe_wrapper(wrapper: &Wrapper, sent: u32) -> Record {
-    let record = Record::new(&wrapper.kind_name())
-        .with("message_id", wrapper.message_id().to_string())
-        .with("author", wrapper.author().map(ToString::to_string));
-    if wrapper.kind() != i32::from(Type::ChatMessage) {
-        return record.with("payload", hex0x(wrapper.payload()));
-    }
-    match chat::decode(wrapper.payload()) {
-        Err(error) => record.with("error", error.to_string()),
-        Ok(message) => {
-            let kind = chat::MessageType::try_from(message.message_type).map_or_else(
-                |_| format!("unknown_{}", message.message_type),
-                |kind| kind.as_str_name().to_ascii_lowercase(),
-            );
-            let content = chat::ContentType::try_from(message.content_type).map_or_else(
-                |_| format!("unknown_{}", message.content_type),
-                |content| content.as_str_name().to_ascii_lowercase(),
-            );
-            record
-                .with("text", message.text.as_str())
-                .with("chat_id", message.chat_id.as_str())
-                .with("clock", message.clock)
-                .with("timestamp", message.timestamp)
-                .with("message_type", kind)
-                .with("content_type", content)
-                .with("response_to", message.response_to.as_str())
-                .with("ens_name", message.ens_name.as_str())
-                .with_some(
-                    "refused",
-                    chat::validate(&message, sent).err().map(|error| error.to_string()),
-                )
-        }
-    }
+    let message = wrapper.message();
+    let refused = message.ok().and_then(|it| check::check(&it, &Receipt::at(sent)).err());
+    payload::record::of_wrapper(wrapper)
+        .with_some("refused", refused.map(|refusal| refusal.to_string()))
 }
 
 /// A message for people: who, and what.
@@ -103,7 +94,8 @@ pub fn message_text(record: &Record) -> String {
     let author = payload["author"].as_str().or(members["signer"].as_str());
     let author = author.map_or_else(|| "(unsigned)".to_owned(), short_key);
     let sent = members["sent"].as_u64().unwrap_or_default();
-    let said = match payload["text"].as_str() {
+    // In a group, it is inside the update.
+    let said = match payload["text"].as_str().or(payload["message"]["text"].as_str()) {
         Some(text) => escape(text),
         None => payload["raw"].as_str().unwrap_or_default().to_owned(),
     };

@@ -1,14 +1,18 @@
 //! `status-send`: messages to the network, and what became of them.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+mod queue;
+mod talking;
+
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use self::{
+    queue::{Entry, Pending, Queue, State},
+    talking::{Talking, TalkingArgs},
+};
 use super::{
     context::Context,
     envelope::{MessageArgs, MessageSource, Sealer, ToSeal},
@@ -23,30 +27,32 @@ use super::{
 use crate::{
     chat,
     node::{Config, Event, News, PeerKey, PeerOptions, SendError, Sent, ServiceEvent},
-    whisper::{
-        Bloom, Envelope, EnvelopeHash, check::DEFAULT_MAX_MESSAGE_SIZE, packet::EnvelopeError,
-    },
+    whisper::{Bloom, Envelope, check::DEFAULT_MAX_MESSAGE_SIZE},
 };
-
-/// Envelopes under way at a time; the input waits beyond.
-const MAX_PENDING: usize = 256;
 
 /// Send messages, or finished envelopes from a pipe; say when they are really out
 ///
-/// With --chat, --password, --sym-key or --to-key, the text is sealed, mined and sent. Without
-/// them, finished envelopes are read from standard input. A result says to how many peers an
-/// envelope was written, and which confirmed it; the exit code is 4 if none took it.
+/// With --chat, --to, --group, --password, --sym-key or --to-key, the text is sealed, mined and
+/// sent. Without them, finished envelopes are read from standard input. A result says to how many
+/// peers an envelope was written, and which confirmed it; the exit code is 4 if none took it.
+/// Results come in the order of the input. A peer that announces how many packets it takes gets
+/// no more: envelopes then share packets.
+///
+/// With --state, private messages have sessions with the devices of the recipient, and are
+/// repeated until they are acknowledged: here with --wait-ack, else by the next tool that uses the
+/// state. Without it, they are encrypted to the recipient's identity.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   $ echo hello | status-send --peer \"$ENODE\" --identity me.key --chat status
+  $ status-send hi --peer \"$ENODE\" --identity me.key --to 0x0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798 --state me.state
   $ printf 'one\\ntwo\\n' | status-send --peer \"$ENODE\" --chat status --lines
   $ status-envelope seal hi --password secret --pow 0.2 | status-send --peer \"$ENODE\"")]
 pub struct SendArgs {
     /// Proof of work to mine to [default: what the connected peers ask for, at least 0.002]
     #[arg(long, value_name = "TARGET")]
     pow: Option<f64>,
-    /// How long to try to connect
+    /// How long to try to connect, also when all peers are lost on the way
     #[arg(long, value_name = "TIME", default_value = "15s", value_parser = parse_seconds)]
     timeout: u32,
     /// How long to wait until an envelope is written and confirmed
@@ -54,6 +60,8 @@ pub struct SendArgs {
     confirm_timeout: u32,
     #[command(flatten)]
     message: MessageArgs,
+    #[command(flatten)]
+    talking: TalkingArgs,
     #[command(flatten)]
     peers: PeerArgs,
 }
@@ -68,15 +76,23 @@ enum Source {
 
 pub fn run(args: &SendArgs, cx: &mut Context) -> Result<()> {
     let enodes = args.peers.require()?;
+    let talking = Talking::new(args, cx)?;
     let sealer = match args.message.recipient.target()? {
+        _ if talking.is_some() => None,
         Some(target) => Some(Sealer::new(&args.message, target, cx)?),
         None if args.message.text.is_some() || args.message.lines => {
             return Err(CliError::usage("a text needs a recipient")
-                .hint("--chat NAME, --password TEXT, --sym-key HEX or --to-key KEY")
+                .hint("--chat NAME, --to KEY, --group ID, --password TEXT, --sym-key HEX or --to-key KEY")
                 .into());
         }
         None => None,
     };
+    if let (Some(_), Some(_)) = (&sealer, &args.message.recipient.to) {
+        cx.note(
+            "without --state: encrypted to the identity, without forward secrecy and without \
+             repetition",
+        );
+    }
     // Peers send us nothing that we don't send ourselves; own envelopes are for them to judge.
     let mut config = service_config(args.peers.key(cx)?, cx);
     config.node = Config {
@@ -86,7 +102,10 @@ pub fn run(args: &SendArgs, cx: &mut Context) -> Result<()> {
         send_window: Duration::ZERO,
         ..Config::default()
     };
-    let mut input = read_input(&args.message, sealer.is_some());
+    if let Some(talking) = &talking {
+        talking.configure(&mut config.node);
+    }
+    let mut input = read_input(&args.message, sealer.is_some() || talking.is_some());
     // Nothing to send: nobody is bothered.
     let Some(first) = input.blocking_recv() else {
         return Err(super::empty_input("a message, or envelopes"));
@@ -96,10 +115,14 @@ pub fn run(args: &SendArgs, cx: &mut Context) -> Result<()> {
     let peers = Peers::connect(&network, enodes, &PeerOptions::default(), limit, cx)?;
     let mut sender = Sender {
         args,
+        is_stream: args.message.lines || (sealer.is_none() && talking.is_none()),
         network: &network,
         peers,
         sealer,
-        pending: HashMap::new(),
+        talking,
+        queue: Queue::default(),
+        is_closed: false,
+        lonely_since: None,
         patience: Duration::from_secs(args.confirm_timeout.into()),
     };
     sender.run(first, input, cx)
@@ -156,45 +179,18 @@ fn read_envelopes(push: &mut dyn FnMut(Input) -> bool) -> Result<()> {
 
 struct Sender<'a> {
     args: &'a SendArgs,
+    /// Whether the input has lines, so that results name them.
+    is_stream: bool,
     network: &'a Network,
     peers: Peers,
     sealer: Option<Sealer>,
-    pending: HashMap<EnvelopeHash, Pending>,
+    talking: Option<Talking>,
+    queue: Queue,
+    /// Whether no more input is to be taken, because of an error.
+    is_closed: bool,
+    /// Since when all peers are gone.
+    lonely_since: Option<Instant>,
     patience: Duration,
-}
-
-/// An envelope under way.
-struct Pending {
-    envelope: Envelope,
-    line: u64,
-    fates: Vec<(PeerKey, Fate)>,
-    until: Instant,
-}
-
-/// What is known of an envelope and a peer.
-struct Fate {
-    /// Address and client, for the result.
-    peer: Value,
-    state: State,
-}
-
-enum State {
-    Queued,
-    /// Written; the peer is going to answer, or not.
-    Written {
-        confirms: bool,
-    },
-    Confirmed,
-    Refused(EnvelopeError),
-    Gone,
-}
-
-impl Pending {
-    fn is_settled(&self) -> bool {
-        self.fates.iter().all(|(_, fate)| {
-            !matches!(fate.state, State::Queued | State::Written { confirms: true })
-        })
-    }
 }
 
 /// What the loop wakes up for.
@@ -202,6 +198,8 @@ enum Wake {
     Input(Option<Input>),
     News(Option<News>),
     Late,
+    /// The conversation has something to send.
+    Turn,
     Interrupted,
 }
 
@@ -212,97 +210,133 @@ impl Sender<'_> {
         mut input: mpsc::Receiver<Input>,
         cx: &mut Context,
     ) -> Result<()> {
+        self.begin_talking(cx)?;
         self.take(first, cx)?;
         let mut more = true;
         loop {
             self.settle(cx)?;
-            if !more && self.pending.is_empty() {
+            more &= !self.is_closed;
+            if !more && self.queue.is_empty() && self.is_said(cx)? {
                 return Ok(());
             }
-            match self.wake(&mut input, more) {
+            match self.wake(&mut input, more)? {
                 Wake::Input(Some(next)) => self.take(next, cx)?,
                 Wake::Input(None) => more = false,
-                Wake::News(Some(News::Event(event))) => self.follow(&event, cx),
+                Wake::News(Some(News::Event(event))) => {
+                    self.follow(&event, cx);
+                    if let ServiceEvent::Node(Event::Envelope { envelope, .. }) = &*event {
+                        self.hear(envelope.envelope(), cx)?;
+                    }
+                }
+                Wake::Turn => {
+                    let done = self.turn(cx);
+                    self.queue_error(done, cx)?;
+                }
                 Wake::News(Some(News::Lagged(_))) | Wake::Late => {}
                 Wake::News(None) | Wake::Interrupted => return Err(Stop::Exit(Exit::Interrupted)),
             }
         }
     }
 
-    fn wake(&mut self, input: &mut mpsc::Receiver<Input>, more: bool) -> Wake {
-        let late = self.pending.values().map(|pending| pending.until).min();
-        let room = more && self.pending.len() < MAX_PENDING;
+    fn wake(&mut self, input: &mut mpsc::Receiver<Input>, more: bool) -> Result<Wake> {
+        let give_up = self.give_up();
+        // The rest of the input may yet find a peer.
+        let waits = give_up.is_some_and(|at| Instant::now() < at);
+        let late = self.queue.late_at(give_up).into_iter().chain(give_up.filter(|_| waits)).min();
+        let room = more && !self.queue.is_full() && !waits;
+        let turn = self.next_turn(more)?;
         let news = &mut self.peers.news;
-        self.network.wait(async {
+        Ok(self.network.wait(async {
             tokio::select! {
                 biased;
                 news = news.next() => Wake::News(news),
                 input = input.recv(), if room => Wake::Input(input),
                 () = until(late) => Wake::Late,
+                () = until(turn) => Wake::Turn,
                 () = interrupted() => Wake::Interrupted,
             }
-        })
+        }))
     }
 
     /// Seals and mines if need be, and sends. What is wrong with one message does not keep the
     /// others back.
     fn take(&mut self, input: Input, cx: &mut Context) -> Result<()> {
         let done = input.and_then(|(source, line)| self.send(source, line, cx));
+        self.queue_error(done, cx)
+    }
+
+    /// An error is told after the results of what was sent before. One that ends the tool keeps
+    /// the rest of the input out.
+    fn queue_error(&mut self, done: Result<()>, cx: &Context) -> Result<()> {
         match done {
-            Err(Stop::Error(error))
-                if matches!(error.exit, Exit::Malformed | Exit::Negative | Exit::Network) =>
-            {
-                cx.report(error)
+            Err(Stop::Error(error)) => {
+                self.is_closed |= cx.fails_fast() || !is_of_one(&error);
+                self.queue.fail(error);
+                Ok(())
             }
             other => other,
         }
     }
 
+    /// Until when the peers may come back, if all are gone.
+    fn give_up(&self) -> Option<Instant> {
+        self.lonely_since.map(|since| since + Duration::from_secs(self.args.timeout.into()))
+    }
+
     fn send(&mut self, source: Source, line: u64, cx: &mut Context) -> Result<()> {
-        if self.peers.count() == 0 {
-            let message = "all peers are gone; they are dialled again";
+        if self.give_up().is_some_and(|at| at <= Instant::now()) {
+            let message = "all peers are gone, and none has come back in time";
             return Err(CliError::new("net.no_peer", Exit::Network, message).line(line).into());
         }
-        let envelope = match source {
-            Source::Envelope(envelope) => envelope,
+        match source {
+            Source::Envelope(envelope) => self.send_envelope(envelope, Record::new("sent"), line),
+            Source::Message(message) if self.talking.is_some() => self.say(&message, line, cx),
             Source::Message(message) => {
                 let sealer = self.sealer.as_mut().expect("messages are read with a recipient only");
                 let sealed = sealer.seal(&message, cx).map_err(|error| error.line(line))?;
-                // No work makes it smaller.
-                let (size, max) = (sealed.packet_len(), DEFAULT_MAX_MESSAGE_SIZE);
-                if size > max as usize {
-                    let error = SendError::Oversized { size, max };
-                    return Err(refused_by_us(&error, &sealed).line(line).into());
-                }
-                let wanted = self.peers.min_pow().max(chat::POW_TARGET);
-                mining::mine_or_fail(cx, &sealed, self.args.pow.unwrap_or(wanted))?
+                let id = sealed.message_id.map(|id| id.to_string());
+                let about = Record::new("sent").with_some("message_id", id);
+                self.send_sealed(&sealed.envelope, about, line, cx)
             }
-        };
+        }
+    }
+
+    /// Mines and sends.
+    fn send_sealed(
+        &mut self,
+        sealed: &Envelope,
+        about: Record,
+        line: u64,
+        cx: &Context,
+    ) -> Result<()> {
+        // No work makes it smaller.
+        let (size, max) = (sealed.packet_len(), DEFAULT_MAX_MESSAGE_SIZE);
+        if size > max as usize {
+            let error = SendError::Oversized { size, max };
+            return Err(refused_by_us(&error, sealed).line(line).into());
+        }
+        let wanted = self.peers.min_pow().max(chat::POW_TARGET);
+        let mined = mining::mine_or_fail(cx, sealed, self.args.pow.unwrap_or(wanted))?;
+        self.send_envelope(mined, about, line)
+    }
+
+    fn send_envelope(&mut self, envelope: Envelope, about: Record, line: u64) -> Result<()> {
         let handle = self.network.handle();
         handle.widen_bloom(&Bloom::of_topic(envelope.topic()));
         let sent = handle.send(envelope.clone());
         let sent = sent.map_err(|error| refused_by_us(&error, &envelope).line(line))?;
-        if sent.peers.is_empty() && !sent.known {
+        // If there is none, it waits for one.
+        if sent.peers.is_empty() && !sent.known && handle.stats().ready_peers > 0 {
             return Err(self.unwanted(&envelope).line(line).into());
         }
-        self.remember(envelope, sent, line);
+        self.remember(envelope, sent, about, line);
         Ok(())
     }
 
-    fn remember(&mut self, envelope: Envelope, sent: Sent, line: u64) {
-        let fate = |key: PeerKey| {
-            let peer = self.peers.summary(key).map_or(Value::Null, |peer| {
-                json!({
-                    "id": peer.id.to_string(),
-                    "address": peer.addr.to_string(),
-                    "client": peer.client,
-                })
-            });
-            (key, Fate { peer, state: State::Queued })
-        };
-        let fates = sent.peers.into_iter().map(fate).collect();
+    fn remember(&mut self, envelope: Envelope, sent: Sent, about: Record, line: u64) {
         let until = Instant::now() + self.patience;
-        self.pending.insert(sent.hash, Pending { envelope, line, fates, until });
+        let peer = |key| describe(&self.peers, key);
+        self.queue.push(Pending::new(envelope, sent, peer, about, line, until));
     }
 
     fn unwanted(&self, envelope: &Envelope) -> CliError {
@@ -318,80 +352,79 @@ impl Sender<'_> {
 
     fn follow(&mut self, event: &ServiceEvent, cx: &Context) {
         self.peers.follow(event, cx);
+        if self.peers.count() > 0 {
+            self.lonely_since = None;
+        } else {
+            self.lonely_since.get_or_insert_with(Instant::now);
+        }
+        let (queue, peers) = (&mut self.queue, &self.peers);
+        let mut set = |hash, key, state| queue.set(hash, key, &state, || describe(peers, key));
         match event {
             ServiceEvent::Node(Event::Written { peer, envelopes, confirms }) => {
                 for hash in envelopes {
-                    self.set(hash, *peer, State::Written { confirms: *confirms });
+                    set(hash, *peer, State::Written { confirms: *confirms });
                 }
             }
             // No better confirmation than the envelope itself.
             ServiceEvent::Node(Event::Held { peer, envelope }) => {
-                self.set(envelope, *peer, State::Confirmed);
+                set(envelope, *peer, State::Confirmed);
             }
             ServiceEvent::Node(Event::BatchAcknowledged { peer, errors, envelopes, .. }) => {
                 for hash in envelopes {
                     let error = errors.iter().flatten().find(|error| error.hash == *hash);
                     let state =
                         error.map_or(State::Confirmed, |error| State::Refused(error.clone()));
-                    self.set(hash, *peer, state);
+                    set(hash, *peer, state);
                 }
             }
-            ServiceEvent::Disconnected { peer, .. } => {
-                let hashes: Vec<_> = self.pending.keys().copied().collect();
-                for hash in hashes {
-                    self.set(&hash, peer.key, State::Gone);
-                }
+            ServiceEvent::Node(Event::Ready { .. }) => {
+                queue.revive(Instant::now() + self.patience);
             }
+            ServiceEvent::Disconnected { peer, .. } => queue.lose(peer.key),
             _ => {}
         }
     }
 
-    fn set(&mut self, hash: &EnvelopeHash, peer: PeerKey, new: State) {
-        let Some(pending) = self.pending.get_mut(hash) else { return };
-        let Some((_, fate)) = pending.fates.iter_mut().find(|(key, _)| *key == peer) else {
-            return;
-        };
-        fate.state = match (std::mem::replace(&mut fate.state, State::Gone), new) {
-            (State::Queued, new) => new,
-            // What was written stays written, whatever becomes of the peer.
-            (State::Written { .. }, State::Gone) => State::Written { confirms: false },
-            (State::Written { .. }, new) => new,
-            (settled, _) => settled,
-        };
-    }
-
-    /// Shows the envelopes whose fate is known, or that took too long.
+    /// Shows the results whose turn has come.
     fn settle(&mut self, cx: &mut Context) -> Result<()> {
-        let now = Instant::now();
-        let done = |pending: &Pending| pending.is_settled() || pending.until <= now;
-        let hashes: Vec<_> = self
-            .pending
-            .iter()
-            .filter(|(_, pending)| done(pending))
-            .map(|(hash, _)| *hash)
-            .collect();
-        let mut settled: Vec<_> = hashes
-            .into_iter()
-            .filter_map(|hash| Some((hash, self.pending.remove(&hash)?)))
-            .collect();
-        settled.sort_by_key(|(_, pending)| pending.line);
-        for (hash, pending) in settled {
-            show(hash, &pending, cx)?;
+        while let Some(entry) = self.queue.pop(Instant::now(), self.give_up()) {
+            match entry {
+                Entry::Pending(pending) => show(&pending, self.is_stream, cx)?,
+                Entry::Failed(error) if is_of_one(&error) => cx.report(error)?,
+                Entry::Failed(error) => return Err(error.into()),
+            }
         }
         Ok(())
     }
 }
 
-fn show(hash: EnvelopeHash, pending: &Pending, cx: &mut Context) -> Result<()> {
+/// Whether an error is about one message only.
+fn is_of_one(error: &CliError) -> bool {
+    matches!(error.exit, Exit::Malformed | Exit::Negative | Exit::Network)
+}
+
+/// A peer, for results.
+fn describe(peers: &Peers, key: PeerKey) -> Value {
+    peers.summary(key).map_or(Value::Null, |peer| {
+        json!({
+            "id": peer.id.to_string(),
+            "address": peer.addr.to_string(),
+            "client": peer.client,
+        })
+    })
+}
+
+fn show(pending: &Pending, is_stream: bool, cx: &mut Context) -> Result<()> {
+    let hash = pending.hash;
     let (mut written, mut confirmed, mut refusals) = (0, 0, Vec::new());
     let peers: Vec<_> = pending
         .fates
         .iter()
-        .map(|(_, fate)| {
+        .map(|fate| {
             let mut peer = fate.peer.clone();
             let (is_written, answer) = match &fate.state {
                 State::Queued | State::Gone => (false, Value::Null),
-                State::Written { .. } => (true, Value::Null),
+                State::Written { .. } | State::Unanswered => (true, Value::Null),
                 State::Confirmed => (true, Value::Bool(true)),
                 State::Refused(error) => {
                     refusals.push(format!("code {}: {}", error.code, error.description));
@@ -406,7 +439,10 @@ fn show(hash: EnvelopeHash, pending: &Pending, cx: &mut Context) -> Result<()> {
             peer
         })
         .collect();
-    let record = Record::new("sent")
+    let record = pending
+        .about
+        .clone()
+        .with_some("line", (is_stream && pending.line > 0).then_some(pending.line))
         .with("hash", hash.to_string())
         .with("topic", pending.envelope.topic().to_string())
         .with("written", written)
@@ -417,7 +453,7 @@ fn show(hash: EnvelopeHash, pending: &Pending, cx: &mut Context) -> Result<()> {
         format!("{hash}  written to {written}, confirmed by {confirmed} of {}", pending.fates.len())
     })?;
     let failed = |code, message| CliError::new(code, Exit::Network, message).line(pending.line);
-    if written == 0 && !pending.fates.is_empty() {
+    if written == 0 && !pending.is_known() {
         cx.report(failed("send.not_written", format!("envelope {hash} was written to no peer")))?;
     } else if confirmed == 0 && !refusals.is_empty() && refusals.len() == written {
         let message = format!("no peer took envelope {hash}: {}", refusals.join("; "));

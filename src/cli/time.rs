@@ -1,4 +1,65 @@
-//! Durations as people write them.
+//! Durations and points of time, as people write them.
+
+use jiff::{Timestamp, civil::Date, tz::Offset};
+
+/// A point of time from an option: what it is as UNIX seconds depends on the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// The present.
+    Now,
+    /// So many seconds before it.
+    Ago(u32),
+    /// UNIX seconds.
+    At(u32),
+}
+
+impl Moment {
+    /// As UNIX seconds.
+    pub fn at(self, now: u32) -> u32 {
+        match self {
+            Self::Now => now,
+            Self::Ago(seconds) => now.saturating_sub(seconds),
+            Self::At(second) => second,
+        }
+    }
+}
+
+/// A point of time: `now`, a duration before it such as `24h` or `2d`, a date or time by RFC 3339,
+/// or UNIX seconds.
+pub fn parse_moment(text: &str) -> Result<Moment, String> {
+    if text == "now" {
+        return Ok(Moment::Now);
+    }
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.parse().map(Moment::At).map_err(|_| {
+            "more seconds than 32 bits hold; expected UNIX seconds, not milliseconds".to_owned()
+        });
+    }
+    if let Ok(seconds) = parse_seconds(text) {
+        return Ok(Moment::Ago(seconds));
+    }
+    let time = text.parse::<Timestamp>().or_else(|error| {
+        let midnight = |date: Date| Offset::UTC.to_timestamp(date.at(0, 0, 0, 0));
+        text.parse::<Date>().and_then(midnight).map_err(|_| error)
+    });
+    let expected = "expected now, a time before now such as 24h or 2d, a date or time such as \
+                    2020-03-01 or 2020-03-01T12:00:00Z, or UNIX seconds";
+    let second = time.map_err(|_| expected.to_owned())?.as_second();
+    u32::try_from(second).map(Moment::At).map_err(|_| "expected a time of 1970 to 2106".to_owned())
+}
+
+/// A second as RFC 3339 has it.
+pub fn to_rfc3339(second: u32) -> String {
+    // All that 32 bits hold are good times.
+    Timestamp::from_second(second.into()).map(|time| time.to_string()).unwrap_or_default()
+}
+
+/// The date of a day since 1970-01-01.
+pub fn date_of_day(day: u32) -> String {
+    let mut text = to_rfc3339(day.saturating_mul(86_400));
+    text.truncate("2020-03-01".len());
+    text
+}
 
 /// Seconds from `90`, `30s`, `2m`, `12h` or `7d`.
 pub fn parse_seconds(text: &str) -> Result<u32, String> {
@@ -21,6 +82,23 @@ pub fn parse_seconds(text: &str) -> Result<u32, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments() {
+        assert_eq!(parse_moment("now"), Ok(Moment::Now));
+        assert_eq!(parse_moment("2d"), Ok(Moment::Ago(172_800)));
+        assert_eq!(parse_moment("1583020800"), Ok(Moment::At(1_583_020_800)));
+        assert_eq!(parse_moment("2020-03-01"), Ok(Moment::At(1_583_020_800)));
+        assert_eq!(parse_moment("2020-03-01T01:00:00+01:00"), Ok(Moment::At(1_583_020_800)));
+        assert_eq!(parse_moment("2106-02-07T06:28:15Z"), Ok(Moment::At(u32::MAX)));
+        for bad in ["", "today", "1583020800000", "2020-13-01", "1969-12-31", "2106-02-08", "-1d"] {
+            assert!(parse_moment(bad).is_err(), "{bad}");
+        }
+        assert_eq!(Moment::Ago(10).at(100), 90);
+        assert_eq!(Moment::Ago(10).at(1), 0);
+        assert_eq!(to_rfc3339(1_583_020_800), "2020-03-01T00:00:00Z");
+        assert_eq!(date_of_day(18_322), "2020-03-01");
+    }
 
     #[test]
     fn units() {

@@ -9,9 +9,9 @@ use super::{
     context::{Common, Context, show_early_error},
     demo, envelope,
     error::{CliError, Exit, Result},
-    explain, generate, keygen, node,
+    explain, generate, group, keygen, mailserver, node,
     output::Format,
-    pow, receive, send, topic,
+    payload, pow, receive, send, session, topic,
 };
 
 /// A tool, by the name of its binary.
@@ -27,12 +27,20 @@ pub enum Tool {
     Envelope,
     /// `status-pow`
     Pow,
+    /// `status-payload`
+    Payload,
+    /// `status-group`
+    Group,
+    /// `status-session`
+    Session,
     /// `status-send`
     Send,
     /// `status-receive`
     Receive,
     /// `status-node`
     Node,
+    /// `status-mailserver`
+    Mailserver,
 }
 
 /// The end of every help.
@@ -67,9 +75,13 @@ enum Subtool {
     Topic(topic::TopicArgs),
     Envelope(envelope::EnvelopeArgs),
     Pow(pow::PowArgs),
+    Payload(payload::PayloadArgs),
+    Group(group::GroupArgs),
+    Session(session::SessionArgs),
     Send(send::SendArgs),
     Receive(receive::ReceiveArgs),
     Node(node::NodeArgs),
+    Mailserver(mailserver::MailserverArgs),
     Keygen(keygen::KeygenArgs),
     Explain(explain::ExplainArgs),
     Completions(generate::CompletionsArgs),
@@ -96,9 +108,13 @@ pub fn main(tool: Tool) -> ExitCode {
         Tool::Topic => single(tool, &arguments, topic::run),
         Tool::Envelope => single(tool, &arguments, envelope::run),
         Tool::Pow => single(tool, &arguments, pow::run),
+        Tool::Payload => single(tool, &arguments, payload::run),
+        Tool::Group => single(tool, &arguments, group::run),
+        Tool::Session => single(tool, &arguments, session::run),
         Tool::Send => single(tool, &arguments, send::run),
         Tool::Receive => single(tool, &arguments, receive::run),
         Tool::Node => single(tool, &arguments, node::run),
+        Tool::Mailserver => single(tool, &arguments, mailserver::run),
     };
     exit.into()
 }
@@ -117,9 +133,13 @@ fn run_subtool(umbrella: &Umbrella, cx: &mut Context) -> Result<()> {
         Subtool::Topic(args) => topic::run(args, cx),
         Subtool::Envelope(args) => envelope::run(args, cx),
         Subtool::Pow(args) => pow::run(args, cx),
+        Subtool::Payload(args) => payload::run(args, cx),
+        Subtool::Group(args) => group::run(args, cx),
+        Subtool::Session(args) => session::run(args, cx),
         Subtool::Send(args) => send::run(args, cx),
         Subtool::Receive(args) => receive::run(args, cx),
         Subtool::Node(args) => node::run(args, cx),
+        Subtool::Mailserver(args) => mailserver::run(args, cx),
         Subtool::Demo(args) => demo::run(args, cx),
         Subtool::Keygen(args) => keygen::run(args, cx),
         Subtool::Explain(args) => explain::run(args, cx),
@@ -186,15 +206,19 @@ fn asked_format(arguments: &[OsString]) -> Option<Format> {
 
 impl Tool {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::Umbrella,
         Self::Account,
         Self::Topic,
         Self::Envelope,
         Self::Pow,
+        Self::Payload,
+        Self::Group,
+        Self::Session,
         Self::Send,
         Self::Receive,
         Self::Node,
+        Self::Mailserver,
     ];
 
     /// The command line, from which help, completions and man pages are made.
@@ -205,9 +229,15 @@ impl Tool {
             Self::Topic => (Single::<topic::TopicArgs>::command(), "status-topic"),
             Self::Envelope => (Single::<envelope::EnvelopeArgs>::command(), "status-envelope"),
             Self::Pow => (Single::<pow::PowArgs>::command(), "status-pow"),
+            Self::Payload => (Single::<payload::PayloadArgs>::command(), "status-payload"),
+            Self::Group => (Single::<group::GroupArgs>::command(), "status-group"),
+            Self::Session => (Single::<session::SessionArgs>::command(), "status-session"),
             Self::Send => (Single::<send::SendArgs>::command(), "status-send"),
             Self::Receive => (Single::<receive::ReceiveArgs>::command(), "status-receive"),
             Self::Node => (Single::<node::NodeArgs>::command(), "status-node"),
+            Self::Mailserver => {
+                (Single::<mailserver::MailserverArgs>::command(), "status-mailserver")
+            }
         };
         let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
         command.name(name).bin_name(name).after_help(format!("{examples}\n\n{EXIT_CODES}"))

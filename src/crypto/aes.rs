@@ -1,5 +1,5 @@
-//! AES as these protocols use it: GCM for symmetric messages, CTR for ECIES, frames and key files,
-//! CBC for old key files, and the bare block for frame MACs.
+//! AES as these protocols use it: GCM for symmetric messages, CTR for ECIES, frames, key files and
+//! sessions, CBC for old key files, and the bare block for frame MACs.
 
 use std::fmt;
 
@@ -13,23 +13,54 @@ pub const GCM_TAG: usize = 16;
 
 /// Encrypts `buffer` in place under AES-256-GCM without associated data; returns the tag.
 pub fn gcm_seal(key: &[u8; 32], nonce: &[u8; 12], buffer: &mut [u8]) -> [u8; GCM_TAG] {
-    Aes256Gcm::new(key.into())
-        .encrypt_inout_detached(nonce.into(), &[], InOutBuf::from(buffer))
-        .expect("a message is far below GCM's limit of 64 GiB")
-        .into()
+    GcmKey::new(key).seal(nonce, &[], buffer)
 }
 
 /// Checks the tag and decrypts `buffer` in place. On `false` the buffer must not be used.
 #[must_use]
 pub fn gcm_open(key: &[u8; 32], nonce: &[u8; 12], buffer: &mut [u8], tag: &[u8; GCM_TAG]) -> bool {
-    Aes256Gcm::new(key.into())
-        .decrypt_inout_detached(nonce.into(), &[], InOutBuf::from(buffer), tag.into())
-        .is_ok()
+    GcmKey::new(key).open(nonce, &[], buffer, tag)
+}
+
+/// An expanded key of AES-256-GCM, for many messages.
+pub(crate) struct GcmKey(Aes256Gcm);
+
+impl GcmKey {
+    pub fn new(key: &[u8; 32]) -> Self {
+        Self(Aes256Gcm::new(key.into()))
+    }
+
+    /// Encrypts `buffer` in place; the tag also covers `associated`.
+    pub fn seal(&self, nonce: &[u8; 12], associated: &[u8], buffer: &mut [u8]) -> [u8; GCM_TAG] {
+        self.0
+            .encrypt_inout_detached(nonce.into(), associated, InOutBuf::from(buffer))
+            .expect("a message is far below GCM's limit of 64 GiB")
+            .into()
+    }
+
+    /// Checks the tag and decrypts `buffer` in place. On `false` the buffer must not be used.
+    #[must_use]
+    pub fn open(
+        &self,
+        nonce: &[u8; 12],
+        associated: &[u8],
+        buffer: &mut [u8],
+        tag: &[u8; GCM_TAG],
+    ) -> bool {
+        self.0
+            .decrypt_inout_detached(nonce.into(), associated, InOutBuf::from(buffer), tag.into())
+            .is_ok()
+    }
 }
 
 /// AES-128-CTR from the given initial counter block: encrypts or decrypts in place.
 pub(crate) fn ctr128(key: &[u8; 16], iv: &[u8; 16], buffer: &mut [u8]) {
     ctr::Ctr128BE::<aes::Aes128>::new(key.into(), iv.into()).apply_keystream(buffer);
+}
+
+/// AES-256-CTR from the given initial counter block: encrypts or decrypts in place.
+pub(crate) fn ctr256(key: &[u8; 32], iv: &[u8; 16], buffer: &mut [u8]) {
+    ctr::Ctr128BE::<aes::Aes256>::new(key.into(), iv.into()).apply_keystream(buffer);
 }
 
 /// AES-128-CBC with PKCS#7 padding. `None` when length or padding are wrong.

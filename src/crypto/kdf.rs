@@ -1,5 +1,6 @@
-//! Key derivation: PBKDF2, scrypt, the HMAC of key trees, and the concatenation KDF of ECIES.
+//! Key derivation: PBKDF2, scrypt, HKDF, HMAC, and the concatenation KDF of ECIES.
 
+use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest, Sha256, Sha512};
 use zeroize::{Zeroize as _, Zeroizing};
@@ -16,6 +17,49 @@ pub fn pbkdf2_sha256(password: &[u8], salt: &[u8], rounds: u32) -> Zeroizing<[u8
 pub fn concat_kdf(secret: &[u8; 32]) -> Zeroizing<[u8; 32]> {
     let hash = Sha256::new().chain_update([0, 0, 0, 1]).chain_update(secret).finalize();
     Zeroizing::new(hash.into())
+}
+
+/// HKDF-SHA-256 (RFC 5869) to `N` bytes.
+pub(crate) fn hkdf_sha256<const N: usize>(
+    input: &[u8],
+    salt: &[u8],
+    info: &[u8],
+) -> Zeroizing<[u8; N]> {
+    const { assert!(N <= 255 * 32, "HKDF gives at most 255 hashes") };
+    let mut key = Zeroizing::new([0; N]);
+    Hkdf::<Sha256>::new(Some(salt), input)
+        .expand(info, &mut *key)
+        .expect("the length is in range, see above");
+    key
+}
+
+/// HMAC-SHA-256, keyed once and used for several messages.
+#[derive(Clone)]
+pub(crate) struct HmacSha256(Hmac<Sha256>);
+
+impl HmacSha256 {
+    /// A key of any length.
+    pub fn new(key: &[u8]) -> Self {
+        Self(Hmac::new_from_slice(key).expect("HMAC takes keys of any length"))
+    }
+
+    /// The tag of the concatenation of `parts`.
+    pub fn tag(&self, parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.running(parts).finalize().into_bytes().into())
+    }
+
+    /// Whether `tag` is that of the concatenation of `parts`; in constant time.
+    pub fn verify(&self, parts: &[&[u8]], tag: &[u8]) -> bool {
+        self.running(parts).verify_slice(tag).is_ok()
+    }
+
+    fn running(&self, parts: &[&[u8]]) -> Hmac<Sha256> {
+        let mut mac = self.0.clone();
+        for part in parts {
+            mac.update(part);
+        }
+        mac
+    }
 }
 
 /// HMAC-SHA-512 of the concatenation of `parts`, as its two halves.

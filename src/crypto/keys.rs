@@ -149,6 +149,11 @@ impl fmt::Debug for SecretKey {
 pub struct SharedSecret([u8; 32]);
 
 impl SharedSecret {
+    /// Takes 32 bytes that were agreed on before.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The 32 big-endian bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -6,7 +6,7 @@
 //! | Keccak-256, one message, many at once, or running | [`keccak`] | Keccak with the original padding |
 //! | ECIES | [`ecies`] | devp2p `rlpx.md`, "ECIES Encryption" |
 //! | AES-256-GCM, AES-CTR, AES-CBC, single AES blocks | [`aes`] | FIPS 197, SP 800-38A, SP 800-38D |
-//! | key derivation | [`kdf`] | RFC 8018 (PBKDF2), RFC 7914 (scrypt), RFC 2104 (HMAC), SP 800-56A (concatenation KDF) |
+//! | key derivation | [`kdf`] | RFC 8018 (PBKDF2), RFC 7914 (scrypt), RFC 2104 (HMAC), RFC 5869 (HKDF), SP 800-56A (concatenation KDF) |
 //! | SHA-256, RIPEMD-160, MD5 | `hash` | FIPS 180-4, RFC 1321 |
 //! | sums of keys | `tweak` | BIP32 |
 //!

@@ -20,6 +20,7 @@
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
@@ -298,6 +299,11 @@ impl Node {
         self.pool.get(self.pool.find(hash)?).map(AsRef::as_ref)
     }
 
+    /// All envelopes that live in the pool, in the order they came.
+    pub fn pool(&self) -> impl Iterator<Item = &Arc<super::PooledEnvelope>> {
+        (self.pool.front()..self.pool.end()).filter_map(|place| self.pool.get(place))
+    }
+
     /// What our Status says.
     pub(super) fn own_status(&self) -> Status {
         Status {
@@ -364,7 +370,7 @@ impl Node {
         let Some(peer) = self.peers.get(key) else { return };
         if peer.status.is_none() && peer.status_until <= now {
             self.disconnect(key, PeerError::StatusTimeout);
-        } else if peer.flush_at.is_some_and(|at| at <= now) {
+        } else if [peer.flush_at, peer.paced_until].into_iter().flatten().any(|at| at <= now) {
             self.announce(key);
         }
     }
@@ -379,6 +385,11 @@ impl Node {
             let Some(peer) = self.peers.get_mut(key) else { continue };
             peer.rewound_at = None;
             peer.rewind_at = peer.rewind_at.and(Some(now));
+            peer.pace.clock_set_back(now);
+            peer.paced_until = peer.paced_until.and(Some(now));
+            if peer.paced_until.is_some() {
+                self.timers.push(Reverse((now, key)));
+            }
             if peer.flush_at.is_some() {
                 peer.flush_at = Some(now);
                 self.timers.push(Reverse((now, key)));
@@ -432,6 +443,15 @@ impl Node {
             } else {
                 self.timers.push(Reverse((at, key)));
             }
+        }
+    }
+
+    /// By its limits, the peer takes the next packet at this time.
+    pub(super) fn pace_at(&mut self, key: PeerKey, at: Time) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        if peer.paced_until != Some(at) {
+            peer.paced_until = Some(at);
+            self.timers.push(Reverse((at, key)));
         }
     }
 

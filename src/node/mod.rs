@@ -14,7 +14,7 @@
 //! | the state machine | [`Node`] |
 //! | what it tells the application | [`Output`], [`Event`] |
 //! | the pool: arrival log, marks, expiry | `pool` |
-//! | rate limits | `limit` |
+//! | rate limits: those that peers must keep, and those that we keep | `limit`, `pace` |
 //!
 //! Source: EIP-627 and the Whisper specification of Status, with the behaviour of the reference
 //! (status-go v0.50.2) where they leave it open. What the node does with an envelope follows the
@@ -25,6 +25,7 @@ mod core;
 mod event;
 mod hashing;
 mod limit;
+mod pace;
 mod peer;
 mod pool;
 mod receive;

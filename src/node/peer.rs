@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, fmt, net::IpAddr};
 
-use super::{core::Time, pool::Place, transmit::Token};
+use super::{core::Time, pace::Pace, pool::Place, transmit::Token};
 use crate::whisper::{EnvelopeHash, Status, Topic};
 
 /// Names a peer of one node for as long as it is connected; never used again for another.
@@ -29,6 +29,10 @@ pub struct PeerInfo {
     pub whitelisted: bool,
     /// Trusted from the start: see [`Node::mark_trusted`](super::Node::mark_trusted).
     pub trusted: bool,
+    /// The largest packet that is taken from it, if that is more than
+    /// [`max_message_size`](super::Config::max_message_size). Envelopes must not be larger
+    /// because of it.
+    pub max_packet_size: Option<u32>,
 }
 
 /// What a node knows of a peer.
@@ -75,6 +79,11 @@ pub(super) struct Peer {
     /// Our requirements changed and it has not been told.
     pub tell_pow: bool,
     pub tell_bloom: bool,
+    /// How fast it lets us write, and when it is told next, if that is to be waited for.
+    pub pace: Pace,
+    pub paced_until: Option<Time>,
+    /// Whether envelopes come before what is in the outbox, this time.
+    pub batch_first: bool,
     pub outbox: VecDeque<Waiting>,
     pub outbox_bytes: usize,
     pub batches: VecDeque<Batch>,
@@ -95,6 +104,9 @@ impl Peer {
             announced: false,
             tell_pow: false,
             tell_bloom: false,
+            pace: Pace::default(),
+            paced_until: None,
+            batch_first: false,
             outbox: VecDeque::new(),
             outbox_bytes: 0,
             batches: VecDeque::new(),
@@ -107,6 +119,14 @@ impl Peer {
         // The value is never less than 0, so that most peers don't need it.
         (status.min_pow <= 0.0 || pow() >= status.min_pow)
             && status.bloom.is_none_or(|bloom| bloom.is_full() || bloom.matches(topic))
+    }
+
+    /// Whether there may be something to write.
+    pub fn has_work(&self, now: Time) -> bool {
+        !self.outbox.is_empty()
+            || self.tell_pow
+            || self.tell_bloom
+            || self.flush_at.is_some_and(|at| at <= now)
     }
 
     pub fn push(&mut self, code: u64, payload: Vec<u8>) {

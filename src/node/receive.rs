@@ -18,7 +18,7 @@ use super::{
 use crate::{
     rlp::Reader,
     whisper::{
-        Bloom, Envelope, EnvelopeHash, Packet, Rules, Status, Verdict,
+        Bloom, Envelope, EnvelopeHash, Packet, RateLimits, Rules, Status, Verdict,
         check::{future_diff, verdict},
         packet::{EnvelopeError, ReadResponse, code, read_envelopes},
         pow::leading_zero_bits,
@@ -71,7 +71,7 @@ impl Node {
                 return Err(PeerError::RateLimit { excess });
             }
         }
-        let max = self.config.max_message_size;
+        let max = peer.info.max_packet_size.unwrap_or(0).max(self.config.max_message_size);
         if payload.len() > max as usize {
             return Err(PeerError::Oversized { size: payload.len(), max });
         }
@@ -117,6 +117,7 @@ impl Node {
         let Some(peer) = self.peers.get_mut(key) else { return Ok(()) };
         peer.status = Some(status.clone());
         peer.cursor = self.pool.front();
+        self.set_pace(key, &status.rate_limits);
         self.emit(Event::Ready { peer: key, status: Box::new(status) });
         if self.pool.len() == 0 {
             self.rest(key);
@@ -152,6 +153,7 @@ impl Node {
                 });
             }
             Packet::RateLimits(limits) => {
+                self.set_pace(key, &limits);
                 return self.change(key, now, |status| {
                     status.rate_limits = limits;
                     false
@@ -202,6 +204,13 @@ impl Node {
             self.flush_at(key, at);
         }
         Ok(())
+    }
+
+    fn set_pace(&mut self, key: PeerKey, limits: &RateLimits) {
+        if let Some(peer) = self.peers.get_mut(key) {
+            peer.pace.change(limits);
+            self.announce(key);
+        }
     }
 
     fn acknowledged(

@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     rlp::Reader,
     whisper::{
-        Bloom, Envelope, EnvelopeHash, Packet, Status, Topic, Verdict,
+        Bloom, Envelope, EnvelopeHash, Packet, RateLimits, Status, Topic, Verdict,
         packet::{ReadResponse, code, read_envelopes},
     },
 };
@@ -402,6 +402,105 @@ fn too_many_packets_are_counted_and_end_a_connection() {
         outputs(&mut node)
             .contains(&Output::Disconnect { peer: a, error: PeerError::RateLimit { excess: 3 } })
     );
+}
+
+/// Two nodes, one of which counts packets and parts with who exceeds once.
+#[test]
+fn the_announced_limits_of_a_peer_are_kept() {
+    let limit = RateLimit { per_ip: 5, per_peer: 10, tolerance: 1 };
+    let mut nodes = [
+        Node::new(free(), 1, START),
+        Node::new(Config { rate_limit: Some(limit), ..free() }, 2, START),
+    ];
+    let ip = Some([127, 0, 0, 1].into());
+    let keys = [0, 1].map(|at: usize| {
+        nodes[at].add_peer(PeerInfo { ip, ..PeerInfo::default() }, START).unwrap()
+    });
+    let (mut sent, mut confirmed, mut packets) = (Vec::new(), Vec::new(), 0);
+    for step in 0..2000u32 {
+        let now = START + step * Duration::from_millis(10);
+        // 60 envelopes one by one; meanwhile the other node has more to say than can be answered.
+        if (10..70).contains(&step) {
+            sent.push(nodes[0].send(envelope(now, 60, step.into()), now).unwrap().hash);
+        }
+        if (10..400).contains(&step) && step % 10 == 0 {
+            nodes[1].send(envelope(now, 60, (1000 + step).into()), now).unwrap();
+        }
+        for (from, to) in [(0, 1), (1, 0)] {
+            nodes[from].handle_timeout(now);
+            for packet in poll(&mut nodes[from], keys[from], now) {
+                packets += usize::from(from == 0 && packet.code == code::MESSAGES);
+                if let Some(token) = packet.token {
+                    nodes[from].written(keys[from], token);
+                }
+                nodes[to].handle_packet(keys[to], packet.code, &packet.payload, now);
+            }
+        }
+        for event in events(&mut nodes[0]) {
+            if let Event::BatchAcknowledged { envelopes, .. } = event {
+                confirmed.extend(envelopes);
+            }
+        }
+    }
+    assert_eq!(nodes[1].stats().rate_excess, 0);
+    assert_eq!(nodes[1].peers().collect::<Vec<_>>(), [keys[1]]);
+    assert_eq!(confirmed, sent);
+    assert!(packets < 10, "{packets} packets for 60 envelopes");
+    // Nothing is left to be done, and nothing waits for ever.
+    assert_eq!(nodes[0].stats().answers_dropped, 0);
+    let now = START + 100 * SECOND;
+    assert!(poll(&mut nodes[0], keys[0], now).is_empty());
+}
+
+#[test]
+fn limits_may_change_and_a_clock_set_back_stops_nobody() {
+    let mut node = Node::new(free(), 1, START);
+    let limits = |ip| RateLimits { ip, peer_id: 0, topic: 0 };
+    let peer = join(&mut node, &Status { rate_limits: limits(1), ..Status::default() }, START);
+    poll(&mut node, peer, START);
+    let packet = Packet::BatchAck([0; 32]);
+    for _ in 0..4 {
+        node.send_packet(peer, &packet, START).unwrap();
+    }
+    // Our Status came first, and was counted.
+    assert_eq!(poll(&mut node, peer, START).len(), 0);
+    outputs(&mut node);
+    let at = node.next_timeout().unwrap();
+    assert_eq!(at, START + Duration::from_millis(1500));
+    node.handle_timeout(at);
+    assert_eq!(outputs(&mut node), [Output::Writable(peer)]);
+    assert_eq!(poll(&mut node, peer, at).len(), 1);
+    let earlier = START - 1000 * SECOND;
+    node.handle_timeout(earlier);
+    assert_eq!(poll(&mut node, peer, earlier).len(), 0);
+    assert_eq!(poll(&mut node, peer, earlier + 2 * SECOND).len(), 1);
+    node.handle_packet(peer, code::RATE_LIMITS, &Packet::RateLimits(limits(0)).encode(), earlier);
+    assert_eq!(poll(&mut node, peer, earlier).len(), 2);
+}
+
+#[test]
+fn from_some_peers_larger_packets_are_taken_but_no_larger_envelopes() {
+    let mut node = Node::new(Config { max_message_size: 1000, ..free() }, 1, START);
+    let mut join = |max_packet_size| {
+        let info = PeerInfo { max_packet_size, ..PeerInfo::default() };
+        let peer = node.add_peer(info, START).unwrap();
+        node.handle_packet(peer, code::STATUS, &Status::default().encode(), START);
+        peer
+    };
+    let [stranger, friend, other] = [None, Some(4000), Some(10)].map(&mut join);
+    let many: Vec<_> = (0..20).map(|nonce| envelope(START, 60, nonce)).collect();
+    let large = Envelope::new(START.as_secs() as u32 + 60, 60, Topic([1; 4]), &[7; 1000], 0);
+    let packet = messages(&[&many[..], &[large]].concat());
+    assert!((3000..4000).contains(&packet.len()));
+    node.handle_packet(friend, code::MESSAGES, &packet, START);
+    assert_eq!((node.stats().pooled, node.stats().refused), (20, 1));
+    for (peer, packet) in [(friend, vec![0; 4001]), (stranger, packet), (other, vec![0; 1001])] {
+        outputs(&mut node);
+        let (size, max) = (packet.len(), if peer == friend { 4000 } else { 1000 });
+        node.handle_packet(peer, code::MESSAGES, &packet, START);
+        let error = PeerError::Oversized { size, max };
+        assert!(outputs(&mut node).contains(&Output::Disconnect { peer, error }));
+    }
 }
 
 #[test]

@@ -10,6 +10,10 @@
 //! `benches/duplicates.rs` shows the trade, and [`Config::DEFAULT_SEND_WINDOW`] what was made of
 //! it. Our own envelopes wait like all others: whoever watches should not see which are ours.
 //!
+//! **Limits.** To a peer that announces rate limits packets are written no faster than it allows
+//! (see `pace`), whatever is in them; answers and envelopes take turns. It gets one answer to a
+//! packet, code 12, since that says all that code 11 says.
+//!
 //! Source: EIP-627; the reference sends everything new every 300 ms, in packets of any size.
 
 use super::{
@@ -111,7 +115,7 @@ impl Node {
     /// Costs a look at each envelope behind the peer's cursor, and a copy of those it gets.
     pub fn poll_peer(&mut self, key: PeerKey, now: Time) -> Option<Outgoing> {
         self.advance(now);
-        let outgoing = self.next_packet(key, now);
+        let outgoing = self.next_allowed(key, now);
         match &outgoing {
             Some(outgoing) => {
                 self.stats.packets_out += 1;
@@ -155,27 +159,49 @@ impl Node {
         batch.own
     }
 
-    /// Answers a Messages packet: with code 12, and then with code 11.
+    /// Answers a Messages packet: with code 12, and then with code 11 unless packets are counted.
     pub(super) fn answer(&mut self, key: PeerKey, batch: [u8; 32], errors: Vec<EnvelopeError>) {
         let limits = &self.config.limits;
         let (max_packets, max_bytes) = (limits.outbox_packets, limits.outbox_bytes);
         let Some(peer) = self.peers.get_mut(key) else { return };
+        let max_packets = max_packets.min(peer.pace.answers());
         if peer.outbox.len() >= max_packets || peer.outbox_bytes >= max_bytes {
             self.stats.answers_dropped += 1;
             return;
         }
         let response = ReadResponse::V1(MessageResponse { batch, errors });
-        for packet in [Packet::MessageResponse(response), Packet::BatchAck(batch)] {
+        let acknowledge = (!peer.pace.is_limited()).then_some(Packet::BatchAck(batch));
+        for packet in [Some(Packet::MessageResponse(response)), acknowledge].into_iter().flatten() {
             peer.push(packet.code(), packet.encode());
         }
         self.announce(key);
     }
 
+    /// The next packet, unless the peer's limits make it wait.
+    fn next_allowed(&mut self, key: PeerKey, now: Time) -> Option<Outgoing> {
+        let peer = self.peers.get_mut(key)?;
+        if let Some(at) = peer.pace.wait_until(now) {
+            if peer.has_work(now) {
+                self.pace_at(key, at);
+            }
+            return None;
+        }
+        let outgoing = self.next_packet(key, now)?;
+        self.peers.get_mut(key)?.pace.count(now);
+        Some(outgoing)
+    }
+
     fn next_packet(&mut self, key: PeerKey, now: Time) -> Option<Outgoing> {
         let min_pow = self.config.min_pow;
         let bloom = self.config.bloom;
+        if std::mem::take(&mut self.peers.get_mut(key)?.batch_first)
+            && let Some(batch) = self.next_batch(key, now)
+        {
+            return Some(batch);
+        }
         let peer = self.peers.get_mut(key)?;
         if let Some((code, payload)) = peer.pop() {
+            peer.batch_first = peer.pace.is_limited();
             return Some(Outgoing { code, payload, token: None });
         }
         let packet = if std::mem::take(&mut peer.tell_pow) {

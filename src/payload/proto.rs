@@ -40,6 +40,25 @@ pub mod application_metadata_message {
         SyncInstallationContact = 12,
         SyncInstallationAccount = 13,
         SyncInstallationPublicChat = 14,
+        /// Of later clients.
+        ContactCodeAdvertisement = 15,
+        PushNotificationRegistration = 16,
+        PushNotificationRegistrationResponse = 17,
+        PushNotificationQuery = 18,
+        PushNotificationQueryResponse = 19,
+        PushNotificationRequest = 20,
+        PushNotificationResponse = 21,
+        EmojiReaction = 22,
+        /// From 0.56 to 0.59, the retraction of an emoji reaction.
+        GroupChatInvitation = 23,
+        ChatIdentity = 24,
+        CommunityDescription = 25,
+        CommunityInvitation = 26,
+        CommunityRequestToJoin = 27,
+        PinMessage = 28,
+        EditMessage = 29,
+        StatusUpdate = 30,
+        DeleteMessage = 31,
     }
     impl Type {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -67,6 +86,25 @@ pub mod application_metadata_message {
                 Self::SyncInstallationContact => "SYNC_INSTALLATION_CONTACT",
                 Self::SyncInstallationAccount => "SYNC_INSTALLATION_ACCOUNT",
                 Self::SyncInstallationPublicChat => "SYNC_INSTALLATION_PUBLIC_CHAT",
+                Self::ContactCodeAdvertisement => "CONTACT_CODE_ADVERTISEMENT",
+                Self::PushNotificationRegistration => "PUSH_NOTIFICATION_REGISTRATION",
+                Self::PushNotificationRegistrationResponse => {
+                    "PUSH_NOTIFICATION_REGISTRATION_RESPONSE"
+                }
+                Self::PushNotificationQuery => "PUSH_NOTIFICATION_QUERY",
+                Self::PushNotificationQueryResponse => "PUSH_NOTIFICATION_QUERY_RESPONSE",
+                Self::PushNotificationRequest => "PUSH_NOTIFICATION_REQUEST",
+                Self::PushNotificationResponse => "PUSH_NOTIFICATION_RESPONSE",
+                Self::EmojiReaction => "EMOJI_REACTION",
+                Self::GroupChatInvitation => "GROUP_CHAT_INVITATION",
+                Self::ChatIdentity => "CHAT_IDENTITY",
+                Self::CommunityDescription => "COMMUNITY_DESCRIPTION",
+                Self::CommunityInvitation => "COMMUNITY_INVITATION",
+                Self::CommunityRequestToJoin => "COMMUNITY_REQUEST_TO_JOIN",
+                Self::PinMessage => "PIN_MESSAGE",
+                Self::EditMessage => "EDIT_MESSAGE",
+                Self::StatusUpdate => "STATUS_UPDATE",
+                Self::DeleteMessage => "DELETE_MESSAGE",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -93,6 +131,29 @@ pub mod application_metadata_message {
                 "SYNC_INSTALLATION_CONTACT" => Some(Self::SyncInstallationContact),
                 "SYNC_INSTALLATION_ACCOUNT" => Some(Self::SyncInstallationAccount),
                 "SYNC_INSTALLATION_PUBLIC_CHAT" => Some(Self::SyncInstallationPublicChat),
+                "CONTACT_CODE_ADVERTISEMENT" => Some(Self::ContactCodeAdvertisement),
+                "PUSH_NOTIFICATION_REGISTRATION" => {
+                    Some(Self::PushNotificationRegistration)
+                }
+                "PUSH_NOTIFICATION_REGISTRATION_RESPONSE" => {
+                    Some(Self::PushNotificationRegistrationResponse)
+                }
+                "PUSH_NOTIFICATION_QUERY" => Some(Self::PushNotificationQuery),
+                "PUSH_NOTIFICATION_QUERY_RESPONSE" => {
+                    Some(Self::PushNotificationQueryResponse)
+                }
+                "PUSH_NOTIFICATION_REQUEST" => Some(Self::PushNotificationRequest),
+                "PUSH_NOTIFICATION_RESPONSE" => Some(Self::PushNotificationResponse),
+                "EMOJI_REACTION" => Some(Self::EmojiReaction),
+                "GROUP_CHAT_INVITATION" => Some(Self::GroupChatInvitation),
+                "CHAT_IDENTITY" => Some(Self::ChatIdentity),
+                "COMMUNITY_DESCRIPTION" => Some(Self::CommunityDescription),
+                "COMMUNITY_INVITATION" => Some(Self::CommunityInvitation),
+                "COMMUNITY_REQUEST_TO_JOIN" => Some(Self::CommunityRequestToJoin),
+                "PIN_MESSAGE" => Some(Self::PinMessage),
+                "EDIT_MESSAGE" => Some(Self::EditMessage),
+                "STATUS_UPDATE" => Some(Self::StatusUpdate),
+                "DELETE_MESSAGE" => Some(Self::DeleteMessage),
                 _ => None,
             }
         }
@@ -115,60 +176,17 @@ pub struct ChatMessage {
     pub ens_name: ::prost::alloc::string::String,
     #[prost(string, tag = "6")]
     pub chat_id: ::prost::alloc::string::String,
-    #[prost(enumeration = "chat_message::MessageType", tag = "7")]
+    #[prost(enumeration = "MessageType", tag = "7")]
     pub message_type: i32,
     #[prost(enumeration = "chat_message::ContentType", tag = "8")]
     pub content_type: i32,
-    #[prost(oneof = "chat_message::Payload", tags = "9")]
+    #[prost(bytes = "vec", tag = "13")]
+    pub grant: ::prost::alloc::vec::Vec<u8>,
+    #[prost(oneof = "chat_message::Payload", tags = "9, 10, 11, 12")]
     pub payload: ::core::option::Option<chat_message::Payload>,
 }
 /// Nested message and enum types in `ChatMessage`.
 pub mod chat_message {
-    #[derive(
-        Clone,
-        Copy,
-        Debug,
-        PartialEq,
-        Eq,
-        Hash,
-        PartialOrd,
-        Ord,
-        ::prost::Enumeration
-    )]
-    #[repr(i32)]
-    pub enum MessageType {
-        UnknownMessageType = 0,
-        OneToOne = 1,
-        PublicGroup = 2,
-        PrivateGroup = 3,
-        SystemMessagePrivateGroup = 4,
-    }
-    impl MessageType {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::UnknownMessageType => "UNKNOWN_MESSAGE_TYPE",
-                Self::OneToOne => "ONE_TO_ONE",
-                Self::PublicGroup => "PUBLIC_GROUP",
-                Self::PrivateGroup => "PRIVATE_GROUP",
-                Self::SystemMessagePrivateGroup => "SYSTEM_MESSAGE_PRIVATE_GROUP",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "UNKNOWN_MESSAGE_TYPE" => Some(Self::UnknownMessageType),
-                "ONE_TO_ONE" => Some(Self::OneToOne),
-                "PUBLIC_GROUP" => Some(Self::PublicGroup),
-                "PRIVATE_GROUP" => Some(Self::PrivateGroup),
-                "SYSTEM_MESSAGE_PRIVATE_GROUP" => Some(Self::SystemMessagePrivateGroup),
-                _ => None,
-            }
-        }
-    }
     #[derive(
         Clone,
         Copy,
@@ -187,8 +205,14 @@ pub mod chat_message {
         Sticker = 2,
         Status = 3,
         Emoji = 4,
+        /// Of a client to itself; refused from the wire.
         TransactionCommand = 5,
+        /// Of a client to itself.
         SystemMessageContentPrivateGroup = 6,
+        /// Of later clients.
+        Image = 7,
+        Audio = 8,
+        Community = 9,
     }
     impl ContentType {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -206,6 +230,9 @@ pub mod chat_message {
                 Self::SystemMessageContentPrivateGroup => {
                     "SYSTEM_MESSAGE_CONTENT_PRIVATE_GROUP"
                 }
+                Self::Image => "IMAGE",
+                Self::Audio => "AUDIO",
+                Self::Community => "COMMUNITY",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -220,6 +247,9 @@ pub mod chat_message {
                 "SYSTEM_MESSAGE_CONTENT_PRIVATE_GROUP" => {
                     Some(Self::SystemMessageContentPrivateGroup)
                 }
+                "IMAGE" => Some(Self::Image),
+                "AUDIO" => Some(Self::Audio),
+                "COMMUNITY" => Some(Self::Community),
                 _ => None,
             }
         }
@@ -228,6 +258,13 @@ pub mod chat_message {
     pub enum Payload {
         #[prost(message, tag = "9")]
         Sticker(super::StickerMessage),
+        /// Of later clients: 10 to 12, and the grant.
+        #[prost(message, tag = "10")]
+        Image(super::ImageMessage),
+        #[prost(message, tag = "11")]
+        Audio(super::AudioMessage),
+        #[prost(bytes, tag = "12")]
+        Community(::prost::alloc::vec::Vec<u8>),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -237,4 +274,968 @@ pub struct StickerMessage {
     pub hash: ::prost::alloc::string::String,
     #[prost(int32, tag = "2")]
     pub pack: i32,
+}
+/// Who the sender is; also asks the receiver to become a contact.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ContactUpdate {
+    #[prost(uint64, tag = "1")]
+    pub clock: u64,
+    #[prost(string, tag = "2")]
+    pub ens_name: ::prost::alloc::string::String,
+    /// A data URI, base64.
+    #[prost(string, tag = "3")]
+    pub profile_image: ::prost::alloc::string::String,
+}
+/// A group: all its events so far, and perhaps a message.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MembershipUpdateMessage {
+    #[prost(string, tag = "1")]
+    pub chat_id: ::prost::alloc::string::String,
+    /// Each: signature of 65 bytes, then an encoded MembershipUpdateEvent.
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub events: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    #[prost(oneof = "membership_update_message::ChatEntity", tags = "3, 4")]
+    pub chat_entity: ::core::option::Option<membership_update_message::ChatEntity>,
+}
+/// Nested message and enum types in `MembershipUpdateMessage`.
+pub mod membership_update_message {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum ChatEntity {
+        #[prost(message, tag = "3")]
+        Message(super::ChatMessage),
+        /// Of later clients.
+        #[prost(message, tag = "4")]
+        EmojiReaction(super::EmojiReaction),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MembershipUpdateEvent {
+    #[prost(uint64, tag = "1")]
+    pub clock: u64,
+    /// Public keys as texts, 0x04...
+    #[prost(string, repeated, tag = "2")]
+    pub members: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(enumeration = "membership_update_event::EventType", tag = "4")]
+    pub r#type: i32,
+}
+/// Nested message and enum types in `MembershipUpdateEvent`.
+pub mod membership_update_event {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum EventType {
+        Unknown = 0,
+        ChatCreated = 1,
+        NameChanged = 2,
+        MembersAdded = 3,
+        MemberJoined = 4,
+        MemberRemoved = 5,
+        AdminsAdded = 6,
+        AdminRemoved = 7,
+    }
+    impl EventType {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unknown => "UNKNOWN",
+                Self::ChatCreated => "CHAT_CREATED",
+                Self::NameChanged => "NAME_CHANGED",
+                Self::MembersAdded => "MEMBERS_ADDED",
+                Self::MemberJoined => "MEMBER_JOINED",
+                Self::MemberRemoved => "MEMBER_REMOVED",
+                Self::AdminsAdded => "ADMINS_ADDED",
+                Self::AdminRemoved => "ADMIN_REMOVED",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "UNKNOWN" => Some(Self::Unknown),
+                "CHAT_CREATED" => Some(Self::ChatCreated),
+                "NAME_CHANGED" => Some(Self::NameChanged),
+                "MEMBERS_ADDED" => Some(Self::MembersAdded),
+                "MEMBER_JOINED" => Some(Self::MemberJoined),
+                "MEMBER_REMOVED" => Some(Self::MemberRemoved),
+                "ADMINS_ADDED" => Some(Self::AdminsAdded),
+                "ADMIN_REMOVED" => Some(Self::AdminRemoved),
+                _ => None,
+            }
+        }
+    }
+}
+/// From a device to the other devices of its owner.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PairInstallation {
+    #[prost(uint64, tag = "1")]
+    pub clock: u64,
+    #[prost(string, tag = "2")]
+    pub installation_id: ::prost::alloc::string::String,
+    /// ios, android, desktop.
+    #[prost(string, tag = "3")]
+    pub device_type: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub name: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SyncInstallationContact {
+    #[prost(uint64, tag = "1")]
+    pub clock: u64,
+    /// The contact's public key, 0x04...
+    #[prost(string, tag = "2")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub profile_image: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub ens_name: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "5")]
+    pub last_updated: u64,
+    /// :contact/added, :contact/blocked, :contact/request-received.
+    #[prost(string, repeated, tag = "6")]
+    pub system_tags: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Of later clients.
+    #[prost(string, tag = "7")]
+    pub local_nickname: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SyncInstallationAccount {
+    #[prost(uint64, tag = "1")]
+    pub clock: u64,
+    #[prost(string, tag = "2")]
+    pub profile_image: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub last_updated: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SyncInstallationPublicChat {
+    #[prost(uint64, tag = "1")]
+    pub clock: u64,
+    #[prost(string, tag = "2")]
+    pub id: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SyncInstallation {
+    #[prost(message, repeated, tag = "1")]
+    pub contacts: ::prost::alloc::vec::Vec<SyncInstallationContact>,
+    #[prost(message, repeated, tag = "2")]
+    pub public_chats: ::prost::alloc::vec::Vec<SyncInstallationPublicChat>,
+    #[prost(message, optional, tag = "3")]
+    pub account: ::core::option::Option<SyncInstallationAccount>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RequestAddressForTransaction {
+    #[prost(uint64, tag = "1")]
+    pub clock: u64,
+    /// Decimal, in the smallest unit.
+    #[prost(string, tag = "2")]
+    pub value: ::prost::alloc::string::String,
+    /// Of the token; empty is ether.
+    #[prost(string, tag = "3")]
+    pub contract: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AcceptRequestAddressForTransaction {
+    #[prost(uint64, tag = "1")]
+    pub clock: u64,
+    /// Message id of the request.
+    #[prost(string, tag = "2")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub address: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeclineRequestAddressForTransaction {
+    #[prost(uint64, tag = "1")]
+    pub clock: u64,
+    #[prost(string, tag = "2")]
+    pub id: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RequestTransaction {
+    #[prost(uint64, tag = "1")]
+    pub clock: u64,
+    #[prost(string, tag = "2")]
+    pub address: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub value: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub contract: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeclineRequestTransaction {
+    #[prost(uint64, tag = "1")]
+    pub clock: u64,
+    #[prost(string, tag = "2")]
+    pub id: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SendTransaction {
+    #[prost(uint64, tag = "1")]
+    pub clock: u64,
+    /// Message id of the request; empty if nobody asked.
+    #[prost(string, tag = "2")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub transaction_hash: ::prost::alloc::string::String,
+    /// By the wallet that sent the transaction, over the sender's chat key and the hash.
+    #[prost(bytes = "vec", tag = "4")]
+    pub signature: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ImageMessage {
+    #[prost(bytes = "vec", tag = "1")]
+    pub payload: ::prost::alloc::vec::Vec<u8>,
+    #[prost(enumeration = "ImageType", tag = "2")]
+    pub r#type: i32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AudioMessage {
+    #[prost(bytes = "vec", tag = "1")]
+    pub payload: ::prost::alloc::vec::Vec<u8>,
+    #[prost(enumeration = "audio_message::AudioType", tag = "2")]
+    pub r#type: i32,
+    #[prost(uint64, tag = "3")]
+    pub duration_ms: u64,
+}
+/// Nested message and enum types in `AudioMessage`.
+pub mod audio_message {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum AudioType {
+        UnknownAudioType = 0,
+        Aac = 1,
+        Amr = 2,
+    }
+    impl AudioType {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::UnknownAudioType => "UNKNOWN_AUDIO_TYPE",
+                Self::Aac => "AAC",
+                Self::Amr => "AMR",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "UNKNOWN_AUDIO_TYPE" => Some(Self::UnknownAudioType),
+                "AAC" => Some(Self::Aac),
+                "AMR" => Some(Self::Amr),
+                _ => None,
+            }
+        }
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EmojiReaction {
+    #[prost(uint64, tag = "1")]
+    pub clock: u64,
+    #[prost(string, tag = "2")]
+    pub chat_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub message_id: ::prost::alloc::string::String,
+    #[prost(enumeration = "MessageType", tag = "4")]
+    pub message_type: i32,
+    #[prost(enumeration = "emoji_reaction::Type", tag = "5")]
+    pub r#type: i32,
+    #[prost(bool, tag = "6")]
+    pub retracted: bool,
+}
+/// Nested message and enum types in `EmojiReaction`.
+pub mod emoji_reaction {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Type {
+        UnknownEmojiReactionType = 0,
+        Love = 1,
+        ThumbsUp = 2,
+        ThumbsDown = 3,
+        Laugh = 4,
+        Sad = 5,
+        Angry = 6,
+    }
+    impl Type {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::UnknownEmojiReactionType => "UNKNOWN_EMOJI_REACTION_TYPE",
+                Self::Love => "LOVE",
+                Self::ThumbsUp => "THUMBS_UP",
+                Self::ThumbsDown => "THUMBS_DOWN",
+                Self::Laugh => "LAUGH",
+                Self::Sad => "SAD",
+                Self::Angry => "ANGRY",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "UNKNOWN_EMOJI_REACTION_TYPE" => Some(Self::UnknownEmojiReactionType),
+                "LOVE" => Some(Self::Love),
+                "THUMBS_UP" => Some(Self::ThumbsUp),
+                "THUMBS_DOWN" => Some(Self::ThumbsDown),
+                "LAUGH" => Some(Self::Laugh),
+                "SAD" => Some(Self::Sad),
+                "ANGRY" => Some(Self::Angry),
+                _ => None,
+            }
+        }
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GroupChatInvitation {
+    #[prost(uint64, tag = "1")]
+    pub clock: u64,
+    #[prost(string, tag = "2")]
+    pub chat_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub introduction_message: ::prost::alloc::string::String,
+    #[prost(enumeration = "group_chat_invitation::State", tag = "4")]
+    pub state: i32,
+}
+/// Nested message and enum types in `GroupChatInvitation`.
+pub mod group_chat_invitation {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum State {
+        Unknown = 0,
+        Request = 1,
+        Rejected = 2,
+        Approved = 3,
+    }
+    impl State {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unknown => "UNKNOWN",
+                Self::Request => "REQUEST",
+                Self::Rejected => "REJECTED",
+                Self::Approved => "APPROVED",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "UNKNOWN" => Some(Self::Unknown),
+                "REQUEST" => Some(Self::Request),
+                "REJECTED" => Some(Self::Rejected),
+                "APPROVED" => Some(Self::Approved),
+                _ => None,
+            }
+        }
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StatusUpdate {
+    #[prost(uint64, tag = "1")]
+    pub clock: u64,
+    #[prost(enumeration = "status_update::StatusType", tag = "2")]
+    pub status_type: i32,
+    #[prost(string, tag = "3")]
+    pub custom_text: ::prost::alloc::string::String,
+}
+/// Nested message and enum types in `StatusUpdate`.
+pub mod status_update {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum StatusType {
+        UnknownStatusType = 0,
+        Automatic = 1,
+        DoNotDisturb = 2,
+        AlwaysOnline = 3,
+        Inactive = 4,
+    }
+    impl StatusType {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::UnknownStatusType => "UNKNOWN_STATUS_TYPE",
+                Self::Automatic => "AUTOMATIC",
+                Self::DoNotDisturb => "DO_NOT_DISTURB",
+                Self::AlwaysOnline => "ALWAYS_ONLINE",
+                Self::Inactive => "INACTIVE",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "UNKNOWN_STATUS_TYPE" => Some(Self::UnknownStatusType),
+                "AUTOMATIC" => Some(Self::Automatic),
+                "DO_NOT_DISTURB" => Some(Self::DoNotDisturb),
+                "ALWAYS_ONLINE" => Some(Self::AlwaysOnline),
+                "INACTIVE" => Some(Self::Inactive),
+                _ => None,
+            }
+        }
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PinMessage {
+    #[prost(uint64, tag = "1")]
+    pub clock: u64,
+    #[prost(string, tag = "2")]
+    pub message_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub chat_id: ::prost::alloc::string::String,
+    #[prost(bool, tag = "4")]
+    pub pinned: bool,
+    #[prost(enumeration = "MessageType", tag = "5")]
+    pub message_type: i32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EditMessage {
+    #[prost(uint64, tag = "1")]
+    pub clock: u64,
+    #[prost(string, tag = "2")]
+    pub text: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub chat_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub message_id: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", tag = "5")]
+    pub grant: ::prost::alloc::vec::Vec<u8>,
+    #[prost(enumeration = "MessageType", tag = "6")]
+    pub message_type: i32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteMessage {
+    #[prost(uint64, tag = "1")]
+    pub clock: u64,
+    #[prost(string, tag = "2")]
+    pub chat_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub message_id: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", tag = "4")]
+    pub grant: ::prost::alloc::vec::Vec<u8>,
+    #[prost(enumeration = "MessageType", tag = "5")]
+    pub message_type: i32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ContactCodeAdvertisement {
+    #[prost(message, repeated, tag = "1")]
+    pub push_notification_info: ::prost::alloc::vec::Vec<PushNotificationQueryInfo>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PushNotificationQueryInfo {
+    #[prost(string, tag = "1")]
+    pub access_token: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub installation_id: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", tag = "3")]
+    pub public_key: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", repeated, tag = "4")]
+    pub allowed_key_list: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    #[prost(bytes = "vec", tag = "5")]
+    pub grant: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint64, tag = "6")]
+    pub version: u64,
+    #[prost(bytes = "vec", tag = "7")]
+    pub server_public_key: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PushNotificationRegistration {
+    #[prost(enumeration = "push_notification_registration::TokenType", tag = "1")]
+    pub token_type: i32,
+    #[prost(string, tag = "2")]
+    pub device_token: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub installation_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub access_token: ::prost::alloc::string::String,
+    #[prost(bool, tag = "5")]
+    pub enabled: bool,
+    #[prost(uint64, tag = "6")]
+    pub version: u64,
+    #[prost(bytes = "vec", repeated, tag = "7")]
+    pub allowed_key_list: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    #[prost(bytes = "vec", repeated, tag = "8")]
+    pub blocked_chat_list: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    #[prost(bool, tag = "9")]
+    pub unregister: bool,
+    #[prost(bytes = "vec", tag = "10")]
+    pub grant: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bool, tag = "11")]
+    pub allow_from_contacts_only: bool,
+    #[prost(string, tag = "12")]
+    pub apn_topic: ::prost::alloc::string::String,
+    #[prost(bool, tag = "13")]
+    pub block_mentions: bool,
+    #[prost(bytes = "vec", repeated, tag = "14")]
+    pub allowed_mentions_chat_list: ::prost::alloc::vec::Vec<
+        ::prost::alloc::vec::Vec<u8>,
+    >,
+}
+/// Nested message and enum types in `PushNotificationRegistration`.
+pub mod push_notification_registration {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum TokenType {
+        UnknownTokenType = 0,
+        ApnToken = 1,
+        FirebaseToken = 2,
+    }
+    impl TokenType {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::UnknownTokenType => "UNKNOWN_TOKEN_TYPE",
+                Self::ApnToken => "APN_TOKEN",
+                Self::FirebaseToken => "FIREBASE_TOKEN",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "UNKNOWN_TOKEN_TYPE" => Some(Self::UnknownTokenType),
+                "APN_TOKEN" => Some(Self::ApnToken),
+                "FIREBASE_TOKEN" => Some(Self::FirebaseToken),
+                _ => None,
+            }
+        }
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PushNotificationRegistrationResponse {
+    #[prost(bool, tag = "1")]
+    pub success: bool,
+    #[prost(
+        enumeration = "push_notification_registration_response::ErrorType",
+        tag = "2"
+    )]
+    pub error: i32,
+    #[prost(bytes = "vec", tag = "3")]
+    pub request_id: ::prost::alloc::vec::Vec<u8>,
+}
+/// Nested message and enum types in `PushNotificationRegistrationResponse`.
+pub mod push_notification_registration_response {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum ErrorType {
+        UnknownErrorType = 0,
+        MalformedMessage = 1,
+        VersionMismatch = 2,
+        UnsupportedTokenType = 3,
+        InternalError = 4,
+    }
+    impl ErrorType {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::UnknownErrorType => "UNKNOWN_ERROR_TYPE",
+                Self::MalformedMessage => "MALFORMED_MESSAGE",
+                Self::VersionMismatch => "VERSION_MISMATCH",
+                Self::UnsupportedTokenType => "UNSUPPORTED_TOKEN_TYPE",
+                Self::InternalError => "INTERNAL_ERROR",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "UNKNOWN_ERROR_TYPE" => Some(Self::UnknownErrorType),
+                "MALFORMED_MESSAGE" => Some(Self::MalformedMessage),
+                "VERSION_MISMATCH" => Some(Self::VersionMismatch),
+                "UNSUPPORTED_TOKEN_TYPE" => Some(Self::UnsupportedTokenType),
+                "INTERNAL_ERROR" => Some(Self::InternalError),
+                _ => None,
+            }
+        }
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PushNotificationQuery {
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub public_keys: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PushNotificationQueryResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub info: ::prost::alloc::vec::Vec<PushNotificationQueryInfo>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub message_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bool, tag = "3")]
+    pub success: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PushNotification {
+    #[prost(string, tag = "1")]
+    pub access_token: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", tag = "2")]
+    pub chat_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "3")]
+    pub public_key: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "4")]
+    pub installation_id: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", tag = "5")]
+    pub message: ::prost::alloc::vec::Vec<u8>,
+    #[prost(enumeration = "push_notification::PushNotificationType", tag = "6")]
+    pub r#type: i32,
+    #[prost(bytes = "vec", tag = "7")]
+    pub author: ::prost::alloc::vec::Vec<u8>,
+}
+/// Nested message and enum types in `PushNotification`.
+pub mod push_notification {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum PushNotificationType {
+        UnknownPushNotificationType = 0,
+        Message = 1,
+        Mention = 2,
+    }
+    impl PushNotificationType {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::UnknownPushNotificationType => "UNKNOWN_PUSH_NOTIFICATION_TYPE",
+                Self::Message => "MESSAGE",
+                Self::Mention => "MENTION",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "UNKNOWN_PUSH_NOTIFICATION_TYPE" => {
+                    Some(Self::UnknownPushNotificationType)
+                }
+                "MESSAGE" => Some(Self::Message),
+                "MENTION" => Some(Self::Mention),
+                _ => None,
+            }
+        }
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PushNotificationRequest {
+    #[prost(message, repeated, tag = "1")]
+    pub requests: ::prost::alloc::vec::Vec<PushNotification>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub message_id: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PushNotificationReport {
+    #[prost(bool, tag = "1")]
+    pub success: bool,
+    #[prost(enumeration = "push_notification_report::ErrorType", tag = "2")]
+    pub error: i32,
+    #[prost(bytes = "vec", tag = "3")]
+    pub public_key: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "4")]
+    pub installation_id: ::prost::alloc::string::String,
+}
+/// Nested message and enum types in `PushNotificationReport`.
+pub mod push_notification_report {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum ErrorType {
+        UnknownErrorType = 0,
+        WrongToken = 1,
+        InternalError = 2,
+        NotRegistered = 3,
+    }
+    impl ErrorType {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::UnknownErrorType => "UNKNOWN_ERROR_TYPE",
+                Self::WrongToken => "WRONG_TOKEN",
+                Self::InternalError => "INTERNAL_ERROR",
+                Self::NotRegistered => "NOT_REGISTERED",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "UNKNOWN_ERROR_TYPE" => Some(Self::UnknownErrorType),
+                "WRONG_TOKEN" => Some(Self::WrongToken),
+                "INTERNAL_ERROR" => Some(Self::InternalError),
+                "NOT_REGISTERED" => Some(Self::NotRegistered),
+                _ => None,
+            }
+        }
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PushNotificationResponse {
+    #[prost(bytes = "vec", tag = "1")]
+    pub message_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(message, repeated, tag = "2")]
+    pub reports: ::prost::alloc::vec::Vec<PushNotificationReport>,
+}
+/// Who the owner of a chat key wants to be.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ChatIdentity {
+    #[prost(uint64, tag = "1")]
+    pub clock: u64,
+    #[prost(string, tag = "2")]
+    pub ens_name: ::prost::alloc::string::String,
+    /// A map on the wire: one of these for each image.
+    #[prost(message, repeated, tag = "3")]
+    pub images: ::prost::alloc::vec::Vec<ChatIdentityImage>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ChatIdentityImage {
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub value: ::core::option::Option<IdentityImage>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct IdentityImage {
+    #[prost(bytes = "vec", tag = "1")]
+    pub payload: ::prost::alloc::vec::Vec<u8>,
+    #[prost(enumeration = "identity_image::SourceType", tag = "2")]
+    pub source_type: i32,
+    #[prost(enumeration = "ImageType", tag = "3")]
+    pub image_type: i32,
+}
+/// Nested message and enum types in `IdentityImage`.
+pub mod identity_image {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum SourceType {
+        UnknownSourceType = 0,
+        RawPayload = 1,
+        EnsAvatar = 2,
+    }
+    impl SourceType {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::UnknownSourceType => "UNKNOWN_SOURCE_TYPE",
+                Self::RawPayload => "RAW_PAYLOAD",
+                Self::EnsAvatar => "ENS_AVATAR",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "UNKNOWN_SOURCE_TYPE" => Some(Self::UnknownSourceType),
+                "RAW_PAYLOAD" => Some(Self::RawPayload),
+                "ENS_AVATAR" => Some(Self::EnsAvatar),
+                _ => None,
+            }
+        }
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CommunityInvitation {
+    #[prost(bytes = "vec", tag = "1")]
+    pub community_description: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub grant: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "3")]
+    pub chat_id: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", tag = "4")]
+    pub public_key: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CommunityRequestToJoin {
+    #[prost(uint64, tag = "1")]
+    pub clock: u64,
+    #[prost(string, tag = "2")]
+    pub ens_name: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub chat_id: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", tag = "4")]
+    pub community_id: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum MessageType {
+    UnknownMessageType = 0,
+    OneToOne = 1,
+    PublicGroup = 2,
+    PrivateGroup = 3,
+    /// Of a client to itself; refused from the wire.
+    SystemMessagePrivateGroup = 4,
+}
+impl MessageType {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::UnknownMessageType => "UNKNOWN_MESSAGE_TYPE",
+            Self::OneToOne => "ONE_TO_ONE",
+            Self::PublicGroup => "PUBLIC_GROUP",
+            Self::PrivateGroup => "PRIVATE_GROUP",
+            Self::SystemMessagePrivateGroup => "SYSTEM_MESSAGE_PRIVATE_GROUP",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "UNKNOWN_MESSAGE_TYPE" => Some(Self::UnknownMessageType),
+            "ONE_TO_ONE" => Some(Self::OneToOne),
+            "PUBLIC_GROUP" => Some(Self::PublicGroup),
+            "PRIVATE_GROUP" => Some(Self::PrivateGroup),
+            "SYSTEM_MESSAGE_PRIVATE_GROUP" => Some(Self::SystemMessagePrivateGroup),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ImageType {
+    UnknownImageType = 0,
+    Png = 1,
+    Jpeg = 2,
+    Webp = 3,
+    Gif = 4,
+}
+impl ImageType {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::UnknownImageType => "UNKNOWN_IMAGE_TYPE",
+            Self::Png => "PNG",
+            Self::Jpeg => "JPEG",
+            Self::Webp => "WEBP",
+            Self::Gif => "GIF",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "UNKNOWN_IMAGE_TYPE" => Some(Self::UnknownImageType),
+            "PNG" => Some(Self::Png),
+            "JPEG" => Some(Self::Jpeg),
+            "WEBP" => Some(Self::Webp),
+            "GIF" => Some(Self::Gif),
+            _ => None,
+        }
+    }
 }

@@ -4,12 +4,12 @@ use std::fmt;
 
 use prost::Message as _;
 
-use super::proto::ApplicationMetadataMessage;
+use super::{check::Refusal, fields::FieldError, proto::ApplicationMetadataMessage, schema, types};
 use crate::crypto::{PublicKey, SecretKey, Signature, keccak256};
 
-pub use super::proto::application_metadata_message::Type;
+pub use super::types::Type;
 
-/// Why bytes are not a payload.
+/// Why bytes are not a payload, or are not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PayloadError {
     /// Not the protobuf message that was expected.
@@ -17,15 +17,15 @@ pub enum PayloadError {
     Protobuf {
         /// The name of the message.
         what: &'static str,
-        /// What the decoder found.
-        error: prost::DecodeError,
+        /// What is wrong, and where.
+        error: FieldError,
     },
     /// The signature can't belong to any author.
     #[error("the wrapper's signature is malformed: expected 65 bytes with v 0 or 1")]
     SignatureFormat,
-    /// A chat message that a client would refuse.
-    #[error("a client refuses this chat message: {0}")]
-    Refused(&'static str),
+    /// A message that a client would refuse.
+    #[error("a client refuses this message: {0}")]
+    Refused(Refusal),
 }
 
 impl PayloadError {
@@ -34,7 +34,7 @@ impl PayloadError {
         match self {
             Self::Protobuf { .. } => "payload.protobuf",
             Self::SignatureFormat => "payload.signature",
-            Self::Refused(_) => "payload.refused",
+            Self::Refused(refusal) => refusal.code(),
         }
     }
 }
@@ -59,37 +59,46 @@ pub struct Wrapper {
 }
 
 impl Wrapper {
-    /// Wraps and signs an encoded payload.
-    pub fn sign(kind: Type, payload: Vec<u8>, author: &SecretKey) -> Self {
+    /// Wraps and signs an encoded payload. The type is not covered by the signature.
+    pub fn sign(kind: impl Into<i32>, payload: Vec<u8>, author: &SecretKey) -> Self {
         let signature = author.sign_digest(&keccak256(&payload));
+        Self::new(kind.into(), payload, Some((signature, author.public_key())))
+    }
+
+    /// Wraps a payload without a signature: its author is whoever signs the envelope.
+    pub fn unsigned(kind: impl Into<i32>, payload: Vec<u8>) -> Self {
+        Self::new(kind.into(), payload, None)
+    }
+
+    /// Wraps a payload with a signature that was made elsewhere, and recovers its author.
+    pub fn with_signature(
+        kind: impl Into<i32>,
+        payload: Vec<u8>,
+        signature: [u8; 65],
+    ) -> Result<Self, PayloadError> {
+        let signed = recover(signature, &payload)?;
+        Ok(Self::new(kind.into(), payload, Some(signed)))
+    }
+
+    fn new(kind: i32, payload: Vec<u8>, signed: Option<(Signature, PublicKey)>) -> Self {
+        let signature = signed.as_ref().map(|(signature, _)| signature.as_bytes().to_vec());
         let message = ApplicationMetadataMessage {
-            signature: signature.as_bytes().to_vec(),
+            signature: signature.unwrap_or_default(),
             payload,
-            r#type: kind.into(),
+            r#type: kind,
         };
-        Self {
-            raw: message.encode_to_vec(),
-            payload: message.payload,
-            kind: message.r#type,
-            signed: Some((signature, author.public_key())),
-        }
+        Self { raw: message.encode_to_vec(), payload: message.payload, kind, signed }
     }
 
     /// Reads a wrapper. The signature, if there is one, must recover an author.
     pub fn decode(raw: &[u8]) -> Result<Self, PayloadError> {
-        let message = ApplicationMetadataMessage::decode(raw).map_err(|error| {
-            PayloadError::Protobuf { what: "ApplicationMetadataMessage", error }
-        })?;
+        let message: ApplicationMetadataMessage =
+            types::decode(&schema::APPLICATION_METADATA_MESSAGE, raw)?;
         let signed = if message.signature.is_empty() {
             None
         } else {
-            let bytes: [u8; 65] =
-                message.signature.try_into().map_err(|_| PayloadError::SignatureFormat)?;
-            let signature = Signature::from_bytes(bytes);
-            let author = signature
-                .recover(&keccak256(&message.payload))
-                .map_err(|_| PayloadError::SignatureFormat)?;
-            Some((signature, author))
+            let bytes = message.signature.try_into().map_err(|_| PayloadError::SignatureFormat)?;
+            Some(recover(bytes, &message.payload)?)
         };
         Ok(Self { raw: raw.to_vec(), payload: message.payload, kind: message.r#type, signed })
     }
@@ -111,10 +120,12 @@ impl Wrapper {
 
     /// The name of the type in lower case, as in `chat_message`.
     pub fn kind_name(&self) -> String {
-        Type::try_from(self.kind).map_or_else(
-            |_| format!("unknown_{}", self.kind),
-            |kind| kind.as_str_name().to_ascii_lowercase(),
-        )
+        types::type_name(self.kind)
+    }
+
+    /// The message inside.
+    pub fn message(&self) -> Result<types::Message, PayloadError> {
+        types::Message::decode(self.kind, &self.payload)
     }
 
     /// Who signed the payload.
@@ -136,4 +147,11 @@ impl Wrapper {
         input.extend_from_slice(&self.raw);
         MessageId(keccak256(&input))
     }
+}
+
+fn recover(signature: [u8; 65], payload: &[u8]) -> Result<(Signature, PublicKey), PayloadError> {
+    let signature = Signature::from_bytes(signature);
+    let author =
+        signature.recover(&keccak256(payload)).map_err(|_| PayloadError::SignatureFormat)?;
+    Ok((signature, author))
 }

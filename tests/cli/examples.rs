@@ -2,12 +2,20 @@
 
 use statuskit::cli::Tool;
 
-use crate::network::network;
+use crate::network::{Node, network};
 
 #[test]
 fn examples_of_the_help_run() {
-    // With what the examples take for granted: `$ENODE` and `me.key`.
-    let (shell, _node) = network("");
+    // With what the examples take for granted: `$ENODE`, `me.key`, `./archive`, `$MAILSERVER`.
+    let (mut shell, _node) = network("");
+    for store in ["archive", "served"] {
+        let chat = "status-envelope seal hi --chat status --pow 0.01 --ttl 60";
+        shell.ok(&format!("{chat} | status-mailserver import --store {store}"));
+    }
+    let line = "status-mailserver serve --listen 127.0.0.1:0 --store served \
+                --password status-offline-inbox";
+    let mailserver = Node::of(&shell, line);
+    shell.var("MAILSERVER", mailserver.enode.clone());
     let mut count = 0;
     for tool in Tool::ALL {
         let command = tool.command();
@@ -21,7 +29,7 @@ fn examples_of_the_help_run() {
         assert!(!examples.is_empty(), "{} has no examples", command.get_name());
         for line in examples {
             // Files of one example are no obstacle to the next.
-            shell.ok("rm -f made.json mine.json; cp me.key kept.key; rm -f me.key");
+            shell.ok("rm -rf made made.json mine.json; cp me.key kept.key; rm -f me.key");
             if !line.contains("keygen --out me.key") {
                 shell.ok("cp kept.key me.key");
             }

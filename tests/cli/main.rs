@@ -3,10 +3,17 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
 mod account;
+mod conversation;
 mod errors;
 mod examples;
+mod faults;
+mod group;
+mod history;
+mod mailserver;
 mod network;
+mod payload;
 mod pipelines;
+mod session;
 mod shell;
 
 use serde_json::Value;

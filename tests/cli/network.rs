@@ -17,25 +17,32 @@ use crate::{
     shell::{Background, Shell},
 };
 
-/// A running `status-node` and its enode.
+/// A running node, what it said first, and its enode.
 pub struct Node {
     pub enode: String,
+    pub ready: Value,
     pub child: Background,
 }
 
 impl Node {
     pub fn start(shell: &Shell, options: &str) -> Self {
-        let line = format!("exec status-node --listen 127.0.0.1:0 {options}");
+        Self::of(shell, &format!("status-node --listen 127.0.0.1:0 {options}"))
+    }
+
+    /// Any tool whose first record tells an enode.
+    pub fn of(shell: &Shell, line: &str) -> Self {
+        let line = format!("exec {line}");
         let mut child = Background(shell.command(&line).spawn().expect("bash"));
         let mut stdout = BufReader::new(child.0.stdout.take().expect("piped"));
         let mut ready = String::new();
         stdout.read_line(&mut ready).expect("a line");
-        let enode = record(&ready)["enode"].as_str().expect("an enode").to_owned();
+        let ready = record(&ready);
+        let enode = ready["enode"].as_str().expect("an enode").to_owned();
         // What else it prints must be read, or it would wait for us.
         thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
         let mut stderr = child.0.stderr.take().expect("piped");
         thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
-        Self { enode, child }
+        Self { enode, ready, child }
     }
 
     fn address(&self) -> &str {

@@ -1,4 +1,4 @@
-//! The files about accounts: `accounts`, `keystore`, `alias`, `identicon`, `key_compression`, `contact_code`.
+//! The files about accounts: `accounts`, `keystore`, `alias`, `identicon`, `key_compression`.
 
 use std::io::Cursor;
 
@@ -7,9 +7,9 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use statuskit::{
     account::{
-        Address, Base, Card, ContactCode, DerivationPath, Deriver, ExtendedPrivateKey,
-        ExtendedPublicKey, Identicon, Imported, KeyFile, KeystoreError, Limits, Mnemonic,
-        Multiaccount, Seed, ThreeWordName, Uuid,
+        Address, Base, Card, DerivationPath, Deriver, ExtendedPrivateKey, ExtendedPublicKey,
+        Identicon, Imported, KeyFile, KeystoreError, Limits, Mnemonic, Multiaccount, Seed,
+        ThreeWordName, Uuid,
         chat_key::{parse_compact, to_compact, to_multicodec},
         identicon,
         keystore::{Kdf, Nonces, ScryptCost, Version},
@@ -81,7 +81,7 @@ pub fn accounts(set: &mut Set) {
         assert_eq!(card.key_uid.to_string(), case.str("key_uid"), "{}", case.path());
     });
     set.each("leading_zero_child_keys", |case| {
-        let seed = Seed::from_bytes(&plain_hex(case, "seed")).unwrap();
+        let seed = Seed::from_bytes(&case.plain_hex("seed")).unwrap();
         let master = ExtendedPrivateKey::from_seed(&seed).unwrap();
         let derive = |member| master.derive(&case.str(member).parse().unwrap()).unwrap();
         let (zero, child) = (derive("path_zero"), derive("path_child"));
@@ -214,7 +214,7 @@ pub fn keystore(set: &mut Set) {
         assert_eq!(code, Some(expected), "{}", case.path());
     });
     set.each("mobile_password_hash", |case| {
-        let plain = String::from_utf8(plain_hex(case, "utf8")).unwrap();
+        let plain = String::from_utf8(case.plain_hex("utf8")).unwrap();
         assert_eq!(plain, case.str("plain"));
         assert_eq!(*mobile_password(&plain), case.str("hashed"), "{}", case.path());
     });
@@ -354,28 +354,6 @@ fn secret_hex(key: &SecretKey) -> String {
 }
 
 /// Hex without `0x`.
-fn plain_hex(case: &Case<'_>, member: &str) -> Vec<u8> {
+pub fn plain_hex(case: &Case<'_>, member: &str) -> Vec<u8> {
     hex::decode(case.str(member)).unwrap_or_else(|error| panic!("{}: {error}", case.path()))
-}
-
-pub fn contact_code(set: &mut Set) {
-    // When clients publish is the business of those who run for long.
-    set.one("publisher", |case| {
-        for member in ["advertise_cooldown_seconds", "publish_interval_seconds", "tick_seconds"] {
-            assert!(case.u64(member) > 0, "{}", case.path());
-        }
-    });
-    set.each("cases", |case| {
-        let key: SecretKey = case.str("identity_private").parse().unwrap();
-        let public: PublicKey = case.str("identity_public").parse().unwrap();
-        assert_eq!(key.public_key(), public, "{}", case.path());
-        let code = ContactCode::of_key(&public);
-        assert_eq!(code.name, case.str("contact_code"), "{}", case.path());
-        assert_eq!(hex::encode(code.topic.0), case.str("topic"), "{}", case.path());
-        assert_eq!(hex::encode(code.sym_key().as_bytes()), case.str("symmetric_key"));
-        // What is published there is a bundle, whose module is still to come.
-        for member in ["installation_id", "pre_key_private", "wire", "decoded", "receiver_result"] {
-            case.skip(member);
-        }
-    });
 }

@@ -164,6 +164,11 @@ impl<'a> Case<'a> {
         bytes(self.get(member), &self.at(member))
     }
 
+    /// Bytes as hex without `0x`.
+    pub fn plain_hex(&self, member: &str) -> Vec<u8> {
+        hex::decode(self.str(member)).unwrap_or_else(|error| panic!("{}: {error}", self.at(member)))
+    }
+
     pub fn opt_hex(&self, member: &str) -> Option<Vec<u8>> {
         self.opt(member).map(|value| bytes(value, &self.at(member)))
     }

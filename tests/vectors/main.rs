@@ -8,8 +8,14 @@
 
 mod account;
 mod case;
+mod conversation;
+mod group;
+mod mailserver;
 mod node;
+mod payload;
 mod rlpx;
+mod secure;
+mod sync;
 mod whisper;
 
 use std::{env, fs, io::Write as _, path::PathBuf};
@@ -47,12 +53,22 @@ vector_tests! {
     envelope_invalid => envelope_invalid_members;
     shh_packets => shh_packets_members;
     rlpx => rlpx_members;
+    mailserver => mailserver::mailserver;
     accounts => account::accounts;
     keystore => account::keystore;
     alias => account::alias;
     identicon => account::identicon;
     key_compression => account::key_compression;
-    contact_code => account::contact_code;
+    contact_code => secure::contact_code;
+    bundles => secure::bundles;
+    x3dh => secure::x3dh_cases;
+    double_ratchet => secure::double_ratchet;
+    dh_fallback => secure::dh_fallback;
+    protocol_message => secure::protocol_message;
+    negotiated_topic => secure::negotiated_topic;
+    payloads => payload::payloads;
+    mvds => sync::mvds;
+    group_events => group::group_events;
 }
 
 fn rlpx_members(set: &mut Set) {

@@ -7,7 +7,7 @@ mod show;
 
 use clap::{Args, Subcommand};
 
-pub use seal::{MessageArgs, MessageSource, Sealer, ToSeal};
+pub use seal::{MessageArgs, MessageSource, Sealer, ToSeal, chat_text};
 
 use super::{
     context::{Context, stdin_items},

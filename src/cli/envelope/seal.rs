@@ -16,13 +16,14 @@ use super::super::{
     time::parse_seconds,
 };
 use crate::{
-    chat,
+    chat::{self, messenger::without_state},
     crypto::SecretKey,
-    payload,
+    payload::{self, proto::MessageType, wrapper::MessageId},
     whisper::{
         Draft, Envelope, Recipient, Topic,
         message::MAX_PAYLOAD,
         seal::{self, DEFAULT_TTL},
+        topic,
     },
 };
 
@@ -68,12 +69,13 @@ impl SealCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
         let target = self.message.recipient.target()?.ok_or_else(|| {
             CliError::usage("no recipient")
-                .hint("--chat NAME, --password TEXT, --sym-key HEX or --to-key KEY")
+                .hint("--chat NAME, --password TEXT, --sym-key HEX, --to-key KEY or --to KEY")
         })?;
         let mut sealer = Sealer::new(&self.message, target, cx)?;
         let pow = self.pow;
         self.message.each(cx, !self.literal, |cx, content, line| {
-            let mut envelope = sealer.seal(&content, cx).map_err(|error| error.line(line))?;
+            let sealed = sealer.seal(&content, cx).map_err(|error| error.line(line))?;
+            let mut envelope = sealed.envelope;
             if let Some(target) = pow {
                 envelope = mining::mine_or_fail(cx, &envelope, target)?;
             }
@@ -252,6 +254,7 @@ impl Sealer {
         let topic = args.topic.as_ref().map(|text| parse_topic(text, "--topic")).transpose()?;
         let signer = match target {
             Target::Chat(_) => Some(keys::author(&args.identity, cx)?),
+            Target::Person(_) => Some(args.identity.require()?),
             _ => args.identity.load()?,
         };
         let padding = args.padding.as_ref().map(|text| {
@@ -277,9 +280,14 @@ impl Sealer {
         &mut self,
         message: &ToSeal,
         cx: &Context,
-    ) -> std::result::Result<Envelope, CliError> {
+    ) -> std::result::Result<Sealed, CliError> {
+        let mut message_id = None;
         let (payload, padding, topic, ttl) = match message {
-            ToSeal::Text(text) => (self.payload_of(text, cx)?, self.padding.clone(), None, None),
+            ToSeal::Text(text) => {
+                let payload;
+                (payload, message_id) = self.payload_of(text, cx)?;
+                (payload, self.padding.clone(), None, None)
+            }
             ToSeal::Record { payload, padding, topic, ttl } => {
                 (payload.clone(), Some(padding.clone()), *topic, *ttl)
             }
@@ -288,6 +296,10 @@ impl Sealer {
             Target::Chat(chat) => (Recipient::Sym(&chat.key), Some(chat.topic), chat::TTL),
             Target::Sym(key, topic) => (Recipient::Sym(key), *topic, DEFAULT_TTL),
             Target::Asym(key, topic) => (Recipient::Asym(key), Some(*topic), DEFAULT_TTL),
+            Target::Person(key) => {
+                let topic = Topic::of_name(&topic::partitioned_name(key));
+                (Recipient::Asym(key), Some(topic), chat::TTL)
+            }
         };
         let topic = self.topic.or(topic).or(default_topic).ok_or_else(|| {
             CliError::usage("a symmetric key belongs to no topic")
@@ -301,27 +313,53 @@ impl Sealer {
             payload: &payload,
             signer: self.signer.as_ref(),
         };
-        seal::seal_padded(&draft, recipient, padding.as_deref(), &mut self.rng)
-            .map_err(|error| CliError::new(error.code(), Exit::Malformed, error.to_string()))
+        let envelope = seal::seal_padded(&draft, recipient, padding.as_deref(), &mut self.rng)
+            .map_err(|error| CliError::new(error.code(), Exit::Malformed, error.to_string()))?;
+        Ok(Sealed { envelope, message_id })
     }
 
-    /// What travels: a signed chat message for chats, else the bytes themselves.
-    fn payload_of(&mut self, text: &[u8], cx: &Context) -> std::result::Result<Vec<u8>, CliError> {
-        let (Target::Chat(chat), Some(author)) = (&self.target, &self.signer) else {
-            return Ok(text.to_vec());
+    /// What travels: a signed chat message for chats and people, else the bytes themselves.
+    fn payload_of(
+        &mut self,
+        text: &[u8],
+        cx: &Context,
+    ) -> std::result::Result<(Vec<u8>, Option<MessageId>), CliError> {
+        let (kind, chat_id) = match &self.target {
+            Target::Chat(chat) => (MessageType::PublicGroup, chat.name.clone()),
+            Target::Person(key) => (MessageType::OneToOne, key.to_string()),
+            Target::Sym(..) | Target::Asym(..) => return Ok((text.to_vec(), None)),
         };
-        let text = std::str::from_utf8(text).map_err(|error| {
-            CliError::new("input.utf8", Exit::Malformed, "a chat message must be UTF-8 text")
-                .offset(error.valid_up_to())
-                .hint("--sym-key or --password seal any bytes")
-        })?;
-        let text = text.strip_suffix('\n').unwrap_or(text);
-        let text = text.strip_suffix('\r').unwrap_or(text);
+        let Some(author) = &self.signer else { return Ok((text.to_vec(), None)) };
+        let text = chat_text(text)?;
         let now_ms = cx.now_ms();
-        let message = payload::chat::public_text(&chat.name, text, now_ms, self.last_clock);
+        let message = payload::chat::text(kind, &chat_id, text, now_ms, self.last_clock);
         payload::chat::validate(&message, (now_ms / 1000) as u32)
             .map_err(|error| CliError::new(error.code(), Exit::Malformed, error.to_string()))?;
         self.last_clock = message.clock;
-        Ok(payload::chat::wrap(&message, author).raw().to_vec())
+        let wrapper = payload::chat::wrap(&message, author);
+        let id = Some(wrapper.message_id());
+        Ok(match &self.target {
+            Target::Person(key) => (without_state(key, &wrapper, &mut self.rng).payload, id),
+            _ => (wrapper.raw().to_vec(), id),
+        })
     }
+}
+
+/// An envelope, and the chat message in it, if it is one.
+pub struct Sealed {
+    /// Not mined.
+    pub envelope: Envelope,
+    /// The id of the message.
+    pub message_id: Option<MessageId>,
+}
+
+/// The text of a chat message, without one line break at its end.
+pub fn chat_text(text: &[u8]) -> std::result::Result<&str, CliError> {
+    let text = std::str::from_utf8(text).map_err(|error| {
+        CliError::new("input.utf8", Exit::Malformed, "a chat message must be UTF-8 text")
+            .offset(error.valid_up_to())
+            .hint("--sym-key or --password seal any bytes")
+    })?;
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    Ok(text.strip_suffix('\r').unwrap_or(text))
 }

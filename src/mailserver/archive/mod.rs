@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | [`EmbeddedArchive`] | one machine: a directory, no server to install |
 //! | [`MemoryArchive`] | tests, demonstrations: nothing survives the process |
+//! | [`PostgresArchive`] | operators with several servers: one database for all of them |
 //!
 //! An envelope is found by its topic and the second it was sent, never by a scan of the archive:
 //! reading costs as much as what is found.
@@ -13,12 +14,15 @@
 //! Calls block; whoever runs on an async runtime gives them a thread.
 
 pub mod embedded;
+pub mod import;
 mod memory;
+pub mod postgres;
 
 use std::{collections::BTreeSet, fmt::Debug, ops::ControlFlow};
 
 pub use embedded::EmbeddedArchive;
 pub use memory::MemoryArchive;
+pub use postgres::PostgresArchive;
 
 use crate::whisper::{Bloom, Envelope, EnvelopeHash, Topic};
 

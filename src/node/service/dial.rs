@@ -1,4 +1,11 @@
 //! Dialling and being dialled.
+//!
+//! There is one connection per peer; another is refused with "already connected", as by all nodes
+//! of devp2p. Two nodes that dial each other at once have two, and if each refuses the one that it
+//! saw last, none may be left. So the second is held back until the fate of the first is known: its
+//! Status comes, or the other side refuses it. That is enough where the other side just decides.
+//! If it waits as well, both come to the same end after [`UNDECIDED`]: what the node with the
+//! greater key has dialled is kept.
 
 use std::{
     collections::HashMap,
@@ -8,19 +15,27 @@ use std::{
 
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
+    sync::watch,
     task::JoinSet,
+    time::timeout,
 };
 
-use super::{ConnectError, PeerSummary, ServiceEvent, link, shared::Shared};
+use super::{
+    ConnectError, EndReason, ServiceEvent,
+    handshakes::Handshakes,
+    link,
+    shared::{Joined, Newcomer, Shared},
+};
 use crate::{
     crypto::PublicKey,
-    devp2p::{DisconnectReason, Enode, PeerError, PeerStream, StreamError},
+    devp2p::{self, DisconnectReason, Enode, PeerError, PeerStream, StreamError},
     node::PeerInfo,
 };
 
 /// A peer that has dialled us is not dialled; whether it is still there is asked so often.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How long two nodes that have dialled each other wait for the other to decide.
+const UNDECIDED: Duration = Duration::from_secs(1);
 
 /// How a peer is dialled, and what it may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +51,10 @@ pub struct PeerOptions {
     pub trusted: bool,
     /// Not counted by the rate limits.
     pub whitelisted: bool,
+    /// The largest packet that is taken from it, in bytes, if that is more than
+    /// [`max_message_size`](crate::node::Config::max_message_size). Nodes of the reference write
+    /// all that they have for a peer into one packet, and keep to no limit there.
+    pub max_packet_size: Option<u32>,
 }
 
 impl Default for PeerOptions {
@@ -46,6 +65,7 @@ impl Default for PeerOptions {
             longest_retry: Duration::from_secs(35),
             trusted: false,
             whitelisted: false,
+            max_packet_size: None,
         }
     }
 }
@@ -84,6 +104,7 @@ pub(super) async fn dial(
     options: PeerOptions,
     mut stop: watch::Receiver<bool>,
 ) {
+    let p2p = config(&shared, &options);
     let mut wait = options.first_retry;
     let mut jitter = Jitter::new(&enode.id);
     loop {
@@ -97,30 +118,42 @@ pub(super) async fn dial(
         }
         let started = Instant::now();
         let attempt = tokio::select! {
-            attempt = PeerStream::connect(&enode, &shared.key, &shared.p2p) => attempt,
+            attempt = PeerStream::connect(&enode, &shared.key, &p2p) => attempt,
             _ = stop.wait_for(|stop| *stop) => return,
             () = shared.closed() => return,
         };
         let info = PeerInfo {
             trusted: options.trusted,
             whitelisted: options.whitelisted,
+            max_packet_size: options.max_packet_size,
             ..PeerInfo::default()
         };
-        let result = match attempt {
+        let admitted = match attempt {
             Ok(_) if *stop.borrow() => return,
-            Ok(stream) => meet(&shared, stream, info, false).await,
+            Ok(stream) => tokio::select! {
+                // Once admitted, it is ended as any peer is.
+                admitted = admit(&shared, stream, info, false) => admitted,
+                _ = stop.wait_for(|stop| *stop) => return,
+            },
             Err(error) => Err(error.into()),
+        };
+        let failure = match admitted {
+            Ok(admitted) => {
+                run(&shared, admitted).await;
+                None
+            }
+            Err(error) => Some(error),
         };
         let stopped = *stop.borrow() || shared.is_closing();
         // Who answers with our own key always will.
-        let hopeless = result.as_ref().is_err_and(is_self);
+        let hopeless = failure.as_ref().is_some_and(is_self);
         if started.elapsed() > options.longest_retry {
             // It was connected for long.
             wait = options.first_retry;
         }
         let again = options.redial && !stopped && !hopeless;
         let retry_in = again.then(|| jitter.spread(wait));
-        if let Err(error) = result {
+        if let Some(error) = failure {
             shared.publish(ServiceEvent::DialFailed { enode: enode.clone(), error, retry_in });
         }
         let Some(retry_in) = retry_in else { return };
@@ -133,64 +166,84 @@ pub(super) async fn dial(
     }
 }
 
-/// Accepts connections, with no more than `pending` handshakes at a time.
-pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener, pending: usize) {
-    let slots = Arc::new(Semaphore::new(pending.max(1)));
+/// What devp2p is told for a peer that may write larger packets than others. Twice as much is read
+/// as is taken, as from all.
+fn config(shared: &Shared, options: &PeerOptions) -> devp2p::Config {
+    let mut p2p = shared.p2p.clone();
+    let packet = options.max_packet_size.unwrap_or(0) as usize;
+    let most = devp2p::Limits::default().message;
+    p2p.limits.message = p2p.limits.message.max(most.min(2 * packet));
+    p2p
+}
+
+/// Accepts connections.
+pub(super) async fn accept(
+    shared: Arc<Shared>,
+    listener: TcpListener,
+    handshakes: Arc<Handshakes>,
+) {
     let mut tasks = JoinSet::new();
     loop {
-        // First a slot, then a connection: those beyond wait outside.
-        let accepted = async {
-            let slot = slots.clone().acquire_owned().await;
-            (slot, listener.accept().await)
-        };
-        let (slot, accepted) = tokio::select! {
-            accepted = accepted => accepted,
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
             Some(_) = tasks.join_next() => continue,
             () = shared.closed() => break,
         };
-        let (Ok(slot), Ok((stream, addr))) = (slot, accepted) else {
+        let Ok((stream, addr)) = accepted else {
             // Out of file descriptors, most likely.
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
         let shared = shared.clone();
+        let mut ticket = handshakes.enter(addr.ip());
         tasks.spawn(async move {
-            let handshakes = tokio::select! {
-                stream = PeerStream::accept(stream, &shared.key, &shared.p2p) => stream,
+            let stream = tokio::select! {
+                stream = PeerStream::accept(stream, &shared.key, &shared.p2p) => {
+                    stream.map_err(ConnectError::from)
+                }
+                () = ticket.lost() => Err(ConnectError::Crowded),
                 () = shared.closed() => return,
             };
-            drop(slot);
-            let result = match handshakes {
-                Ok(stream) => meet(&shared, stream, PeerInfo::default(), true).await,
-                Err(error) => Err(error.into()),
+            drop(ticket);
+            let admitted = match stream {
+                Ok(stream) => admit(&shared, stream, PeerInfo::default(), true).await,
+                Err(error) => Err(error),
             };
-            if let Err(error) = result {
-                shared.publish(ServiceEvent::InboundFailed { addr, error });
+            match admitted {
+                Ok(admitted) => run(&shared, admitted).await,
+                Err(error) => shared.publish(ServiceEvent::InboundFailed { addr, error }),
             }
         });
     }
     while tasks.join_next().await.is_some() {}
 }
 
-/// Makes a peer of a connection and runs it to its end, or says why it is not wanted.
-async fn meet(
-    shared: &Arc<Shared>,
+/// A connection that has become a peer.
+type Admitted = (PeerStream<TcpStream>, Joined);
+
+/// Makes a peer of a connection, or says why it is not wanted. Cancel-safe: a connection that is
+/// dropped meanwhile is no peer.
+async fn admit(
+    shared: &Shared,
     stream: PeerStream<TcpStream>,
     info: PeerInfo,
     inbound: bool,
-) -> Result<(), ConnectError> {
+) -> Result<Admitted, ConnectError> {
     let addr = stream.get_ref().peer_addr();
     let addr = addr.map_err(|error| StreamError::Io { doing: "asking for the address", error })?;
-    let remote = stream.remote();
-    let info = PeerInfo { ip: Some(addr.ip()), ..info };
-    let client = stream.hello().client.clone();
-    let summary = |key| PeerSummary { key, id: remote, addr, inbound, client };
-    // Whom we dial ourselves is always welcome.
-    match shared.join(remote, summary, info, !inbound) {
-        Ok((summary, poke)) => {
-            link::run(shared, stream, summary.key, poke).await;
-            Ok(())
-        }
+    let newcomer = Newcomer {
+        id: stream.remote(),
+        addr,
+        inbound,
+        client: stream.hello().client.clone(),
+        info: PeerInfo { ip: Some(addr.ip()), ..info },
+    };
+    let mut joined = shared.join(&newcomer);
+    if matches!(joined, Err(ConnectError::AlreadyConnected)) {
+        joined = compete(shared, &newcomer).await;
+    }
+    match joined {
+        Ok(joined) => Ok((stream, joined)),
         Err(error) => {
             stream.close(reason(&error)).await;
             Err(error)
@@ -198,12 +251,37 @@ async fn meet(
     }
 }
 
+/// There is another connection with the peer: waits for its fate, if that is open.
+async fn compete(shared: &Shared, newcomer: &Newcomer) -> Result<Joined, ConnectError> {
+    let Some((key, mut is_ready)) = shared.undecided(newcomer) else {
+        return Err(ConnectError::AlreadyConnected);
+    };
+    // An error means that it is gone.
+    let fate = is_ready.wait_for(|ready| *ready);
+    if let Ok(Ok(_)) = timeout(UNDECIDED, fate).await {
+        return Err(ConnectError::AlreadyConnected);
+    }
+    let greater = shared.key.public_key().to_xy() > newcomer.id.to_xy();
+    if is_ready.has_changed().is_ok() {
+        if newcomer.inbound == greater {
+            return Err(ConnectError::AlreadyConnected);
+        }
+        shared.end(key, EndReason::Replaced);
+        while is_ready.changed().await.is_ok() {}
+    }
+    shared.join(newcomer)
+}
+
+async fn run(shared: &Shared, (stream, joined): Admitted) {
+    link::run(shared, stream, joined.key, joined.poke).await;
+}
+
 fn reason(error: &ConnectError) -> DisconnectReason {
     match error {
         ConnectError::AlreadyConnected => DisconnectReason::AlreadyConnected,
         ConnectError::ToSelf => DisconnectReason::ConnectedToSelf,
         ConnectError::TooManyPeers => DisconnectReason::TooManyPeers,
-        ConnectError::Stream(_) => DisconnectReason::NetworkError,
+        ConnectError::Crowded | ConnectError::Stream(_) => DisconnectReason::NetworkError,
     }
 }
 

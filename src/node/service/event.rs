@@ -72,6 +72,9 @@ pub enum ConnectError {
     /// It is our own key.
     #[error("connected to self")]
     ToSelf,
+    /// Its handshake was given up for a newer one: too many were under way.
+    #[error("too many handshakes were under way, and this was the oldest")]
+    Crowded,
     /// As many peers as are allowed are connected.
     #[error("too many peers")]
     TooManyPeers,
@@ -84,6 +87,7 @@ impl ConnectError {
             Self::Stream(error) => error.code(),
             Self::AlreadyConnected => "net.already_connected",
             Self::ToSelf => "p2p.self",
+            Self::Crowded => "net.crowded",
             Self::TooManyPeers => "net.too_many_peers",
         }
     }
@@ -110,6 +114,9 @@ pub enum EndReason {
     /// The peer broke a rule of Whisper.
     #[error(transparent)]
     Whisper(#[from] PeerError),
+    /// Both sides had dialled at once, and the other of the two connections is kept.
+    #[error("both sides have dialled, and the other connection is kept")]
+    Replaced,
     /// It was [removed](super::Handle::remove_peer).
     #[error("removed")]
     Removed,
@@ -125,6 +132,7 @@ impl EndReason {
             Self::ByPeer(_) => "p2p.disconnected",
             Self::Stream(error) => error.code(),
             Self::Whisper(error) => error.code(),
+            Self::Replaced => "net.already_connected",
             Self::Removed => "net.removed",
             Self::Shutdown => "net.shutdown",
         }
@@ -135,6 +143,7 @@ impl EndReason {
         match self {
             Self::ByPeer(_) | Self::Stream(_) => None,
             Self::Whisper(_) => Some(DisconnectReason::Subprotocol),
+            Self::Replaced => Some(DisconnectReason::AlreadyConnected),
             Self::Removed => Some(DisconnectReason::Requested),
             Self::Shutdown => Some(DisconnectReason::Quitting),
         }

@@ -26,12 +26,16 @@
 //! task that made it. They share the [`Node`] behind a lock that is held for one call at a time
 //! and never across a wait. Any tokio runtime will do; one thread is enough.
 //!
-//! What a stranger can occupy is bounded: handshakes under way ([`ServiceConfig::max_pending`]),
-//! peers ([`ServiceConfig::max_peers`]), and per peer one packet each way, and little more.
+//! What a stranger can occupy is bounded: handshakes under way ([`ServiceConfig::max_pending`],
+//! [`ServiceConfig::max_pending_per_ip`]), peers ([`ServiceConfig::max_peers`]), and per peer one
+//! packet each way, and little more. A packet that is read is held twice, as it came and
+//! uncompressed; each up to twice [`Config::max_message_size`], or [`PeerOptions::max_packet_size`]
+//! where that is more, and never more than 16 MiB.
 
 mod clock;
 mod dial;
 mod event;
+mod handshakes;
 mod link;
 mod shared;
 
@@ -45,6 +49,7 @@ use std::{
 pub use clock::Clock;
 pub use dial::PeerOptions;
 pub use event::{ConnectError, EndReason, News, PeerSummary, ServiceEvent, Subscription};
+use handshakes::Handshakes;
 use rand::{TryRng, rngs::SysRng};
 use shared::Shared;
 use tokio::{net::TcpListener, task::JoinSet, time::timeout};
@@ -77,8 +82,12 @@ pub struct ServiceConfig {
     pub listen: Option<SocketAddr>,
     /// Connections at a time, those not counted that we dial ourselves.
     pub max_peers: usize,
-    /// Handshakes at a time with those who dial us.
+    /// Handshakes at a time with those who dial us. Where there are more, the oldest of the
+    /// address with the most of them is given up.
     pub max_pending: usize,
+    /// Handshakes at a time with those who dial us from one IP address (or from one /64 of IPv6).
+    /// Where there are more, the oldest is given up.
+    pub max_pending_per_ip: usize,
     /// News that wait for each subscriber; the oldest are lost beyond.
     pub event_capacity: usize,
     /// Where the time comes from.
@@ -97,6 +106,7 @@ impl ServiceConfig {
             listen: None,
             max_peers: 50,
             max_pending: 50,
+            max_pending_per_ip: 8,
             event_capacity: 1 << 13,
             clock: Clock::default(),
             seed: None,
@@ -176,7 +186,8 @@ impl Service {
         let timer = shared.clone();
         tasks.spawn(async move { timer.keep_time().await });
         if let Some(listener) = listener {
-            tasks.spawn(dial::accept(shared.clone(), listener, config.max_pending));
+            let handshakes = Handshakes::new(config.max_pending, config.max_pending_per_ip);
+            tasks.spawn(dial::accept(shared.clone(), listener, handshakes));
         }
         let tasks = Arc::new(Mutex::new(tasks));
         Ok(Self { handle: Handle { shared, tasks, local_addr } })

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -14,7 +15,7 @@ use super::{
 use crate::{
     crypto::{PublicKey, SecretKey, keccak256},
     devp2p,
-    node::{Node, Outgoing, Output, PeerInfo, PeerKey, Time, Token},
+    node::{Event, Node, Outgoing, Output, PeerInfo, PeerKey, Time, Token},
 };
 
 /// The longest sleep of the timer: a clock that is set forward is noticed after it.
@@ -53,6 +54,26 @@ struct Link {
     room: Arc<Notify>,
     /// Why the task is to end.
     end: Option<EndReason>,
+    /// Whether the peer's Status has come. Dropped when the connection is gone.
+    ready: watch::Sender<bool>,
+    /// Whether another connection with the same peer waits for the fate of this one.
+    has_rival: bool,
+}
+
+/// A connection that is to become a peer.
+pub(super) struct Newcomer {
+    pub id: PublicKey,
+    pub addr: SocketAddr,
+    pub inbound: bool,
+    pub client: String,
+    pub info: PeerInfo,
+}
+
+/// A connection that has become a peer.
+pub(super) struct Joined {
+    pub key: PeerKey,
+    /// Wakes the connection's task.
+    pub poke: Arc<Notify>,
 }
 
 /// What a connection's task is to do next.
@@ -131,41 +152,53 @@ impl Shared {
         self.lock().by_id.get(id).copied()
     }
 
-    /// Makes a peer of a connection. `spare` ones are not counted against the maximum.
-    pub fn join(
-        &self,
-        remote: PublicKey,
-        summary: impl FnOnce(PeerKey) -> PeerSummary,
-        info: PeerInfo,
-        spare: bool,
-    ) -> Result<(Arc<PeerSummary>, Arc<Notify>), ConnectError> {
+    /// Makes a peer of a connection.
+    pub fn join(&self, newcomer: &Newcomer) -> Result<Joined, ConnectError> {
+        let Newcomer { id, addr, inbound, client, info } = newcomer;
         let mut state = self.lock();
-        if remote == self.key.public_key() {
+        if *id == self.key.public_key() {
             return Err(ConnectError::ToSelf);
         }
-        if state.by_id.contains_key(&remote) {
+        if state.by_id.contains_key(id) {
             return Err(ConnectError::AlreadyConnected);
         }
-        let inbound = state.links.values().filter(|link| link.summary.inbound).count();
-        if !spare && inbound >= self.max_peers {
+        // Whom we dial ourselves is always welcome.
+        let dialled_us = state.links.values().filter(|link| link.summary.inbound).count();
+        if *inbound && dialled_us >= self.max_peers {
             return Err(ConnectError::TooManyPeers);
         }
-        let info = PeerInfo { id: keccak256(&remote.to_xy()), ..info };
+        let info = PeerInfo { id: keccak256(&id.to_xy()), ..info.clone() };
         let now = self.clock.now();
         let key = state.node.add_peer(info, now).ok_or(ConnectError::TooManyPeers)?;
-        let summary = Arc::new(summary(key));
+        let client = client.clone();
+        let summary =
+            Arc::new(PeerSummary { key, id: *id, addr: *addr, inbound: *inbound, client });
         let link = Link {
             summary: summary.clone(),
             poke: Arc::default(),
             room: Arc::default(),
             end: None,
+            ready: watch::Sender::new(false),
+            has_rival: false,
         };
         let poke = link.poke.clone();
         state.links.insert(key, link);
-        state.by_id.insert(remote, key);
-        self.publish(ServiceEvent::Connected(summary.clone()));
+        state.by_id.insert(*id, key);
+        self.publish(ServiceEvent::Connected(summary));
         self.pass_on(&mut state);
-        Ok((summary, poke))
+        Ok(Joined { key, poke })
+    }
+
+    /// The connection with the same peer, if the newcomer may wait for its fate: one that goes the
+    /// other way, and whose Status has not come. Tells that, and by an error when it is gone.
+    pub fn undecided(&self, newcomer: &Newcomer) -> Option<(PeerKey, watch::Receiver<bool>)> {
+        let mut state = self.lock();
+        let key = *state.by_id.get(&newcomer.id)?;
+        let link = state.links.get_mut(&key)?;
+        let crossed = link.summary.inbound != newcomer.inbound;
+        let first = crossed && !*link.ready.borrow() && !link.has_rival;
+        link.has_rival |= first;
+        first.then(|| (key, link.ready.subscribe()))
     }
 
     /// Forgets a peer whose connection has ended, and says so.
@@ -259,7 +292,14 @@ impl Shared {
                         link.poke.notify_one();
                     }
                 }
-                Output::Event(event) => self.publish(ServiceEvent::Node(event)),
+                Output::Event(event) => {
+                    if let Event::Ready { peer, .. } = &event
+                        && let Some(link) = state.links.get(peer)
+                    {
+                        link.ready.send_replace(true);
+                    }
+                    self.publish(ServiceEvent::Node(event));
+                }
             }
         }
         let next = state.node.next_timeout();

@@ -216,6 +216,134 @@ async fn connections_that_are_not_wanted_say_why() {
     assert_eq!(reason, devp2p::Event::Disconnected(DisconnectReason::TooManyPeers));
 }
 
+/// Both dial, and only once: if both connections were dropped, they would never meet.
+#[tokio::test]
+async fn two_who_dial_each_other_at_once_keep_one_connection() {
+    let rounds = (0..20).map(|round| async move {
+        let (a, mut news_a) = start(&format!("a {round}")).await;
+        let (b, mut news_b) = start(&format!("b {round}")).await;
+        a.handle().add_peer(b.handle().enode().unwrap(), PeerOptions::once());
+        b.handle().add_peer(a.handle().enode().unwrap(), PeerOptions::once());
+        ready(&mut news_a).await;
+        ready(&mut news_b).await;
+        // Both mean the same connection, and it carries.
+        let [of_a, of_b] = [&a, &b].map(|service| {
+            let peers = service.handle().peers();
+            assert_eq!(peers.len(), 1, "round {round}");
+            peers[0].clone()
+        });
+        assert_ne!(of_a.inbound, of_b.inbound, "round {round}");
+        let envelope = envelope(&a, round);
+        a.handle().send(envelope.clone()).unwrap();
+        received(&mut news_b, &envelope).await;
+        a.shutdown().await;
+        b.shutdown().await;
+    });
+    let mut rounds: JoinSet<()> = rounds.collect();
+    while let Some(round) = rounds.join_next().await {
+        round.unwrap();
+    }
+}
+
+/// A peer that decides at once, as those of the reference, and each way it may decide.
+#[tokio::test]
+async fn of_two_connections_the_one_is_kept_that_the_peer_keeps() {
+    for keeps_own in [false, true] {
+        let (node, mut news) = start("node").await;
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (peer, p2p) = (key("peer"), node.handle().shared.p2p.clone());
+        let enode = Enode::new(peer.public_key(), IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+        node.handle().add_peer(enode, PeerOptions::once());
+        let (stream, _) = listener.accept().await.unwrap();
+        let theirs = PeerStream::accept(stream, &peer, &p2p).await.unwrap();
+        let own = PeerStream::connect(&node.handle().enode().unwrap(), &peer, &p2p).await.unwrap();
+        let (mut kept, dropped) = if keeps_own { (own, theirs) } else { (theirs, own) };
+        dropped.close(DisconnectReason::AlreadyConnected).await;
+        kept.send(PROTOCOL, code::STATUS, &crate::whisper::Status::default().encode()).unwrap();
+        kept.flush().await.unwrap();
+        ready(&mut news).await;
+        assert!(matches!(kept.next().await, Ok(devp2p::Event::Message { code: 0, .. })));
+        let peers = node.handle().peers();
+        assert_eq!((peers.len(), peers[0].inbound), (1, keeps_own));
+        node.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn those_who_connect_and_say_nothing_delay_nobody() {
+    let (node, mut news) = start("node").await;
+    let addr = node.handle().local_addr().unwrap();
+    let mut silent = Vec::new();
+    for _ in 0..60 {
+        silent.push(TcpStream::connect(addr).await.unwrap());
+    }
+    // They have 5 s for their handshakes, and so has whoever would have to wait for them.
+    let (peer, mut news_peer) = start("peer").await;
+    peer.handle().add_peer(node.handle().enode().unwrap(), PeerOptions::once());
+    let mut crowded = 0;
+    wait_for(&mut news, |event| match event {
+        ServiceEvent::InboundFailed { error: ConnectError::Crowded, .. } => {
+            crowded += 1;
+            None
+        }
+        ServiceEvent::InboundFailed { error, .. } => panic!("{error}"),
+        ServiceEvent::Node(Event::Ready { .. }) => Some(()),
+        _ => None,
+    })
+    .await;
+    ready(&mut news_peer).await;
+    // Of 61, eight may go on.
+    assert_eq!(crowded, 53);
+    peer.shutdown().await;
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn only_peers_that_we_dial_may_be_allowed_large_packets() {
+    let (relay, mut news_relay) = start("relay").await;
+    let [mut large, mut small] = ["large", "small"].map(config);
+    large.node.limits.batch_bytes = 5 << 20;
+    small.node.max_message_size = 10_000;
+    let large = Service::start(large).await.unwrap();
+    let small = Service::start(small).await.unwrap();
+    let now = large.handle().now().as_secs() as u32;
+    let data: Vec<_> = (0..5000).map(|_| rand::random::<u8>()).collect();
+    for nonce in 0..300 {
+        let envelope = Envelope::new(now + 300, 300, Topic([1; 4]), &data, nonce);
+        large.handle().send(envelope).unwrap();
+    }
+    let mut news = small.handle().subscribe();
+    let enode = large.handle().enode().unwrap();
+    small.handle().add_peer(enode.clone(), PeerOptions::once());
+    let error = wait_for(&mut news, |event| match event {
+        ServiceEvent::Disconnected { reason, .. } => Some(reason.to_string()),
+        _ => None,
+    })
+    .await;
+    assert!(error.contains("bytes"), "{error}");
+    let max_packet_size = Some(10 << 20);
+    small.handle().add_peer(enode, PeerOptions { max_packet_size, ..PeerOptions::once() });
+    let mut received = 0;
+    wait_for(&mut news, |event| {
+        received += usize::from(matches!(event, ServiceEvent::Node(Event::Envelope { .. })));
+        (received == 300).then_some(())
+    })
+    .await;
+    assert_eq!(small.handle().stats().refused, 0);
+    // Who dials it is not asked for its options.
+    large.handle().add_peer(relay.handle().enode().unwrap(), PeerOptions::once());
+    let error = wait_for(&mut news_relay, |event| match event {
+        ServiceEvent::Disconnected { reason, .. } => Some(reason.code()),
+        _ => None,
+    })
+    .await;
+    assert_eq!(error, "node.oversized_packet");
+    for service in [relay, large, small] {
+        service.shutdown().await;
+    }
+}
+
 #[tokio::test]
 async fn a_peer_that_is_away_is_dialled_again() {
     let (a, mut news) = start("a").await;
@@ -261,16 +389,15 @@ async fn a_peer_that_does_not_read_costs_nothing_and_does_not_stop_a_shutdown() 
         async move {
             let rng = &mut seeded_rng("node");
             let stream = PeerStream::respond(ours, &shared.key, &shared.p2p, rng).await.unwrap();
-            let summary = |key| PeerSummary {
-                key,
+            let newcomer = shared::Newcomer {
                 id: remote,
                 addr: SocketAddr::from(([127, 0, 0, 1], 1)),
                 inbound: true,
                 client: String::new(),
+                info: Default::default(),
             };
-            let joined = shared.join(remote, summary, Default::default(), true);
-            let (summary, poke) = joined.unwrap();
-            link::run(&shared, stream, summary.key, poke).await;
+            let joined = shared.join(&newcomer).unwrap();
+            link::run(&shared, stream, joined.key, joined.poke).await;
         }
     };
     handle.tasks.lock().unwrap().spawn(connection);

@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/ecdsa"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -18,6 +19,7 @@ import (
 type peer struct {
 	srv *p2p.Server
 	shh *whisper.Whisper
+	key *ecdsa.PrivateKey
 
 	mu   sync.Mutex
 	subs []string
@@ -47,6 +49,8 @@ func (p *peer) run(c *command) (object, error) {
 			return nil, err
 		}
 		return nil, p.shh.SendP2PMessage(c.Peer, env)
+	case "request_mail":
+		return p.requestMail(c)
 	case "trust":
 		return nil, p.shh.AllowP2PMessagesFromPeer(c.Peer)
 	case "pool":
@@ -160,6 +164,55 @@ func (p *peer) post(c *command) (object, error) {
 	// The node checks its own envelopes like anybody else's, so this fails for
 	// too little PoW or a topic outside its own bloom filter.
 	return object{"hash": env.Hash(), "rlp": hexutil.Encode(raw), "pow": jsonFloat(env.PoW())}, p.shh.Send(env)
+}
+
+// requestMail asks a mailserver in the layout of go-ethereum's own client
+// (cmd/wnode): two seconds and a bloom filter, without an RLP list around them.
+func (p *peer) requestMail(c *command) (object, error) {
+	if c.From == nil || c.To == nil {
+		return nil, errors.New("from or to is missing")
+	}
+	bloom := []byte(c.Bloom)
+	for _, t := range c.Topics {
+		if bloom == nil {
+			bloom = make([]byte, whisper.BloomFilterSize)
+		}
+		for i, b := range whisper.TopicToBloom(whisper.BytesToTopic(t)) {
+			bloom[i] |= b
+		}
+	}
+	payload := make([]byte, 8, 8+len(bloom))
+	binary.BigEndian.PutUint32(payload, *c.From)
+	binary.BigEndian.PutUint32(payload[4:], *c.To)
+	params := &whisper.MessageParams{
+		Payload:  append(payload, bloom...),
+		PoW:      whisper.DefaultMinimumPoW,
+		WorkTime: 5,
+	}
+	if c.PowTarget != nil {
+		params.PoW = *c.PowTarget
+	}
+	if !c.Unsigned {
+		params.Src = p.key
+	}
+	var err error
+	if c.PublicKey != nil {
+		params.Dst, err = crypto.UnmarshalPubkey(c.PublicKey)
+	} else {
+		params.KeySym, err = p.symKey(c)
+	}
+	if err != nil {
+		return nil, err
+	}
+	msg, err := whisper.NewSentMessage(params)
+	if err != nil {
+		return nil, err
+	}
+	env, err := msg.Wrap(params)
+	if err != nil {
+		return nil, err
+	}
+	return object{"hash": env.Hash(), "pow": jsonFloat(env.PoW())}, p.shh.RequestHistoricMessages(c.Peer, env)
 }
 
 func (p *peer) peers() object {

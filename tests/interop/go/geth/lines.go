@@ -44,6 +44,11 @@ type command struct {
 	PowTime   *uint32       `json:"pow_time"`
 	RLP       hexutil.Bytes `json:"rlp"`
 
+	// request_mail
+	From     *uint32 `json:"from"`
+	To       *uint32 `json:"to"`
+	Unsigned bool    `json:"unsigned"`
+
 	// peers and settings
 	Enode string        `json:"enode"`
 	Peer  hexutil.Bytes `json:"peer"`

@@ -15,6 +15,7 @@ import (
 	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/ethereum/go-ethereum/log"
 	"github.com/ethereum/go-ethereum/p2p"
+	"github.com/ethereum/go-ethereum/whisper/mailserver"
 	whisper "github.com/ethereum/go-ethereum/whisper/whisperv6"
 )
 
@@ -25,6 +26,9 @@ func main() {
 		maxMessage = flag.Uint("max-message-size", uint(whisper.DefaultMaxMessageSize), "largest packet accepted, in bytes")
 		light      = flag.Bool("light", false, "announce a light node")
 		bloom      = flag.String("bloom", "", "bloom filter, 0x hex of 64 bytes (default: none, a full node)")
+		mail       = flag.String("mailserver", "", "directory of the archive of a mailserver (default: none)")
+		mailPass   = flag.String("mailserver-password", "status-offline-inbox", "password of its requests")
+		mailPow    = flag.Float64("mailserver-pow", 0, "minimum PoW of its requests")
 		packets    = flag.Bool("packets", false, "report every packet as an event")
 		verbosity  = flag.Int("verbosity", int(log.LvlWarn), "log level on stderr, 0 to 5")
 	)
@@ -44,6 +48,12 @@ func main() {
 		b, err := hexutil.Decode(*bloom)
 		check(err)
 		check(shh.SetBloomFilter(b))
+	}
+	if *mail != "" {
+		server := new(mailserver.WMailServer)
+		check(server.Init(shh, *mail, *mailPass, *mailPow))
+		defer server.Close()
+		shh.RegisterServer(server)
 	}
 	check(shh.Start())
 
@@ -71,7 +81,7 @@ func main() {
 		"id":    hexutil.Encode(self.ID().Bytes()),
 	})
 
-	p := &peer{srv: srv, shh: shh}
+	p := &peer{srv: srv, shh: shh, key: nodeKey}
 	go p.deliver()
 	serve(os.Stdin, p.run)
 

@@ -1,0 +1,118 @@
+//! Any request, in any form: what can be read is written again to the same bytes; a server answers
+//! each with packets that fit and can be read, the last of which says how it ended.
+#![no_main]
+
+use std::{sync::LazyLock, time::Duration};
+
+use libfuzzer_sys::fuzz_target;
+use statuskit::{
+    mailserver::{
+        Archive, Dialect, Form, Refused, Reply, Request, Server, ServerConfig,
+        archive::{MemoryArchive, Order},
+        request,
+    },
+    whisper::{
+        Draft, Envelope, Packet, Recipient, SymKey, Topic,
+        p2p::{P2pRequest, RequestComplete},
+        seal,
+    },
+};
+
+const NOW: u32 = 1_585_400_000;
+const MAX: usize = 2000;
+
+static ARCHIVE: LazyLock<MemoryArchive> = LazyLock::new(|| {
+    let archive = MemoryArchive::new();
+    let envelopes: Vec<Envelope> = (0..50)
+        .map(|i| Envelope::new(NOW - i, 10, Topic([i as u8, 2, 3, 4]), &[7; 100], i.into()))
+        .collect();
+    archive.append(&envelopes).expect("memory");
+    archive
+});
+
+static KEY: LazyLock<SymKey> = LazyLock::new(|| SymKey::from_bytes([7; 32]).expect("a key"));
+
+static SERVERS: LazyLock<Vec<Server>> = LazyLock::new(|| {
+    let server = |order, dialect, as_reference| {
+        Server::new(ServerConfig {
+            password: Some(KEY.clone()),
+            max_message_size: MAX as u32,
+            order,
+            dialect,
+            as_reference,
+            ..ServerConfig::default()
+        })
+        .expect("rules")
+    };
+    vec![
+        server(Order::OldestFirst, Dialect::Whisper, false),
+        server(Order::NewestFirst, Dialect::Whisper, true),
+        server(Order::OldestFirst, Dialect::Waku, false),
+    ]
+});
+
+fuzz_target!(|data: &[u8]| {
+    if let Ok((request, form)) = Request::decode(data) {
+        assert_eq!(request.encode_as(form), data);
+        assert!(form != Form::Raw);
+    }
+    if let Ok(request) = Request::decode_raw(data) {
+        let again = Request::decode_raw(&request.encode_as(Form::Raw));
+        // A cursor of another length than ours may end up as one of ours, with the topic cut off.
+        assert!(
+            again.is_ok_and(|again| again.from == request.from && again.limit == request.limit)
+        );
+    }
+    if let Ok((plain, topics)) = request::decode_waku_plain(data) {
+        assert_eq!(request::encode_waku_plain(&plain, &topics), data);
+        ask(&P2pRequest::Plain(plain));
+    }
+    // As a packet, and as what is inside a sealed envelope.
+    if let Ok(request) = P2pRequest::decode(data) {
+        ask(&request);
+    }
+    let signer = statuskit::crypto::SecretKey::from_bytes(&[1; 32]).expect("a key");
+    let draft =
+        Draft { topic: Topic([0; 4]), now: NOW, ttl: 50, payload: data, signer: Some(&signer) };
+    let rng = &mut statuskit::crypto::seeded_rng("fuzz");
+    if let Ok(envelope) = seal::seal(&draft, Recipient::Sym(&KEY), rng) {
+        ask(&P2pRequest::Envelope(envelope));
+    }
+    if let Ok(Packet::SyncRequest(sync)) = Packet::decode(123, data) {
+        for server in &*SERVERS {
+            check(server.sync_request([1; 32], &sync, &*ARCHIVE, now()), 124);
+        }
+    }
+});
+
+fn ask(request: &P2pRequest) {
+    for server in &*SERVERS {
+        check(server.request([1; 32], request, &*ARCHIVE, now()), 127);
+    }
+}
+
+fn now() -> Duration {
+    Duration::from_secs(NOW.into())
+}
+
+fn check(answer: Result<statuskit::mailserver::Answer, Refused>, code: u64) {
+    let replies: Vec<Reply> = match answer {
+        Ok(mut answer) => {
+            std::iter::from_fn(|| answer.next(&*ARCHIVE).expect("memory does not fail")).collect()
+        }
+        Err(refused) => vec![refused.reply],
+    };
+    let (last, envelopes) = replies.split_last().expect("there is always an end");
+    for reply in envelopes {
+        assert!(reply.code == code && reply.payload.len() <= MAX && reply.envelopes > 0);
+        assert!(Packet::decode(reply.code, &reply.payload).is_ok());
+    }
+    let sent: u32 = envelopes.iter().map(|reply| reply.envelopes).sum();
+    assert!(sent <= 50);
+    match Packet::decode(last.code, &last.payload).expect("an end") {
+        Packet::RequestComplete(RequestComplete::Failure { .. }) => assert_eq!(sent, 0),
+        Packet::RequestComplete(RequestComplete::Success { .. }) => {}
+        Packet::SyncResponse(response) => assert!(response.last || !response.error.is_empty()),
+        other => panic!("{other:?}"),
+    }
+}

@@ -1,0 +1,40 @@
+//! Any bytes as a wrapper, and as a message of any type: what our tables read is what the typed
+//! messages read, nothing is lost on the way to JSON and back, and every check has an answer.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use statuskit::payload::{
+    Message, Wrapper,
+    check::{Receipt, checks},
+    fields::Fields,
+    json,
+    types::TYPES,
+};
+
+fuzz_target!(|data: &[u8]| {
+    if let Ok(wrapper) = Wrapper::decode(data) {
+        assert_eq!(wrapper.raw(), data);
+        let _ = (wrapper.message_id(), wrapper.message());
+    }
+    let mut end = 0;
+    for field in Fields::new(data).map_while(Result::ok) {
+        assert_eq!(field.start, end);
+        end = field.end;
+    }
+    let [number, bytes @ ..] = data else { return };
+    let kind = &TYPES[usize::from(*number) % TYPES.len()];
+    let Some(def) = kind.message else { return };
+    let read = json::decode(def, bytes);
+    let message = Message::decode(kind.number, bytes);
+    assert_eq!(read.is_ok(), message.is_ok(), "{read:?} {message:?}");
+    let (Ok(read), Ok(message)) = (read, message) else { return };
+    // Another way to the same: the typed message, written and read.
+    let normal = json::normalise(def, bytes).expect("it was read");
+    assert_eq!(json::encode(def, &read).as_ref(), Ok(&normal));
+    assert_eq!(json::decode(def, &normal), Ok(read));
+    let known = json::known_only(def, bytes).expect("it was read");
+    assert_eq!(message.encode(), known);
+    for check in checks(&message, &Receipt::at(1_585_558_800)) {
+        let _ = (check.refusal.code(), check.refusal.to_string());
+    }
+});

@@ -1,0 +1,77 @@
+//! Two participants, with a network between them that does what the input says, and somebody who
+//! sends any bytes: what is delivered is delivered once, and a store stays bounded.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use statuskit::{
+    crypto::SecretKey,
+    sync::{GroupId, Limits, MemoryStore, Message, Node, Payload},
+};
+
+const LIMITS: Limits =
+    Limits { waiting: 20, remembered: 20, wanted: 5, payload: 300, max_sends: 8 };
+
+fuzz_target!(|data: &[u8]| {
+    let keys =
+        [1, 2, 3].map(|byte| SecretKey::from_bytes(&[byte; 32]).expect("in range").public_key());
+    let group = GroupId::of_pair(&keys[0], &keys[1]);
+    let mut stores = [MemoryStore::default(), MemoryStore::default()];
+    let mut on_the_way: Vec<(usize, Vec<u8>)> = Vec::new();
+    let mut delivered = [Vec::new(), Vec::new()];
+    let mut rest = data;
+    while let [step, tail @ ..] = rest {
+        rest = tail;
+        let who = usize::from(step & 1);
+        let mut node = Node::with_limits(&mut stores[who], LIMITS);
+        match step >> 1 & 7 {
+            0 | 1 => {
+                let body = vec![*step; usize::from(*step)];
+                let _ = node.append(&keys[1 - who], group, body, rest.len() as i64);
+            }
+            2 | 3 => {
+                let ticked = node.tick_to(node.epoch().unwrap() + u64::from(step >> 4)).unwrap();
+                for (to, payload) in ticked.payloads {
+                    assert!(!payload.is_empty());
+                    let bytes = payload.encode();
+                    assert_eq!(Payload::detect(&bytes), Some(payload));
+                    if to == keys[1 - who] {
+                        on_the_way.push((1 - who, bytes));
+                    }
+                }
+            }
+            // The network: delivers, repeats, loses.
+            4 | 5 | 6 if !on_the_way.is_empty() => {
+                let at = usize::from(step >> 4) % on_the_way.len();
+                let (to, bytes) = on_the_way[at].clone();
+                if step >> 1 & 7 != 5 {
+                    on_the_way.swap_remove(at);
+                }
+                if step >> 1 & 7 != 6 {
+                    let payload = Payload::detect(&bytes).expect("it is one");
+                    let mut node = Node::with_limits(&mut stores[to], LIMITS);
+                    let received = node.receive(&keys[1 - to], payload).unwrap();
+                    delivered[to].extend(received.messages.iter().map(Message::id));
+                }
+            }
+            _ => {
+                let (bytes, tail) = rest.split_at(rest.len().min(usize::from(*step)));
+                rest = tail;
+                if let Some(payload) = Payload::detect(bytes) {
+                    node.receive(&keys[2], payload).unwrap();
+                }
+            }
+        }
+        // A row of the epoch; for each of two peers the counters, the messages with their
+        // schedules, what is remembered with its places and acknowledgements, what is wanted.
+        assert!(stores[who].len() <= 1 + 2 * (1 + 2 * 20 + 3 * 20 + 5));
+    }
+    for ids in &mut delivered {
+        let all = ids.len();
+        // Beyond what is remembered, a repetition may be taken for news.
+        if all <= 20 {
+            ids.sort();
+            ids.dedup();
+            assert_eq!(ids.len(), all);
+        }
+    }
+});

@@ -1,0 +1,9 @@
+//! `status-group`: see `--help`.
+
+use std::process::ExitCode;
+
+use statuskit::cli::{Tool, main as run};
+
+fn main() -> ExitCode {
+    run(Tool::Group)
+}

@@ -1,0 +1,330 @@
+//! A messenger: one identity on one device, with all its conversations.
+//!
+//! It puts the layers together and knows no network: opened Whisper messages go in
+//! ([`Incoming`]), [`Event`]s and [`Post`]s come out. Sending goes through
+//!
+//! | layer | one-to-one, groups, own devices | public chats | contact codes | pairing |
+//! | --- | --- | --- | --- | --- |
+//! | payload with wrapper | yes | yes | - | yes |
+//! | data sync | if it is on | - | - | - |
+//! | secure transport | sessions, else to the identity | - | bundle only | to the identity |
+//! | topic and key | negotiated if agreed, else partitioned | the name's | the code's | partitioned |
+//!
+//! and receiving through the same in the other order, where the content decides, never the topic:
+//! what is no protocol message, or carries nothing, may be a wrapper by itself, and what was
+//! decrypted may be data sync or not.
+//!
+//! Each call is one transaction: ratchet, data sync, clocks and groups are durable together when
+//! it returns, and nothing has changed when it fails. [`Messenger::receive_all`] makes one of all
+//! messages that came together. Time and randomness are arguments.
+//!
+//! ```
+//! use statuskit::{
+//!     chat::messenger::{Event, Incoming, Messenger},
+//!     crypto::{SecretKey, seeded_rng},
+//!     payload::matching::Chat,
+//!     secure::MemoryStore,
+//! };
+//!
+//! let (mut rng, now) = (seeded_rng("docs"), 1_585_500_000_000);
+//! let [alice_key, bob_key] = [(); 2].map(|()| SecretKey::generate(&mut rng));
+//! let (alice_id, bob_id) = (alice_key.public_key(), bob_key.public_key());
+//! let mut alice = Messenger::open(MemoryStore::new(), alice_key, None, &mut rng)?;
+//! let mut bob = Messenger::open(MemoryStore::new(), bob_key, None, &mut rng)?;
+//!
+//! alice.send_text(&Chat::OneToOne(bob_id), "hi", now, &mut rng)?;
+//! for post in alice.tick(now, &mut rng)?.posts {
+//!     let sent = (now / 1000) as u32;
+//!     let incoming = Incoming { signer: Some(&alice_id), sent, payload: &post.payload };
+//!     for event in bob.receive(&incoming, now, &mut rng)?.events {
+//!         if let Event::Message(received) = event {
+//!             assert_eq!(received.text(), Some("hi"));
+//!         }
+//!     }
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Source: Status, "Secure transport", "Payloads", "Client", with the behaviour of the reference
+//! (status-go v0.50.2). In this it differs: a repeated message of data sync is acknowledged again,
+//! nothing empty is sent, and a sender that does not know this device is told of it.
+
+mod event;
+mod pending;
+mod receive;
+mod records;
+mod rows;
+mod send;
+mod topics;
+
+use std::{collections::BTreeSet, fmt};
+
+use rand::CryptoRng;
+
+use self::{
+    pending::Pending,
+    records::{KnownChat, KnownChats},
+    rows::{Live, Rows},
+};
+use crate::{
+    account::InstallationId,
+    crypto::{PublicKey, SecretKey},
+    payload::{
+        check::Refusal,
+        group::{ChangeError, Group},
+        matching::Chat,
+    },
+    secure::{
+        CompressedKey, Device, Installation, SecureError,
+        device::PeerInfo,
+        store::{Store, StoreError},
+    },
+    sync::{self, SyncError},
+};
+
+pub use event::{
+    Event, GroupNews, Incoming, Layers, Listening, Outcome, Post, PostKey, PostKind, Reason,
+    Received, Sent, Subject, Ticked,
+};
+pub use send::{fallback_message, without_state};
+
+/// How many chats there may be before strangers can't make new ones.
+pub const MAX_CHATS: usize = 10_000;
+
+/// What a messenger can't do.
+#[derive(Debug, thiserror::Error)]
+pub enum ChatError {
+    /// The device or its store.
+    #[error(transparent)]
+    Secure(#[from] SecureError),
+    /// Data sync.
+    #[error(transparent)]
+    Sync(SyncError<StoreError>),
+    /// A change of a group.
+    #[error(transparent)]
+    Group(#[from] ChangeError),
+    /// The others would refuse the message.
+    #[error("clients refuse this message: {0}")]
+    Refused(Refusal),
+    /// A group that we have never heard of.
+    #[error("the group {0:?} is not known here")]
+    UnknownGroup(String),
+    /// One has to join a group before one writes.
+    #[error("we have not joined this group")]
+    NotJoined,
+    /// In groups there is text only.
+    #[error("a payload of type {0} can't be sent to a group")]
+    NotForGroups(i32),
+}
+
+impl ChatError {
+    /// The stable code of this error, as the tools print it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Secure(error) => error.code(),
+            Self::Sync(SyncError::Store(error)) => error.code(),
+            Self::Sync(error) => error.code(),
+            Self::Group(error) => error.code(),
+            Self::Refused(refusal) => refusal.code(),
+            Self::UnknownGroup(_) => "chat.unknown_group",
+            Self::NotJoined => "chat.we_not_joined",
+            Self::NotForGroups(_) => "chat.not_for_groups",
+        }
+    }
+}
+
+impl From<StoreError> for ChatError {
+    fn from(error: StoreError) -> Self {
+        Self::Secure(error.into())
+    }
+}
+
+impl From<SyncError<StoreError>> for ChatError {
+    fn from(error: SyncError<StoreError>) -> Self {
+        Self::Sync(error)
+    }
+}
+
+type Result<T> = std::result::Result<T, ChatError>;
+
+/// One identity on one device. See the [module](self).
+pub struct Messenger<S> {
+    identity: SecretKey,
+    me: PublicKey,
+    device: Device<Pending<S>>,
+    memory: Option<Memory>,
+    public_chats: BTreeSet<String>,
+    data_sync: bool,
+}
+
+/// What is held in memory of the store; read again after a failure.
+struct Memory {
+    chats: KnownChats,
+    live: Live,
+}
+
+impl<S> fmt::Debug for Messenger<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Messenger")
+            .field("device", &self.device)
+            .field("data_sync", &self.data_sync)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S: Store> Messenger<S> {
+    /// Opens what a store holds, or begins anew in an empty one. Without an installation id the
+    /// stored one is used, or a new one made.
+    pub fn open<R: CryptoRng + ?Sized>(
+        store: S,
+        identity: SecretKey,
+        installation: Option<InstallationId>,
+        rng: &mut R,
+    ) -> Result<Self> {
+        let me = identity.public_key();
+        let device = Device::open(Pending::new(store), identity.clone(), installation, rng)?;
+        let mut messenger = Self {
+            identity,
+            me,
+            device,
+            memory: None,
+            public_chats: BTreeSet::new(),
+            data_sync: true,
+        };
+        messenger.atomically(|_| Ok(()))?;
+        Ok(messenger)
+    }
+
+    /// Whether messages are repeated until they are acknowledged, as in the app; at first they
+    /// are. What comes is understood and acknowledged in either case. Not stored.
+    pub fn set_data_sync(&mut self, on: bool) {
+        self.data_sync = on;
+    }
+
+    /// Our public key.
+    pub fn me(&self) -> &PublicKey {
+        &self.me
+    }
+
+    /// Our private key.
+    pub fn identity(&self) -> &SecretKey {
+        &self.identity
+    }
+
+    /// The id of this installation.
+    pub fn installation(&self) -> &InstallationId {
+        self.device.installation()
+    }
+
+    /// Takes messages of a public chat from now on. Not stored.
+    pub fn join_public(&mut self, name: &str) {
+        self.public_chats.insert(name.to_owned());
+    }
+
+    /// Gives the store back.
+    pub fn into_store(self) -> S {
+        self.device.into_store().into_inner()
+    }
+
+    /// All chats that messages came from or went to.
+    pub fn chats(&mut self) -> Result<Vec<Chat>> {
+        self.atomically(|it| Ok(it.memory()?.chats.keys().cloned().collect()))
+    }
+
+    /// A group.
+    pub fn group(&mut self, chat_id: &str) -> Result<Option<Group>> {
+        Ok(self.store().group(chat_id)?)
+    }
+
+    /// The installations of somebody, or of our own.
+    pub fn installations(&mut self, identity: &PublicKey) -> Result<Vec<Installation>> {
+        Ok(self.device.installations(identity)?)
+    }
+
+    /// Enables or disables an installation: messages go to those that are enabled. Whether it is
+    /// known.
+    pub fn set_enabled(
+        &mut self,
+        identity: &PublicKey,
+        installation: &InstallationId,
+        enabled: bool,
+    ) -> Result<bool> {
+        self.atomically(|it| Ok(it.device.set_enabled(identity, installation, enabled)?))
+    }
+
+    /// How many messages wait for their acknowledgement by `peer`.
+    pub fn waiting(&mut self, peer: &PublicKey) -> Result<u64> {
+        let peer = *peer;
+        self.atomically(|it| Ok(it.sync()?.waiting(&peer)?))
+    }
+
+    /// Whether there is nothing to send, now or later: then no tick is needed.
+    pub fn is_idle(&mut self) -> Result<bool> {
+        self.atomically(|it| Ok(it.memory()?.live.is_empty()))
+    }
+
+    /// Runs something that is written as a whole, or not at all.
+    fn atomically<T>(&mut self, run: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let done = run(self).and_then(|value| {
+            self.store().write()?;
+            Ok(value)
+        });
+        if done.is_err() {
+            self.store().discard();
+            self.memory = None;
+        }
+        done
+    }
+
+    fn store(&mut self) -> &mut Pending<S> {
+        self.device.store_mut()
+    }
+
+    fn memory(&mut self) -> Result<&mut Memory> {
+        let (_, memory) = self.parts()?;
+        Ok(memory)
+    }
+
+    fn parts(&mut self) -> Result<(&mut Pending<S>, &mut Memory)> {
+        let store = self.device.store_mut();
+        let memory = match self.memory.take() {
+            Some(memory) => memory,
+            None => Memory { chats: store.load_chats()?, live: rows::load(store)? },
+        };
+        Ok((store, self.memory.insert(memory)))
+    }
+
+    fn sync(&mut self) -> Result<sync::Node<Rows<'_, S>>> {
+        let (store, memory) = self.parts()?;
+        Ok(sync::Node::new(Rows { store, live: &mut memory.live }))
+    }
+
+    fn peers(&self) -> Result<Vec<PeerInfo>> {
+        Ok(self.device.peers()?)
+    }
+
+    /// The last clock of a chat.
+    fn clock(&mut self, chat: &Chat) -> Result<u64> {
+        Ok(self.memory()?.chats.get(chat).copied().unwrap_or_default().clock)
+    }
+
+    /// Makes a chat if it is new, and moves its clock forward; `ours` if we write to it.
+    fn touch(&mut self, chat: &Chat, clock: u64, ours: bool) -> Result<()> {
+        let (store, memory) = self.parts()?;
+        let last = memory.chats.get(chat).copied();
+        if last.is_some_and(|last| last.clock >= clock && (last.ours || !ours)) {
+            return Ok(());
+        }
+        let last = last.unwrap_or_default();
+        let clock = crate::payload::clock::after(last.clock, clock);
+        let known = KnownChat { clock, ours: ours || last.ours };
+        store.put_chat(chat, known);
+        memory.chats.insert(chat.clone(), known);
+        Ok(())
+    }
+}
+
+/// The public key of an identity that is known by its 33 bytes.
+fn point(identity: &CompressedKey) -> Option<PublicKey> {
+    identity.point().ok()
+}

@@ -1,0 +1,123 @@
+//! A store whose changes wait until they are written all at once.
+//!
+//! A device makes each of its steps a transaction; so does data sync. Here these, and what the
+//! conversations remember themselves, become one: of a message, or of all that came together.
+
+use std::fmt;
+
+use crate::secure::store::{Changes, Record, Store, StoreError, Visit};
+
+/// A store with changes that were not written yet.
+pub(super) struct Pending<S> {
+    store: S,
+    changes: Changes,
+}
+
+impl<S: Store> Pending<S> {
+    pub fn new(store: S) -> Self {
+        Self { store, changes: Changes::default() }
+    }
+
+    pub fn put(&mut self, key: Vec<u8>, record: Record) {
+        self.changes.put(key, record);
+    }
+
+    pub fn delete(&mut self, key: Vec<u8>) {
+        self.changes.delete(key);
+    }
+
+    /// Writes what waits; durable when it returns.
+    pub fn write(&mut self) -> Result<(), StoreError> {
+        if !self.changes.is_empty() {
+            self.store.commit(&self.changes)?;
+            self.changes = Changes::default();
+        }
+        Ok(())
+    }
+
+    /// Forgets what waits.
+    pub fn discard(&mut self) {
+        self.changes = Changes::default();
+    }
+
+    pub fn into_inner(self) -> S {
+        self.store
+    }
+}
+
+impl<S: Store> Store for Pending<S> {
+    fn get(&self, key: &[u8]) -> Result<Option<Record>, StoreError> {
+        match self.changes.get(key) {
+            Some(changed) => Ok(changed.cloned()),
+            None => self.store.get(key),
+        }
+    }
+
+    fn commit(&mut self, changes: &Changes) -> Result<(), StoreError> {
+        for (key, record) in changes.iter() {
+            match record {
+                Some(record) => self.changes.put(key.to_vec(), record.clone()),
+                None => self.changes.delete(key.to_vec()),
+            }
+        }
+        Ok(())
+    }
+
+    fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        self.store.scan(prefix, &mut |key, record| match self.changes.get(key) {
+            Some(_) => Ok(()),
+            None => visit(key, record),
+        })?;
+        for (key, record) in self.changes.iter().filter(|(key, _)| key.starts_with(prefix)) {
+            if let Some(record) = record {
+                visit(key, record)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<S> fmt::Debug for Pending<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pending({:?})", self.changes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::secure::MemoryStore;
+
+    fn all(store: &Pending<MemoryStore>) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut found = Vec::new();
+        store
+            .scan(b"a", &mut |key, record| {
+                found.push((key.to_vec(), record.to_vec()));
+                Ok(())
+            })
+            .unwrap();
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn what_waits_is_read_and_can_be_given_up() {
+        let record = |byte| Zeroizing::new(vec![byte]);
+        let mut store = Pending::new(MemoryStore::new());
+        for byte in [1, 2] {
+            store.put(vec![b'a', byte], record(byte));
+        }
+        store.write().unwrap();
+        store.delete(vec![b'a', 1]);
+        store.put(vec![b'a', 2], record(9));
+        store.put(vec![b'a', 3], record(3));
+        store.put(vec![b'b'], record(4));
+        assert_eq!(store.get(&[b'a', 1]).unwrap(), None);
+        assert_eq!(store.get(&[b'a', 2]).unwrap(), Some(record(9)));
+        assert_eq!(all(&store), [(vec![b'a', 2], vec![9]), (vec![b'a', 3], vec![3])]);
+        store.discard();
+        assert_eq!(all(&store), [(vec![b'a', 1], vec![1]), (vec![b'a', 2], vec![2])]);
+    }
+}

@@ -1,0 +1,87 @@
+//! The rows of data sync in the store of the device.
+//!
+//! What is to be sent soon or again (few rows) is also held in memory, since each tick looks
+//! through all of it; what has been received is read when a message comes.
+
+use std::collections::BTreeMap;
+
+use zeroize::Zeroizing;
+
+use super::pending::Pending;
+use crate::{
+    secure::store::{Store, StoreError},
+    sync,
+};
+
+/// Prefix of the rows in the store.
+const ROWS: &[u8] = b"xs";
+
+/// Rows of which all are looked through: schedules, wishes, acknowledgements.
+pub(super) type Live = BTreeMap<Vec<u8>, Vec<u8>>;
+
+fn is_live(key: &[u8]) -> bool {
+    matches!(key.first(), Some(b's' | b'w' | b'a'))
+}
+
+fn stored(key: &[u8]) -> Vec<u8> {
+    [ROWS, key].concat()
+}
+
+/// Reads the rows that are held in memory.
+pub(super) fn load<S: Store>(store: &Pending<S>) -> Result<Live, StoreError> {
+    let mut live = Live::new();
+    store.scan(ROWS, &mut |key, row| {
+        let key = &key[ROWS.len()..];
+        if is_live(key) {
+            live.insert(key.to_vec(), row.to_vec());
+        }
+        Ok(())
+    })?;
+    Ok(live)
+}
+
+/// The store as data sync sees it.
+pub(super) struct Rows<'a, S> {
+    pub store: &'a mut Pending<S>,
+    pub live: &'a mut Live,
+}
+
+impl<S: Store> sync::Store for Rows<'_, S> {
+    type Error = StoreError;
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        if is_live(key) {
+            return Ok(self.live.get(key).cloned());
+        }
+        Ok(self.store.get(&stored(key))?.map(|row| row.to_vec()))
+    }
+
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        if is_live(key) {
+            self.live.insert(key.to_vec(), value.to_vec());
+        }
+        self.store.put(stored(key), Zeroizing::new(value.to_vec()));
+        Ok(())
+    }
+
+    fn remove(&mut self, key: &[u8]) -> Result<(), StoreError> {
+        if is_live(key) {
+            self.live.remove(key);
+        }
+        self.store.delete(stored(key));
+        Ok(())
+    }
+
+    fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
+        if is_live(prefix) {
+            let rows = self.live.range(prefix.to_vec()..);
+            rows.take_while(|(key, _)| key.starts_with(prefix))
+                .for_each(|(key, value)| visit(key, value));
+            return Ok(());
+        }
+        self.store.scan(&stored(prefix), &mut |key, row| {
+            visit(&key[ROWS.len()..], row);
+            Ok(())
+        })
+    }
+}

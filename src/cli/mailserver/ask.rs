@@ -1,0 +1,222 @@
+//! What those share who ask a mailserver: the connection, the errors, the progress.
+
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{
+    super::{
+        context::Context,
+        error::{CliError, Exit, Result, Stop},
+        net::{Network, PeerArgs, Peers, service_config},
+        time::parse_seconds,
+    },
+    access::AccessArgs,
+};
+use crate::{
+    chat,
+    crypto::{PublicKey, SecretKey},
+    mailserver::{
+        Form,
+        client::{self, Client, ClientConfig, ClientError},
+    },
+    node::{Config, PeerOptions, ServiceConfig},
+    whisper::Bloom,
+};
+
+/// How long to wait.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Network")]
+pub struct AskArgs {
+    /// How long to wait for the connection, and for the next packet of an answer
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_seconds)]
+    timeout: u32,
+}
+
+impl AskArgs {
+    /// The time limit.
+    pub fn limit(&self) -> Duration {
+        Duration::from_secs(self.timeout.into())
+    }
+}
+
+/// How requests are made.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Request")]
+pub struct RequestArgs {
+    /// How often to ask again when the server is silent or the connection breaks
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    retries: u32,
+    /// The least proof of work of requests; more if the server says that it asks for more
+    #[arg(long, value_name = "POW", default_value_t = chat::POW_TARGET)]
+    pow: f64,
+    /// How the request is laid out, for other servers than those of Status in 2020
+    #[arg(long, value_enum, default_value = "seven")]
+    layout: Layout,
+    /// With --layout raw: the answer is complete when nothing more has come for so long, as the
+    /// mailserver of go-ethereum never says so
+    #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
+    quiet: Option<u32>,
+    #[command(flatten)]
+    access: AccessArgs,
+}
+
+/// The layouts of requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Layout {
+    /// Seven items in a list; what servers of 2020 read
+    Seven,
+    /// Six items: releases before
+    Six,
+    /// Five items: the specification
+    Five,
+    /// Fields of fixed length: the first releases, and go-ethereum. Asks for a day at a time
+    Raw,
+    /// Without an envelope: not encrypted, signed or mined
+    Plain,
+}
+
+impl RequestArgs {
+    /// How a client asks a server.
+    pub fn config(
+        &self,
+        server: &PublicKey,
+        signer: SecretKey,
+        limit: Duration,
+    ) -> Result<ClientConfig> {
+        let mut config = ClientConfig::new(self.access.to(server)?, signer);
+        config.timeout = limit;
+        config.connect_timeout = limit;
+        config.retries = self.retries;
+        if !(self.pow >= 0.0 && self.pow.is_finite()) {
+            let message = "a proof of work is a number, at least 0";
+            return Err(CliError::usage(message).field("--pow").into());
+        }
+        config.min_pow = self.pow;
+        if self.quiet.is_some() && self.layout != Layout::Raw {
+            let message = "only servers of the raw layout leave the end of an answer open";
+            return Err(CliError::usage(message).field("--quiet").hint("--layout raw").into());
+        }
+        config.quiet = self.quiet.map(|seconds| Duration::from_secs(seconds.into()));
+        config.layout = match self.layout {
+            Layout::Seven => client::Layout::Sealed(Form::Seven),
+            Layout::Six => client::Layout::Sealed(Form::Six),
+            Layout::Five => client::Layout::Sealed(Form::Five),
+            Layout::Raw => client::Layout::Sealed(Form::Raw),
+            Layout::Plain => client::Layout::Plain,
+        };
+        Ok(config)
+    }
+}
+
+/// The settings of a node that takes no part in the network: nobody sends it what it did not ask
+/// for.
+pub fn quiet_config(key: SecretKey, cx: &Context) -> ServiceConfig {
+    let mut config = service_config(key, cx);
+    config.node = Config {
+        min_pow: 0.0,
+        min_pow_tolerance: 0.0,
+        bloom: Some(Bloom::EMPTY),
+        send_window: Duration::ZERO,
+        ..Config::default()
+    };
+    config
+}
+
+/// A connection with a mailserver.
+pub struct Connection {
+    /// The node that has it.
+    pub network: Network,
+    /// The server.
+    pub server: PublicKey,
+    /// The key of our node.
+    pub key: SecretKey,
+}
+
+impl Connection {
+    /// Connects to the first of the servers that can be reached.
+    pub fn open(
+        args: &PeerArgs,
+        limit: Duration,
+        change: impl FnOnce(&mut ServiceConfig),
+        cx: &Context,
+    ) -> Result<Self> {
+        let enodes = args.require()?;
+        let key = args.key(cx)?;
+        let mut config = quiet_config(key.clone(), cx);
+        change(&mut config);
+        let network = Network::start(config)?;
+        let mut failed = None;
+        for enode in enodes {
+            let server = enode.id;
+            match Peers::connect(&network, vec![enode], &PeerOptions::default(), limit, cx) {
+                Ok(_) => return Ok(Self { network, server, key }),
+                Err(Stop::Error(error)) => failed = Some(error),
+                Err(stop) => return Err(stop),
+            }
+            network.handle().remove_peer(&server);
+        }
+        // There is one at least.
+        Err(failed.map_or(Stop::Exit(Exit::Network), Stop::Error))
+    }
+
+    /// A client of the server.
+    pub fn client(&self, config: ClientConfig) -> Client {
+        Client::new(self.network.handle(), self.server, config)
+    }
+}
+
+/// What became of a request.
+pub fn client_error(error: &ClientError) -> CliError {
+    let exit = match error {
+        ClientError::Archive(_) | ClientError::Random(_) => Exit::Local,
+        ClientError::Request(_) => Exit::Usage,
+        _ => Exit::Network,
+    };
+    let shown = CliError::new(error.code(), exit, error.to_string());
+    match error {
+        ClientError::TimedOut => shown
+            .hint("is it a mailserver? status-mailserver probe tells; older ones need --layout"),
+        ClientError::Refused(text) if text.contains("decrypt") => {
+            shown.hint("another --password, or --asymmetric")
+        }
+        ClientError::Refused(text) if text.contains("PoW") => shown.hint("a higher --pow"),
+        ClientError::RateLimited(_) => shown.hint("ask again a little later"),
+        _ => shown,
+    }
+}
+
+/// A bar over the range of time, on standard error, and only on a terminal.
+pub struct Progress(ProgressBar);
+
+impl Progress {
+    /// The parts of a bar.
+    const PARTS: f64 = 1000.0;
+
+    /// At its beginning.
+    pub fn new() -> Self {
+        let target = ProgressDrawTarget::stderr();
+        let bar = ProgressBar::with_draw_target(Some(Self::PARTS as u64), target);
+        let style = ProgressStyle::with_template("{bar:40} {percent:>3} %  {msg}");
+        bar.set_style(style.expect("a constant template"));
+        Self(bar)
+    }
+
+    /// How much of the range is done, 0 to 1.
+    pub fn set(&self, done: f64, envelopes: u64) {
+        self.0.set_position((done * Self::PARTS) as u64);
+        self.0.set_message(format!("{} envelopes", HumanCount(envelopes)));
+    }
+
+    /// Writes a result without spoiling the bar.
+    pub fn suspend<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.0.suspend(work)
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

@@ -1,0 +1,244 @@
+//! How a mailserver is: for its operator, for Prometheus, for whoever restarts what is ill.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Map, Value};
+
+use super::{
+    super::{
+        context::Context,
+        error::{CliError, Exit},
+        output::{Record, escape},
+        records::float,
+    },
+    http::{Metrics, Told},
+};
+use crate::{
+    mailserver::{
+        Archive, Mailserver, MailserverEvent, MailserverStats,
+        service::{Answered, MailserverNews, Outcome},
+    },
+    node::Handle,
+};
+
+/// What is known of a running mailserver.
+pub struct Report {
+    handle: Handle,
+    archive: Arc<dyn Archive>,
+    mailserver: Mutex<Option<Mailserver>>,
+    /// What is wrong with the archive, while something is.
+    fault: Mutex<Option<String>>,
+}
+
+impl Report {
+    /// For this mailserver on this node.
+    pub fn new(handle: Handle, mailserver: Mailserver) -> Self {
+        let archive = mailserver.archive().clone();
+        Self { handle, archive, mailserver: Mutex::new(Some(mailserver)), fault: Mutex::default() }
+    }
+
+    /// The mailserver, for its end.
+    pub fn take(&self) -> Option<Mailserver> {
+        self.mailserver().take()
+    }
+
+    /// Takes note of the archive's troubles, as long as the mailserver runs.
+    pub async fn follow(self: Arc<Self>, mut news: MailserverNews) {
+        while let Some(event) = news.next().await {
+            match &*event {
+                MailserverEvent::ArchiveFailed { error, .. } => {
+                    *self.fault() = Some(error.to_string());
+                }
+                MailserverEvent::ArchiveRecovered => *self.fault() = None,
+                _ => {}
+            }
+        }
+    }
+
+    /// The record of type "stats".
+    pub fn stats(&self) -> Record {
+        let (stats, node) = (self.counted(), self.handle.stats());
+        let outcomes = |counts: &std::collections::BTreeMap<&'static str, u64>| {
+            let counts =
+                counts.iter().map(|(outcome, count)| (outcome.to_string(), (*count).into()));
+            counts.collect::<Map<String, Value>>()
+        };
+        Record::new("stats")
+            .with("peers", node.ready_peers)
+            .with("pooled", node.pooled)
+            .with("archived", stats.archived)
+            .with("duplicates", stats.duplicates)
+            .with("waiting", stats.waiting)
+            .with("archive_errors", stats.archive_errors)
+            .with("requests", outcomes(&stats.requests))
+            .with("sync_requests", outcomes(&stats.sync_requests))
+            .with("envelopes_sent", stats.envelopes_sent)
+            .with("bytes_sent", stats.bytes_sent)
+            .with("pruned", stats.pruned)
+    }
+
+    fn counted(&self) -> MailserverStats {
+        self.mailserver().as_ref().map(Mailserver::stats).unwrap_or_default()
+    }
+
+    fn mailserver(&self) -> MutexGuard<'_, Option<Mailserver>> {
+        self.mailserver.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fault(&self) -> MutexGuard<'_, Option<String>> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Told for Report {
+    fn metrics(&self) -> String {
+        let mut metrics = Metrics::new("statuskit_");
+        put_requests(&mut metrics, &self.counted());
+        let node = self.handle.stats();
+        metrics.gauge("peers", "Peers that have sent their Status.", node.ready_peers as u64);
+        metrics.gauge("pool_envelopes", "Envelopes in the pool.", node.pooled as u64);
+        metrics.gauge(
+            "pool_bytes",
+            "Bytes of the envelopes in the pool.",
+            node.pooled_bytes as u64,
+        );
+        metrics.counter("node_envelopes_new_total", "Envelopes accepted.", node.new);
+        metrics.counter(
+            "node_envelopes_duplicate_total",
+            "Envelopes known already.",
+            node.duplicates,
+        );
+        metrics.counter("node_envelopes_refused_total", "Envelopes refused.", node.refused);
+        metrics.counter("node_received_bytes_total", "Bytes from peers.", node.bytes_in);
+        metrics.counter("node_sent_bytes_total", "Bytes to peers.", node.bytes_out);
+        // Without these, if the archive does not say.
+        if let Ok(archive) = self.archive.summary() {
+            metrics.gauge("archive_envelopes", "Envelopes in the archive.", archive.envelopes);
+            metrics.gauge("archive_bytes", "Bytes of the envelopes in the archive.", archive.bytes);
+            metrics.gauge("archive_topics", "Topics in the archive.", archive.topics);
+            if let Some((oldest, newest)) = archive.span {
+                let help = "When the oldest envelope was sent, UNIX time.";
+                metrics.gauge("archive_oldest_seconds", help, oldest.into());
+                let help = "When the newest envelope was sent, UNIX time.";
+                metrics.gauge("archive_newest_seconds", help, newest.into());
+            }
+            if let Some(disk) = archive.disk {
+                metrics.gauge("archive_disk_bytes", "Bytes that the archive takes on disk.", disk);
+            }
+        }
+        metrics.into_text()
+    }
+
+    fn health(&self) -> (bool, Record) {
+        let fault = match &*self.fault() {
+            Some(fault) => Some(fault.clone()),
+            None if self.mailserver().is_none() => Some("it is about to end".to_owned()),
+            None => None,
+        };
+        let record = Record::new("health")
+            .with("status", if fault.is_none() { "ok" } else { "failing" })
+            .with_some("fault", fault.clone())
+            .with("peers", self.handle.stats().ready_peers)
+            .with("waiting", self.counted().waiting);
+        (fault.is_none(), record)
+    }
+}
+
+fn put_requests(metrics: &mut Metrics, stats: &MailserverStats) {
+    let by_outcome = |counts: &std::collections::BTreeMap<&'static str, u64>| {
+        counts.iter().map(|(outcome, count)| (*outcome, *count)).collect::<Vec<_>>()
+    };
+    let help = "Requests for historic messages, by how they ended.";
+    metrics.counters("mailserver_requests_total", help, "outcome", by_outcome(&stats.requests));
+    let help = "Requests of other mailservers, by how they ended.";
+    let counts = by_outcome(&stats.sync_requests);
+    metrics.counters("mailserver_sync_requests_total", help, "outcome", counts);
+    let help = "How long answers took, from the request to the last packet.";
+    let durations = &stats.durations;
+    let buckets = durations.cumulative();
+    metrics.histogram("mailserver_request_duration_seconds", help, buckets, durations.sum());
+    metrics.gauge("mailserver_queued_requests", "Requests that wait.", stats.queued as u64);
+    for (name, help, value) in [
+        ("envelopes_sent_total", "Envelopes sent to clients.", stats.envelopes_sent),
+        ("sent_bytes_total", "Bytes sent to clients.", stats.bytes_sent),
+        ("oversized_total", "Envelopes asked for that no packet has room for.", stats.oversized),
+        ("archived_total", "Envelopes stored.", stats.archived),
+        ("archived_duplicates_total", "Envelopes that were stored already.", stats.duplicates),
+        ("commits_total", "Commits to the archive.", stats.commits),
+        ("archive_errors_total", "Failures of the archive.", stats.archive_errors),
+        ("left_out_total", "Envelopes put off since too many waited.", stats.left_out),
+        ("lagged_total", "Events of the node that came too fast.", stats.lagged),
+        ("pruned_total", "Envelopes removed for their age.", stats.pruned),
+    ] {
+        metrics.counter(&format!("mailserver_{name}"), help, value);
+    }
+    let help = "Envelopes that wait to be stored.";
+    metrics.gauge("mailserver_waiting_envelopes", help, stats.waiting as u64);
+}
+
+/// The record of a request that has ended.
+pub fn request_record(answered: &Answered, handle: &Handle) -> Record {
+    let peer = handle.peers().into_iter().find(|peer| peer.key == answered.peer);
+    let reason = match &answered.outcome {
+        Outcome::Refused(_, reason) => Some(reason.as_str()),
+        _ => None,
+    };
+    Record::new("request")
+        .with("outcome", answered.outcome.label())
+        .with_some("reason", reason)
+        .with("peer", peer.as_ref().map(|peer| peer.addr.to_string()))
+        .with("client", peer.as_ref().map(|peer| peer.client.clone()))
+        .with("sync", answered.sync)
+        .with("envelopes", answered.totals.envelopes)
+        .with("packets", answered.totals.packets)
+        .with("bytes", answered.totals.bytes)
+        .with("seconds", float(answered.elapsed.as_secs_f64()))
+}
+
+/// A request for people.
+pub fn request_text(record: &Record) -> String {
+    let members = record.members();
+    let member = |name: &str| members.get(name).and_then(Value::as_str).unwrap_or("-");
+    let kind = if members["sync"] == true { "sync request" } else { "request" };
+    format!(
+        "{kind} of {}: {} {}, {} envelopes, {} bytes, {:.1} ms",
+        escape(member("peer")),
+        member("outcome"),
+        escape(members.get("reason").and_then(Value::as_str).unwrap_or_default()),
+        members["envelopes"],
+        members["bytes"],
+        members["seconds"].as_f64().unwrap_or_default() * 1000.0,
+    )
+}
+
+/// What an operator should know at once.
+pub fn tell(event: &MailserverEvent, cx: &Context) {
+    match event {
+        MailserverEvent::ArchiveFailed { error, waiting, retry_in } => {
+            let next = retry_in.map_or_else(
+                || "they are lost".to_owned(),
+                |wait| format!("tried again in {wait:?}"),
+            );
+            let message = format!("{waiting} envelopes could not be stored: {error}; {next}");
+            cx.show(&CliError::new(error.code(), Exit::Local, message));
+        }
+        MailserverEvent::ArchiveRecovered => cx.note("envelopes are stored again"),
+        MailserverEvent::IngestFull { waiting } => {
+            cx.note(&format!("{waiting} envelopes wait to be stored; new ones are put off"));
+        }
+        MailserverEvent::Lagged(lost) => {
+            cx.note(&format!("{lost} events of the node came too fast; requests may be lost"));
+        }
+        MailserverEvent::Pruned { removed, before } => {
+            cx.note(&format!("{removed} envelopes removed, sent before {before}"));
+        }
+        MailserverEvent::PruneFailed(error) => {
+            let message = format!("old envelopes could not be removed: {error}");
+            cx.show(&CliError::new(error.code(), Exit::Local, message));
+        }
+        MailserverEvent::ClockJumped(seconds) => {
+            cx.note(&format!("the clock jumped by {seconds} s; nothing is removed for now"));
+        }
+        _ => {}
+    }
+}

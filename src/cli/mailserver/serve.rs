@@ -1,0 +1,250 @@
+//! `status-mailserver serve`.
+
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+
+use super::{
+    super::{
+        context::Context,
+        error::{CliError, Exit, Result, Stop},
+        net::{
+            Network, PeerArgs, check_message_size, check_min_pow, interrupted, service_config,
+            terminated, until, write_enode,
+        },
+        output::Record,
+        records::float,
+        time::parse_seconds,
+    },
+    access::AccessArgs,
+    http,
+    report::{Report, request_record, request_text, tell},
+    store::{Purpose, StoreArgs},
+};
+use crate::{
+    crypto::SecretKey,
+    mailserver::{
+        Mailserver, MailserverConfig, MailserverEvent, ServerConfig, archive,
+        service::{MailserverNews, Stopped},
+    },
+    node::{Config, PeerOptions},
+    whisper::check::{DEFAULT_MAX_MESSAGE_SIZE, DEFAULT_MIN_POW},
+};
+
+/// Run a mailserver: a node that keeps the envelopes it sees, for those who ask for them
+///
+/// The first result is a record of type "ready" with the enode to ask. Ctrl-C or SIGTERM end it:
+/// peers are told, and what was accepted is stored.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  $ timeout -s TERM 1 status-mailserver serve --listen 127.0.0.1:0 --store ./archive --password status-offline-inbox || test $? = 124
+  $ timeout -s TERM 1 status-mailserver serve --listen 127.0.0.1:0 --store ./archive --asymmetric --retention 30d --metrics 127.0.0.1:0 || test $? = 124")]
+pub struct ServeCommand {
+    /// Address and port to listen on; port 0 for any that is free
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:30303")]
+    listen: SocketAddr,
+    /// The least proof of work of the envelopes it takes and keeps
+    #[arg(long, value_name = "POW", default_value_t = 0.001)]
+    min_pow: f64,
+    /// The least proof of work of requests [default: --min-pow]
+    #[arg(long, value_name = "POW")]
+    request_pow: Option<f64>,
+    /// The least time between two requests of one client
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = parse_seconds)]
+    rate_limit: u32,
+    /// Remove envelopes that were sent so long ago, once per hour [default: keep all]
+    #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
+    retention: Option<u32>,
+    /// Which envelopes of a range are sent first
+    #[arg(long, value_enum, default_value = "oldest")]
+    order: Order,
+    /// The largest packet and envelope it takes and sends, in bytes; at most 10 MiB
+    #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_MAX_MESSAGE_SIZE)]
+    max_message_size: u32,
+    /// The most peers that may dial it
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    max_peers: usize,
+    /// Refuse and overlook exactly what status-go refuses and overlooks
+    #[arg(long)]
+    as_reference: bool,
+    /// Address and port on which to tell /metrics (Prometheus) and /health, by HTTP. Not for
+    /// the open network
+    #[arg(long, value_name = "ADDR")]
+    metrics: Option<SocketAddr>,
+    /// Print a record of type "request" for each request, when it has ended
+    #[arg(long)]
+    requests: bool,
+    /// Print a record of type "stats" so often
+    #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
+    stats: Option<u32>,
+    /// File to write the enode to, once it listens
+    #[arg(long, value_name = "FILE")]
+    enode_file: Option<PathBuf>,
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    access: AccessArgs,
+    #[command(flatten)]
+    peers: PeerArgs,
+}
+
+/// The order of envelopes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Order {
+    /// As mailservers with LevelDB
+    Oldest,
+    /// As mailservers with PostgreSQL
+    Newest,
+}
+
+impl ServeCommand {
+    pub fn run(&self, cx: &mut Context) -> Result<()> {
+        let enodes = self.peers.enodes()?;
+        let mut config = service_config(self.peers.key(cx)?, cx);
+        let server = self.server_config(&config.key)?;
+        config.node = self.node_config()?;
+        config.listen = Some(self.listen);
+        config.max_peers = self.max_peers;
+        config.p2p.listen_port = 0;
+        Mailserver::prepare(&mut config);
+        // The archive last: it is made, if need be, when nothing else is wrong.
+        let archive = self.store.open(Purpose::Make)?;
+
+        let network = Network::start(config)?;
+        let handle = network.handle().clone();
+        let started = network.wait(async {
+            Mailserver::start(&handle, archive.clone(), MailserverConfig::new(server))
+        });
+        let mailserver = started.map_err(|error| {
+            CliError::new(error.code(), Exit::Usage, error.to_string())
+                .hint("--password, or --asymmetric")
+        })?;
+        let (news, faults) = (mailserver.subscribe(), mailserver.subscribe());
+        let report = Arc::new(Report::new(handle.clone(), mailserver));
+        network.spawn(report.clone().follow(faults));
+        let metrics = self.metrics.map(|addr| http::start(addr, report.clone())).transpose()?;
+
+        let enode = handle.enode().expect("it listens").to_string();
+        if let Some(path) = &self.enode_file {
+            write_enode(path, &enode)?;
+        }
+        let ready = Record::new("ready")
+            .with("enode", enode)
+            .with("public_key", handle.id().to_string())
+            .with("listen", handle.local_addr().map(|addr| addr.to_string()))
+            .with("min_pow", float(self.min_pow))
+            .with("store", self.store.shown())
+            .with_some("metrics", metrics.map(|addr| addr.to_string()));
+        cx.emit(&ready, |record| {
+            record.members()["enode"].as_str().unwrap_or_default().to_owned()
+        })?;
+        for enode in enodes {
+            network.dial(enode, PeerOptions::default());
+        }
+
+        let ended = self.tell(&network, news, &report, cx);
+        // Whatever ended it: peers are told, and what was accepted is stored.
+        let lost = report.take().and_then(|mailserver| network.stop_then(mailserver.stop()));
+        match lost {
+            Some(Stopped { lost: 0 }) | None => ended,
+            Some(Stopped { lost }) => {
+                let message = format!("{lost} envelopes could not be stored, and are lost");
+                Err(CliError::new("mailserver.lost", Exit::Local, message).into())
+            }
+        }
+    }
+
+    fn server_config(&self, key: &SecretKey) -> Result<ServerConfig> {
+        let request_pow = self.request_pow.unwrap_or(self.min_pow);
+        if !(request_pow >= 0.0 && request_pow.is_finite()) {
+            let message = "a proof of work is a number, at least 0";
+            return Err(CliError::usage(message).field("--request-pow").into());
+        }
+        let config = ServerConfig {
+            password: self.access.key()?,
+            key: self.access.asymmetric.then(|| key.clone()),
+            min_pow: request_pow,
+            rate_limit: Duration::from_secs(self.rate_limit.into()),
+            order: match self.order {
+                Order::Oldest => archive::Order::OldestFirst,
+                Order::Newest => archive::Order::NewestFirst,
+            },
+            max_message_size: self.max_message_size,
+            retention: self.retention.map(|seconds| Duration::from_secs(seconds.into())),
+            as_reference: self.as_reference,
+            ..ServerConfig::default()
+        };
+        if config.password.is_none() && config.key.is_none() {
+            return Err(CliError::usage("nobody could ask this server for anything")
+                .field("--password")
+                .hint("--password TEXT, STATUS_MAILSERVER_PASSWORD, or --asymmetric")
+                .into());
+        }
+        Ok(config)
+    }
+
+    fn node_config(&self) -> Result<Config> {
+        check_min_pow(self.min_pow)?;
+        check_message_size(self.max_message_size)?;
+        Ok(Config {
+            min_pow: self.min_pow,
+            // Where the minimum is higher than the default, it holds from the start.
+            min_pow_tolerance: self.min_pow.max(DEFAULT_MIN_POW),
+            max_message_size: self.max_message_size,
+            ..Config::default()
+        })
+    }
+
+    /// Tells what happens, until the end.
+    fn tell(
+        &self,
+        network: &Network,
+        mut news: MailserverNews,
+        report: &Report,
+        cx: &mut Context,
+    ) -> Result<()> {
+        let every = self.stats.map(|seconds| Duration::from_secs(seconds.max(1).into()));
+        let mut next = every.map(|every| Instant::now() + every);
+        loop {
+            let wake = network.wait(async {
+                tokio::select! {
+                    news = news.next() => Wake::News(news),
+                    () = until(next) => Wake::Stats,
+                    () = interrupted() => Wake::Interrupted,
+                    () = terminated() => Wake::Terminated,
+                }
+            });
+            match wake {
+                Wake::News(Some(event)) => {
+                    if let MailserverEvent::Answered(answered) = &*event {
+                        if self.requests {
+                            cx.emit(&request_record(answered, network.handle()), request_text)?;
+                        }
+                    } else {
+                        tell(&event, cx);
+                    }
+                }
+                Wake::Stats => {
+                    next = every.map(|every| Instant::now() + every);
+                    cx.emit(&report.stats(), Record::to_text)?;
+                }
+                Wake::Interrupted => return Err(Stop::Exit(Exit::Interrupted)),
+                Wake::Terminated | Wake::News(None) => return Ok(()),
+            }
+        }
+    }
+}
+
+/// What the loop wakes up for.
+enum Wake {
+    News(Option<Arc<MailserverEvent>>),
+    Stats,
+    Interrupted,
+    Terminated,
+}

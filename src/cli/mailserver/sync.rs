@@ -1,0 +1,105 @@
+//! `status-mailserver sync`.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{
+    super::{
+        context::Context,
+        error::{CliError, Exit, Result, Stop},
+        net::{PeerArgs, interrupted, terminated},
+        output::{Record, hex0x},
+        time::{Moment, parse_seconds},
+    },
+    ask::{AskArgs, Connection, Progress, client_error},
+    select::{RangeArgs, TopicArgs},
+    store::{Purpose, StoreArgs},
+};
+use crate::{
+    mailserver::{Position, client},
+    whisper::Bloom,
+};
+
+/// Copy a range of another mailserver's archive into a store
+///
+/// Mailservers of one operator fill each other's gaps so. What comes is stored page by page; the
+/// result says how much of it was new.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  $ status-mailserver sync --peer \"$MAILSERVER\" --store ./made --from 24h")]
+pub struct SyncCommand {
+    /// Time between two pages; for servers that refuse those who ask too often
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = parse_seconds)]
+    pause: u32,
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    topics: TopicArgs,
+    #[command(flatten)]
+    range: RangeArgs,
+    #[command(flatten)]
+    ask: AskArgs,
+    #[command(flatten)]
+    peers: PeerArgs,
+}
+
+impl SyncCommand {
+    pub fn run(&self, cx: &mut Context) -> Result<()> {
+        let (from, to) = self.range.seconds(Moment::Ago(86_400), Moment::Now, cx)?;
+        let topics = self.topics.topics()?;
+        let archive = self.store.open(Purpose::Make)?;
+        // Only mailservers hear such answers.
+        let listens = |config: &mut crate::node::ServiceConfig| config.node.mailserver = true;
+        let Connection { network, server, .. } =
+            Connection::open(&self.peers, self.ask.limit(), listens, cx)?;
+        let mut options = client::SyncOptions::new(from, to);
+        if !topics.is_empty() {
+            options.bloom = Bloom::of_topics(topics);
+        }
+        options.pause = Duration::from_secs(self.pause.into());
+        options.timeout = self.ask.limit();
+
+        let bar = Progress::new();
+        let mut last = client::SyncReport::default();
+        let ended = {
+            let last = &mut last;
+            let progress = |report: &client::SyncReport| {
+                last.clone_from(report);
+                let at = Position::from_cursor(&report.cursor).map_or(to, |position| position.sent);
+                let done = f64::from(at.saturating_sub(from)) / f64::from((to - from).max(1));
+                bar.set(done.clamp(0.0, 1.0), report.received);
+            };
+            let sync = client::sync(network.handle(), &server, archive.clone(), options, progress);
+            network.wait(async {
+                tokio::select! {
+                    report = sync => report.map(|_| ()).map_err(|error| client_error(&error).into()),
+                    () = interrupted() => Err(Stop::Exit(Exit::Interrupted)),
+                    () = terminated() => Err(Stop::Exit(Exit::Interrupted)),
+                }
+            })
+        };
+        drop(bar);
+        let record = Record::new("synced")
+            .with("store", self.store.shown())
+            .with("from", from)
+            .with("to", to)
+            .with("pages", last.pages)
+            .with("envelopes", last.received)
+            .with("new", last.new)
+            .with("unwanted", last.unwanted)
+            .with("complete", ended.is_ok())
+            .with_some("cursor", (!last.cursor.is_empty()).then(|| hex0x(&last.cursor)));
+        cx.emit(&record, |_| {
+            let client::SyncReport { pages, received, new, .. } = &last;
+            format!("{received} envelopes in {pages} pages, {new} of them new")
+        })?;
+        ended?;
+        if last.received == 0 {
+            let message = "the mailserver has nothing in this time";
+            return Err(CliError::new("mailserver.empty", Exit::Negative, message).into());
+        }
+        Ok(())
+    }
+}

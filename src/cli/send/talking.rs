@@ -1,0 +1,264 @@
+//! The part of `status-send` that has a state: sessions, data sync, acknowledgements.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+
+use super::{
+    super::{
+        context::Context,
+        conversation::{Talk, post_members, read_group},
+        envelope::{ToSeal, chat_text},
+        error::{CliError, Exit, Result},
+        keys::parse_public_key,
+        output::Record,
+        records::message_text,
+        state::StateArgs,
+        time::parse_seconds,
+    },
+    SendArgs, Sender,
+};
+use crate::{
+    chat::{self, KeyRing, messenger::Post},
+    crypto::PublicKey,
+    node::{Config, Interest},
+    payload::{group::Group, matching::Chat, wrapper::MessageId},
+    sync::TICK_MS,
+    whisper::{Bloom, Envelope, Topic},
+};
+
+/// The options of private conversations.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Conversations")]
+pub struct TalkingArgs {
+    /// Group: its id, if the state knows it, or @FILE with the events that status-group prints;
+    /// its members are told of these first. Needs --state
+    #[arg(long, value_name = "ID", conflicts_with = "recipient")]
+    group: Option<String>,
+    #[command(flatten)]
+    state: StateArgs,
+    /// Send each message once, without asking for an acknowledgement
+    #[arg(long)]
+    no_data_sync: bool,
+    /// Repeat messages until they are acknowledged, at most this long after the last was read;
+    /// messages that come meanwhile are printed. Exit 4 if one is not acknowledged
+    #[arg(long, value_name = "TIME", value_parser = parse_seconds, conflicts_with = "no_data_sync")]
+    wait_ack: Option<u32>,
+}
+
+/// How often data sync has its turn.
+const TICK: Duration = Duration::from_millis(TICK_MS);
+
+/// A conversation in which something is said.
+pub struct Talking {
+    talk: Talk,
+    chat: Chat,
+    /// A history that the members are to be told of.
+    news: Option<Group>,
+    ring: KeyRing,
+    topics: HashSet<Topic>,
+    wait: Option<Duration>,
+    /// Until when acknowledgements are waited for; known once all input has been read.
+    deadline: Option<Instant>,
+    /// The lines of messages that were not sent yet.
+    unsent: HashMap<MessageId, u64>,
+    /// Messages of this run; others that the state holds are sent again, too.
+    said: HashSet<MessageId>,
+    /// Who has not acknowledged what.
+    unacknowledged: BTreeSet<(PublicKey, [u8; 32])>,
+    tick: Instant,
+}
+
+impl Talking {
+    /// The conversation that the options name, if they name one with a state.
+    pub fn new(args: &SendArgs, cx: &Context) -> Result<Option<Self>> {
+        let TalkingArgs { group, state, no_data_sync, wait_ack } = &args.talking;
+        let to = &args.message.recipient.to;
+        if state.state.is_none() {
+            let needs = match (group, wait_ack) {
+                (Some(_), _) => "--group",
+                (None, Some(_)) => "--wait-ack",
+                (None, None) => return Ok(None),
+            };
+            return Err(CliError::usage("this needs to remember something")
+                .field(needs)
+                .hint("--state DIR")
+                .into());
+        }
+        let (chat, news) = match (to, group) {
+            (Some(text), _) => (Chat::OneToOne(parse_public_key(text, "--to")?), None),
+            (None, Some(group)) => match group.strip_prefix('@') {
+                Some(path) => {
+                    let group = read_group(path)?;
+                    (Chat::Group(group.chat_id().to_owned()), Some(group))
+                }
+                None => (Chat::Group(group.clone()), None),
+            },
+            // For public chats and keys there is nothing to remember.
+            (None, None) => return Ok(None),
+        };
+        for (given, option) in [
+            (args.message.topic.is_some(), "--topic"),
+            (args.message.padding.is_some(), "--padding"),
+        ] {
+            if given {
+                let message = "the conversation decides about this itself";
+                return Err(CliError::usage(message).field(option).into());
+            }
+        }
+        let identity = args.message.identity.require()?;
+        let mut talk = Talk::new(state, None, identity.clone(), cx)?;
+        talk.set_data_sync(!no_data_sync);
+        let wait = wait_ack.map(|seconds| Duration::from_secs(seconds.into()));
+        let mut ring = KeyRing::new();
+        let mut topics = HashSet::new();
+        if wait.is_some() {
+            ring.add_identity("identity", identity);
+            talk.listen(&mut ring)?;
+            topics.extend(talk.topics());
+        }
+        Ok(Some(Self {
+            talk,
+            chat,
+            news,
+            ring,
+            topics,
+            wait,
+            deadline: None,
+            unsent: HashMap::new(),
+            said: HashSet::new(),
+            unacknowledged: BTreeSet::new(),
+            tick: Instant::now(),
+        }))
+    }
+
+    /// What the node listens to, if acknowledgements are waited for.
+    pub fn configure(&self, config: &mut Config) {
+        if self.wait.is_some() {
+            config.bloom = Some(Bloom::of_topics(self.topics.iter().copied()));
+            config.interest = Interest::Topics(self.topics.clone());
+        }
+    }
+}
+
+impl Sender<'_> {
+    /// What is to be said before anything else.
+    pub(super) fn begin_talking(&mut self, cx: &mut Context) -> Result<()> {
+        let Some(talking) = &mut self.talking else { return Ok(()) };
+        let Some(group) = talking.news.take() else { return Ok(()) };
+        let (_, sent) = talking.talk.announce(group, cx.now_ms())?;
+        talking.unsent.insert(sent.id, 0);
+        talking.said.insert(sent.id);
+        self.send_posts(sent.posts, cx)
+    }
+
+    /// Says something in the conversation.
+    pub(super) fn say(&mut self, message: &ToSeal, line: u64, cx: &mut Context) -> Result<()> {
+        let Some(talking) = &mut self.talking else { return Ok(()) };
+        let ToSeal::Text(text) = message else {
+            return Err(CliError::usage("a conversation takes texts").line(line).into());
+        };
+        let text = chat_text(text).map_err(|error| error.line(line))?;
+        let sent = talking.talk.say(&talking.chat, text, cx.now_ms())?;
+        talking.unsent.insert(sent.id, line);
+        talking.said.insert(sent.id);
+        self.send_posts(sent.posts, cx)
+    }
+
+    /// Data sync has its turn.
+    pub(super) fn turn(&mut self, cx: &mut Context) -> Result<()> {
+        let Some(talking) = &mut self.talking else { return Ok(()) };
+        talking.tick = Instant::now();
+        let ticked = talking.talk.tick(cx.now_ms())?;
+        self.send_posts(ticked.posts, cx)
+    }
+
+    fn send_posts(&mut self, posts: Vec<Post>, cx: &mut Context) -> Result<()> {
+        for post in posts {
+            let Some(talking) = &mut self.talking else { return Ok(()) };
+            let lines = post.messages.iter().filter_map(|id| talking.unsent.remove(id));
+            let line = lines.min().unwrap_or_default();
+            let me = *talking.talk.messenger().me();
+            if let Some(to) = post.to.filter(|to| talking.wait.is_some() && *to != me) {
+                let said = post.messages.iter().filter(|id| talking.said.contains(id));
+                talking.unacknowledged.extend(said.map(|id| (to, id.0)));
+            }
+            let ttl = self.args.message.ttl.unwrap_or(chat::TTL);
+            let sealed = talking.talk.seal_only(&post, ttl, cx)?;
+            let about = post_members(Record::new("sent"), &post);
+            if talking.wait.is_some() {
+                let Talking { talk, ring, topics, .. } = talking;
+                talk.follow(post.answer, ring, Some(topics), self.network);
+            }
+            self.send_sealed(&sealed, about, line, cx)?;
+        }
+        Ok(())
+    }
+
+    /// When data sync has to have its turn.
+    pub(super) fn next_turn(&mut self, more: bool) -> Result<Option<Instant>> {
+        let Some(talking) = &mut self.talking else { return Ok(None) };
+        if !more && talking.deadline.is_none() {
+            talking.deadline = Some(Instant::now() + talking.wait.unwrap_or_default());
+        }
+        let is_busy =
+            !talking.unsent.is_empty() || talking.wait.is_some() && talking.talk.is_busy()?;
+        let tick = is_busy.then(|| talking.tick + TICK);
+        Ok(match (tick, talking.deadline) {
+            (Some(tick), Some(deadline)) if talking.wait.is_some() => Some(tick.min(deadline)),
+            (None, deadline) if talking.wait.is_some() => deadline,
+            (tick, _) => tick,
+        })
+    }
+
+    /// Whether everything has been said and, if that was asked for, acknowledged. What was not in
+    /// time is reported.
+    pub(super) fn is_said(&mut self, cx: &mut Context) -> Result<bool> {
+        let Some(talking) = &mut self.talking else { return Ok(true) };
+        if !talking.unsent.is_empty() {
+            return Ok(false);
+        }
+        if talking.unacknowledged.is_empty() {
+            return Ok(true);
+        }
+        if talking.deadline.is_none_or(|deadline| Instant::now() < deadline) {
+            return Ok(false);
+        }
+        for (peer, id) in std::mem::take(&mut talking.unacknowledged) {
+            let id = MessageId(id);
+            let message = format!("message {id} was not acknowledged by {peer} in the time given");
+            let hint = "status-receive --state goes on repeating it";
+            cx.report(CliError::new("send.unacknowledged", Exit::Network, message).hint(hint))?;
+        }
+        Ok(true)
+    }
+
+    /// Takes what comes while acknowledgements are waited for.
+    pub(super) fn hear(&mut self, envelope: &Envelope, cx: &mut Context) -> Result<()> {
+        let Some(talking) = &mut self.talking else { return Ok(()) };
+        let Talking { talk, ring, topics, unacknowledged, .. } = talking;
+        let Ok(opened) = ring.open(envelope) else { return Ok(()) };
+        let (heard, new) = talk.take(envelope, &opened, cx.now_ms())?;
+        talk.follow(new, ring, Some(topics), self.network);
+        for post in &heard.posts {
+            talk.send_off(post, self.network, &self.peers, cx)?;
+        }
+        for (peer, id) in heard.acknowledged {
+            unacknowledged.remove(&(peer, id.0));
+            let record = Record::new("acknowledged")
+                .with("message_id", id.to_string())
+                .with("by", peer.to_string());
+            cx.emit(&record, |_| format!("{id}  acknowledged by {peer}"))?;
+        }
+        for error in &heard.errors {
+            cx.show(error);
+        }
+        for record in &heard.records {
+            cx.emit(record, message_text)?;
+        }
+        Ok(())
+    }
+}

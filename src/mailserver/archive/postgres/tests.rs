@@ -1,0 +1,18 @@
+//! What needs no server. The rest is in `tests/postgres.rs`.
+
+use super::*;
+
+#[test]
+fn what_can_not_be_opened() {
+    for (url, word) in [
+        ("postgres://", "host"),
+        ("http://example.org", "not a PostgreSQL URL"),
+        ("postgres://u@127.0.0.1:1/x?sslmode=require", "TLS"),
+        ("postgres://u:secret@127.0.0.1:1/x", "127.0.0.1:1"),
+    ] {
+        let error = PostgresArchive::open(url, Options::default()).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains(word), "{url}: {text}");
+        assert!(!text.contains("secret"), "{text}");
+    }
+}

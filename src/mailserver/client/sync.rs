@@ -1,0 +1,172 @@
+//! One mailserver asks another for its archive (codes 123 and 124).
+//!
+//! The answer is a page in parts; the last part has a cursor if there is more. What comes was
+//! checked by nobody but the other server: it is archived if it is of the range and the topics
+//! that were asked for.
+//!
+//! Source: the reference, where mailservers of one fleet fill each other's gaps.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use tokio::{task::spawn_blocking, time::sleep};
+
+use super::{
+    ClientError, Inbox, Misbehaviour, connected,
+    inbox::{Mail, mail},
+    send,
+};
+use crate::{
+    crypto::PublicKey,
+    mailserver::{Archive, ArchiveError},
+    node::{Handle, PeerKey},
+    whisper::{
+        Bloom, Envelope, Packet,
+        p2p::{MAX_LIMIT, SyncRequest},
+    },
+};
+
+/// What to ask for, and how.
+#[derive(Debug, Clone)]
+pub struct SyncOptions {
+    /// The first second, UNIX time, inclusive.
+    pub from: u32,
+    /// The last second, inclusive.
+    pub to: u32,
+    /// Which topics.
+    pub bloom: Bloom,
+    /// Envelopes per page, 1 to 1000.
+    pub limit: u32,
+    /// Where to go on: the cursor of a former report.
+    pub cursor: Vec<u8>,
+    /// Between two pages: a server with a rate limit ends the connection with those who do not
+    /// wait.
+    pub pause: Duration,
+    /// How long to wait for the connection, and for the next part.
+    pub timeout: Duration,
+    /// Bytes that may wait for the archive.
+    pub max_waiting_bytes: usize,
+}
+
+impl SyncOptions {
+    /// Everything in a range of time.
+    pub fn new(from: u32, to: u32) -> Self {
+        Self {
+            from,
+            to,
+            bloom: Bloom::FULL,
+            limit: MAX_LIMIT,
+            cursor: Vec::new(),
+            pause: Duration::ZERO,
+            timeout: Duration::from_secs(10),
+            max_waiting_bytes: 64 << 20,
+        }
+    }
+}
+
+/// What came, so far or in all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SyncReport {
+    /// Pages.
+    pub pages: u32,
+    /// Envelopes that were asked for.
+    pub received: u64,
+    /// Those that the archive did not have.
+    pub new: u64,
+    /// Envelopes that were not asked for.
+    pub unwanted: u64,
+    /// Where the next page begins; empty at the end.
+    pub cursor: Vec<u8>,
+}
+
+/// Copies a range of another mailserver's archive into ours, and tells of each page.
+///
+/// The node must be a [mailserver](crate::node::Config::mailserver) itself, or it does not hear
+/// the answers. On an error, what came before it is archived; the cursor of the last report says
+/// where to go on. The server must not be asked for anything else meanwhile.
+pub async fn sync(
+    handle: &Handle,
+    server: &PublicKey,
+    archive: Arc<dyn Archive>,
+    options: SyncOptions,
+    mut progress: impl FnMut(&SyncReport),
+) -> Result<SyncReport, ClientError> {
+    let mut report = SyncReport { cursor: options.cursor.clone(), ..SyncReport::default() };
+    let mut cursors = HashSet::new();
+    loop {
+        let peer = connected(handle, server, options.timeout).await?;
+        handle.mark_trusted(peer);
+        let mut page = Page { handle, peer, archive: &archive, options: &options };
+        let before = report.received;
+        page.run(&mut report).await?;
+        report.pages += 1;
+        progress(&report);
+        if report.cursor.is_empty() {
+            return Ok(report);
+        }
+        if report.received == before {
+            return Err(Misbehaviour::NoProgress.into());
+        }
+        if !cursors.insert(report.cursor.clone()) {
+            return Err(Misbehaviour::CursorLoop.into());
+        }
+        sleep(options.pause).await;
+    }
+}
+
+struct Page<'a> {
+    handle: &'a Handle,
+    peer: PeerKey,
+    archive: &'a Arc<dyn Archive>,
+    options: &'a SyncOptions,
+}
+
+impl Page<'_> {
+    /// One request and its answer.
+    async fn run(&mut self, report: &mut SyncReport) -> Result<(), ClientError> {
+        let SyncOptions { from, to, bloom, limit, timeout, max_waiting_bytes, .. } = *self.options;
+        let request = SyncRequest {
+            lower: from,
+            upper: to,
+            bloom: bloom.0.to_vec(),
+            limit,
+            cursor: report.cursor.clone(),
+        };
+        let mut inbox = Inbox::new(self.handle, self.peer, max_waiting_bytes);
+        let packet = Packet::SyncRequest(request);
+        send(&mut inbox, self.handle, self.peer, &packet, timeout).await?;
+        let mut in_page = 0;
+        loop {
+            let event = inbox.next(timeout).await?;
+            let Some(Mail::Sync(response)) = mail(&event, self.peer) else { continue };
+            if inbox.left_out() {
+                return Err(ClientError::Lagged);
+            }
+            in_page += response.envelopes.len();
+            if in_page > limit as usize {
+                return Err(Misbehaviour::EndlessPage.into());
+            }
+            if !response.error.is_empty() {
+                return Err(ClientError::refused(&response.error));
+            }
+            let is_asked_for = |envelope: &&Envelope| {
+                (from..=to).contains(&envelope.sent()) && bloom.matches(envelope.topic())
+            };
+            let envelopes: Vec<_> =
+                response.envelopes.iter().filter(is_asked_for).cloned().collect();
+            report.received += envelopes.len() as u64;
+            report.unwanted += (response.envelopes.len() - envelopes.len()) as u64;
+            if !envelopes.is_empty() {
+                let archive = self.archive.clone();
+                let append = spawn_blocking(move || archive.append(&envelopes));
+                let new = inbox.during(append).await.map_err(|error| {
+                    ArchiveError::Unusable(format!("writing to the archive ended: {error}"))
+                })??;
+                report.new += new as u64;
+            }
+            if response.last {
+                report.cursor.clone_from(&response.cursor);
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! What may be added to the history of a group.
+//!
+//! Only what both the document and the reference accept: every new admin must be a member, for
+//! example, though for the reference one of them is enough.
+
+use super::{BuildError, Denied, Event, EventType, Group, State};
+use crate::{
+    account::Uuid,
+    crypto::{PublicKey, SecretKey},
+    payload::{clock, proto::MembershipUpdateEvent},
+};
+
+/// A change of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change<'a> {
+    /// Give it another name.
+    Rename(&'a str),
+    /// Invite people.
+    Add(&'a [PublicKey]),
+    /// Accept the invitation.
+    Join,
+    /// Remove somebody else.
+    Remove(&'a PublicKey),
+    /// Make members admins.
+    Promote(&'a [PublicKey]),
+    /// Give up one's own rights as an admin.
+    Resign,
+    /// Go.
+    Leave,
+}
+
+/// Why a change can't be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    #[error("{0} is not a member")]
+    NotAMember(PublicKey),
+    #[error("the change changes nothing")]
+    NoChange,
+    #[error("the clock of the group is more than two minutes ahead: others would refuse the event")]
+    ClockAhead,
+}
+
+impl ChangeError {
+    /// The stable code of this error, as the tools print it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Denied(denied) => denied.code(),
+            Self::Build(error) => error.code(),
+            Self::NotAMember(_) => "group.not_a_member",
+            Self::NoChange => "group.no_change",
+            Self::ClockAhead => "group.clock_ahead",
+        }
+    }
+}
+
+/// A change that was made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Changed {
+    /// The group with it.
+    pub group: Group,
+    /// Who must hear of it: the members of before, so that those who were removed know; after
+    /// leaving, those who are left. Texts that are no keys are left out.
+    pub recipients: Vec<PublicKey>,
+}
+
+impl Group {
+    /// Creates a group and invites `members`, if any, right away: two events.
+    pub fn create(
+        id: Uuid,
+        name: &str,
+        members: &[PublicKey],
+        creator: &SecretKey,
+        now_ms: u64,
+    ) -> Result<Changed, ChangeError> {
+        if name.is_empty() {
+            return Err(Denied::NameEmpty.into());
+        }
+        let chat_id = format!("{id}-{}", creator.public_key());
+        let clock = clock::next(0, now_ms).max(1);
+        let fields = fields(EventType::ChatCreated, clock, name, Vec::new());
+        let group = Self::build(&chat_id, vec![Event::sign(&chat_id, fields, creator)])?;
+        if members.is_empty() {
+            return Ok(Changed { recipients: keys(group.state()), group });
+        }
+        group.change(Change::Add(members), creator, 0, now_ms)
+    }
+
+    /// Makes a change at `now_ms`. `last_clock` is that of the chat, which messages move, too; 0
+    /// if only the events are known.
+    pub fn change(
+        &self,
+        change: Change<'_>,
+        author: &SecretKey,
+        last_clock: u64,
+        now_ms: u64,
+    ) -> Result<Changed, ChangeError> {
+        let me = author.public_key();
+        let change = match change {
+            Change::Remove(key) if *key == me => Change::Leave,
+            change => change,
+        };
+        let (kind, name, members) = self.check(change, &me)?;
+        let clock = clock::next(self.last_clock().max(last_clock), now_ms);
+        if clock::is_ahead(clock, now_ms) {
+            return Err(ChangeError::ClockAhead);
+        }
+        let event = Event::sign(self.chat_id(), fields(kind, clock, name, members), author);
+        let mut events = self.events().to_vec();
+        events.push(event);
+        let group = Self::build(self.chat_id(), events).map_err(|error| match error {
+            BuildError::Denied { denied, .. } => denied.into(),
+            other => ChangeError::Build(other),
+        })?;
+        let heard_by = if let Change::Remove(_) = change { self } else { &group };
+        Ok(Changed { recipients: keys(heard_by.state()), group })
+    }
+
+    /// What the replay of the event does not check.
+    fn check<'a>(
+        &self,
+        change: Change<'a>,
+        me: &PublicKey,
+    ) -> Result<(EventType, &'a str, Vec<String>), ChangeError> {
+        let state = self.state();
+        let my_text = me.to_string();
+        let is_member = |key: &PublicKey| state.members.contains(&key.to_string());
+        let texts = |keys: &[PublicKey]| keys.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let admin = || {
+            let is_admin = state.admins.contains(&my_text);
+            if is_admin { Ok(()) } else { Err(Denied::NotAdmin) }
+        };
+        let some = |texts: Vec<String>| {
+            if texts.is_empty() { Err(ChangeError::NoChange) } else { Ok(texts) }
+        };
+        Ok(match change {
+            Change::Rename(name) => {
+                admin()?;
+                if name == state.name {
+                    return Err(ChangeError::NoChange);
+                }
+                (EventType::NameChanged, name, Vec::new())
+            }
+            Change::Add(keys) => {
+                admin()?;
+                let mut added = texts(keys);
+                added.retain(|text| !state.members.contains(text));
+                dedup(&mut added);
+                (EventType::MembersAdded, "", some(added)?)
+            }
+            Change::Join => {
+                if state.joined.contains(&my_text) {
+                    return Err(ChangeError::NoChange);
+                }
+                (EventType::MemberJoined, "", Vec::new())
+            }
+            Change::Remove(key) => {
+                admin()?;
+                if !is_member(key) {
+                    return Err(ChangeError::NotAMember(*key));
+                }
+                (EventType::MemberRemoved, "", vec![key.to_string()])
+            }
+            Change::Promote(keys) => {
+                admin()?;
+                if let Some(stranger) = keys.iter().find(|key| !is_member(key)) {
+                    return Err(ChangeError::NotAMember(*stranger));
+                }
+                let mut admins = texts(keys);
+                admins.retain(|text| !state.admins.contains(text));
+                dedup(&mut admins);
+                (EventType::AdminsAdded, "", some(admins)?)
+            }
+            Change::Resign => {
+                admin()?;
+                (EventType::AdminRemoved, "", vec![my_text])
+            }
+            Change::Leave => {
+                if !is_member(me) {
+                    return Err(ChangeError::NotAMember(*me));
+                }
+                (EventType::MemberRemoved, "", vec![my_text])
+            }
+        })
+    }
+}
+
+fn fields(kind: EventType, clock: u64, name: &str, members: Vec<String>) -> MembershipUpdateEvent {
+    MembershipUpdateEvent { clock, members, name: name.to_owned(), r#type: kind.into() }
+}
+
+/// Takes out what stands there twice.
+fn dedup(texts: &mut Vec<String>) {
+    let mut seen = std::collections::HashSet::new();
+    texts.retain(|text| seen.insert(text.clone()));
+}
+
+fn keys(state: &State) -> Vec<PublicKey> {
+    state.members.to_vec().into_iter().filter_map(|text| text.parse().ok()).collect()
+}

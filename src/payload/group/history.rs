@@ -1,0 +1,173 @@
+//! Histories: events in the order of their clocks, and the group that comes of them.
+
+use std::collections::HashSet;
+
+use super::{Denied, Event, EventType, State};
+use crate::payload::proto::{
+    ChatMessage, MembershipUpdateMessage, membership_update_message::ChatEntity,
+};
+
+/// The longest history that is replayed: each event costs the recovery of a key. The app lets a
+/// group have 10 members.
+pub const MAX_EVENTS: usize = 4096;
+
+/// Why events don't make a group.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    #[error("there are no events")]
+    Empty,
+    #[error("a history of {0} events; at most {MAX_EVENTS} are replayed")]
+    TooMany(usize),
+    #[error("event {index} in the order of their clocks (clock {clock}): {denied}")]
+    Denied {
+        /// Its place, from 0.
+        index: usize,
+        /// Its clock.
+        clock: u64,
+        /// Why it is refused.
+        denied: Denied,
+    },
+    #[error("the first event does not create the group")]
+    NotCreated,
+    #[error("the chat id does not end with the key of who created the group, after something else")]
+    ChatId,
+}
+
+impl BuildError {
+    /// The stable code of this error, as the tools print it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Empty => "group.empty",
+            Self::TooMany(_) => "group.too_many",
+            Self::Denied { denied, .. } => denied.code(),
+            Self::NotCreated => "group.not_created",
+            Self::ChatId => "group.chat_id",
+        }
+    }
+}
+
+/// A history that was accepted as a whole.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    chat_id: String,
+    events: Vec<Event>,
+    state: State,
+}
+
+impl Group {
+    /// Replays `events`, in whatever order they are. One that is refused refuses them all.
+    pub fn build(chat_id: &str, events: Vec<Event>) -> Result<Self, BuildError> {
+        let events = sorted(events);
+        if events.len() > MAX_EVENTS {
+            return Err(BuildError::TooMany(events.len()));
+        }
+        let mut state = State::default();
+        for (index, event) in events.iter().enumerate() {
+            state.apply(event).map_err(|denied| BuildError::Denied {
+                index,
+                clock: event.clock(),
+                denied,
+            })?;
+        }
+        check_creation(chat_id, &events)?;
+        Ok(Self { chat_id: chat_id.to_owned(), events, state })
+    }
+
+    /// This history with the events of another that it does not have.
+    pub fn merge(&self, others: &[Event]) -> Result<Self, BuildError> {
+        let mut events = self.events.clone();
+        events.extend(self.unknown(others).cloned());
+        Self::build(&self.chat_id, events)
+    }
+
+    /// The events among `others` that this history does not have.
+    pub fn unknown<'a>(&'a self, others: &'a [Event]) -> impl Iterator<Item = &'a Event> {
+        let mut known: HashSet<_> = self.events.iter().map(Event::signature).collect();
+        others.iter().filter(move |event| known.insert(event.signature()))
+    }
+
+    /// The id of the chat: a UUID, a dash, and the key of the creator as text.
+    pub fn chat_id(&self) -> &str {
+        &self.chat_id
+    }
+
+    /// The events in their order.
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// What came of them.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The highest clock of the events.
+    pub fn last_clock(&self) -> u64 {
+        self.events.last().map_or(0, Event::clock)
+    }
+
+    /// What travels: always the whole history, perhaps with a message. Its wrapper has type
+    /// `MEMBERSHIP_UPDATE_MESSAGE` in either case.
+    pub fn update(&self, message: Option<ChatMessage>) -> MembershipUpdateMessage {
+        MembershipUpdateMessage {
+            chat_id: self.chat_id.clone(),
+            events: self.events.iter().map(|event| event.raw().to_vec()).collect(),
+            chat_entity: message.map(ChatEntity::Message),
+        }
+    }
+}
+
+/// The group is the first author's, who created it.
+fn check_creation(chat_id: &str, events: &[Event]) -> Result<(), BuildError> {
+    let first = events.first().ok_or(BuildError::Empty)?;
+    if first.kind() != Some(EventType::ChatCreated) {
+        return Err(BuildError::NotCreated);
+    }
+    // Compared as texts: capitals in the chat id never match.
+    match chat_id.strip_suffix(first.author_text()) {
+        None | Some("") => Err(BuildError::ChatId),
+        Some(_) => Ok(()),
+    }
+}
+
+fn sorted(mut events: Vec<Event>) -> Vec<Event> {
+    events.sort_by(|a, b| a.order().cmp(&b.order()));
+    events
+}
+
+/// A history, event by event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Replayed {
+    /// The events in their order, each with the reason if it is refused.
+    pub events: Vec<(Event, Result<(), Denied>)>,
+    /// What comes of those that are accepted.
+    pub state: State,
+    /// Whether a client accepts the history, and if not, why.
+    pub verdict: Result<(), BuildError>,
+}
+
+/// Replays any history: events that are refused are left out, and the rest goes on. A client
+/// would refuse the whole; that is the verdict.
+pub fn replay(chat_id: &str, events: Vec<Event>) -> Replayed {
+    let mut state = State::default();
+    let mut events = sorted(events);
+    let too_many = events.len() > MAX_EVENTS;
+    let mut verdict = if too_many { Err(BuildError::TooMany(events.len())) } else { Ok(()) };
+    events.truncate(MAX_EVENTS);
+    verdict = verdict.and(check_creation(chat_id, &events));
+    let mut first_denied = None;
+    let replayed: Vec<_> = events
+        .into_iter()
+        .enumerate()
+        .map(|(index, event)| {
+            let done = state.apply(&event);
+            if let (Err(denied), None) = (done, &first_denied) {
+                first_denied = Some(BuildError::Denied { index, clock: event.clock(), denied });
+            }
+            (event, done)
+        })
+        .collect();
+    // As the reference goes about it: events first, then the creation.
+    let verdict = first_denied.map_or(verdict, Err);
+    Replayed { events: replayed, state, verdict }
+}

@@ -1,0 +1,36 @@
+//! Group chats: who is in a group follows from a history of signed events.
+//!
+//! A group has no key and no topic of its own: its messages are sent to each member one by one,
+//! always with the whole history ([`Group::update`]). Each receiver replays it:
+//!
+//! - [`Event`]: one change, signed by who made it; the author is recovered, never stated;
+//! - [`State`]: name, members, joined members, admins, and the rules by which events change them;
+//! - [`Group`]: a history that was accepted as a whole, and what may be added to it ([`Change`]);
+//! - [`replay`]: any history, event by event, with the reason for each that is refused;
+//! - [`receive`]: an update from somebody else, with all its checks.
+//!
+//! Events are replayed in the order of their clocks; of equal clocks, in the order of their types
+//! (a group is created, then renamed, then filled, then joined), then of their signatures: so the
+//! order in which they came makes no difference. The reference leaves that open, so nothing here
+//! makes equal clocks.
+//!
+//! Source: Status, "Payloads", Membership updates. Where the reference (status-go v0.50.2) is more
+//! lenient than the document, events are accepted as the reference does, and made so that both
+//! agree; where it is stricter (one bad event refuses the whole update), it is followed.
+
+mod change;
+mod event;
+mod history;
+mod members;
+mod state;
+mod update;
+
+pub use change::{Change, ChangeError, Changed};
+pub use event::{Event, EventError, EventType};
+pub use history::{BuildError, Group, MAX_EVENTS, Replayed, replay};
+pub use members::Members;
+pub use state::{Denied, State};
+pub use update::{Received, UpdateError, receive};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! The state of a group, and what each event does to it.
+
+use super::{Event, EventType, Members};
+
+/// Who is in a group, and what it is called.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct State {
+    /// Its name.
+    pub name: String,
+    /// Who belongs to it, invited ones too.
+    pub members: Members,
+    /// Who has accepted: only they write.
+    pub joined: Members,
+    /// Who may change it.
+    pub admins: Members,
+}
+
+/// Why an event is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Denied {
+    #[error("the group has been created already")]
+    CreatedTwice,
+    #[error("the author is not an admin")]
+    NotAdmin,
+    #[error("the new name is empty")]
+    NameEmpty,
+    #[error("the author was not invited")]
+    NotInvited,
+    #[error("the event must name exactly one member")]
+    NotOne,
+    #[error("an admin can't be removed by others")]
+    TargetIsAdmin,
+    #[error("none of those who are to be admins is a member")]
+    NoMemberAmong,
+    #[error("admins can give up their own rights only")]
+    NotOneself,
+    #[error("there is no such event")]
+    UnknownEvent,
+}
+
+impl Denied {
+    /// The stable code of this refusal, as the tools print it.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::CreatedTwice => "group.created_twice",
+            Self::NotAdmin => "group.not_admin",
+            Self::NameEmpty => "group.name_empty",
+            Self::NotInvited => "group.not_invited",
+            Self::NotOne => "group.not_one",
+            Self::TargetIsAdmin => "group.target_is_admin",
+            Self::NoMemberAmong => "group.no_member_among",
+            Self::NotOneself => "group.not_oneself",
+            Self::UnknownEvent => "group.unknown_event",
+        }
+    }
+}
+
+impl State {
+    /// Whether `author` may write: whoever has joined.
+    pub fn may_write(&self, author: &str) -> bool {
+        self.joined.contains(author)
+    }
+
+    /// Applies an event, or leaves the state as it is.
+    pub fn apply(&mut self, event: &Event) -> Result<(), Denied> {
+        let author = event.author_text();
+        let is_admin = self.admins.contains(author);
+        let admin = if is_admin { Ok(()) } else { Err(Denied::NotAdmin) };
+        match event.kind() {
+            Some(EventType::ChatCreated) => {
+                if !self.admins.is_empty() || !self.members.is_empty() {
+                    return Err(Denied::CreatedTwice);
+                }
+                self.name = event.name().to_owned();
+                for set in [&mut self.members, &mut self.joined, &mut self.admins] {
+                    set.insert(author);
+                }
+            }
+            Some(EventType::NameChanged) => {
+                admin?;
+                if event.name().is_empty() {
+                    return Err(Denied::NameEmpty);
+                }
+                self.name = event.name().to_owned();
+            }
+            Some(EventType::MembersAdded) => {
+                admin?;
+                event.members().iter().for_each(|member| self.members.insert(member));
+            }
+            Some(EventType::MemberJoined) => {
+                if !self.members.contains(author) {
+                    return Err(Denied::NotInvited);
+                }
+                self.joined.insert(author);
+            }
+            Some(EventType::MemberRemoved) => {
+                let [target] = event.members() else { return Err(Denied::NotOne) };
+                // Whoever goes by themselves may, member or not.
+                if target != author {
+                    admin?;
+                    if self.admins.contains(target) {
+                        return Err(Denied::TargetIsAdmin);
+                    }
+                }
+                for set in [&mut self.members, &mut self.joined, &mut self.admins] {
+                    set.remove(target);
+                }
+            }
+            Some(EventType::AdminsAdded) => {
+                admin?;
+                if !event.members().iter().any(|member| self.members.contains(member)) {
+                    return Err(Denied::NoMemberAmong);
+                }
+                event.members().iter().for_each(|member| self.admins.insert(member));
+            }
+            Some(EventType::AdminRemoved) => {
+                let [target] = event.members() else { return Err(Denied::NotOne) };
+                admin?;
+                if target != author {
+                    return Err(Denied::NotOneself);
+                }
+                self.admins.remove(author);
+            }
+            Some(EventType::Unknown) | None => return Err(Denied::UnknownEvent),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,174 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    account::Uuid,
+    crypto::{PublicKey, SecretKey},
+    payload::{check::Refusal, proto::MembershipUpdateEvent},
+};
+
+const NOW: u64 = 1_585_558_800_000;
+
+fn key(byte: u8) -> SecretKey {
+    SecretKey::from_bytes(&[byte; 32]).unwrap()
+}
+
+fn public(byte: u8) -> PublicKey {
+    key(byte).public_key()
+}
+
+fn team() -> Group {
+    Group::create(Uuid::from_bytes([9; 16]), "team", &[public(2), public(3)], &key(1), NOW)
+        .unwrap()
+        .group
+}
+
+#[test]
+fn a_group_from_beginning_to_end() {
+    let mut group = team();
+    assert_eq!(group.events().len(), 2);
+    assert!(group.chat_id().ends_with(&public(1).to_string()));
+    assert_eq!(group.chat_id().len(), 36 + 1 + 132);
+    let steps = [
+        (Change::Join, 2),
+        (Change::Rename("crew"), 1),
+        (Change::Promote(&[public(2)]), 1),
+        (Change::Resign, 1),
+        (Change::Remove(&public(3)), 2),
+        (Change::Leave, 1),
+    ];
+    for (change, author) in steps {
+        let before = group.clone();
+        let changed = before.change(change, &key(author), 0, NOW).unwrap();
+        group = changed.group;
+        // Clocks rise though the time stands still.
+        assert!(group.last_clock() > before.last_clock());
+        let heard_by = match change {
+            Change::Remove(_) => before.state(),
+            _ => group.state(),
+        };
+        assert_eq!(changed.recipients.len(), heard_by.members.len());
+    }
+    let state = group.state();
+    let bob = public(2).to_string();
+    assert_eq!(state.name, "crew");
+    for set in [&state.members, &state.joined, &state.admins] {
+        assert_eq!(set.to_vec(), [&*bob]);
+    }
+    // What is sent is taken.
+    let update = group.update(None);
+    assert_eq!(receive(None, &update, &public(2), NOW).unwrap().group, group);
+    assert_eq!(receive(None, &update, &public(1), NOW), Err(UpdateError::NotForUs));
+}
+
+#[test]
+fn what_others_would_refuse_is_not_made() {
+    let group = team();
+    let change = |change, author| {
+        group.change(change, &key(author), 0, NOW).map(|_| ()).map_err(|error| error.code())
+    };
+    let cases = [
+        (Change::Rename("x"), 2, "group.not_admin"),
+        (Change::Rename("x"), 9, "group.not_admin"),
+        (Change::Rename(""), 1, "group.name_empty"),
+        (Change::Rename("team"), 1, "group.no_change"),
+        (Change::Add(&[public(4)]), 2, "group.not_admin"),
+        (Change::Add(&[public(2)]), 1, "group.no_change"),
+        (Change::Add(&[]), 1, "group.no_change"),
+        (Change::Join, 1, "group.no_change"),
+        (Change::Join, 4, "group.not_invited"),
+        (Change::Remove(&public(3)), 2, "group.not_admin"),
+        (Change::Remove(&public(4)), 1, "group.not_a_member"),
+        // One of two is enough for the reference, not for the document.
+        (Change::Promote(&[public(2), public(4)]), 1, "group.not_a_member"),
+        (Change::Promote(&[public(1)]), 1, "group.no_change"),
+        (Change::Resign, 2, "group.not_admin"),
+        (Change::Leave, 4, "group.not_a_member"),
+    ];
+    for (wanted, author, code) in cases {
+        assert_eq!(change(wanted, author), Err(code), "{wanted:?}");
+    }
+    let ahead = group.change(Change::Rename("x"), &key(1), NOW + 120_001, NOW);
+    assert_eq!(ahead, Err(ChangeError::ClockAhead));
+    let two_admins = group.change(Change::Promote(&[public(2)]), &key(1), 0, NOW).unwrap().group;
+    let removed = two_admins.change(Change::Remove(&public(1)), &key(2), 0, NOW);
+    assert_eq!(removed.unwrap_err().code(), "group.target_is_admin");
+}
+
+#[test]
+fn an_update_is_refused_as_a_whole() {
+    let group = team();
+    let id = group.chat_id();
+    let event = |kind: EventType, clock, author| {
+        let fields = MembershipUpdateEvent { clock, r#type: kind.into(), ..Default::default() };
+        Event::sign(id, fields, &key(author)).raw().to_vec()
+    };
+    let mut update = group.update(None);
+    update.events.push(event(EventType::MemberJoined, NOW + 2, 9));
+    assert_eq!(receive(None, &update, &public(2), NOW).unwrap_err().code(), "group.not_invited");
+    let with_clock = |clock| {
+        let mut update = group.update(None);
+        update.events.push(event(EventType::MemberJoined, clock, 2));
+        receive(Some(&group), &update, &public(2), NOW)
+    };
+    assert_eq!(with_clock(0), Err(UpdateError::Clock(Refusal::EventClockZero)));
+    assert_eq!(with_clock(NOW + 120_001), Err(UpdateError::Clock(Refusal::EventClockAhead)));
+    let received = with_clock(NOW + 120_000).unwrap();
+    assert_eq!((received.news.len(), received.is_new), (1, false));
+    update.events = vec![vec![0; 66]; MAX_EVENTS + 1];
+    assert_eq!(receive(None, &update, &public(2), NOW).unwrap_err().code(), "group.too_many");
+    update.events = vec![vec![0; 65]];
+    let error = receive(None, &update, &public(2), NOW).unwrap_err();
+    assert_eq!(error.code(), "group.event_too_short");
+}
+
+/// An event of any kind by one of five people about any of them.
+fn any_event() -> impl Strategy<Value = (u8, MembershipUpdateEvent)> {
+    let members = proptest::collection::vec(1..6_u8, 0..3);
+    (1..6_u8, 1..12_u64, 0..9, members, "[a-c]?").prop_map(
+        |(author, clock, kind, members, name)| {
+            let members = members.into_iter().map(|byte| public(byte).to_string()).collect();
+            (author, MembershipUpdateEvent { clock, members, name, r#type: kind })
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn any_history_keeps_its_invariants(
+        events in proptest::collection::vec(any_event(), 0..12),
+        seed in any::<u64>(),
+    ) {
+        let group = team();
+        let id = group.chat_id();
+        let mut all = group.events().to_vec();
+        all.extend(events.into_iter().map(|(author, fields)| {
+            let clock = NOW + 1 + fields.clock;
+            Event::sign(id, MembershipUpdateEvent { clock, ..fields }, &key(author))
+        }));
+        let replayed = replay(id, all.clone());
+        // Whoever joined or leads came in somehow; nobody is in twice.
+        let state = &replayed.state;
+        for joined in state.joined.to_vec() {
+            prop_assert!(state.members.contains(joined));
+        }
+        // What is accepted event by event is accepted as a whole.
+        let accepted: Vec<_> = replayed
+            .events
+            .iter()
+            .filter(|(_, done)| done.is_ok())
+            .map(|(event, _)| event.clone())
+            .collect();
+        let built = Group::build(id, accepted).unwrap();
+        prop_assert_eq!(built.state(), state);
+        prop_assert_eq!(Group::build(id, all.clone()).is_ok(), replayed.verdict.is_ok());
+        // The order in which events come makes no difference.
+        let turn = seed as usize % all.len();
+        all.rotate_left(turn);
+        prop_assert_eq!(replay(id, all), replayed);
+        // And the merged history of two who have parts of it is the same.
+        let half = Group::build(id, built.events()[..2].to_vec()).unwrap();
+        prop_assert_eq!(half.merge(built.events()).unwrap(), built);
+    }
+}

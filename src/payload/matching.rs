@@ -1,0 +1,184 @@
+//! To which chat a message belongs.
+//!
+//! The topic on which a message came does not matter: what is inside decides.
+//!
+//! Source: Status, "Payloads", with the matching of the reference (status-go v0.50.2).
+
+use super::{
+    group::State,
+    proto::{ChatMessage, MessageType},
+};
+use crate::crypto::PublicKey;
+
+/// A chat.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Chat {
+    /// A public chat, by its name.
+    Public(String),
+    /// The conversation with somebody, or with oneself.
+    OneToOne(PublicKey),
+    /// A group, by its id.
+    Group(String),
+}
+
+impl Chat {
+    /// The id by which clients keep it: the name, the `0x04…` text, the id of the group.
+    pub fn id(&self) -> String {
+        match self {
+            Self::Public(id) | Self::Group(id) => id.clone(),
+            Self::OneToOne(key) => key.to_string(),
+        }
+    }
+}
+
+/// The chats that there are. One-to-one chats are made when they are needed.
+pub trait Chats {
+    /// Whether we are in a public chat.
+    fn has_public(&self, name: &str) -> bool;
+    /// The state of a group, if we know it.
+    fn group(&self, chat_id: &str) -> Option<&State>;
+    /// The clock at which a chat was deleted, if it was.
+    fn deleted_at(&self, _chat: &Chat) -> Option<u64> {
+        None
+    }
+}
+
+/// Why a message belongs to no chat; it is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum NoChat {
+    #[error("we are not in this public chat")]
+    UnknownPublic,
+    #[error("we don't know this group")]
+    UnknownGroup,
+    #[error("the author has not joined the group")]
+    AuthorNotJoined,
+    #[error("we have not joined the group")]
+    WeNotJoined,
+    #[error("the chat id is not the 0x04… key of the person we wrote to")]
+    NotAKey,
+    #[error("there is no such kind of chats")]
+    MessageType,
+    #[error("the chat was deleted after this message")]
+    Deleted,
+}
+
+impl NoChat {
+    /// The stable code of this reason, as the tools print it.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::UnknownPublic => "chat.unknown_public",
+            Self::UnknownGroup => "chat.unknown_group",
+            Self::AuthorNotJoined => "chat.author_not_joined",
+            Self::WeNotJoined => "chat.we_not_joined",
+            Self::NotAKey => "chat.not_a_key",
+            Self::MessageType => "chat.message_type",
+            Self::Deleted => "chat.deleted",
+        }
+    }
+}
+
+/// The chat of a message that `author` wrote and we, `me`, have received.
+pub fn chat_of(
+    message: &ChatMessage,
+    author: &PublicKey,
+    me: &PublicKey,
+    chats: &impl Chats,
+) -> Result<Chat, NoChat> {
+    let chat = match MessageType::try_from(message.message_type) {
+        Ok(MessageType::PublicGroup) if chats.has_public(&message.chat_id) => {
+            Chat::Public(message.chat_id.clone())
+        }
+        Ok(MessageType::PublicGroup) => return Err(NoChat::UnknownPublic),
+        // From another device of ours, about what we wrote to somebody.
+        Ok(MessageType::OneToOne) if author == me => {
+            Chat::OneToOne(chat_key(&message.chat_id).ok_or(NoChat::NotAKey)?)
+        }
+        // The chat id is ours then; it says nothing.
+        Ok(MessageType::OneToOne) => Chat::OneToOne(*author),
+        Ok(MessageType::PrivateGroup) => {
+            let group = chats.group(&message.chat_id).ok_or(NoChat::UnknownGroup)?;
+            if !group.may_write(&author.to_string()) {
+                return Err(NoChat::AuthorNotJoined);
+            }
+            if !group.may_write(&me.to_string()) {
+                return Err(NoChat::WeNotJoined);
+            }
+            Chat::Group(message.chat_id.clone())
+        }
+        _ => return Err(NoChat::MessageType),
+    };
+    match chats.deleted_at(&chat) {
+        Some(clock) if message.clock <= clock => Err(NoChat::Deleted),
+        _ => Ok(chat),
+    }
+}
+
+/// The key of a text of 132 characters.
+fn chat_key(text: &str) -> Option<PublicKey> {
+    if text.len() != 132 || !text.starts_with("0x") { None } else { text.parse().ok() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        account::Uuid,
+        crypto::SecretKey,
+        payload::{
+            chat,
+            group::{Change, Group},
+        },
+    };
+
+    struct Known(Group);
+
+    impl Chats for Known {
+        fn has_public(&self, name: &str) -> bool {
+            name == "status"
+        }
+
+        fn group(&self, chat_id: &str) -> Option<&State> {
+            (chat_id == self.0.chat_id()).then(|| self.0.state())
+        }
+
+        fn deleted_at(&self, chat: &Chat) -> Option<u64> {
+            (*chat == Chat::Public("status".to_owned())).then_some(99)
+        }
+    }
+
+    #[test]
+    fn what_is_inside_decides() {
+        let keys = [1, 2, 3].map(|byte| SecretKey::from_bytes(&[byte; 32]).unwrap());
+        let [me, bob, eve] = [0, 1, 2].map(|at: usize| keys[at].public_key());
+        let group =
+            Group::create(Uuid::from_bytes([7; 16]), "g", &[bob], &keys[0], 50).unwrap().group;
+        let id = group.chat_id().to_owned();
+        let chats = Known(group);
+        let find = |kind, chat_id: &str, clock, author, chats: &Known| {
+            chat_of(&chat::text(kind, chat_id, "hi", clock, 0), author, &me, chats)
+        };
+        let public = |name, clock| find(MessageType::PublicGroup, name, clock, &eve, &chats);
+        assert_eq!(public("status", 100), Ok(Chat::Public("status".to_owned())));
+        assert_eq!(public("status", 99), Err(NoChat::Deleted));
+        assert_eq!(public("other", 100), Err(NoChat::UnknownPublic));
+
+        let direct =
+            |chat_id: &str, author| find(MessageType::OneToOne, chat_id, 1, author, &chats);
+        assert_eq!(direct("whatever", &bob), Ok(Chat::OneToOne(bob)));
+        assert_eq!(direct(&eve.to_string(), &me), Ok(Chat::OneToOne(eve)));
+        let compressed = hex::encode(eve.to_compressed());
+        assert_eq!(direct(&compressed, &me), Err(NoChat::NotAKey));
+        assert_eq!(direct(&format!("0x{compressed}"), &me), Err(NoChat::NotAKey));
+
+        let in_group =
+            |id: &str, chats: &Known| find(MessageType::PrivateGroup, id, 1, &bob, chats);
+        assert_eq!(in_group("x", &chats), Err(NoChat::UnknownGroup));
+        assert_eq!(in_group(&id, &chats), Err(NoChat::AuthorNotJoined));
+        let joined = chats.0.change(Change::Join, &keys[1], 0, 60).unwrap().group;
+        let left = joined.change(Change::Leave, &keys[0], 0, 70).unwrap().group;
+        assert_eq!(in_group(&id, &Known(joined)), Ok(Chat::Group(id.clone())));
+        assert_eq!(in_group(&id, &Known(left)), Err(NoChat::WeNotJoined));
+        let local = find(MessageType::SystemMessagePrivateGroup, &id, 1, &bob, &chats);
+        assert_eq!(local, Err(NoChat::MessageType));
+    }
+}

@@ -1,0 +1,285 @@
+//! Devices among themselves: rules that no vector shows.
+
+use rand::rngs::ChaCha20Rng;
+
+use super::*;
+use crate::{
+    crypto::seeded_rng,
+    secure::{
+        MemoryStore,
+        bundle::{self, PreKey},
+        error::Refusal,
+        store::{Record, Visit},
+    },
+};
+
+const NOW: Timestamp = Timestamp(1_585_500_000_000_000_000);
+
+struct One<S = MemoryStore> {
+    device: Device<S>,
+    key: PublicKey,
+    secret: SecretKey,
+    rng: ChaCha20Rng,
+}
+
+/// The device `id` of a user.
+fn device(user: &str, id: &str) -> One {
+    let secret = SecretKey::generate(&mut seeded_rng(user));
+    let mut rng = seeded_rng(&format!("{user} {id}"));
+    let id = Some(InstallationId::new(id));
+    let device = Device::open(MemoryStore::new(), secret.clone(), id, &mut rng).unwrap();
+    One { key: secret.public_key(), device, secret, rng }
+}
+
+impl One {
+    fn contact_code(&mut self, now: Timestamp) -> Vec<u8> {
+        self.device.contact_code(now, &mut self.rng).unwrap().message.into_raw()
+    }
+
+    fn write(&mut self, to: &One, now: Timestamp) -> Outgoing {
+        self.device.encrypt_to(&to.key, b"text", now, &mut self.rng).unwrap()
+    }
+
+    fn read(&mut self, from: &One, raw: &[u8]) -> Received {
+        self.device.decrypt(&from.key, raw, &mut self.rng).unwrap()
+    }
+
+    /// A bundle signed by this identity, saying whatever it should.
+    fn bundle(&self, id: &str, key: u8, version: u32, now: Timestamp) -> proto::Bundle {
+        let key = SecretKey::from_bytes(&[key; 32]).unwrap().public_key();
+        let key = CompressedKey::from(&key);
+        let pre_keys =
+            [(InstallationId::new(id), PreKey { key, version, protocol_version: version })].into();
+        bundle::sign(&KeyPair::from(self.secret.clone()), &pre_keys, now)
+    }
+}
+
+fn later(hours: i64) -> Timestamp {
+    Timestamp(NOW.0 + hours * 3_600_000_000_000)
+}
+
+#[test]
+fn a_store_belongs_to_one_device() {
+    let alice = device("alice", "a1");
+    let store = alice.device.into_store();
+    let open = |secret: &SecretKey, id: Option<&str>| {
+        let id = id.map(InstallationId::new);
+        Device::open(store.clone(), secret.clone(), id, &mut seeded_rng("open"))
+    };
+    assert_eq!(open(&alice.secret, None).unwrap().installation().as_str(), "a1");
+    assert!(open(&alice.secret, Some("a1")).is_ok());
+    let error = open(&alice.secret, Some("a2")).unwrap_err();
+    assert_eq!(error.code(), "store.other_installation");
+    let error = open(&device("bob", "b1").secret, None).unwrap_err();
+    assert_eq!(error.code(), "store.other_identity");
+}
+
+#[test]
+fn the_pre_key_of_the_highest_version_counts_and_of_the_newest_bundle() {
+    let (mut alice, bob) = (device("alice", "a1"), device("bob", "b1"));
+    let mut learn = |key: u8, version: u32, hours: i64| {
+        alice.device.learn(&bob.bundle("b1", key, version, later(hours))).unwrap();
+        let known = alice.device.installations(&bob.key).unwrap().remove(0);
+        let keys = (1..9).map(|key| SecretKey::from_bytes(&[key; 32]).unwrap().public_key());
+        let at = keys.map(|key| CompressedKey::from(&key)).position(|key| key == known.pre_key);
+        (at.unwrap() as u8 + 1, known.pre_key_version, known.timestamp, known.protocol_version)
+    };
+    assert_eq!(learn(1, 2, 0), (1, 2, later(0), 2));
+    // Older and lower: nothing.
+    assert_eq!(learn(2, 1, -1), (1, 2, later(0), 2));
+    // Newer and lower: the time alone.
+    assert_eq!(learn(3, 1, 1), (1, 2, later(1), 2));
+    // The same version, from an older bundle, then from a newer one.
+    assert_eq!(learn(4, 2, -1), (1, 2, later(1), 2));
+    assert_eq!(learn(5, 2, 2), (5, 2, later(2), 2));
+    // Older, and yet of a higher version: the pre key alone.
+    assert_eq!(learn(6, 3, 1), (6, 3, later(2), 2));
+    assert_eq!(learn(6, 3, 3), (6, 3, later(3), 3));
+}
+
+#[test]
+fn only_those_that_are_enabled_are_written_to_and_the_newest_three() {
+    let (mut alice, bob) = (device("alice", "a1"), device("bob", "b1"));
+    for (n, id) in ["b1", "b2", "b3", "b4"].into_iter().enumerate() {
+        alice.device.learn(&bob.bundle(id, n as u8 + 1, 1, later(n as i64))).unwrap();
+    }
+    let targets = |alice: &mut One| {
+        let parts = alice.write(&bob, NOW).parts;
+        parts.into_iter().map(|part| part.session.installation.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(targets(&mut alice), ["b2", "b3", "b4"]);
+    let id = InstallationId::new("b3");
+    assert!(alice.device.set_enabled(&bob.key, &id, false).unwrap());
+    assert_eq!(targets(&mut alice), ["b1", "b2", "b4"]);
+    assert!(!alice.device.set_enabled(&bob.key, &InstallationId::new("b9"), true).unwrap());
+    // A newer bundle does not enable what the user disabled.
+    alice.device.learn(&bob.bundle("b3", 3, 1, later(9))).unwrap();
+    assert_eq!(targets(&mut alice), ["b1", "b2", "b4"]);
+}
+
+#[test]
+fn own_devices_wait_for_the_user_and_are_then_in_the_bundle() {
+    let (mut one, mut two) = (device("alice", "a1"), device("alice", "a2"));
+    let code = two.contact_code(NOW);
+    let received = one.read(&two, &code);
+    assert!(received.learned.iter().all(|new| !new.enabled));
+    let key = one.key;
+    assert!(one.write(&two, NOW).parts.is_empty(), "not paired: to the identity");
+    let bundle = |one: &mut One| {
+        let bundle = one.device.bundle(later(1), &mut one.rng).unwrap();
+        bundle.signed_pre_keys.into_keys().collect::<Vec<_>>()
+    };
+    assert_eq!(bundle(&mut one), ["a1"]);
+    assert!(one.device.set_enabled(&key, &InstallationId::new("a2"), true).unwrap());
+    assert_eq!(bundle(&mut one), ["a1", "a2"]);
+    assert_eq!(one.write(&two, NOW).parts.len(), 1);
+    // What comes back about ourselves is left out.
+    let own = one.device.bundle(later(2), &mut one.rng).unwrap();
+    two.device.learn(&own).unwrap();
+    assert_eq!(two.device.installations(&key).unwrap().len(), 1);
+}
+
+#[test]
+fn pre_keys_are_renewed_after_a_day_and_the_old_ones_still_open() {
+    let (mut alice, mut bob) = (device("alice", "a1"), device("bob", "b1"));
+    let code = bob.contact_code(NOW);
+    alice.read(&bob, &code);
+    let late = alice.write(&bob, NOW).message.into_raw();
+    // Not yet: exactly a day is not more than a day.
+    bob.contact_code(later(24));
+    assert_eq!(bob.device.pre_keys().unwrap().len(), 1);
+    let code = bob.contact_code(later(25));
+    let versions: Vec<_> = bob.device.pre_keys().unwrap().iter().map(|own| own.version).collect();
+    assert_eq!(versions, [1, 2]);
+    assert_eq!(bob.read(&alice, &late).content.unwrap().plaintext, b"text");
+    // The session of the old one is not used to send any more, on either side.
+    let sent = bob.write(&alice, later(25));
+    assert!(sent.parts[0].x3dh.is_some());
+    alice.read(&bob, &code);
+    let sent = alice.write(&bob, later(25));
+    assert_eq!(sent.parts[0].session.bundle, bob.device.pre_keys().unwrap()[1].pair.public());
+}
+
+#[test]
+fn the_header_of_the_agreement_goes_until_an_answer_comes() {
+    let (mut alice, mut bob) = (device("alice", "a1"), device("bob", "b1"));
+    let code = bob.contact_code(NOW);
+    alice.read(&bob, &code);
+    let first = alice.write(&bob, NOW);
+    let second = alice.write(&bob, NOW);
+    assert!(first.parts[0].x3dh.is_some() && first.parts[0].x3dh == second.parts[0].x3dh);
+    // The second is the one that arrives.
+    let content = bob.read(&alice, second.message.raw()).content.unwrap();
+    assert!(matches!(content.how, How::Session { started: true, missing: 1, .. }));
+    let answer = bob.write(&alice, NOW);
+    assert_eq!(answer.parts[0].x3dh, None, "the responder has none");
+    alice.read(&bob, answer.message.raw()).content.unwrap();
+    assert_eq!(alice.write(&bob, NOW).parts[0].x3dh, None);
+    let content = bob.read(&alice, first.message.raw()).content.unwrap();
+    assert!(matches!(content.how, How::Session { started: false, kept: true, .. }));
+}
+
+#[test]
+fn senders_that_do_not_know_us_are_answered_now_and_then() {
+    let (mut alice, bob) = (device("alice", "a1"), device("bob", "b1"));
+    let mut answer = |seconds: i64| {
+        let now = Timestamp(NOW.0 + seconds * 1_000_000_000);
+        let answer = alice.device.answer_unknown(&bob.key, now, &mut alice.rng).unwrap();
+        answer.map(|answer| answer.message.into_raw())
+    };
+    let first = answer(0).unwrap();
+    assert_eq!((answer(1), answer(7200)), (None, None));
+    assert!(answer(7201).is_some());
+    let (alice, mut bob) = (device("alice", "a1"), device("bob", "b1"));
+    let received = bob.read(&alice, &first);
+    assert_eq!(received.learned.len(), 1);
+    let content = received.content.unwrap();
+    assert_eq!((content.plaintext, content.how), (Vec::new(), How::Identity));
+}
+
+#[test]
+fn a_session_that_is_forgotten_leaves_nothing() {
+    let (mut alice, mut bob) = (device("alice", "a1"), device("bob", "b1"));
+    let code = bob.contact_code(NOW);
+    alice.read(&bob, &code);
+    alice.contact_code(NOW);
+    let records = alice.device.store.len();
+    for _ in 0..100 {
+        alice.write(&bob, NOW);
+    }
+    let sent = alice.write(&bob, NOW).message;
+    let content = bob.read(&alice, sent.raw()).content.unwrap();
+    let session = bob.device.sessions().unwrap().remove(0);
+    assert_eq!(session.kept.count(), 101);
+    let before = bob.device.store.len();
+    assert!(bob.device.forget(&session.id).unwrap());
+    assert!(!bob.device.forget(&session.id).unwrap());
+    // The session itself, and four chunks.
+    assert_eq!(bob.device.store.len(), before - 5);
+    assert!(!bob.device.confirm(content.confirmation.as_ref().unwrap()).unwrap());
+    // The header starts it anew, from the beginning of the chain.
+    assert!(bob.read(&alice, sent.raw()).content.is_ok());
+    let id = alice.device.sessions().unwrap().remove(0).id;
+    assert!(alice.device.forget(&id).unwrap());
+    assert_eq!(alice.device.store.len(), records);
+}
+
+#[test]
+fn public_messages_carry_bundle_and_payload() {
+    let (mut alice, mut bob) = (device("alice", "a1"), device("bob", "b1"));
+    let sent = alice.device.public_message(b"all", NOW, &mut alice.rng).unwrap();
+    let received = bob.read(&alice, sent.message.raw());
+    assert_eq!((received.learned.len(), received.installation.as_str()), (1, "a1"));
+    let content = received.content.unwrap();
+    assert_eq!((content.plaintext.as_slice(), content.how), (&b"all"[..], How::Public));
+    assert!(content.confirmation.is_none() && content.secret.is_none());
+    let code = alice.contact_code(NOW);
+    assert_eq!(bob.read(&alice, &code).content.unwrap_err(), Refusal::NoPayload);
+}
+
+/// Fails to read what it is told to.
+struct Failing {
+    inner: MemoryStore,
+    fail: bool,
+}
+
+impl Store for Failing {
+    fn get(&self, key: &[u8]) -> Result<Option<Record>, StoreError> {
+        if self.fail && key.starts_with(b"s") {
+            return Err(StoreError::Corrupt { what: "session" });
+        }
+        self.inner.get(key)
+    }
+
+    fn commit(&mut self, changes: &Changes) -> Result<(), StoreError> {
+        self.inner.commit(changes)
+    }
+
+    fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        self.inner.scan(prefix, visit)
+    }
+}
+
+#[test]
+fn what_could_not_be_read_is_not_written_over() {
+    let (alice, mut bob) = (device("alice", "a1"), device("bob", "b1"));
+    let code = bob.contact_code(NOW);
+    let store = Failing { inner: alice.device.into_store(), fail: true };
+    let mut rng = seeded_rng("failing");
+    let mut device = Device::open(store, alice.secret, None, &mut rng).unwrap();
+    device.decrypt(&bob.key, &code, &mut rng).unwrap();
+    // The caller goes on after the error, and the transaction still fails.
+    let mut failed = false;
+    let result: Result<(), SecureError> = device.transaction(|work| {
+        failed = work.encrypt_to(&bob.key, b"text", NOW, &mut rng).is_err();
+        work.contact_code(NOW, &mut rng).map(|_| ())
+    });
+    // A new session is not looked up before it is made: nothing to fail at.
+    assert!(!failed && result.is_ok());
+    let result: Result<(), SecureError> = device.transaction(|work| {
+        failed = work.encrypt_to(&bob.key, b"text", NOW, &mut rng).is_err();
+        work.contact_code(NOW, &mut rng).map(|_| ())
+    });
+    assert!(failed);
+    assert_eq!(result.unwrap_err().code(), "store.aborted");
+}

@@ -1,0 +1,94 @@
+//! The fallback for peers of whom no installation is known: encrypted to the identity key.
+//!
+//! `K = ECDH(e, identity)` is the key of AES-256-GCM as it is; the payload is
+//! `ciphertext || tag (16) || nonce (12)`, without associated data. Nothing here is forward
+//! secret: who gets the identity key reads all of it.
+//!
+//! Source: Status, "Secure transport", with the behaviour of the reference.
+
+use rand::CryptoRng;
+
+use super::key::{CompressedKey, KeyPair};
+use crate::crypto::{
+    KeyError, PublicKey, SecretKey,
+    aes::{self, GCM_TAG},
+};
+
+/// How many bytes a payload is longer than its plaintext.
+pub const OVERHEAD: usize = GCM_TAG + NONCE;
+
+const NONCE: usize = 12;
+
+/// Why a payload could not be opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DhError {
+    /// The ephemeral key of the header.
+    #[error("the ephemeral key of the header can't be used: {0}")]
+    Key(#[from] KeyError),
+    /// Shorter than any payload.
+    #[error("a payload has at least {OVERHEAD} bytes; this one has {0}")]
+    Short(usize),
+    /// For another identity, or damaged.
+    #[error("the tag does not match: for another identity, or damaged bytes")]
+    Tag,
+}
+
+/// Encrypts to an identity, with an ephemeral key and then a nonce from `rng`. Returns the key for
+/// the header, and the payload.
+pub fn encrypt<R: CryptoRng + ?Sized>(
+    recipient: &PublicKey,
+    plaintext: &[u8],
+    rng: &mut R,
+) -> (CompressedKey, Vec<u8>) {
+    let ephemeral = KeyPair::generate(rng);
+    let mut nonce = [0; NONCE];
+    rng.fill_bytes(&mut nonce);
+    let key = ephemeral.secret().ecdh(recipient);
+    let mut payload = Vec::with_capacity(plaintext.len() + OVERHEAD);
+    payload.extend_from_slice(plaintext);
+    let tag = aes::gcm_seal(key.as_bytes(), &nonce, &mut payload);
+    payload.extend_from_slice(&tag);
+    payload.extend_from_slice(&nonce);
+    (ephemeral.public(), payload)
+}
+
+/// Opens a payload for an identity.
+pub fn decrypt(
+    identity: &SecretKey,
+    ephemeral: &CompressedKey,
+    payload: &[u8],
+) -> Result<Vec<u8>, DhError> {
+    let (rest, nonce) = payload.split_last_chunk().ok_or(DhError::Short(payload.len()))?;
+    let (ciphertext, tag) = rest.split_last_chunk().ok_or(DhError::Short(payload.len()))?;
+    let key = identity.ecdh(&ephemeral.point()?);
+    let mut plaintext = ciphertext.to_vec();
+    if !aes::gcm_open(key.as_bytes(), nonce, &mut plaintext, tag) {
+        return Err(DhError::Tag);
+    }
+    Ok(plaintext)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::seeded_rng;
+
+    #[test]
+    fn round_trip_and_refusals() {
+        let mut rng = seeded_rng("dh");
+        let bob = SecretKey::generate(&mut rng);
+        let (key, payload) = encrypt(&bob.public_key(), b"hi", &mut rng);
+        assert_eq!(payload.len(), 2 + OVERHEAD);
+        assert_eq!(decrypt(&bob, &key, &payload).unwrap(), b"hi");
+        let other = SecretKey::generate(&mut rng);
+        assert_eq!(decrypt(&other, &key, &payload), Err(DhError::Tag));
+        assert_eq!(decrypt(&bob, &key, &payload[..27]), Err(DhError::Short(27)));
+        let off_curve = CompressedKey::from([5; 33]);
+        assert_eq!(decrypt(&bob, &off_curve, &payload), Err(DhError::Key(KeyError::NotOnCurve)));
+        for at in 0..payload.len() {
+            let mut bad = payload.clone();
+            bad[at] ^= 1;
+            assert_eq!(decrypt(&bob, &key, &bad), Err(DhError::Tag), "byte {at}");
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! A store in a directory: an LMDB database, and a journal in front of it.
+//!
+//! A commit is one write to the journal and one `fdatasync`; a commit of LMDB alone would wait for
+//! the disk twice, in places that differ. What is in the journal is also kept in memory, and moves
+//! to the database when the journal is full, in one transaction, which then starts the journal
+//! anew. On opening, what the journal holds beyond the database is read back; a record that was
+//! cut off by a crash belongs to a commit that never returned.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `lock` | held by the one process that uses the store |
+//! | `journal` | the last commits: see `journal.rs` |
+//! | `data.mdb`, `lock.mdb` | the database |
+//!
+//! With a password, records and their keys are encrypted: see `seal.rs`. All files are the owner's
+//! only.
+
+mod journal;
+mod seal;
+mod table;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    fs::{DirBuilder, File, OpenOptions, TryLockError},
+    io,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use self::{journal::Journal, seal::Seal, table::Table};
+use super::{Changes, Record, Store, StoreError, Visit};
+
+pub use seal::DEFAULT_LOG_N;
+
+/// Records as they are on the disk, by their keys as they are there; `None` is a deletion.
+type Stored = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// A store in a directory. One process at a time can have it open.
+pub struct DiskStore {
+    table: Table,
+    journal: Journal,
+    /// What the journal holds.
+    recent: Stored,
+    seal: Seal,
+    /// A write failed: nobody knows what is on the disk.
+    failed: bool,
+    path: PathBuf,
+    /// Locked as long as it is open; the last field, so that it is the last to be dropped.
+    _lock: File,
+}
+
+impl fmt::Debug for DiskStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DiskStore").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl DiskStore {
+    /// Opens the store of a directory; makes both if they are not there. A new store is encrypted
+    /// if there is a password, an old one needs the password that it was made with.
+    pub fn open(path: &Path, password: Option<&[u8]>) -> Result<Self, StoreError> {
+        Self::open_with_cost(path, password, DEFAULT_LOG_N)
+    }
+
+    /// [`open`](Self::open) with another cost of scrypt for a new store: 2^`log_n` rounds of 1 KiB.
+    pub fn open_with_cost(
+        path: &Path,
+        password: Option<&[u8]>,
+        log_n: u8,
+    ) -> Result<Self, StoreError> {
+        if !path.is_dir() {
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+            made.map_err(io_error("make the directory", path))?;
+        }
+        let lock_path = path.join("lock");
+        let lock = private_file(&lock_path).map_err(io_error("open", &lock_path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::Locked { path: path.to_owned() });
+            }
+            Err(TryLockError::Error(error)) => return Err(io_error("lock", &lock_path)(error)),
+        }
+        let table = Table::open(path)?;
+        let seal = match table.header()? {
+            Some(header) => Seal::open(&header, password)?,
+            None => {
+                let (seal, header) = Seal::create(password, log_n)?;
+                table.create(&header)?;
+                seal
+            }
+        };
+        let (journal, recent) = Journal::open(&path.join("journal"), table.epoch()?)?;
+        sync_directory(path)?;
+        let path = path.to_owned();
+        Ok(Self { table, journal, recent, seal, failed: false, path, _lock: lock })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether it is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.seal.is_encrypted()
+    }
+
+    /// Moves what the journal holds, and `more`, to the database.
+    fn checkpoint(&mut self, more: &Stored) -> Result<(), StoreError> {
+        let epoch = self.journal.epoch() + 1;
+        self.table.write([&self.recent, more], epoch)?;
+        self.journal.restart(epoch);
+        self.recent.clear();
+        Ok(())
+    }
+
+    fn write(&mut self, changes: &Changes) -> Result<(), StoreError> {
+        let mut stored = Stored::new();
+        for (key, record) in changes.iter() {
+            let name = self.seal.name(key);
+            let record = record.map(|record| self.seal.seal(&name, key, record));
+            stored.insert(name, record);
+        }
+        if !self.journal.append(&stored)? {
+            // It is full, or was always too small for this.
+            return self.checkpoint(&stored);
+        }
+        self.recent.append(&mut stored);
+        Ok(())
+    }
+}
+
+impl Store for DiskStore {
+    fn get(&self, key: &[u8]) -> Result<Option<Record>, StoreError> {
+        let name = self.seal.name(key);
+        match self.recent.get(&name) {
+            Some(None) => Ok(None),
+            Some(Some(sealed)) => self.seal.open_record(&name, key, sealed).map(Some),
+            None => self.table.get(&name, |sealed| self.seal.open_record(&name, key, sealed)),
+        }
+    }
+
+    fn commit(&mut self, changes: &Changes) -> Result<(), StoreError> {
+        if self.failed {
+            return Err(StoreError::Failed);
+        }
+        let result = self.write(changes);
+        self.failed = result.is_err();
+        result
+    }
+
+    fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        let mut show = |name: &[u8], sealed: &[u8]| {
+            let (key, record) = self.seal.open_any(name, sealed)?;
+            if key.starts_with(prefix) { visit(&key, &record) } else { Ok(()) }
+        };
+        self.table.scan(&mut |name, sealed| {
+            if self.recent.contains_key(name) { Ok(()) } else { show(name, sealed) }
+        })?;
+        for (name, sealed) in &self.recent {
+            if let Some(sealed) = sealed {
+                show(name, sealed)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Opens a file that only its owner can read, or makes it.
+fn private_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+/// So that the names of new files are on the disk, too.
+fn sync_directory(path: &Path) -> Result<(), StoreError> {
+    File::open(path).and_then(|dir| dir.sync_all()).map_err(io_error("write", path))
+}
+
+fn io_error(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> StoreError {
+    move |error| StoreError::Io { doing, path: path.to_owned(), error }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    const LOG_N: u8 = 4;
+
+    fn open(dir: &Path, password: Option<&[u8]>) -> Result<DiskStore, StoreError> {
+        DiskStore::open_with_cost(dir, password, LOG_N)
+    }
+
+    fn change(pairs: &[(&str, Option<&str>)]) -> Changes {
+        let mut changes = Changes::default();
+        for (key, record) in pairs {
+            match record {
+                Some(record) => {
+                    changes.put(key.as_bytes().into(), record.as_bytes().to_vec().into())
+                }
+                None => changes.delete(key.as_bytes().into()),
+            }
+        }
+        changes
+    }
+
+    fn all(store: &DiskStore, prefix: &str) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        store
+            .scan(prefix.as_bytes(), &mut |key, record| {
+                found.push((text(key), text(record)));
+                Ok(())
+            })
+            .unwrap();
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn what_was_committed_is_there_again() {
+        for password in [None, Some(&b"password"[..])] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut store = open(dir.path(), password).unwrap();
+            store
+                .commit(&change(&[("a1", Some("one")), ("a2", Some("two")), ("b", Some("x"))]))
+                .unwrap();
+            store.checkpoint(&Stored::new()).unwrap();
+            store.commit(&change(&[("a1", Some("new")), ("b", None), ("c", Some("y"))])).unwrap();
+            for reopened in [false, true] {
+                if reopened {
+                    drop(store);
+                    store = open(dir.path(), password).unwrap();
+                }
+                let get = |key: &str| store.get(key.as_bytes()).unwrap().map(|r| r.to_vec());
+                assert_eq!(get("a1").as_deref(), Some(&b"new"[..]));
+                assert_eq!(get("a2").as_deref(), Some(&b"two"[..]));
+                assert_eq!((get("b"), get("d")), (None, None));
+                let pairs = |of: &[(&str, &str)]| -> Vec<(String, String)> {
+                    of.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
+                };
+                assert_eq!(all(&store, "a"), pairs(&[("a1", "new"), ("a2", "two")]));
+                assert_eq!(all(&store, "").len(), 3);
+            }
+            assert_eq!(store.is_encrypted(), password.is_some());
+        }
+    }
+
+    #[test]
+    fn a_full_journal_moves_to_the_database() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = open(dir.path(), None).unwrap();
+        let long = "x".repeat(100_000);
+        for n in 0..40 {
+            let key = format!("k{n}");
+            store.commit(&change(&[(&key, Some(&long)), ("last", Some(&key))])).unwrap();
+        }
+        assert!(store.journal.epoch() > 2);
+        // More than the journal ever takes.
+        let huge = "y".repeat(2 * journal::SIZE);
+        store.commit(&change(&[("huge", Some(&huge)), ("k0", None)])).unwrap();
+        drop(store);
+        let store = open(dir.path(), None).unwrap();
+        assert_eq!(all(&store, "k").len(), 39);
+        assert_eq!(store.get(b"last").unwrap().unwrap().as_slice(), b"k39");
+        assert_eq!(store.get(b"huge").unwrap().unwrap().len(), huge.len());
+    }
+
+    #[test]
+    fn a_commit_that_was_cut_off_is_not_there_and_those_before_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        let mut store = open(dir.path(), None).unwrap();
+        store.commit(&change(&[("a", Some("1"))])).unwrap();
+        let before = fs::read(&path).unwrap();
+        store.commit(&change(&[("a", Some("2")), ("b", Some("2"))])).unwrap();
+        drop(store);
+        let after = fs::read(&path).unwrap();
+        let from = before.iter().zip(&after).position(|(a, b)| a != b).unwrap();
+        let to = before.iter().zip(&after).rposition(|(a, b)| a != b).unwrap();
+        // Any part of the second record may be missing.
+        for cut in from..=to {
+            let mut torn = after.clone();
+            torn[cut..].fill(0);
+            fs::write(&path, &torn).unwrap();
+            let mut store = open(dir.path(), None).unwrap();
+            assert_eq!(store.get(b"a").unwrap().unwrap().as_slice(), b"1", "cut at {cut}");
+            assert!(store.get(b"b").unwrap().is_none());
+            // And it goes on from there.
+            store.commit(&change(&[("c", Some("3"))])).unwrap();
+            drop(store);
+            let store = open(dir.path(), None).unwrap();
+            assert!(store.get(b"c").unwrap().is_some(), "cut at {cut}");
+        }
+        fs::write(&path, &after).unwrap();
+        assert_eq!(open(dir.path(), None).unwrap().get(b"a").unwrap().unwrap().as_slice(), b"2");
+    }
+
+    #[test]
+    fn one_process_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path(), None).unwrap();
+        assert_eq!(open(dir.path(), None).unwrap_err().code(), "store.locked");
+        drop(store);
+        assert!(open(dir.path(), None).is_ok());
+    }
+
+    #[test]
+    fn passwords() {
+        let dir = tempfile::tempdir().unwrap();
+        let code = |password: Option<&[u8]>| open(dir.path(), password).unwrap_err().code();
+        drop(open(dir.path(), Some(b"password")).unwrap());
+        assert_eq!(code(Some(b"Password")), "store.wrong_password");
+        assert_eq!(code(None), "store.password_needed");
+        assert!(open(dir.path(), Some(b"password")).is_ok());
+        let plain = tempfile::tempdir().unwrap();
+        drop(open(plain.path(), None).unwrap());
+        let error = open(plain.path(), Some(b"password")).unwrap_err();
+        assert_eq!(error.code(), "store.not_encrypted");
+    }
+
+    #[test]
+    fn encrypted_files_say_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = open(dir.path(), Some(b"password")).unwrap();
+        let secret = "a secret text of a record";
+        store.commit(&change(&[("the key of a record", Some(secret))])).unwrap();
+        store.checkpoint(&Stored::new()).unwrap();
+        store.commit(&change(&[("the key of a record", Some(secret))])).unwrap();
+        assert!(!format!("{store:?}").contains("secret"));
+        drop(store);
+        for file in fs::read_dir(dir.path()).unwrap() {
+            let file = file.unwrap();
+            assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{file:?}");
+            let bytes = fs::read(file.path()).unwrap();
+            for text in [secret, "the key of", "password"] {
+                let there = bytes.windows(text.len()).any(|window| window == text.as_bytes());
+                assert!(!there, "{file:?} holds {text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn records_that_were_swapped_or_changed_are_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = open(dir.path(), Some(b"password")).unwrap();
+        store.commit(&change(&[("a", Some("1")), ("b", Some("2"))])).unwrap();
+        let (a, b) = (store.seal.name(b"a"), store.seal.name(b"b"));
+        let moved = store.recent[&b].clone();
+        store.recent.insert(a.clone(), moved);
+        assert_eq!(store.get(b"a").unwrap_err().code(), "store.corrupt");
+        store.recent.insert(a, Some(vec![0; 5]));
+        assert_eq!(store.get(b"a").unwrap_err().code(), "store.corrupt");
+        assert!(store.get(b"b").unwrap().is_some());
+    }
+}

@@ -1,0 +1,53 @@
+//! Points in time, as bundles carry them.
+
+use std::{fmt, time::Duration};
+
+/// UNIX time in nanoseconds.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// From seconds; what is too far for 64 bits of nanoseconds becomes the last moment of them.
+    pub fn from_secs(seconds: u64) -> Self {
+        Self(i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000_000))
+    }
+
+    /// From milliseconds, in the same way.
+    pub fn from_millis(millis: u64) -> Self {
+        Self(i64::try_from(millis).unwrap_or(i64::MAX).saturating_mul(1_000_000))
+    }
+
+    /// Whether more than `lifetime` has passed from this moment to `now`.
+    pub fn is_older_than(self, lifetime: Duration, now: Self) -> bool {
+        let lifetime = i64::try_from(lifetime.as_nanos()).unwrap_or(i64::MAX);
+        self.0 < now.0.saturating_sub(lifetime)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Timestamp({}ns)", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn age() {
+        let day = Duration::from_secs(86_400);
+        let made = Timestamp::from_secs(1_585_500_000);
+        assert!(!made.is_older_than(day, Timestamp::from_secs(1_585_586_400)));
+        assert!(made.is_older_than(day, Timestamp(1_585_586_400_000_000_001)));
+        assert!(!made.is_older_than(Duration::MAX, Timestamp(i64::MAX)));
+        assert_eq!(Timestamp::from_secs(u64::MAX), Timestamp(i64::MAX));
+        assert_eq!(Timestamp::from_millis(1_500), Timestamp(1_500_000_000));
+    }
+}

@@ -1,0 +1,495 @@
+//! Conversations of several devices over a network that loses, repeats and reorders, with crashes:
+//! what was sent arrives once on every device that it is for, whatever happens on the way.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+
+#[path = "chat/world.rs"]
+mod world;
+
+use proptest::prelude::*;
+use statuskit::{
+    chat::messenger::{ChatError, Event, PostKind, Subject, without_state},
+    payload::{
+        Wrapper, chat,
+        group::{Change, ChangeError, Denied},
+        matching::Chat,
+        proto::{MessageType, PairInstallation},
+    },
+    secure::How,
+    whisper::SymKey,
+};
+use world::{Shown, World};
+
+/// Two users with a device each.
+fn two() -> World {
+    World::new("two", &["alice", "bob"])
+}
+
+fn hears(world: &World, device: usize, text: &str) -> usize {
+    world.devices[device].shown.iter().filter(|shown| shown.text == text).count()
+}
+
+#[test]
+fn from_a_contact_code_to_the_negotiated_topic() {
+    let mut world = two();
+    let (alice, bob) = (0, 1);
+    let chat = |world: &World, who: usize| Chat::OneToOne(world.devices[who].me);
+    // Alice has to be interested in bob to see the code.
+    world.look_at(alice, bob);
+    let code = world.with(bob, |it, now, rng| it.publish_contact_code(now, rng)).unwrap();
+    assert_eq!(code.kind, PostKind::ContactCode);
+    world.post(bob, code);
+    world.deliver_all();
+    let to = world.devices[bob].me;
+    assert_eq!(world.devices[alice].messenger.installations(&to).unwrap().len(), 1);
+
+    let mut kinds = Vec::new();
+    for (at, (from, to)) in
+        [(alice, bob), (bob, alice), (alice, bob), (bob, alice)].into_iter().enumerate()
+    {
+        let to_chat = chat(&world, to);
+        let text = format!("text {at}");
+        world.with(from, |it, now, rng| it.send_text(&to_chat, &text, now, rng)).unwrap();
+        world.now += 1000;
+        for post in world.with(from, |it, now, rng| it.tick(now, rng)).unwrap().posts {
+            if !post.messages.is_empty() {
+                kinds.push((post.kind, post.topic == world::partitioned(&world.devices[to].me)));
+            }
+            world.post(from, post);
+        }
+        world.deliver_all();
+        assert_eq!(hears(&world, to, &text), 1);
+    }
+    // With the code, even the first message has a session; from the answer on, the topic is ours.
+    let direct = |partitioned| (PostKind::Direct, partitioned);
+    assert_eq!(kinds, [direct(true), direct(false), direct(false), direct(false)]);
+    let shown = &world.devices[bob].shown[0];
+    assert!(matches!(shown.how, Some(How::Session { started: true, .. })), "{:?}", shown.how);
+    world.settle();
+    assert!(world.devices.iter_mut().all(|it| it.messenger.is_idle().unwrap()));
+}
+
+#[test]
+fn without_a_code_the_first_message_is_for_the_identity() {
+    let mut world = two();
+    let chat = Chat::OneToOne(world.devices[1].me);
+    let sent = world.with(0, |it, now, rng| it.send_text(&chat, "hi", now, rng)).unwrap();
+    let posts = world.with(0, |it, now, rng| it.tick(now, rng)).unwrap().posts;
+    assert_eq!(posts.iter().map(|post| post.kind).collect::<Vec<_>>(), [PostKind::Fallback]);
+    assert_eq!(posts[0].messages, [sent.id]);
+    posts.into_iter().for_each(|post| world.post(0, post));
+    world.deliver_all();
+    assert_eq!(world.devices[1].shown[0].how, Some(How::Identity));
+    assert_eq!(world.devices[1].shown[0].id, sent.id);
+    // Its bundle came with it, so the answer has a session.
+    let chat = Chat::OneToOne(world.devices[0].me);
+    world.with(1, |it, now, rng| it.send_text(&chat, "hello", now, rng)).unwrap();
+    world.settle();
+    assert!(matches!(world.devices[0].shown[0].how, Some(How::Session { .. })));
+    // Both know that it arrived.
+    for peer in [0, 1] {
+        let other = world.devices[1 - peer].me;
+        assert_eq!(world.devices[peer].messenger.waiting(&other).unwrap(), 0);
+        assert_eq!(world.devices[peer].acknowledged.len(), 1);
+    }
+}
+
+#[test]
+fn from_nowhere_means_no_installation_and_no_bundle() {
+    let mut world = two();
+    let me = world.devices[0].me;
+    let to = world.devices[1].me;
+    let text = chat::text(MessageType::OneToOne, &to.to_string(), "hi", world.now, 0);
+    let wrapper = chat::wrap(&text, &world.devices[0].identity);
+    let post = without_state(&to, &wrapper, &mut world.rng);
+    world.post(0, post);
+    world.deliver_all();
+    let shown = &world.devices[1].shown[0];
+    assert_eq!((&*shown.text, &shown.how), ("hi", &Some(How::Identity)));
+    // Nothing that could be answered with a session.
+    assert!(world.devices[1].messenger.installations(&me).unwrap().is_empty());
+    // A second copy of the same message shows nothing.
+    let post = without_state(&to, &wrapper, &mut world.rng);
+    world.post(0, post);
+    world.deliver_all();
+    assert_eq!(hears(&world, 1, "hi"), 1);
+}
+
+#[test]
+fn data_sync_can_be_off_on_one_side() {
+    let mut world = two();
+    world.devices[0].messenger.set_data_sync(false);
+    for at in 0..4 {
+        let (from, to) = (at % 2, 1 - at % 2);
+        let chat = Chat::OneToOne(world.devices[to].me);
+        let text = format!("{at}");
+        let sent = world.with(from, |it, now, rng| it.send_text(&chat, &text, now, rng)).unwrap();
+        assert_eq!(sent.posts.len(), usize::from(from == 0));
+        sent.posts.into_iter().for_each(|post| world.post(from, post));
+        world.settle();
+        let shown = world.devices[to].shown.last().unwrap();
+        assert_eq!((&*shown.text, shown.synced), (&*text, from == 1));
+    }
+}
+
+#[test]
+fn a_group_lives_and_strangers_stay_out() {
+    let mut world = World::new("group", &["alice", "bob", "carol", "eve"]);
+    let [alice, bob, carol, eve] = [0, 1, 2, 3];
+    let members = [world.devices[bob].me, world.devices[carol].me];
+    let (group, _) =
+        world.with(alice, |it, now, rng| it.create_group("team", &members, now, rng)).unwrap();
+    let id = group.chat_id().to_owned();
+    let chat = Chat::Group(id.clone());
+    world.settle();
+    for device in [bob, carol] {
+        let group = world.devices[device].messenger.group(&id).unwrap().unwrap();
+        assert_eq!(group.state().name, "team");
+        // Who has not joined does not write.
+        let denied = world.with(device, |it, now, rng| it.send_text(&chat, "no", now, rng));
+        assert!(matches!(denied, Err(ChatError::NotJoined)));
+        world.with(device, |it, now, rng| it.change_group(&id, Change::Join, now, rng)).unwrap();
+        world.settle();
+    }
+    let sent = world.with(bob, |it, now, rng| it.send_text(&chat, "all", now, rng)).unwrap();
+    world.settle();
+    for device in [alice, carol] {
+        let shown = world.devices[device].shown.iter().find(|it| it.text == "all").unwrap();
+        assert_eq!((shown.id, shown.chat.clone()), (sent.id, Some(chat.clone())));
+    }
+    assert_eq!(hears(&world, eve, "all"), 0);
+
+    // Eve got hold of the history: she writes to it, and adds herself, and nobody cares.
+    let history = world.devices[bob].messenger.group(&id).unwrap().unwrap();
+    world.devices[eve].messenger.learn_group(history.clone()).unwrap();
+    let denied = world.with(eve, |it, now, rng| it.send_text(&chat, "spam", now, rng));
+    assert!(matches!(denied, Err(ChatError::NotJoined)));
+    let me = [world.devices[eve].me];
+    let denied = world.with(eve, |it, now, rng| it.change_group(&id, Change::Add(&me), now, rng));
+    assert!(
+        matches!(denied, Err(ChatError::Group(ChangeError::Denied(Denied::NotAdmin)))),
+        "{denied:?}"
+    );
+    let spam = chat::text(MessageType::PrivateGroup, &id, "spam", world.now, 0);
+    let spam = Wrapper::sign(
+        3,
+        prost::Message::encode_to_vec(&history.update(Some(spam))),
+        &world.devices[eve].identity,
+    );
+    for device in [alice, bob, carol] {
+        let to = world.devices[device].me;
+        let post = without_state(&to, &spam, &mut world.rng);
+        world.post(eve, post);
+    }
+    world.settle();
+    for device in [alice, bob, carol] {
+        assert_eq!(hears(&world, device, "spam"), 0);
+        assert!(world.devices[device].unread.contains(&"chat.author_not_joined".to_owned()));
+    }
+
+    // Carol is removed, and hears of it; then nothing more.
+    let gone = world.devices[carol].me;
+    world
+        .with(alice, |it, now, rng| it.change_group(&id, Change::Remove(&gone), now, rng))
+        .unwrap();
+    world.settle();
+    let group = world.devices[carol].messenger.group(&id).unwrap().unwrap();
+    assert!(!group.state().members.contains(&gone.to_string()));
+    world.with(alice, |it, now, rng| it.send_text(&chat, "two of us", now, rng)).unwrap();
+    world.settle();
+    assert_eq!([bob, carol].map(|device| hears(&world, device, "two of us")), [1, 0]);
+}
+
+#[test]
+fn two_devices_of_one_user() {
+    let mut world = World::new("pair", &["alice", "bob"]);
+    let (phone, bob) = (0, 1);
+    let desktop = world.add_device(phone);
+    let alice_key = world.devices[phone].me;
+    let bob_key = world.devices[bob].me;
+    // Each tells the other of itself, and the user enables both.
+    for device in [phone, desktop] {
+        let name = format!("device {device}");
+        let sent = world.with(device, |it, now, rng| it.pair(&name, "desktop", now, rng)).unwrap();
+        sent.posts.into_iter().for_each(|post| world.post(device, post));
+        world.settle();
+    }
+    for (device, other) in [(phone, desktop), (desktop, phone)] {
+        assert!(
+            world.devices[device].payloads.iter().any(|kind| kind == "pair_installation"),
+            "{:?}",
+            world.devices[device].unread
+        );
+        let id = world.devices[other].messenger.installation().clone();
+        assert!(world.devices[device].messenger.set_enabled(&alice_key, &id, true).unwrap());
+    }
+    // What one of them says, the other shows as said by us, in the right chat.
+    let chat = Chat::OneToOne(bob_key);
+    world.with(phone, |it, now, rng| it.send_text(&chat, "hi", now, rng)).unwrap();
+    world.settle();
+    let shown = world.devices[desktop].shown.last().unwrap();
+    assert_eq!((&*shown.text, &shown.chat), ("hi", &Some(chat.clone())));
+    assert_eq!(hears(&world, bob, "hi"), 1);
+    assert_eq!(hears(&world, phone, "hi"), 0);
+    // The answer reaches both.
+    let back = Chat::OneToOne(alice_key);
+    world.with(bob, |it, now, rng| it.send_text(&back, "hello", now, rng)).unwrap();
+    world.settle();
+    assert_eq!([phone, desktop].map(|device| hears(&world, device, "hello")), [1, 1]);
+    // Somebody else can't pair.
+    let fake = PairInstallation {
+        clock: world.now,
+        installation_id: "x".to_owned(),
+        device_type: "ios".to_owned(),
+        name: "x".to_owned(),
+    };
+    world.with(bob, |it, now, rng| it.send(&back, fake, now, rng)).unwrap();
+    world.settle();
+    assert!(world.devices[phone].unread.iter().any(|code| code.starts_with("payload.")));
+}
+
+#[test]
+fn a_public_message_is_not_a_protocol_message() {
+    let mut world = World::new("public", &["alice", "bob"]);
+    let chat = Chat::Public("status".to_owned());
+    let send = |world: &mut World, text: &str| {
+        let sent = world.with(0, |it, now, rng| it.send_text(&chat, text, now, rng)).unwrap();
+        sent.posts.into_iter().for_each(|post| world.post(0, post));
+    };
+    // Whoever is not in the chat does not hear it.
+    send(&mut world, "one");
+    world.deliver_all();
+    world.devices[1].messenger.join_public("status");
+    world.listen_all();
+    for text in ["two", "żółć 🙂", "\u{7}"] {
+        send(&mut world, text);
+    }
+    world.deliver_all();
+    let texts: Vec<_> = world.devices[1].shown.iter().map(|it| &*it.text).collect();
+    assert_eq!(texts, ["two", "żółć 🙂", "\u{7}"]);
+    assert!(world.devices[1].shown.iter().all(|it| it.how.is_none()));
+}
+
+#[test]
+fn a_device_that_a_sender_does_not_know_announces_itself() {
+    let mut world = World::new("unknown", &["alice", "bob"]);
+    let (alice, bob) = (0, 1);
+    let to_bob = Chat::OneToOne(world.devices[bob].me);
+    // Alice knows one device of bob.
+    world.look_at(alice, bob);
+    let code = world.with(bob, |it, now, rng| it.publish_contact_code(now, rng)).unwrap();
+    world.post(bob, code);
+    world.deliver_all();
+    // The other is not paired with it.
+    let other = world.add_device(bob);
+    world.with(alice, |it, now, rng| it.send_text(&to_bob, "3", now, rng)).unwrap();
+    world.settle();
+    assert!(world.devices[other].unread.iter().any(|it| it == "secure.device_not_found"));
+    // Now alice knows it, and writes to both; what was not acknowledged in time comes, too.
+    world.with(alice, |it, now, rng| it.send_text(&to_bob, "4", now, rng)).unwrap();
+    world.settle();
+    assert_eq!([bob, other].map(|device| hears(&world, device, "4")), [1, 1]);
+}
+
+#[test]
+fn hostile_bytes_are_refused_and_the_conversation_goes_on() {
+    let mut world = two();
+    let (to_bob, to_alice) =
+        (Chat::OneToOne(world.devices[1].me), Chat::OneToOne(world.devices[0].me));
+    world.with(0, |it, now, rng| it.send_text(&to_bob, "1", now, rng)).unwrap();
+    world.settle();
+    world.with(1, |it, now, rng| it.send_text(&to_alice, "2", now, rng)).unwrap();
+    let posts = world.with(1, |it, now, rng| it.tick(now, rng)).unwrap().posts;
+    let good = posts[0].payload.clone();
+    let sender = world.devices[1].me;
+    let mut codes = std::collections::BTreeSet::new();
+    for at in 0..good.len() {
+        let mut bad = good.clone();
+        bad[at] ^= 1 << (at % 8);
+        for event in world.feed(0, Some(&sender), &bad) {
+            match event {
+                Event::Unread { reason, .. } => _ = codes.insert(reason.code()),
+                Event::Message(received) => assert_eq!(received.text(), Some("2")),
+                _ => {}
+            }
+        }
+        if at % 7 == 0 {
+            world.feed(0, None, &bad);
+            world.feed(0, Some(&sender), &bad[..at]);
+        }
+    }
+    assert!(codes.contains("ratchet.mac") && codes.contains("bundle.signature"), "{codes:?}");
+    world.feed(0, Some(&sender), &good);
+    assert_eq!(hears(&world, 0, "2"), 1);
+    world.with(0, |it, now, rng| it.send_text(&to_bob, "3", now, rng)).unwrap();
+    world.settle();
+    assert_eq!(hears(&world, 1, "3"), 1);
+}
+
+#[test]
+fn a_negotiated_topic_is_listened_to_after_a_restart() {
+    let mut world = two();
+    for (from, to) in [(0, 1), (1, 0)] {
+        let chat = Chat::OneToOne(world.devices[to].me);
+        world.with(from, |it, now, rng| it.send_text(&chat, "hi", now, rng)).unwrap();
+        world.settle();
+    }
+    let other = world.devices[1].me;
+    world.restart(0);
+    let listening = world.devices[0].messenger.listening().unwrap();
+    let subjects: Vec<_> = listening.iter().map(|it| it.what.clone()).collect();
+    for expected in [
+        Subject::Partitioned,
+        Subject::Personal,
+        Subject::ContactCode(world.devices[0].me),
+        Subject::ContactCode(other),
+        Subject::Negotiated(other),
+    ] {
+        assert!(subjects.contains(&expected), "{expected:?} in {subjects:?}");
+    }
+    assert_eq!(world.devices[0].messenger.chats().unwrap(), [Chat::OneToOne(other)]);
+}
+
+#[test]
+fn debug_shows_no_key() {
+    let mut world = two();
+    let mut text = String::new();
+    for at in 0..4 {
+        let (from, to) = (at % 2, 1 - at % 2);
+        let chat = Chat::OneToOne(world.devices[to].me);
+        let sent = world.with(from, |it, now, rng| it.send_text(&chat, "hi", now, rng));
+        text += &format!("{sent:?}");
+        let ticked = world.with(from, |it, now, rng| it.tick(now, rng)).unwrap();
+        text += &format!("{ticked:?}");
+        let me = world.devices[from].me;
+        for post in ticked.posts {
+            text += &format!("{:?}", world.feed(to, Some(&me), &post.payload));
+        }
+        world.now += 1000;
+        text += &format!("{:?}", world.devices[to].messenger);
+        text += &format!("{:?}", world.devices[to].messenger.listening());
+    }
+    let other = world.devices[1].me;
+    let secret = *world.devices[0].identity.ecdh(&other).as_bytes();
+    let sym = SymKey::from_password(&hex::encode(secret));
+    let keys = world.devices.iter().map(|device| *device.identity.to_bytes());
+    for key in keys.chain([secret, *sym.as_bytes()]) {
+        assert!(!text.contains(&hex::encode(key)));
+        assert!(!text.contains(&format!("{key:?}")));
+    }
+    assert!(text.contains("hi") && text.contains("SymKey(…)"));
+}
+
+/// What may happen.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Say {
+        from: usize,
+        to: usize,
+    },
+    SayGroup {
+        from: usize,
+    },
+    Tick {
+        who: usize,
+    },
+    Deliver {
+        which: usize,
+    },
+    Drop {
+        which: usize,
+    },
+    Repeat {
+        which: usize,
+    },
+    Batch,
+    Restart {
+        who: usize,
+    },
+    /// The next write fails, as on a full disk.
+    Fail {
+        who: usize,
+    },
+    Later {
+        seconds: u64,
+    },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let who = 0..3_usize;
+    let step = prop_oneof![
+        4 => (who.clone(), who.clone()).prop_map(|(from, to)| Step::Say { from, to }),
+        2 => who.clone().prop_map(|from| Step::SayGroup { from }),
+        5 => who.clone().prop_map(|who| Step::Tick { who }),
+        8 => any::<usize>().prop_map(|which| Step::Deliver { which }),
+        2 => any::<usize>().prop_map(|which| Step::Drop { which }),
+        2 => any::<usize>().prop_map(|which| Step::Repeat { which }),
+        1 => Just(Step::Batch),
+        1 => who.clone().prop_map(|who| Step::Restart { who }),
+        1 => who.prop_map(|who| Step::Fail { who }),
+        2 => (1..40_u64).prop_map(|seconds| Step::Later { seconds }),
+    ];
+    prop::collection::vec(step, 20..120)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Three people, one of them with two devices, and a group: in the end everyone has read
+    /// everything once.
+    #[test]
+    fn whatever_happens_everything_arrives_once(steps in steps()) {
+        let mut world = World::new("chaos", &["alice", "bob", "carol"]);
+        let members = [world.devices[1].me, world.devices[2].me];
+        let (group, _) = world
+            .with(0, |it, now, rng| it.create_group("g", &members, now, rng))
+            .unwrap();
+        let id = group.chat_id().to_owned();
+        world.settle();
+        for device in [1, 2] {
+            world.with(device, |it, now, rng| it.change_group(&id, Change::Join, now, rng)).unwrap();
+            world.settle();
+        }
+        let mut expected: Vec<(usize, String)> = Vec::new();
+        for (at, step) in steps.into_iter().enumerate() {
+            let text = format!("text {at}");
+            match step {
+                Step::Say { from, to } if from != to => {
+                    let chat = Chat::OneToOne(world.devices[to].me);
+                    if world.with(from, |it, now, rng| it.send_text(&chat, &text, now, rng)).is_ok() {
+                        expected.push((to, text));
+                    }
+                }
+                Step::Say { .. } => {}
+                Step::SayGroup { from } => {
+                    let chat = Chat::Group(id.clone());
+                    if world.with(from, |it, now, rng| it.send_text(&chat, &text, now, rng)).is_ok() {
+                        expected.extend((0..3).filter(|to| *to != from).map(|to| (to, text.clone())));
+                    }
+                }
+                Step::Tick { who } => world.tick(who),
+                Step::Deliver { which } => world.deliver(which, false),
+                Step::Drop { which } => world.lose(which),
+                Step::Repeat { which } => world.deliver(which, true),
+                Step::Batch => world.deliver_together(),
+                Step::Restart { who } => world.restart(who),
+                Step::Fail { who } => world.fail_next(who),
+                Step::Later { seconds } => world.now += seconds * 1000,
+            }
+        }
+        world.heal();
+        world.settle();
+        let mut shown: Vec<_> = world
+            .devices
+            .iter()
+            .enumerate()
+            .flat_map(|(at, device)| device.shown.iter().map(move |it: &Shown| (at, it.text.clone())))
+            .collect();
+        shown.sort();
+        expected.sort();
+        prop_assert_eq!(shown, expected);
+        for device in &mut world.devices {
+            prop_assert!(device.messenger.is_idle().unwrap());
+        }
+    }
+}

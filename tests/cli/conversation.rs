@@ -1,0 +1,335 @@
+//! Private conversations as users type them: two processes, a node between them, a state each.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _},
+    process::ChildStdout,
+};
+
+use serde_json::Value;
+
+use crate::{
+    network::network,
+    record, records,
+    shell::{Background, Shell},
+};
+
+/// A command in the background that has found its peers.
+struct Listening {
+    child: Background,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Listening {
+    fn start(shell: &Shell, line: &str) -> Self {
+        let mut child = Background(shell.command(&format!("exec {line}")).spawn().expect("bash"));
+        let stdout = BufReader::new(child.0.stdout.take().expect("piped"));
+        let mut stderr = BufReader::new(child.0.stderr.take().expect("piped"));
+        let mut note = String::new();
+        stderr.read_line(&mut note).expect("a note");
+        assert!(note.contains("receiving from"), "{note}");
+        std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
+        Self { child, stdout }
+    }
+
+    fn next(&mut self) -> Value {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).expect("a line");
+        record(&line)
+    }
+
+    /// Waits for its end.
+    fn rest(mut self) -> Vec<Value> {
+        let mut text = String::new();
+        self.stdout.read_to_string(&mut text).expect("UTF-8");
+        assert!(self.child.0.wait().expect("a status").success());
+        records(&text)
+    }
+}
+
+/// `$ENODE`, and `alice.key` and `bob.key` with `$ALICE` and `$BOB`.
+fn two() -> (Shell, crate::network::Node) {
+    let (mut shell, node) = network("");
+    shell.keygen("ALICE");
+    shell.keygen("BOB");
+    (shell, node)
+}
+
+fn of_type<'a>(records: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    records.iter().filter(|record| record["type"] == kind).collect()
+}
+
+#[test]
+fn without_a_state_by_the_identity_alone() {
+    let (shell, _node) = two();
+    let ended = shell
+        .run("echo hello | status-send --peer $ENODE --identity alice.key --to $BOB --ttl 120");
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(ended.stderr.contains("without forward secrecy"), "{}", ended.stderr);
+    let sent = record(&ended.stdout);
+    let line = "status-receive --peer $ENODE --identity bob.key --count 1 --timeout 60";
+    let got = record(&shell.ok(line));
+    assert_eq!(got["payload"]["text"], "hello");
+    assert_eq!(got["layers"]["secure"], "dh");
+    // No installation that nobody could answer.
+    assert_eq!(got["layers"]["installation"], Value::Null);
+    assert_eq!(got["message_id"], sent["message_id"]);
+    // The same as an envelope, by hand.
+    let line = "echo hi | status-envelope seal --identity alice.key --to $BOB --ttl 120 --pow 0.002 \
+                | status-send --peer $ENODE";
+    shell.ok(line);
+    let line = "status-receive --peer $ENODE --identity bob.key --count 2 --timeout 60 --no-acks";
+    let texts: Vec<_> =
+        records(&shell.ok(line)).iter().map(|it| it["payload"]["text"].clone()).collect();
+    assert!(texts.contains(&"hi".into()), "{texts:?}");
+    // Whoever sends privately says who they are.
+    shell.fails(2, "echo hello | status-send --peer $ENODE --to $BOB");
+}
+
+#[test]
+fn from_a_contact_code_over_an_answer_to_the_negotiated_topic() {
+    let (mut shell, _node) = two();
+    // Alice looks for the code of bob; bob publishes it.
+    let look = "status-receive --peer $ENODE --identity alice.key --state a --contact $BOB --count 1 --timeout 60";
+    let looking = Listening::start(&shell, look);
+    shell
+        .ok("status-session contact-code --identity bob.key --state b | status-send --peer $ENODE");
+    let found = looking.rest();
+    assert_eq!(found[0]["type"], "bundle");
+    assert_eq!(found[0]["learned"][0]["protocol_version"], 1);
+
+    let mut topics = Vec::new();
+    for (at, (from, to, key)) in
+        [("alice", "b", "BOB"), ("bob", "a", "ALICE"), ("alice", "b", "BOB"), ("bob", "a", "ALICE")]
+            .into_iter()
+            .enumerate()
+    {
+        let me = if from == "alice" { "a" } else { "b" };
+        let other = if from == "alice" { "bob" } else { "alice" };
+        let receive = format!(
+            "status-receive --peer $ENODE --identity {other}.key --state {to} --count 1 --timeout 60"
+        );
+        let listening = Listening::start(&shell, &receive);
+        let send = format!(
+            "echo text {at} | status-send --peer $ENODE --identity {from}.key --state {me} --to ${key} --wait-ack 60s"
+        );
+        let sent = records(&shell.ok(&send));
+        let carrier = of_type(&sent, "sent")[0];
+        assert_eq!(carrier["secure"], "direct", "{carrier}");
+        topics.push(carrier["topic"].as_str().unwrap().to_owned());
+        let acknowledged = of_type(&sent, "acknowledged");
+        assert_eq!(acknowledged.len(), 1);
+        assert_eq!(acknowledged[0]["message_id"], carrier["message_ids"][0]);
+        let got = listening.rest();
+        let message = of_type(&got, "message")[0];
+        assert_eq!(message["payload"]["text"], format!("text {at}"));
+        assert_eq!(message["message_id"], carrier["message_ids"][0]);
+        assert_eq!(message["layers"]["secure"], "direct");
+        assert!(message["layers"]["data_sync_id"].is_string());
+    }
+    let key = shell.keygen("UNUSED");
+    let partitioned = shell.member("status-topic partitioned $BOB", "topic");
+    assert_eq!(topics[0], partitioned, "the first goes where everyone writes to ({key})");
+    assert!(
+        topics[1..].iter().all(|topic| *topic == topics[1] && *topic != topics[0]),
+        "{topics:?}"
+    );
+    // Nothing is left to be said: no message waits.
+    let list = records(&shell.ok("status-session list --identity alice.key --state a"));
+    assert_eq!(of_type(&list, "session").len(), 1);
+    assert_eq!(of_type(&list, "installation")[0]["agreed"], true);
+}
+
+#[test]
+fn without_its_state_a_message_stays_closed_and_says_why() {
+    let (shell, _node) = two();
+    let (alice, bob) = ("--identity alice.key --state a", "--identity bob.key --state b");
+    shell.ok(&format!("status-session bundle new {bob} | status-session bundle learn {alice}"));
+    shell.ok(&format!("echo hi | status-send --peer $ENODE {alice} --to $BOB --ttl 120"));
+    let line = "status-receive --peer $ENODE --identity bob.key --timeout 3s --output json";
+    let error = shell.fails(1, line);
+    assert!(error.contains("secure.device_not_found") && error.contains("--state DIR"), "{error}");
+    let line = format!("status-receive --peer $ENODE {bob} --count 1 --timeout 60");
+    let got = record(&shell.ok(&line));
+    assert_eq!(
+        (&got["payload"]["text"], &got["layers"]["secure"]),
+        (&"hi".into(), &"direct".into())
+    );
+    // A second installation of the same identity: not the one that the message is for.
+    let line =
+        "status-receive --peer $ENODE --identity bob.key --state c --timeout 3s --output json";
+    let error = shell.fails(1, line);
+    assert!(error.contains("secure.device_not_found") && !error.contains("--state DIR"), "{error}");
+}
+
+#[test]
+fn a_kill_between_messages_keeps_the_conversation() {
+    let (shell, _node) = two();
+    let receive = "status-receive --peer $ENODE --identity bob.key --state b --timeout 100";
+    for round in 0..3 {
+        let mut listening = Listening::start(&shell, receive);
+        for at in 0..2 {
+            let line = format!(
+                "echo {round}.{at} | status-send --peer $ENODE --identity alice.key --state a --to $BOB --ttl 120"
+            );
+            shell.ok(&line);
+            assert_eq!(listening.next()["payload"]["text"], format!("{round}.{at}"));
+        }
+        // SIGKILL: no time for anything.
+        listening.child.0.kill().expect("killed");
+        listening.child.0.wait().expect("a status");
+        let line = format!(
+            "echo answer {round} | status-send --peer $ENODE --identity bob.key --state b --to $ALICE --ttl 120"
+        );
+        shell.ok(&line);
+    }
+    let line = "status-receive --peer $ENODE --identity alice.key --state a --count 3 --timeout 60";
+    let mut texts: Vec<_> = records(&shell.ok(line))
+        .iter()
+        .map(|it| it["payload"]["text"].as_str().unwrap().to_owned())
+        .collect();
+    texts.sort();
+    assert_eq!(texts, ["answer 0", "answer 1", "answer 2"]);
+    // What was read is not shown again, though the node still has it.
+    shell.fails(1, "status-receive --peer $ENODE --identity alice.key --state a --timeout 2s");
+}
+
+#[test]
+fn a_state_is_of_one_process_and_one_identity() {
+    let (shell, _node) = two();
+    let receive = "status-receive --peer $ENODE --identity bob.key --state b --timeout 100";
+    let listening = Listening::start(&shell, receive);
+    for line in [
+        "status-receive --peer $ENODE --identity bob.key --state b --timeout 1s --output json",
+        "status-send hi --peer $ENODE --identity bob.key --state b --to $ALICE --output json",
+        "status-session list --identity bob.key --state b --output json",
+    ] {
+        let error = shell.fails(5, line);
+        assert!(error.contains("store.locked") && error.contains("another process"), "{error}");
+    }
+    drop(listening);
+    let error = shell.fails(2, "status-session list --identity alice.key --state b --output json");
+    assert!(error.contains("store.other_identity"), "{error}");
+    let error = shell.fails(2, "status-session list --identity bob.key --output json");
+    assert!(error.contains("--state"), "{error}");
+    shell.fails(2, "status-send hi --peer $ENODE --identity bob.key --group x");
+    shell.fails(2, "status-send hi --peer $ENODE --identity bob.key --to $ALICE --wait-ack 1s");
+}
+
+#[test]
+fn a_state_with_a_password() {
+    let (mut shell, _node) = two();
+    shell.ok("echo secret > password; echo other > wrong");
+    let with = "--identity alice.key --state a --state-password-file password";
+    shell.ok(&format!("echo hi | status-send --peer $ENODE {with} --to $BOB"));
+    // Without a terminal there is nobody to ask.
+    let error = shell.fails(2, "status-session list --identity alice.key --state a --output json");
+    assert!(error.contains("password.missing"), "{error}");
+    let line = "status-session list --identity alice.key --state a --state-password-file wrong --output json";
+    let error = shell.fails(1, line);
+    assert!(error.contains("store.wrong_password"), "{error}");
+    let own = records(&shell.ok(&format!("status-session export --subtle {with}")));
+    let secret = of_type(&own, "pre_key")[0]["private_key"].as_str().unwrap()[2..].to_owned();
+    let bytes = hex::decode(&secret).unwrap();
+    for entry in std::fs::read_dir(shell.dir().join("a")).unwrap() {
+        let content = std::fs::read(entry.unwrap().path()).unwrap();
+        assert!(!content.windows(32).any(|window| window == bytes), "in the clear");
+    }
+    shell.var("STATUS_STATE", "a");
+    shell.var("STATUS_STATE_PASSWORD", "secret");
+    shell.ok("status-session list --identity alice.key");
+}
+
+#[test]
+fn a_group_of_three() {
+    let (mut shell, _node) = two();
+    shell.keygen("CAROL");
+    let line = "status-group new --identity alice.key --name team --member $BOB --member $CAROL \
+                | tee events.json | status-group replay";
+    shell.ok(line);
+    let line = "echo welcome | status-send --peer $ENODE --identity alice.key --state alice.state \
+                --group @events.json --ttl 120";
+    shell.ok(line);
+    let mut group = String::new();
+    for name in ["bob", "carol"] {
+        let line = format!(
+            "status-receive --peer $ENODE --identity {name}.key --state {name}.state --count 1 --timeout 60"
+        );
+        let got = record(&shell.ok(&line));
+        // The invitation comes with the history; the text of somebody in a group that one has not
+        // joined is not shown.
+        assert_eq!(got["group"]["name"], "team", "{got}");
+        assert_eq!(got["payload"]["type"], "membership_update_message");
+        group = got["group"]["chat_id"].as_str().unwrap().to_owned();
+    }
+    shell.var("GROUP", group);
+    // Who has not joined is told so.
+    let line = "echo no | status-send --peer $ENODE --identity bob.key --state bob.state --group \"$GROUP\" --output json";
+    let error = shell.fails(1, line);
+    assert!(error.contains("chat.we_not_joined"), "{error}");
+    for name in ["bob", "carol"] {
+        shell.ok(&format!("status-group join --identity {name}.key < events.json > joined.json && mv joined.json events.json"));
+    }
+    let line = "echo from bob | status-send --peer $ENODE --identity bob.key --state bob.state --group @events.json --ttl 120";
+    shell.ok(line);
+    for name in ["alice", "carol"] {
+        let line = format!(
+            "status-receive --peer $ENODE --identity {name}.key --state {name}.state --count 2 --timeout 60"
+        );
+        let got = records(&shell.ok(&line));
+        let texts: Vec<_> = got.iter().map(|it| it["payload"]["message"]["text"].clone()).collect();
+        assert!(texts.contains(&"from bob".into()), "{got:?}");
+    }
+    let line = "echo x | status-send --peer $ENODE --identity bob.key --state bob.state --group unknown --output json";
+    let error = shell.fails(1, line);
+    assert!(error.contains("chat.unknown_group"), "{error}");
+}
+
+#[test]
+fn what_nobody_acknowledges_is_4_and_is_repeated_later() {
+    let (shell, _node) = two();
+    let line = "echo hi | status-send --peer $ENODE --identity alice.key --state a --to $BOB --wait-ack 1s --ttl 1s --output json";
+    let error = shell.fails(4, line);
+    assert!(error.contains("send.unacknowledged"), "{error}");
+    // Whoever opens the state next goes on with it.
+    let listening = Listening::start(
+        &shell,
+        "status-receive --peer $ENODE --identity bob.key --state b --count 1 --timeout 100",
+    );
+    let _repeating = Listening::start(
+        &shell,
+        "status-receive --peer $ENODE --identity alice.key --state a --timeout 100",
+    );
+    assert_eq!(listening.rest()[0]["payload"]["text"], "hi");
+}
+
+#[test]
+fn two_devices_of_one_user() {
+    let (mut shell, _node) = two();
+    let device = |state: &str| format!("--identity alice.key --state {state}");
+    for state in ["phone", "desktop"] {
+        shell.ok(&format!("status-session bundle new {} > /dev/null", device(state)));
+    }
+    // Each hears of the other, and enables it.
+    for (from, to) in [("phone", "desktop"), ("desktop", "phone")] {
+        let line = format!("status-receive --peer $ENODE {} --count 1 --timeout 60", device(to));
+        let listening = Listening::start(&shell, &line);
+        shell.ok(&format!(
+            "status-session pair --name {from} {} | status-send --peer $ENODE",
+            device(from)
+        ));
+        let got = listening.rest();
+        let message = of_type(&got, "message")[0];
+        assert_eq!(message["payload"]["type"], "pair_installation");
+        let id = message["payload"]["installation_id"].as_str().expect("an id").to_owned();
+        shell.var("OTHER", id);
+        shell.ok(&format!("status-session enable \"$OTHER\" {}", device(to)));
+    }
+    shell.ok("echo mine | status-send --peer $ENODE --identity alice.key --state phone --to $BOB --ttl 120");
+    let line = format!("status-receive --peer $ENODE {} --count 1 --timeout 60", device("desktop"));
+    let got = records(&shell.ok(&line));
+    let message = of_type(&got, "message")[0];
+    assert_eq!(message["payload"]["text"], "mine");
+    assert_eq!(message["chat"], message["payload"]["chat_id"]);
+    let line = "status-receive --peer $ENODE --identity bob.key --state b --count 1 --timeout 60";
+    assert_eq!(record(&shell.ok(line))["payload"]["text"], "mine");
+}

@@ -1,0 +1,321 @@
+//! Peers that the network tools must cope with: late, limited, gone for a while, or too generous.
+//! Peers of other makers are in `tests/interop/faults.rs`.
+
+use std::{
+    io::{BufRead, BufReader, Read as _, Write as _},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+    process::{ChildStdin, ChildStdout, Stdio},
+    sync::mpsc,
+    time::{Duration, Instant},
+};
+
+use statuskit::{
+    crypto::{SecretKey, seeded_rng},
+    devp2p::{self, Enode, Event, PeerStream, Protocol},
+    node::{Service, ServiceConfig},
+    whisper::{
+        Envelope, Packet, Status, Topic,
+        packet::{self, PROTOCOL, PROTOCOL_LENGTH, code},
+        status::VERSION,
+    },
+};
+use tokio::runtime::Runtime;
+
+use crate::{
+    network::{Node, network},
+    record, records,
+    shell::{Background, Shell},
+};
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// A tool with its input and output at hand.
+struct Running {
+    child: Background,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+impl Running {
+    fn start(shell: &Shell, line: &str) -> Self {
+        let mut command = shell.command(&format!("exec {line} 2> errors"));
+        let mut child = Background(command.stdin(Stdio::piped()).spawn().expect("bash"));
+        let input = child.0.stdin.take();
+        let output = BufReader::new(child.0.stdout.take().expect("piped"));
+        Self { child, input, output }
+    }
+
+    fn write(&mut self, lines: &str) {
+        let input = self.input.as_mut().expect("open");
+        input.write_all(lines.as_bytes()).expect("it reads");
+        input.flush().expect("it reads");
+    }
+
+    fn line(&mut self) -> serde_json::Value {
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("UTF-8");
+        record(&line)
+    }
+
+    /// Ends the input; the exit code, the rest of the output, and the errors.
+    fn end(mut self, shell: &Shell) -> (i32, Vec<serde_json::Value>, Vec<serde_json::Value>) {
+        drop(self.input.take());
+        let mut rest = String::new();
+        self.output.read_to_string(&mut rest).expect("UTF-8");
+        let status = self.child.0.wait().expect("a status");
+        let errors = std::fs::read_to_string(shell.dir().join("errors")).expect("a file");
+        let errors = errors.lines().filter(|line| line.starts_with('{')).collect::<Vec<_>>();
+        (status.code().unwrap_or(-1), records(&rest), records(&errors.join("\n")))
+    }
+}
+
+/// What a node by hand needs.
+fn by_hand() -> (SecretKey, devp2p::Config, TcpListener, Enode) {
+    let key = SecretKey::generate(&mut seeded_rng("by hand"));
+    let p2p = devp2p::Config::new(vec![Protocol::new(PROTOCOL, VERSION, PROTOCOL_LENGTH)]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let enode = Enode::new(key.public_key(), IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+    (key, p2p, listener, enode)
+}
+
+/// Waits for a node that dials, and says Status.
+fn accept(
+    runtime: &Runtime,
+    listener: &TcpListener,
+    key: &SecretKey,
+    p2p: &devp2p::Config,
+) -> PeerStream {
+    let (stream, _) = listener.accept().unwrap();
+    stream.set_nonblocking(true).unwrap();
+    runtime.block_on(async {
+        let stream = tokio::net::TcpStream::from_std(stream).unwrap();
+        let mut stream = PeerStream::accept(stream, key, p2p).await.unwrap();
+        let status = Status { confirmations: true, ..Status::default() };
+        stream.send(PROTOCOL, code::STATUS, &status.encode()).unwrap();
+        stream.flush().await.unwrap();
+        stream
+    })
+}
+
+/// A node that is written by hand: it says what the test wants.
+struct ByHand {
+    runtime: Runtime,
+    stream: PeerStream,
+}
+
+impl ByHand {
+    /// Waits for the tool that `start` starts with the enode.
+    fn meet<T>(start: impl FnOnce(Enode) -> T) -> (Self, T) {
+        let runtime = runtime();
+        let (key, p2p, listener, enode) = by_hand();
+        let tool = start(enode);
+        let stream = accept(&runtime, &listener, &key, &p2p);
+        (Self { runtime, stream }, tool)
+    }
+
+    /// The hash of the next packet with envelopes.
+    fn batch(&mut self) -> [u8; 32] {
+        self.runtime.block_on(async {
+            loop {
+                match self.stream.next().await.unwrap() {
+                    Event::Message { code: code::MESSAGES, payload, .. } => {
+                        return packet::batch_hash(&payload);
+                    }
+                    Event::Message { .. } => {}
+                    Event::Disconnected(reason) => panic!("{reason}"),
+                }
+            }
+        })
+    }
+
+    fn confirm(&mut self, batch: [u8; 32]) {
+        let packet = Packet::BatchAck(batch);
+        self.stream.send(PROTOCOL, packet.code(), &packet.encode()).unwrap();
+        self.runtime.block_on(self.stream.flush()).unwrap();
+    }
+}
+
+#[test]
+fn results_come_in_the_order_of_the_input() {
+    let shell = Shell::new();
+    let sealed = shell.ok("seq 4 | status-envelope seal --password p --lines --ttl 120 --pow 0.01");
+    let sealed: Vec<_> = sealed.lines().collect();
+    let (mut peer, mut send) = ByHand::meet(|enode| {
+        let line = format!("status-send --peer {enode} --confirm-timeout 100");
+        let mut send = Running::start(&shell, &line);
+        send.write(&format!("{}\n", sealed[0]));
+        send
+    });
+    // Each in a packet of its own, and confirmed from the last to the first.
+    let mut batches = vec![peer.batch()];
+    for line in [&["rubbish", sealed[1]][..], &[sealed[2]], &[sealed[3]]] {
+        send.write(&format!("{}\n", line.join("\n")));
+        batches.push(peer.batch());
+    }
+    for batch in batches.into_iter().rev() {
+        peer.confirm(batch);
+    }
+    let first = send.line();
+    let (exit, mut results, errors) = send.end(&shell);
+    results.insert(0, first);
+    let lines: Vec<_> = results.iter().map(|result| result["line"].as_u64()).collect();
+    assert_eq!(lines, [1, 3, 4, 5].map(Some));
+    for (result, sealed) in results.iter().zip(sealed) {
+        assert_eq!(result["hash"], record(sealed)["hash"]);
+        assert_eq!(result["confirmed"], 1);
+    }
+    assert_eq!((exit, errors.len(), &errors[0]["line"]), (3, 1, &2.into()));
+}
+
+#[test]
+fn the_first_error_ends_a_stream_after_what_came_before_it() {
+    let (shell, _node) = network("");
+    shell.ok("seq 2 | status-envelope seal --password p --lines --ttl 120 --pow 0.01 > two");
+    let line = "(head -1 two; echo rubbish; tail -1 two) | status-send --peer $ENODE --fail-fast";
+    let ended = shell.run(line);
+    assert_eq!(ended.code, 3, "{}", ended.stderr);
+    assert_eq!(record(&ended.stdout)["line"], 1);
+    assert_eq!(record(&ended.stderr)["line"], 2);
+}
+
+#[test]
+fn only_streams_have_lines_and_what_comes_twice_is_told_twice() {
+    let (shell, _node) = network("");
+    let sent = record(&shell.ok("status-send hi --peer $ENODE --chat c"));
+    assert!(sent.get("line").is_none(), "{sent}");
+    shell.ok("status-envelope seal hi --password p --ttl 120 --pow 0.01 > one");
+    let sent = records(&shell.ok("cat one one one | status-send --peer $ENODE"));
+    let lines: Vec<_> = sent.iter().map(|sent| sent["line"].as_u64()).collect();
+    assert_eq!(lines, [1, 2, 3].map(Some));
+    assert_eq!(sent[0]["confirmed"], 1);
+}
+
+#[test]
+fn a_peer_that_counts_packets_gets_no_more_than_it_takes() {
+    // The first packet in excess would end the connection.
+    let (shell, _node) = network("--rate-limit-ip 5 --rate-limit-tolerance 1");
+    let line = "seq 60 | status-send --peer $ENODE --password p --lines --ttl 120";
+    let sent = records(&shell.ok(line));
+    assert_eq!(sent.len(), 60);
+    assert!(sent.iter().all(|sent| sent["confirmed"] == 1));
+}
+
+/// A node that can be started again at its address.
+fn mortal(shell: &Shell) -> (Node, String) {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    shell.ok("statuskit keygen --out node.key");
+    let line = format!("status-node --listen {free} --node-key node.key");
+    (Node::of(shell, &line), line)
+}
+
+#[test]
+fn a_sender_waits_for_a_peer_that_comes_back() {
+    let mut shell = Shell::new();
+    let (mut node, again) = mortal(&shell);
+    shell.var("ENODE", node.enode.clone());
+    let line = "status-send --peer $ENODE --password p --lines --ttl 300 --timeout 100";
+    let mut send = Running::start(&shell, line);
+    send.write("one\n");
+    assert_eq!(send.line()["confirmed"], 1);
+    node.child.0.kill().unwrap();
+    // It has noticed when it says so.
+    let began = Instant::now();
+    while std::fs::read_to_string(shell.dir().join("errors")).unwrap().is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(60), "it does not notice");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    send.write("two\nthree\n");
+    let _node = Node::of(&shell, &again);
+    let (exit, sent, _) = send.end(&shell);
+    assert_eq!(exit, 0);
+    let lines: Vec<_> = sent.iter().map(|it| (it["line"].as_u64(), &it["confirmed"])).collect();
+    assert_eq!(lines, [(Some(2), &1.into()), (Some(3), &1.into())]);
+}
+
+#[test]
+fn a_sender_gives_up_on_a_peer_that_does_not_come_back() {
+    let mut shell = Shell::new();
+    let (mut node, _) = mortal(&shell);
+    shell.var("ENODE", node.enode.clone());
+    let line = "status-send --peer $ENODE --password p --lines --ttl 300 --timeout 1";
+    let mut send = Running::start(&shell, line);
+    send.write("one\n");
+    assert_eq!(send.line()["confirmed"], 1);
+    node.child.0.kill().unwrap();
+    send.write("two\nthree\n");
+    let (exit, sent, errors) = send.end(&shell);
+    assert_eq!(exit, 4);
+    // What was handed to the connection before its end was seen counts as written.
+    assert!(sent.iter().all(|sent| sent["confirmed"] == 0), "{sent:?}");
+    let lost = ["send.not_written", "net.no_peer"];
+    let lost = errors.iter().filter(|error| lost.iter().any(|code| error["code"] == *code));
+    let written = sent.iter().filter(|sent| sent["written"] == 1).count();
+    assert_eq!(lost.count() + written, 2, "{errors:?}");
+}
+
+/// A node that writes all that it has into one packet, as those of the reference; runs for as long
+/// as what it gives is kept.
+fn generous(envelopes: usize) -> (Enode, mpsc::Sender<()>) {
+    let (stop, stopped) = mpsc::channel();
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = runtime();
+        let service = runtime.block_on(serve(envelopes));
+        tell.send(service.handle().enode().unwrap()).unwrap();
+        let stopped = async { tokio::task::spawn_blocking(move || stopped.recv()).await };
+        // An error only says that the other end is gone.
+        let _ = runtime.block_on(stopped);
+    });
+    (told.recv().unwrap(), stop)
+}
+
+async fn serve(envelopes: usize) -> Service {
+    let mut config = ServiceConfig::new(SecretKey::generate(&mut seeded_rng("generous")));
+    config.listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+    config.node.min_pow = 0.0;
+    config.node.limits.batch_bytes = 4 << 20;
+    let service = Service::start(config).await.unwrap();
+    // Its length counts, and not what it is compressed to.
+    let data = vec![7; 500_000];
+    for nonce in 0..envelopes as u64 {
+        let now = service.handle().now().as_secs() as u32;
+        let envelope = Envelope::new(now + 600, 600, Topic([1, 2, 3, 4]), &data, nonce);
+        service.handle().send(envelope).unwrap();
+    }
+    service
+}
+
+#[test]
+fn a_pool_in_one_packet_is_received() {
+    let shell = Shell::new();
+    let (enode, _running) = generous(3);
+    let line = format!(
+        "status-receive --peer {enode} --all --raw-envelopes --count 3 --timeout 100 | wc -l"
+    );
+    assert_eq!(shell.ok(&line).trim(), "3");
+}
+
+/// As a peer does whose packets are too large even for a tool: it comes back, and is lost again.
+#[test]
+fn a_peer_that_is_lost_over_and_over_is_4() {
+    let shell = Shell::new();
+    let (key, p2p, listener, enode) = by_hand();
+    std::thread::spawn(move || {
+        let runtime = runtime();
+        loop {
+            let mut stream = accept(&runtime, &listener, &key, &p2p);
+            stream.send(PROTOCOL, code::MESSAGES, b"rubbish").unwrap();
+            let _ = runtime.block_on(stream.flush());
+        }
+    });
+    let line = format!("status-receive --peer {enode} --chat c --timeout 8");
+    let errors = records(&shell.fails(4, &line));
+    let (last, before) = errors.split_last().expect("errors");
+    assert_eq!(last["code"], "net.no_peer");
+    let said = before.iter().rfind(|error| error["code"].as_str().is_some());
+    let message = said.expect("an error")["message"].as_str().unwrap();
+    assert!(last["message"].as_str().unwrap().ends_with(message), "{errors:?}");
+}

@@ -1,0 +1,352 @@
+//! Mailservers and those who ask them, on loopback, as their users type it.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    network::Node,
+    record, records,
+    shell::{Background, Shell},
+};
+
+/// Command lines with `$ENODE`, a mailserver with this store and these options.
+fn mailserver(store: &str, options: &str) -> (Shell, Node) {
+    let mut shell = Shell::new();
+    let node = start(&mut shell, store, options);
+    (shell, node)
+}
+
+fn start(shell: &mut Shell, store: &str, options: &str) -> Node {
+    let line = format!("status-mailserver serve --listen 127.0.0.1:0 --store {store} {options}");
+    let node = Node::of(shell, &line);
+    shell.var("ENODE", node.enode.clone());
+    node
+}
+
+const PASSWORD: &str = "--password status-offline-inbox";
+
+/// Waits until the archive of a running server has so many envelopes.
+fn wait_until_stored(shell: &Shell, store: &str, count: u64) {
+    let began = Instant::now();
+    loop {
+        let stats = records(&shell.run(&format!("status-mailserver stats --store {store}")).stdout);
+        if stats[0]["envelopes"].as_u64() >= Some(count) {
+            return;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "{stats:?}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Ends a process, and gives its exit code.
+fn end(shell: &Shell, node: &mut Node, signal: &str) -> Option<i32> {
+    shell.ok(&format!("kill -{signal} {}", node.child.0.id()));
+    let began = Instant::now();
+    loop {
+        if let Some(status) = node.child.0.try_wait().expect("a status") {
+            return status.code();
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "it does not end");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn texts(output: &str) -> Vec<String> {
+    let text = |it: &Value| it["payload"]["text"].as_str().expect("a text").to_owned();
+    records(output).iter().map(text).collect()
+}
+
+fn sorted(mut texts: Vec<String>) -> Vec<String> {
+    texts.sort();
+    texts
+}
+
+#[test]
+fn who_comes_later_gets_the_messages() {
+    let (mut shell, mut node) = mailserver("./archive", PASSWORD);
+    assert_eq!(node.ready["store"], "./archive");
+    shell.keygen("ME");
+    shell.ok("seq 5 | status-send --peer $ENODE --chat status --identity me.key --lines");
+    shell.ok("status-send other --peer $ENODE --chat other --identity me.key");
+    wait_until_stored(&shell, "archive", 6);
+    let line = "status-mailserver query --peer \"$ENODE\" --password status-offline-inbox \
+                --chat status --from 24h | status-envelope open --chat status";
+    let expected = ["1", "2", "3", "4", "5"];
+    assert_eq!(sorted(texts(&shell.ok(line))), expected);
+    // Opened at once; the password is that of Status, if nothing else is said.
+    let line = "status-mailserver query --peer $ENODE --chat status --from 1h --open";
+    assert_eq!(sorted(texts(&shell.ok(line))), expected);
+    let all = records(&shell.ok("status-mailserver query --peer $ENODE --all"));
+    assert_eq!(all.len(), 6);
+    assert!(all.iter().all(|it| it["type"] == "envelope"));
+    // However the request is laid out.
+    for layout in ["six", "five", "raw", "plain", "raw --quiet 2", "seven --pow 0.01"] {
+        let line =
+            format!("status-mailserver query --peer $ENODE --all --from 3h --layout {layout}");
+        assert_eq!(records(&shell.ok(&line)), all, "{layout}");
+    }
+    // In pages of two, the same in the same order.
+    let paged = records(&shell.ok("status-mailserver query --peer $ENODE --all --page-size 2"));
+    assert_eq!(paged, all);
+    // In parts, by the cursor of each.
+    let first = shell.run("status-mailserver query --peer $ENODE --all --limit 4");
+    assert_eq!(records(&first.stdout), all[..4]);
+    let note = first.stderr.lines().find(|line| line.contains("--cursor")).expect("a cursor");
+    let options = &note[note.find("--cursor").expect("found")..].trim_end_matches("\"}");
+    let rest =
+        records(&shell.ok(&format!("status-mailserver query --peer $ENODE --all {options}")));
+    assert_eq!(rest, all[4..]);
+    // SIGTERM: what was accepted is there when the server is started again.
+    shell.ok("status-send last --peer $ENODE --chat status --identity me.key");
+    assert_eq!(end(&shell, &mut node, "TERM"), Some(0));
+    let _node = start(&mut shell, "./archive", PASSWORD);
+    let line = "status-mailserver query --peer $ENODE --chat status --open";
+    assert_eq!(texts(&shell.ok(line)).len(), 6);
+    // Two servers on one directory: the second is refused.
+    let line = format!("status-mailserver serve --listen 127.0.0.1:0 --store ./archive {PASSWORD}");
+    assert!(shell.fails(5, &line).contains("archive.unusable"));
+}
+
+#[test]
+fn what_is_refused_or_empty_is_told_apart() {
+    let (shell, _node) = mailserver("a", "--password sesame --asymmetric --rate-limit 1h");
+    let query = "status-mailserver query --peer $ENODE --chat status";
+    let code = |exit, line: &str| {
+        let errors = shell.fails(exit, line);
+        let errors = records(&errors);
+        let error = errors.iter().find(|it| it["type"] == "error").expect("an error");
+        error["code"].as_str().expect("a code").to_owned()
+    };
+    assert_eq!(code(4, &format!("{query} --password wrong")), "mailserver.refused");
+    // A refusal starts no interval; an answer without envelopes does.
+    let keep = "--node-key a.key";
+    shell.ok("statuskit keygen --out a.key");
+    assert_eq!(code(4, &format!("{query} {keep} --password wrong")), "mailserver.refused");
+    assert_eq!(code(1, &format!("{query} {keep} --password sesame")), "mailserver.empty");
+    assert_eq!(code(4, &format!("{query} {keep} --password sesame")), "mailserver.rate_limited");
+    // Others are not concerned; passwords from elsewhere.
+    assert_eq!(code(1, &format!("STATUS_MAILSERVER_PASSWORD=sesame {query}")), "mailserver.empty");
+    shell.ok("echo sesame > password");
+    let file = "--mailserver-password-file password";
+    assert_eq!(code(1, &format!("{query} {file}")), "mailserver.empty");
+    assert_eq!(code(1, &format!("{query} --asymmetric")), "mailserver.empty");
+    // A node that is no mailserver does not answer.
+    let relay = Node::start(&shell, "");
+    let line = format!(
+        "status-mailserver query --peer {} --chat status --timeout 1 --retries 0",
+        relay.enode
+    );
+    assert_eq!(code(4, &line), "mailserver.timeout");
+}
+
+#[test]
+fn wrong_usage_of_mailservers() {
+    let (shell, _node) = mailserver("a", PASSWORD);
+    for line in [
+        "status-mailserver serve --listen 127.0.0.1:0 --store b",
+        "status-mailserver serve --listen 127.0.0.1:0 --store b --password ''",
+        "status-mailserver serve --listen 127.0.0.1:0 --password x",
+        "status-mailserver serve --listen 127.0.0.1:0 --store b --password x --request-pow nan",
+        "status-mailserver serve --listen 127.0.0.1:0 --store b --password x --max-message-size 0",
+        "status-mailserver query --peer $ENODE",
+        "status-mailserver query --peer $ENODE --all --chat c",
+        "status-mailserver query --peer $ENODE --all --limit 0",
+        "status-mailserver query --peer $ENODE --all --page-size 1001",
+        "status-mailserver query --peer $ENODE --all --cursor xyz",
+        "status-mailserver query --peer $ENODE --all --from now --to 1d",
+        "status-mailserver query --peer $ENODE --all --open",
+        "status-mailserver query --peer $ENODE --all --password x --asymmetric",
+        "status-mailserver query --peer $ENODE --all --quiet 2",
+        "status-mailserver query --peer $ENODE --all --pow=-1",
+        "status-mailserver query --chat c",
+        "status-receive --chat c --since 1d",
+        "status-receive --chat c --mailserver nowhere",
+    ] {
+        let error = shell.fails(2, line);
+        assert!(!error.contains("panicked"), "{line}: {error}");
+    }
+    // Nothing was made on the way.
+    assert!(!shell.dir().join("b").exists());
+    // A cursor of another server is refused, not overlooked.
+    let line = "status-mailserver query --peer $ENODE --all --cursor 0x0102";
+    let error = shell.fails(4, line);
+    assert!(error.contains("mailserver.refused") && error.contains("cursor"), "{error}");
+}
+
+#[test]
+fn history_and_the_live_stream_are_one() {
+    let (mut shell, mut node) = mailserver("a", PASSWORD);
+    shell.keygen("ME");
+    let send = |range: &str| {
+        let line = format!(
+            "seq {range} | status-send --peer $ENODE --chat c --identity me.key --lines --ttl 60"
+        );
+        shell.ok(&line);
+    };
+    send("1 20");
+    wait_until_stored(&shell, "a", 20);
+    // What was sent is still alive, too: it comes from both, and is shown once.
+    let line =
+        "exec status-receive --mailserver $ENODE --since 1d --chat c --count 30 --timeout 100";
+    let mut receive = Background(shell.command(line).spawn().expect("bash"));
+    let mut stderr = BufReader::new(receive.0.stderr.take().expect("piped"));
+    let mut note = String::new();
+    while !note.contains("the history is complete") {
+        note.clear();
+        assert!(stderr.read_line(&mut note).expect("a line") > 0, "it has ended");
+    }
+    send("21 30");
+    let mut output = String::new();
+    receive.0.stdout.take().expect("piped").read_to_string(&mut output).expect("UTF-8");
+    assert!(receive.0.wait().expect("a status").success());
+    let mut numbers: Vec<u32> = texts(&output).iter().map(|text| text.parse().unwrap()).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=30).collect::<Vec<_>>());
+
+    // A mailserver that has a past, and whose node has forgotten it.
+    assert_eq!(end(&shell, &mut node, "INT"), Some(130));
+    let _node = start(&mut shell, "a", PASSWORD);
+    let line = "status-receive --mailserver $ENODE --chat c --count 30 --timeout 60";
+    assert_eq!(texts(&shell.ok(line)).len(), 30);
+    // What is wrong with the history is told; the live stream goes on.
+    let line =
+        "status-receive --mailserver $ENODE --mailserver-password wrong --chat c --timeout 2";
+    let error = shell.fails(4, line);
+    assert!(error.contains("mailserver.refused"), "{error}");
+}
+
+#[test]
+fn mailservers_fill_each_others_gaps() {
+    let (shell, _node) = mailserver("a", PASSWORD);
+    shell.ok("seq 7 | status-send --peer $ENODE --chat c --lines --ttl 60");
+    wait_until_stored(&shell, "a", 7);
+    let synced = record(&shell.ok("status-mailserver sync --peer $ENODE --store b --from 1h"));
+    let members = ["envelopes", "new", "complete"].map(|name| synced[name].clone());
+    assert_eq!(members, [json!(7), json!(7), json!(true)]);
+    let synced = record(&shell.ok("status-mailserver sync --peer $ENODE --store b --from 1h"));
+    assert_eq!((&synced["envelopes"], &synced["new"]), (&json!(7), &json!(0)));
+    let export = |store| shell.ok(&format!("status-mailserver export --store {store}"));
+    assert_eq!(export("a"), export("b"));
+    let error = shell.fails(
+        1,
+        "status-mailserver sync --peer $ENODE --store c --from 2020-01-01 --to 2020-01-02",
+    );
+    assert!(error.contains("mailserver.empty"), "{error}");
+}
+
+#[test]
+fn probes_pass_or_fail() {
+    let (shell, _node) = mailserver("a", PASSWORD);
+    let verdicts = |output: &str| -> Vec<(String, Value)> {
+        let verdict = |it: &Value| (it["check"].as_str().unwrap().to_owned(), it["pass"].clone());
+        records(output).iter().map(verdict).collect()
+    };
+    let of = |pairs: &[(&str, Value)]| -> Vec<(String, Value)> {
+        pairs.iter().map(|(name, pass)| ((*name).to_owned(), pass.clone())).collect()
+    };
+    let (pass, fail, skip) = (json!(true), json!(false), json!(null));
+    let probe = "status-mailserver probe --peer $ENODE";
+    let empty = [
+        ("connect", pass.clone()),
+        ("status", pass.clone()),
+        ("request", pass.clone()),
+        ("answer", skip.clone()),
+        ("paging", skip.clone()),
+        ("time", skip),
+        ("store", pass.clone()),
+    ];
+    assert_eq!(verdicts(&shell.ok(&format!("{probe} --send"))), of(&empty));
+    shell.ok("seq 5 | status-send --peer $ENODE --chat c --lines --ttl 60");
+    wait_until_stored(&shell, "a", 6);
+    let all = verdicts(&shell.ok(probe));
+    assert_eq!(all.len(), 6);
+    assert!(all.iter().all(|(_, verdict)| *verdict == pass), "{all:?}");
+
+    let ended = shell.run(&format!("{probe} --password wrong"));
+    assert_eq!(ended.code, 1);
+    assert_eq!(verdicts(&ended.stdout)[2..], of(&[("request", fail.clone())]));
+    let relay = Node::start(&shell, "--topic 0x01020304");
+    let ended = shell
+        .run(&format!("status-mailserver probe --peer {} --timeout 1 --retries 0", relay.enode));
+    assert_eq!(ended.code, 1);
+    assert_eq!(
+        verdicts(&ended.stdout)[1..],
+        of(&[("status", fail.clone()), ("request", fail.clone())])
+    );
+    let dead = relay.enode.clone();
+    drop(relay);
+    let ended = shell.run(&format!("status-mailserver probe --peer {dead}"));
+    assert_eq!((ended.code, verdicts(&ended.stdout)), (1, of(&[("connect", fail)])));
+}
+
+#[test]
+fn servers_tell_how_they_are() {
+    let (shell, node) = mailserver("a", "--password x --metrics 127.0.0.1:0");
+    let address = node.ready["metrics"].as_str().expect("an address");
+    let ask = |request: &[u8]| {
+        let mut stream = TcpStream::connect(address).expect("a connection");
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a time limit");
+        // It may answer, and close, before all is written.
+        let _ = stream.write_all(request);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8(answer).expect("UTF-8")
+    };
+    let get = |path: &str| {
+        ask(format!("GET {path} HTTP/1.1\r\nConnection: close\r\nHost: x\r\n\r\n").as_bytes())
+    };
+    shell.ok("status-send hi --peer $ENODE --chat c");
+    wait_until_stored(&shell, "a", 1);
+    shell.ok("status-mailserver query --peer $ENODE --password x --chat c");
+    shell.fails(4, "status-mailserver query --peer $ENODE --password y --chat c");
+    let metrics = get("/metrics");
+    for line in [
+        "statuskit_mailserver_requests_total{outcome=\"delivered\"} 1",
+        "statuskit_mailserver_requests_total{outcome=\"undecryptable\"} 1",
+        "statuskit_mailserver_request_duration_seconds_bucket{le=\"+Inf\"} 1",
+        "statuskit_mailserver_archived_total 1",
+        "statuskit_archive_envelopes 1",
+        "# TYPE statuskit_mailserver_request_duration_seconds histogram",
+    ] {
+        assert!(metrics.lines().any(|it| it == line), "{line}\n{metrics}");
+    }
+    let health = get("/health");
+    assert!(health.starts_with("HTTP/1.1 200") && health.contains("\"status\":\"ok\""), "{health}");
+    assert!(get("/").starts_with("HTTP/1.1 404"));
+    assert!(
+        ask(b"POST /metrics HTTP/1.1\r\nConnection: close\r\nHost: x\r\n\r\n")
+            .starts_with("HTTP/1.1 405")
+    );
+    // Nonsense, and much of it.
+    assert!(!ask(b"\x16\x03\x01 what?\r\n\r\n").starts_with("HTTP/1.1 200"));
+    let endless = [b"GET / HTTP/1.1\r\nX: ".to_vec(), vec![b'x'; 1 << 20]].concat();
+    assert!(!ask(&endless).starts_with("HTTP/1.1 200"));
+    assert!(get("/health").starts_with("HTTP/1.1 200"));
+    let taken = format!(
+        "status-mailserver serve --listen 127.0.0.1:0 --store b --password x --metrics {address}"
+    );
+    assert!(shell.fails(4, &taken).contains("--metrics"));
+}
+
+#[test]
+fn a_reader_that_has_enough_ends_a_query() {
+    let (shell, _node) = mailserver("a", PASSWORD);
+    let line = "for i in $(seq 50); do status-envelope seal $i --chat c --pow 0; done > e.json";
+    shell.ok(line);
+    shell.ok("status-mailserver import --store b < e.json");
+    // The same archive, offered by a server of its own.
+    let mut shell = shell;
+    let _node = start(&mut shell, "b", PASSWORD);
+    let line = "status-mailserver query --peer $ENODE --chat c --page-size 5 | head -3 > first; \
+                echo ${PIPESTATUS[0]}";
+    assert_eq!(shell.ok(line), "0\n");
+    let first = fs::read_to_string(shell.dir().join("first")).expect("a file");
+    assert_eq!(records(&first).len(), 3);
+}

@@ -1,0 +1,154 @@
+//! `status-mailserver`, as its users type it: archives first, then servers and those who ask them.
+
+use serde_json::{Value, json};
+
+use crate::{record, records, shell::Shell};
+
+/// Seals `count` envelopes for a chat, one second after the other from `now` on, into a file.
+fn seal(shell: &Shell, chat: &str, count: u32, now: u32, file: &str) {
+    let line = format!(
+        "for i in $(seq 0 {}); do status-envelope seal $i --chat {chat} --seed {chat}$i \
+         --now $(({now} + i)) --pow 0; done > {file}",
+        count - 1
+    );
+    shell.ok(&line);
+}
+
+#[test]
+fn import_stats_export_prune() {
+    let shell = Shell::new();
+    let day = 1_583_020_800;
+    seal(&shell, "one", 5, day, "one.json");
+    seal(&shell, "two", 3, day + 86_400, "two.json");
+    let line = "cat one.json two.json | status-mailserver import --store a";
+    let imported = record(&shell.ok(line));
+    assert_eq!((&imported["envelopes"], &imported["new"]), (&json!(8), &json!(8)));
+    // Again, in another form: nothing new.
+    let line =
+        "cat one.json | status-envelope show --output hex | status-mailserver import --store a";
+    let again = record(&shell.ok(line));
+    assert_eq!((&again["envelopes"], &again["new"]), (&json!(5), &json!(0)));
+
+    let stats = records(&shell.ok("status-mailserver stats --store a --chat one"));
+    let of = |kind: &str| stats.iter().filter(|it| it["type"] == kind).collect::<Vec<_>>();
+    let all = of("archive")[0];
+    assert_eq!((&all["envelopes"], &all["topics"]), (&json!(8), &json!(2)));
+    assert_eq!((&all["oldest"], &all["newest"]), (&json!(day), &json!(day + 86_402)));
+    assert!(all["disk"].as_u64() > all["bytes"].as_u64());
+    let days = of("archive_day");
+    assert_eq!(days.len(), 1);
+    assert_eq!((&days[0]["day"], &days[0]["envelopes"]), (&json!("2020-03-01"), &json!(5)));
+    let topics = of("archive_topic");
+    assert_eq!((&topics[0]["name"], &topics[0]["envelopes"]), (&json!("one"), &json!(5)));
+    let text = shell.ok("status-mailserver stats --store a --output text");
+    assert!(text.contains("2020-03-02") && text.contains('█'), "{text}");
+
+    // Out and in again: the same bytes, in order.
+    let hashes = |output: &str| -> Vec<Value> {
+        records(output).iter().map(|it| it["raw"].clone()).collect()
+    };
+    let put = hashes(&shell.ok("cat one.json two.json"));
+    assert_eq!(hashes(&shell.ok("status-mailserver export --store a")), put);
+    shell
+        .ok("status-mailserver export --store a --output raw | status-mailserver import --store b");
+    assert_eq!(hashes(&shell.ok("status-mailserver export --store b")), put);
+    // By topic, by time, or both; both ends are inclusive.
+    let two = hashes(&shell.ok("status-mailserver export --store a --chat two"));
+    assert_eq!(two, put[5..]);
+    let line = format!("status-mailserver export --store a --from {} --to {}", day + 1, day + 3);
+    assert_eq!(hashes(&shell.ok(&line)), put[1..4]);
+    let line = "status-mailserver export --store a --to 2020-03-01T00:00:01Z \
+                | status-envelope open --chat one";
+    let texts: Vec<_> =
+        records(&shell.ok(line)).iter().map(|it| it["payload"]["text"].clone()).collect();
+    assert_eq!(texts, ["0", "1"]);
+    shell.fails(1, "status-mailserver export --store a --chat three");
+
+    let pruned = record(&shell.ok("status-mailserver prune --store a --before 2020-03-02"));
+    assert_eq!(pruned["removed"], 5);
+    let line = format!("status-mailserver prune --store b --keep 1d --now {}", day + 86_400 + 3);
+    assert_eq!(record(&shell.ok(&line))["removed"], 3);
+    assert_eq!(hashes(&shell.ok("status-mailserver export --store a")), put[5..]);
+    let check = record(&shell.ok("status-mailserver check --store a"));
+    assert_eq!((&check["sound"], &check["envelopes"]), (&json!(true), &json!(3)));
+}
+
+#[test]
+fn bad_records_are_told_and_the_others_stored() {
+    let shell = Shell::new();
+    seal(&shell, "one", 3, 1_583_020_800, "one.json");
+    let mixed = "(head -1 one.json; echo '{broken'; echo 0xzz; echo '{\"type\":\"topic\"}'; \
+                 echo 0xc0; tail -2 one.json) > mixed";
+    shell.ok(mixed);
+    let ended = shell.run("status-mailserver import --store a < mixed");
+    assert_eq!(ended.code, 3, "{}", ended.stderr);
+    let imported = record(&ended.stdout);
+    assert_eq!((&imported["new"], &imported["bad_records"]), (&json!(3), &json!(4)));
+    let lines: Vec<_> = records(&ended.stderr).iter().map(|it| it["line"].clone()).collect();
+    assert_eq!(lines, [2, 3, 4, 5]);
+    // The first bad one ends it, if so wished; what was before it is stored.
+    let ended = shell.run("status-mailserver import --store b --fail-fast < mixed");
+    assert_eq!((ended.code, record(&ended.stdout)["new"].clone()), (3, json!(1)));
+    let error = shell.fails(1, ": | status-mailserver import --store c");
+    assert!(error.contains("input.empty"), "{error}");
+    shell.fails(3, "head -c 2000 /dev/urandom | status-mailserver import --store c");
+    shell.fails(1, "status-mailserver stats --store c");
+}
+
+#[test]
+fn stores_that_cannot_be_opened() {
+    let shell = Shell::new();
+    // What only reads, or removes, makes nothing.
+    for command in ["stats", "export", "export --salvage", "check", "prune --keep 1d"] {
+        shell.fails(5, &format!("status-mailserver {command} --store nowhere"));
+        assert!(!shell.dir().join("nowhere").exists(), "{command}");
+    }
+    shell.ok("echo hello > file");
+    let error = shell.fails(5, "status-mailserver stats --store file");
+    assert!(error.contains("--store"), "{error}");
+    shell.fails(2, "status-mailserver stats");
+    shell.fails(2, "status-mailserver prune --store a");
+    shell.fails(2, "status-mailserver prune --store a --keep 1d --before 2020-01-01");
+    shell.fails(2, "status-mailserver export --store a --from yesterday");
+    shell.fails(2, "status-mailserver export --store a --from 1h --to 2h");
+    // Nobody listens there; the password is not shown.
+    let error =
+        shell.fails(5, "STATUS_STORE=postgres://me:sesame@127.0.0.1:1/x status-mailserver stats");
+    assert!(error.contains("archive.") && !error.contains("sesame"), "{error}");
+}
+
+#[test]
+fn archives_of_status_go_are_taken_over() {
+    let shell = Shell::new();
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/leveldb");
+    shell.ok(&format!("cp -r {fixtures}/db theirs"));
+    // What was put, and not deleted later.
+    let mut kept = std::collections::BTreeSet::new();
+    for line in std::fs::read_to_string(format!("{fixtures}/commands.txt")).unwrap().lines() {
+        let mut words = line.split(' ');
+        match (words.next(), words.next()) {
+            (Some("put"), Some(key)) => kept.insert(key.to_owned()),
+            (Some("delete"), Some(key)) => kept.remove(key),
+            _ => true,
+        };
+    }
+    let line = "status-mailserver import --leveldb theirs --store ours";
+    let imported = record(&shell.ok(line));
+    assert_eq!(imported["new"], kept.len());
+    assert_eq!(imported["bad_records"], 0);
+    assert_eq!(record(&shell.ok(line))["new"], 0);
+    let exported = records(&shell.ok("status-mailserver export --store ours"));
+    let hashes: Vec<_> = exported.iter().map(|it| it["hash"].as_str().unwrap()).collect();
+    let expected: Vec<_> = kept.iter().map(|key| format!("0x{}", &key[8..72])).collect();
+    assert_eq!(hashes, expected);
+    shell.ok(&format!("diff -r {fixtures}/db theirs"));
+    // What is damaged is told, and the rest taken over.
+    shell.ok("chmod -R u+w theirs; for f in theirs/*.ldb; do printf 'xxxx' | dd of=$f bs=1 seek=100 conv=notrunc 2>/dev/null; break; done");
+    let ended = shell.run("status-mailserver import --leveldb theirs --store rest");
+    assert_eq!(ended.code, 3, "{}", ended.stderr);
+    let rest = record(&ended.stdout);
+    assert!(rest["bad_records"].as_u64() >= Some(1), "{rest}");
+    assert!(ended.stderr.contains("archive.bad_entry"), "{}", ended.stderr);
+    shell.fails(5, "status-mailserver import --leveldb nowhere --store rest");
+    shell.fails(2, "status-mailserver import --leveldb a --postgres postgres://x --store rest");
+}

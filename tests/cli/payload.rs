@@ -1,0 +1,253 @@
+//! `status-payload`: messages as JSON and as bytes, signatures, checks.
+
+use serde_json::{Value, json};
+use statuskit::cli::Tool;
+
+use crate::{record, records, shell::Shell};
+
+const NOW: &str = "--now 1585500000";
+
+#[test]
+fn a_template_is_filled_in_and_comes_back() {
+    let shell = Shell::new();
+    // As `jq` writes it: over several lines.
+    let pretty = r#"sed 's/,/,\n  /g; s/^{/{\n  /; s/}$/\n}/' | sed 's/"text":""/"text":"hi"/'"#;
+    let line = format!(
+        "status-payload template chat {NOW} | {pretty} | status-payload encode | tee hi.json \
+         | status-payload decode"
+    );
+    let decoded = shell.ok(&line);
+    assert_eq!(decoded, shell.ok("cat hi.json"));
+    let hi = record(&decoded);
+    assert_eq!((&hi["text"], &hi["type"]), (&json!("hi"), &json!("chat_message")));
+    assert_eq!((&hi["clock"], &hi["author"]), (&json!(1_585_500_000_000_u64), &json!(null)));
+    let flags = format!("status-payload encode chat --set text=hi {NOW}");
+    assert_eq!(record(&shell.ok(&flags)), hi);
+    // The same in every form.
+    for form in ["--output hex", "--output raw", "--output raw | base64 -w0"] {
+        let line = format!("{flags} {form} | status-payload decode");
+        assert_eq!(record(&shell.ok(&line)), hi, "{form}");
+    }
+}
+
+#[test]
+fn every_type_has_a_template_that_comes_back() {
+    let shell = Shell::new();
+    let types = records(&shell.ok("status-payload types"));
+    assert_eq!(types.len(), 31);
+    let names: Vec<_> = types.iter().map(|it| it["name"].as_str().unwrap()).collect();
+    let loop_ = format!(
+        "for name in {}; do status-payload template $name {NOW}; done > templates; \
+         status-payload encode < templates | tee encoded | status-payload decode > decoded; \
+         status-payload encode < decoded",
+        names.join(" ")
+    );
+    let again = records(&shell.ok(&loop_));
+    let encoded = records(&shell.ok("cat encoded"));
+    assert_eq!(again, encoded);
+    let templates = records(&shell.ok("cat templates"));
+    for ((template, encoded), name) in templates.iter().zip(&encoded).zip(names) {
+        assert_eq!(encoded["type"], name);
+        for (member, value) in template.as_object().unwrap() {
+            assert_eq!(&encoded[member], value, "{name}.{member}");
+        }
+    }
+}
+
+#[test]
+fn the_fixtures_decode_and_encode_to_the_same_bytes() {
+    let shell = Shell::new();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/payloads.json");
+    let text = std::fs::read_to_string(path).unwrap();
+    let set: Value = serde_json::from_str(&text).unwrap();
+    let members = ["cases", "wrapper_oddities"].map(|name| set[name].as_array().unwrap());
+    let readable: Vec<_> = members
+        .into_iter()
+        .flatten()
+        .filter(|case| case["error"].is_null() && case["wrapped"] != "")
+        .map(|case| format!("0x{}", case["wrapped"].as_str().unwrap()))
+        .collect();
+    std::fs::write(shell.dir().join("all"), readable.join("\n")).unwrap();
+    // One of them has a payload that does not decode: it is shown, and is an error.
+    let error = shell.fails(3, "status-payload decode < all > decoded");
+    assert!(error.contains("payload.protobuf") && error.lines().count() == 1, "{error}");
+    let decoded = records(&shell.ok("cat decoded"));
+    assert_eq!(decoded.len(), readable.len());
+    let encoded = records(&shell.ok("status-payload encode < decoded"));
+    for ((decoded, encoded), raw) in decoded.iter().zip(&encoded).zip(&readable) {
+        assert_eq!(decoded["raw"], *raw);
+        // One was not written as the reference writes: it says so, and where.
+        if decoded["canonical"] == false {
+            assert_eq!(decoded["differs_at"], 0);
+            assert_ne!(encoded["raw"], *raw);
+        } else {
+            assert_eq!(encoded["raw"], *raw);
+        }
+    }
+    let odd = decoded.iter().filter(|it| it["canonical"] == false).count();
+    assert_eq!(odd, 1);
+}
+
+#[test]
+fn signatures_are_made_verified_and_never_kept_wrongly() {
+    let mut shell = Shell::new();
+    let me = shell.keygen("ME");
+    shell.keygen("EVE");
+    shell.ok(&format!(
+        "status-payload encode contact --set ens_name=me.eth --identity me.key {NOW} > signed"
+    ));
+    let signed = record(&shell.ok("cat signed"));
+    assert_eq!(signed["author"], me);
+    shell.ok("status-payload verify < signed");
+    shell.ok("status-payload verify --author $ME < signed");
+    let error = shell.fails(1, "status-payload verify --author $EVE < signed");
+    assert!(error.contains("signature.other_key"), "{error}");
+    let unsigned = "status-payload encode --unsigned < signed";
+    let error = shell.fails(1, &format!("{unsigned} | status-payload verify"));
+    assert!(error.contains("payload.unsigned"), "{error}");
+    assert_eq!(
+        record(&shell.ok(&format!("{unsigned} | status-payload sign --identity me.key"))),
+        signed
+    );
+    let resigned = shell.ok("status-payload sign --identity eve.key < signed");
+    assert_ne!(record(&resigned)["message_id"], signed["message_id"]);
+    assert_eq!(shell.ok("status-payload id --output text < signed").trim(), signed["message_id"]);
+
+    let changed = "sed s/me.eth/eve.eth/ signed | status-payload encode";
+    let error = shell.fails(3, changed);
+    assert!(error.contains("payload.stale_signature"), "{error}");
+    let again = record(&shell.ok(&format!("{changed} --identity me.key")));
+    assert_eq!((&again["author"], &again["ens_name"]), (&json!(me), &json!("eve.eth")));
+}
+
+#[test]
+fn unknown_types_and_fields_are_kept_and_shown() {
+    let shell = Shell::new();
+    // Type 99, not canonical and with fields 15 of the wrapper; a chat message with fields 100
+    // (bytes) and 5 (a number, in place of a text).
+    for hex in
+        ["0x1202080118630a00", "0x120408011863186378a5017801", "0x120a08011a01782801a206001801"]
+    {
+        let decoded = shell.ok(&format!("echo {hex} | status-payload decode"));
+        let again =
+            format!("echo {hex} | status-payload decode | status-payload encode --output hex");
+        if record(&decoded).get("canonical").is_none() {
+            assert_eq!(shell.ok(&again).trim(), hex);
+        }
+    }
+    let bare = "echo 0x08011a0178280aa2060163 | status-payload decode --as chat";
+    let decoded = record(&shell.ok(bare));
+    assert_eq!(
+        decoded["unknown_fields"],
+        json!([
+            { "number": 5, "wire_type": "varint", "value": 10 },
+            { "number": 100, "wire_type": "bytes", "value": "0x63" },
+        ])
+    );
+    let again = format!("{bare} | status-payload encode --bare --output hex");
+    assert_eq!(shell.ok(&again), "0x08011a0178280aa2060163\n");
+    let shown = record(&shell.ok("echo 0x08011a0178280aa2060163 | status-payload show --as chat"));
+    let fields = shown["fields"].as_array().unwrap();
+    let sum: u64 = fields.iter().map(|it| it["length"].as_u64().unwrap()).sum();
+    assert_eq!(sum, shown["length"].as_u64().unwrap());
+    let known: Vec<_> = fields.iter().map(|it| it["known"].as_bool().unwrap()).collect();
+    assert_eq!(known, [true, true, false, false]);
+}
+
+#[test]
+fn checks_have_codes_and_time() {
+    let shell = Shell::new();
+    let encode = format!("status-payload encode chat --set text=hi --set chat_id=c {NOW}");
+    let cases = [
+        ("", "--sent 1585500000", None),
+        ("", "--sent 1585499879", Some("payload.clock_ahead")),
+        ("", "--sent 1585499880", None),
+        ("--set clock=0", "", Some("payload.clock_zero")),
+        ("--set timestamp=0", "", Some("payload.timestamp_zero")),
+        ("--set text=' '", "", Some("payload.text_blank")),
+        ("--set chat_id=", "", Some("payload.chat_id_empty")),
+        ("--set content_type=0", "", Some("payload.content_type")),
+        ("--set content_type=transaction_command", "", Some("payload.content_type_local")),
+        ("--set content_type=sticker", "", Some("payload.sticker_missing")),
+        ("--set content_type=sticker --set sticker.pack=1", "", Some("payload.sticker_hash")),
+        ("--set content_type=sticker --set sticker.hash=e3", "", None),
+        ("--set message_type=4", "", Some("payload.message_type_local")),
+        ("--set message_type=77", "", None),
+    ];
+    for (set, options, code) in cases {
+        let line = format!("{encode} {set} | status-payload check {options} {NOW}");
+        let ended = shell.run(&line);
+        assert_eq!(ended.code, i32::from(code.is_some()), "{line}: {}", ended.stderr);
+        let checked = record(&ended.stdout);
+        assert_eq!(checked["accepted"], code.is_none());
+        let failed = checked["checks"].as_array().unwrap().iter().find(|it| it["pass"] == false);
+        assert_eq!(failed.map(|it| it["code"].clone()), code.map(Value::from), "{line}");
+        assert!(ended.stderr.contains(code.unwrap_or_default()), "{line}");
+    }
+    // The time of the envelope comes from the message record.
+    let sealed = format!("status-envelope seal hi --chat c {NOW} --seed 1");
+    let line = format!("{sealed} | status-envelope open --chat c | status-payload check --now 1");
+    assert_eq!(record(&shell.ok(&line))["sent"], 1_585_500_000);
+    let error = shell.fails(3, &format!("{sealed} | status-payload check"));
+    assert!(error.contains("status-envelope open"), "{error}");
+}
+
+#[test]
+fn what_can_not_be_encoded_is_named() {
+    let shell = Shell::new();
+    let cases = [
+        (r#"{"type":"chat","txet":"hi"}"#, "payload.member", "txet"),
+        (r#"{"type":"chat","text":7}"#, "payload.value", "text"),
+        (r#"{"type":"chat","sticker":{"pack":"x"}}"#, "payload.value", "sticker.pack"),
+        (r#"{"type":"emoji_reaction","type_":"hate"}"#, "payload.value", "type_"),
+        (r#"{"type":"nothing"}"#, "payload.unknown_type", "type"),
+        (r#"{"text":"hi"}"#, "payload.unknown_type", "type"),
+        (r#"{"type":"unknown_99"}"#, "record.member", "payload"),
+    ];
+    for (input, code, field) in cases {
+        std::fs::write(shell.dir().join("in"), input).unwrap();
+        let ended = shell.run("status-payload encode --output json < in");
+        assert_eq!(ended.code, 3, "{input}: {}", ended.stderr);
+        let error = records(&ended.stderr).pop().unwrap();
+        assert_eq!((&error["code"], &error["field"]), (&json!(code), &json!(field)), "{input}");
+    }
+    // The good ones are not lost.
+    let mixed =
+        r#"(echo '{"type":"chat","txet":1}'; echo '{"type":"chat"}') | status-payload encode"#;
+    let ended = shell.run(mixed);
+    assert_eq!((ended.code, records(&ended.stdout).len()), (3, 1));
+    shell.fails(2, "status-payload encode chat --set txet=hi");
+    shell.fails(2, "status-payload encode chat --set text.x=hi");
+    shell.fails(2, "status-payload encode chat --set text");
+    shell.fails(2, "status-payload encode no-such-type");
+    shell.fails(1, "status-payload encode < /dev/null");
+    shell.fails(3, "echo 0xffff | status-payload decode");
+    assert!(Tool::ALL.contains(&Tool::Payload));
+}
+
+#[test]
+fn data_sync_is_read_with_what_is_inside() {
+    let shell = Shell::new();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/mvds.json");
+    let set: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let payload = &set["payloads"][0];
+    let line = format!("echo 0x{} | status-payload decode", payload["encoded"].as_str().unwrap());
+    let decoded = records(&shell.ok(&line));
+    assert_eq!(decoded[0]["type"], "data_sync");
+    let id = format!("0x{}", payload["messages"][0]["id"].as_str().unwrap());
+    assert_eq!(decoded[0]["messages"][0]["id"], id);
+    assert_eq!(decoded.len(), 1 + payload["messages"].as_array().unwrap().len());
+    assert!(decoded[1]["author"].is_string());
+}
+
+#[test]
+fn texts_of_strangers_are_escaped() {
+    let shell = Shell::new();
+    let line = "status-payload encode sync_installation_contact \
+                --set 'system_tags=[\"a\u{202e}b\"]' --set $'ens_name=\\e[31mred' --output hex \
+                | status-payload";
+    for command in ["decode", "show", "check"] {
+        let text = shell.ok(&format!("{line} {command} --output text"));
+        assert!(!text.contains('\x1b') && !text.contains('\u{202e}'), "{command}: {text}");
+    }
+}

@@ -1,0 +1,201 @@
+//! `status-session`: layers by hand, and no secret that nobody asked for.
+
+use serde_json::Value;
+
+use crate::{network::network, record, records, shell::Shell};
+
+fn two() -> Shell {
+    let mut shell = Shell::new();
+    shell.keygen("ALICE");
+    shell.keygen("BOB");
+    shell
+}
+
+#[test]
+fn bundles_are_made_shown_and_verified() {
+    let shell = two();
+    shell.ok("status-session bundle new --identity alice.key --installation a1 > my.bundle");
+    let bundle = record(&shell.ok("cat my.bundle"));
+    assert_eq!(bundle["type"], "bundle");
+    assert_eq!(bundle["pre_keys"][0]["installation"], "a1");
+    assert!(bundle.get("private_pre_key").is_none());
+    let good = record(&shell.ok("status-session bundle verify < my.bundle"));
+    assert_eq!(good["valid"], true);
+    // What show prints is read by verify, and so is hex.
+    shell.ok("status-session bundle show < my.bundle | status-session bundle verify");
+    shell.ok("status-session bundle show --output hex < my.bundle | status-session bundle verify");
+    // One digit of the identity changed.
+    let line = "status-session bundle show --output hex < my.bundle | sed 's/..$/00/' | status-session bundle verify";
+    let ended = shell.run(line);
+    assert_eq!(ended.code, 1);
+    let bad = record(&ended.stdout);
+    assert_eq!(
+        (bad["valid"].clone(), bad["code"].as_str().unwrap().split('.').next()),
+        (false.into(), Some("bundle"))
+    );
+    let secret = "status-session bundle new --identity alice.key --show-secret 2>/dev/null";
+    assert!(record(&shell.ok(secret))["private_pre_key"].is_string());
+    shell.fails(3, "echo 0xff | status-session bundle show");
+    shell.fails(1, "status-session bundle verify < /dev/null");
+    // The same seed, the same bundle.
+    let line = "status-session bundle new --identity alice.key --installation a1 --seed s --now 1585500000 2>/dev/null";
+    assert_eq!(shell.ok(line), shell.ok(line));
+}
+
+#[test]
+fn a_conversation_by_hand() {
+    let shell = two();
+    let (alice, bob) = ("--identity alice.key --state a", "--identity bob.key --state b");
+    shell.ok(&format!("status-session bundle new {bob} | status-session bundle learn {alice}"));
+    shell.ok(&format!(
+        "printf '0x01\\n0x02\\n0x03\\n' | status-session encrypt {alice} --to $BOB > three"
+    ));
+    let sent = records(&shell.ok("cat three"));
+    assert!(sent.iter().all(|it| it["direct_message"][0]["x3dh"].is_object()));
+    // The last first, the first twice.
+    let line = format!("tac three | status-session decrypt {bob} --from $ALICE --trace");
+    let read = records(&shell.ok(&line));
+    let steps: Vec<_> = read.iter().filter(|it| it["type"] == "ratchet_step").collect();
+    let texts: Vec<_> = read.iter().filter(|it| it["type"] == "decrypted").collect();
+    assert_eq!(
+        texts.iter().map(|it| it["raw"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["0x03", "0x02", "0x01"]
+    );
+    assert_eq!(steps[0]["before"], Value::Null);
+    // Keys of the two that were missing, and its own until it was confirmed.
+    assert_eq!(
+        (&steps[0]["after"]["receive_n"], &steps[0]["after"]["kept"]),
+        (&3.into(), &3.into())
+    );
+    assert_eq!(texts[0]["how"]["missing"], 2);
+    assert_eq!(texts[1]["how"]["kept"], true);
+    let again =
+        format!("head -n 1 three | status-session decrypt {bob} --from $ALICE --output json");
+    let error = shell.fails(1, &again);
+    assert!(error.contains("ratchet.old_message"), "{error}");
+    // The answer turns the ratchet, and says nothing of X3DH.
+    let line = format!(
+        "echo 0x04 | status-session encrypt {bob} --to $ALICE | status-session decrypt {alice} --from $BOB --trace --subtle"
+    );
+    let read = records(&shell.ok(&line));
+    let step = read.iter().find(|it| it["type"] == "ratchet_step").expect("a step");
+    assert_ne!(step["before"]["own_key"], step["after"]["own_key"]);
+    assert!(step["after"]["root_key"].is_string());
+    shell.fails(2, &format!("status-session decrypt {alice} --from $BOB --subtle < three"));
+
+    let shown = records(&shell.ok(&format!("status-session show {alice} --with $BOB")));
+    assert_eq!(shown.len(), 1);
+    assert!(shown[0]["state"].get("root_key").is_none());
+    shell.ok(&format!("status-session forget {alice} --with $BOB"));
+    let error = shell.fails(1, &format!("status-session show {alice} --with $BOB --output json"));
+    assert!(error.contains("session.none"), "{error}");
+    // Without a state, by the identity.
+    let line = "echo 0x05 | status-session encrypt --to $BOB | status-session decrypt --identity bob.key --from $ALICE";
+    assert_eq!(record(&shell.ok(line))["how"]["secure"], "dh");
+}
+
+#[test]
+fn a_contact_code_is_shown() {
+    let shell = two();
+    let code = record(&shell.ok("status-session contact-code $ALICE"));
+    assert!(code["name"].as_str().unwrap().ends_with("-contact-code"));
+    assert_eq!(code["topic"], shell.member("status-topic contact-code $ALICE", "topic"));
+}
+
+/// All private keys of a device, as plain hex.
+fn secrets(shell: &Shell, name: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let line = format!("status-session export --subtle --identity {name}.key --state {name}.state");
+    for record in records(&shell.ok(&line)) {
+        collect(&record, &mut found);
+    }
+    found.push(shell.ok(&format!("cat {name}.key")).trim().trim_start_matches("0x").to_owned());
+    found
+}
+
+fn collect(value: &Value, found: &mut Vec<String>) {
+    const SECRET: [&str; 6] = [
+        "private_key",
+        "secret",
+        "own_private_key",
+        "root_key",
+        "send_chain_key",
+        "receive_chain_key",
+    ];
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                match value.as_str() {
+                    Some(text) if SECRET.contains(&&**name) => found.push(text[2..].to_owned()),
+                    _ => collect(value, found),
+                }
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| collect(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn no_output_holds_a_secret_that_nobody_asked_for() {
+    let (mut shell, _node) = network("");
+    shell.keygen("ALICE");
+    shell.keygen("BOB");
+    let mut all = String::new();
+    let mut known: Vec<String> = Vec::new();
+    let (alice, bob) =
+        ("--identity alice.key --state alice.state", "--identity bob.key --state bob.state");
+    for format in ["json", "text"] {
+        let lines = [
+            format!(
+                "status-session bundle new {bob} --output json | tee bundle | status-session bundle learn {alice} --output {format}"
+            ),
+            format!("status-session bundle show --output {format} < bundle"),
+            format!(
+                "echo hi | status-send --peer $ENODE {alice} --to $BOB --ttl 120 --output {format}"
+            ),
+            format!(
+                "status-receive --peer $ENODE {bob} --count 1 --timeout 60 --events --output {format}"
+            ),
+            format!(
+                "echo yo | status-send --peer $ENODE {bob} --to $ALICE --ttl 120 --output {format}"
+            ),
+            format!(
+                "status-receive --peer $ENODE {alice} --count 1 --timeout 60 --events --output {format}"
+            ),
+            format!(
+                "echo 0x01 | status-session encrypt {alice} --to $BOB --output json --trace | tee m"
+            ),
+            format!(
+                "grep protocol_message m | status-session decrypt {bob} --from $ALICE --trace --output {format}"
+            ),
+            format!(
+                "grep protocol_message m | status-session decrypt {bob} --from $ALICE --trace --output {format} || true"
+            ),
+            format!("status-session list {alice} --output {format}"),
+            format!("status-session show {alice} --output {format}"),
+            format!("status-session export {bob} --output {format}"),
+            format!(
+                "status-session list --identity bob.key --state alice.state --output {format} || true"
+            ),
+            format!("status-session contact-code {alice} --output {format}"),
+            format!("status-session pair {alice} --output {format}"),
+        ];
+        for line in lines {
+            let ended = shell.run(&line);
+            assert_eq!(ended.code, 0, "{line}\n{}", ended.stderr);
+            all.push_str(&ended.stdout);
+            all.push_str(&ended.stderr);
+            // Those that come and go, too.
+            known.extend(["alice", "bob"].iter().flat_map(|name| secrets(&shell, name)));
+        }
+    }
+    known.sort();
+    known.dedup();
+    known.retain(|secret| secret.len() == 64);
+    assert!(known.len() > 12, "{}", known.len());
+    let all = all.to_lowercase();
+    for secret in known {
+        assert!(!all.contains(&secret), "{secret}");
+    }
+}

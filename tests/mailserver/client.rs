@@ -1,0 +1,463 @@
+//! The client: pages, parts, refusals, and servers that do not behave.
+
+use std::{sync::Arc, time::Duration};
+
+use statuskit::{
+    mailserver::{
+        Access, Archive, ClientError, MailserverEvent, Position, Request,
+        archive::{MemoryArchive, Order},
+        client::{HistoryItem, HistoryQuery, Misbehaviour, PageDone},
+    },
+    node::{Event, News, PeerKey, Service, ServiceConfig, ServiceEvent},
+    whisper::{
+        Bloom, Envelope, EnvelopeHash, Opener, Packet, SymKey,
+        p2p::{P2pRequest, RequestComplete},
+        seal,
+    },
+};
+use tokio::task::JoinHandle;
+
+use crate::world::*;
+
+#[tokio::test]
+async fn history_comes_in_pages_of_both_orders() {
+    let all = envelopes(2500);
+    for order in [Order::OldestFirst, Order::NewestFirst] {
+        let server = start_server_with("server", archive_of(&all), |_, config| {
+            config.server.order = order;
+        })
+        .await;
+        let node = start_node("client").await;
+        let client = client(&node, &server.node);
+        let query = HistoryQuery::of_topics(NOW - 10_000, NOW, []);
+        let (mut got, pages, error) = drain(client.history(query)).await;
+        assert!(error.is_none(), "{error:?}");
+        if order == Order::NewestFirst {
+            got.reverse();
+        }
+        assert!(got == all);
+        assert_eq!(pages.len(), 3);
+        let done: Vec<_> = pages.iter().map(|page| page.done).collect();
+        assert!(done.is_sorted() && done[0] > 0.0 && done[1] < 1.0 && done[2] == 1.0, "{done:?}");
+        let last = pages.last().unwrap();
+        assert_eq!((last.tally.pages, last.tally.envelopes, last.cursor.len()), (3, 2500, 0));
+        assert_eq!((last.tally.duplicates, last.tally.unwanted, last.tally.retries), (0, 0, 0));
+        server.stop().await;
+        node.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn topics_are_filtered_exactly_and_a_history_can_be_resumed() {
+    // A topic with the same bloom filter: bits 3 to 7 of the fourth byte do not count.
+    let twin = statuskit::whisper::Topic([1, 2, 3, 4 | 0x80]);
+    assert_eq!(Bloom::of_topic(twin), Bloom::of_topic(TOPICS[0]));
+    let mut all = envelopes(90);
+    all.extend((0..10).map(|i| envelope(NOW - 2 * i, twin, u64::from(i) + 1000)));
+    all.sort_by_key(Position::of);
+    let server = start_server("server", archive_of(&all)).await;
+    let node = start_node("client").await;
+    let client = client(&node, &server.node);
+    let wanted = [TOPICS[0], TOPICS[2]];
+    let expected: Vec<_> = all.iter().filter(|it| wanted.contains(&it.topic())).cloned().collect();
+    let query = HistoryQuery { limit: 15, ..HistoryQuery::of_topics(NOW - 1000, NOW, wanted) };
+    let (got, pages, error) = drain(client.history(query.clone())).await;
+    assert!(error.is_none(), "{error:?}");
+    assert!(got == expected);
+    assert_eq!(pages.last().unwrap().tally.other_topics, 10);
+
+    // Page by page, each from the cursor of the one before.
+    let (mut resumed, mut cursor, mut count) = (Vec::new(), Vec::new(), 0);
+    loop {
+        let query = HistoryQuery { cursor, ..query.clone() };
+        let (envelopes, page) = within(client.page(query)).await.unwrap();
+        resumed.extend(envelopes);
+        count += 1;
+        cursor = page.cursor;
+        if cursor.is_empty() {
+            break;
+        }
+    }
+    assert_eq!((resumed, count), (got, pages.len()));
+    // A cursor of another range is refused.
+    let query = HistoryQuery {
+        cursor: Position::of(&all[3]).to_cursor().to_vec(),
+        ..HistoryQuery::of_topics(NOW - 5, NOW, [])
+    };
+    let error = within(client.page(query)).await.unwrap_err();
+    assert!(matches!(&error, ClientError::Refused(text) if text.contains("outside of the range")));
+    assert_eq!(error.code(), "mailserver.refused");
+    server.stop().await;
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn refusals_and_emptiness_are_told_apart() {
+    let server = start_server_with("server", archive_of(&envelopes(10)), |_, config| {
+        config.server.key = Some(key("server"));
+        config.server.rate_limit = Duration::from_secs(3600);
+    })
+    .await;
+    let node = start_node("client").await;
+    let mut config = client_config();
+    let other = SymKey::from_bytes([1; 32]).unwrap();
+    config.access = Access::Password(other);
+    let query = HistoryQuery::of_topics(NOW - 100, NOW, []);
+    let wrong = client_with(&node, &server.node, config.clone());
+    let error = within(wrong.page(query.clone())).await.unwrap_err();
+    assert!(
+        matches!(&error, ClientError::Refused(text) if text == "failed to decrypt p2p request")
+    );
+
+    config.access = Access::Key(server.node.handle().id());
+    let right = statuskit::mailserver::Client::new(
+        node.handle(),
+        server.node.handle().id(),
+        config.clone(),
+    );
+    let empty = HistoryQuery::of_topics(5, 6, []);
+    let (envelopes, page) = within(right.page(empty)).await.unwrap();
+    assert_eq!(envelopes, []);
+    let expected = PageDone { from: 5, to: 6, done: 1.0, ..PageDone::default() };
+    assert_eq!(PageDone { tally: Default::default(), ..page }, expected);
+
+    let error = within(right.page(query.clone())).await.unwrap_err();
+    assert!(matches!(error, ClientError::RateLimited(_)), "{error}");
+    assert_eq!(error.code(), "mailserver.rate_limited");
+
+    let nobody = key("nobody").public_key();
+    config.connect_timeout = Duration::from_millis(50);
+    config.retries = 0;
+    let nobody = statuskit::mailserver::Client::new(node.handle(), nobody, config);
+    let error = within(nobody.page(query)).await.unwrap_err();
+    assert!(matches!(error, ClientError::NotConnected), "{error}");
+    server.stop().await;
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_rate_limit_between_pages_is_waited_for() {
+    let all = envelopes(30);
+    let server = start_server_with("server", archive_of(&all), |_, config| {
+        config.server.rate_limit = Duration::from_millis(700);
+    })
+    .await;
+    let node = start_node("client").await;
+    let mut config = client_config();
+    let query = HistoryQuery { limit: 12, ..HistoryQuery::of_topics(NOW - 100, NOW, []) };
+    config.rate_limit_patience = Duration::ZERO;
+    let impatient = client_with(&node, &server.node, config.clone());
+    let (got, _, error) = drain(impatient.history(query.clone())).await;
+    assert!(matches!(error, Some(ClientError::RateLimited(_))));
+    assert!(got == all[..12]);
+    config.rate_limit_patience = Duration::from_secs(30);
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    let patient =
+        statuskit::mailserver::Client::new(node.handle(), server.node.handle().id(), config);
+    let (got, pages, error) = drain(patient.history(query)).await;
+    assert!(error.is_none(), "{error:?}");
+    assert!(got == all);
+    assert!(pages.last().unwrap().tally.retries >= 2);
+    server.stop().await;
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn long_ranges_go_in_parts() {
+    let days = 5;
+    let all: Vec<_> = (0..50)
+        .map(|i| envelope(NOW - (49 - i) * 86_400 * days / 50, TOPICS[0], i.into()))
+        .collect();
+    let server = start_server("server", archive_of(&all)).await;
+    let node = start_node("client").await;
+    let client = client(&node, &server.node);
+    let query = HistoryQuery {
+        max_span: Some(86_400),
+        limit: 4,
+        ..HistoryQuery::of_topics(NOW - days * 86_400 + 1, NOW, [TOPICS[0]])
+    };
+    let (got, pages, error) = drain(client.history(query.clone())).await;
+    assert!(error.is_none(), "{error:?}");
+    assert!(got == all);
+    assert!(pages.iter().all(|page| page.to - page.from == 86_399));
+    let parts: std::collections::BTreeSet<_> = pages.iter().map(|page| page.from).collect();
+    assert_eq!(parts.len(), days as usize);
+    assert!(pages.is_sorted_by_key(|page| page.done), "{pages:?}");
+    assert_eq!(pages.last().unwrap().done, 1.0);
+    server.stop().await;
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn whoever_is_slow_gets_everything_once() {
+    let all = envelopes(400);
+    let mut server = start_server_with("server", archive_of(&all), |_, config| {
+        config.server.max_message_size = 3000;
+    })
+    .await;
+    let node = start_node("client").await;
+    let mut config = client_config();
+    // Room for some 30 of them, and as many more are on the way to us.
+    config.max_waiting_bytes = 10_000;
+    let client = client_with(&node, &server.node, config);
+    let query = HistoryQuery { limit: 200, ..HistoryQuery::of_topics(NOW - 1000, NOW, []) };
+    let mut history = client.history(query);
+    // The whole page is there before anything is taken.
+    let packets = server
+        .wait_for(|event| match event {
+            MailserverEvent::Answered(answered) => Some(answered.totals.packets),
+            _ => None,
+        })
+        .await;
+    until(|| node.handle().stats().packets_in > packets).await;
+    let (mut got, mut retries) = (Vec::new(), 0);
+    while let Some(item) = within(history.next()).await {
+        match item.unwrap() {
+            HistoryItem::Envelope(envelope) => got.push(envelope),
+            HistoryItem::Page(page) => retries = page.tally.retries,
+        }
+    }
+    assert!(got == all);
+    assert!(retries > 0, "it did not fit");
+    server.stop().await;
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn new_envelopes_during_paging_are_no_trouble() {
+    let archive = archive_of(&envelopes(300));
+    let server = start_server("server", archive.clone()).await;
+    let node = start_node("client").await;
+    let client = client(&node, &server.node);
+    let query = HistoryQuery { limit: 20, ..HistoryQuery::of_topics(NOW - 1000, NOW + 60, []) };
+    let mut history = client.history(query);
+    let mut got = Vec::new();
+    let mut arrived = 0;
+    while let Some(item) = within(history.next()).await {
+        match item.unwrap() {
+            HistoryItem::Envelope(envelope) => got.push(envelope),
+            HistoryItem::Page(_) if arrived < 10 => {
+                arrived += 1;
+                archive.append(&[envelope(NOW + arrived, TOPICS[1], 5000)]).unwrap();
+            }
+            HistoryItem::Page(_) => {}
+        }
+    }
+    assert!(got == all_of(&*archive));
+    server.stop().await;
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_taken_up_again() {
+    let all = envelopes(100);
+    let archive = archive_of(&all);
+    let mut addr = None;
+    let server = start_server("server", archive.clone()).await;
+    addr.replace(server.node.handle().local_addr().unwrap());
+    let node = start_node("client").await;
+    let client = client(&node, &server.node);
+    let query = HistoryQuery { limit: 20, ..HistoryQuery::of_topics(NOW - 1000, NOW, []) };
+    let mut history = client.history(query);
+    let mut server = Some(server);
+    let mut got = Vec::new();
+    while let Some(item) = within(history.next()).await {
+        match item.unwrap() {
+            HistoryItem::Envelope(envelope) => got.push(envelope),
+            HistoryItem::Page(page) if page.tally.pages == 2 => {
+                server.take().unwrap().stop().await;
+                let again = start_server_with("server", archive.clone(), |node, _| {
+                    node.listen = addr;
+                })
+                .await;
+                server = Some(again);
+            }
+            HistoryItem::Page(_) => {}
+        }
+    }
+    assert!(got == all);
+    server.unwrap().stop().await;
+    node.shutdown().await;
+}
+
+/// A server that does as it is told: for each request, some packets.
+struct Puppet {
+    node: Service,
+    task: JoinHandle<()>,
+}
+
+async fn puppet(
+    mut answer: impl FnMut(u32, [u8; 32], Request) -> Option<Vec<Packet>> + Send + 'static,
+) -> Puppet {
+    let mut config: ServiceConfig = node_config("puppet");
+    config.node.mailserver = true;
+    let node = Service::start(config).await.unwrap();
+    let handle = node.handle().clone();
+    let mut news = handle.subscribe();
+    let task = tokio::spawn(async move {
+        let mut count = 0;
+        while let Some(next) = news.next().await {
+            let News::Event(event) = next else { panic!("lagged") };
+            let ServiceEvent::Node(Event::Request { peer, request }) = &*event else { continue };
+            let P2pRequest::Envelope(envelope) = &**request else { panic!("plain") };
+            let payload = seal::open(envelope, Opener::Sym(&password())).unwrap().payload;
+            let (request, _) = Request::decode(&payload).unwrap();
+            count += 1;
+            let peer: PeerKey = *peer;
+            match answer(count, envelope.hash().0, request) {
+                Some(packets) => {
+                    for packet in packets {
+                        if handle.send_packet(peer, &packet).await.is_err() {
+                            break;
+                        }
+                    }
+                }
+                None => {
+                    let id = handle.peers().iter().find(|it| it.key == peer).unwrap().id;
+                    handle.remove_peer(&id);
+                }
+            }
+        }
+    });
+    Puppet { node, task }
+}
+
+fn complete(request: [u8; 32], cursor: &[u8]) -> Packet {
+    let (last, cursor) = (EnvelopeHash([0; 32]), cursor.to_vec());
+    Packet::RequestComplete(RequestComplete::Success { request, last, cursor })
+}
+
+async fn ask(
+    puppet: &Puppet,
+    change: impl FnOnce(&mut statuskit::mailserver::ClientConfig),
+    query: HistoryQuery,
+) -> (Vec<Envelope>, Vec<PageDone>, Option<ClientError>) {
+    let node = start_node("client").await;
+    let mut config = client_config();
+    config.timeout = Duration::from_millis(500);
+    change(&mut config);
+    let client = client_with(&node, &puppet.node, config);
+    let result = drain(client.history(query)).await;
+    node.shutdown().await;
+    result
+}
+
+impl Drop for Puppet {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn query() -> HistoryQuery {
+    HistoryQuery::of_topics(NOW - 100, NOW, [TOPICS[0]])
+}
+
+#[tokio::test]
+async fn what_was_not_asked_for_is_left_out() {
+    let good = envelope(NOW, TOPICS[0], 1);
+    let sent = good.clone();
+    let puppet = puppet(move |_, id, _| {
+        let strange = vec![
+            envelope(NOW - 101, TOPICS[0], 2),
+            envelope(NOW + 1, TOPICS[0], 3),
+            envelope(NOW, TOPICS[1], 4),
+        ];
+        Some(vec![
+            Packet::P2pMessage(strange),
+            // Of some other request.
+            complete([9; 32], &[]),
+            Packet::P2pMessage(vec![sent.clone(), sent.clone()]),
+            Packet::P2pMessage(vec![]),
+            complete(id, &[]),
+        ])
+    })
+    .await;
+    let (got, pages, error) = ask(&puppet, |_| {}, query()).await;
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!(got, [good]);
+    let tally = pages[0].tally;
+    assert_eq!((tally.unwanted, tally.duplicates, tally.envelopes), (3, 1, 1));
+}
+
+#[tokio::test]
+async fn cursors_in_circles_and_pages_without_end_are_noticed() {
+    // Two cursors in turn, always something new.
+    let circles = puppet(|count, id, _| {
+        let envelope = envelope(NOW - 50, TOPICS[0], count.into());
+        Some(vec![Packet::P2pMessage(vec![envelope]), complete(id, &[count as u8 % 2; 36])])
+    })
+    .await;
+    let (got, _, error) = ask(&circles, |_| {}, query()).await;
+    assert!(matches!(error, Some(ClientError::Misbehaved(Misbehaviour::CursorLoop))), "{error:?}");
+    assert_eq!(got.len(), 3);
+
+    // New cursors, and nothing new.
+    let nothing = puppet(|count, id, _| {
+        let envelope = envelope(NOW - 50, TOPICS[0], 1);
+        Some(vec![Packet::P2pMessage(vec![envelope]), complete(id, &[count as u8; 36])])
+    })
+    .await;
+    let (got, pages, error) = ask(&nothing, |_| {}, query()).await;
+    assert!(matches!(error, Some(ClientError::Misbehaved(Misbehaviour::NoProgress))), "{error:?}");
+    assert_eq!((got.len(), pages.len()), (1, 5));
+
+    let endless = puppet(|_, _, _| {
+        let page = |at: u64| (0..500).map(|i| envelope(NOW, TOPICS[0], 500 * at + i)).collect();
+        Some((0..6).map(|at| Packet::P2pMessage(page(at))).collect())
+    })
+    .await;
+    let (got, _, error) = ask(&endless, |_| {}, query()).await;
+    let error = error.unwrap();
+    assert!(matches!(error, ClientError::Misbehaved(Misbehaviour::EndlessPage)), "{error}");
+    assert_eq!(error.code(), "mailserver.misbehaved");
+    assert_eq!(got.len(), 2000);
+}
+
+#[tokio::test]
+async fn silence_and_interruption_are_tried_again() {
+    let silent = puppet(|_, _, _| Some(vec![])).await;
+    let (got, _, error) = ask(&silent, |config| config.retries = 1, query()).await;
+    assert!(matches!(error, Some(ClientError::TimedOut)), "{error:?}");
+    assert_eq!(got, []);
+
+    // At first half a page, then nothing, then a broken connection, then all of it.
+    let all: Vec<_> = (0..10).map(|i| envelope(NOW - 10 + i, TOPICS[0], i.into())).collect();
+    let sent = all.clone();
+    let shaky = puppet(move |count, id, _| match count {
+        1 => Some(vec![Packet::P2pMessage(sent[..5].to_vec())]),
+        2 => None,
+        _ => Some(vec![Packet::P2pMessage(sent.clone()), complete(id, &[])]),
+    })
+    .await;
+    let (got, pages, error) = ask(&shaky, |_| {}, query()).await;
+    assert!(error.is_none(), "{error:?}");
+    assert!(got == all);
+    assert_eq!((pages[0].tally.duplicates, pages[0].tally.retries), (5, 2));
+}
+
+#[tokio::test]
+async fn old_servers_get_ranges_of_a_day() {
+    let archive = Arc::new(MemoryArchive::new());
+    let all: Vec<_> =
+        (0..6).map(|i| envelope(NOW - 43_200 * (5 - i), TOPICS[0], i.into())).collect();
+    archive.append(&all).unwrap();
+    let puppet = puppet(move |_, id, request| {
+        if request.to - request.from > 86_400 {
+            let text = b"query range too big for peer \xff\xfe".to_vec();
+            return Some(vec![Packet::RequestComplete(RequestComplete::Failure {
+                request: id,
+                text,
+            })]);
+        }
+        let all = all_of(&*archive);
+        let range = request.from..=request.to;
+        let found: Vec<_> = all.into_iter().filter(|it| range.contains(&it.sent())).collect();
+        let found = (!found.is_empty()).then_some(Packet::P2pMessage(found));
+        Some(found.into_iter().chain([complete(id, &[])]).collect())
+    })
+    .await;
+    let query = HistoryQuery::of_topics(NOW - 3 * 86_400, NOW, [TOPICS[0]]);
+    let (got, pages, error) = ask(&puppet, |_| {}, query).await;
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!((got, pages.len()), (all, 4));
+}

@@ -1,0 +1,10 @@
+//! Mailservers: their rules, a service on a node, clients, and those who do not behave.
+//!
+//! All over the loopback interface, or without any. Waits are for events, with generous limits.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+
+mod client;
+mod rules;
+mod service;
+mod world;

@@ -1,0 +1,425 @@
+//! The service on a node: what it archives, whom it answers, and what it bears.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use statuskit::{
+    mailserver::{
+        Archive, ClientError, MailserverEvent, Position, Request,
+        archive::{EmbeddedArchive, MemoryArchive},
+        client::{HistoryQuery, SyncOptions, sync},
+        service::Outcome,
+    },
+    node::{Event, News, ServiceEvent},
+    whisper::{
+        Bloom, Envelope, Packet,
+        p2p::{P2pRequest, RequestComplete, SyncRequest},
+        packet::{PROTOCOL, code},
+    },
+};
+
+use crate::world::*;
+
+fn plain(limit: u32, id: u8) -> Packet {
+    let request = Request { limit, ..Request::of_bloom(NOW - 100_000, NOW, Bloom::FULL) };
+    Packet::P2pRequest(P2pRequest::Plain(request.to_plain(&[id; 32]).unwrap()))
+}
+
+#[tokio::test]
+async fn what_the_node_accepts_is_archived_in_few_commits() {
+    let archive = Arc::new(Moody::default());
+    let server = start_server("server", archive.clone()).await;
+    let peer = start_node("peer").await;
+    dial(&peer, &server.node);
+    until(|| peer.handle().stats().ready_peers == 1).await;
+    let sent: Vec<_> = (0..500).map(|i| envelope(NOW, TOPICS[0], i)).collect();
+    for envelope in &sent {
+        peer.handle().send(envelope.clone()).unwrap();
+    }
+    // Its own are archived, too; what fails a check is not, nor what is sent past the checks.
+    let own = envelope(NOW, TOPICS[1], 1);
+    server.node.handle().send(own.clone()).unwrap();
+    let old = envelope(NOW - 1000, TOPICS[1], 2);
+    let to = peer.handle().peer_by_id(&server.node.handle().id()).unwrap();
+    for packet in [Packet::Messages(vec![old.clone()]), Packet::P2pMessage(vec![old])] {
+        peer.handle().try_send_packet(to, &packet).unwrap();
+    }
+    until(|| server.mailserver.stats().archived == 501).await;
+    let stats = server.mailserver.stats();
+    assert_eq!((stats.waiting, stats.archive_errors, stats.left_out), (0, 0, 0));
+    let appends = archive.appends.lock().unwrap().clone();
+    assert_eq!(appends.iter().sum::<usize>(), 501);
+    assert_eq!(appends.len() as u64, stats.commits);
+    assert!(appends.len() < 400, "envelopes share commits: {appends:?}");
+    let mut expected: Vec<_> = sent.into_iter().chain([own]).collect();
+    expected.sort_by_key(Envelope::hash);
+    let mut got = all_of(&archive.inner);
+    got.sort_by_key(Envelope::hash);
+    assert!(got == expected);
+    server.stop().await;
+    peer.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_stop_loses_nothing_and_a_start_takes_what_is_in_the_pool() {
+    let archive = Arc::new(MemoryArchive::new());
+    // Nothing is committed by itself.
+    let server = start_server_with("server", archive.clone(), |_, config| {
+        config.commit_interval = Duration::from_secs(3600);
+    })
+    .await;
+    let handle = server.node.handle().clone();
+    let sent: Vec<_> = (0..50).map(|i| envelope(NOW, TOPICS[0], i)).collect();
+    sent.iter().for_each(|envelope| drop(handle.send(envelope.clone()).unwrap()));
+    // Twice, if the pool was looked through after they came.
+    until(|| server.mailserver.stats().waiting >= 50).await;
+    assert_eq!(archive.summary().unwrap().envelopes, 0);
+    let Server { node, mailserver, .. } = server;
+    // These are not even taken in when it is stopped.
+    let more: Vec<_> = (50..90).map(|i| envelope(NOW, TOPICS[0], i)).collect();
+    more.iter().for_each(|envelope| drop(handle.send(envelope.clone()).unwrap()));
+    assert_eq!(within(mailserver.stop()).await.lost, 0);
+    assert_eq!(archive.summary().unwrap().envelopes, 90);
+
+    // Another one on the same node finds them all in its pool.
+    let again = Arc::new(MemoryArchive::new());
+    let config = statuskit::mailserver::MailserverConfig::new(rules());
+    let mailserver =
+        statuskit::mailserver::Mailserver::start(&handle, again.clone(), config).unwrap();
+    until(|| mailserver.stats().archived == 90).await;
+    node.shutdown().await;
+    assert_eq!(within(mailserver.stop()).await.lost, 0);
+}
+
+#[tokio::test]
+async fn a_failing_archive_is_reported_and_made_up_for() {
+    let archive = Arc::new(Moody::default());
+    archive.fails.store(true, Ordering::SeqCst);
+    let mut server = start_server_with("server", archive.clone(), |_, config| {
+        config.waiting_envelopes = 20;
+        config.commit_envelopes = 10;
+    })
+    .await;
+    let handle = server.node.handle().clone();
+    let sent: Vec<_> = (0..100).map(|i| envelope(NOW, TOPICS[0], i)).collect();
+    sent.iter().for_each(|envelope| drop(handle.send(envelope.clone()).unwrap()));
+    let code = server
+        .wait_for(|event| match event {
+            MailserverEvent::ArchiveFailed { error, retry_in: Some(_), .. } => Some(error.code()),
+            _ => None,
+        })
+        .await;
+    assert_eq!(code, "archive.full");
+    until(|| server.mailserver.stats().left_out > 0).await;
+    let stats = server.mailserver.stats();
+    assert!(stats.waiting <= 20 + 10 && stats.archive_errors > 0, "{stats:?}");
+
+    // Requests are told so.
+    let node = start_node("client").await;
+    let client = client(&node, &server.node);
+    let query = HistoryQuery::of_topics(NOW - 10, NOW, TOPICS);
+    let error = client.page(query.clone()).await.unwrap_err();
+    assert!(matches!(&error, ClientError::Refused(text) if text == "the archive can't be read"));
+
+    // What was left out is still in the pool.
+    archive.fails.store(false, Ordering::SeqCst);
+    server.wait_for(|event| matches!(event, MailserverEvent::ArchiveRecovered).then_some(())).await;
+    until(|| server.mailserver.stats().archived == 100).await;
+    assert_eq!(client.page(query).await.unwrap().0.len(), 100);
+
+    // And when it never recovers, that is said, too.
+    archive.fails.store(true, Ordering::SeqCst);
+    let Server { node: server_node, mailserver, .. } = server;
+    handle.send(envelope(NOW, TOPICS[0], 1000)).unwrap();
+    server_node.shutdown().await;
+    assert_eq!(within(mailserver.stop()).await.lost, 1);
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_given_up_and_holds_up_nobody() {
+    let many: Vec<_> =
+        (0..1500).map(|i| large_envelope(NOW - i, TOPICS[0], i.into(), 2000)).collect();
+    let mut server = start_server_with("server", archive_of(&many), |node, config| {
+        node.node.limits.outbox_bytes = 50_000;
+        config.send_timeout = Duration::from_secs(2);
+        config.server.max_message_size = 50_000;
+        config.readers = 1;
+    })
+    .await;
+    // A page is 2 MB, and more than the sockets hold.
+    let mut deaf = stranger("deaf", &server.node).await;
+    for id in 0..8 {
+        deaf.send(PROTOCOL, code::P2P_REQUEST, &plain(0, id).encode()).unwrap();
+    }
+    deaf.flush().await.unwrap();
+    let node = start_node("client").await;
+    let client = client(&node, &server.node);
+    let (got, _, error) =
+        drain(client.history(HistoryQuery::of_topics(NOW - 10_000, NOW, []))).await;
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!(got.len(), 1500);
+    server
+        .wait_for(|event| match event {
+            MailserverEvent::Answered(answered) => {
+                (answered.outcome == Outcome::Stalled).then_some(())
+            }
+            _ => None,
+        })
+        .await;
+    // What else it had asked for is forgotten with it.
+    until(|| server.node.handle().stats().ready_peers == 1).await;
+    until(|| server.mailserver.stats().queued == 0).await;
+    assert_eq!(server.mailserver.stats().requests["stalled"], 1);
+    server.stop().await;
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_flood_of_requests_is_answered_or_refused_each() {
+    let server = start_server_with("server", archive_of(&envelopes(50)), |_, config| {
+        config.queue_per_peer = 3;
+    })
+    .await;
+    let mut stranger = stranger("flood", &server.node).await;
+    const REQUESTS: usize = 300;
+    for _ in 0..REQUESTS {
+        stranger.send(PROTOCOL, code::P2P_REQUEST, &plain(0, 1).encode()).unwrap();
+    }
+    stranger.flush().await.unwrap();
+    let (mut answered, mut busy, mut envelopes) = (0, 0, 0);
+    while answered + busy < REQUESTS {
+        let (code, payload) = packet(&mut stranger).await.expect("stays connected");
+        match Packet::decode(code, &payload).unwrap() {
+            Packet::P2pMessage(more) => envelopes += more.len(),
+            Packet::RequestComplete(RequestComplete::Success { .. }) => answered += 1,
+            Packet::RequestComplete(RequestComplete::Failure { text, .. }) => {
+                assert_eq!(text, b"too many requests");
+                busy += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(answered >= 1 && envelopes == 50 * answered);
+    let stats = server.mailserver.stats();
+    assert_eq!(stats.requests["delivered"], answered as u64);
+    assert_eq!(stats.requests.get("busy").copied().unwrap_or_default(), busy as u64);
+    assert_eq!((stats.queued, stats.durations.count()), (0, answered as u64));
+    assert!(stats.bytes_sent > 0 && stats.envelopes_sent == envelopes as u64);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_on_disk_is_served_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || Arc::new(EmbeddedArchive::open(dir.path()).unwrap());
+    let sent: Vec<_> =
+        (0..300).map(|i| envelope(NOW - i % 5, TOPICS[i as usize % 3], i.into())).collect();
+    let server = start_server("server", open()).await;
+    sent.iter().for_each(|it| drop(server.node.handle().send(it.clone()).unwrap()));
+    until(|| server.mailserver.stats().waiting > 0 || server.mailserver.stats().archived > 0).await;
+    server.stop().await;
+
+    let server = start_server("server", open()).await;
+    let node = start_node("client").await;
+    let client = client(&node, &server.node);
+    let query = HistoryQuery {
+        limit: 70,
+        ..HistoryQuery::of_topics(NOW - 100, NOW, [TOPICS[0], TOPICS[1]])
+    };
+    let (got, pages, error) = drain(client.history(query)).await;
+    assert!(error.is_none(), "{error:?}");
+    let mut expected: Vec<_> = sent.into_iter().filter(|it| it.topic() != TOPICS[2]).collect();
+    expected.sort_by_key(Position::of);
+    assert!(got == expected);
+    assert_eq!(pages.len(), 3);
+    server.stop().await;
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_giant_request_is_refused_unread() {
+    let server = start_server("server", archive_of(&envelopes(5))).await;
+    let mut stranger = stranger("giant", &server.node).await;
+    let giant = Request { cursor: vec![1; 100_000], ..Request::of_bloom(1, NOW, Bloom::FULL) };
+    let plain = P2pRequest::Plain(giant.to_plain(&[4; 32]).unwrap());
+    let payload = Packet::P2pRequest(plain).encode();
+    stranger.send(PROTOCOL, code::P2P_REQUEST, &payload).unwrap();
+    stranger.flush().await.unwrap();
+    let (code, payload) = packet(&mut stranger).await.unwrap();
+    let Packet::RequestComplete(RequestComplete::Failure { request, text }) =
+        Packet::decode(code, &payload).unwrap()
+    else {
+        panic!("no refusal");
+    };
+    assert_eq!((request, &text[..]), ([4; 32], &b"the request is too large"[..]));
+    assert_eq!(server.mailserver.stats().requests["too_large"], 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_that_is_not_prepared_is_refused() {
+    let node = start_node("relay").await;
+    let config = statuskit::mailserver::MailserverConfig::new(rules());
+    let archive = Arc::new(MemoryArchive::new());
+    let error = statuskit::mailserver::Mailserver::start(node.handle(), archive, config);
+    assert_eq!(error.unwrap_err().code(), "mailserver.node");
+}
+
+#[tokio::test]
+async fn rubbish_ends_the_connection_and_nothing_else() {
+    let server = start_server("server", archive_of(&envelopes(5))).await;
+    for (code, payload) in [
+        (code::P2P_REQUEST, vec![0xc0]),
+        (code::P2P_SYNC_REQUEST, vec![0xc0]),
+        (code::P2P_SYNC_REQUEST, Packet::SyncRequest(SyncRequest::all(5, 4)).encode()),
+        (
+            code::P2P_SYNC_REQUEST,
+            Packet::SyncRequest(SyncRequest { limit: 0, ..SyncRequest::all(4, 5) }).encode(),
+        ),
+    ] {
+        let mut stranger = stranger("rubbish", &server.node).await;
+        stranger.send(PROTOCOL, code, &payload).unwrap();
+        stranger.flush().await.unwrap();
+        assert_eq!(packet(&mut stranger).await, None, "{code}");
+        until(|| server.node.handle().peers().is_empty()).await;
+    }
+    let node = start_node("client").await;
+    let client = client(&node, &server.node);
+    let page = client.page(HistoryQuery::of_topics(NOW - 10, NOW, [])).await.unwrap();
+    assert_eq!(page.0.len(), 5);
+    server.stop().await;
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_is_old_goes_but_not_by_a_clock_that_jumps() {
+    let hands = Hands::default();
+    let all = envelopes(100);
+    let archive = archive_of(&all);
+    let retention = Duration::from_secs(3600);
+    let mut server = start_server_with("server", archive.clone(), |node, config| {
+        node.clock = hands.clock();
+        config.server.retention = Some(retention);
+        config.prune_interval = Duration::from_millis(300);
+    })
+    .await;
+    let pruned = |event: &MailserverEvent| match event {
+        MailserverEvent::Pruned { before, removed } => Some((*before, *removed)),
+        _ => None,
+    };
+    let (before, removed) = server.wait_for(pruned).await;
+    assert!((NOW - 3600..NOW - 3500).contains(&before));
+    assert_eq!(removed, 0);
+    // Within what clocks do: 100 seconds, and 50 of the envelopes are too old.
+    let behind = server.wait_for(pruned).await.0;
+    assert!(behind >= before);
+    // Ten years: once, that is not believed.
+    hands.forward(3600 * 24 * 3650);
+    let jump = server
+        .wait_for(|event| match event {
+            MailserverEvent::ClockJumped(seconds) => Some(*seconds),
+            MailserverEvent::Pruned { removed, .. } => {
+                assert_eq!(*removed, 0, "not by a clock that jumps");
+                None
+            }
+            _ => None,
+        })
+        .await;
+    assert!((jump - 3600 * 24 * 3650).abs() < 60, "{jump}");
+    assert_eq!(archive.summary().unwrap().envelopes, 100);
+    // When it goes steadily from there on, it is.
+    let mut sum = 0;
+    while sum < 100 {
+        sum += server.wait_for(pruned).await.1;
+    }
+    assert_eq!(archive.summary().unwrap().envelopes, 0);
+    assert_eq!(server.mailserver.stats().pruned, 100);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn mailservers_copy_each_other() {
+    let all = envelopes(250);
+    let from = start_server("from", archive_of(&all)).await;
+    let have = &all[..40];
+    let to = start_server("to", archive_of(have)).await;
+    dial(&to.node, &from.node);
+    let server = from.node.handle().id();
+    let archive = to.mailserver.archive().clone();
+    let options = SyncOptions { limit: 100, ..SyncOptions::new(NOW - 1000, NOW) };
+    let mut pages = Vec::new();
+    let copied = sync(to.node.handle(), &server, archive.clone(), options.clone(), |report| {
+        pages.push(report.received);
+    });
+    let report = within(copied).await.unwrap();
+    assert_eq!((report.pages, report.received, report.new), (3, 250, 210));
+    assert_eq!((report.unwanted, report.cursor), (0, vec![]));
+    assert_eq!(pages, [100, 200, 250]);
+    assert_eq!(all_of(&*archive), all);
+    let stats = from.mailserver.stats();
+    assert_eq!((stats.sync_requests["delivered"], stats.requests.len()), (3, 0));
+
+    // One topic, from a cursor on.
+    let some = Arc::new(MemoryArchive::new());
+    let bloom = Bloom::of_topics([TOPICS[1]]);
+    let options = SyncOptions { bloom, limit: 1000, ..options };
+    let copied = sync(to.node.handle(), &server, some.clone(), options.clone(), |_| {});
+    within(copied).await.unwrap();
+    let expected: Vec<_> = all.iter().filter(|it| it.topic() == TOPICS[1]).cloned().collect();
+    assert_eq!(all_of(&*some), expected);
+
+    // Who is refused hears why, and is parted with.
+    let mut stranger = stranger("stranger", &from.node).await;
+    let request = SyncRequest { cursor: vec![1; 36], ..SyncRequest::all(1, NOW) };
+    stranger
+        .send(PROTOCOL, code::P2P_SYNC_REQUEST, &Packet::SyncRequest(request).encode())
+        .unwrap();
+    stranger.flush().await.unwrap();
+    let (code, payload) = packet(&mut stranger).await.unwrap();
+    let Packet::SyncResponse(response) = Packet::decode(code, &payload).unwrap() else { panic!() };
+    let text = String::from_utf8(response.error).unwrap();
+    assert!(text.contains("cursor is not of this server"), "{text}");
+    assert_eq!(packet(&mut stranger).await, None);
+    // But not who was dialled: that is the operator's affair.
+    let options = SyncOptions { cursor: vec![1; 36], ..options };
+    let refused = within(sync(to.node.handle(), &server, some, options, |_| {})).await;
+    assert!(matches!(refused, Err(ClientError::Refused(_))), "{refused:?}");
+    from.stop().await;
+    to.stop().await;
+}
+
+#[tokio::test]
+async fn a_rush_that_the_node_can_not_tell_of_is_archived_all_the_same() {
+    let archive = Arc::new(MemoryArchive::new());
+    let server = start_server_with("server", archive.clone(), |node, _| {
+        // As if nobody had prepared it.
+        node.event_capacity = 4;
+    })
+    .await;
+    let mut news = server.node.handle().subscribe();
+    let peer = start_node("peer").await;
+    dial(&peer, &server.node);
+    until(|| peer.handle().stats().ready_peers == 1).await;
+    let rush: Vec<_> = (0..2000).map(|i| envelope(NOW, TOPICS[0], i)).collect();
+    let to = peer.handle().peer_by_id(&server.node.handle().id()).unwrap();
+    peer.handle().send_packet(to, &Packet::Messages(rush)).await.unwrap();
+    let search = async {
+        loop {
+            match news.next().await {
+                Some(News::Lagged(_)) => return true,
+                Some(News::Event(event)) => {
+                    let ServiceEvent::Node(Event::Envelope { .. }) = &*event else { continue };
+                }
+                None => return false,
+            }
+        }
+    };
+    assert!(within(search).await, "events are lost");
+    until(|| server.mailserver.stats().archived == 2000).await;
+    assert!(server.mailserver.stats().lagged > 0);
+    server.stop().await;
+    peer.shutdown().await;
+}

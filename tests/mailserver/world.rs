@@ -1,0 +1,314 @@
+//! Nodes, servers and clients to play with.
+
+use std::{
+    future::Future,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use rand::{Rng, SeedableRng, rngs::ChaCha8Rng};
+use statuskit::{
+    crypto::{SecretKey, seeded_rng},
+    devp2p::{self, PeerStream, Protocol},
+    mailserver::{
+        Access, Archive, ArchiveError, Client, ClientConfig, Mailserver, MailserverConfig,
+        MailserverEvent, Position, ServerConfig,
+        archive::{Count, MemoryArchive, Query, Record, Summary},
+        client::{History, HistoryItem, PageDone},
+        service::MailserverNews,
+    },
+    node::{Clock, PeerOptions, Service, ServiceConfig},
+    whisper::{
+        Envelope, Status, SymKey, Topic,
+        packet::{PROTOCOL, PROTOCOL_LENGTH, code},
+        status::VERSION,
+    },
+};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
+
+pub const PATIENCE: Duration = Duration::from_secs(60);
+/// What time it is.
+pub const NOW: u32 = 1_585_400_000;
+pub const TOPICS: [Topic; 3] =
+    [Topic([1, 2, 3, 4]), Topic([0x29, 0x3c, 0xe1, 6]), Topic([0xf5, 0xf3, 0x5c, 0x4c])];
+
+pub fn key(name: &str) -> SecretKey {
+    SecretKey::generate(&mut seeded_rng(name))
+}
+
+/// The key of the password; derived once.
+pub fn password() -> SymKey {
+    static KEY: std::sync::OnceLock<SymKey> = std::sync::OnceLock::new();
+    KEY.get_or_init(|| SymKey::from_password("status-offline-inbox")).clone()
+}
+
+/// An envelope like no other, sent at that second.
+pub fn envelope(sent: u32, topic: Topic, number: u64) -> Envelope {
+    large_envelope(sent, topic, number, 40 + number as usize % 300)
+}
+
+/// With so many bytes, which can't be compressed.
+pub fn large_envelope(sent: u32, topic: Topic, number: u64, length: usize) -> Envelope {
+    let mut data = vec![0; length];
+    ChaCha8Rng::seed_from_u64(number).fill_bytes(&mut data);
+    Envelope::new(sent + 10, 10, topic, &data, number)
+}
+
+/// So many envelopes, a second apart, the last one now; topics in turn.
+pub fn envelopes(count: u32) -> Vec<Envelope> {
+    (0..count)
+        .map(|i| envelope(NOW - count + 1 + i, TOPICS[i as usize % TOPICS.len()], i.into()))
+        .collect()
+}
+
+pub fn archive_of(envelopes: &[Envelope]) -> Arc<MemoryArchive> {
+    let archive = MemoryArchive::new();
+    archive.append(envelopes).unwrap();
+    Arc::new(archive)
+}
+
+/// All that is in an archive, oldest first.
+pub fn all_of(archive: &dyn Archive) -> Vec<Envelope> {
+    let query = Query {
+        from: 0,
+        to: u32::MAX,
+        select: statuskit::mailserver::archive::Select::Bloom(statuskit::whisper::Bloom::FULL),
+        order: Default::default(),
+        after: None,
+    };
+    let mut all = Vec::new();
+    archive
+        .read(&query, &mut |record| {
+            all.push(Envelope::decode(record.envelope).unwrap());
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap();
+    all
+}
+
+/// A clock that can be moved.
+#[derive(Clone, Default)]
+pub struct Hands(Arc<AtomicU64>);
+
+impl Hands {
+    pub fn clock(&self) -> Clock {
+        let began = std::time::Instant::now();
+        let hands = self.0.clone();
+        Clock::from_fn(move || {
+            let moved = Duration::from_secs(hands.load(Ordering::SeqCst));
+            Duration::from_secs(NOW.into()) + moved + began.elapsed()
+        })
+    }
+
+    pub fn forward(&self, seconds: u64) {
+        self.0.fetch_add(seconds, Ordering::SeqCst);
+    }
+}
+
+pub fn node_config(name: &str) -> ServiceConfig {
+    let mut config = ServiceConfig::new(key(name));
+    config.listen = Some(([127, 0, 0, 1], 0).into());
+    config.node.min_pow = 0.0;
+    config.clock = Clock::starting_at(Duration::from_secs(NOW.into()));
+    config
+}
+
+pub async fn start_node(name: &str) -> Service {
+    Service::start(node_config(name)).await.unwrap()
+}
+
+pub fn rules() -> ServerConfig {
+    ServerConfig { password: Some(password()), ..ServerConfig::default() }
+}
+
+/// A node with a mailserver on it.
+pub struct Server {
+    pub node: Service,
+    pub mailserver: Mailserver,
+    pub news: MailserverNews,
+}
+
+pub async fn start_server(name: &str, archive: Arc<dyn Archive>) -> Server {
+    start_server_with(name, archive, |_, _| {}).await
+}
+
+pub async fn start_server_with(
+    name: &str,
+    archive: Arc<dyn Archive>,
+    change: impl FnOnce(&mut ServiceConfig, &mut MailserverConfig),
+) -> Server {
+    let mut node = node_config(name);
+    Mailserver::prepare(&mut node);
+    let mut config = MailserverConfig::new(rules());
+    change(&mut node, &mut config);
+    let node = Service::start(node).await.unwrap();
+    let mailserver = Mailserver::start(node.handle(), archive, config).unwrap();
+    let news = mailserver.subscribe();
+    Server { node, mailserver, news }
+}
+
+impl Server {
+    /// The first news that `wanted` makes something of.
+    pub async fn wait_for<T>(
+        &mut self,
+        mut wanted: impl FnMut(&MailserverEvent) -> Option<T>,
+    ) -> T {
+        let search = async {
+            loop {
+                let event = self.news.next().await.expect("the mailserver lives");
+                if let Some(found) = wanted(&event) {
+                    return found;
+                }
+            }
+        };
+        timeout(PATIENCE, search).await.expect("the news comes")
+    }
+
+    pub async fn stop(self) {
+        self.node.shutdown().await;
+        assert_eq!(self.mailserver.stop().await.lost, 0);
+    }
+}
+
+/// Waits until something is so.
+pub async fn until(mut is_so: impl FnMut() -> bool) {
+    let wait = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, wait).await.expect("it becomes so");
+}
+
+pub fn dial(from: &Service, to: &Service) {
+    let options = PeerOptions { first_retry: Duration::from_millis(20), ..PeerOptions::default() };
+    from.handle().add_peer(to.handle().enode().unwrap(), options);
+}
+
+pub fn client_config() -> ClientConfig {
+    let mut config = ClientConfig::new(Access::Password(password()), key("signer"));
+    config.min_pow = 0.0;
+    config
+}
+
+/// A client on a node that dials the server.
+pub fn client(node: &Service, server: &Service) -> Client {
+    client_with(node, server, client_config())
+}
+
+pub fn client_with(node: &Service, server: &Service, config: ClientConfig) -> Client {
+    dial(node, server);
+    Client::new(node.handle(), server.handle().id(), config)
+}
+
+/// All that a history brings.
+pub async fn drain(
+    mut history: History,
+) -> (Vec<Envelope>, Vec<PageDone>, Option<statuskit::mailserver::ClientError>) {
+    let (mut envelopes, mut pages) = (Vec::new(), Vec::new());
+    let all = async {
+        while let Some(item) = history.next().await {
+            match item {
+                Ok(HistoryItem::Envelope(envelope)) => envelopes.push(envelope),
+                Ok(HistoryItem::Page(page)) => pages.push(page),
+                Err(error) => return Some(error),
+            }
+        }
+        None
+    };
+    let error = timeout(PATIENCE, all).await.expect("the history ends");
+    (envelopes, pages, error)
+}
+
+/// A peer without a node, that has said its Status. Little fits into its socket.
+pub async fn stranger(name: &str, to: &Service) -> PeerStream<TcpStream> {
+    let protocols = vec![Protocol::new(PROTOCOL, VERSION, PROTOCOL_LENGTH)];
+    let p2p = devp2p::Config::new(protocols);
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(16 << 10).unwrap();
+    let socket = socket.connect(to.handle().local_addr().unwrap()).await.unwrap();
+    let (server, rng) = (to.handle().id(), &mut seeded_rng(name));
+    let mut stream = PeerStream::initiate(socket, server, &key(name), &p2p, rng).await.unwrap();
+    stream.send(PROTOCOL, code::STATUS, &Status::default().encode()).unwrap();
+    stream.flush().await.unwrap();
+    stream
+}
+
+/// The next packet that the server sends, its Status left out.
+pub async fn packet(stream: &mut PeerStream<TcpStream>) -> Option<(u64, Vec<u8>)> {
+    loop {
+        let next = timeout(PATIENCE, stream.next()).await.expect("something comes");
+        match next {
+            Ok(devp2p::Event::Message { code: code::STATUS, .. }) => {}
+            Ok(devp2p::Event::Message { code, payload, .. }) => {
+                return Some((code, payload));
+            }
+            Ok(devp2p::Event::Disconnected(_)) | Err(_) => return None,
+        }
+    }
+}
+
+pub async fn within<T>(work: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, work).await.expect("in time")
+}
+
+/// An archive that fails when it is told to.
+#[derive(Debug, Default)]
+pub struct Moody {
+    pub inner: MemoryArchive,
+    pub fails: AtomicBool,
+    /// How many envelopes each append had.
+    pub appends: Mutex<Vec<usize>>,
+}
+
+impl Moody {
+    fn mood(&self) -> Result<(), ArchiveError> {
+        if self.fails.load(Ordering::SeqCst) {
+            return Err(ArchiveError::Full("no room".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+impl Archive for Moody {
+    fn append(&self, envelopes: &[Envelope]) -> Result<usize, ArchiveError> {
+        self.mood()?;
+        self.appends.lock().unwrap().push(envelopes.len());
+        self.inner.append(envelopes)
+    }
+
+    fn read(
+        &self,
+        query: &Query,
+        visit: &mut dyn FnMut(Record<'_>) -> std::ops::ControlFlow<()>,
+    ) -> Result<(), ArchiveError> {
+        self.mood()?;
+        self.inner.read(query, visit)
+    }
+
+    fn contains(&self, position: &Position) -> Result<bool, ArchiveError> {
+        self.mood()?;
+        self.inner.contains(position)
+    }
+
+    fn prune(&self, before: u32) -> Result<u64, ArchiveError> {
+        self.mood()?;
+        self.inner.prune(before)
+    }
+
+    fn summary(&self) -> Result<Summary, ArchiveError> {
+        self.mood()?;
+        self.inner.summary()
+    }
+
+    fn counts(&self, visit: &mut dyn FnMut(Count)) -> Result<(), ArchiveError> {
+        self.mood()?;
+        self.inner.counts(visit)
+    }
+}

@@ -1,0 +1,32 @@
+//! The archive in PostgreSQL, against a live server.
+//!
+//! `STATUSKIT_POSTGRES=postgres://user@host/database cargo test --features postgres-tests --test
+//! postgres` runs it against any server that speaks the protocol; `tests/postgres/run` starts one
+//! of Debian's. Each test has tables of its own, and removes them.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+
+#[path = "postgres/faults.rs"]
+mod faults;
+#[path = "postgres/harness.rs"]
+mod harness;
+#[path = "postgres/import.rs"]
+mod import;
+#[path = "postgres/model.rs"]
+mod model;
+#[path = "postgres/opening.rs"]
+mod opening;
+#[path = "postgres/reading.rs"]
+mod reading;
+#[allow(dead_code, reason = "the tests of the tools use the rest")]
+#[path = "cli/shell.rs"]
+mod shell;
+#[path = "postgres/tool.rs"]
+mod tool;
+#[path = "postgres/writing.rs"]
+mod writing;
+
+/// The only record of some output.
+fn record(output: &str) -> serde_json::Value {
+    serde_json::from_str(output).unwrap_or_else(|_| panic!("not one record: {output}"))
+}

@@ -1,0 +1,137 @@
+//! Order, pages, and reading while others write.
+
+use std::{
+    collections::BTreeSet,
+    ops::ControlFlow,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
+
+use statuskit::{
+    mailserver::archive::{Archive, MemoryArchive, Order, Select},
+    whisper::{Bloom, Envelope},
+};
+
+use crate::harness::{
+    AtEnd, DAY, DAY_ONE, Tables, envelope, everything, of_topic, pages, read, topic,
+};
+
+/// A busy topic, some quiet ones, and many that have one envelope each; on three days.
+fn mixture() -> Vec<Envelope> {
+    let busy = (0..700).map(|n| envelope(DAY_ONE + n * 371, topic(1), n.into()));
+    let quiet =
+        (0..60).map(|n| envelope(DAY_ONE + n * 4000, topic(2 + n % 3), 1000 + u64::from(n)));
+    let single =
+        (0..900).map(|n| envelope(DAY_ONE + n * 280, topic(100 + n % 300), 2000 + u64::from(n)));
+    // 300 in one second.
+    let burst =
+        (0..300).map(|n| envelope(DAY_ONE + DAY + 5, topic(1 + n % 200), 9000 + u64::from(n)));
+    busy.chain(quiet).chain(single).chain(burst).collect()
+}
+
+#[test]
+fn pages_in_both_orders() {
+    let tables = Tables::new();
+    let archive = tables.open();
+    let model = MemoryArchive::new();
+    assert_eq!(archive.append(&mixture()).unwrap(), mixture().len());
+    model.append(&mixture()).unwrap();
+    for order in [Order::OldestFirst, Order::NewestFirst] {
+        let mut few = of_topic(topic(1), order);
+        few.select = Select::Topics((1..4).map(topic).collect());
+        let mut range = everything(order);
+        (range.from, range.to) = (DAY_ONE + 50_000, DAY_ONE + DAY + 5);
+        for query in [everything(order), of_topic(topic(1), order), few, range] {
+            let expected = read(&model, &query, usize::MAX);
+            assert!(expected.len() > 300, "{}", expected.len());
+            assert_eq!(read(&archive, &query, usize::MAX), expected, "{query:?}");
+            for limit in [7, 64, 100, 1000] {
+                assert_eq!(pages(&archive, &query, limit), expected, "{limit} of {query:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_filter_selects_by_topic() {
+    let tables = Tables::new();
+    let archive = tables.open();
+    archive.append(&mixture()).unwrap();
+    let mut query = everything(Order::OldestFirst);
+    query.select = Select::Bloom(Bloom::of_topic(topic(3)));
+    let expected = mixture().iter().filter(|e| e.topic() == topic(3)).count();
+    assert!(read(&archive, &query, usize::MAX).len() >= expected && expected > 20);
+    query.select = Select::Bloom(Bloom::EMPTY);
+    assert!(read(&archive, &query, usize::MAX).is_empty());
+}
+
+#[test]
+fn a_query_that_selects_nothing() {
+    let tables = Tables::new();
+    let archive = tables.open();
+    assert!(read(&archive, &everything(Order::OldestFirst), usize::MAX).is_empty());
+    archive.append(&mixture()).unwrap();
+    let mut query = everything(Order::NewestFirst);
+    (query.from, query.to) = (10, 9);
+    assert!(read(&archive, &query, usize::MAX).is_empty());
+    assert!(read(&archive, &of_topic(topic(5000), Order::OldestFirst), usize::MAX).is_empty());
+}
+
+/// What was there is read exactly once, whatever is appended meanwhile.
+#[test]
+fn pages_while_others_append() {
+    let tables = Tables::new();
+    let (reader, writer) = (tables.open(), tables.open());
+    let before = mixture();
+    reader.append(&before).unwrap();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut n = 100_000;
+            // So many that it is longer than the reading, on most machines.
+            while !done.load(Ordering::Relaxed) && n < 115_000 {
+                let batch: Vec<_> = (0..50_u32)
+                    .map(|i| {
+                        n += 1;
+                        // Also topics that nobody has seen, and a day that isn't begun.
+                        envelope(DAY_ONE + (i * 6_911) % (4 * DAY), topic(n as u32 % 900), n)
+                    })
+                    .collect();
+                writer.append(&batch).unwrap();
+            }
+        });
+        let _done = AtEnd(|| done.store(true, Ordering::Relaxed));
+        for order in [Order::OldestFirst, Order::NewestFirst] {
+            for query in [everything(order), of_topic(topic(1), order)] {
+                let found = pages(&reader, &query, 50);
+                let distinct: BTreeSet<_> = found.iter().collect();
+                assert_eq!(distinct.len(), found.len(), "none twice");
+                let missing = (before.iter())
+                    .filter(|e| query.select.matches(e.topic()) && !distinct.contains(&e.hash()));
+                assert_eq!(missing.count(), 0, "none missing");
+            }
+        }
+    });
+}
+
+/// A visitor that stops early leaves the connection usable.
+#[test]
+fn stopping_early() {
+    let mut tables = Tables::new();
+    tables.options.connections = 1;
+    let archive = tables.open();
+    archive.append(&mixture()).unwrap();
+    for order in [Order::OldestFirst, Order::NewestFirst] {
+        for query in [everything(order), of_topic(topic(1), order)] {
+            let mut visited = 0;
+            archive
+                .read(&query, &mut |_| {
+                    visited += 1;
+                    ControlFlow::Break(())
+                })
+                .unwrap();
+            assert_eq!(visited, 1);
+        }
+    }
+    assert_eq!(archive.summary().unwrap().envelopes, mixture().len() as u64);
+}

@@ -1,0 +1,216 @@
+//! Several servers that write to one database.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Barrier,
+    thread,
+};
+
+use statuskit::{
+    mailserver::archive::{Archive, MemoryArchive, Order},
+    whisper::Envelope,
+};
+
+use crate::harness::{DAY, DAY_ONE, Tables, envelope, everything, of_topic, raw, read, topic};
+
+#[test]
+fn tables_are_made_by_all_at_once() {
+    for round in 0..5 {
+        let tables = Tables::new();
+        let barrier = Barrier::new(8);
+        let new: usize = thread::scope(|scope| {
+            let threads: Vec<_> = (0..8_u64)
+                .map(|n| {
+                    let (tables, barrier) = (&tables, &barrier);
+                    scope.spawn(move || {
+                        barrier.wait();
+                        let archive = tables.open();
+                        barrier.wait();
+                        // The same days and topics by all, and envelopes of one's own.
+                        let batch: Vec<_> = (0..5)
+                            .map(|day| envelope(DAY_ONE + day * DAY, topic(1 + day), n))
+                            .collect();
+                        archive.append(&batch).unwrap()
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(new, 40, "round {round}");
+        assert_eq!(read(&tables.open(), &everything(Order::OldestFirst), 100).len(), 40);
+        assert_eq!(tables.numbers("SELECT COUNT(*) FROM #topics"), [5], "no topic twice");
+    }
+}
+
+#[test]
+fn two_servers_get_the_same_envelopes() {
+    let tables = Tables::new();
+    let all: Vec<Envelope> =
+        (0..3000_u32).map(|n| envelope(DAY_ONE + n * 80, topic(n % 50), n.into())).collect();
+    let servers = [tables.open(), tables.open()];
+    let new: usize = thread::scope(|scope| {
+        let threads: Vec<_> = (0..4)
+            .map(|n| {
+                let (server, all) = (&servers[n % 2], &all);
+                scope.spawn(move || {
+                    let mut new = 0;
+                    // Batches that overlap, in another order and of another size for each.
+                    let chunks: Vec<_> = all.chunks(90 + 40 * n).collect();
+                    let mut order: Vec<_> = (0..chunks.len()).collect();
+                    if n >= 2 {
+                        order.reverse();
+                    }
+                    for chunk in order {
+                        let mut batch = chunks[chunk].to_vec();
+                        if n % 2 == 1 {
+                            batch.reverse();
+                        }
+                        new += server.append(&batch).unwrap();
+                    }
+                    new
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert_eq!(new, all.len(), "each is new exactly once");
+    let model = MemoryArchive::new();
+    model.append(&all).unwrap();
+    for server in &servers {
+        let query = everything(Order::OldestFirst);
+        assert_eq!(read(server, &query, usize::MAX), read(&model, &query, usize::MAX));
+        assert_eq!(server.summary().unwrap(), model.summary().unwrap());
+    }
+}
+
+#[test]
+fn a_busy_topic_is_spread_on_the_next_day() {
+    let mut tables = Tables::new();
+    tables.options.hot_from = 200;
+    let archive = tables.open();
+    let on = |day: u32, n: u32, which: u32| {
+        envelope(DAY_ONE + day * DAY + n, topic(which), u64::from(1000 * day + n))
+    };
+    for day in 0..3 {
+        let batch: Vec<_> =
+            (0..250).map(|n| on(day, n, 1)).chain((0..5).map(|n| on(day, n, 2))).collect();
+        assert_eq!(archive.append(&batch).unwrap(), 255);
+        // Another server, which knows nothing yet.
+        assert_eq!(tables.open().append(&batch).unwrap(), 0);
+    }
+    assert_eq!(
+        tables.numbers("SELECT spread FROM #topics ORDER BY day, spread"),
+        [1, 1, 1, 16, 1, 16]
+    );
+    let shards = |table| tables.numbers(&format!("SELECT DISTINCT shard FROM {table}")).len();
+    assert_eq!(shards("#day_18350_1"), 2);
+    assert_eq!(shards("#day_18351_1"), 17);
+    for order in [Order::OldestFirst, Order::NewestFirst] {
+        let model = MemoryArchive::new();
+        let all = (0..3).flat_map(|day| (0..250).map(move |n| on(day, n, 1)));
+        model.append(&all.collect::<Vec<_>>()).unwrap();
+        let query = of_topic(topic(1), order);
+        assert_eq!(read(&archive, &query, usize::MAX), read(&model, &query, usize::MAX));
+    }
+    // The expectation of the test: envelopes of the second day lie where their hash says.
+    let hashes: BTreeSet<u8> = (0..250).map(|n| on(1, n, 1).hash().0[0] % 16).collect();
+    assert_eq!(hashes.len(), 16);
+}
+
+#[test]
+fn pruning_drops_days_and_the_beginning_of_one() {
+    let tables = Tables::new();
+    let (archive, other) = (tables.open(), tables.open());
+    let all: Vec<_> =
+        (0..400_u32).map(|n| envelope(DAY_ONE + n * 864, topic(n % 90), n.into())).collect();
+    archive.append(&all).unwrap();
+    // The other has seen the state before.
+    assert_eq!(other.append(&all).unwrap(), 0);
+    let before = DAY_ONE + 2 * DAY + 43_200;
+    assert_eq!(archive.prune(before).unwrap(), 250);
+    assert_eq!(archive.prune(before).unwrap(), 0);
+    let live = "SELECT day FROM #periods WHERE state = 1 ORDER BY day";
+    assert_eq!(tables.numbers(live), [18_352, 18_353]);
+    let name = tables.table("day_18350_1");
+    let table = format!("SELECT 1 FROM {name}");
+    assert!(raw().query(&table, &[]).is_err(), "the table is gone");
+
+    // The other appends what was pruned, and all see it.
+    assert_eq!(other.append(&all[..10]).unwrap(), 10);
+    let query = everything(Order::OldestFirst);
+    assert_eq!(read(&archive, &query, usize::MAX).len(), 160);
+    assert_eq!(archive.summary().unwrap().envelopes, 160);
+    assert_eq!(other.prune(u32::MAX).unwrap(), 160);
+    assert_eq!(archive.summary().unwrap(), Default::default());
+    assert_eq!(tables.numbers("SELECT COUNT(*) FROM #topics"), [0]);
+    assert_eq!(tables.numbers("SELECT COUNT(*) FROM #counts"), [0]);
+}
+
+/// A server was killed after it marked a day and before it dropped the table. Another, which
+/// doesn't know, appends: its envelopes must not get lost with the table.
+#[test]
+fn a_prune_that_was_interrupted() {
+    let tables = Tables::new();
+    let archive = tables.open();
+    let first = envelope(DAY_ONE, topic(1), 1);
+    archive.append(std::slice::from_ref(&first)).unwrap();
+    let mark = format!("UPDATE {} SET state = 2", tables.table("periods"));
+    raw().batch_execute(&mark).unwrap();
+    let query = everything(Order::OldestFirst);
+    assert!(read(&archive, &query, 10).is_empty(), "a marked day is not read");
+    let second = envelope(DAY_ONE + 1, topic(1), 2);
+    assert_eq!(archive.append(std::slice::from_ref(&second)).unwrap(), 1);
+    assert_eq!(read(&archive, &query, 10), [second.hash()]);
+    assert_eq!(archive.prune(0).unwrap(), 0);
+    assert_eq!(read(&archive, &query, 10), [second.hash()]);
+    assert_eq!(tables.numbers("SELECT incarnation FROM #periods"), [2]);
+}
+
+/// Pruning by two servers while others append: every envelope is counted as removed exactly once,
+/// or is still there.
+#[test]
+fn pruning_while_others_append() {
+    let tables = Tables::new();
+    let servers = [tables.open(), tables.open()];
+    let (added, removed): (usize, u64) = thread::scope(|scope| {
+        let writers: Vec<_> = (0..2_u32)
+            .map(|n| {
+                let server = &servers[n as usize];
+                scope.spawn(move || {
+                    (0..40_u32)
+                        .map(|round| {
+                            let batch: Vec<_> = (0..20_u32)
+                                .map(|i| {
+                                    let id = u64::from(n * 100_000 + round * 100 + i);
+                                    envelope(DAY_ONE + i * 8_640, topic(i % 7), id)
+                                })
+                                .collect();
+                            server.append(&batch).unwrap()
+                        })
+                        .sum::<usize>()
+                })
+            })
+            .collect();
+        let pruners: Vec<_> = servers
+            .iter()
+            .map(|server| {
+                scope.spawn(move || {
+                    let prune = |n: u32| server.prune(DAY_ONE + (n % 3) * 60_000).unwrap();
+                    (0..12).map(prune).sum::<u64>()
+                })
+            })
+            .collect();
+        (
+            writers.into_iter().map(|thread| thread.join().unwrap()).sum(),
+            pruners.into_iter().map(|thread| thread.join().unwrap()).sum(),
+        )
+    });
+    let left = read(&servers[0], &everything(Order::OldestFirst), usize::MAX).len() as u64;
+    assert_eq!(left + removed, added as u64);
+    assert_eq!(servers[1].summary().unwrap().envelopes, left);
+    let mut counts: BTreeMap<u32, u64> = BTreeMap::new();
+    servers[1]
+        .counts(&mut |count| *counts.entry(count.day).or_default() += count.envelopes)
+        .unwrap();
+    assert_eq!(counts.values().sum::<u64>(), left);
+}

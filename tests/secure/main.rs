@@ -1,0 +1,57 @@
+//! The secure transport as a whole: random schedules, hostile peers, secrets that stay secret.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+
+mod hostile;
+mod secrets;
+mod world;
+
+use proptest::prelude::*;
+use statuskit::secure::{DiskStore, MemoryStore};
+
+fn schedules(steps: usize) -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(any::<u8>(), 1..steps * 3)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
+
+    /// Whatever is delivered opens until it is confirmed, and never afterwards; crashes before a
+    /// commit and restarts change nothing.
+    #[test]
+    fn schedules_in_memory(schedule in schedules(150)) {
+        world::play(&schedule, &mut |_, last| last.unwrap_or_else(|| Box::new(MemoryStore::new())));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 6, failure_persistence: None, ..Default::default() })]
+
+    /// The same with files, which are opened again at each restart.
+    #[test]
+    fn schedules_on_disk(schedule in schedules(80), encrypted: bool) {
+        let dir = tempfile::tempdir().unwrap();
+        let password = encrypted.then_some(&b"password"[..]);
+        world::play(&schedule, &mut |who, last| {
+            drop(last);
+            let path = dir.path().join(who.to_string());
+            Box::new(DiskStore::open_with_cost(&path, password, 2).unwrap())
+        });
+    }
+}
+
+/// That the schedules are worth something: a fixed one opens, repeats, refuses and misses.
+#[test]
+fn schedules_reach_everything() {
+    let mut random = 7_u32;
+    let mut next = || {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (random >> 24) as u8
+    };
+    let mut schedule = vec![2];
+    schedule.extend((0..1500).map(|_| next()));
+    let tally =
+        world::play(&schedule, &mut |_, last| last.unwrap_or_else(|| Box::new(MemoryStore::new())));
+    let world::Tally { opened, again, refused, not_for_us } = tally;
+    assert!(opened > 100 && again > 20 && refused > 5 && not_for_us > 5, "{tally:?}");
+}

@@ -1,0 +1,320 @@
+//! Devices of several users in a world that loses, repeats and reorders messages, and in which
+//! devices crash and start again. What happens is read from bytes: the same driver serves the
+//! property tests and the fuzz target.
+
+use std::{cell::Cell, collections::BTreeMap};
+
+use statuskit::{
+    account::InstallationId,
+    crypto::{PublicKey, SecretKey, seeded_rng},
+    secure::{
+        Confirmation, Device, How, Refusal, SecureError, Store, StoreError, Timestamp,
+        device::MAX_DEVICES, ratchet::kept::MAX_KEPT,
+    },
+};
+
+/// How many devices each user has.
+pub const USERS: [&[usize]; 5] = [&[1, 1], &[1, 2], &[2, 2], &[1, 1, 2], &[1, 1, 1, 1]];
+
+type Anywhere = Box<dyn Store>;
+
+/// A store for a device that starts; the last one it had, if it is not the first time.
+pub type Stores<'a> = dyn FnMut(usize, Option<Anywhere>) -> Anywhere + 'a;
+
+struct Player {
+    user: usize,
+    device: Option<Device<Anywhere>>,
+    installation: InstallationId,
+    /// By message: what to confirm, and whether that was done.
+    read: BTreeMap<usize, (Option<Confirmation>, bool)>,
+}
+
+struct Sent {
+    from: usize,
+    to: Option<usize>,
+    text: Vec<u8>,
+    wire: Vec<u8>,
+    /// Which installations have a part; none if it is encrypted to the identity.
+    parts: Vec<InstallationId>,
+}
+
+/// What came of a schedule.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Messages of sessions that were opened for the first time.
+    pub opened: usize,
+    /// Messages that were opened again, since they had not been confirmed.
+    pub again: usize,
+    /// Repeated messages that were refused after their confirmation.
+    pub refused: usize,
+    /// Messages for other devices.
+    pub not_for_us: usize,
+}
+
+struct World<'a> {
+    keys: Vec<SecretKey>,
+    players: Vec<Player>,
+    sent: Vec<Sent>,
+    now: u64,
+    draws: Cell<u64>,
+    stores: &'a mut Stores<'a>,
+    tally: Tally,
+}
+
+/// Something that ends a transaction in the middle.
+#[derive(Debug)]
+enum Crash {
+    Here,
+    Other(SecureError),
+}
+
+impl From<StoreError> for Crash {
+    fn from(error: StoreError) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+impl From<SecureError> for Crash {
+    fn from(error: SecureError) -> Self {
+        Self::Other(error)
+    }
+}
+
+/// Plays a schedule: the first byte says who is there, each three of the rest what happens.
+/// Panics if anything happens that must not.
+pub fn play<'a>(schedule: &[u8], stores: &'a mut Stores<'a>) -> Tally {
+    let Some((first, rest)) = schedule.split_first() else { return Tally::default() };
+    let mut world = World::new(USERS[usize::from(*first) % USERS.len()], stores);
+    for step in rest.chunks_exact(3) {
+        world.step(step[0], usize::from(step[1]), usize::from(step[2]));
+    }
+    world.everything_that_is_left();
+    world.tally
+}
+
+impl<'a> World<'a> {
+    fn new(users: &[usize], stores: &'a mut Stores<'a>) -> Self {
+        let mut keys = Vec::new();
+        let mut players = Vec::new();
+        for (user, devices) in users.iter().enumerate() {
+            keys.push(SecretKey::generate(&mut seeded_rng(&format!("user {user}"))));
+            for device in 0..*devices {
+                let installation = InstallationId::new(format!("{user}-{device}"));
+                players.push(Player { user, device: None, installation, read: BTreeMap::new() });
+            }
+        }
+        let (sent, tally) = (Vec::new(), Tally::default());
+        let mut world =
+            Self { keys, players, sent, now: 1_585_500_000, draws: Cell::new(0), stores, tally };
+        for index in 0..world.players.len() {
+            world.start(index);
+        }
+        world
+    }
+
+    /// Who can be, and what can happen.
+    fn step(&mut self, what: u8, who: usize, with: usize) {
+        let who = who % self.players.len();
+        let some = (!self.sent.is_empty()).then(|| with % self.sent.len().max(1));
+        let recent = self.sent.len().saturating_sub(1 + with % 8);
+        match what % 16 {
+            0..=3 => self.send(who, with % self.keys.len(), false),
+            4 => self.send(who, with % self.keys.len(), true),
+            5 => self.contact_code(who),
+            6..=9 if recent < self.sent.len() => self.deliver(who, recent, false),
+            10 if recent < self.sent.len() => self.deliver(who, recent, true),
+            11 => some.into_iter().for_each(|message| self.deliver(who, message, false)),
+            12..=13 => {
+                let read: Vec<usize> = self.players[who].read.keys().copied().collect();
+                if !read.is_empty() {
+                    self.confirm(who, read[with % read.len()]);
+                }
+            }
+            14 => self.restart(who),
+            15 if with < 64 => self.now += with as u64 * 3600,
+            15 => self.pair(who),
+            _ => {}
+        }
+        self.now += 1;
+    }
+
+    fn seed(&self) -> String {
+        self.draws.set(self.draws.get() + 1);
+        format!("draw {}", self.draws.get())
+    }
+
+    fn public(&self, user: usize) -> PublicKey {
+        self.keys[user].public_key()
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_secs(self.now)
+    }
+
+    fn device(&mut self, who: usize) -> &mut Device<Anywhere> {
+        self.players[who].device.as_mut().expect("started")
+    }
+
+    fn start(&mut self, who: usize) {
+        let last = self.players[who].device.take().map(Device::into_store);
+        let store = (self.stores)(who, last);
+        let Player { user, installation, .. } = &self.players[who];
+        let (key, installation) = (self.keys[*user].clone(), Some(installation.clone()));
+        let device = Device::open(store, key, installation, &mut seeded_rng(&self.seed()));
+        self.players[who].device = Some(device.expect("a store that was in order"));
+    }
+
+    fn restart(&mut self, who: usize) {
+        let before = self.sessions(who);
+        self.start(who);
+        assert_eq!(self.sessions(who), before, "a restart changes nothing");
+    }
+
+    /// The counters of all sessions, as they are stored.
+    fn sessions(&mut self, who: usize) -> Vec<(String, u32, u32, u64, u32)> {
+        let sessions = self.device(who).sessions().expect("readable");
+        let numbers = sessions.iter().map(|session| {
+            let ratchet = &session.ratchet;
+            assert!(session.kept.count() <= MAX_KEPT);
+            let name = format!("{:?}", session.id);
+            (name, ratchet.send.n, ratchet.receive.n, ratchet.keys_count, session.kept.count())
+        });
+        numbers.collect()
+    }
+
+    /// Sends a message; or crashes before it is durable, and then sends it.
+    fn send(&mut self, from: usize, to: usize, crash: bool) {
+        let (peer, now) = (self.public(to), self.now());
+        let text = format!("message {}", self.sent.len()).into_bytes();
+        if crash {
+            let (before, mut rng) = (self.sessions(from), seeded_rng(&self.seed()));
+            let result = self.device(from).transaction(|work| {
+                work.encrypt_to(&peer, &text, now, &mut rng)?;
+                Err(Crash::Here)
+            });
+            assert_crashed(result);
+            assert_eq!(self.sessions(from), before);
+        }
+        let mut rng = seeded_rng(&self.seed());
+        let sent = self.device(from).encrypt_to(&peer, &text, now, &mut rng).expect("sends");
+        assert!(sent.parts.len() <= MAX_DEVICES);
+        let parts = sent.parts.into_iter().map(|part| part.session.installation).collect();
+        let wire = sent.message.into_raw();
+        self.sent.push(Sent { from, to: Some(to), text, wire, parts });
+    }
+
+    fn contact_code(&mut self, from: usize) {
+        let (now, mut rng) = (self.now(), seeded_rng(&self.seed()));
+        let sent = self.device(from).contact_code(now, &mut rng).expect("makes a bundle");
+        let wire = sent.message.into_raw();
+        self.sent.push(Sent { from, to: None, text: Vec::new(), wire, parts: Vec::new() });
+    }
+
+    /// Pairs with all other devices of the own user that are known.
+    fn pair(&mut self, who: usize) {
+        let key = self.public(self.players[who].user);
+        for installation in self.device(who).installations(&key).expect("readable") {
+            assert!(self.device(who).set_enabled(&key, &installation.id, true).expect("known"));
+        }
+    }
+
+    /// Delivers a message; or crashes before what it changes is durable, and then delivers it.
+    fn deliver(&mut self, who: usize, message: usize, crash: bool) {
+        let Sent { from, to, text, wire, parts } = &self.sent[message];
+        let (from_user, to, text, wire, parts) =
+            (self.players[*from].user, *to, text.clone(), wire.clone(), parts.clone());
+        let sender = self.public(from_user);
+        let user = self.players[who].user;
+        if crash {
+            let (before, mut rng) = (self.sessions(who), seeded_rng(&self.seed()));
+            let decoded = statuskit::secure::ProtocolMessage::decode(&wire).expect("ours");
+            let result = self.device(who).transaction(|work| {
+                work.decrypt(&sender, &decoded, &mut rng)?;
+                Err(Crash::Here)
+            });
+            assert_crashed(result);
+            assert_eq!(self.sessions(who), before);
+        }
+        let before = self.sessions(who);
+        let mut rng = seeded_rng(&self.seed());
+        let received = self.device(who).decrypt(&sender, &wire, &mut rng).expect("a good message");
+        let ours = parts.contains(&self.players[who].installation);
+        let confirmed = self.players[who].read.get(&message).is_some_and(|(_, done)| *done);
+        match received.content {
+            Ok(content) if parts.is_empty() => {
+                assert_eq!((to, content.text()), (Some(user), text), "opened by another identity");
+                assert_eq!(content.how, How::Identity);
+            }
+            Ok(content) => {
+                assert!(ours && !confirmed, "opened, and must not be");
+                assert_eq!(content.text(), text);
+                let again = self.players[who].read.contains_key(&message);
+                *(if again { &mut self.tally.again } else { &mut self.tally.opened }) += 1;
+                self.players[who].read.insert(message, (content.confirmation, false));
+            }
+            Err(refusal) => {
+                assert_eq!(self.sessions(who), before, "a refusal changes nothing");
+                match refusal {
+                    Refusal::NoPayload => assert_eq!(to, None),
+                    Refusal::Ratchet(_) => {
+                        assert!(ours && confirmed, "{refusal}: message {message} to {who}");
+                        self.tally.refused += 1;
+                    }
+                    Refusal::DeviceNotFound => {
+                        assert!(!ours && !parts.is_empty() && user != from_user);
+                        self.tally.not_for_us += 1;
+                    }
+                    Refusal::NotPaired => {
+                        assert!(!ours && !parts.is_empty() && user == from_user);
+                        self.tally.not_for_us += 1;
+                    }
+                    Refusal::Dh(_) => assert!(parts.is_empty() && to != Some(user)),
+                    other => panic!("{other}: message {message} to {who}"),
+                }
+            }
+        }
+    }
+
+    /// Confirms a message that was read.
+    fn confirm(&mut self, who: usize, message: usize) {
+        let Some((Some(confirmation), done)) = self.players[who].read.get(&message).cloned() else {
+            return;
+        };
+        let removed = self.device(who).confirm(&confirmation).expect("writable");
+        assert_eq!(removed, !done, "a key goes once");
+        self.players[who].read.insert(message, (Some(confirmation), true));
+    }
+
+    /// In the end everything arrives everywhere, in some order, and is confirmed.
+    fn everything_that_is_left(&mut self) {
+        for message in (0..self.sent.len()).rev() {
+            for who in 0..self.players.len() {
+                self.deliver(who, message, false);
+                self.confirm(who, message);
+            }
+        }
+        for who in 0..self.players.len() {
+            for (name, .., kept) in self.sessions(who) {
+                assert_eq!(kept, 0, "keys are left in {name}");
+            }
+        }
+    }
+}
+
+fn assert_crashed(result: Result<(), Crash>) {
+    match result {
+        Err(Crash::Here) => {}
+        Err(Crash::Other(error)) => panic!("{error}"),
+        Ok(()) => panic!("the transaction went on"),
+    }
+}
+
+trait Text {
+    fn text(&self) -> Vec<u8>;
+}
+
+impl Text for statuskit::secure::Content {
+    fn text(&self) -> Vec<u8> {
+        self.plaintext.clone()
+    }
+}

@@ -1,0 +1,548 @@
+//! Mailservers: requests in every layout, keys of archives, answers; and a server that is asked
+//! over and over, whose packets must be those of the reference.
+
+use std::{cell::RefCell, time::Duration};
+
+use serde_json::Value;
+use statuskit::{
+    crypto::{PublicKey, SecretKey, keccak256, seeded_rng},
+    mailserver::{
+        Access, Archive, ArchiveKey, Dialect, Form, Position, Request, Server, ServerConfig,
+        archive::MemoryArchive,
+        batch::Reply,
+        request::{MAX_RAW_RANGE, decode_waku_plain, default_range, encode_waku_plain, plain_id},
+        seal::{FLEET_PASSWORD, REQUEST_TOPIC},
+        server::request_id,
+    },
+    node::Time,
+    whisper::{
+        Bloom, Envelope, EnvelopeHash, Opener, Packet, Padding, SymKey, Topic, message,
+        p2p::{MessagesRequest, P2pRequest, RequestComplete, SyncRequest, SyncResponse},
+        packet::code,
+        pow::{self, MineOptions, MineResult},
+        seal,
+    },
+};
+
+use crate::case::{Case, Set, bytes};
+
+type Counts = Vec<(&'static str, usize)>;
+
+pub fn mailserver(set: &mut Set) {
+    let password = set.take("password");
+    let password = password.as_ref().map_or(FLEET_PASSWORD, |it| it.as_str().expect("a text"));
+    let key = SymKey::from_password(password);
+    if let Some(value) = set.take("sym_key") {
+        assert_eq!(key.as_bytes().to_vec(), bytes(&value, "sym_key"));
+    }
+    set.each("request_payloads", request_payload);
+    set.each("request_defaults", |case| {
+        let range = default_range(case.u32("from_in"), case.u32("to_in"), case.u32("now"));
+        assert_eq!(range, (case.u32("from"), case.u32("to")), "{case}");
+        assert_eq!(case.u64("timeout_seconds"), 10, "{case}");
+    });
+    set.each("archive_keys", archive_key);
+    set.each("range_keys", |case| {
+        let (start, end) = ArchiveKey::range(case.u32("lower"), case.u32("upper"));
+        assert_eq!(start.0.to_vec(), case.hex("start_key_inclusive"), "{case}");
+        assert_eq!(end.expect("a second").0.to_vec(), case.hex("end_key_exclusive"), "{case}");
+    });
+    set.each("complete_payloads", complete_payload);
+    set.each("request_envelopes", |case| request_envelope(case, &key));
+    set.group(&["server"], |file| file.get("server").map_or(Vec::new(), |it| server(it, &key)));
+}
+
+fn request_payload(case: &Case<'_>) {
+    let mut fields = None;
+    case.inner("fields", |it| {
+        fields = Some(Request {
+            from: it.u32("lower"),
+            to: it.u32("upper"),
+            bloom: bloom(&it.hex("bloom")),
+            topics: topics(it.list("topics")),
+            limit: it.u32("limit"),
+            cursor: it.hex("cursor"),
+            batch: it.bool("batch"),
+        });
+    });
+    let fields = fields.expect("set above");
+    let rlp = case.hex("rlp");
+    assert_eq!(fields.encode(), rlp, "{case}");
+    assert_eq!(Request::decode(&rlp), Ok((fields.clone(), Form::Seven)), "{case}");
+    // As a client of the reference is asked for it.
+    if let Some(wanted) = case.opt("request_topics") {
+        let mut wanted = topics(wanted.as_array().expect("a list"));
+        let single = Topic(case.array("request_topic"));
+        if wanted.is_empty() {
+            wanted.push(single);
+        }
+        let request = Request {
+            limit: case.u32("limit"),
+            cursor: case.hex("cursor"),
+            ..Request::of_topics(case.u32("from"), case.u32("to"), wanted)
+        };
+        assert_eq!(request, fields, "{case}");
+    }
+}
+
+fn archive_key(case: &Case<'_>) {
+    let envelope = Envelope::decode(&case.hex("envelope")).unwrap();
+    let (position, topic) = (Position::of(&envelope), Topic(case.array("topic")));
+    assert_eq!(envelope.topic(), topic, "{case}");
+    assert_eq!((position.sent, position.hash.0), (case.u32("sent"), case.array("hash")), "{case}");
+    assert_eq!(position.to_cursor().to_vec(), case.hex("cursor"), "{case}");
+    assert_eq!(Position::from_cursor(&case.hex("cursor")), Some(position), "{case}");
+    let key = ArchiveKey(case.array("key"));
+    assert_eq!(ArchiveKey::of(&envelope), key, "{case}");
+    assert_eq!((key.position(), key.topic()), (position, topic), "{case}");
+}
+
+fn complete_payload(case: &Case<'_>) {
+    let payload = case.hex("payload");
+    let packet = Packet::decode(code::P2P_REQUEST_COMPLETE, &case.hex("packet"));
+    let valid = case.bool("valid");
+    assert_eq!(packet.is_ok(), valid, "{case}");
+    let complete = RequestComplete::decode(&payload);
+    assert_eq!(complete.is_ok(), valid, "{case}");
+    assert_eq!(case.opt("parse_error").is_none(), valid, "{case}");
+    let Ok(complete) = complete else {
+        for member in ["request_id", "last_envelope_hash", "cursor", "error"] {
+            case.skip(member);
+        }
+        return;
+    };
+    assert_eq!(packet.unwrap(), Packet::RequestComplete(complete.clone()), "{case}");
+    assert_complete(&complete, case);
+    // What the reader overlooks is not written again; the other payloads are.
+    let overlooked = [32, 37, 32 + 31, 64 + 35].contains(&payload.len());
+    assert_eq!(complete.encode() == payload, !overlooked, "{case}");
+}
+
+/// The members of a case that say how a request ended.
+fn assert_complete(complete: &RequestComplete, case: &Case<'_>) {
+    let (request, last, cursor, error) = match complete {
+        RequestComplete::Success { request, last, cursor } => (request, last.0, &cursor[..], None),
+        RequestComplete::Failure { request, text } => {
+            (request, [0; 32], &[][..], Some(String::from_utf8_lossy(text)))
+        }
+    };
+    assert_eq!(*request, case.array("request_id"), "{case}");
+    assert_eq!(last, case.array("last_envelope_hash"), "{case}");
+    assert_eq!(cursor, case.hex("cursor"), "{case}");
+    let expected = case.any("error").and_then(Value::as_str);
+    assert_eq!(error.as_deref(), expected, "{case}");
+}
+
+fn request_envelope(case: &Case<'_>, password: &SymKey) {
+    let raw = case.hex("envelope");
+    let envelope = Envelope::decode(&raw).unwrap();
+    case.inner("packet", |packet| {
+        assert_eq!((packet.u64("code"), packet.hex("payload")), (code::P2P_REQUEST, raw));
+    });
+    let request = P2pRequest::Envelope(envelope.clone());
+    assert_eq!(request_id(&request), case.array("request_id"), "{case}");
+    let (now, ttl) = (case.u32("now"), case.u32("ttl"));
+    assert_eq!((envelope.sent(), envelope.ttl()), (now, ttl), "{case}");
+    assert_eq!(envelope.expiry(), case.u32("expiry"), "{case}");
+    assert_eq!(envelope.topic(), Topic(case.array("topic")), "{case}");
+    assert_eq!(envelope.topic(), REQUEST_TOPIC, "{case}");
+    assert_eq!(envelope.pow(0), case.f64("pow"), "{case}");
+    let target = case.f64("pow_target");
+    assert!(envelope.pow(0) >= target, "{case}");
+    let signer = SecretKey::from_bytes(&case.array("signer_private_key")).unwrap();
+    let public = PublicKey::from_slice(&case.hex("signer_public_key")).unwrap();
+    assert_eq!(signer.public_key(), public, "{case}");
+
+    let sym = case.opt_hex("sym_key");
+    let recipient = case.opt_hex("recipient_private_key");
+    let recipient =
+        recipient.map(|bytes| SecretKey::from_bytes(&bytes.try_into().unwrap()).unwrap());
+    let (opener, access) = match (&sym, &recipient) {
+        (Some(sym), None) => {
+            assert_eq!(password.as_bytes(), &sym[..], "{case}");
+            (Opener::Sym(password), Access::Password(password.clone()))
+        }
+        (None, Some(key)) => (Opener::Asym(key), Access::Key(key.public_key())),
+        _ => panic!("{case}: one key"),
+    };
+    let opened = seal::open(&envelope, opener).unwrap();
+    let payload = case.hex("payload");
+    assert_eq!(opened.payload, payload, "{case}");
+    assert_eq!(opened.signer(), Some(&public), "{case}");
+
+    // The same bytes again: plaintext, ciphertext, nonce.
+    if sym.is_some() {
+        let padding = Padding::Custom(&opened.padding);
+        let plaintext = message::build(&payload, padding, Some(&signer)).unwrap();
+        let salt = envelope.data().last_chunk().unwrap();
+        assert_eq!(seal::encrypt_sym(password, &plaintext, salt), envelope.data(), "{case}");
+    }
+    let bits = pow::target_bits(target, envelope.data().len(), ttl).unwrap();
+    let mined = pow::mine(&envelope.rlp4(), bits, &MineOptions::default());
+    assert!(
+        matches!(mined, MineResult::Found { nonce, .. } if nonce == envelope.nonce()),
+        "{case}: {mined:?}"
+    );
+
+    // And one of our own, which only differs in what is random.
+    let (request, _) = Request::decode(&payload).unwrap();
+    let rng = &mut seeded_rng("vectors");
+    let options = MineOptions::default();
+    let ours = request.seal(&access, &signer, now, target, &options, rng).unwrap();
+    let again = seal::open(&ours, opener).unwrap();
+    assert_eq!((again.signer(), &again.payload), (Some(&public), &payload), "{case}");
+    assert_eq!(
+        (ours.sent(), ours.ttl(), ours.topic(), ours.data().len()),
+        (now, ttl, envelope.topic(), envelope.data().len()),
+        "{case}"
+    );
+    assert!(ours.pow(0) >= target, "{case}");
+}
+
+/// The member `server`: an archive, and what is asked of it.
+fn server(value: &Value, password: &SymKey) -> Counts {
+    let case = Case::new("mailserver.server".to_owned(), value);
+    let key = SecretKey::from_bytes(&case.array("mailserver_private_key")).unwrap();
+    let requester = SecretKey::from_bytes(&case.array("requester_private_key")).unwrap();
+    let archived: Vec<Envelope> = case
+        .list("archived")
+        .iter()
+        .enumerate()
+        .map(|(index, value)| {
+            let entry = Case::new(format!("archived[{index}]"), value);
+            let envelope = Envelope::decode(&entry.hex("rlp")).unwrap();
+            assert_eq!(envelope.hash().0, entry.array("hash"), "{entry}");
+            assert_eq!(envelope.topic().0, entry.array("topic"), "{entry}");
+            assert_eq!(envelope.sent(), entry.u32("sent"), "{entry}");
+            entry.finish();
+            envelope
+        })
+        .collect();
+    let archive = MemoryArchive::new();
+    assert_eq!(archive.append(&archived).unwrap(), archived.len());
+    let world = World {
+        archive,
+        now: archived.iter().map(Envelope::sent).max().unwrap_or_default(),
+        password: password.clone(),
+        key,
+        requester: requester.public_key(),
+        differs: RefCell::default(),
+    };
+    let each = |member, run: &dyn Fn(&Case<'_>)| {
+        let Some(list) = case.opt(member) else { return 0 };
+        let list = list.as_array().expect("a list");
+        for (index, value) in list.iter().enumerate() {
+            let case = Case::new(format!("mailserver.server.{member}[{index}]"), value);
+            run(&case);
+            case.finish();
+        }
+        list.len()
+    };
+    let mut counts = vec![
+        ("server.cases", each("cases", &|case| world.case(case))),
+        ("server.new_style_requests", each("new_style_requests", &|case| world.plain(case))),
+        ("server.waku_0", each("waku_0", &|case| world.waku(case))),
+        ("server.sync", each("sync", &|case| world.sync(case))),
+    ];
+    if case.has("rate_limit") {
+        case.inner("rate_limit", |limit| world.rate_limit(limit));
+        counts.push(("server.rate_limit", 1));
+    }
+    case.finish();
+    // By our own rules, these are answered otherwise, and no others.
+    let differs = world.differs.into_inner();
+    let known = [
+        "cursor-wrong-length-ignored",
+        "cursor-40-bytes-ignored",
+        "legacy-rlp-5-fields",
+        "legacy-rlp-6-fields",
+        "raw-with-bloom-limit-36-byte-cursor",
+    ];
+    if std::env::var_os("STATUSKIT_FIXTURES").is_none() {
+        assert_eq!(differs, known);
+    }
+    counts
+}
+
+/// The node id of the client, where it does not matter.
+const CLIENT: [u8; 32] = [1; 32];
+
+struct World {
+    archive: MemoryArchive,
+    now: u32,
+    password: SymKey,
+    key: SecretKey,
+    requester: PublicKey,
+    /// Cases that the server's own rules answer otherwise than the reference.
+    differs: RefCell<Vec<String>>,
+}
+
+impl World {
+    fn config(&self) -> ServerConfig {
+        ServerConfig {
+            password: Some(self.password.clone()),
+            as_reference: true,
+            ..ServerConfig::default()
+        }
+    }
+
+    fn time(&self) -> Time {
+        Duration::from_secs(self.now.into())
+    }
+
+    /// All packets of the answer to a request.
+    fn ask(&self, server: &Server, client: [u8; 32], request: &P2pRequest) -> Vec<Reply> {
+        match server.request(client, request, &self.archive, self.time()) {
+            Ok(answer) => self.drain(answer),
+            Err(refused) => vec![refused.reply],
+        }
+    }
+
+    fn drain(&self, mut answer: statuskit::mailserver::Answer) -> Vec<Reply> {
+        let replies =
+            std::iter::from_fn(|| answer.next(&self.archive).unwrap()).collect::<Vec<_>>();
+        let envelopes: u32 = replies.iter().map(|reply| reply.envelopes).sum();
+        assert_eq!(answer.totals().envelopes, u64::from(envelopes));
+        replies
+    }
+
+    fn case(&self, case: &Case<'_>) {
+        let mut config = self.config();
+        config.min_pow = case.f64("min_request_pow");
+        if case.bool("asymmetric") {
+            config.key = Some(self.key.clone());
+        }
+        if case.has("max_message_size") {
+            config.max_message_size = case.u32("max_message_size");
+        }
+        let ours = Server::new(ServerConfig { as_reference: false, ..config.clone() }).unwrap();
+        let server = Server::new(config).unwrap();
+        let name = case.opt("name").and_then(Value::as_str).unwrap_or_default();
+        let mut differs = false;
+        for (index, value) in case.list("pages").iter().enumerate() {
+            let page = Case::new(format!("{}.pages[{index}]", case.path()), value);
+            let envelope = Envelope::decode(&page.hex("request_envelope")).unwrap();
+            let request = P2pRequest::Envelope(envelope.clone());
+            assert_eq!(request_id(&request), page.array("request_id"), "{page}");
+            let payload = page.hex("request_payload");
+            if name != "wrong-key" {
+                let opener = match case.bool("asymmetric") {
+                    true => Opener::Asym(&self.key),
+                    false => Opener::Sym(&self.password),
+                };
+                let message = seal::open(&envelope, opener).unwrap();
+                assert_eq!(message.payload, payload, "{page}");
+                let signed = message.signer().is_none_or(|signer| *signer == self.requester);
+                assert!(signed, "{page}");
+                round_trip(&payload);
+            }
+            let client = named_client(&page);
+            let replies = self.ask(&server, client, &request);
+            assert_replies(&replies, &page);
+            differs |= self.ask(&ours, client, &request) != replies;
+            page.finish();
+        }
+        if differs {
+            self.differs.borrow_mut().push(name.to_owned());
+        }
+    }
+
+    fn plain(&self, case: &Case<'_>) {
+        let request = plain_request(case);
+        let packet = Packet::P2pRequest(P2pRequest::Plain(request.clone()));
+        let payload = case.hex("request_packet");
+        assert_eq!(packet.encode(), payload, "{case}");
+        assert_eq!(Packet::decode(code::P2P_REQUEST, &payload), Ok(packet), "{case}");
+        assert_sender(&request, case);
+        let server = Server::new(self.config()).unwrap();
+        let replies = self.ask(&server, CLIENT, &P2pRequest::Plain(request));
+        assert_replies(&replies, case);
+    }
+
+    fn waku(&self, case: &Case<'_>) {
+        let (request, topics) = (plain_request(case), topics(case.list("topics")));
+        let payload = case.hex("request_packet");
+        assert_eq!(encode_waku_plain(&request, &topics), payload, "{case}");
+        assert_eq!(decode_waku_plain(&payload), Ok((request.clone(), topics)), "{case}");
+        let config = ServerConfig { dialect: Dialect::Waku, ..self.config() };
+        let server = Server::new(config).unwrap();
+        let replies = self.ask(&server, CLIENT, &P2pRequest::Plain(request));
+        assert_replies(&replies, case);
+    }
+
+    fn sync(&self, case: &Case<'_>) {
+        let mut request = None;
+        case.inner("request", |it| {
+            request = Some(SyncRequest {
+                lower: it.u32("lower"),
+                upper: it.u32("upper"),
+                bloom: it.hex("bloom"),
+                limit: it.u32("limit"),
+                cursor: it.hex("cursor"),
+            });
+        });
+        let request = request.expect("set above");
+        let packet = Packet::SyncRequest(request.clone());
+        let payload = case.hex("request_packet");
+        assert_eq!(packet.encode(), payload, "{case}");
+        assert_eq!(Packet::decode(code::P2P_SYNC_REQUEST, &payload), Ok(packet), "{case}");
+        let server = Server::new(self.config()).unwrap();
+        let replies = match server.sync_request(CLIENT, &request, &self.archive, self.time()) {
+            Ok(answer) => self.drain(answer),
+            Err(refused) => vec![refused.reply],
+        };
+        assert_replies(&replies, case);
+    }
+
+    fn rate_limit(&self, case: &Case<'_>) {
+        let seconds = case.u64("min_seconds_between_requests");
+        let interval = Duration::from_secs(seconds);
+        let server = Server::new(ServerConfig { rate_limit: interval, ..self.config() }).unwrap();
+        let ask = |case: &Case<'_>, now: Time| {
+            let request = Request { limit: 2, ..Request::of_bloom(0, self.now, Bloom::FULL) };
+            let plain = request.to_plain(&case.hex("request_id")).unwrap();
+            let replies =
+                match server.request(CLIENT, &P2pRequest::Plain(plain), &self.archive, now) {
+                    Ok(answer) => self.drain(answer),
+                    Err(refused) => vec![refused.reply],
+                };
+            let Packet::RequestComplete(complete) = decoded(replies.last().unwrap()) else {
+                panic!("{case}: not complete");
+            };
+            complete
+        };
+        let now = self.time();
+        let mut first = None;
+        case.inner("first", |case| {
+            let complete = ask(case, now);
+            assert_complete(&complete, case);
+            first = Some(complete);
+        });
+        case.inner("second_immediately", |case| assert_complete(&ask(case, now), case));
+        // When the interval is over, the second is answered as the first.
+        let value = case.get("first");
+        let again = Case::new("first, later".to_owned(), value);
+        assert_eq!(first, Some(ask(&again, now + interval)));
+    }
+}
+
+/// The node id of the client: one of the answers has it in its text, as raw bytes.
+fn named_client(page: &Case<'_>) -> [u8; 32] {
+    let packets = page.list("packets").iter();
+    let payloads = packets.filter_map(|packet| Some(bytes(packet.get("payload")?, "payload")));
+    let marker = b"for peer ";
+    let mut named = payloads.filter_map(|payload| {
+        let at = payload.windows(marker.len()).position(|window| window == marker)?;
+        payload[at + marker.len()..].try_into().ok()
+    });
+    named.next_back().unwrap_or(CLIENT)
+}
+
+/// A payload that can be read is written in the same way again.
+fn round_trip(payload: &[u8]) {
+    if let Ok((request, form)) = Request::decode(payload) {
+        assert_eq!(request.encode_as(form), payload);
+    } else if let Ok(raw) = Request::decode_raw(payload) {
+        assert!(raw.to - raw.from <= MAX_RAW_RANGE);
+        let written = raw.encode_as(Form::Raw);
+        // A cursor is written with the topic, as it should be.
+        assert!(written.starts_with(payload), "{}", hex::encode(payload));
+    }
+}
+
+fn plain_request(case: &Case<'_>) -> MessagesRequest {
+    MessagesRequest {
+        id: case.hex("id"),
+        from: case.u32("from"),
+        to: case.u32("to"),
+        limit: case.u32("limit"),
+        cursor: case.opt_hex("cursor").unwrap_or_default(),
+        bloom: case.hex("bloom"),
+    }
+}
+
+/// What a sender refuses to send, and what it sends.
+fn assert_sender(plain: &MessagesRequest, case: &Case<'_>) {
+    let (request, id) = Request::of_plain(plain).unwrap();
+    assert_eq!(id, plain_id(&plain.id), "{case}");
+    let sendable = plain.id.len() == 32
+        && plain.from <= plain.to
+        && plain.limit <= 1000
+        && !plain.bloom.is_empty();
+    match request.to_plain(&plain.id) {
+        Ok(ours) => assert_eq!((&ours, sendable), (plain, true), "{case}"),
+        Err(_) => assert!(!sendable, "{case}"),
+    }
+}
+
+fn decoded(reply: &Reply) -> Packet {
+    Packet::decode(reply.code, &reply.payload).expect("a packet that clients read")
+}
+
+/// The members `packets`, `delivered`, `complete` and `disconnect_error` of a case.
+fn assert_replies(replies: &[Reply], case: &Case<'_>) {
+    // Refusing does not break the protocol.
+    assert!(case.value("disconnect_error").is_null(), "{case}");
+    let packets = case.list("packets");
+    let found: Vec<_> = replies.iter().map(|it| (it.code, it.payload.len())).collect();
+    assert_eq!(packets.len(), replies.len(), "{case}: {found:?}");
+    let mut delivered = Vec::new();
+    for (value, reply) in packets.iter().zip(replies) {
+        let expected = Case::new(format!("{}.packets", case.path()), value);
+        assert_eq!(reply.code, expected.u64("code"), "{expected}");
+        if let Some(payload) = expected.opt_hex("payload") {
+            assert_eq!(hex::encode(&reply.payload), hex::encode(payload), "{expected}");
+        }
+        assert_eq!(reply.payload.len() as u64, expected.u64("payload_len"), "{expected}");
+        let hash = keccak256(&reply.payload);
+        assert_eq!(hash, expected.array("payload_keccak256"), "{expected}");
+        let packet = decoded(reply);
+        assert_eq!(packet.code(), reply.code);
+        let envelopes = match packet {
+            Packet::P2pMessage(envelopes) => {
+                let list = expected.str("form") == "list";
+                assert!(list || expected.str("form") == "single", "{expected}");
+                assert_eq!(Envelope::decode(&reply.payload).is_err(), list, "{expected}");
+                envelopes
+            }
+            Packet::SyncResponse(SyncResponse { envelopes, cursor, last, error }) => {
+                assert_eq!(cursor, expected.hex("cursor"), "{expected}");
+                assert_eq!(last, expected.bool("final"), "{expected}");
+                assert_eq!(String::from_utf8_lossy(&error), expected.str("error"), "{expected}");
+                envelopes
+            }
+            Packet::RequestComplete(_) => Vec::new(),
+            other => panic!("{expected}: {other:?}"),
+        };
+        assert_eq!(envelopes.len(), reply.envelopes as usize, "{expected}");
+        let hashes: Vec<_> = envelopes.iter().map(Envelope::hash).collect();
+        if let Some(expected_hashes) = expected.any("envelope_hashes") {
+            assert_eq!(hashes, hashes_of(expected_hashes), "{expected}");
+        } else {
+            assert!(hashes.is_empty(), "{expected}");
+        }
+        delivered.extend(hashes);
+        expected.finish();
+    }
+    assert_eq!(delivered, hashes_of(case.get("delivered")), "{case}");
+    if case.has("complete") {
+        let Packet::RequestComplete(complete) = decoded(replies.last().unwrap()) else {
+            panic!("{case}: not complete");
+        };
+        case.inner("complete", |expected| assert_complete(&complete, expected));
+    }
+}
+
+fn hashes_of(value: &Value) -> Vec<EnvelopeHash> {
+    let hashes = value.as_array().expect("a list").iter();
+    hashes.map(|it| EnvelopeHash(bytes(it, "hash").try_into().expect("32 bytes"))).collect()
+}
+
+fn bloom(bytes: &[u8]) -> Option<Bloom> {
+    (!bytes.is_empty()).then(|| Bloom(bytes.try_into().expect("64 bytes")))
+}
+
+fn topics(values: &[Value]) -> Vec<Topic> {
+    let topics = values.iter();
+    topics.map(|it| Topic(bytes(it, "topic").try_into().expect("4 bytes"))).collect()
+}

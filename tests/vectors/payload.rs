@@ -1,0 +1,262 @@
+//! The file about payloads: `payloads`.
+
+use serde_json::{Map, Value};
+use statuskit::{
+    account::Address,
+    crypto::{PublicKey, SecretKey},
+    eip::eip191::PersonalSignature,
+    payload::{
+        Message, PayloadType, Wrapper,
+        check::{self, Receipt},
+        clock,
+        fields::{FieldType, MessageDef},
+        json,
+        transaction::{self, Asked, Status, Transaction, Verdict},
+        types::type_name,
+    },
+};
+
+use crate::case::{Case, Set};
+
+pub fn payloads(set: &mut Set) {
+    set.each("cases", a_case);
+    set.each("wrapper_oddities", an_oddity);
+    set.each("validation", a_validation);
+    set.each("clock", |case| {
+        let made = clock::next(case.u64("last_clock"), case.u64("now_ms"));
+        assert_eq!(made, case.u64("clock"), "{case}");
+        assert_eq!(case.u64("timestamp"), case.u64("now_ms"), "{case}");
+    });
+    set.each("transaction_proofs", a_proof);
+}
+
+fn a_case(case: &Case<'_>) {
+    let number = case.u64("type") as i32;
+    let kind = PayloadType::of_number(number).unwrap();
+    assert_eq!(kind.name, case.str("type_name").to_lowercase(), "{case}");
+    let def = kind.message.unwrap();
+    assert!(case.bool("handled_by_parser"), "{case}");
+
+    // Fields to bytes, and back.
+    let members = our_json(def, case.get("fields").as_object().unwrap());
+    let payload = case.plain_hex("payload");
+    assert_eq!(json::encode(def, &members).as_ref(), Ok(&payload), "{case}");
+    assert_eq!(json::decode(def, &payload), Ok(filled(def, members)), "{case}");
+    let message = Message::decode(number, &payload).unwrap();
+    assert_eq!((message.number(), message.encode()), (number, payload.clone()), "{case}");
+
+    // Signing.
+    let signer: SecretKey = case.str("signer_private").parse().unwrap();
+    let made = Wrapper::sign(number, payload.clone(), &signer);
+    assert_eq!(made.raw(), case.plain_hex("wrapped"), "{case}");
+    let read = Wrapper::decode(made.raw()).unwrap();
+    assert_eq!(read, made, "{case}");
+    assert_eq!(read.signature().unwrap().as_bytes()[..], case.plain_hex("signature"), "{case}");
+    assert_eq!(read.author().unwrap().to_string(), case.str("signer_public"), "{case}");
+    assert_eq!(read.message_id().to_string(), case.str("message_id"), "{case}");
+    assert_eq!((read.kind(), read.payload()), (number, &*payload));
+    assert_eq!(read.message().unwrap(), message);
+
+    // The wallet's signature inside.
+    if let Message::SendTransaction(message) = message {
+        let wallet: SecretKey = case.str("wallet_private").parse().unwrap();
+        let address = Address::of_key(&wallet.public_key());
+        assert_eq!(address.to_string(), case.str("wallet_address"), "{case}");
+        let mut hash = [0; 32];
+        hex::decode_to_slice(&message.transaction_hash[2..], &mut hash).unwrap();
+        let author = signer.public_key();
+        let made = transaction::announce(message.clock, &message.id, &author, &hash, &wallet);
+        assert_eq!(made, message, "{case}");
+    }
+}
+
+fn an_oddity(case: &Case<'_>) {
+    let wrapped = case.plain_hex("wrapped");
+    let wrapper = Wrapper::decode(&wrapped);
+    if case.value("error").is_string() {
+        assert!(wrapper.is_err(), "{case}: {wrapper:?}");
+        return;
+    }
+    let wrapper = wrapper.unwrap();
+    assert_eq!(wrapper.raw(), wrapped, "{case}");
+    assert_eq!(wrapper.kind() as u64, case.u64("type"), "{case}");
+    let author = wrapper.author().map(ToString::to_string);
+    assert_eq!(author.as_deref(), case.opt("signer_public").and_then(Value::as_str), "{case}");
+    assert_eq!(wrapper.message_id().to_string(), case.str("message_id"), "{case}");
+    let parsed =
+        matches!(wrapper.message(), Ok(message) if !matches!(message, Message::Other { .. }));
+    assert_eq!(parsed, case.bool("parsed"), "{case}: {}", type_name(wrapper.kind()));
+}
+
+fn a_validation(case: &Case<'_>) {
+    let kind = case.str("kind");
+    let kind = statuskit::payload::types::TYPES
+        .iter()
+        .find(|it| it.message.is_some_and(|def| def.name == kind))
+        .unwrap();
+    let def = kind.message.unwrap();
+    let members = our_json(def, case.get("fields").as_object().unwrap());
+    let message = Message::decode(kind.number, &json::encode(def, &members).unwrap()).unwrap();
+    let sent_ms = case.u64("transport_timestamp_ms");
+    let receipt = Receipt { sent_ms, now_ms: sent_ms, ..Receipt::default() };
+    let verdict = check::check(&message, &receipt);
+    assert_eq!(verdict.is_ok(), case.bool("valid"), "{case}: {verdict:?}");
+    assert_eq!(case.value("error").is_null(), case.bool("valid"), "{case}");
+    if let (Err(refusal), Some(error)) = (verdict, case.opt("error").and_then(Value::as_str)) {
+        // We tell more kinds apart than the reference does.
+        assert!(refusal.code().starts_with(code_of(error)), "{case}: {error}: {refusal:?}");
+    }
+}
+
+/// Which refusal of ours is which of the reference's.
+fn code_of(error: &str) -> &'static str {
+    match error {
+        "clock can't be 0" => "payload.clock_zero",
+        "clock value too high" => "payload.clock_ahead",
+        "timestamp can't be 0" => "payload.timestamp_zero",
+        "text can't be empty" => "payload.text_blank",
+        "chatId can't be empty" => "payload.chat_id_empty",
+        "unknown content type" => "payload.content_type",
+        "can't receive request address for transaction from others" => "payload.content_type_local",
+        "unknown message type" => "payload.message_type",
+        "no sticker content" => "payload.sticker_missing",
+        "sticker hash not set" => "payload.sticker_hash",
+        "name can't be empty" => "payload.name_blank",
+        "device type can't be empty" => "payload.device_type_blank",
+        "installationId can't be empty" => "payload.installation_id_blank",
+        "value can't be empty" => "payload.value_blank",
+        "address can't be empty" => "payload.address_blank",
+        "messageID can't be empty" => "payload.id_empty",
+        "transaction hash can't be empty" => "payload.transaction_hash_blank",
+        "signature can't be nil" => "payload.proof_missing",
+        _ if error.starts_with("strconv.ParseFloat") => "payload.value_number",
+        _ => panic!("a reason that is new: {error}"),
+    }
+}
+
+fn a_proof(case: &Case<'_>) {
+    let chat: SecretKey = case.str("chat_private").parse().unwrap();
+    let sender = chat.public_key();
+    assert_eq!(sender, case.str("chat_public").parse::<PublicKey>().unwrap(), "{case}");
+    let wallet: SecretKey = case.str("wallet_private").parse().unwrap();
+    let address = Address::of_key(&wallet.public_key());
+    assert_eq!(address.to_string(), case.str("wallet_address"), "{case}");
+
+    let mut transaction = None;
+    let data = case.get("transaction")["data"].as_str().unwrap();
+    let data = hex::decode(data).unwrap();
+    case.inner("transaction", |inner| {
+        inner.skip("data");
+        transaction = Some(Transaction {
+            hash: inner.array("hash"),
+            from: inner.str("from").parse().unwrap(),
+            to: inner.str("to").parse().unwrap(),
+            value: big_endian(inner.u64("value")),
+            data: &data,
+            status: match inner.u64("status") {
+                0 => Status::Failed,
+                1 => Status::Mined,
+                _ => Status::Pending,
+            },
+        });
+    });
+    let transaction = transaction.unwrap();
+    let material = transaction::proof_material(&sender, &transaction.hash);
+    assert_eq!(material[..], case.plain_hex("signature_material"), "{case}");
+    let proof = case.plain_hex("signature");
+    let made = transaction::prove(&sender, &transaction.hash, &wallet);
+    // Where the proof is meant to hold, it is ours byte for byte.
+    let is_right = PersonalSignature::from_bytes(proof.clone().try_into().unwrap())
+        .is_ok_and(|signature| signature.verify(&material, &wallet.public_key()));
+    assert_eq!(made.as_bytes()[..] == proof, is_right, "{case}");
+
+    let ours: Vec<Address> = case
+        .list("receiver_addresses")
+        .iter()
+        .map(|text| text.as_str().unwrap().parse().unwrap())
+        .collect();
+    case.inner("request", |request| {
+        let asked = Asked {
+            value: request.str("value"),
+            contract: request.str("contract"),
+            address: request.str("address"),
+        };
+        let verdict = transaction::validate(&transaction, &proof, &sender, &asked, &ours);
+        if case.value("error").is_string() {
+            assert!(verdict.is_err(), "{case}");
+            return;
+        }
+        let verdict = verdict.unwrap();
+        case.inner("result", |result| {
+            assert_eq!(result.bool("pending"), verdict == Verdict::Pending, "{case}");
+            let valid = matches!(verdict, Verdict::Valid { .. });
+            assert_eq!(result.bool("valid"), valid, "{case}: {verdict:?}");
+            let found = match verdict {
+                Verdict::Valid { as_asked, to, contract, value } => (
+                    as_asked,
+                    transaction::lower_case(&to),
+                    contract.map(|it| transaction::lower_case(&it)).unwrap_or_default(),
+                    value,
+                ),
+                _ => Default::default(),
+            };
+            let texts = ["address", "contract", "value"].map(|name| result.str(name).to_owned());
+            let [to, contract, value] = texts;
+            let expected = (result.bool("according_to_spec"), to, contract, value);
+            assert_eq!(found, expected, "{case}");
+        });
+    });
+}
+
+fn big_endian(value: u64) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes[24..].copy_from_slice(&value.to_be_bytes());
+    bytes
+}
+
+/// The fields of a vector as our JSON has them: bytes with `0x`.
+fn our_json(def: &MessageDef, fields: &Map<String, Value>) -> Map<String, Value> {
+    let members = fields.iter().map(|(name, value)| {
+        let field = def.named(name).unwrap_or_else(|| panic!("{} has no {name}", def.name));
+        let one = |value: &Value| match (&field.kind, value) {
+            (FieldType::Bytes, Value::String(text)) => format!("0x{text}").into(),
+            (FieldType::Message(inner), Value::Object(members)) => our_json(inner, members).into(),
+            _ => value.clone(),
+        };
+        let value = match value {
+            Value::Array(items) => items.iter().map(one).collect(),
+            value => one(value),
+        };
+        (name.clone(), value)
+    });
+    members.collect()
+}
+
+/// What reading gives: every field, numbers as numbers where JSON holds them, names of values.
+fn filled(def: &MessageDef, members: Map<String, Value>) -> Map<String, Value> {
+    let mut all = Map::new();
+    for field in def.fields {
+        let one = |value: Value| match (&field.kind, value) {
+            (FieldType::Uint64, Value::String(text)) => {
+                let number: u64 = text.parse().unwrap();
+                if number <= 1 << 53 { number.into() } else { text.into() }
+            }
+            (FieldType::Enum(values), Value::Number(number)) => {
+                let name = number.as_i64().and_then(|number| values.name_of(number as i32));
+                name.map_or(Value::Number(number), Into::into)
+            }
+            (FieldType::Message(inner), Value::Object(members)) => filled(inner, members).into(),
+            (_, value) => value,
+        };
+        let value = match members.get(field.name).cloned() {
+            Some(Value::Null) | None => match json::decode(def, &[]).unwrap().get(field.name) {
+                Some(empty) => empty.clone(),
+                None => continue,
+            },
+            Some(Value::Array(items)) => items.into_iter().map(one).collect(),
+            Some(value) => one(value),
+        };
+        all.insert(field.name.to_owned(), value);
+    }
+    all
+}
