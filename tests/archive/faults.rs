@@ -348,6 +348,31 @@ fn what_is_not_an_archive_is_refused() {
     assert_eq!(EmbeddedArchive::salvage(dir.path()).unwrap().filter(Result::is_ok).count(), 0);
 }
 
+#[test]
+fn another_version_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    sample(dir.path());
+    let data = dir.path().join("data.mdb");
+    let mut bytes = fs::read(&data).unwrap();
+    let (name, mut changed) = (b"statuskit archive 1", 0);
+    for at in 0..bytes.len() - name.len() {
+        if bytes[at..].starts_with(name) {
+            bytes[at + name.len() - 1] = b'9';
+            changed += 1;
+        }
+    }
+    assert!(changed > 0);
+    fs::write(&data, bytes).unwrap();
+    for opened in [EmbeddedArchive::open(dir.path()), EmbeddedArchive::open_read_only(dir.path())] {
+        match opened.unwrap_err() {
+            ArchiveError::Unusable(text) => {
+                assert!(text.contains("version 9") && text.contains("version 1"), "{text}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 /// An archive with all its parts, and what it holds.
 fn sample(dir: &Path) -> HashSet<Vec<u8>> {
     let archive = EmbeddedArchive::open_with(dir, &settings()).unwrap();
