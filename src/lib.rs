@@ -12,7 +12,6 @@
 //! | secure transport: bundles, X3DH, double ratchet, sessions | Status, "Secure transport" | [`secure`] |
 //! | data sync: messages are repeated until they are acknowledged | vac.dev, MVDS | [`sync`] |
 //! | envelopes, messages, topics, bloom filters, proof of work, packets | EIP-627; Status, "Whisper usage" | [`whisper`] |
-//! | secure transport: bundles, X3DH, double ratchet, sessions | Status, "Secure transport" | [`secure`] |
 //! | accounts: phrases, key trees, key files, names, identicons | BIP39, BIP32, EIP-1581; Status, "Account" | [`account`] |
 //! | Ethereum standards | EIP-55, EIP-191, EIP-1581 | [`eip`] |
 //! | RLPx handshake, frames, Hello, capabilities | devp2p, "RLPx", EIP-8, EIP-706 | [`devp2p`] |
