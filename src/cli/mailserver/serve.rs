@@ -30,15 +30,20 @@ use crate::{
     crypto::SecretKey,
     mailserver::{
         Mailserver, MailserverConfig, MailserverEvent, ServerConfig, archive,
+        seal::FLEET_PASSWORD,
         service::{MailserverNews, Stopped},
     },
     node::{Config, PeerOptions},
-    whisper::check::{DEFAULT_MAX_MESSAGE_SIZE, DEFAULT_MIN_POW},
+    whisper::{
+        SymKey,
+        check::{DEFAULT_MAX_MESSAGE_SIZE, DEFAULT_MIN_POW},
+    },
 };
 
 /// Run a mailserver: a node that keeps the envelopes it sees, for those who ask for them
 ///
-/// The first result is a record of type "ready" with the enode to ask. Ctrl-C or SIGTERM end it:
+/// Without a password or --asymmetric, requests are taken with the password that Status has
+/// published. The first result is a record of type "ready" with the enode to ask. Ctrl-C or SIGTERM end it:
 /// peers are told, and what was accepted is stored.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -107,7 +112,7 @@ impl ServeCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
         let enodes = self.peers.enodes()?;
         let mut config = service_config(self.peers.key(cx)?, cx);
-        let server = self.server_config(&config.key)?;
+        let server = self.server_config(&config.key, cx)?;
         config.node = self.node_config()?;
         config.listen = Some(self.listen);
         config.max_peers = self.max_peers;
@@ -160,13 +165,13 @@ impl ServeCommand {
         }
     }
 
-    fn server_config(&self, key: &SecretKey) -> Result<ServerConfig> {
+    fn server_config(&self, key: &SecretKey, cx: &Context) -> Result<ServerConfig> {
         let request_pow = self.request_pow.unwrap_or(self.min_pow);
         if !(request_pow >= 0.0 && request_pow.is_finite()) {
             let message = "a proof of work is a number, at least 0";
             return Err(CliError::usage(message).field("--request-pow").into());
         }
-        let config = ServerConfig {
+        let mut config = ServerConfig {
             password: self.access.key()?,
             key: self.access.asymmetric.then(|| key.clone()),
             min_pow: request_pow,
@@ -180,11 +185,12 @@ impl ServeCommand {
             as_reference: self.as_reference,
             ..ServerConfig::default()
         };
+        // Whoever sets up nothing is asked for what clients ask with by default.
         if config.password.is_none() && config.key.is_none() {
-            return Err(CliError::usage("nobody could ask this server for anything")
-                .field("--password")
-                .hint("--password TEXT, STATUS_MAILSERVER_PASSWORD, or --asymmetric")
-                .into());
+            cx.note(
+                "requests are taken with the published password of Status: status-offline-inbox",
+            );
+            config.password = Some(SymKey::from_password(FLEET_PASSWORD));
         }
         Ok(config)
     }
