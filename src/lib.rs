@@ -7,8 +7,9 @@
 //! | tools | | [`cli`], one file per tool |
 //! | mailservers: archive, requests, service, client | Status, "Mailserver" | [`mailserver`] |
 //! | a running node: peers, pool, forwarding | EIP-627; Status, "Whisper usage" | [`node`] |
-//! | conversations: public chats, key rings | Status, "Client" | [`chat`] |
+//! | conversations: public chats, key rings, messengers | Status, "Client" | [`chat`] |
 //! | payloads: wrapper, every message, checks, transaction commands, group chats | Status, "Payloads" | [`payload`] |
+//! | secure transport: bundles, X3DH, double ratchet, sessions | Status, "Secure transport" | [`secure`] |
 //! | data sync: messages are repeated until they are acknowledged | vac.dev, MVDS | [`sync`] |
 //! | envelopes, messages, topics, bloom filters, proof of work, packets | EIP-627; Status, "Whisper usage" | [`whisper`] |
 //! | accounts: phrases, key trees, key files, names, identicons | BIP39, BIP32, EIP-1581; Status, "Account" | [`account`] |

@@ -16,6 +16,7 @@ use statuskit::{
         proto::{MessageType, PairInstallation},
     },
     secure::How,
+    whisper::SymKey,
 };
 use world::{Shown, World};
 
@@ -347,6 +348,36 @@ fn a_negotiated_topic_is_listened_to_after_a_restart() {
         assert!(subjects.contains(&expected), "{expected:?} in {subjects:?}");
     }
     assert_eq!(world.devices[0].messenger.chats().unwrap(), [Chat::OneToOne(other)]);
+}
+
+#[test]
+fn debug_shows_no_key() {
+    let mut world = two();
+    let mut text = String::new();
+    for at in 0..4 {
+        let (from, to) = (at % 2, 1 - at % 2);
+        let chat = Chat::OneToOne(world.devices[to].me);
+        let sent = world.with(from, |it, now, rng| it.send_text(&chat, "hi", now, rng));
+        text += &format!("{sent:?}");
+        let ticked = world.with(from, |it, now, rng| it.tick(now, rng)).unwrap();
+        text += &format!("{ticked:?}");
+        let me = world.devices[from].me;
+        for post in ticked.posts {
+            text += &format!("{:?}", world.feed(to, Some(&me), &post.payload));
+        }
+        world.now += 1000;
+        text += &format!("{:?}", world.devices[to].messenger);
+        text += &format!("{:?}", world.devices[to].messenger.listening());
+    }
+    let other = world.devices[1].me;
+    let secret = *world.devices[0].identity.ecdh(&other).as_bytes();
+    let sym = SymKey::from_password(&hex::encode(secret));
+    let keys = world.devices.iter().map(|device| *device.identity.to_bytes());
+    for key in keys.chain([secret, *sym.as_bytes()]) {
+        assert!(!text.contains(&hex::encode(key)));
+        assert!(!text.contains(&format!("{key:?}")));
+    }
+    assert!(text.contains("hi") && text.contains("SymKey(…)"));
 }
 
 /// What may happen.

@@ -1,10 +1,18 @@
 //! Conversations: topics, keys and payloads put together.
 //!
-//! So far public chats, and the [`KeyRing`] that opens whatever it has keys for.
+//! | what | where |
+//! | --- | --- |
+//! | public chats | [`PublicChat`] |
+//! | a set of keys that opens whatever it has keys for | [`KeyRing`] |
+//! | private conversations and groups: all layers put together | [`messenger`] |
 //!
 //! | conversation | topic | key |
 //! | --- | --- | --- |
 //! | public chat | of the chat's name | from the chat's name as password |
+//! | with somebody, first | partitioned, of their key | their key |
+//! | with somebody, agreed | of the negotiated secret | from the secret as password |
+//! | group | none of its own: to each member | |
+//! | contact code | of the code's name | from the name as password |
 
 pub mod keyring;
 pub mod messenger;

@@ -373,6 +373,9 @@ fn record_of(envelope: &Envelope, opened: &Opened<'_>, received: &Received) -> R
         .with("chat", received.chat.as_ref().map(Chat::id))
         .with("layers", layers_value(&received.layers));
     let Some(news) = &received.group else { return record };
+    // A text that is not taken is not shown.
+    let record =
+        if received.chat.is_none() { record.without("payload", "message") } else { record };
     let state = news.group.state();
     record.with(
         "group",

@@ -54,6 +54,15 @@ impl Record {
         self.with("raw", hex0x(bytes))
     }
 
+    /// Takes a member out of an object that is a member.
+    #[must_use]
+    pub fn without(mut self, name: &str, inner: &str) -> Self {
+        if let Some(Value::Object(members)) = self.0.get_mut(name) {
+            members.shift_remove(inner);
+        }
+        self
+    }
+
     /// The members.
     pub fn members(&self) -> &Map<String, Value> {
         &self.0

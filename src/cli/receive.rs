@@ -49,7 +49,7 @@ pub struct ReceiveArgs {
     /// Print envelopes as they are, opened or not
     #[arg(long)]
     raw_envelopes: bool,
-    /// End after so many results
+    /// End after so many results, and what came together with the last
     #[arg(long, value_name = "N")]
     count: Option<u64>,
     /// End after this long: seconds, or such as 30s, 2m. Exit 1 if nothing came, or less than

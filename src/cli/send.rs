@@ -45,7 +45,7 @@ use crate::{
 #[command(after_help = "\
 Examples:
   $ echo hello | status-send --peer \"$ENODE\" --identity me.key --chat status
-  $ status-send hi --peer \"$ENODE\" --identity me.key --to $(statuskit keygen --out friend.key --output json | grep -o '0x04[0-9a-f]*') --state me.state
+  $ status-send hi --peer \"$ENODE\" --identity me.key --to 0x0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798 --state me.state
   $ printf 'one\\ntwo\\n' | status-send --peer \"$ENODE\" --chat status --lines
   $ status-envelope seal hi --password secret --pow 0.2 | status-send --peer \"$ENODE\"")]
 pub struct SendArgs {

@@ -128,6 +128,10 @@ pub fn chat_error(error: &ChatError) -> CliError {
             CliError::new(error.code(), Exit::Negative, error.to_string())
                 .hint("--group @FILE takes the history that status-group prints")
         }
+        ChatError::NotJoined => CliError::new(error.code(), Exit::Negative, error.to_string())
+            .hint(
+                "status-group join, with the history that came; then --group @FILE with its output",
+            ),
         ChatError::Refused(_) => CliError::new(error.code(), Exit::Malformed, error.to_string()),
         _ => CliError::new(error.code(), Exit::Negative, error.to_string()),
     }

@@ -19,7 +19,7 @@ use statuskit::{
     crypto::seeded_rng,
     mailserver::{
         Archive, ArchiveError, Position,
-        archive::{EmbeddedArchive, Order, embedded::Settings},
+        archive::{EmbeddedArchive, Order, Record, embedded::Settings},
     },
     whisper::Envelope,
 };
@@ -129,11 +129,17 @@ fn kills() -> u32 {
 }
 
 fn killed_again_and_again(mode: &str) {
-    let dir = tempfile::tempdir().unwrap();
     let mut rng = seeded_rng(mode);
+    let mut dir = tempfile::tempdir().unwrap();
     let (mut next, mut floor) = (0, 0);
     let mut positions = Vec::new();
     for round in 0..kills() {
+        // A new archive now and then, so that to check it does not take longer and longer.
+        if round % 20 == 19 {
+            dir = tempfile::tempdir().unwrap();
+            (next, floor) = (0, 0);
+            positions.clear();
+        }
         let mut child = command(&[&mode, &dir.path().display(), &next]).spawn().unwrap();
         let words = lines(&mut child);
         let after = rng.random_range(1..40);
@@ -157,10 +163,12 @@ fn killed_again_and_again(mode: &str) {
         let archive = EmbeddedArchive::open_with(dir.path(), &settings()).unwrap();
         let report = archive.check().unwrap();
         assert!(report.is_sound(), "round {round}: {report:?}");
-        let held: HashSet<Position> = pages(&archive, &everything(Order::OldestFirst), 500)
-            .into_iter()
-            .map(|(position, _)| position)
-            .collect();
+        let mut held = HashSet::new();
+        let mut visit = |record: Record<'_>| {
+            assert!(held.insert(record.position), "read twice");
+            ControlFlow::Continue(())
+        };
+        archive.read(&everything(Order::OldestFirst), &mut visit).unwrap();
         positions.extend((positions.len() as u32..next).map(|n| Position::of(&nth(n))));
         for (n, position) in positions.iter().enumerate() {
             if position.sent >= floor {
@@ -340,6 +348,31 @@ fn what_is_not_an_archive_is_refused() {
     assert_eq!(EmbeddedArchive::salvage(dir.path()).unwrap().filter(Result::is_ok).count(), 0);
 }
 
+#[test]
+fn another_version_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    sample(dir.path());
+    let data = dir.path().join("data.mdb");
+    let mut bytes = fs::read(&data).unwrap();
+    let (name, mut changed) = (b"statuskit archive 1", 0);
+    for at in 0..bytes.len() - name.len() {
+        if bytes[at..].starts_with(name) {
+            bytes[at + name.len() - 1] = b'9';
+            changed += 1;
+        }
+    }
+    assert!(changed > 0);
+    fs::write(&data, bytes).unwrap();
+    for opened in [EmbeddedArchive::open(dir.path()), EmbeddedArchive::open_read_only(dir.path())] {
+        match opened.unwrap_err() {
+            ArchiveError::Unusable(text) => {
+                assert!(text.contains("version 9") && text.contains("version 1"), "{text}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 /// An archive with all its parts, and what it holds.
 fn sample(dir: &Path) -> HashSet<Vec<u8>> {
     let archive = EmbeddedArchive::open_with(dir, &settings()).unwrap();
@@ -439,7 +472,7 @@ fn a_garbled_file_is_found_out_and_salvaged() {
                     Ok(report) if report.is_sound() => {
                         // What is wrong is in no page in use: nothing may be missing.
                         let mut count = 0;
-                        let mut visit = |_: statuskit::mailserver::archive::Record<'_>| {
+                        let mut visit = |_: Record<'_>| {
                             count += 1;
                             ControlFlow::Continue(())
                         };

@@ -140,6 +140,28 @@ fn from_a_contact_code_over_an_answer_to_the_negotiated_topic() {
 }
 
 #[test]
+fn without_its_state_a_message_stays_closed_and_says_why() {
+    let (shell, _node) = two();
+    let (alice, bob) = ("--identity alice.key --state a", "--identity bob.key --state b");
+    shell.ok(&format!("status-session bundle new {bob} | status-session bundle learn {alice}"));
+    shell.ok(&format!("echo hi | status-send --peer $ENODE {alice} --to $BOB --ttl 120"));
+    let line = "status-receive --peer $ENODE --identity bob.key --timeout 3s --output json";
+    let error = shell.fails(1, line);
+    assert!(error.contains("secure.device_not_found") && error.contains("--state DIR"), "{error}");
+    let line = format!("status-receive --peer $ENODE {bob} --count 1 --timeout 60");
+    let got = record(&shell.ok(&line));
+    assert_eq!(
+        (&got["payload"]["text"], &got["layers"]["secure"]),
+        (&"hi".into(), &"direct".into())
+    );
+    // A second installation of the same identity: not the one that the message is for.
+    let line =
+        "status-receive --peer $ENODE --identity bob.key --state c --timeout 3s --output json";
+    let error = shell.fails(1, line);
+    assert!(error.contains("secure.device_not_found") && !error.contains("--state DIR"), "{error}");
+}
+
+#[test]
 fn a_kill_between_messages_keeps_the_conversation() {
     let (shell, _node) = two();
     let receive = "status-receive --peer $ENODE --identity bob.key --state b --timeout 100";

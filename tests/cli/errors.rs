@@ -66,6 +66,15 @@ fn an_empty_pipe_does_nothing_and_is_1() {
         "status-envelope check",
         "status-pow mine",
         "status-pow check",
+        "status-payload encode",
+        "status-payload decode",
+        "status-payload check",
+        "status-payload show",
+        "status-payload verify",
+        "status-payload id",
+        "status-group replay",
+        "status-group show",
+        "status-group verify",
     ] {
         for input in [": |", "printf '\\n' |"] {
             if input != ": |" && line == "status-envelope seal --chat c" {

@@ -68,7 +68,7 @@ pub enum Event {
         /// From whom.
         sender: PublicKey,
     },
-    /// What this very device has sent.
+    /// What this very device has sent, or a paired one to somebody else.
     Own,
     /// Nothing that Status clients send: other applications use the same network.
     Foreign,

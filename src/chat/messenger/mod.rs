@@ -63,7 +63,7 @@ use rand::CryptoRng;
 
 use self::{
     pending::Pending,
-    records::Clocks,
+    records::{KnownChat, KnownChats},
     rows::{Live, Rows},
 };
 use crate::{
@@ -159,7 +159,7 @@ pub struct Messenger<S> {
 
 /// What is held in memory of the store; read again after a failure.
 struct Memory {
-    chats: Clocks,
+    chats: KnownChats,
     live: Live,
 }
 
@@ -305,18 +305,21 @@ impl<S: Store> Messenger<S> {
 
     /// The last clock of a chat.
     fn clock(&mut self, chat: &Chat) -> Result<u64> {
-        Ok(self.memory()?.chats.get(chat).copied().unwrap_or(0))
+        Ok(self.memory()?.chats.get(chat).copied().unwrap_or_default().clock)
     }
 
-    /// Makes a chat if it is new, and moves its clock forward.
-    fn touch(&mut self, chat: &Chat, clock: u64) -> Result<()> {
+    /// Makes a chat if it is new, and moves its clock forward; `ours` if we write to it.
+    fn touch(&mut self, chat: &Chat, clock: u64, ours: bool) -> Result<()> {
         let (store, memory) = self.parts()?;
-        let last = memory.chats.get(chat);
-        if last.is_none_or(|last| *last < clock) {
-            let clock = last.map_or(clock, |last| crate::payload::clock::after(*last, clock));
-            store.put_chat(chat, clock);
-            memory.chats.insert(chat.clone(), clock);
+        let last = memory.chats.get(chat).copied();
+        if last.is_some_and(|last| last.clock >= clock && (last.ours || !ours)) {
+            return Ok(());
         }
+        let last = last.unwrap_or_default();
+        let clock = crate::payload::clock::after(last.clock, clock);
+        let known = KnownChat { clock, ours: ours || last.ours };
+        store.put_chat(chat, known);
+        memory.chats.insert(chat.clone(), known);
         Ok(())
     }
 }

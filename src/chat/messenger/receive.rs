@@ -7,6 +7,7 @@ use super::{
     Reason, Received, Result, topics::partitioned,
 };
 use crate::{
+    account::InstallationId,
     crypto::{PublicKey, keccak256},
     payload::{
         Message, Wrapper,
@@ -96,6 +97,10 @@ impl<S: Store> Messenger<S> {
             }
             // A contact code.
             Err(Refusal::NoPayload) if !fields.bundles.is_empty() => {}
+            // Of a paired device, to somebody else.
+            Err(Refusal::NotPaired) if self.is_paired(layers.installation.as_ref())? => {
+                outcome.events.push(Event::Own);
+            }
             Err(refusal) => {
                 if refusal == Refusal::DeviceNotFound {
                     outcome.posts.extend(self.advertise(sender, now_ms, rng)?);
@@ -104,6 +109,12 @@ impl<S: Store> Messenger<S> {
             }
         }
         Ok(outcome)
+    }
+
+    /// Whether an installation is one of our own that we write to.
+    fn is_paired(&mut self, id: Option<&InstallationId>) -> Result<bool> {
+        let me = self.me;
+        Ok(self.installations(&me)?.iter().any(|it| it.enabled && Some(&it.id) == id))
     }
 
     /// Tells a sender that does not know this device about it, though not all the time.
@@ -249,7 +260,9 @@ impl<S: Store> Messenger<S> {
         }
         let (chat, group, problem) = match self.act(&message, &author, now_ms)? {
             Ok((chat, group)) => (chat, group, None),
-            Err((reason, None)) => return Ok(vec![unread(incoming, reason, layers)]),
+            Err((reason, group)) if group.as_ref().is_none_or(|it| it.news.is_empty()) => {
+                return Ok(vec![unread(incoming, reason, layers)]);
+            }
             Err((reason, group)) => (None, group, Some(unread(incoming, reason, layers.clone()))),
         };
         let received = Received { id, author, sender, chat, wrapper, message, group, layers };
@@ -293,7 +306,7 @@ impl<S: Store> Messenger<S> {
                 if update.clock > self.store().updated(author)? {
                     self.store().put_updated(author, update.clock);
                 }
-                self.touch(&chat, update.clock)?;
+                self.touch(&chat, update.clock, false)?;
                 Ok(Ok((Some(chat), None)))
             }
             // Commands belong to the conversation with whoever sends them.
@@ -334,7 +347,7 @@ impl<S: Store> Messenger<S> {
         if let Err(reason) = self.room_for(&chat)? {
             return Ok(Err(reason));
         }
-        self.touch(&chat, message.clock)?;
+        self.touch(&chat, message.clock, false)?;
         Ok(Ok(chat))
     }
 
@@ -350,7 +363,7 @@ impl<S: Store> Messenger<S> {
     /// Keeps the new state of a group.
     pub(super) fn keep_group(&mut self, group: &Group) -> std::result::Result<(), ChatError> {
         self.store().put_group(group);
-        self.touch(&Chat::Group(group.chat_id().to_owned()), group.last_clock())
+        self.touch(&Chat::Group(group.chat_id().to_owned()), group.last_clock(), false)
     }
 }
 

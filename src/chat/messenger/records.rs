@@ -2,7 +2,7 @@
 //!
 //! | key | record |
 //! | --- | --- |
-//! | `xc`, hash of the chat id | a chat: what kind, its id, its last clock |
+//! | `xc`, hash of the chat id | a chat: what kind, its id, its last clock, whether we have written to it |
 //! | `xg`, hash of the chat id | the events of a group |
 //! | `xm`, bucket | ids of messages that were seen, hashes of payloads that were read |
 //! | `xn`, hash of the name | the symmetric key of a topic, which costs time to compute |
@@ -47,8 +47,17 @@ const BUCKETS: u16 = 4096;
 /// ... each of which holds so many; then the oldest go.
 const BUCKET: usize = 32;
 
-/// All chats, with their last clocks.
-pub(super) type Clocks = BTreeMap<Chat, u64>;
+/// All chats.
+pub(super) type KnownChats = BTreeMap<Chat, KnownChat>;
+
+/// What is known of a chat.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct KnownChat {
+    /// Its last clock.
+    pub clock: u64,
+    /// Whether we have written to it.
+    pub ours: bool,
+}
 
 fn of_text(prefix: &[u8], text: &str) -> Vec<u8> {
     [prefix, &keccak256(text.as_bytes())].concat()
@@ -72,11 +81,12 @@ fn seen_key(id: &[u8; 32]) -> Vec<u8> {
 }
 
 impl<S: Store> Pending<S> {
-    pub fn load_chats(&self) -> Result<Clocks, StoreError> {
-        let mut chats = Clocks::new();
+    pub fn load_chats(&self) -> Result<KnownChats, StoreError> {
+        let mut chats = KnownChats::new();
         self.scan(CHATS, &mut |_, record| {
             let mut reader = Reader::new("chat", record);
-            let (kind, id, clock) = (reader.u8()?, reader.text()?.to_owned(), reader.u64()?);
+            let (kind, id) = (reader.u8()?, reader.text()?.to_owned());
+            let known = KnownChat { clock: reader.u64()?, ours: reader.flag()? };
             let chat = match kind {
                 0 => Chat::Public(id),
                 1 => Chat::OneToOne(id.parse().map_err(|_| reader.corrupt())?),
@@ -84,13 +94,13 @@ impl<S: Store> Pending<S> {
                 _ => return Err(reader.corrupt()),
             };
             reader.finish()?;
-            chats.insert(chat, clock);
+            chats.insert(chat, known);
             Ok(())
         })?;
         Ok(chats)
     }
 
-    pub fn put_chat(&mut self, chat: &Chat, clock: u64) {
+    pub fn put_chat(&mut self, chat: &Chat, known: KnownChat) {
         let mut writer = Writer::default();
         writer.u8(match chat {
             Chat::Public(_) => 0,
@@ -99,7 +109,8 @@ impl<S: Store> Pending<S> {
         });
         let id = chat.id();
         writer.bytes(id.as_bytes());
-        writer.u64(clock);
+        writer.u64(known.clock);
+        writer.flag(known.ours);
         self.put(of_text(CHATS, &id), writer.finish());
     }
 

@@ -241,7 +241,7 @@ impl<S: Store> Messenger<S> {
             Chat::Public(name) => {
                 let wrapper = self.wrap(message, now_ms)?;
                 let key = PostKey::Sym(self.store().key_of_name(name)?);
-                self.touch(chat, clock)?;
+                self.touch(chat, clock, true)?;
                 let (id, topic) = (wrapper.message_id(), Topic::of_name(name));
                 let payload = wrapper.raw().to_vec();
                 let post = public_post(topic, key, payload, PostKind::Public, vec![id]);
@@ -249,7 +249,7 @@ impl<S: Store> Messenger<S> {
             }
             Chat::OneToOne(peer) => {
                 let wrapper = self.wrap(message, now_ms)?;
-                self.touch(chat, clock)?;
+                self.touch(chat, clock, true)?;
                 self.dispatch(&[*peer], &wrapper, now_ms, rng)
             }
             Chat::Group(id) => {
@@ -262,7 +262,7 @@ impl<S: Store> Messenger<S> {
                     return Err(ChatError::NotJoined);
                 }
                 let wrapper = self.wrap(group.update(Some(text)).into(), now_ms)?;
-                self.touch(chat, clock)?;
+                self.touch(chat, clock, true)?;
                 self.dispatch(&keys(&group), &wrapper, now_ms, rng)
             }
         }
@@ -322,7 +322,8 @@ impl<S: Store> Messenger<S> {
         }
         let mut posts = Vec::new();
         for peer in all {
-            if self.data_sync {
+            // Without another device of ours, nobody would ever acknowledge what is to ourselves.
+            if self.data_sync && (peer != me || paired) {
                 let group = GroupId::of_pair(&me, &peer);
                 let now = (now_ms / 1000) as i64;
                 let sync_id = self.sync()?.append(&peer, group, wrapper.raw().to_vec(), now)?;

@@ -4,7 +4,7 @@ use super::{Listening, Messenger, Result, Subject, event::PostKey, point};
 use crate::{
     account::ContactCode,
     crypto::PublicKey,
-    payload::matching::Chat,
+    payload::{group::Group, matching::Chat},
     secure::{
         NegotiatedSecret,
         store::{Store, StoreError},
@@ -56,20 +56,24 @@ impl<S: Store> Messenger<S> {
         Ok(Listening { topic, key, what: Subject::ContactCode(*owner) })
     }
 
-    /// Everyone we talk with, in chats of two or in groups.
+    /// Everyone we talk with: to whom we have written, and the members of the groups that we have
+    /// joined. Not whoever has written to us: their bundle came with their message, and strangers
+    /// shall not decide how much there is to listen to.
     fn correspondents(&mut self) -> Result<Vec<PublicKey>> {
         let me = self.me;
         let mut all = std::collections::BTreeSet::new();
-        let chats: Vec<_> = self.memory()?.chats.keys().cloned().collect();
-        for chat in chats {
+        let chats = self.memory()?.chats.iter().map(|(chat, known)| (chat.clone(), known.ours));
+        for (chat, ours) in chats.collect::<Vec<_>>() {
             match chat {
-                Chat::OneToOne(peer) => _ = all.insert(peer),
+                Chat::OneToOne(peer) if ours => _ = all.insert(peer),
                 Chat::Group(id) => {
                     let group = self.store().group(&id)?;
-                    let members = group.iter().flat_map(|group| group.state().members.to_vec());
+                    let state = group.as_ref().map(Group::state);
+                    let joined = state.filter(|state| state.may_write(&me.to_string()));
+                    let members = joined.iter().flat_map(|state| state.members.to_vec());
                     all.extend(members.filter_map(|text| text.parse::<PublicKey>().ok()));
                 }
-                Chat::Public(_) => {}
+                Chat::OneToOne(_) | Chat::Public(_) => {}
             }
         }
         all.remove(&me);

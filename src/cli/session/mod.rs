@@ -30,7 +30,7 @@ use crate::{
 Examples:
   $ status-session bundle new --identity me.key --installation a1 | status-session bundle verify
   $ status-session bundle new --identity me.key --state me.state > my.bundle && status-session list --identity me.key --state me.state
-  $ echo 0x6869 | status-session encrypt --to $(statuskit keygen --output json --out friend.key | grep -o '0x04[0-9a-f]*') | status-session decrypt --identity friend.key --from 0x0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798")]
+  $ echo 0x6869 | status-session encrypt --to 0x0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798")]
 pub struct SessionArgs {
     #[command(subcommand)]
     command: Command,

@@ -150,7 +150,8 @@ pub trait Archive: Debug + Send + Sync {
     /// Stores envelopes and returns how many of them were new. When it returns they are durable:
     /// all of them, or on an error possibly some. Appending an envelope again does nothing.
     ///
-    /// One call is one commit, whatever the number: callers gather envelopes.
+    /// Each call makes durable what it stores, so callers gather envelopes: a few for each call are
+    /// slow, and more than some thousands may be split.
     fn append(&self, envelopes: &[Envelope]) -> Result<usize, ArchiveError>;
 
     /// Hands the envelopes of a query to `visit`, in order, until it breaks or all were visited.

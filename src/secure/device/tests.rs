@@ -9,7 +9,7 @@ use crate::{
         MemoryStore,
         bundle::{self, PreKey},
         error::Refusal,
-        store::Visit,
+        store::{Record, Visit},
     },
 };
 

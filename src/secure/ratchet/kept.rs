@@ -26,7 +26,8 @@ pub const MAX_KEPT: u32 = 2000;
 /// After how many further keys one is given up.
 pub const MAX_AGE: u64 = 3000;
 
-/// Keys per chunk.
+/// Keys per chunk. Measured against records of one key each: half the time for many, the same for
+/// one.
 const CHUNK: u64 = 32;
 
 /// Where the chunks of one session are.
