@@ -995,6 +995,12 @@ pub const CODES: &[(&str, &str, &str, &str)] = &[
         "The connections broke: see the errors before.",
     ),
     (
+        "send.unanswered",
+        "A peer that announces confirmations answers what is written to it. If it is lost before, it gets the envelope again when it comes back; it did not, within --timeout.",
+        "Status, Whisper usage, Batch Acknowledgements",
+        "The peer was stopped or restarted, or it hangs up on us. Whether it took the envelope is not known; sending it again does no harm, as each envelope counts once.",
+    ),
+    (
         "send.refused",
         "Every peer that answered refused the envelope (Message Response, code 12).",
         "Status specifications, Whisper: confirmations",

@@ -416,7 +416,7 @@ fn describe(peers: &Peers, key: PeerKey) -> Value {
 
 fn show(pending: &Pending, is_stream: bool, cx: &mut Context) -> Result<()> {
     let hash = pending.hash;
-    let (mut written, mut confirmed, mut refusals) = (0, 0, Vec::new());
+    let (mut written, mut confirmed, mut unanswered, mut refusals) = (0, 0, 0, Vec::new());
     let peers: Vec<_> = pending
         .fates
         .iter()
@@ -433,6 +433,7 @@ fn show(pending: &Pending, is_stream: bool, cx: &mut Context) -> Result<()> {
                 }
             };
             written += usize::from(is_written);
+            unanswered += usize::from(matches!(fate.state, State::Unanswered));
             confirmed += usize::from(answer == Value::Bool(true));
             peer["written"] = is_written.into();
             peer["confirmed"] = answer;
@@ -458,6 +459,12 @@ fn show(pending: &Pending, is_stream: bool, cx: &mut Context) -> Result<()> {
     } else if confirmed == 0 && !refusals.is_empty() && refusals.len() == written {
         let message = format!("no peer took envelope {hash}: {}", refusals.join("; "));
         cx.report(failed("send.refused", message).hint("status-envelope check"))?;
+    } else if unanswered > 0 && unanswered == written {
+        let message = format!(
+            "envelope {hash} was written, but its peers were lost before they answered, and did not \
+             come back in time"
+        );
+        cx.report(failed("send.unanswered", message))?;
     }
     Ok(())
 }

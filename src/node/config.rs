@@ -147,7 +147,7 @@ impl Default for Limits {
             batch_bytes: 256 << 10,
             outbox_bytes: 4 << 20,
             outbox_packets: 1024,
-            batches: 64,
+            batches: 1024,
             events: 1 << 17,
         }
     }

@@ -5,7 +5,8 @@
 //! meanwhile share one. Its buckets hold one second's worth. We write at most half of that at
 //! once, and two thirds of the rate on average, for three reasons: packets that are written apart
 //! may be read together; others may share our address; and the reference refills in whole packets
-//! every 100 ms, so that of an announced 14 per second it takes 10.
+//! every 100 ms, so that of an announced 14 per second it takes 10. (Of limits below five it refills
+//! nothing: such a node takes so many packets in all, and no pace pleases it.)
 //!
 //! Source: Whisper specification of Status, "Rate Limits"; counting as in the reference.
 

@@ -117,7 +117,12 @@ impl Node {
         let Some(peer) = self.peers.get_mut(key) else { return Ok(()) };
         peer.status = Some(status.clone());
         peer.cursor = self.pool.front();
+        let is_told = peer.outbox.is_empty();
         self.set_pace(key, &status.rate_limits);
+        if is_told && let Some(peer) = self.peers.get_mut(key) {
+            // Our Status was written before the limits were known, and counts.
+            peer.pace.count(now);
+        }
         self.emit(Event::Ready { peer: key, status: Box::new(status) });
         if self.pool.len() == 0 {
             self.rest(key);

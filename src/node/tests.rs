@@ -453,6 +453,42 @@ fn the_announced_limits_of_a_peer_are_kept() {
 }
 
 #[test]
+fn a_status_that_was_written_counts() {
+    let mut node = Node::new(free(), 1, START);
+    let peer = node.add_peer(PeerInfo::default(), START).unwrap();
+    assert_eq!(poll(&mut node, peer, START).len(), 1);
+    let rate_limits = RateLimits { ip: 1, peer_id: 1, topic: 0 };
+    let status = Status { rate_limits, ..Status::default() };
+    node.handle_packet(peer, code::STATUS, &status.encode(), START);
+    node.send_packet(peer, &Packet::BatchAck([0; 32]), START).unwrap();
+    assert_eq!(poll(&mut node, peer, START + SECOND).len(), 0);
+    assert_eq!(poll(&mut node, peer, START + 2 * SECOND).len(), 1);
+}
+
+#[test]
+fn a_peer_that_falls_behind_confirms_later() {
+    let mut node = Node::new(free(), 1, START);
+    let peer = join(&mut node, &Status { confirmations: true, ..Status::default() }, START);
+    poll(&mut node, peer, START);
+    let mut batches = Vec::new();
+    for nonce in 0..256 {
+        let now = START + (nonce as u32) * WINDOW;
+        node.send(envelope(START, 60, nonce), now).unwrap();
+        let packet = poll(&mut node, peer, now + WINDOW).pop().unwrap();
+        node.written(peer, packet.token.unwrap());
+        batches.push(crate::whisper::packet::batch_hash(&packet.payload));
+    }
+    events(&mut node);
+    for batch in batches {
+        node.handle_packet(peer, 11, &Packet::BatchAck(batch).encode(), START + 10 * SECOND);
+    }
+    let answered = events(&mut node).into_iter().filter(
+        |event| matches!(event, Event::BatchAcknowledged { envelopes, .. } if envelopes.len() == 1),
+    );
+    assert_eq!(answered.count(), 256);
+}
+
+#[test]
 fn limits_may_change_and_a_clock_set_back_stops_nobody() {
     let mut node = Node::new(free(), 1, START);
     let limits = |ip| RateLimits { ip, peer_id: 0, topic: 0 };

@@ -22,13 +22,15 @@ fn send_lines(enodes: &[&str]) -> String {
 #[test]
 fn a_peer_killed_in_the_middle_of_a_stream() {
     let (shell, geth) = (Shell::new(), geth(&[]));
-    let mut send = Tool::start(&shell, &send_lines(&[geth.enode()]));
+    let line = format!("{} --timeout 3", send_lines(&[geth.enode()]));
+    let mut send = Tool::start(&shell, &line);
     send.write("one\n");
     assert_eq!(send.result(|_| true)["written"], 1);
     geth.kill();
     // Said at once, not with the next message.
     let reason = send.note("peer 127.0.0.1:");
     assert!(["net.eof", "net.io"].contains(&text(&reason, "code")), "{reason}");
+    // It is waited for, and then given up.
     send.write("two\n");
     assert_eq!(send.error("net.no_peer")["line"], 2);
     send.close_input();
@@ -69,7 +71,7 @@ fn some_were_not_written(send: &mut Tool) {
 #[test]
 fn a_peer_killed_while_it_is_written_to() {
     let shell = Shell::new();
-    let (mut send, geth) = stuck(&shell, "--confirm-timeout 300");
+    let (mut send, geth) = stuck(&shell, "--confirm-timeout 300 --timeout 5");
     geth.kill();
     send.note("peer 127.0.0.1:");
     some_were_not_written(&mut send);

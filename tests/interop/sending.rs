@@ -197,6 +197,9 @@ fn two_hundred_finished_envelopes_from_a_pipe() {
     let sent = records(&shell.ok(&line));
     assert_eq!(sent.len(), 200);
     assert!(sent.iter().all(|sent| sent["written"] == 1), "{sent:?}");
+    // The order of the results is that of the input.
+    let lines: Vec<_> = sent.iter().map(|sent| sent["line"].as_u64()).collect();
+    assert_eq!(lines, (1..=200).map(Some).collect::<Vec<_>>());
     for (number, sent) in (1..).zip(&sent) {
         let message = message_of(&mut geth, &sent["hash"]);
         assert_eq!(bytes(&message, "payload"), format!("{number}").as_bytes());
