@@ -151,7 +151,6 @@ fn what_is_refused_or_empty_is_told_apart() {
 fn wrong_usage_of_mailservers() {
     let (shell, _node) = mailserver("a", PASSWORD);
     for line in [
-        "status-mailserver serve --listen 127.0.0.1:0 --store b",
         "status-mailserver serve --listen 127.0.0.1:0 --store b --password ''",
         "status-mailserver serve --listen 127.0.0.1:0 --password x",
         "status-mailserver serve --listen 127.0.0.1:0 --store b --password x --request-pow nan",
