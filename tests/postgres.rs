@@ -21,6 +21,9 @@ mod reading;
 #[allow(dead_code, reason = "the tests of the tools use the rest")]
 #[path = "cli/shell.rs"]
 mod shell;
+#[cfg(feature = "tls")]
+#[path = "postgres/tls.rs"]
+mod tls;
 #[path = "postgres/tool.rs"]
 mod tool;
 #[path = "postgres/writing.rs"]

@@ -25,6 +25,7 @@ use super::{
     super::ArchiveError,
     Options,
     sql::{Sql, Statement},
+    tls,
 };
 
 /// Parameters of a statement.
@@ -193,6 +194,8 @@ impl Session {
 /// The connections of an archive.
 pub(super) struct Pool {
     config: Config,
+    #[cfg(feature = "tls")]
+    tls: Option<tls::Connector>,
     most: usize,
     patience: Duration,
     state: Mutex<State>,
@@ -209,6 +212,7 @@ struct State {
 impl Pool {
     /// Reads the URL and connects, to see that it works.
     pub(super) fn open(url: &str, options: &Options) -> Result<Self, ArchiveError> {
+        let (url, wanted) = tls::take(url)?;
         // The message of the client names the setting, not its value.
         let mut config: Config = url.parse().map_err(|error| {
             ArchiveError::Unusable(format!("not a PostgreSQL URL: {}", chain(&error)))
@@ -226,13 +230,24 @@ impl Pool {
         if config.get_application_name().is_none() {
             config.application_name("statuskit");
         }
-        if config.get_ssl_mode() == SslMode::Require {
+        // In a list of settings instead of a URL, the client reads it.
+        let wanted = wanted
+            .or_else(|| (config.get_ssl_mode() == SslMode::Require).then(tls::Wanted::default));
+        if wanted.is_some() {
+            config.ssl_mode(SslMode::Require);
+        }
+        #[cfg(not(feature = "tls"))]
+        if wanted.is_some() {
             return Err(ArchiveError::Unusable(
-                "the URL requires TLS, which isn't built in: use a tunnel or a local proxy".into(),
+                "the URL requires TLS, which this program was built without: build it with \
+                 `--features tls`, or use a tunnel or a local proxy"
+                    .into(),
             ));
         }
         let pool = Self {
             config,
+            #[cfg(feature = "tls")]
+            tls: wanted.as_ref().map(tls::Connector::new).transpose()?,
             most: options.connections.max(1),
             patience: options.patience,
             state: Mutex::default(),
@@ -375,6 +390,11 @@ impl Pool {
     }
 
     fn connect(&self) -> Result<Session, postgres::Error> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            let client = self.config.connect(tls.clone())?;
+            return Ok(Session { client, prepared: HashMap::new() });
+        }
         Ok(Session { client: self.config.connect(NoTls)?, prepared: HashMap::new() })
     }
 

@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | every statement that is ever run, and what SQL they may use | `sql.rs` |
 //! | connections: a pool, retries, what errors mean | `connection.rs` |
+//! | TLS: what a URL asks for, certificates | `tls.rs` |
 //! | periods (one table per day) and the topics in them | `periods.rs` |
 //! | appending | `write.rs` |
 //! | reading | `read.rs` |
@@ -51,9 +52,10 @@
 //! - Only PostgreSQL itself was ever run. For Citus, YugabyteDB and CockroachDB there is what they
 //!   publish, and the tests, which take any URL. On Citus, `create_distributed_table(…, 'shard')`
 //!   for the table of a day is up to the operator; without it, the table stays where it is.
-//! - Connections are not encrypted: over an untrusted network, use a tunnel or a local proxy.
-//!   Encryption would need a crate that fits `tokio-postgres` to a TLS library; none is built in.
-//!   With `sslmode=require` in the URL, opening fails with a message that says so.
+//! - Connections are encrypted if the URL asks for it, with `sslmode=require` or `verify-full`, and
+//!   the program was built with the feature `tls`; then the certificate and the server's name are
+//!   verified, against `sslrootcert=FILE` or what the system trusts. Without `sslmode` they are
+//!   not: `prefer` protects from nobody who can change what is sent.
 
 mod connection;
 mod periods;
@@ -64,6 +66,7 @@ mod sql;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod write;
 
 use std::{

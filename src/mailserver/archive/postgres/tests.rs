@@ -7,7 +7,10 @@ fn what_can_not_be_opened() {
     for (url, word) in [
         ("postgres://", "host"),
         ("http://example.org", "not a PostgreSQL URL"),
-        ("postgres://u@127.0.0.1:1/x?sslmode=require", "TLS"),
+        (
+            "postgres://u@127.0.0.1:1/x?sslmode=require",
+            if cfg!(feature = "tls") { "127.0.0.1:1" } else { "--features tls" },
+        ),
         ("postgres://u:secret@127.0.0.1:1/x", "127.0.0.1:1"),
     ] {
         let error = PostgresArchive::open(url, Options::default()).unwrap_err();
