@@ -8,15 +8,15 @@ mod world;
 
 use proptest::prelude::*;
 use statuskit::{
-    chat::messenger::{ChatError, Event, PostKind, Subject, without_state},
+    chat::messenger::{ChatError, Event, GiveUp, PostKind, Subject, without_state},
     payload::{
         Wrapper, chat,
         group::{Change, ChangeError, Denied},
         matching::Chat,
-        proto::{MessageType, PairInstallation},
+        proto::{ContactUpdate, MessageType, PairInstallation},
     },
     secure::How,
-    whisper::SymKey,
+    whisper::{SymKey, check::DEFAULT_MAX_MESSAGE_SIZE},
 };
 use world::{Shown, World};
 
@@ -289,6 +289,122 @@ fn a_device_that_a_sender_does_not_know_announces_itself() {
     world.with(alice, |it, now, rng| it.send_text(&to_bob, "4", now, rng)).unwrap();
     world.settle();
     assert_eq!([bob, other].map(|device| hears(&world, device, "4")), [1, 1]);
+}
+
+/// Alice, who knows so many devices of bob.
+fn alice_and_devices_of_bob(devices: usize) -> World {
+    let mut world = two();
+    world.look_at(0, 1);
+    (1..devices).for_each(|_| _ = world.add_device(1));
+    for device in 1..=devices {
+        tell_of(&mut world, device);
+    }
+    world
+}
+
+fn tell_of(world: &mut World, device: usize) {
+    let code = world.with(device, |it, now, rng| it.publish_contact_code(now, rng)).unwrap();
+    world.post(device, code);
+    world.deliver_all();
+}
+
+#[test]
+fn what_fits_into_no_envelope_is_refused_and_leaves_nothing_behind() {
+    for (devices, too_long) in [(1, 1_100_000), (2, 600_000), (3, 350_000)] {
+        let mut world = alice_and_devices_of_bob(devices);
+        let to = world.devices[1].me;
+        let (bob, text) = (Chat::OneToOne(to), "a".repeat(too_long));
+        for data_sync in [true, false] {
+            world.devices[0].messenger.set_data_sync(data_sync);
+            let refused = world.with(0, |it, now, rng| it.send_text(&bob, &text, now, rng));
+            let Err(ChatError::Oversized(why)) = refused else { panic!("{refused:?}") };
+            assert_eq!(why.copies, devices);
+            assert!(world.devices[0].messenger.is_idle().unwrap());
+            assert_eq!(world.devices[0].messenger.chats().unwrap(), []);
+        }
+        world.devices[0].messenger.set_data_sync(true);
+        // What is as long as may be is carried.
+        let longest = "b".repeat((1_038_000 / devices) - 1000);
+        world.with(0, |it, now, rng| it.send_text(&bob, &longest, now, rng)).unwrap();
+        let posts = world.with(0, |it, now, rng| it.tick(now, rng)).unwrap().posts;
+        assert_eq!(posts.len(), 1);
+        for post in posts {
+            let identity = world.devices[0].identity.clone();
+            let sealed = post.seal(&identity, 1_585_500_000, 15, &mut world.rng).unwrap();
+            assert!(sealed.packet_len() < DEFAULT_MAX_MESSAGE_SIZE as usize - 100);
+        }
+        let public = Chat::Public("status".to_owned());
+        let text = "a".repeat(1_100_000);
+        let refused = world.with(0, |it, now, rng| it.send_text(&public, &text, now, rng));
+        assert!(matches!(refused, Err(ChatError::Oversized(_))), "{refused:?}");
+    }
+}
+
+#[test]
+fn many_messages_to_three_devices_go_in_envelopes_that_fit() {
+    let mut world = alice_and_devices_of_bob(3);
+    let bob = Chat::OneToOne(world.devices[1].me);
+    for number in 0..12_u8 {
+        let text = char::from(b'a' + number).to_string().repeat(60_000);
+        world.with(0, |it, now, rng| it.send_text(&bob, &text, now, rng)).unwrap();
+    }
+    let mut order = Vec::new();
+    for _ in 0..3 {
+        world.now += 300;
+        for post in world.with(0, |it, now, rng| it.tick(now, rng)).unwrap().posts {
+            let identity = world.devices[0].identity.clone();
+            let sealed = post.seal(&identity, 1_585_500_000, 15, &mut world.rng).unwrap();
+            assert!(sealed.packet_len() <= DEFAULT_MAX_MESSAGE_SIZE as usize);
+            order.push(post.messages.len());
+            world.post(0, post);
+        }
+    }
+    assert_eq!(order, [5, 5, 2]);
+    world.deliver_all();
+    for device in 1..=3 {
+        assert_eq!(world.devices[device].shown.len(), 12);
+    }
+}
+
+#[test]
+fn a_queued_message_that_fits_no_more_is_given_up_alone() {
+    let mut world = alice_and_devices_of_bob(1);
+    let to = world.devices[1].me;
+    let (bob, text) = (Chat::OneToOne(to), "a".repeat(900_000));
+    let long = world.with(0, |it, now, rng| it.send_text(&bob, &text, now, rng)).unwrap();
+    world.with(0, |it, now, rng| it.send_text(&bob, "short", now, rng)).unwrap();
+    let other = world.add_device(1);
+    tell_of(&mut world, other);
+    let ticked = world.with(0, |it, now, rng| it.tick(now, rng)).unwrap();
+    let [given_up] = &ticked.given_up[..] else { panic!("{ticked:?}") };
+    assert_eq!((given_up.peer, given_up.message), (to, Some(long.id)));
+    assert!(matches!(given_up.why, GiveUp::Oversized(_)));
+    assert!(ticked.posts.is_empty());
+    assert_eq!(world.devices[0].messenger.waiting(&to).unwrap(), 1);
+    world.settle();
+    assert_eq!([1, other].map(|device| hears(&world, device, "short")), [1, 1]);
+    assert!(world.devices[0].messenger.is_idle().unwrap());
+}
+
+#[test]
+fn no_clock_from_the_far_future_silences_a_chat() {
+    let mut world = two();
+    let (to_bob, to_alice) =
+        (Chat::OneToOne(world.devices[1].me), Chat::OneToOne(world.devices[0].me));
+    let update = ContactUpdate { clock: u64::MAX, ..ContactUpdate::default() };
+    world.with(1, |it, now, rng| it.send(&to_alice, update, now, rng)).unwrap();
+    world.settle();
+    assert_eq!(world.devices[0].payloads.len(), 1, "it is shown all the same");
+    // Neither whom it came to, nor whose own state holds such a clock.
+    for (from, chat) in [(0, &to_bob), (1, &to_alice)] {
+        for text in ["1", "2"] {
+            world.with(from, |it, now, rng| it.send_text(chat, text, now, rng)).unwrap();
+            world.restart(from);
+        }
+        world.settle();
+        let texts: Vec<_> = world.devices[1 - from].shown.iter().map(|it| &*it.text).collect();
+        assert_eq!(texts, ["1", "2"]);
+    }
 }
 
 #[test]

@@ -18,7 +18,8 @@ pub struct Limits {
     pub remembered: u64,
     /// How many messages are requested after an offer.
     pub wanted: usize,
-    /// How large a payload gets, in bytes; a larger message goes alone.
+    /// How large a payload gets, in bytes; a larger message goes alone. 320 KiB: three copies, for
+    /// the devices of a peer, fit into the largest packet with room for all that is around them.
     pub payload: usize,
     /// How often a message is sent before it is given up. 64 is about two days.
     pub max_sends: u64,
@@ -26,7 +27,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { waiting: 10_000, remembered: 2_000, wanted: 256, payload: 512 << 10, max_sends: 64 }
+        Self { waiting: 10_000, remembered: 2_000, wanted: 256, payload: 320 << 10, max_sends: 64 }
     }
 }
 
@@ -47,7 +48,8 @@ pub fn delay(sends: u64) -> u64 {
 /// What came of a tick.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ticked {
-    /// What is to be sent, to whom; nothing that is empty.
+    /// What is to be sent, to whom; nothing that is empty. Twice to the same if a message has to
+    /// go alone.
     pub payloads: Vec<(PublicKey, Payload)>,
     /// What has been sent as often as it may be, and is forgotten.
     pub given_up: Vec<(PublicKey, MessageId)>,
@@ -143,8 +145,20 @@ impl<S: Store> Node<S> {
         self.collect_acks(&mut payloads)?;
         self.collect_requests(epoch, &mut payloads)?;
         self.collect_messages(epoch, &mut payloads, &mut ticked)?;
-        ticked.payloads = payloads.into_iter().collect();
+        ticked.payloads.extend(payloads);
         Ok(ticked)
+    }
+
+    /// Forgets a message that can't be sent.
+    pub fn give_up(
+        &mut self,
+        peer: &PublicKey,
+        id: &MessageId,
+    ) -> Result<(), SyncError<S::Error>> {
+        match self.rows.schedule(&key(Kind::Sending, peer, id))? {
+            Some(_) => self.forget(peer, id),
+            None => Ok(()),
+        }
     }
 
     /// Acknowledgements are sent once: whoever misses one repeats the message.
@@ -206,14 +220,22 @@ impl<S: Store> Node<S> {
                 ids * ID_LENGTH
             });
             let has_messages = payloads.get(&peer).is_some_and(|it| !it.messages.is_empty());
-            *size = size.saturating_add(bytes.len());
+            *size = size.saturating_add(bytes.len() + MESSAGE_HEAD);
+            let is_over = *size > self.limits.payload;
             // The rest goes with the next ticks, in order.
-            if has_messages && *size > self.limits.payload {
+            if is_over && (has_messages || *size == usize::MAX) {
                 *size = usize::MAX;
                 continue;
             }
             let message = Message::decode(&bytes).ok_or(SyncError::Damaged)?;
-            payloads.entry(peer).or_default().messages.push(message);
+            if is_over {
+                // Acknowledgements must not make too large what fits without them.
+                *size = usize::MAX;
+                let alone = Payload { messages: vec![message], ..Payload::default() };
+                ticked.payloads.push((peer, alone));
+            } else {
+                payloads.entry(peer).or_default().messages.push(message);
+            }
             schedule.sends += 1;
             schedule.due = epoch + delay(schedule.sends);
             self.rows.put_schedule(&key(Kind::Sending, &peer, &id), &schedule)?;
@@ -322,6 +344,9 @@ type Payloads = BTreeMap<PublicKey, Payload>;
 
 /// What an id takes in a payload: 3 bytes of tag and length, 32 bytes.
 const ID_LENGTH: usize = 36;
+
+/// What a message takes in a payload beside its own bytes: 3 bytes of tag, and its length.
+const MESSAGE_HEAD: usize = 8;
 
 impl<S> std::fmt::Debug for Node<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

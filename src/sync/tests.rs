@@ -93,6 +93,25 @@ fn large_queues_go_in_parts() {
 }
 
 #[test]
+fn acknowledgements_make_nothing_too_large() {
+    let mut a = node(Limits { payload: 1000, ..Limits::default() });
+    let peer = public(2);
+    for number in 0..20 {
+        let message = Message { group_id: GROUP, timestamp: number, body: vec![1] };
+        let payload = Payload { messages: vec![message], ..Payload::default() };
+        a.receive(&peer, payload).unwrap();
+    }
+    // Both have room, but not together.
+    a.append(&peer, GROUP, vec![9; 900], 0).unwrap();
+    let mut payloads = a.tick().unwrap().payloads;
+    payloads.sort_by_key(|(_, payload)| payload.acks.len());
+    let parts: Vec<_> =
+        payloads.iter().map(|(_, it)| (it.acks.len(), it.messages.len())).collect();
+    assert_eq!(parts, [(0, 1), (20, 0)]);
+    assert!(payloads.iter().all(|(_, it)| it.encode().len() <= 1000));
+}
+
+#[test]
 fn offers_are_requested_and_known_ones_acknowledged() {
     let (a, b) = (public(1), public(2));
     let mut node = node(Limits::default());

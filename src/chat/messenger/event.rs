@@ -274,6 +274,47 @@ pub struct Sent {
 pub struct Ticked {
     /// What is to be sent.
     pub posts: Vec<Post>,
-    /// Messages that were sent as often as they may be, and never acknowledged.
-    pub given_up: Vec<(PublicKey, Option<MessageId>)>,
+    /// Messages that are forgotten: they will not arrive.
+    pub given_up: Vec<GivenUp>,
+}
+
+/// A message that is sent no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenUp {
+    /// Who has not got it, or has not said so.
+    pub peer: PublicKey,
+    /// Its id in data sync.
+    pub sync_id: sync::MessageId,
+    /// Its id, if that is still known.
+    pub message: Option<MessageId>,
+    /// Why.
+    pub why: GiveUp,
+}
+
+/// Why a message is sent no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum GiveUp {
+    #[error("it was sent as often as it may be, and never acknowledged")]
+    Unacknowledged,
+    #[error(transparent)]
+    Oversized(#[from] Oversized),
+}
+
+/// Too much for the envelope that would carry it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the message takes {size} bytes; at most {most} fit into a packet{}", with(*copies))]
+pub struct Oversized {
+    /// How many bytes it has.
+    pub size: usize,
+    /// How many it may have.
+    pub most: usize,
+    /// How often it would be in the envelope.
+    pub copies: usize,
+}
+
+fn with(copies: usize) -> String {
+    match copies {
+        1 => String::new(),
+        more => format!(" with {more} copies, one for each installation"),
+    }
 }

@@ -47,7 +47,8 @@
 //!
 //! Source: Status, "Secure transport", "Payloads", "Client", with the behaviour of the reference
 //! (status-go v0.50.2). In this it differs: a repeated message of data sync is acknowledged again,
-//! nothing empty is sent, and a sender that does not know this device is told of it.
+//! nothing empty is sent, a sender that does not know this device is told of it, and a contact
+//! update from the far future does not move the clock of its chat.
 
 mod event;
 mod pending;
@@ -71,6 +72,7 @@ use crate::{
     crypto::{PublicKey, SecretKey},
     payload::{
         check::Refusal,
+        clock,
         group::{ChangeError, Group},
         matching::Chat,
     },
@@ -83,8 +85,8 @@ use crate::{
 };
 
 pub use event::{
-    Event, GroupNews, Incoming, Layers, Listening, Outcome, Post, PostKey, PostKind, Reason,
-    Received, Sent, Subject, Ticked,
+    Event, GiveUp, GivenUp, GroupNews, Incoming, Layers, Listening, Outcome, Oversized, Post,
+    PostKey, PostKind, Reason, Received, Sent, Subject, Ticked,
 };
 pub use send::{fallback_message, without_state};
 
@@ -115,6 +117,9 @@ pub enum ChatError {
     /// In groups there is text only.
     #[error("a payload of type {0} can't be sent to a group")]
     NotForGroups(i32),
+    /// No envelope could carry it.
+    #[error(transparent)]
+    Oversized(#[from] Oversized),
 }
 
 impl ChatError {
@@ -129,6 +134,7 @@ impl ChatError {
             Self::UnknownGroup(_) => "chat.unknown_group",
             Self::NotJoined => "chat.we_not_joined",
             Self::NotForGroups(_) => "chat.not_for_groups",
+            Self::Oversized(_) => "envelope.oversized",
         }
     }
 }
@@ -303,9 +309,18 @@ impl<S: Store> Messenger<S> {
         Ok(self.device.peers()?)
     }
 
-    /// The last clock of a chat.
-    fn clock(&mut self, chat: &Chat) -> Result<u64> {
-        Ok(self.memory()?.chats.get(chat).copied().unwrap_or_default().clock)
+    /// The last clock of a chat, from which the next is made. One that is so far ahead that nobody
+    /// would take the next counts for nothing, and is forgotten: not all clocks that come are
+    /// checked, and one of them must not silence us.
+    fn clock(&mut self, chat: &Chat, now_ms: u64) -> Result<u64> {
+        let (store, memory) = self.parts()?;
+        let Some(known) = memory.chats.get_mut(chat) else { return Ok(0) };
+        let sent_ms = now_ms / 1000 * 1000;
+        if clock::is_ahead(known.clock.saturating_add(1), sent_ms) {
+            known.clock = 0;
+            store.put_chat(chat, *known);
+        }
+        Ok(known.clock)
     }
 
     /// Makes a chat if it is new, and moves its clock forward; `ours` if we write to it.
@@ -316,7 +331,7 @@ impl<S: Store> Messenger<S> {
             return Ok(());
         }
         let last = last.unwrap_or_default();
-        let clock = crate::payload::clock::after(last.clock, clock);
+        let clock = clock::after(last.clock, clock);
         let known = KnownChat { clock, ours: ours || last.ours };
         store.put_chat(chat, known);
         memory.chats.insert(chat.clone(), known);

@@ -12,6 +12,7 @@ use crate::{
     payload::{
         Message, Wrapper,
         check::{self, Receipt, Refusal as Refused},
+        clock,
         group::{self, Group, State},
         matching::{Chat, Chats, chat_of},
         proto::{ChatMessage, MessageType},
@@ -306,7 +307,9 @@ impl<S: Store> Messenger<S> {
                 if update.clock > self.store().updated(author)? {
                     self.store().put_updated(author, update.clock);
                 }
-                self.touch(&chat, update.clock, false)?;
+                // Its clock was not checked: one from the far future moves nothing.
+                let is_ahead = clock::is_ahead(update.clock, now_ms);
+                self.touch(&chat, if is_ahead { 0 } else { update.clock }, false)?;
                 Ok(Ok((Some(chat), None)))
             }
             // Commands belong to the conversation with whoever sends them.

@@ -3,7 +3,7 @@
 use rand::CryptoRng;
 
 use super::{
-    ChatError, Messenger, Post, PostKind, Result, Sent, Ticked,
+    ChatError, GiveUp, GivenUp, Messenger, Oversized, Post, PostKind, Result, Sent, Ticked,
     event::{Listening, PostKey},
     topics::partitioned,
 };
@@ -24,8 +24,15 @@ use crate::{
         store::Store,
     },
     sync::{self, GroupId, Payload, TICK_MS},
-    whisper::Topic,
+    whisper::{Topic, check::DEFAULT_MAX_MESSAGE_SIZE},
 };
+
+/// What an envelope has room for, in bytes: that of the largest packet, without what is around the
+/// copies of a message (the envelope itself, keys and ids of the installations, our bundle).
+const ROOM: usize = DEFAULT_MAX_MESSAGE_SIZE as usize - (8 << 10);
+
+/// What data sync puts around a message that goes alone, in bytes, and then some.
+const SYNC_HEAD: usize = 128;
 
 impl<S: Store> Messenger<S> {
     /// Says something in a chat.
@@ -42,7 +49,7 @@ impl<S: Store> Messenger<S> {
             Chat::Group(_) => MessageType::PrivateGroup,
         };
         self.atomically(|it| {
-            let last = it.clock(chat)?;
+            let last = it.clock(chat, now_ms)?;
             let message = chat::text(kind, &chat.id(), text, now_ms, last);
             it.send_now(chat, message.into(), now_ms, rng)
         })
@@ -73,7 +80,7 @@ impl<S: Store> Messenger<S> {
         let chat = Chat::OneToOne(*contact);
         self.atomically(|it| {
             let update = ContactUpdate {
-                clock: clock::next(it.clock(&chat)?, now_ms),
+                clock: clock::next(it.clock(&chat, now_ms)?, now_ms),
                 ens_name: ens_name.to_owned(),
                 profile_image: profile_image.to_owned(),
             };
@@ -106,7 +113,7 @@ impl<S: Store> Messenger<S> {
     ) -> Result<(Group, Sent)> {
         self.atomically(|it| {
             let group = it.known_group(chat_id)?;
-            let last = it.clock(&Chat::Group(chat_id.to_owned()))?;
+            let last = it.clock(&Chat::Group(chat_id.to_owned()), now_ms)?;
             let changed = group.change(change, &it.identity, last, now_ms)?;
             it.tell(changed, now_ms, rng)
         })
@@ -201,15 +208,38 @@ impl<S: Store> Messenger<S> {
             }
             let mut result = Ticked::default();
             for (peer, id) in ticked.given_up {
+                let why = GiveUp::Unacknowledged;
                 let message = it.store().take_awaited(&id)?;
-                result.given_up.push((peer, message));
+                result.given_up.push(GivenUp { peer, sync_id: id, message, why });
             }
-            for (peer, payload) in ticked.payloads {
-                let post = it.post_of(&peer, &payload, now_ms, rng)?;
-                result.posts.push(post);
+            for (peer, mut payload) in ticked.payloads {
+                // It may go to more devices than when it was queued.
+                if let Err(oversized) = it.fits(&peer, payload.encode().len())? {
+                    for message in std::mem::take(&mut payload.messages) {
+                        let sync_id = message.id();
+                        it.sync()?.give_up(&peer, &sync_id)?;
+                        let message = it.store().take_awaited(&sync_id)?;
+                        let why = GiveUp::Oversized(oversized);
+                        result.given_up.push(GivenUp { peer, sync_id, message, why });
+                    }
+                }
+                if !payload.is_empty() {
+                    result.posts.push(it.post_of(&peer, &payload, now_ms, rng)?);
+                }
             }
             Ok(result)
         })
+    }
+
+    /// Whether so many bytes can be sent to somebody: all copies go with one envelope.
+    fn fits(
+        &mut self,
+        peer: &PublicKey,
+        size: usize,
+    ) -> Result<std::result::Result<(), Oversized>> {
+        let copies = self.device.copies_for(peer)?;
+        let most = ROOM / copies;
+        Ok(if size <= most { Ok(()) } else { Err(Oversized { size, most, copies }) })
     }
 
     fn post_of<R: CryptoRng + ?Sized>(
@@ -240,6 +270,10 @@ impl<S: Store> Messenger<S> {
         match chat {
             Chat::Public(name) => {
                 let wrapper = self.wrap(message, now_ms)?;
+                let size = wrapper.raw().len();
+                if size > ROOM {
+                    return Err(Oversized { size, most: ROOM, copies: 1 }.into());
+                }
                 let key = PostKey::Sym(self.store().key_of_name(name)?);
                 self.touch(chat, clock, true)?;
                 let (id, topic) = (wrapper.message_id(), Topic::of_name(name));
@@ -319,6 +353,10 @@ impl<S: Store> Messenger<S> {
         let mut all: Vec<_> = recipients.iter().filter(|key| **key != me).copied().collect();
         if paired || all.is_empty() && recipients.contains(&me) {
             all.push(me);
+        }
+        // Nothing is queued that could never be sent.
+        for peer in &all {
+            self.fits(peer, wrapper.raw().len() + SYNC_HEAD)??;
         }
         let mut posts = Vec::new();
         for peer in all {

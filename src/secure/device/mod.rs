@@ -350,6 +350,12 @@ impl<S: Store> Device<S> {
         Ok(all)
     }
 
+    /// How many copies a message to `peer` has: one for each installation that it goes to.
+    pub fn copies_for(&mut self, peer: &PublicKey) -> Result<usize, StoreError> {
+        let targets = Work::begin(self).targets(&CompressedKey::from(peer))?;
+        Ok(targets.len().max(1))
+    }
+
     /// All identities that anything is known of, the own one included.
     pub fn peers(&self) -> Result<Vec<PeerInfo>, StoreError> {
         let mut peers = Vec::new();
