@@ -25,7 +25,7 @@ pub const CODES: &[(&str, &str, &str, &str)] = &[
         "envelope.oversized",
         "20 bytes plus the data, and a packet with the envelope, must not exceed the largest message of the node, 1 MiB unless it was set otherwise (10 MiB at most).",
         "EIP-627, Packet Codes",
-        "Split the payload, or put a reference into it.",
+        "Split the payload, or put a reference into it. A private message is in its envelope once for each installation of the recipient, up to three times.",
     ),
     (
         "envelope.low_pow",
@@ -981,6 +981,12 @@ pub const CODES: &[(&str, &str, &str, &str)] = &[
         "The system gave no thread or event queue.",
         "the system",
         "A limit on threads or files: see ulimit.",
+    ),
+    (
+        "send.given_up",
+        "A message in a conversation is repeated until it is acknowledged, 64 times in about two days; then it is forgotten. One that fits into no packet, with a copy for each installation of the recipient, is forgotten at once.",
+        "MVDS; tools",
+        "The other side was not there, or has data sync turned off; or it has more devices than when the message was queued. Send it again, in parts if it is long.",
     ),
     (
         "send.unwanted",

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     context::Context,
-    error::{CliError, Exit, Result},
+    error::{CliError, Exit, Result, Stop},
     mining,
     net::{Network, Peers},
     output::Record,
@@ -21,8 +21,8 @@ use crate::{
     chat::{
         self, KeyRing, Opened,
         messenger::{
-            Event, Incoming, Layers, Listening, Messenger, Outcome, Post, Received, Sent, Subject,
-            Ticked,
+            Event, GiveUp, GivenUp, Incoming, Layers, Listening, Messenger, Outcome, Post,
+            PostKind, Received, Sent, Subject, Ticked,
         },
     },
     crypto::{PublicKey, SecretKey},
@@ -312,7 +312,8 @@ impl Talk {
         Ok(ticked.map_err(|error| chat_error(&error))?)
     }
 
-    /// The own contact code, if it is time to publish it.
+    /// The own contact code, if it is time to publish it. Once it was, it is to be
+    /// [remembered](Self::published).
     pub fn contact_code_if_due(&mut self, now_ms: u64) -> Result<Option<Post>> {
         let due = self.messenger.is_contact_code_due(now_ms).map_err(|error| chat_error(&error))?;
         if !self.is_kept || !due {
@@ -322,6 +323,11 @@ impl Talk {
         Ok(Some(post.map_err(|error| chat_error(&error))?))
     }
 
+    /// The contact code was sent.
+    pub fn published(&mut self, now_ms: u64) -> Result<()> {
+        Ok(self.messenger.contact_code_published(now_ms).map_err(|error| chat_error(&error))?)
+    }
+
     /// Seals a post; the envelope is not mined.
     pub fn seal_only(&mut self, post: &Post, ttl: u32, cx: &Context) -> Result<Envelope> {
         let sealed = post.seal(self.messenger.identity(), cx.now(), ttl, &mut self.rng);
@@ -329,7 +335,8 @@ impl Talk {
             .map_err(|error| CliError::new(error.code(), Exit::Malformed, error.to_string()))?)
     }
 
-    /// Sends a post without waiting for what becomes of it.
+    /// Sends a post without waiting for what becomes of it. One that can't be sent is told of, and
+    /// ends nothing: others wait behind it.
     pub fn send_off(
         &mut self,
         post: &Post,
@@ -337,12 +344,24 @@ impl Talk {
         peers: &Peers,
         cx: &Context,
     ) -> Result<Option<SentByNode>> {
-        let sealed = self.seal_only(post, chat::TTL, cx)?;
+        let sealed = match self.seal_only(post, chat::TTL, cx) {
+            Ok(sealed) => sealed,
+            Err(Stop::Error(error)) => {
+                cx.show(&error);
+                return Ok(None);
+            }
+            Err(stop) => return Err(stop),
+        };
         let target = peers.min_pow().max(chat::POW_TARGET);
         let envelope = mining::mine_or_fail(cx, &sealed, target)?;
         network.handle().widen_bloom(&Bloom::of_topic(envelope.topic()));
         Ok(match network.handle().send(envelope) {
-            Ok(sent) => Some(sent),
+            Ok(sent) => {
+                if post.kind == PostKind::ContactCode && !sent.peers.is_empty() {
+                    self.published(cx.now_ms())?;
+                }
+                Some(sent)
+            }
             Err(error) => {
                 let message = format!("an answer was not sent: {error}");
                 cx.show(&CliError::new(error.code(), Exit::Network, message));
@@ -421,20 +440,34 @@ pub fn how_value(how: &How) -> Value {
     }
 }
 
-/// What a post is, as members of a record.
-pub fn post_members(record: Record, post: &Post) -> Record {
+/// A message that is sent no more.
+pub fn given_up_error(given_up: &GivenUp) -> CliError {
+    let what = match &given_up.message {
+        Some(id) => format!("message {id}"),
+        None => format!("message {} of data sync", given_up.sync_id),
+    };
+    let message = format!("{what} to {} is given up: {}", given_up.peer, given_up.why);
+    let error = CliError::new("send.given_up", Exit::Network, message);
+    match given_up.why {
+        GiveUp::Unacknowledged => error,
+        GiveUp::Oversized(_) => error.hint("split it, and send the parts"),
+    }
+}
+
+/// What a post is, as members of a record about these of its messages.
+pub fn post_members(record: Record, post: &Post, messages: &[MessageId]) -> Record {
     let kind = match post.kind {
-        chat::messenger::PostKind::Direct => "direct",
-        chat::messenger::PostKind::Fallback => "dh",
-        chat::messenger::PostKind::Public => "public",
-        chat::messenger::PostKind::ContactCode => "contact_code",
-        chat::messenger::PostKind::Advertisement => "advertisement",
-        chat::messenger::PostKind::Pairing => "pairing",
+        PostKind::Direct => "direct",
+        PostKind::Fallback => "dh",
+        PostKind::Public => "public",
+        PostKind::ContactCode => "contact_code",
+        PostKind::Advertisement => "advertisement",
+        PostKind::Pairing => "pairing",
     };
     let installations: Vec<_> =
         post.parts.iter().map(|part| part.session.installation.as_str()).collect();
     record
-        .with("message_ids", ids(&post.messages))
+        .with("message_ids", ids(messages))
         .with("to", post.to.map(|to| to.to_string()))
         .with("secure", kind)
         .with("installations", installations)

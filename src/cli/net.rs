@@ -286,7 +286,10 @@ impl Peers {
         if ready == 0 {
             let message = match peers.unreached.len() {
                 0 => format!("none of {total} peers could be reached"),
-                waiting => format!("{waiting} of {total} peers did not answer within {limit:?}"),
+                waiting => format!(
+                    "{waiting} of {total} peers did not answer within {} s",
+                    limit.as_secs_f64()
+                ),
             };
             return Err(CliError::new("net.no_peer", Exit::Network, message)
                 .hint("is the node running, and is its enode right?")

@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::{
     context::Context,
-    conversation::{CONTACT_CODE_TICK, Talk, TalkArgs},
+    conversation::{CONTACT_CODE_TICK, Talk, TalkArgs, given_up_error},
     error::{CliError, Exit, Result, Stop},
     keys::{OpenArgs, parse_topic},
     mailserver::join::{JoinArgs, Past, PastItem},
@@ -80,6 +80,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
 pub fn run(args: &ReceiveArgs, cx: &mut Context) -> Result<()> {
     let began = Instant::now();
+    if args.timeout == Some(0) {
+        return Err(CliError::usage("no time to receive anything")
+            .field("--timeout")
+            .hint("--timeout 1s, or leave it away to receive until Ctrl-C")
+            .into());
+    }
     let enodes = args.join.peers(&args.peers)?;
     check_min_pow(args.min_pow)?;
     let mut ring = args.keys.key_ring()?;
@@ -305,7 +311,11 @@ impl Receiver<'_> {
     fn turn(&mut self, network: &Network, cx: &mut Context) -> Result<HashSet<EnvelopeHash>> {
         let mut under_way = HashSet::new();
         let Some(talk) = &mut self.talk else { return Ok(under_way) };
-        let mut posts = talk.tick(cx.now_ms())?.posts;
+        let ticked = talk.tick(cx.now_ms())?;
+        for given_up in &ticked.given_up {
+            cx.report(given_up_error(given_up))?;
+        }
+        let mut posts = ticked.posts;
         self.tick = Instant::now();
         if self.publish <= self.tick {
             posts.extend(talk.contact_code_if_due(cx.now_ms())?);

@@ -3,7 +3,10 @@
 mod queue;
 mod talking;
 
-use std::time::{Duration, Instant};
+use std::{
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -309,34 +312,44 @@ impl Sender<'_> {
         line: u64,
         cx: &Context,
     ) -> Result<()> {
-        // No work makes it smaller.
-        let (size, max) = (sealed.packet_len(), DEFAULT_MAX_MESSAGE_SIZE);
-        if size > max as usize {
-            let error = SendError::Oversized { size, max };
-            return Err(refused_by_us(&error, sealed).line(line).into());
-        }
-        let wanted = self.peers.min_pow().max(chat::POW_TARGET);
-        let mined = mining::mine_or_fail(cx, sealed, self.args.pow.unwrap_or(wanted))?;
+        let mined = self.mine(sealed, cx).map_err(|stop| at_line(stop, line))?;
         self.send_envelope(mined, about, line)
     }
 
-    fn send_envelope(&mut self, envelope: Envelope, about: Record, line: u64) -> Result<()> {
-        let handle = self.network.handle();
-        handle.widen_bloom(&Bloom::of_topic(envelope.topic()));
-        let sent = handle.send(envelope.clone());
-        let sent = sent.map_err(|error| refused_by_us(&error, &envelope).line(line))?;
-        // If there is none, it waits for one.
-        if sent.peers.is_empty() && !sent.known && handle.stats().ready_peers > 0 {
-            return Err(self.unwanted(&envelope).line(line).into());
+    fn mine(&self, sealed: &Envelope, cx: &Context) -> Result<Envelope> {
+        // No work makes it smaller.
+        let (size, max) = (sealed.packet_len(), DEFAULT_MAX_MESSAGE_SIZE);
+        if size > max as usize {
+            return Err(refused_by_us(&SendError::Oversized { size, max }, sealed).into());
         }
-        self.remember(envelope, sent, about, line);
+        let wanted = self.peers.min_pow().max(chat::POW_TARGET);
+        mining::mine_or_fail(cx, sealed, self.args.pow.unwrap_or(wanted))
+    }
+
+    fn send_envelope(&mut self, envelope: Envelope, about: Record, line: u64) -> Result<()> {
+        let sent = self.hand_over(&envelope).map_err(|stop| at_line(stop, line))?;
+        let pending = self.pending(Rc::new(envelope), sent, about, line);
+        self.queue.push(pending);
         Ok(())
     }
 
-    fn remember(&mut self, envelope: Envelope, sent: Sent, about: Record, line: u64) {
+    /// Gives an envelope to the node.
+    fn hand_over(&self, envelope: &Envelope) -> Result<Sent> {
+        let handle = self.network.handle();
+        handle.widen_bloom(&Bloom::of_topic(envelope.topic()));
+        let sent = handle.send(envelope.clone());
+        let sent = sent.map_err(|error| refused_by_us(&error, envelope))?;
+        // If there is none, it waits for one.
+        if sent.peers.is_empty() && !sent.known && handle.stats().ready_peers > 0 {
+            return Err(self.unwanted(envelope).into());
+        }
+        Ok(sent)
+    }
+
+    fn pending(&self, envelope: Rc<Envelope>, sent: Sent, about: Record, line: u64) -> Pending {
         let until = Instant::now() + self.patience;
         let peer = |key| describe(&self.peers, key);
-        self.queue.push(Pending::new(envelope, sent, peer, about, line, until));
+        Pending::new(envelope, sent, peer, about, line, until)
     }
 
     fn unwanted(&self, envelope: &Envelope) -> CliError {
@@ -392,9 +405,19 @@ impl Sender<'_> {
                 Entry::Pending(pending) => show(&pending, self.is_stream, cx)?,
                 Entry::Failed(error) if is_of_one(&error) => cx.report(error)?,
                 Entry::Failed(error) => return Err(error.into()),
+                // It never comes out before it is replaced.
+                Entry::Waiting(_) => {}
             }
         }
         Ok(())
+    }
+}
+
+/// Says to which line an error belongs.
+fn at_line(stop: Stop, line: u64) -> Stop {
+    match stop {
+        Stop::Error(error) if error.line.is_none() && line > 0 => Stop::Error(error.line(line)),
+        other => other,
     }
 }
 
@@ -449,7 +472,7 @@ fn show(pending: &Pending, is_stream: bool, cx: &mut Context) -> Result<()> {
         .with("written", written)
         .with("confirmed", confirmed)
         .with("peers", peers)
-        .with("raw", hex0x(pending.envelope.raw()));
+        .with_some("raw", pending.shows_raw.then(|| hex0x(pending.envelope.raw())));
     cx.emit(&record, |_| {
         format!("{hash}  written to {written}, confirmed by {confirmed} of {}", pending.fates.len())
     })?;

@@ -150,11 +150,7 @@ impl<S: Store> Node<S> {
     }
 
     /// Forgets a message that can't be sent.
-    pub fn give_up(
-        &mut self,
-        peer: &PublicKey,
-        id: &MessageId,
-    ) -> Result<(), SyncError<S::Error>> {
+    pub fn give_up(&mut self, peer: &PublicKey, id: &MessageId) -> Result<(), SyncError<S::Error>> {
         match self.rows.schedule(&key(Kind::Sending, peer, id))? {
             Some(_) => self.forget(peer, id),
             None => Ok(()),

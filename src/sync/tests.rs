@@ -105,8 +105,7 @@ fn acknowledgements_make_nothing_too_large() {
     a.append(&peer, GROUP, vec![9; 900], 0).unwrap();
     let mut payloads = a.tick().unwrap().payloads;
     payloads.sort_by_key(|(_, payload)| payload.acks.len());
-    let parts: Vec<_> =
-        payloads.iter().map(|(_, it)| (it.acks.len(), it.messages.len())).collect();
+    let parts: Vec<_> = payloads.iter().map(|(_, it)| (it.acks.len(), it.messages.len())).collect();
     assert_eq!(parts, [(0, 1), (20, 0)]);
     assert!(payloads.iter().all(|(_, it)| it.encode().len() <= 1000));
 }

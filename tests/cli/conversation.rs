@@ -303,6 +303,53 @@ fn what_nobody_acknowledges_is_4_and_is_repeated_later() {
 }
 
 #[test]
+fn each_line_has_its_result_in_its_turn() {
+    let (shell, _node) = two();
+    let line = "printf 'a\\n \\nb\\n' | status-send --lines --peer $ENODE --identity alice.key --state a --to $BOB --ttl 120 --output json 2>&1";
+    let ended = shell.run(line);
+    assert_eq!(ended.code, 3, "{}", ended.stdout);
+    let all = records(&ended.stdout);
+    let all: Vec<_> = all.iter().filter(|it| it["type"] != "note").collect();
+    let lines: Vec<_> = all.iter().map(|it| (it["type"].as_str(), it["line"].as_u64())).collect();
+    let expected = [(Some("sent"), 1), (Some("error"), 2), (Some("sent"), 3)];
+    assert_eq!(lines, expected.map(|(kind, line)| (kind, Some(line))), "{all:?}");
+    assert_eq!(all[1]["code"], "payload.text_blank");
+    let ids = |record: &Value| record["message_ids"].as_array().expect("ids").clone();
+    assert_eq!([0, 2].map(|at| ids(all[at]).len()), [1, 1]);
+    assert_ne!(ids(all[0]), ids(all[2]));
+    // One envelope may hold several; its bytes are shown once.
+    let is_shared = all[0]["hash"] == all[2]["hash"];
+    assert_eq!(all[2]["raw"].is_null(), is_shared);
+}
+
+#[test]
+fn a_text_that_is_too_long_leaves_no_trace_in_the_state() {
+    let (shell, _node) = two();
+    let send = "status-send --peer $ENODE --identity alice.key --state a --to $BOB --ttl 120";
+    let error =
+        shell.fails(1, &format!("head -c 1100000 /dev/zero | tr '\\0' a | {send} --output json"));
+    assert!(error.contains("envelope.oversized"), "{error}");
+    let sent = records(&shell.ok(&format!("echo hi | {send}")));
+    assert_eq!(sent.len(), 1, "nothing else was queued: {sent:?}");
+}
+
+#[test]
+fn a_contact_code_that_nobody_got_is_published_by_the_next() {
+    let (shell, _node) = two();
+    // Its envelope is thrown away.
+    shell.ok("status-session contact-code --identity bob.key --state b > /dev/null");
+    let look = "status-receive --peer $ENODE --identity alice.key --state a --contact $BOB --count 1 --timeout 60";
+    let looking = Listening::start(&shell, look);
+    let _publishing = Listening::start(
+        &shell,
+        "status-receive --peer $ENODE --identity bob.key --state b --timeout 100",
+    );
+    assert_eq!(looking.rest()[0]["type"], "bundle");
+    let error = shell.fails(2, "status-receive --peer $ENODE --chat status --timeout 0");
+    assert!(error.contains("--timeout 1s"), "{error}");
+}
+
+#[test]
 fn two_devices_of_one_user() {
     let (mut shell, _node) = two();
     let device = |state: &str| format!("--identity alice.key --state {state}");

@@ -47,8 +47,10 @@
 //!
 //! Source: Status, "Secure transport", "Payloads", "Client", with the behaviour of the reference
 //! (status-go v0.50.2). In this it differs: a repeated message of data sync is acknowledged again,
-//! nothing empty is sent, a sender that does not know this device is told of it, and a contact
-//! update from the far future does not move the clock of its chat.
+//! nothing empty is sent, a sender that does not know this device is told of it, a contact
+//! update from the far future does not move the clock of its chat, and when the contact code was
+//! published is remembered across restarts, since tools start more often than apps: there it is
+//! published after each start.
 
 mod event;
 mod pending;

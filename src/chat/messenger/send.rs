@@ -168,7 +168,8 @@ impl<S: Store> Messenger<S> {
         })
     }
 
-    /// Our own bundle, for whoever looks how we can be written to. Remembers when it was made.
+    /// Our own bundle, for whoever looks how we can be written to. Once it was sent, that is to be
+    /// [remembered](Self::contact_code_published).
     pub fn publish_contact_code<R: CryptoRng + ?Sized>(
         &mut self,
         now_ms: u64,
@@ -178,10 +179,17 @@ impl<S: Store> Messenger<S> {
             let me = it.me;
             let outgoing = it.device.contact_code(Timestamp::from_millis(now_ms), rng)?;
             let Listening { topic, key, .. } = it.contact_code_of(&me)?;
-            it.store().put_published(now_ms);
             let key = key.map_or(PostKey::Asym(me), PostKey::Sym);
             let payload = outgoing.message.into_raw();
             Ok(public_post(topic, key, payload, PostKind::ContactCode, Vec::new()))
+        })
+    }
+
+    /// Remembers that the contact code was sent, so that it is not due again for a while.
+    pub fn contact_code_published(&mut self, now_ms: u64) -> Result<()> {
+        self.atomically(|it| {
+            it.store().put_published(now_ms);
+            Ok(())
         })
     }
 

@@ -9,7 +9,7 @@
 //! node's pool, and gets to the peer that comes back. Its fate is decided when one does, or when
 //! the time for that is over.
 
-use std::{collections::VecDeque, time::Instant};
+use std::{collections::VecDeque, rc::Rc, time::Instant};
 
 use serde_json::Value;
 
@@ -30,11 +30,15 @@ pub struct Queue(VecDeque<Entry>);
 pub enum Entry {
     Pending(Box<Pending>),
     Failed(CliError),
+    /// The place of a line that was read, but not sent yet.
+    Waiting(u64),
 }
 
 /// An envelope under way.
 pub struct Pending {
-    pub envelope: Envelope,
+    pub envelope: Rc<Envelope>,
+    /// Whether the result shows its bytes: once, if several lines share it.
+    pub shows_raw: bool,
     pub hash: EnvelopeHash,
     pub line: u64,
     pub fates: Vec<Fate>,
@@ -73,7 +77,7 @@ pub enum State {
 impl Pending {
     /// An envelope that was handed to the node; `peer` describes those that are to get it.
     pub fn new(
-        envelope: Envelope,
+        envelope: Rc<Envelope>,
         sent: Sent,
         peer: impl Fn(PeerKey) -> Value,
         about: Record,
@@ -82,7 +86,8 @@ impl Pending {
     ) -> Self {
         let fate = |key| Fate { key, peer: peer(key), state: State::Queued };
         let fates = sent.peers.into_iter().map(fate).collect();
-        Self { envelope, hash: sent.hash, line, fates, about, known: sent.known, until }
+        let (hash, known) = (sent.hash, sent.known);
+        Self { envelope, shows_raw: true, hash, line, fates, about, known, until }
     }
 
     /// Whether it had been sent before, and nothing more is known.
@@ -129,6 +134,17 @@ impl Pending {
     }
 }
 
+impl Entry {
+    /// Its line in the input; 0 if it has none.
+    fn line(&self) -> u64 {
+        match self {
+            Self::Pending(pending) => pending.line,
+            Self::Failed(error) => error.line.unwrap_or(0),
+            Self::Waiting(line) => *line,
+        }
+    }
+}
+
 impl Fate {
     fn set(&mut self, new: State) {
         self.state = match (std::mem::replace(&mut self.state, State::Gone), new) {
@@ -154,12 +170,47 @@ impl Queue {
     }
 
     /// Adds an envelope. One that is under way already shares the fates of the first.
-    pub fn push(&mut self, mut pending: Pending) {
+    pub fn push(&mut self, pending: Pending) {
+        let entry = self.entry(pending);
+        self.0.push_back(entry);
+    }
+
+    /// Keeps a place for what becomes of a line.
+    pub fn wait(&mut self, line: u64) {
+        self.0.push_back(Entry::Waiting(line));
+    }
+
+    /// Adds an envelope in the place of its line, behind what that place holds already.
+    pub fn place(&mut self, pending: Pending) {
+        let entry = self.entry(pending);
+        self.put(entry);
+    }
+
+    /// Adds an error in the place of its line.
+    pub fn place_error(&mut self, error: CliError) {
+        self.put(Entry::Failed(error));
+    }
+
+    /// Keeps no more places: nothing will be sent.
+    pub fn stop_waiting(&mut self) {
+        self.0.retain(|entry| !matches!(entry, Entry::Waiting(_)));
+    }
+
+    fn entry(&self, mut pending: Pending) -> Entry {
         let same = self.pending().rev().find(|earlier| earlier.hash == pending.hash);
         if let Some(earlier) = same {
             pending.fates.clone_from(&earlier.fates);
         }
-        self.0.push_back(Entry::Pending(Box::new(pending)));
+        Entry::Pending(Box::new(pending))
+    }
+
+    fn put(&mut self, entry: Entry) {
+        let line = entry.line();
+        match self.0.iter().rposition(|other| line > 0 && other.line() == line) {
+            Some(at) if matches!(self.0[at], Entry::Waiting(_)) => self.0[at] = entry,
+            Some(at) => self.0.insert(at + 1, entry),
+            None => self.0.push_back(entry),
+        }
     }
 
     /// Adds an error; it is shown in its turn.
@@ -201,6 +252,7 @@ impl Queue {
     pub fn pop(&mut self, now: Instant, give_up: Option<Instant>) -> Option<Entry> {
         let waits = match self.0.front()? {
             Entry::Failed(_) => false,
+            Entry::Waiting(_) => true,
             Entry::Pending(pending) => pending.late_at(give_up).is_some_and(|at| now < at),
         };
         if waits { None } else { self.0.pop_front() }
@@ -209,7 +261,7 @@ impl Queue {
     /// When [`pop`](Self::pop) has something to give at the latest.
     pub fn late_at(&self, give_up: Option<Instant>) -> Option<Instant> {
         match self.0.front()? {
-            Entry::Failed(_) => None,
+            Entry::Failed(_) | Entry::Waiting(_) => None,
             Entry::Pending(pending) => pending.late_at(give_up),
         }
     }
@@ -217,14 +269,14 @@ impl Queue {
     fn pending(&self) -> impl DoubleEndedIterator<Item = &Pending> {
         self.0.iter().filter_map(|entry| match entry {
             Entry::Pending(pending) => Some(&**pending),
-            Entry::Failed(_) => None,
+            Entry::Failed(_) | Entry::Waiting(_) => None,
         })
     }
 
     fn pending_mut(&mut self) -> impl Iterator<Item = &mut Pending> {
         self.0.iter_mut().filter_map(|entry| match entry {
             Entry::Pending(pending) => Some(&mut **pending),
-            Entry::Failed(_) => None,
+            Entry::Failed(_) | Entry::Waiting(_) => None,
         })
     }
 }

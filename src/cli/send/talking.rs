@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
+    rc::Rc,
     time::{Duration, Instant},
 };
 
@@ -10,21 +11,24 @@ use clap::Args;
 use super::{
     super::{
         context::Context,
-        conversation::{Talk, post_members, read_group},
+        conversation::{Talk, given_up_error, post_members, read_group},
         envelope::{ToSeal, chat_text},
-        error::{CliError, Exit, Result},
+        error::{CliError, Exit, Result, Stop},
         keys::parse_public_key,
         output::Record,
         records::message_text,
         state::StateArgs,
         time::parse_seconds,
     },
-    SendArgs, Sender,
+    SendArgs, Sender, at_line, is_of_one,
 };
 use crate::{
-    chat::{self, KeyRing, messenger::Post},
+    chat::{
+        self, KeyRing,
+        messenger::{GivenUp, Post},
+    },
     crypto::PublicKey,
-    node::{Config, Interest},
+    node::{Config, Interest, Sent},
     payload::{group::Group, matching::Chat, wrapper::MessageId},
     sync::TICK_MS,
     whisper::{Bloom, Envelope, Topic},
@@ -63,10 +67,11 @@ pub struct Talking {
     wait: Option<Duration>,
     /// Until when acknowledgements are waited for; known once all input has been read.
     deadline: Option<Instant>,
-    /// The lines of messages that were not sent yet.
-    unsent: HashMap<MessageId, u64>,
-    /// Messages of this run; others that the state holds are sent again, too.
-    said: HashSet<MessageId>,
+    /// Messages that were not sent yet.
+    unsent: HashSet<MessageId>,
+    /// Messages of this run with their lines, 0 for none; others that the state holds are sent
+    /// again, too.
+    said: HashMap<MessageId, u64>,
     /// Who has not acknowledged what.
     unacknowledged: BTreeSet<(PublicKey, [u8; 32])>,
     tick: Instant,
@@ -128,8 +133,8 @@ impl Talking {
             topics,
             wait,
             deadline: None,
-            unsent: HashMap::new(),
-            said: HashSet::new(),
+            unsent: HashSet::new(),
+            said: HashMap::new(),
             unacknowledged: BTreeSet::new(),
             tick: Instant::now(),
         }))
@@ -150,8 +155,8 @@ impl Sender<'_> {
         let Some(talking) = &mut self.talking else { return Ok(()) };
         let Some(group) = talking.news.take() else { return Ok(()) };
         let (_, sent) = talking.talk.announce(group, cx.now_ms())?;
-        talking.unsent.insert(sent.id, 0);
-        talking.said.insert(sent.id);
+        talking.unsent.insert(sent.id);
+        talking.said.insert(sent.id, 0);
         self.send_posts(sent.posts, cx)
     }
 
@@ -162,9 +167,11 @@ impl Sender<'_> {
             return Err(CliError::usage("a conversation takes texts").line(line).into());
         };
         let text = chat_text(text).map_err(|error| error.line(line))?;
-        let sent = talking.talk.say(&talking.chat, text, cx.now_ms())?;
-        talking.unsent.insert(sent.id, line);
-        talking.said.insert(sent.id);
+        let sent = talking.talk.say(&talking.chat, text, cx.now_ms());
+        let sent = sent.map_err(|stop| at_line(stop, line))?;
+        talking.unsent.insert(sent.id);
+        talking.said.insert(sent.id, line);
+        self.queue.wait(line);
         self.send_posts(sent.posts, cx)
     }
 
@@ -172,30 +179,110 @@ impl Sender<'_> {
     pub(super) fn turn(&mut self, cx: &mut Context) -> Result<()> {
         let Some(talking) = &mut self.talking else { return Ok(()) };
         talking.tick = Instant::now();
-        let ticked = talking.talk.tick(cx.now_ms())?;
+        let ticked = match talking.talk.tick(cx.now_ms()) {
+            Ok(ticked) => ticked,
+            // The next turn would fail as well.
+            Err(stop) => {
+                self.is_closed = true;
+                self.stop_talking();
+                return Err(stop);
+            }
+        };
+        for given_up in &ticked.given_up {
+            self.give_up_on(given_up);
+        }
         self.send_posts(ticked.posts, cx)
+    }
+
+    /// Nothing more is said, and nothing is waited for.
+    fn stop_talking(&mut self) {
+        self.queue.stop_waiting();
+        if let Some(talking) = &mut self.talking {
+            talking.unsent.clear();
+            talking.unacknowledged.clear();
+        }
+    }
+
+    fn give_up_on(&mut self, given_up: &GivenUp) {
+        let Some(talking) = &mut self.talking else { return };
+        let mut error = given_up_error(given_up);
+        if let Some(id) = given_up.message {
+            talking.unsent.remove(&id);
+            talking.unacknowledged.remove(&(given_up.peer, id.0));
+            if let Some(line) = talking.said.get(&id).filter(|line| **line > 0) {
+                error = error.line(*line);
+            }
+        }
+        self.queue.place_error(error);
     }
 
     fn send_posts(&mut self, posts: Vec<Post>, cx: &mut Context) -> Result<()> {
         for post in posts {
             let Some(talking) = &mut self.talking else { return Ok(()) };
-            let lines = post.messages.iter().filter_map(|id| talking.unsent.remove(id));
-            let line = lines.min().unwrap_or_default();
+            // What each line of the input comes to, and everything else that goes with it.
+            let mut results: Vec<(u64, Vec<MessageId>)> = Vec::new();
+            let mut others = Vec::new();
+            for id in &post.messages {
+                talking.unsent.remove(id);
+                match talking.said.get(id) {
+                    Some(line) if *line > 0 => results.push((*line, vec![*id])),
+                    _ => others.push(*id),
+                }
+            }
+            if !others.is_empty() || results.is_empty() {
+                results.push((0, others));
+            }
             let me = *talking.talk.messenger().me();
             if let Some(to) = post.to.filter(|to| talking.wait.is_some() && *to != me) {
-                let said = post.messages.iter().filter(|id| talking.said.contains(id));
+                let said = post.messages.iter().filter(|id| talking.said.contains_key(id));
                 talking.unacknowledged.extend(said.map(|id| (to, id.0)));
             }
-            let ttl = self.args.message.ttl.unwrap_or(chat::TTL);
-            let sealed = talking.talk.seal_only(&post, ttl, cx)?;
-            let about = post_members(Record::new("sent"), &post);
-            if talking.wait.is_some() {
-                let Talking { talk, ring, topics, .. } = talking;
-                talk.follow(post.answer, ring, Some(topics), self.network);
+            match self.send_post(&post, cx) {
+                Ok((envelope, sent)) => {
+                    let envelope = Rc::new(envelope);
+                    for (at, (line, ids)) in results.iter().enumerate() {
+                        let about = post_members(Record::new("sent"), &post, ids);
+                        let (envelope, sent) = (envelope.clone(), sent.clone());
+                        let mut pending = self.pending(envelope, sent, about, *line);
+                        pending.shows_raw = at == 0;
+                        self.queue.place(pending);
+                    }
+                }
+                // What is wrong with one does not keep the others back.
+                Err(Stop::Error(error)) if is_of_one(&error) => {
+                    self.is_closed |= cx.fails_fast();
+                    for (line, _) in results {
+                        let error = error.clone();
+                        let error = if line > 0 { error.line(line) } else { error };
+                        self.queue.place_error(error);
+                    }
+                }
+                Err(stop) => {
+                    self.stop_talking();
+                    return Err(stop);
+                }
             }
-            self.send_sealed(&sealed, about, line, cx)?;
         }
         Ok(())
+    }
+
+    /// Seals, mines and sends.
+    fn send_post(&mut self, post: &Post, cx: &mut Context) -> Result<(Envelope, Sent)> {
+        let ttl = self.args.message.ttl.unwrap_or(chat::TTL);
+        let sealed = match &mut self.talking {
+            Some(talking) => {
+                let sealed = talking.talk.seal_only(post, ttl, cx)?;
+                if talking.wait.is_some() {
+                    let Talking { talk, ring, topics, .. } = talking;
+                    talk.follow(post.answer.clone(), ring, Some(topics), self.network);
+                }
+                sealed
+            }
+            None => return Err(CliError::usage("there is no conversation").into()),
+        };
+        let mined = self.mine(&sealed, cx)?;
+        let sent = self.hand_over(&mined)?;
+        Ok((mined, sent))
     }
 
     /// When data sync has to have its turn.

@@ -180,7 +180,10 @@ impl<S: Store> Work<'_, S> {
     }
 
     /// The installations that a message goes to, in the order of their ids.
-    pub(super) fn targets(&mut self, identity: &CompressedKey) -> Result<Vec<InstallationId>, StoreError> {
+    pub(super) fn targets(
+        &mut self,
+        identity: &CompressedKey,
+    ) -> Result<Vec<InstallationId>, StoreError> {
         let own = self.installation;
         let active = self.peer(identity)?.active(MAX_DEVICES);
         let mut targets: Vec<_> = active
