@@ -63,6 +63,8 @@ pub struct Talk {
     is_kept: bool,
     /// Where we listen; those are in the ring, too.
     topics: HashSet<Topic>,
+    /// The names of the keys that this has added to the ring.
+    key_names: HashSet<String>,
     /// Whose contact codes were asked for.
     contacts: Vec<PublicKey>,
     events: bool,
@@ -106,7 +108,8 @@ impl Talk {
             }
         };
         let (topics, contacts) = (HashSet::new(), Vec::new());
-        Ok(Self { messenger, rng, is_kept, topics, contacts, events: false })
+        let key_names = HashSet::new();
+        Ok(Self { messenger, rng, is_kept, topics, key_names, contacts, events: false })
     }
 
     /// For `status-receive`: with what the options say.
@@ -158,17 +161,15 @@ impl Talk {
         if let Some(key) = listening.key
             && !ring.has_key(&name)
         {
-            ring.add_sym_key(name, key, Some(listening.topic));
+            ring.add_sym_key(name.clone(), key, Some(listening.topic));
+            self.key_names.insert(name);
         }
         is_new
     }
 
     /// Whether a message that was opened like this is for the messenger.
     pub fn takes(&self, opened: &Opened<'_>) -> bool {
-        let name = opened.key_name;
-        name == "identity"
-            || name.starts_with("contact code of ")
-            || name.starts_with("conversation with ")
+        opened.key_name == "identity" || self.key_names.contains(opened.key_name)
     }
 
     /// Takes a message.

@@ -334,6 +334,30 @@ fn a_text_that_is_too_long_leaves_no_trace_in_the_state() {
 }
 
 #[test]
+fn what_fits_no_more_is_given_up_and_ends_nothing() {
+    let (shell, _node) = two();
+    let bundle = |state: &str| {
+        shell.ok(&format!(
+            "status-session bundle new --identity bob.key --state {state} > {state}.bundle; \
+             status-session bundle learn --identity alice.key --state a < {state}.bundle"
+        ));
+    };
+    let alice = "--peer $ENODE --identity alice.key --state a";
+    bundle("phone");
+    let text = "head -c 600000 /dev/zero | tr '\\0' a";
+    let sent = record(&shell.ok(&format!("{text} | status-send {alice} --to $BOB --ttl 20")));
+    bundle("desktop");
+    // The repetition would carry it twice.
+    let line = format!("echo hi | status-send {alice} --to $BOB --wait-ack 5s --output json");
+    let error = shell.fails(4, &line);
+    assert!(error.contains("send.given_up"), "{error}");
+    assert!(error.contains(sent["message_ids"][0].as_str().expect("an id")), "{error}");
+    // It is told once.
+    let line = format!("echo hi | status-send {alice} --to $BOB");
+    assert_eq!(records(&shell.ok(&line)).last().expect("a result")["written"], 1);
+}
+
+#[test]
 fn a_contact_code_that_nobody_got_is_published_by_the_next() {
     let (shell, _node) = two();
     // Its envelope is thrown away.

@@ -20,7 +20,9 @@ use crate::{
         wrapper::MessageId,
     },
     secure::{
-        Outgoing, ProtocolMessage, Timestamp, device::CONTACT_CODE_INTERVAL, dh, message, proto,
+        Outgoing, ProtocolMessage, Timestamp,
+        device::{CONTACT_CODE_INTERVAL, encrypt_to_identity},
+        message, proto,
         store::Store,
     },
     sync::{self, GroupId, Payload, TICK_MS},
@@ -447,9 +449,7 @@ pub fn fallback_message<R: CryptoRng + ?Sized>(
     plaintext: &[u8],
     rng: &mut R,
 ) -> ProtocolMessage {
-    let (key, payload) = dh::encrypt(peer, plaintext, rng);
-    let dh_header = Some(proto::DhHeader { key: key.as_bytes().to_vec() });
-    let part = proto::DirectMessage { dh_header, payload, ..Default::default() };
+    let part = encrypt_to_identity(peer, plaintext, rng);
     ProtocolMessage::new(proto::ProtocolMessage {
         direct_message: [(message::NO_INSTALLATION.to_owned(), part)].into(),
         ..Default::default()

@@ -65,6 +65,7 @@ use crate::{
 };
 
 pub use receive::{Confirmation, Content, How, Received};
+pub(crate) use send::encrypt_to_identity;
 pub use send::{Outgoing, Part};
 pub use work::Work;
 

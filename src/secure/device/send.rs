@@ -247,7 +247,8 @@ impl<S: Store> Work<'_, S> {
     }
 }
 
-fn encrypt_to_identity<R: CryptoRng + ?Sized>(
+/// The part of a message for whoever has an identity.
+pub(crate) fn encrypt_to_identity<R: CryptoRng + ?Sized>(
     peer: &PublicKey,
     plaintext: &[u8],
     rng: &mut R,
