@@ -212,15 +212,15 @@ fn a_session_that_is_forgotten_leaves_nothing() {
     let session = bob.device.sessions().unwrap().remove(0);
     assert_eq!(session.kept.count(), 101);
     let before = bob.device.store.len();
-    assert!(bob.device.forget(&session.id).unwrap());
-    assert!(!bob.device.forget(&session.id).unwrap());
+    assert!(bob.device.forget(std::slice::from_ref(&session.id)).unwrap());
+    assert!(!bob.device.forget(std::slice::from_ref(&session.id)).unwrap());
     // The session itself, and four chunks.
     assert_eq!(bob.device.store.len(), before - 5);
     assert!(!bob.device.confirm(content.confirmation.as_ref().unwrap()).unwrap());
     // The header starts it anew, from the beginning of the chain.
     assert!(bob.read(&alice, sent.raw()).content.is_ok());
     let id = alice.device.sessions().unwrap().remove(0).id;
-    assert!(alice.device.forget(&id).unwrap());
+    assert!(alice.device.forget(&[id]).unwrap());
     assert_eq!(alice.device.store.len(), records);
 }
 
