@@ -230,7 +230,12 @@ fn what_is_gone_is_overwritten() {
     assert_eq!((count(dir.path(), secret), count(dir.path(), other)), (0, 0));
     // Nothing else has changed.
     let mut found = 0;
-    store.scan(b"", &mut |_, _| Ok(found += 1)).unwrap();
+    store
+        .scan(b"", &mut |_, _| {
+            found += 1;
+            Ok(())
+        })
+        .unwrap();
     assert_eq!(found, 301);
     drop(store);
     let store = DiskStore::open(dir.path(), None).unwrap();
