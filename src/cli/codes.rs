@@ -1770,9 +1770,15 @@ pub const CODES: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "store.corrupt",
-        "Records are read as they were written.",
+        "Records are read as they were written. A state that lost some of its last messages would use their keys again, so it is not opened.",
         "tools",
-        "The files were changed by something else, or the disk fails.",
+        "The files were changed by something else, or the disk fails. Begin a new state: to others it is a new device. Do not go back to an older copy of the directory, whose message keys were used since.",
+    ),
+    (
+        "store.missing",
+        "A command that only reads or changes a state needs one that is there; it makes none.",
+        "tools",
+        "Another name than the state has, or another working directory. `status-session bundle new`, `bundle learn`, `encrypt`, `contact-code` and `pair`, `status-send` and `status-receive` make a state.",
     ),
     (
         "store.aborted",
@@ -1808,7 +1814,7 @@ pub const CODES: &[(&str, &str, &str, &str)] = &[
         "store.password_needed",
         "The state is encrypted: its password must be given.",
         "tools",
-        "Set STATUS_PASSWORD, or answer the prompt.",
+        "Set STATUS_STATE_PASSWORD, give --state-password-file, or answer the prompt.",
     ),
     (
         "store.not_encrypted",
@@ -1818,9 +1824,9 @@ pub const CODES: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "store.version",
-        "The files have a version, and this program reads version 1.",
+        "The files have a version, and this program reads version 2.",
         "tools",
-        "They were written by a newer release.",
+        "They were written by another release. Version 1 was never released; begin a new state.",
     ),
     (
         "store.io",
@@ -1854,7 +1860,7 @@ pub const CODES: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "chat.too_many",
-        "At most 10,000 chats are kept; then messages of strangers make no new ones.",
+        "At most 10,000 chats are kept; then a new one takes the place of a stranger's, to whom we have never written. Where there are none of those, messages of strangers make no new ones.",
         "tools",
         "A flood of messages by many identities.",
     ),

@@ -25,7 +25,7 @@ pub type AnyMessenger = Messenger<Box<dyn Store>>;
 #[command(next_help_heading = "Conversations")]
 pub struct StateArgs {
     /// Directory with the sessions, groups and unacknowledged messages of the identity; made if it
-    /// is not there. One process at a time uses it
+    /// is not there, unless it is only read or changed. One process at a time uses it
     #[arg(long, value_name = "DIR", env = "STATUS_STATE", hide_env_values = true)]
     pub state: Option<PathBuf>,
     /// File with the password of the state: a new one is encrypted with it. Without this: the
@@ -34,31 +34,55 @@ pub struct StateArgs {
     pub state_password_file: Option<PathBuf>,
 }
 
+/// What happens where there is no state yet.
+#[derive(Debug, Clone, Copy)]
+pub enum IfMissing {
+    /// It is made.
+    Make,
+    /// The name is wrong, then: there is nothing to read or to change.
+    Fail,
+}
+
 /// The environment variable with the password.
 const PASSWORD: &str = "STATUS_STATE_PASSWORD";
 
 impl StateArgs {
-    /// Opens the messenger of the state, if there is one.
+    /// Opens the messenger of the state, if one is named; makes it if it is not there.
     pub fn messenger<R: CryptoRng + ?Sized>(
         &self,
         identity: SecretKey,
         installation: Option<InstallationId>,
         rng: &mut R,
     ) -> Result<Option<AnyMessenger>> {
-        let Some(store) = self.open()? else { return Ok(None) };
+        self.messenger_of(IfMissing::Make, identity, installation, rng)
+    }
+
+    /// Opens the messenger of the state, if one is named.
+    pub fn messenger_of<R: CryptoRng + ?Sized>(
+        &self,
+        if_missing: IfMissing,
+        identity: SecretKey,
+        installation: Option<InstallationId>,
+        rng: &mut R,
+    ) -> Result<Option<AnyMessenger>> {
+        let Some(store) = self.open(if_missing)? else { return Ok(None) };
         let store: Box<dyn Store> = Box::new(store);
         let messenger = Messenger::open(store, identity, installation, rng);
         Ok(Some(messenger.map_err(|error| chat_error(&error))?))
     }
 
     /// Opens the store, if one is named.
-    pub fn open(&self) -> Result<Option<DiskStore>> {
+    pub fn open(&self, if_missing: IfMissing) -> Result<Option<DiskStore>> {
         let Some(path) = &self.state else { return Ok(None) };
+        let open = match if_missing {
+            IfMissing::Make => DiskStore::open,
+            IfMissing::Fail => DiskStore::open_existing,
+        };
         let given = self.given_password()?;
-        let opened = match DiskStore::open(path, given.as_ref().map(|password| &***password)) {
+        let opened = match open(path, given.as_ref().map(|password| &***password)) {
             Err(StoreError::PasswordNeeded) => {
                 let password = self.ask()?;
-                DiskStore::open(path, Some(&password))
+                open(path, Some(&password))
             }
             opened => opened,
         };
@@ -68,7 +92,17 @@ impl StateArgs {
     /// The password, if one is given without asking.
     fn given_password(&self) -> Result<Option<Password>> {
         let in_environment = std::env::var_os(PASSWORD).is_some_and(|value| !value.is_empty());
-        if self.state_password_file.is_some() || in_environment {
+        if self.state_password_file.is_some() {
+            let password = self.ask()?;
+            if password.is_empty() {
+                return Err(CliError::usage("the password of the state is empty")
+                    .field("--state-password-file")
+                    .hint("leave the option out for a state that is not encrypted")
+                    .into());
+            }
+            return Ok(Some(password));
+        }
+        if in_environment {
             return self.ask().map(Some);
         }
         Ok(None)
@@ -93,6 +127,13 @@ pub fn store_error(error: &StoreError) -> CliError {
         StoreError::Locked { .. } => {
             (Exit::Local, Some("wait for the other to end, or give each process its own --state"))
         }
+        StoreError::Missing { .. } => {
+            (Exit::Local, Some("status-session bundle new makes one; is the name right?"))
+        }
+        StoreError::Damaged { .. } => (
+            Exit::Local,
+            Some("begin a new --state; an older copy of this one would use message keys again"),
+        ),
         StoreError::NotEncrypted => (Exit::Usage, Some("leave the password away")),
         _ => (Exit::Local, None),
     };
@@ -107,10 +148,15 @@ pub fn store_error(error: &StoreError) -> CliError {
 pub fn secure_error(error: &SecureError) -> CliError {
     match error {
         SecureError::Store(error) => store_error(error),
-        SecureError::OtherIdentity(_) | SecureError::OtherInstallation(_) => {
+        SecureError::OtherIdentity(_) => {
             CliError::new(error.code(), Exit::Usage, error.to_string())
                 .field("--state")
                 .hint("each identity has a state of its own")
+        }
+        SecureError::OtherInstallation(_) => {
+            CliError::new(error.code(), Exit::Usage, error.to_string())
+                .field("--installation")
+                .hint("leave it out: a state keeps the id that it was made with")
         }
         _ => CliError::new(error.code(), Exit::Malformed, error.to_string()),
     }

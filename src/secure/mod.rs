@@ -1,6 +1,10 @@
 //! The secure transport: what lets the devices of two users talk so that nobody else can read,
 //! not even later, when keys get lost.
 //!
+//! The last holds for keys that are gone. A device lets go of each message key and of each chain
+//! key that was used, but what it keeps them in may remember them for a while: see
+//! [`DiskStore`], and [`Store::wipe`] that ends it.
+//!
 //! | what | where |
 //! | --- | --- |
 //! | how a device can be written to: signed pre keys | [`bundle`] |

@@ -199,3 +199,121 @@ fn no_output_holds_a_secret_that_nobody_asked_for() {
         assert!(!all.contains(&secret), "{secret}");
     }
 }
+
+#[test]
+fn a_state_that_is_only_read_has_to_be_there() {
+    let shell = two();
+    let state = "--identity alice.key --state nosuch --output json";
+    for line in [
+        "status-session list",
+        "status-session export",
+        "status-session show",
+        "status-session forget --with $BOB",
+        "status-session enable a1",
+        "status-session disable a1",
+        "echo 0x00 | status-session decrypt --from $BOB",
+    ] {
+        let error = shell.fails(5, &format!("{line} {state}"));
+        assert!(error.contains("store.missing"), "{line}: {error}");
+        shell.ok("test ! -e nosuch");
+    }
+    shell.ok("mkdir empty");
+    shell.fails(5, "status-session list --identity alice.key --state empty");
+    shell.ok("rmdir empty");
+    // Those that make one.
+    let bundle = "status-session bundle new --identity alice.key --state made";
+    shell.ok(&format!("{bundle} > alice.bundle"));
+    shell.ok("status-session list --identity alice.key --state made");
+    for (name, line) in [
+        ("learned", "status-session bundle learn < alice.bundle"),
+        ("sent", "echo 0x01 | status-session encrypt --to $ALICE"),
+        ("published", "status-session contact-code"),
+        ("paired", "status-session pair"),
+    ] {
+        let (start, end) = line.split_once(" <").unwrap_or((line, ""));
+        let end = if end.is_empty() { String::new() } else { format!("<{end}") };
+        shell.ok(&format!("{start} --identity bob.key --state {name} {end}"));
+        shell.ok(&format!("status-session list --identity bob.key --state {name}"));
+    }
+}
+
+#[test]
+fn a_damaged_state_is_not_opened() {
+    let shell = two();
+    let alice = "--identity alice.key --state a";
+    shell.ok(&format!(
+        "status-session bundle new --identity bob.key --state b | status-session bundle learn {alice}"
+    ));
+    let encrypt = format!("echo 0x01 | status-session encrypt {alice} --to $BOB --output json");
+    for n in 0..3 {
+        assert_eq!(record(&shell.ok(&encrypt))["direct_message"][0]["ratchet"]["n"], n);
+    }
+    // The record before the last: it holds the same installation, and is not as it was written.
+    let path = shell.dir().join("a/journal");
+    let good = std::fs::read(&path).unwrap();
+    let end = good.iter().rposition(|byte| *byte != 0).unwrap();
+    let id = &good[..16];
+    let last = (0..end).rev().find(|at| good[*at..].starts_with(id)).unwrap();
+    let mut bad = good.clone();
+    bad[last - 100] ^= 1;
+    let list = format!("status-session list {alice} --output json");
+    for bytes in [Some(bad), Some(b"hi\n".to_vec()), Some(good[..1000].to_vec()), None] {
+        match bytes {
+            Some(bytes) => std::fs::write(&path, bytes).unwrap(),
+            None => std::fs::remove_file(&path).unwrap(),
+        }
+        for line in [&encrypt, &list] {
+            let error = shell.fails(5, line);
+            assert!(error.contains("store.corrupt") && error.contains("journal"), "{error}");
+        }
+    }
+    std::fs::write(&path, good).unwrap();
+    assert_eq!(record(&shell.ok(&encrypt))["direct_message"][0]["ratchet"]["n"], 3);
+}
+
+#[test]
+fn what_is_forgotten_is_in_no_file() {
+    let shell = two();
+    let alice = "--identity alice.key --state a";
+    shell.ok(&format!(
+        "status-session bundle new --identity bob.key --state b | status-session bundle learn {alice}"
+    ));
+    let mut keys = Vec::new();
+    for _ in 0..3 {
+        shell.ok(&format!("echo 0x01 | status-session encrypt {alice} --to $BOB"));
+        let shown = record(&shell.ok(&format!("status-session show {alice} --subtle")));
+        for name in ["send_chain_key", "root_key", "own_private_key"] {
+            let key = shown["state"][name].as_str().unwrap();
+            keys.push(hex::decode(&key[2..]).unwrap());
+        }
+    }
+    let found = || {
+        let files = std::fs::read_dir(shell.dir().join("a")).unwrap();
+        let files: Vec<_> = files.map(|it| std::fs::read(it.unwrap().path()).unwrap()).collect();
+        let is_in = |key: &Vec<u8>, file: &Vec<u8>| file.windows(key.len()).any(|it| it == key);
+        keys.iter().filter(|key| files.iter().any(|file| is_in(key, file))).count()
+    };
+    assert!(found() > 0);
+    shell.ok(&format!("status-session forget {alice} --with $BOB"));
+    assert_eq!(found(), 0);
+}
+
+#[test]
+fn errors_of_a_state_name_the_option_that_is_wrong() {
+    let shell = two();
+    let bundle = "status-session bundle new --identity alice.key --output json";
+    shell.ok(&format!("{bundle} --state a"));
+    let error = shell.fails(2, &format!("{bundle} --state a --installation zz"));
+    let error: Value = serde_json::from_str(error.lines().last().unwrap()).unwrap();
+    assert_eq!(
+        (&error["code"], &error["field"]),
+        (&"store.other_installation".into(), &"--installation".into())
+    );
+    assert!(error["hint"].as_str().unwrap().starts_with("leave it out"), "{error}");
+    // An empty password is none, so it encrypts nothing.
+    shell.ok("printf '\\n' > empty");
+    let error = shell.fails(2, &format!("{bundle} --state new --state-password-file empty"));
+    assert!(error.contains("--state-password-file"), "{error}");
+    shell.ok("test ! -e new");
+    shell.ok(&format!("STATUS_STATE_PASSWORD= {bundle} --state new"));
+}

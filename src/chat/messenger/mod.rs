@@ -92,7 +92,9 @@ pub use event::{
 };
 pub use send::{fallback_message, without_state};
 
-/// How many chats there may be before strangers can't make new ones.
+/// How many chats there may be before a new one that a stranger makes takes the place of another
+/// stranger's. Groups, and chats that we have written to, stay; if there are only these, no more are
+/// made.
 pub const MAX_CHATS: usize = 10_000;
 
 /// What a messenger can't do.
@@ -190,7 +192,8 @@ impl<S: Store> Messenger<S> {
         rng: &mut R,
     ) -> Result<Self> {
         let me = identity.public_key();
-        let device = Device::open(Pending::new(store), identity.clone(), installation, rng)?;
+        let store = Pending::new(store, &*identity.to_bytes());
+        let device = Device::open(store, identity.clone(), installation, rng)?;
         let mut messenger = Self {
             identity,
             me,
@@ -339,9 +342,69 @@ impl<S: Store> Messenger<S> {
         memory.chats.insert(chat.clone(), known);
         Ok(())
     }
+
+    /// Whether there is room for one more chat, which somebody else makes. Where there is none, the
+    /// one-to-one chat of a stranger goes; nobody can aim at one, or keep his own by its age.
+    fn make_room(&mut self, chat: &Chat) -> Result<bool> {
+        let (store, memory) = self.parts()?;
+        if memory.chats.contains_key(chat) || memory.chats.len() < MAX_CHATS {
+            return Ok(true);
+        }
+        let new = chat.id();
+        let strangers = memory.chats.iter().filter_map(|(chat, known)| match chat {
+            Chat::OneToOne(key) if !known.ours => Some(*key),
+            _ => None,
+        });
+        let place = |key: &PublicKey| {
+            store.secret_hash(&[b"room", new.as_bytes(), CompressedKey::from(key).as_bytes()])
+        };
+        let Some(gone) = strangers.min_by_key(place) else { return Ok(false) };
+        store.delete_stranger(&gone);
+        memory.chats.remove(&Chat::OneToOne(gone));
+        Ok(true)
+    }
 }
 
 /// The public key of an identity that is known by its 33 bytes.
 fn point(identity: &CompressedKey) -> Option<PublicKey> {
     identity.point().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{crypto::seeded_rng, secure::MemoryStore};
+
+    #[test]
+    fn a_new_chat_takes_the_place_of_a_strangers_and_never_of_ours() {
+        let mut rng = seeded_rng("chats");
+        let mut key = || SecretKey::generate(&mut rng).public_key();
+        let (friend, strangers, new) = (key(), [key(), key()], [key(), key(), key()]);
+        let identity = SecretKey::generate(&mut rng);
+        let mut messenger = Messenger::open(MemoryStore::new(), identity, None, &mut rng).unwrap();
+        messenger.touch(&Chat::OneToOne(friend), 1, true).unwrap();
+        for stranger in strangers {
+            messenger.touch(&Chat::OneToOne(stranger), 1, false).unwrap();
+        }
+        let memory = messenger.memory().unwrap();
+        for number in memory.chats.len()..MAX_CHATS {
+            memory.chats.insert(Chat::Group(number.to_string()), KnownChat::default());
+        }
+        for chat in new.map(Chat::OneToOne) {
+            assert!(messenger.make_room(&chat).unwrap());
+            messenger.touch(&chat, 1, false).unwrap();
+            assert_eq!(messenger.memory().unwrap().chats.len(), MAX_CHATS);
+        }
+        let store = messenger.store();
+        store.write().unwrap();
+        let stored = store.load_chats().unwrap();
+        assert_eq!(stored.len(), 3, "two strangers, and the friend");
+        assert!(stored.contains_key(&Chat::OneToOne(friend)));
+        // Nobody left who could go.
+        for known in messenger.memory().unwrap().chats.values_mut() {
+            known.ours = true;
+        }
+        assert!(!messenger.make_room(&Chat::OneToOne(strangers[0])).unwrap());
+        assert!(messenger.make_room(&Chat::OneToOne(friend)).unwrap());
+    }
 }

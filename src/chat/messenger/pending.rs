@@ -5,17 +5,27 @@
 
 use std::fmt;
 
-use crate::secure::store::{Changes, Record, Store, StoreError, Visit};
+use crate::{
+    crypto::kdf::HmacSha256,
+    secure::store::{Changes, Record, Store, StoreError, Visit},
+};
 
 /// A store with changes that were not written yet.
 pub(super) struct Pending<S> {
     store: S,
     changes: Changes,
+    hash: HmacSha256,
 }
 
 impl<S: Store> Pending<S> {
-    pub fn new(store: S) -> Self {
-        Self { store, changes: Changes::default() }
+    /// `secret` is what others don't know.
+    pub fn new(store: S, secret: &[u8]) -> Self {
+        Self { store, changes: Changes::default(), hash: HmacSha256::new(secret) }
+    }
+
+    /// A hash that others can't compute.
+    pub fn secret_hash(&self, parts: &[&[u8]]) -> [u8; 32] {
+        *self.hash.tag(parts)
     }
 
     pub fn put(&mut self, key: Vec<u8>, record: Record) {
@@ -75,6 +85,11 @@ impl<S: Store> Store for Pending<S> {
         }
         Ok(())
     }
+
+    fn wipe(&mut self) -> Result<(), StoreError> {
+        self.write()?;
+        self.store.wipe()
+    }
 }
 
 impl<S> fmt::Debug for Pending<S> {
@@ -105,7 +120,7 @@ mod tests {
     #[test]
     fn what_waits_is_read_and_can_be_given_up() {
         let record = |byte| Zeroizing::new(vec![byte]);
-        let mut store = Pending::new(MemoryStore::new());
+        let mut store = Pending::new(MemoryStore::new(), b"");
         for byte in [1, 2] {
             store.put(vec![b'a', byte], record(byte));
         }

@@ -280,13 +280,13 @@ impl<S: Store> Messenger<S> {
             Message::MembershipUpdateMessage(update) => {
                 let me = self.me;
                 let known = self.store().group(&update.chat_id)?;
-                if known.is_none() && self.memory()?.chats.len() >= MAX_CHATS {
-                    return Ok(Err((Reason::TooManyChats(MAX_CHATS), None)));
-                }
                 let received = match group::receive(known.as_ref(), update, &me, now_ms) {
                     Ok(received) => received,
                     Err(error) => return Ok(Err((error.into(), None))),
                 };
+                if let Err(reason) = self.room_for(&Chat::Group(update.chat_id.clone()))? {
+                    return Ok(Err((reason, None)));
+                }
                 self.keep_group(&received.group)?;
                 let group::Received { group, is_new, news } = received;
                 let shown = match update.chat_message() {
@@ -356,11 +356,7 @@ impl<S: Store> Messenger<S> {
 
     /// Whether a chat is there, or may be made for somebody else's message.
     fn room_for(&mut self, chat: &Chat) -> Result<std::result::Result<(), Reason>> {
-        let chats = &self.memory()?.chats;
-        if chats.contains_key(chat) || chats.len() < MAX_CHATS {
-            return Ok(Ok(()));
-        }
-        Ok(Err(Reason::TooManyChats(MAX_CHATS)))
+        Ok(if self.make_room(chat)? { Ok(()) } else { Err(Reason::TooManyChats(MAX_CHATS)) })
     }
 
     /// Keeps the new state of a group.

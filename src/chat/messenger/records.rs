@@ -42,9 +42,10 @@ const AWAITED: &[u8] = b"xa";
 const UPDATED: &[u8] = b"xu";
 const PUBLISHED: &[u8] = b"xp";
 
-/// Ids of messages are kept in so many buckets, by their first bytes, ...
+/// Ids of messages are kept in so many buckets, by a hash that nobody else can compute: who could
+/// aim at a bucket would push out of it what it remembers. Of that, ...
 const BUCKETS: u16 = 4096;
-/// ... each of which holds so many; then the oldest go.
+/// ... each bucket holds so much; then the oldest go.
 const BUCKET: usize = 32;
 
 /// All chats.
@@ -75,12 +76,13 @@ fn read_number(what: &'static str, record: &[u8]) -> Result<u64, StoreError> {
     record.try_into().map(u64::from_be_bytes).map_err(|_| StoreError::Corrupt { what })
 }
 
-fn seen_key(id: &[u8; 32]) -> Vec<u8> {
-    let bucket = u16::from_be_bytes([id[0], id[1]]) % BUCKETS;
-    [SEEN, &bucket.to_be_bytes()].concat()
-}
-
 impl<S: Store> Pending<S> {
+    fn seen_key(&self, id: &[u8; 32]) -> Vec<u8> {
+        let hash = self.secret_hash(&[b"seen", id]);
+        let bucket = u16::from_be_bytes([hash[0], hash[1]]) % BUCKETS;
+        [SEEN, &bucket.to_be_bytes()].concat()
+    }
+
     pub fn load_chats(&self) -> Result<KnownChats, StoreError> {
         let mut chats = KnownChats::new();
         self.scan(CHATS, &mut |_, record| {
@@ -114,6 +116,12 @@ impl<S: Store> Pending<S> {
         self.put(of_text(CHATS, &id), writer.finish());
     }
 
+    /// Forgets a chat of somebody we have never written to.
+    pub fn delete_stranger(&mut self, key: &PublicKey) {
+        self.delete(of_text(CHATS, &Chat::OneToOne(*key).id()));
+        self.delete(of_key(UPDATED, &key.into()));
+    }
+
     pub fn group(&self, chat_id: &str) -> Result<Option<Group>, StoreError> {
         let Some(record) = self.get(&of_text(GROUPS, chat_id))? else { return Ok(None) };
         let mut reader = Reader::new("group", &record);
@@ -136,13 +144,13 @@ impl<S: Store> Pending<S> {
 
     /// Whether something was seen before: a message by its id, an envelope's payload by its hash.
     pub fn has_seen(&self, id: &[u8; 32]) -> Result<bool, StoreError> {
-        let ids = self.get(&seen_key(id))?.unwrap_or_default();
+        let ids = self.get(&self.seen_key(id))?.unwrap_or_default();
         Ok(ids.as_chunks::<32>().0.contains(id))
     }
 
     /// Remembers something. Whether it was not known before.
     pub fn see(&mut self, id: &[u8; 32]) -> Result<bool, StoreError> {
-        let key = seen_key(id);
+        let key = self.seen_key(id);
         let mut ids = self.get(&key)?.unwrap_or_default();
         if ids.as_chunks::<32>().0.contains(id) {
             return Ok(false);

@@ -14,7 +14,7 @@ use super::{
         input::{Content, Item},
         output::Record,
         records::hex_member,
-        state::secure_error,
+        state::{IfMissing, secure_error},
     },
     DeviceArgs,
     record::bundle_record,
@@ -80,7 +80,7 @@ impl NewCommand {
         cx.warn_of_seed();
         let now = Timestamp::from_millis(cx.now_ms());
         let installation = self.installation.as_deref();
-        let device = self.device.find(&identity, installation, &mut rng)?;
+        let device = self.device.find(IfMissing::Make, &identity, installation, &mut rng)?;
         let (bundle, secret) = if let Some(mut device) = device {
             let bundle = device.bundle(now, &mut rng).map_err(|error| secure_error(&error))?;
             let own = device.pre_keys().map_err(|error| secure_error(&error.into()))?;
@@ -114,7 +114,7 @@ impl NewCommand {
 #[derive(Debug, Args)]
 struct ShowCommand {}
 
-/// Check the signature and all keys of bundles
+/// Check the signature and all keys of bundles: of records, those of the member raw
 #[derive(Debug, Args)]
 struct VerifyCommand {}
 
@@ -139,7 +139,7 @@ struct LearnCommand {
 
 impl LearnCommand {
     fn run(&self, cx: &mut Context) -> Result<()> {
-        let mut device = self.device.require(&mut cx.rng("session")?)?;
+        let mut device = self.device.require(IfMissing::Make, &mut cx.rng("session")?)?;
         each(cx, |cx, bundle, raw| {
             let learned = device.learn(bundle).map_err(|error| secure_error(&error))?;
             let learned: Vec<_> =

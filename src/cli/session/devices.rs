@@ -11,7 +11,7 @@ use super::{
         mining,
         output::{Record, hex0x},
         records::envelope_record,
-        state::{AnyMessenger, chat_error},
+        state::{AnyMessenger, IfMissing, chat_error},
         time::parse_seconds,
     },
     DeviceArgs, no_state,
@@ -52,7 +52,7 @@ impl ContactCodeCommand {
                 .with("sym_key", hex0x(code.sym_key().as_bytes()));
             return cx.emit(&record, Record::to_text);
         }
-        let (mut messenger, mut rng) = messenger(&self.device, cx)?;
+        let (mut messenger, mut rng) = messenger(&self.device, IfMissing::Make, cx)?;
         let post = messenger
             .publish_contact_code(cx.now_ms(), &mut rng)
             .map_err(|error| chat_error(&error))?;
@@ -84,7 +84,7 @@ pub struct PairCommand {
 
 impl PairCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
-        let (mut messenger, mut rng) = messenger(&self.device, cx)?;
+        let (mut messenger, mut rng) = messenger(&self.device, IfMissing::Make, cx)?;
         let sent = messenger
             .pair(&self.name, &self.device_type, cx.now_ms(), &mut rng)
             .map_err(|error| chat_error(&error))?;
@@ -136,7 +136,7 @@ impl DisableCommand {
 impl WhichArgs {
     fn set(&self, enabled: bool, cx: &mut Context) -> Result<()> {
         let of = self.of.as_deref().map(|text| parse_public_key(text, "--of")).transpose()?;
-        let (mut messenger, _) = messenger(&self.device, cx)?;
+        let (mut messenger, _) = messenger(&self.device, IfMissing::Fail, cx)?;
         let of = of.unwrap_or(*messenger.me());
         let id = InstallationId::new(&self.installation);
         let is_known =
@@ -155,13 +155,17 @@ impl WhichArgs {
     }
 }
 
-fn messenger(device: &DeviceArgs, cx: &Context) -> Result<(AnyMessenger, ChaCha20Rng)> {
+fn messenger(
+    device: &DeviceArgs,
+    if_missing: IfMissing,
+    cx: &Context,
+) -> Result<(AnyMessenger, ChaCha20Rng)> {
     if device.state.state.is_none() {
         return Err(no_state().into());
     }
     let mut rng = cx.rng("session")?;
     let identity = device.identity.require()?;
-    let messenger = device.state.messenger(identity, None, &mut rng)?;
+    let messenger = device.state.messenger_of(if_missing, identity, None, &mut rng)?;
     Ok((messenger.ok_or_else(no_state)?, rng))
 }
 

@@ -12,7 +12,7 @@ use super::{
         keys::{parse_public_key, public_key},
         output::Record,
         records::hex_member,
-        state::secure_error,
+        state::{IfMissing, secure_error},
     },
     AnyDevice, DeviceArgs,
     record::{message_record, session_id, state_value},
@@ -117,7 +117,7 @@ impl EncryptCommand {
         let mut rng = cx.rng("session")?;
         cx.warn_of_seed();
         let mut device = match self.device.state.state {
-            Some(_) => Some(self.device.require(&mut rng)?),
+            Some(_) => Some(self.device.require(IfMissing::Make, &mut rng)?),
             None => None,
         };
         self.each(cx, |cx, payload| {
@@ -166,7 +166,7 @@ impl DecryptCommand {
         let from = self.from.as_deref().map(|text| parse_public_key(text, "--from")).transpose()?;
         let mut rng = cx.rng("session")?;
         let identity = self.device.identity.require()?;
-        let device = self.device.find(&identity, None, &mut rng)?;
+        let device = self.device.find(IfMissing::Fail, &identity, None, &mut rng)?;
         let mut device = match device {
             Some(device) => device,
             None => super::forgetful(identity, &mut rng)?,

@@ -13,7 +13,7 @@ use super::{
     context::Context,
     error::{CliError, Result},
     keys::IdentityArgs,
-    state::{StateArgs, secure_error},
+    state::{IfMissing, StateArgs, secure_error},
 };
 use crate::{
     account::InstallationId,
@@ -80,14 +80,15 @@ struct DeviceArgs {
 }
 
 impl DeviceArgs {
-    /// The device of the state, if there is a state.
+    /// The device of the state, if a state is named.
     fn find(
         &self,
+        if_missing: IfMissing,
         identity: &SecretKey,
         installation: Option<&str>,
         rng: &mut ChaCha20Rng,
     ) -> Result<Option<AnyDevice>> {
-        let Some(store) = self.state.open()? else { return Ok(None) };
+        let Some(store) = self.state.open(if_missing)? else { return Ok(None) };
         let installation = installation.map(InstallationId::new);
         let store: Box<dyn Store> = Box::new(store);
         let device = Device::open(store, identity.clone(), installation, rng);
@@ -95,12 +96,12 @@ impl DeviceArgs {
     }
 
     /// The device; an error says how to give a state.
-    fn require(&self, rng: &mut ChaCha20Rng) -> Result<AnyDevice> {
+    fn require(&self, if_missing: IfMissing, rng: &mut ChaCha20Rng) -> Result<AnyDevice> {
         if self.state.state.is_none() {
             return Err(no_state().into());
         }
         let identity = self.identity.require()?;
-        self.find(&identity, None, rng)?.ok_or_else(|| no_state().into())
+        self.find(if_missing, &identity, None, rng)?.ok_or_else(|| no_state().into())
     }
 }
 

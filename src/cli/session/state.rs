@@ -10,7 +10,7 @@ use super::{
         identity::hex_of,
         keys::parse_public_key,
         output::{Record, hex0x},
-        state::{secure_error, store_error},
+        state::{IfMissing, secure_error, store_error},
     },
     AnyDevice, DeviceArgs,
     record::session_record,
@@ -26,7 +26,7 @@ pub struct ListCommand {
 
 impl ListCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
-        let mut device = self.device.require(&mut cx.rng("session")?)?;
+        let mut device = self.device.require(IfMissing::Fail, &mut cx.rng("session")?)?;
         let own = Record::new("device")
             .with("identity", device.identity().to_string())
             .with("installation", device.installation().as_str());
@@ -63,7 +63,7 @@ pub struct ShowCommand {
 impl ShowCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
         let peer = peer_of(self.with.as_deref())?;
-        let mut device = self.device.require(&mut cx.rng("session")?)?;
+        let mut device = self.device.require(IfMissing::Fail, &mut cx.rng("session")?)?;
         let is_wanted = |state: &SessionState| peer.is_none_or(|peer| state.id.identity == peer);
         let count = show_sessions(&mut device, is_wanted, self.subtle, cx)?;
         if count == 0 {
@@ -85,7 +85,7 @@ pub struct ExportCommand {
 
 impl ExportCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
-        let mut device = self.device.require(&mut cx.rng("session")?)?;
+        let mut device = self.device.require(IfMissing::Fail, &mut cx.rng("session")?)?;
         for own in device.pre_keys().map_err(|error| store_error(&error))? {
             let mut record = Record::new("pre_key")
                 .with("public_key", own.pair.public().to_string())
@@ -113,6 +113,9 @@ impl ExportCommand {
 }
 
 /// Forget the sessions with somebody, with all their keys
+///
+/// The files of the state are overwritten where keys were. What the file system or the disk keeps of
+/// their old contents (snapshots, backups, the spare blocks of an SSD) is out of reach.
 #[derive(Debug, Args)]
 pub struct ForgetCommand {
     #[command(flatten)]
@@ -128,21 +131,21 @@ pub struct ForgetCommand {
 impl ForgetCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
         let peer = peer_of(Some(&self.with))?;
-        let mut device = self.device.require(&mut cx.rng("session")?)?;
+        let mut device = self.device.require(IfMissing::Fail, &mut cx.rng("session")?)?;
         let sessions = device.sessions().map_err(|error| store_error(&error))?;
         let is_wanted = |state: &&SessionState| {
             Some(state.id.identity) == peer
                 && self.installation.as_ref().is_none_or(|id| state.id.installation.as_str() == id)
         };
-        let mut count = 0;
-        for state in sessions.iter().filter(is_wanted) {
-            device.forget(&state.id).map_err(|error| secure_error(&error))?;
-            let record =
-                Record::new("forgotten").with("session", super::record::session_id(&state.id));
-            cx.emit(&record, Record::to_text)?;
-            count += 1;
+        let ids: Vec<_> = sessions.iter().filter(is_wanted).map(|state| state.id.clone()).collect();
+        if !device.forget(&ids).map_err(|error| secure_error(&error))? {
+            return Err(no_session().into());
         }
-        if count == 0 { Err(no_session().into()) } else { Ok(()) }
+        for id in &ids {
+            let record = Record::new("forgotten").with("session", super::record::session_id(id));
+            cx.emit(&record, Record::to_text)?;
+        }
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use rand::CryptoRng;
 
 use super::{
     Installation, MAX_DEVICES, OwnPreKey, PROTOCOL_VERSION, Work,
-    records::{self, Known, OWN},
+    records::{self, Known, MAX_ID, OWN},
 };
 use crate::{
     account::InstallationId,
@@ -83,12 +83,16 @@ impl<S: Store> Work<'_, S> {
     ) -> Result<Vec<Installation>, StoreError> {
         let identity = CompressedKey::from(&bundle.identity);
         let is_own = identity == self.public;
+        let is_long = |id: &InstallationId| id.as_str().len() > MAX_ID;
         let mut learned = Vec::new();
         for (id, pre_key) in &bundle.pre_keys {
-            if id == self.installation || !news(self.peer(&identity)?, id, pre_key, bundle) {
+            if id == self.installation
+                || is_long(id)
+                || !news(self.peer(&identity)?, id, pre_key, bundle)
+            {
                 continue;
             }
-            let installation = self.peer_mut(&identity)?.installation_mut(id, is_own);
+            let installation = self.installation_mut(&identity, id)?;
             match &mut installation.known {
                 Some(known) => update(known, pre_key, bundle.timestamp),
                 none => {

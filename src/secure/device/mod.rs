@@ -389,9 +389,20 @@ impl<S: Store> Device<S> {
         Ok(Work::begin(self).session(id)?.cloned())
     }
 
-    /// Forgets a session with all its keys. Whether there was one.
-    pub fn forget(&mut self, id: &SessionId) -> Result<bool, SecureError> {
-        self.transaction(|work| work.forget(id))
+    /// Forgets sessions with all their keys, also those that the store still held of before: see
+    /// [`Store::wipe`]. Whether any was there.
+    pub fn forget(&mut self, ids: &[SessionId]) -> Result<bool, SecureError> {
+        let mut any = false;
+        self.transaction::<_, SecureError>(|work| {
+            for id in ids {
+                any |= work.forget(id)?;
+            }
+            Ok(())
+        })?;
+        if any {
+            self.store.wipe()?;
+        }
+        Ok(any)
     }
 
     /// All pre keys of our own, oldest first; those but the last open late messages only.

@@ -2,7 +2,10 @@
 
 use rand::CryptoRng;
 
-use super::{Installation, SessionId, SessionState, Work, records};
+use super::{
+    Installation, SessionId, SessionState, Work,
+    records::{self, MAX_ID},
+};
 use crate::{
     account::InstallationId,
     crypto::PublicKey,
@@ -144,7 +147,8 @@ impl<S: Store> Work<'_, S> {
         } else {
             return Err(Refusal::NoHeader.into());
         };
-        if message.sender_version() >= 1 {
+        // An id that is too long is not remembered.
+        if message.sender_version() >= 1 && installation.as_str().len() <= MAX_ID {
             content.secret = Some(self.agree(sender, &identity, installation)?);
         }
         Ok(content)
@@ -159,6 +163,10 @@ impl<S: Store> Work<'_, S> {
         part: &proto::DirectMessage,
         rng: &mut R,
     ) -> Result<Content, Failure> {
+        // With an id that nobody's installation has, there is none and none is started.
+        if id.installation.as_str().len() > MAX_ID {
+            return Err(Refusal::NoSession { bundle: id.bundle }.into());
+        }
         // Of another bundle it would start another session than the one the message is of.
         let x3dh = part.x3dh_header.as_ref().filter(|x3dh| x3dh.id == id.bundle.as_bytes());
         let ephemeral = x3dh
@@ -230,10 +238,9 @@ impl<S: Store> Work<'_, S> {
         identity: &CompressedKey,
         installation: &InstallationId,
     ) -> Result<NegotiatedSecret, StoreError> {
-        let is_own = *identity == self.public;
         let known = self.peer(identity)?.installation(installation);
         if known.is_none_or(|known| !known.agreed) {
-            self.peer_mut(identity)?.installation_mut(installation, is_own).agreed = true;
+            self.installation_mut(identity, installation)?.agreed = true;
         }
         self.secret(sender, identity)
     }

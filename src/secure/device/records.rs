@@ -28,6 +28,12 @@ use crate::{
 
 /// How many installations of one identity are remembered. Clients write to three.
 pub(super) const MAX_REMEMBERED: usize = 64;
+/// How many sessions with one installation are kept: those of the last pre keys, theirs and ours.
+/// With [`MAX_REMEMBERED`] and the bound on kept keys this bounds what one identity can make us
+/// store, whatever it makes up.
+pub(super) const MAX_SESSIONS: usize = 8;
+/// The longest installation id, in bytes, of somebody else. The app's have 36.
+pub(super) const MAX_ID: usize = 128;
 
 /// Key of the record that says whose store it is.
 pub(super) const SELF: &[u8] = b"i";
@@ -123,6 +129,8 @@ pub(super) struct PeerInstallation {
     /// The bundles of the sessions there are to send with, in the order in which they were
     /// registered.
     pub entries: Vec<BundleId>,
+    /// The bundles of all sessions with it, in the same order.
+    pub sessions: Vec<BundleId>,
 }
 
 #[derive(Debug)]
@@ -142,23 +150,38 @@ impl Peer {
         self.installations.iter().find(|installation| installation.id == *id)
     }
 
-    /// An installation, made if nothing is known of it. If there are too many, the one goes whose
-    /// bundle is the oldest; those that the user enabled among our own stay.
-    pub fn installation_mut(&mut self, id: &InstallationId, own: bool) -> &mut PeerInstallation {
+    /// Removes installations until there is room for this one; the caller removes their sessions.
+    /// Those go first whose bundle is the oldest; those that the user enabled among our own last.
+    pub fn make_room(&mut self, id: &InstallationId, own: bool) -> Vec<PeerInstallation> {
+        let mut removed = Vec::new();
+        if self.installation(id).is_some() {
+            return removed;
+        }
+        while self.installations.len() >= MAX_REMEMBERED {
+            let age = |(_, installation): &(usize, &PeerInstallation)| {
+                let known = installation.known.as_ref();
+                (own && known.is_some_and(|known| known.enabled), known.map(|k| k.timestamp))
+            };
+            let oldest = self.installations.iter().enumerate().min_by_key(age);
+            let Some((oldest, _)) = oldest else { break };
+            removed.push(self.installations.remove(oldest));
+        }
+        removed
+    }
+
+    /// An installation, made if nothing is known of it.
+    pub fn installation_mut(&mut self, id: &InstallationId) -> &mut PeerInstallation {
         let at = self.installations.iter().position(|installation| installation.id == *id);
         let at = at.unwrap_or_else(|| {
-            while self.installations.len() >= MAX_REMEMBERED {
-                let age = |(_, installation): &(usize, &PeerInstallation)| {
-                    let known = installation.known.as_ref();
-                    (own && known.is_some_and(|known| known.enabled), known.map(|k| k.timestamp))
-                };
-                let oldest = self.installations.iter().enumerate().min_by_key(age);
-                let Some((oldest, _)) = oldest else { break };
-                self.installations.remove(oldest);
-            }
-            let id = id.clone();
-            let (agreed, entries) = (false, Vec::new());
-            self.installations.push(PeerInstallation { id, known: None, agreed, entries });
+            let (id, agreed) = (id.clone(), false);
+            let (entries, sessions) = (Vec::new(), Vec::new());
+            self.installations.push(PeerInstallation {
+                id,
+                known: None,
+                agreed,
+                entries,
+                sessions,
+            });
             self.installations.len() - 1
         });
         &mut self.installations[at]
@@ -214,9 +237,11 @@ impl PeerInstallation {
             writer.i64(known.pre_key_timestamp.0);
         });
         writer.flag(self.agreed);
-        writer.u32(self.entries.len() as u32);
-        for bundle in &self.entries {
-            writer.array(bundle.as_bytes());
+        for bundles in [&self.entries, &self.sessions] {
+            writer.u32(bundles.len() as u32);
+            for bundle in bundles {
+                writer.array(bundle.as_bytes());
+            }
         }
     }
 
@@ -233,11 +258,15 @@ impl PeerInstallation {
             })
         })?;
         let agreed = reader.flag()?;
-        let mut entries = Vec::new();
-        for _ in 0..reader.u32()? {
-            entries.push(reader.array()?.into());
-        }
-        Ok(Self { id, known, agreed, entries })
+        let mut bundles = || {
+            let mut bundles = Vec::new();
+            for _ in 0..reader.u32()? {
+                bundles.push(reader.array()?.into());
+            }
+            Ok::<_, StoreError>(bundles)
+        };
+        let (entries, sessions) = (bundles()?, bundles()?);
+        Ok(Self { id, known, agreed, entries, sessions })
     }
 
     /// How it is shown.

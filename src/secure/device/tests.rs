@@ -212,16 +212,92 @@ fn a_session_that_is_forgotten_leaves_nothing() {
     let session = bob.device.sessions().unwrap().remove(0);
     assert_eq!(session.kept.count(), 101);
     let before = bob.device.store.len();
-    assert!(bob.device.forget(&session.id).unwrap());
-    assert!(!bob.device.forget(&session.id).unwrap());
+    assert!(bob.device.forget(std::slice::from_ref(&session.id)).unwrap());
+    assert!(!bob.device.forget(std::slice::from_ref(&session.id)).unwrap());
     // The session itself, and four chunks.
     assert_eq!(bob.device.store.len(), before - 5);
     assert!(!bob.device.confirm(content.confirmation.as_ref().unwrap()).unwrap());
     // The header starts it anew, from the beginning of the chain.
     assert!(bob.read(&alice, sent.raw()).content.is_ok());
     let id = alice.device.sessions().unwrap().remove(0).id;
-    assert!(alice.device.forget(&id).unwrap());
+    assert!(alice.device.forget(&[id]).unwrap());
     assert_eq!(alice.device.store.len(), records);
+}
+
+/// How many records there are of sessions, and of kept keys.
+fn session_records(one: &One) -> (usize, usize) {
+    let count = |prefix: &[u8]| {
+        let mut count = 0;
+        one.device
+            .store
+            .scan(prefix, &mut |_, _| {
+                count += 1;
+                Ok(())
+            })
+            .unwrap();
+        count
+    };
+    (count(SESSIONS), count(b"c"))
+}
+
+#[test]
+fn an_installation_that_goes_takes_its_sessions_with_it() {
+    let (mut alice, mut bob) = (device("alice", "a1"), device("bob", "b1"));
+    let code = alice.contact_code(NOW);
+    bob.read(&alice, &code);
+    let sent = bob.write(&alice, later(1));
+    alice.read(&bob, sent.message.raw()).content.unwrap();
+    for n in 0..75 {
+        let mut mallory = device("mallory", &format!("m{n}"));
+        mallory.read(&alice, &code);
+        // Two are missing, so their keys are kept.
+        mallory.write(&alice, later(n));
+        mallory.write(&alice, later(n));
+        let sent = mallory.write(&alice, later(n));
+        alice.read(&mallory, sent.message.raw()).content.unwrap();
+    }
+    let limit = records::MAX_REMEMBERED;
+    assert_eq!(session_records(&alice), (limit + 1, limit + 1), "and Bob's");
+    let mallory = device("mallory", "m").key;
+    let known = alice.device.installations(&mallory).unwrap();
+    let sessions = alice.device.sessions().unwrap();
+    let has_session = |id| sessions.iter().any(|session| session.id.installation == id);
+    assert!(known.len() == limit && known.into_iter().all(|known| has_session(known.id)));
+    assert!(has_session(InstallationId::new("b1")));
+}
+
+#[test]
+fn sessions_with_one_installation_are_bounded_and_the_last_ones_stay() {
+    let (mut alice, mut bob) = (device("alice", "a1"), device("bob", "b1"));
+    let mut last = None;
+    for day in 0..20 {
+        let now = later(25 * day);
+        let code = alice.contact_code(now);
+        bob.read(&alice, &code);
+        bob.write(&alice, now);
+        let sent = bob.write(&alice, now);
+        alice.read(&bob, sent.message.raw()).content.unwrap();
+        last = Some(sent.parts[0].session.bundle);
+    }
+    assert_eq!(session_records(&alice), (records::MAX_SESSIONS, records::MAX_SESSIONS));
+    let sessions = alice.device.sessions().unwrap();
+    assert!(sessions.iter().any(|session| Some(session.id.bundle) == last));
+    assert_eq!(session_records(&bob).0, records::MAX_SESSIONS);
+}
+
+#[test]
+fn ids_that_are_too_long_are_not_remembered() {
+    let mut alice = device("alice", "a1");
+    let code = alice.contact_code(NOW);
+    let length = records::MAX_ID;
+    for (length, count) in [(length, 1), (length + 1, 0)] {
+        let mut mallory = device(&format!("mallory {length}"), &"m".repeat(length));
+        mallory.read(&alice, &code);
+        let sent = mallory.write(&alice, NOW);
+        let received = alice.read(&mallory, sent.message.raw());
+        assert_eq!((received.learned.len(), received.content.is_ok()), (count, count == 1));
+        assert_eq!(session_records(&alice), (1, 1));
+    }
 }
 
 #[test]

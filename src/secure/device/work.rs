@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use super::{
     Device, OwnPreKey, SessionId, SessionState,
-    records::{self, OWN, Peer},
+    records::{self, MAX_SESSIONS, OWN, Peer, PeerInstallation},
 };
 use crate::{
     account::InstallationId,
@@ -145,21 +145,50 @@ impl<'a, S: Store> Work<'a, S> {
         Ok(self.own.as_ref().and_then(Option::as_ref))
     }
 
+    /// What is known of an installation, to be changed. Where there are too many of them, others
+    /// go, with their sessions.
+    pub(super) fn installation_mut(
+        &mut self,
+        identity: &CompressedKey,
+        id: &InstallationId,
+    ) -> Result<&mut PeerInstallation, StoreError> {
+        let is_own = *identity == self.public;
+        for gone in self.peer_mut(identity)?.make_room(id, is_own) {
+            for bundle in gone.sessions {
+                let (identity, installation) = (*identity, gone.id.clone());
+                self.drop_session(&SessionId { identity, bundle, installation })?;
+            }
+        }
+        Ok(self.peer_mut(identity)?.installation_mut(id))
+    }
+
     /// Writes down that a session with an installation may be used to send, as the last in the
-    /// order of those that may.
+    /// order of those that may. Where there are too many sessions with it, the oldest goes, one
+    /// that may not be used any more before others.
     pub(super) fn register(&mut self, id: &SessionId) -> Result<(), StoreError> {
         let own = self.own()?.map(|own| own.pair.public());
-        let is_own = id.identity == self.public;
         let known = self.peer(&id.identity)?.installation(&id.installation);
         if known.is_some_and(|known| known.entries.last() == Some(&id.bundle)) {
             return Ok(());
         }
-        let installation = self.peer_mut(&id.identity)?.installation_mut(&id.installation, is_own);
+        let installation = self.installation_mut(&id.identity, &id.installation)?;
         let theirs = installation.known.as_ref().map(|known| known.pre_key);
         installation.entries.retain(|bundle| {
             *bundle != id.bundle && (Some(*bundle) == own || Some(*bundle) == theirs)
         });
         installation.entries.push(id.bundle);
+        installation.sessions.retain(|bundle| *bundle != id.bundle);
+        installation.sessions.push(id.bundle);
+        let mut gone = Vec::new();
+        while installation.sessions.len() > MAX_SESSIONS {
+            let is_unused = |bundle| !installation.entries.contains(bundle);
+            let oldest = installation.sessions.iter().position(is_unused).unwrap_or(0);
+            gone.push(installation.sessions.remove(oldest));
+        }
+        installation.entries.retain(|bundle| !gone.contains(bundle));
+        for bundle in gone {
+            self.drop_session(&SessionId { bundle, ..id.clone() })?;
+        }
         Ok(())
     }
 
@@ -175,8 +204,7 @@ impl<'a, S: Store> Work<'a, S> {
         if known.is_none_or(|known| known.known.is_none()) {
             return Ok(false);
         }
-        let is_own = identity == self.public;
-        let installation = self.peer_mut(&identity)?.installation_mut(installation, is_own);
+        let installation = self.installation_mut(&identity, installation)?;
         if let Some(known) = &mut installation.known {
             known.enabled = enabled;
         }
@@ -185,16 +213,25 @@ impl<'a, S: Store> Work<'a, S> {
 
     /// See [`Device::forget`].
     pub fn forget(&mut self, id: &SessionId) -> Result<bool, SecureError> {
-        let Some(state) = self.session(id)?.cloned() else { return Ok(false) };
-        let mut kept = state.kept;
-        kept.clear(&mut self.chunks(id))?;
-        self.sessions.insert(id.clone(), Loaded { value: None, changed: true });
+        if !self.drop_session(id)? {
+            return Ok(false);
+        }
         let peer = self.peer_mut(&id.identity)?;
         for installation in &mut peer.installations {
             if installation.id == id.installation {
                 installation.entries.retain(|bundle| *bundle != id.bundle);
+                installation.sessions.retain(|bundle| *bundle != id.bundle);
             }
         }
+        Ok(true)
+    }
+
+    /// Removes a session with the keys that it keeps. Whether there was one.
+    fn drop_session(&mut self, id: &SessionId) -> Result<bool, StoreError> {
+        let Some(state) = self.session(id)?.cloned() else { return Ok(false) };
+        let mut kept = state.kept;
+        kept.clear(&mut self.chunks(id))?;
+        self.sessions.insert(id.clone(), Loaded { value: None, changed: true });
         Ok(true)
     }
 }

@@ -36,6 +36,20 @@ pub enum StoreError {
         /// What it should be.
         what: &'static str,
     },
+    /// A file that nobody left like that.
+    #[error("{} is damaged: {why}", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// There is none, where one has to be.
+    #[error("there is no state in {}", path.display())]
+    Missing {
+        /// The directory.
+        path: PathBuf,
+    },
     /// Something could not be read before, so what came of it is not written.
     #[error("nothing was written, since reading had failed before")]
     Aborted,
@@ -55,7 +69,7 @@ pub enum StoreError {
     #[error("the state is not encrypted, and yet a password was given")]
     NotEncrypted,
     /// Of another program, or another release.
-    #[error("the state has version {found}; this program reads version 1")]
+    #[error("the state has version {found}; this program reads version 2")]
     Version {
         /// What the files say.
         found: u32,
@@ -85,7 +99,8 @@ impl StoreError {
     /// The stable code of this error, as the tools print it.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Corrupt { .. } => "store.corrupt",
+            Self::Corrupt { .. } | Self::Damaged { .. } => "store.corrupt",
+            Self::Missing { .. } => "store.missing",
             Self::Aborted => "store.aborted",
             Self::Locked { .. } => "store.locked",
             Self::WrongPassword => "store.wrong_password",
@@ -110,6 +125,12 @@ pub trait Store {
     /// Shows all records whose keys start with `prefix`, in no particular order. May read all of
     /// the store; for lists that people ask for, not for work on messages.
     fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError>;
+
+    /// Overwrites what records that were replaced or deleted have left behind, as far as the store
+    /// can reach it. Takes longer than a commit. A store that leaves nothing has nothing to do.
+    fn wipe(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 impl<S: Store + ?Sized> Store for Box<S> {
@@ -123,6 +144,10 @@ impl<S: Store + ?Sized> Store for Box<S> {
 
     fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
         (**self).scan(prefix, visit)
+    }
+
+    fn wipe(&mut self) -> Result<(), StoreError> {
+        (**self).wipe()
     }
 }
 

@@ -2,9 +2,15 @@
 //!
 //! A commit is one write to the journal and one `fdatasync`; a commit of LMDB alone would wait for
 //! the disk twice, in places that differ. What is in the journal is also kept in memory, and moves
-//! to the database when the journal is full, in one transaction, which then starts the journal
-//! anew. On opening, what the journal holds beyond the database is read back; a record that was
-//! cut off by a crash belongs to a commit that never returned.
+//! to the database when the journal is full, in one transaction; then the journal is overwritten and
+//! begins anew. On opening, what the journal holds beyond the database is read back; a last record
+//! that was cut off by a crash belongs to a commit that never returned, anything else that is not
+//! as it was written is an error: an older state would use message keys again.
+//!
+//! The database names the journal, and says whether it has begun. It says so only when the new
+//! journal is on the disk, and no commit goes there before: a crash in between, or while the store
+//! is made, leaves a journal without meaning, which the next opening begins anew. The journal is
+//! made after the database, so one without the other is damage, too.
 //!
 //! | file | what |
 //! | --- | --- |
@@ -14,6 +20,12 @@
 //!
 //! With a password, records and their keys are encrypted: see `seal.rs`. All files are the owner's
 //! only.
+//!
+//! Records that were replaced or deleted stay in the journal until it is full, up to 1 MiB of
+//! commits, and in free pages of the database until these are used again.
+//! [`wipe`](Store::wipe) overwrites both. What the file system or the disk keeps besides (journals
+//! of data, snapshots, backups, the spare blocks of an SSD) is out of reach here: against whoever
+//! gets hold of that, only a password helps, as long as it stays secret.
 
 mod journal;
 mod seal;
@@ -28,7 +40,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use self::{journal::Journal, seal::Seal, table::Table};
+use rand::Rng as _;
+
+use self::{
+    journal::Journal,
+    seal::Seal,
+    table::{JournalState, Table},
+};
 use super::{Changes, Record, Store, StoreError, Visit};
 
 pub use seal::DEFAULT_LOG_N;
@@ -36,9 +54,18 @@ pub use seal::DEFAULT_LOG_N;
 /// Records as they are on the disk, by their keys as they are there; `None` is a deletion.
 type Stored = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
+/// The file of the database, as LMDB calls it.
+const DATABASE: &str = "data.mdb";
+
 /// A store in a directory. One process at a time can have it open.
+///
+/// Records that were replaced or deleted, and keys in them, stay in the files for a while: up to
+/// 1 MiB of commits in the journal, and what is in free pages of the database until these are used
+/// again. With a password they are encrypted like all others. [`wipe`](Store::wipe) overwrites
+/// them, as far as a program can: file systems and disks may keep more.
 pub struct DiskStore {
-    table: Table,
+    /// `None` after an error in opening it again.
+    table: Option<Table>,
     journal: Journal,
     /// What the journal holds.
     recent: Stored,
@@ -63,6 +90,11 @@ impl DiskStore {
         Self::open_with_cost(path, password, DEFAULT_LOG_N)
     }
 
+    /// [`open`](Self::open), but only a store that is there: makes neither store nor directory.
+    pub fn open_existing(path: &Path, password: Option<&[u8]>) -> Result<Self, StoreError> {
+        Self::find(path, password, None)
+    }
+
     /// [`open`](Self::open) with another cost of scrypt for a new store: 2^`log_n` rounds of 1 KiB.
     pub fn open_with_cost(
         path: &Path,
@@ -72,6 +104,18 @@ impl DiskStore {
         if !path.is_dir() {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
             made.map_err(io_error("make the directory", path))?;
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            sync_directory(parent.unwrap_or(Path::new(".")))?;
+        }
+        Self::find(path, password, Some(log_n))
+    }
+
+    /// Opens a store; makes it, at this cost, if there is none and a cost is given.
+    fn find(path: &Path, password: Option<&[u8]>, log_n: Option<u8>) -> Result<Self, StoreError> {
+        let missing = || StoreError::Missing { path: path.to_owned() };
+        let (data, journal_path) = (path.join(DATABASE), path.join("journal"));
+        if log_n.is_none() && !data.is_file() && !journal_path.is_file() {
+            return Err(missing());
         }
         let lock_path = path.join("lock");
         let lock = private_file(&lock_path).map_err(io_error("open", &lock_path))?;
@@ -83,17 +127,32 @@ impl DiskStore {
             Err(TryLockError::Error(error)) => return Err(io_error("lock", &lock_path)(error)),
         }
         let table = Table::open(path)?;
-        let seal = match table.header()? {
-            Some(header) => Seal::open(&header, password)?,
-            None => {
+        let seal = match (table.header()?, log_n) {
+            (Some(header), _) => Seal::open(&header, password)?,
+            (None, _) if journal_path.exists() => {
+                let why = "it is empty, and yet there is a journal";
+                return Err(StoreError::Damaged { path: data, why });
+            }
+            (None, None) => return Err(missing()),
+            (None, Some(log_n)) => {
                 let (seal, header) = Seal::create(password, log_n)?;
-                table.create(&header)?;
+                table.create(&header, next_journal()?)?;
                 seal
             }
         };
-        let (journal, recent) = Journal::open(&path.join("journal"), table.epoch()?)?;
-        sync_directory(path)?;
+        let JournalState { id, begun } = table.journal()?;
+        let (journal, recent) = if begun {
+            Journal::open(&journal_path, id)?
+        } else {
+            // The database first: see above.
+            sync_directory(path)?;
+            let journal = Journal::create(&journal_path, id)?;
+            sync_directory(path)?;
+            table.set_journal(JournalState { id, begun: true })?;
+            (journal, Stored::new())
+        };
         let path = path.to_owned();
+        let table = Some(table);
         Ok(Self { table, journal, recent, seal, failed: false, path, _lock: lock })
     }
 
@@ -107,13 +166,29 @@ impl DiskStore {
         self.seal.is_encrypted()
     }
 
-    /// Moves what the journal holds, and `more`, to the database.
-    fn checkpoint(&mut self, more: &Stored) -> Result<(), StoreError> {
-        let epoch = self.journal.epoch() + 1;
-        self.table.write([&self.recent, more], epoch)?;
-        self.journal.restart(epoch);
+    /// Moves what the journal holds, and `more`, to the database, and begins the journal anew.
+    fn checkpoint(&mut self, more: &Stored) -> Result<JournalState, StoreError> {
+        let next = next_journal()?;
+        self.table()?.write([&self.recent, more], next)?;
+        self.journal.restart(next.id)?;
+        let begun = JournalState { begun: true, ..next };
+        self.table()?.set_journal(begun)?;
         self.recent.clear();
-        Ok(())
+        Ok(begun)
+    }
+
+    fn overwrite(&mut self) -> Result<(), StoreError> {
+        let journal = self.checkpoint(&Stored::new())?;
+        // LMDB's buffers are filled again without being cleared, and pages are written with what
+        // was left in them: so first new buffers, then new pages, then zeros for the old ones.
+        let table = self.table.take().ok_or(StoreError::Failed)?.reopen(&self.path)?;
+        let table = self.table.insert(table);
+        table.rewrite()?;
+        table.overwrite_free(journal)
+    }
+
+    fn table(&self) -> Result<&Table, StoreError> {
+        self.table.as_ref().ok_or(StoreError::Failed)
     }
 
     fn write(&mut self, changes: &Changes) -> Result<(), StoreError> {
@@ -125,7 +200,7 @@ impl DiskStore {
         }
         if !self.journal.append(&stored)? {
             // It is full, or was always too small for this.
-            return self.checkpoint(&stored);
+            return self.checkpoint(&stored).map(|_| ());
         }
         self.recent.append(&mut stored);
         Ok(())
@@ -138,7 +213,7 @@ impl Store for DiskStore {
         match self.recent.get(&name) {
             Some(None) => Ok(None),
             Some(Some(sealed)) => self.seal.open_record(&name, key, sealed).map(Some),
-            None => self.table.get(&name, |sealed| self.seal.open_record(&name, key, sealed)),
+            None => self.table()?.get(&name, |sealed| self.seal.open_record(&name, key, sealed)),
         }
     }
 
@@ -151,12 +226,21 @@ impl Store for DiskStore {
         result
     }
 
+    fn wipe(&mut self) -> Result<(), StoreError> {
+        if self.failed {
+            return Err(StoreError::Failed);
+        }
+        let result = self.overwrite();
+        self.failed = result.is_err();
+        result
+    }
+
     fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
         let mut show = |name: &[u8], sealed: &[u8]| {
             let (key, record) = self.seal.open_any(name, sealed)?;
             if key.starts_with(prefix) { visit(&key, &record) } else { Ok(()) }
         };
-        self.table.scan(&mut |name, sealed| {
+        self.table()?.scan(&mut |name, sealed| {
             if self.recent.contains_key(name) { Ok(()) } else { show(name, sealed) }
         })?;
         for (name, sealed) in &self.recent {
@@ -166,6 +250,13 @@ impl Store for DiskStore {
         }
         Ok(())
     }
+}
+
+/// A journal that has not begun.
+fn next_journal() -> Result<JournalState, StoreError> {
+    let mut id = [0; 16];
+    seal::system_rng()?.fill_bytes(&mut id);
+    Ok(JournalState { id, begun: false })
 }
 
 /// Opens a file that only its owner can read, or makes it.
@@ -181,6 +272,9 @@ fn sync_directory(path: &Path) -> Result<(), StoreError> {
 fn io_error(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> StoreError {
     move |error| StoreError::Io { doing, path: path.to_owned(), error }
 }
+
+#[cfg(test)]
+mod damage;
 
 #[cfg(test)]
 mod tests {
@@ -254,12 +348,13 @@ mod tests {
     fn a_full_journal_moves_to_the_database() {
         let dir = tempfile::tempdir().unwrap();
         let mut store = open(dir.path(), None).unwrap();
+        let journal = store.table().unwrap().journal().unwrap();
         let long = "x".repeat(100_000);
         for n in 0..40 {
             let key = format!("k{n}");
             store.commit(&change(&[(&key, Some(&long)), ("last", Some(&key))])).unwrap();
         }
-        assert!(store.journal.epoch() > 2);
+        assert_ne!(store.table().unwrap().journal().unwrap(), journal);
         // More than the journal ever takes.
         let huge = "y".repeat(2 * journal::SIZE);
         store.commit(&change(&[("huge", Some(&huge)), ("k0", None)])).unwrap();
@@ -282,6 +377,16 @@ mod tests {
         let after = fs::read(&path).unwrap();
         let from = before.iter().zip(&after).position(|(a, b)| a != b).unwrap();
         let to = before.iter().zip(&after).rposition(|(a, b)| a != b).unwrap();
+        // Parts of it may be there without those before them.
+        for hole in from..=to {
+            let mut torn = after.clone();
+            torn[from..=hole].fill(0);
+            fs::write(&path, &torn).unwrap();
+            let store = open(dir.path(), None).unwrap();
+            assert_eq!(store.get(b"a").unwrap().unwrap().as_slice(), b"1", "hole to {hole}");
+            drop(store);
+            assert_eq!(fs::read(&path).unwrap(), before, "what was torn is overwritten");
+        }
         // Any part of the second record may be missing.
         for cut in from..=to {
             let mut torn = after.clone();

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The version of the files.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Cost of scrypt for new stores: 2^15 rounds of 1 KiB, 32 MiB and about a tenth of a second.
 pub const DEFAULT_LOG_N: u8 = 15;
 /// What an existing store may ask for: 1 GiB.
@@ -179,6 +179,6 @@ impl Keys {
     }
 }
 
-fn system_rng() -> Result<ChaCha20Rng, StoreError> {
+pub(super) fn system_rng() -> Result<ChaCha20Rng, StoreError> {
     ChaCha20Rng::try_from_rng(&mut SysRng).map_err(|error| StoreError::Random(error.to_string()))
 }

@@ -1,16 +1,28 @@
 //! The database: LMDB with one table.
 //!
-//! Two records are the store's own: the header, and the epoch of the journal. Their keys are one
-//! byte long, which no other's is.
+//! Two records are the store's own: the header, and the state of the journal. Their keys are one
+//! byte long, which no other's is. While free pages are overwritten there are fillers, too; theirs
+//! are five bytes long and begin with 2, which no other's do.
 
 use std::path::Path;
 
 use heed::{CommitOrAbort, Database, Env, EnvOpenOptions, WithoutTls, types::Bytes};
+use zeroize::Zeroizing;
 
-use super::{StoreError, Stored, Visit};
+use super::{StoreError, Stored, Visit, journal::Id};
 
 const HEADER: &[u8] = &[0];
-const EPOCH: &[u8] = &[1];
+const JOURNAL: &[u8] = &[1];
+const FILLER: u8 = 2;
+
+/// What the database says of the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct JournalState {
+    /// Which one it is.
+    pub id: Id,
+    /// Whether it has begun: then commits may be in it. Before, it holds nothing that counts.
+    pub begun: bool,
+}
 
 /// How large the file can become. The space is addresses only, until it is used.
 const MAP_SIZE: usize = if cfg!(target_pointer_width = "64") { 1 << 34 } else { 1 << 29 };
@@ -39,24 +51,34 @@ impl Table {
         Ok(Self { env, records })
     }
 
+    /// Closes the database, and opens it again.
+    pub fn reopen(self, dir: &Path) -> Result<Self, StoreError> {
+        self.env.prepare_for_closing().wait();
+        Self::open(dir)
+    }
+
     /// The header of a store that is there.
     pub fn header(&self) -> Result<Option<Vec<u8>>, StoreError> {
         self.get(HEADER, |bytes| Ok(bytes.to_vec()))
     }
 
     /// Writes the header of a new store.
-    pub fn create(&self, header: &[u8]) -> Result<(), StoreError> {
+    pub fn create(&self, header: &[u8], journal: JournalState) -> Result<(), StoreError> {
         let mut txn = self.env.write_txn()?;
         self.records.put(&mut txn, HEADER, header)?;
-        self.records.put(&mut txn, EPOCH, &1_u64.to_be_bytes())?;
+        self.records.put(&mut txn, JOURNAL, &journal.write())?;
         Ok(txn.commit()?)
     }
 
-    /// Which records of the journal are newer than the database.
-    pub fn epoch(&self) -> Result<u64, StoreError> {
-        let corrupt = || StoreError::Corrupt { what: "journal's epoch" };
-        let bytes = |bytes: &[u8]| bytes.try_into().map_err(|_| corrupt());
-        self.get(EPOCH, bytes)?.map(u64::from_be_bytes).ok_or_else(corrupt)
+    /// Which journal there is.
+    pub fn journal(&self) -> Result<JournalState, StoreError> {
+        let corrupt = StoreError::Corrupt { what: "name of the journal" };
+        self.get(JOURNAL, |bytes| Ok(JournalState::read(bytes)))?.flatten().ok_or(corrupt)
+    }
+
+    /// Says which journal there is.
+    pub fn set_journal(&self, journal: JournalState) -> Result<(), StoreError> {
+        self.write([], journal)
     }
 
     /// Looks at a record.
@@ -69,16 +91,75 @@ impl Table {
         self.records.get(&txn, name)?.map(read).transpose()
     }
 
-    /// Makes changes, later ones over earlier ones, and sets the journal's epoch; all or nothing.
-    pub fn write(&self, changes: [&Stored; 2], epoch: u64) -> Result<(), StoreError> {
+    /// Makes changes, later ones over earlier ones, and says which journal comes next; all or
+    /// nothing.
+    pub fn write<const N: usize>(
+        &self,
+        changes: [&Stored; N],
+        journal: JournalState,
+    ) -> Result<(), StoreError> {
         let mut txn = self.env.write_txn()?;
         for (name, record) in changes.into_iter().flatten() {
+            // Erased in its place, since what else comes there may be shorter.
+            let old = self.records.get(&txn, name)?.map(<[u8]>::len);
+            if let Some(old) = old.filter(|old| record.as_ref().map(Vec::len) != Some(*old)) {
+                self.records.put(&mut txn, name, &vec![0; old])?;
+            }
             match record {
                 Some(record) => self.records.put(&mut txn, name, record)?,
                 None => _ = self.records.delete(&mut txn, name)?,
             }
         }
-        self.records.put(&mut txn, EPOCH, &epoch.to_be_bytes())?;
+        self.records.put(&mut txn, JOURNAL, &journal.write())?;
+        Ok(txn.commit()?)
+    }
+
+    /// Writes everything anew, to other pages.
+    pub fn rewrite(&self) -> Result<(), StoreError> {
+        let mut txn = self.env.write_txn()?;
+        let mut all = Vec::new();
+        for entry in self.records.iter(&txn)? {
+            let (name, record) = entry?;
+            all.push((name.to_vec(), Zeroizing::new(record.to_vec())));
+        }
+        self.records.clear(&mut txn)?;
+        for (name, record) in all {
+            self.records.put(&mut txn, &name, &record)?;
+        }
+        Ok(txn.commit()?)
+    }
+
+    /// Overwrites the pages that are not in use any more: takes them all, for zeros, and gives them
+    /// back. Those that the last transaction freed can be had in the one after the next.
+    pub fn overwrite_free(&self, journal: JournalState) -> Result<(), StoreError> {
+        self.set_journal(journal)?;
+        // What a page of its own has room for.
+        let txn = self.env.read_txn()?;
+        let zeros = vec![0; self.records.stat(&txn)?.page_size as usize - 16];
+        drop(txn);
+        let filler = |number: u32| {
+            let mut name = [FILLER; 5];
+            name[1..].copy_from_slice(&number.to_be_bytes());
+            name
+        };
+        let last_page = self.env.info().last_page_number;
+        let (mut count, mut more) = (0, 64);
+        // When the file grows, no page was left.
+        while self.env.info().last_page_number <= last_page {
+            let mut txn = self.env.write_txn()?;
+            for number in count..count + more {
+                self.records.put(&mut txn, &filler(number), &zeros)?;
+            }
+            txn.commit()?;
+            count += more;
+            more = (more * 2).min(4096);
+        }
+        let mut txn = self.env.write_txn()?;
+        // All there are, also those of a time when this was interrupted.
+        let mut number = 0;
+        while self.records.delete(&mut txn, &filler(number))? {
+            number += 1;
+        }
         Ok(txn.commit()?)
     }
 
@@ -87,11 +168,29 @@ impl Table {
         let txn = self.env.read_txn()?;
         for entry in self.records.iter(&txn)? {
             let (name, record) = entry?;
-            if name.len() > 1 {
+            let is_own = name.len() == 1 || name.len() == 5 && name[0] == FILLER;
+            if !is_own {
                 visit(name, record)?;
             }
         }
         Ok(())
+    }
+}
+
+impl JournalState {
+    fn write(self) -> [u8; 17] {
+        let mut bytes = [u8::from(self.begun); 17];
+        bytes[..16].copy_from_slice(&self.id);
+        bytes
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (id, begun) = bytes.split_first_chunk()?;
+        match begun {
+            [0] => Some(Self { id: *id, begun: false }),
+            [1] => Some(Self { id: *id, begun: true }),
+            _ => None,
+        }
     }
 }
 
