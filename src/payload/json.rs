@@ -411,9 +411,8 @@ fn read_unknown(value: &Json, out: &mut Writer) -> Result<(), JsonError> {
             .map_err(inside("number"))?;
         let value = &item["value"];
         let bytes = || read_hex(value).map_err(inside("value"));
-        let fixed = || {
-            JsonError::expected("as many bytes as the wire type has", value).inside("value")
-        };
+        let fixed =
+            || JsonError::expected("as many bytes as the wire type has", value).inside("value");
         match item["wire_type"].as_str() {
             Some("varint") => {
                 let value = read_u64(value).ok_or_else(|| JsonError::expected(UINT64, value));
@@ -529,7 +528,8 @@ mod tests {
     #[test]
     fn errors_say_what_was_expected_and_what_was_found() {
         let def = &schema::CHAT_MESSAGE;
-        let message = |members: Json| encode(def, members.as_object().unwrap()).unwrap_err().message;
+        let message =
+            |members: Json| encode(def, members.as_object().unwrap()).unwrap_err().message;
         let wide = "expected an integer from 0 to 18446744073709551615 (2^64 - 1), found ";
         let narrow = "expected an integer from -2147483648 to 2147483647, found ";
         let long = "x".repeat(1000);
@@ -538,11 +538,20 @@ mod tests {
             (json!({ "clock": 1.5 }), format!("{wide}1.5")),
             (json!({ "clock": "+5" }), format!("{wide}the text \"+5\"")),
             (json!({ "clock": [1, 2] }), format!("{wide}a list of 2")),
-            (json!({ "clock": "18446744073709551616" }), format!("{wide}the text \"18446744073709551616\"")),
+            (
+                json!({ "clock": "18446744073709551616" }),
+                format!("{wide}the text \"18446744073709551616\""),
+            ),
             (json!({ "sticker": { "pack": "+5" } }), format!("{narrow}the text \"+5\"")),
             (json!({ "sticker": { "pack": 1u64 << 31 } }), format!("{narrow}2147483648")),
-            (json!({ "text": { "a": 1 } }), "expected a text, found an object with 1 members".to_owned()),
-            (json!({ "grant": long }), format!("expected bytes as 0x and hex, found the text \"{}\"…", &long[..40])),
+            (
+                json!({ "text": { "a": 1 } }),
+                "expected a text, found an object with 1 members".to_owned(),
+            ),
+            (
+                json!({ "grant": long }),
+                format!("expected bytes as 0x and hex, found the text \"{}\"…", &long[..40]),
+            ),
         ];
         for (members, expected) in cases {
             assert_eq!(message(members), expected);

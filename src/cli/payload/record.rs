@@ -126,7 +126,7 @@ impl ToWrap {
                 None => "the record lacks the member \"type\", which says what the payload is",
                 Some(_) => "the type is not a text: expected the name of a type of payloads",
             };
-            malformed("record.member", message.to_owned()).field("type").hint(
+            malformed("payload.unknown_type", message.to_owned()).field("type").hint(
                 "\"type\": \"chat_message\"; status-payload types lists all, and status-payload \
                  template TYPE prints a record to fill in",
             )
