@@ -11,9 +11,12 @@ use statuskit::{
     chat::messenger::{ChatError, Event, GiveUp, PostKind, Subject, without_state},
     payload::{
         Wrapper, chat,
-        group::{Change, ChangeError, Denied},
+        group::{Change, ChangeError, Denied, Group},
         matching::Chat,
-        proto::{ContactUpdate, MessageType, PairInstallation},
+        proto::{
+            AcceptRequestAddressForTransaction, ContactUpdate, MessageType, PairInstallation,
+            RequestAddressForTransaction,
+        },
     },
     secure::How,
     whisper::{SymKey, check::DEFAULT_MAX_MESSAGE_SIZE},
@@ -198,6 +201,122 @@ fn a_group_lives_and_strangers_stay_out() {
     world.with(alice, |it, now, rng| it.send_text(&chat, "two of us", now, rng)).unwrap();
     world.settle();
     assert_eq!([bob, carol].map(|device| hears(&world, device, "two of us")), [1, 0]);
+}
+
+#[test]
+fn a_change_made_elsewhere_is_told_to_those_who_are_gone() {
+    let mut world = World::new("elsewhere", &["alice", "bob", "carol"]);
+    let [alice, bob, carol] = [0, 1, 2];
+    let members = [world.devices[bob].me, world.devices[carol].me];
+    let (group, _) =
+        world.with(alice, |it, now, rng| it.create_group("team", &members, now, rng)).unwrap();
+    let id = group.chat_id().to_owned();
+    world.settle();
+    let (key, now) = (world.devices[alice].identity.clone(), world.now);
+    let removed = group.change(Change::Remove(&members[1]), &key, 0, now).unwrap().group;
+    let announced = |world: &mut World, who: usize, group: &Group| {
+        world.with(who, |it, now, rng| it.announce_group(group.clone(), now, rng)).unwrap().1
+    };
+    assert_eq!(announced(&mut world, alice, &removed).recipients, 2);
+    world.settle();
+    let heard = world.devices[carol].messenger.group(&id).unwrap().unwrap();
+    assert_eq!(heard.state(), removed.state());
+    // Told once, they hear nothing more.
+    assert_eq!(announced(&mut world, alice, &removed).recipients, 1);
+    let chat = Chat::Group(id.clone());
+    let sent = world.with(alice, |it, now, rng| it.send_text(&chat, "two of us", now, rng));
+    assert_eq!(sent.unwrap().recipients, 1);
+    // Bob goes, and tells alice, not himself.
+    let (key, now) = (world.devices[bob].identity.clone(), world.now);
+    let left = removed.change(Change::Leave, &key, 0, now).unwrap().group;
+    assert_eq!(announced(&mut world, bob, &left).recipients, 1);
+    world.settle();
+    let heard = world.devices[alice].messenger.group(&id).unwrap().unwrap();
+    assert_eq!(heard.state().members.len(), 1);
+    // Nobody tells bob what he has said himself.
+    let mut other = World::new("late", &["alice"]);
+    other.devices[0].messenger.learn_group(removed).unwrap();
+    let left = other.devices[0].messenger.group(&id).unwrap().unwrap().merge(left.events());
+    assert_eq!(announced(&mut other, 0, &left.unwrap()).recipients, 1);
+}
+
+#[test]
+fn an_update_with_a_bad_text_is_still_an_update() {
+    let mut world = two();
+    let (alice, bob) = (world.devices[0].me, world.devices[1].me);
+    let key = world.devices[0].identity.clone();
+    let id = statuskit::account::Uuid::from_bytes([7; 16]);
+    let group = Group::create(id, "team", &[bob], &key, world.now).unwrap().group;
+    let blank = chat::text(MessageType::PrivateGroup, group.chat_id(), "  ", world.now, 0);
+    let update = prost::Message::encode_to_vec(&group.update(Some(blank)));
+    let events = world.feed(1, Some(&alice), Wrapper::sign(3, update, &key).raw());
+    let [Event::Message(received), Event::Unread { reason, .. }] = &events[..] else {
+        panic!("{events:?}")
+    };
+    assert_eq!((reason.code(), &received.chat), ("payload.text_blank", &None));
+    assert_eq!(received.group.as_ref().unwrap().news.len(), 2);
+    let known = world.devices[1].messenger.group(group.chat_id()).unwrap();
+    assert_eq!(known, Some(group));
+}
+
+#[test]
+fn an_unsigned_wrapper_is_of_whoever_signed_the_envelope() {
+    let mut world = two();
+    let alice = world.devices[0].me;
+    let text = chat::text(MessageType::OneToOne, "x", "hi", world.now, 0);
+    let wrapper = Wrapper::unsigned(1, prost::Message::encode_to_vec(&text));
+    assert!(matches!(world.feed(1, None, wrapper.raw())[..], [Event::Foreign]));
+    // What clients would not take is no payload: an empty message, another type, an empty update.
+    for bytes in [&[0x18, 1][..], &[0x18, 30], &[0x18, 99], &[0x18, 3], b"hi", &[0xff; 20]] {
+        let events = world.feed(1, Some(&alice), bytes);
+        assert!(matches!(events[..], [Event::Foreign]), "{bytes:x?}: {events:?}");
+    }
+    let events = world.feed(1, Some(&alice), wrapper.raw());
+    let [Event::Message(received)] = &events[..] else { panic!("{events:?}") };
+    assert_eq!((received.author, received.id), (alice, wrapper.message_id()));
+    assert_eq!(received.chat, Some(Chat::OneToOne(alice)));
+}
+
+#[test]
+fn answers_to_commands_need_a_command_of_ours() {
+    let mut world = two();
+    let (bob, to_bob) = (world.devices[1].me, Chat::OneToOne(world.devices[1].me));
+    let key = world.devices[1].identity.clone();
+    let clock = world.now + 100_000;
+    let accept = |id: &str, clock| {
+        let id = id.to_owned();
+        let accept = AcceptRequestAddressForTransaction { clock, id, address: "0x1".to_owned() };
+        Wrapper::sign(7, prost::Message::encode_to_vec(&accept), &key)
+    };
+    let code = |events: Vec<Event>| match &events[..] {
+        [Event::Message(received)] => received.wrapper.kind_name(),
+        [Event::Unread { reason, .. }] => reason.code().to_owned(),
+        other => panic!("{other:?}"),
+    };
+    let taken = "accept_request_address_for_transaction";
+    assert_eq!(
+        code(world.feed(0, Some(&bob), accept("0xdeadbeef", clock).raw())),
+        "transaction.unknown"
+    );
+    let ask = RequestAddressForTransaction {
+        clock: world.now,
+        value: "1".to_owned(),
+        ..Default::default()
+    };
+    let sent = world.with(0, |it, now, rng| it.send(&to_bob, ask, now, rng)).unwrap();
+    let id = sent.id.to_string();
+    world.restart(0);
+    assert_eq!(
+        code(world.feed(0, Some(&bob), accept(&id.to_uppercase(), clock).raw())),
+        "transaction.unknown"
+    );
+    assert_eq!(code(world.feed(0, Some(&bob), accept(&id, clock).raw())), taken);
+    assert_eq!(code(world.feed(0, Some(&bob), accept(&id, clock + 1).raw())), "transaction.state");
+    // What they said moves the clock of the chat; what was not taken does not.
+    world.with(0, |it, now, rng| it.send_text(&to_bob, "thanks", now, rng)).unwrap();
+    world.settle();
+    let later = world.devices[1].clocks.last().copied();
+    assert_eq!(later, Some(clock + 1));
 }
 
 #[test]

@@ -227,7 +227,7 @@ pub const CODES: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "payload.event_count",
-        "Of a membership update, at most 4096 events are looked at, since each costs the recovery of a key.",
+        "Of a membership update, at most 16384 events are looked at, since each costs the recovery of a key.",
         "tools",
         "A flood, or a very old group.",
     ),
@@ -353,9 +353,9 @@ pub const CODES: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "group.too_many",
-        "A history of at most 4096 events is replayed, since each costs the recovery of a key.",
+        "A history has at most 4096 events that change something; beyond 128 KiB, those that change nothing are left out. An update of more than 16384 events is not read, since each costs the recovery of a key.",
         "tools",
-        "A flood, or a very old group.",
+        "Admins who changed the group that often, or a flood: status-group replay shows who sent what.",
     ),
     (
         "group.not_created",
@@ -1854,7 +1854,7 @@ pub const CODES: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "sync.malformed",
-        "Ids in data sync, of messages and of groups, have 32 bytes.",
+        "Acknowledgements, offers and requests of data sync are ids of 32 bytes.",
         "MVDS, Payloads",
         "Something that only looks like data sync. The other entries of the payload were taken.",
     ),

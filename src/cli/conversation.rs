@@ -1,7 +1,7 @@
 //! What `status-send` and `status-receive` share for private conversations: a messenger between
 //! the keys, the network and the records.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use clap::Args;
 use rand::rngs::ChaCha20Rng;
@@ -21,7 +21,7 @@ use crate::{
     chat::{
         self, KeyRing, Opened,
         messenger::{
-            Event, GiveUp, GivenUp, Incoming, Layers, Listening, Messenger, Outcome, Post,
+            ChatError, Event, GiveUp, GivenUp, Incoming, Layers, Listening, Messenger, Outcome, Post,
             PostKind, Received, Sent, Subject, Ticked,
         },
     },
@@ -286,6 +286,12 @@ impl Talk {
         Ok(sent.map_err(|error| chat_error(&error))?)
     }
 
+    /// A group that the state knows.
+    pub fn group(&mut self, chat_id: &str) -> Result<Group> {
+        let group = self.messenger.group(chat_id).map_err(|error| chat_error(&error))?;
+        Ok(group.ok_or_else(|| chat_error(&ChatError::UnknownGroup(chat_id.to_owned())))?)
+    }
+
     /// Tells the members of a group of its history.
     pub fn announce(&mut self, group: Group, now_ms: u64) -> Result<(Group, Sent)> {
         let sent = self.messenger.announce_group(group, now_ms, &mut self.rng);
@@ -478,40 +484,4 @@ pub fn post_members(record: Record, post: &Post, messages: &[MessageId]) -> Reco
 /// Message ids as texts.
 pub fn ids(ids: &[MessageId]) -> Vec<String> {
     ids.iter().map(MessageId::to_string).collect()
-}
-
-/// The group in a file of `status-group`: one record with an event per line.
-pub fn read_group(path: &str) -> Result<Group> {
-    use crate::payload::group::Event as GroupEvent;
-    let field = "--group";
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        CliError::new("file.read", Exit::Local, format!("can't read {path}: {error}")).field(field)
-    })?;
-    let mut histories: HashMap<String, Vec<GroupEvent>> = HashMap::new();
-    for (line, text) in (1..).zip(text.lines()) {
-        let malformed = |message: String| {
-            CliError::new("input.json", Exit::Malformed, message).line(line).field(field)
-        };
-        let Ok(Value::Object(members)) = serde_json::from_str(text) else {
-            return Err(malformed("not a JSON record".to_owned()).into());
-        };
-        if members.get("type").and_then(Value::as_str) != Some("group_event") {
-            continue;
-        }
-        let chat_id = members.get("chat_id").and_then(Value::as_str).unwrap_or_default();
-        let raw = super::records::hex_member(&members, "raw").map_err(|error| error.line(line))?;
-        let event = GroupEvent::decode(chat_id, &raw)
-            .map_err(|error| CliError::new(error.code(), Exit::Malformed, error.to_string()))
-            .map_err(|error| error.line(line).field(field))?;
-        histories.entry(chat_id.to_owned()).or_default().push(event);
-    }
-    let mut histories = histories.into_iter();
-    let (Some((chat_id, events)), None) = (histories.next(), histories.next()) else {
-        let message = format!("{path} must hold the events of one group");
-        return Err(CliError::new("group.history", Exit::Malformed, message).field(field).into());
-    };
-    let group = Group::build(&chat_id, events).map_err(|error| {
-        CliError::new(error.code(), Exit::Negative, error.to_string()).field(field)
-    })?;
-    Ok(group)
 }

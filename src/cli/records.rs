@@ -34,7 +34,7 @@ pub fn envelope_record(envelope: &Envelope) -> Record {
 
 /// The record of a message that was inside an envelope.
 pub fn message_record(envelope: &Envelope, opened: &Opened<'_>) -> Record {
-    let mut payload = describe_payload(&opened.message.payload, envelope.sent());
+    let mut payload = describe_payload(opened, envelope.sent());
     payload.insert("raw".to_owned(), hex0x(&opened.message.payload).into());
     record_with_payload(envelope, opened, payload)
 }
@@ -49,9 +49,15 @@ pub fn conversation_record(envelope: &Envelope, opened: &Opened<'_>, wrapper: &W
 fn record_with_payload(
     envelope: &Envelope,
     opened: &Opened<'_>,
-    payload: Map<String, Value>,
+    mut payload: Map<String, Value>,
 ) -> Record {
     let message = &opened.message;
+    // Nobody else has signed it.
+    if let (Some(author @ Value::Null), Some(signer)) =
+        (payload.get_mut("author"), message.signer())
+    {
+        *author = signer.to_string().into();
+    }
     Record::new("message")
         .with("hash", envelope.hash().to_string())
         .with("topic", envelope.topic().to_string())
@@ -67,11 +73,12 @@ fn record_with_payload(
 }
 
 /// What a payload is: the wrapper of Status clients and the chat message in it, or text, or bytes.
-fn describe_payload(payload: &[u8], sent: u32) -> Map<String, Value> {
-    let record = match Wrapper::decode(payload) {
-        // Any bytes may look like a protobuf message; a signature and a known type don't.
-        Ok(wrapper) if wrapper.author().is_some() => describe_wrapper(&wrapper, sent),
-        _ => match std::str::from_utf8(payload) {
+fn describe_payload(opened: &Opened<'_>, sent: u32) -> Map<String, Value> {
+    let payload = &opened.message.payload;
+    let receipt = Receipt { author: opened.message.signer(), ..Receipt::at(sent) };
+    let record = match Wrapper::detect(payload, &receipt) {
+        Some(wrapper) => describe_wrapper(&wrapper, sent),
+        None => match std::str::from_utf8(payload) {
             Ok(text) => Record::new("text").with("text", text),
             Err(_) => Record::new("bytes"),
         },

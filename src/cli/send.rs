@@ -44,11 +44,15 @@ use crate::{
 /// With --state, private messages have sessions with the devices of the recipient, and are
 /// repeated until they are acknowledged: here with --wait-ack, else by the next tool that uses the
 /// state. Without it, they are encrypted to the recipient's identity.
+///
+/// A change of a group that status-group has printed is told with --group @FILE, together with a
+/// text or, with --announce, by itself.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   $ echo hello | status-send --peer \"$ENODE\" --identity me.key --chat status
   $ status-send hi --peer \"$ENODE\" --identity me.key --to 0x0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798 --state me.state
+  $ status-group new --identity me.key --name team --member $(status-account new --output hex) > team.json; status-send --announce --group @team.json --peer \"$ENODE\" --identity me.key --state me.state
   $ printf 'one\\ntwo\\n' | status-send --peer \"$ENODE\" --chat status --lines
   $ status-envelope seal hi --password secret --pow 0.2 | status-send --peer \"$ENODE\"")]
 pub struct SendArgs {
@@ -108,10 +112,20 @@ pub fn run(args: &SendArgs, cx: &mut Context) -> Result<()> {
     if let Some(talking) = &talking {
         talking.configure(&mut config.node);
     }
-    let mut input = read_input(&args.message, sealer.is_some() || talking.is_some());
-    // Nothing to send: nobody is bothered.
-    let Some(first) = input.blocking_recv() else {
-        return Err(super::empty_input("a message, or envelopes"));
+    let (input, first) = if args.talking.only_announces() {
+        (mpsc::channel(1).1, None)
+    } else {
+        let mut input = read_input(&args.message, sealer.is_some() || talking.is_some());
+        // Nothing to send: nobody is bothered.
+        let Some(first) = input.blocking_recv() else {
+            return Err(
+                match (super::empty_input("a message, or envelopes"), args.talking.hint()) {
+                    (Stop::Error(error), Some(hint)) => error.hint(hint).into(),
+                    (stop, _) => stop,
+                },
+            );
+        };
+        (input, Some(first))
     };
     let network = Network::start(config)?;
     let limit = Duration::from_secs(args.timeout.into());
@@ -209,13 +223,15 @@ enum Wake {
 impl Sender<'_> {
     fn run(
         &mut self,
-        first: Input,
+        first: Option<Input>,
         mut input: mpsc::Receiver<Input>,
         cx: &mut Context,
     ) -> Result<()> {
         self.begin_talking(cx)?;
-        self.take(first, cx)?;
-        let mut more = true;
+        let mut more = first.is_some();
+        if let Some(first) = first {
+            self.take(first, cx)?;
+        }
         loop {
             self.settle(cx)?;
             more &= !self.is_closed;

@@ -2,6 +2,8 @@
 //!
 //! Source: Status, "Payloads", Clock; the arithmetic is the reference's.
 
+use super::types::Message;
+
 /// How far the clock of a message may be ahead of its envelope, in milliseconds.
 pub const ALLOWANCE_MS: u64 = 120_000;
 
@@ -19,6 +21,21 @@ pub fn after(last: u64, received: u64) -> u64 {
 /// Whether `clock` is too far ahead of `reference_ms`: of the envelope, or of our own time.
 pub fn is_ahead(clock: u64, reference_ms: u64) -> bool {
     clock.saturating_sub(reference_ms) > ALLOWANCE_MS
+}
+
+/// The clock by which a message moves that of its chat; 0 if it is nothing that is kept in one.
+pub fn of(message: &Message) -> u64 {
+    match message {
+        Message::ChatMessage(it) => it.clock,
+        Message::ContactUpdate(it) => it.clock,
+        Message::RequestAddressForTransaction(it) => it.clock,
+        Message::AcceptRequestAddressForTransaction(it) => it.clock,
+        Message::DeclineRequestAddressForTransaction(it) => it.clock,
+        Message::RequestTransaction(it) => it.clock,
+        Message::SendTransaction(it) => it.clock,
+        Message::DeclineRequestTransaction(it) => it.clock,
+        _ => 0,
+    }
 }
 
 #[cfg(test)]

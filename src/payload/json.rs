@@ -107,7 +107,7 @@ pub fn encode(def: &MessageDef, members: &Map<String, Json>) -> Result<Vec<u8>, 
             write_json(field, value, &mut out).map_err(inside)?;
             continue;
         }
-        let items = value.as_array().ok_or_else(|| inside(JsonError::expected("a list")))?;
+        let items = value.as_array().ok_or_else(|| inside(JsonError::expected("a list", value)))?;
         for (index, item) in items.iter().enumerate() {
             let inside = |error: JsonError| error.inside(&index.to_string()).inside(name);
             write_json(field, item, &mut out).map_err(inside)?;
@@ -132,8 +132,8 @@ impl JsonError {
         Self { path: String::new(), is_unknown: false, message: message.into() }
     }
 
-    fn expected(what: &str) -> Self {
-        Self::value(format!("expected {what}"))
+    fn expected(what: &str, found: &Json) -> Self {
+        Self::value(format!("expected {what}, found {}", shown(found)))
     }
 
     fn member(def: &MessageDef, name: &str) -> Self {
@@ -323,61 +323,82 @@ fn write_json(field: &FieldDef, value: &Json, out: &mut Writer) -> Result<(), Js
     let number = |number: u64, out: &mut Writer| out.add(field, Value::Varint(number));
     match &field.kind {
         FieldType::Uint64 => {
-            number(
-                read_u64(value).ok_or_else(|| JsonError::expected("an integer of 64 bits"))?,
-                out,
-            );
+            number(read_u64(value).ok_or_else(|| JsonError::expected(UINT64, value))?, out);
         }
         FieldType::Int32 => {
-            let expected = || JsonError::expected("an integer of 32 bits");
+            let expected = || JsonError::expected(INT32, value);
             number(i64::from(read_i32(value).ok_or_else(expected)?) as u64, out);
         }
         FieldType::Enum(def) => {
             let named = value.as_str().and_then(|name| def.number_of(name));
             let expected = || {
                 let names: Vec<_> = def.values.iter().map(|value| value.1).collect();
-                JsonError::expected(&format!("a number, or one of {}", names.join(", ")))
+                JsonError::expected(&format!("{INT32}, or one of {}", names.join(", ")), value)
             };
             let found = named.or_else(|| read_i32(value)).ok_or_else(expected)?;
             number(i64::from(found) as u64, out);
         }
         FieldType::Bool => {
-            let expected = || JsonError::expected("true or false");
+            let expected = || JsonError::expected("true or false", value);
             number(u64::from(value.as_bool().ok_or_else(expected)?), out);
         }
         FieldType::String => {
-            let text = value.as_str().ok_or_else(|| JsonError::expected("a text"))?;
+            let text = value.as_str().ok_or_else(|| JsonError::expected("a text", value))?;
             out.add(field, Value::Bytes(text.as_bytes()));
         }
         FieldType::Bytes => out.add(field, Value::Bytes(&read_hex(value)?)),
         FieldType::Message(def) => {
-            let members = value.as_object().ok_or_else(|| JsonError::expected("an object"))?;
+            let expected = || JsonError::expected("an object", value);
+            let members = value.as_object().ok_or_else(expected)?;
             out.add(field, Value::Bytes(&encode(def, members)?));
         }
     }
     Ok(())
 }
 
+const UINT64: &str = "an integer from 0 to 18446744073709551615 (2^64 - 1)";
+const INT32: &str = "an integer from -2147483648 to 2147483647";
+
 fn read_u64(value: &Json) -> Option<u64> {
-    value.as_u64().or_else(|| value.as_str()?.parse().ok())
+    value.as_u64().or_else(|| digits(value)?.parse().ok())
 }
 
 fn read_i32(value: &Json) -> Option<i32> {
     match value.as_i64() {
         Some(number) => i32::try_from(number).ok(),
-        None => value.as_str()?.parse().ok(),
+        None => digits(value)?.parse().ok(),
+    }
+}
+
+/// A number as a text. Rust would read a plus, too, which no number of JSON has.
+fn digits(value: &Json) -> Option<&str> {
+    value.as_str().filter(|text| !text.starts_with('+'))
+}
+
+/// A value for an error: so much of it that it is found again.
+fn shown(value: &Json) -> String {
+    const MAX: usize = 40;
+    match value {
+        Json::String(text) => {
+            let start: String = text.chars().take(MAX).collect();
+            let rest = if start.len() < text.len() { "…" } else { "" };
+            format!("the text {}{rest}", Json::from(start))
+        }
+        Json::Array(items) => format!("a list of {}", items.len()),
+        Json::Object(members) => format!("an object with {} members", members.len()),
+        Json::Null | Json::Bool(_) | Json::Number(_) => value.to_string(),
     }
 }
 
 fn read_hex(value: &Json) -> Result<Vec<u8>, JsonError> {
     let digits = value.as_str().and_then(|text| text.strip_prefix("0x"));
     let bytes = digits.and_then(|digits| hex::decode(digits).ok());
-    bytes.ok_or_else(|| JsonError::expected("bytes as 0x and hex"))
+    bytes.ok_or_else(|| JsonError::expected("bytes as 0x and hex", value))
 }
 
 /// Takes up what [`unknown_field`] wrote.
 fn read_unknown(value: &Json, out: &mut Writer) -> Result<(), JsonError> {
-    let items = value.as_array().ok_or_else(|| JsonError::expected("a list"))?;
+    let items = value.as_array().ok_or_else(|| JsonError::expected("a list", value))?;
     for (index, item) in items.iter().enumerate() {
         let inside = |member: &str| {
             let (member, index) = (member.to_owned(), index.to_string());
@@ -386,14 +407,15 @@ fn read_unknown(value: &Json, out: &mut Writer) -> Result<(), JsonError> {
         let number = read_u64(&item["number"])
             .and_then(|number| u32::try_from(number).ok())
             .filter(|number| (1..1 << 29).contains(number))
-            .ok_or_else(|| JsonError::expected("a field number, 1 to 536870911"))
+            .ok_or_else(|| JsonError::expected("a field number, 1 to 536870911", &item["number"]))
             .map_err(inside("number"))?;
         let value = &item["value"];
         let bytes = || read_hex(value).map_err(inside("value"));
-        let fixed = || JsonError::expected("as many bytes as the wire type has").inside("value");
+        let fixed =
+            || JsonError::expected("as many bytes as the wire type has", value).inside("value");
         match item["wire_type"].as_str() {
             Some("varint") => {
-                let value = read_u64(value).ok_or_else(|| JsonError::expected("an integer"));
+                let value = read_u64(value).ok_or_else(|| JsonError::expected(UINT64, value));
                 out.add_unknown(number, &Value::Varint(value.map_err(inside("value"))?));
             }
             Some("bytes") => out.add_unknown(number, &Value::Bytes(&bytes()?)),
@@ -412,13 +434,14 @@ fn read_unknown(value: &Json, out: &mut Writer) -> Result<(), JsonError> {
                 // Else what was written would be another message.
                 let whole = Fields::new(&group).next().and_then(Result::ok);
                 if whole.is_none_or(|field| field.end != group.len()) {
-                    let error = JsonError::expected("the fields of a group and its end");
+                    let error = JsonError::expected("the fields of a group and its end", value);
                     return Err(inside("value")(error));
                 }
                 out.add_unknown(number, &Value::Group(&bytes));
             }
             _ => {
-                let error = JsonError::expected("varint, bytes, fixed64, fixed32 or group");
+                let expected = "varint, bytes, fixed64, fixed32 or group";
+                let error = JsonError::expected(expected, &item["wire_type"]);
                 return Err(inside("wire_type")(error));
             }
         }
@@ -500,6 +523,43 @@ mod tests {
             let error = encode(def, members.as_object().unwrap()).unwrap_err();
             assert_eq!((&*error.path, error.code()), (path, code));
         }
+    }
+
+    #[test]
+    fn errors_say_what_was_expected_and_what_was_found() {
+        let def = &schema::CHAT_MESSAGE;
+        let message =
+            |members: Json| encode(def, members.as_object().unwrap()).unwrap_err().message;
+        let wide = "expected an integer from 0 to 18446744073709551615 (2^64 - 1), found ";
+        let narrow = "expected an integer from -2147483648 to 2147483647, found ";
+        let long = "x".repeat(1000);
+        let cases = [
+            (json!({ "clock": -1 }), format!("{wide}-1")),
+            (json!({ "clock": 1.5 }), format!("{wide}1.5")),
+            (json!({ "clock": "+5" }), format!("{wide}the text \"+5\"")),
+            (json!({ "clock": [1, 2] }), format!("{wide}a list of 2")),
+            (
+                json!({ "clock": "18446744073709551616" }),
+                format!("{wide}the text \"18446744073709551616\""),
+            ),
+            (json!({ "sticker": { "pack": "+5" } }), format!("{narrow}the text \"+5\"")),
+            (json!({ "sticker": { "pack": 1u64 << 31 } }), format!("{narrow}2147483648")),
+            (
+                json!({ "text": { "a": 1 } }),
+                "expected a text, found an object with 1 members".to_owned(),
+            ),
+            (
+                json!({ "grant": long }),
+                format!("expected bytes as 0x and hex, found the text \"{}\"…", &long[..40]),
+            ),
+        ];
+        for (members, expected) in cases {
+            assert_eq!(message(members), expected);
+        }
+        let kind = message(json!({ "message_type": "+1" }));
+        assert!(kind.contains("public_group") && kind.ends_with("found the text \"+1\""), "{kind}");
+        let max = json!({ "clock": "18446744073709551615", "message_type": "-1" });
+        assert!(encode(def, max.as_object().unwrap()).is_ok());
     }
 
     /// A message on the wire with fields of its definition in any order and number, fields of

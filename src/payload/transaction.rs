@@ -54,6 +54,23 @@ pub enum CommandError {
     State,
 }
 
+impl State {
+    /// The state of a number.
+    pub fn of_number(number: i32) -> Option<Self> {
+        [
+            Self::AddressRequested,
+            Self::AddressDeclined,
+            Self::AddressAccepted,
+            Self::TransactionRequested,
+            Self::TransactionDeclined,
+            Self::Pending,
+            Self::Sent,
+        ]
+        .into_iter()
+        .find(|state| *state as i32 == number)
+    }
+}
+
 impl CommandError {
     /// The stable code of this error, as the tools print it.
     pub fn code(self) -> &'static str {
@@ -67,6 +84,25 @@ impl CommandError {
     }
 }
 
+/// The state of a conversation that `command` begins by asking for something; none if it does not.
+pub fn begun(command: &Message) -> Option<State> {
+    match command {
+        Message::RequestAddressForTransaction(_) => Some(State::AddressRequested),
+        Message::RequestTransaction(_) => Some(State::TransactionRequested),
+        _ => None,
+    }
+}
+
+/// The id of the command that `command` answers, by saying yes or no; none if it does not.
+pub fn answered(command: &Message) -> Option<&str> {
+    match command {
+        Message::AcceptRequestAddressForTransaction(it) => Some(&it.id),
+        Message::DeclineRequestAddressForTransaction(it) => Some(&it.id),
+        Message::DeclineRequestTransaction(it) => Some(&it.id),
+        _ => None,
+    }
+}
+
 /// The state of a conversation after `command` of `sender`, whose checks it has passed. `stored`
 /// is the command of the id that it names, if we have one.
 ///
@@ -77,9 +113,10 @@ pub fn next_state(
     sender: &PublicKey,
     stored: Option<&Stored>,
 ) -> Result<State, CommandError> {
+    if let Some(state) = begun(command) {
+        return Ok(state);
+    }
     let (expected, next) = match command {
-        Message::RequestAddressForTransaction(_) => return Ok(State::AddressRequested),
-        Message::RequestTransaction(_) => return Ok(State::TransactionRequested),
         Message::SendTransaction(_) => return Ok(State::Pending),
         Message::AcceptRequestAddressForTransaction(_) => {
             (State::AddressRequested, State::AddressAccepted)

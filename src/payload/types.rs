@@ -127,6 +127,11 @@ const fn name_of_number(number: i32) -> &'static str {
 }
 
 impl PayloadType {
+    /// Whether clients of March 2020 know it.
+    pub fn is_first(&self) -> bool {
+        self.since == FIRST
+    }
+
     /// The type of a number, if we know it.
     pub fn of_number(number: i32) -> Option<&'static Self> {
         TYPES.iter().find(|it| it.number == number)
@@ -145,8 +150,8 @@ impl PayloadType {
         Self::of_name(text).or_else(|| {
             let text = text.to_ascii_lowercase().replace('-', "_");
             let mut found: Vec<_> = TYPES.iter().filter(|it| it.name.starts_with(&text)).collect();
-            if found.iter().any(|it| it.since == FIRST) {
-                found.retain(|it| it.since == FIRST);
+            if found.iter().any(|it| it.is_first()) {
+                found.retain(|it| it.is_first());
             }
             if let [one] = found[..] { Some(one) } else { None }
         })

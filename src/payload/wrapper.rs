@@ -4,7 +4,12 @@ use std::fmt;
 
 use prost::Message as _;
 
-use super::{check::Refusal, fields::FieldError, proto::ApplicationMetadataMessage, schema, types};
+use super::{
+    check::{self, Receipt, Refusal},
+    fields::FieldError,
+    proto::ApplicationMetadataMessage,
+    schema, types,
+};
 use crate::crypto::{PublicKey, SecretKey, Signature, keccak256};
 
 pub use super::types::Type;
@@ -101,6 +106,27 @@ impl Wrapper {
             Some(recover(bytes, &message.payload)?)
         };
         Ok(Self { raw: raw.to_vec(), payload: message.payload, kind: message.r#type, signed })
+    }
+
+    /// The wrapper in bytes that nothing else says to be one. Without a signature its author is
+    /// whoever has signed the envelope, here the author of the `receipt`; but any bytes may look
+    /// like that, so then only what clients of March 2020 would take is a wrapper.
+    pub fn detect(raw: &[u8], receipt: &Receipt<'_>) -> Option<Self> {
+        let wrapper = Self::decode(raw).ok()?;
+        let is_taken = wrapper.author().is_some()
+            || receipt.author.is_some() && wrapper.is_taken_unsigned(receipt);
+        is_taken.then_some(wrapper)
+    }
+
+    fn is_taken_unsigned(&self, receipt: &Receipt<'_>) -> bool {
+        let is_known = types::PayloadType::of_number(self.kind).is_some_and(|it| it.is_first());
+        is_known
+            && match self.message() {
+                // Its events cost too much to be looked at for a guess.
+                Ok(types::Message::MembershipUpdateMessage(update)) => !update.events.is_empty(),
+                Ok(message) => check::check(&message, receipt).is_ok(),
+                Err(_) => false,
+            }
     }
 
     /// The bytes as transported.

@@ -39,12 +39,7 @@ pub struct Message {
 impl Message {
     /// Its id.
     pub fn id(&self) -> MessageId {
-        let mut input = Vec::with_capacity(10 + 32 + 8 + self.body.len());
-        input.extend_from_slice(b"MESSAGE_ID");
-        input.extend_from_slice(&self.group_id.0);
-        input.extend_from_slice(&self.timestamp.to_le_bytes());
-        input.extend_from_slice(&self.body);
-        MessageId(sha256(&input))
+        id_of(&self.group_id.0, self.timestamp, &self.body)
     }
 
     /// The bytes that a payload holds it in.
@@ -54,7 +49,7 @@ impl Message {
 
     /// Reads what [`encode`](Self::encode) wrote; none if it is something else.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        Self::from_proto(proto::Message::decode(bytes).ok()?)
+        Self::from_proto(proto::Message::decode(bytes).ok()?).ok()
     }
 
     fn to_proto(&self) -> proto::Message {
@@ -65,10 +60,23 @@ impl Message {
         }
     }
 
-    fn from_proto(message: proto::Message) -> Option<Self> {
-        let group_id = GroupId(message.group_id.try_into().ok()?);
-        Some(Self { group_id, timestamp: message.timestamp, body: message.body })
+    fn from_proto(message: proto::Message) -> Result<Self, Stray> {
+        let proto::Message { group_id, timestamp, body } = message;
+        match group_id.try_into() {
+            Ok(id) => Ok(Self { group_id: GroupId(id), timestamp, body }),
+            Err(group_id) => Err(Stray { id: id_of(&group_id, timestamp, &body), body }),
+        }
     }
+}
+
+/// A message whose group id has not 32 bytes, so that it can't be told who shares it. It is never
+/// sent; of others it is taken, as the reference does.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Stray {
+    /// Its id, made of the group id as it came.
+    pub id: MessageId,
+    /// What it says.
+    pub body: Vec<u8>,
 }
 
 /// What one participant says to another at once.
@@ -82,7 +90,10 @@ pub struct Payload {
     pub requests: Vec<MessageId>,
     /// What is sent.
     pub messages: Vec<Message>,
-    /// How many entries were left out on reading, since an id in them has not 32 bytes.
+    /// The same, with a group id that is none; only in what came from others.
+    pub strays: Vec<Stray>,
+    /// How many acknowledgements, offers and requests were left out on reading, since an id has
+    /// 32 bytes.
     pub malformed: usize,
 }
 
@@ -91,7 +102,7 @@ impl Payload {
     /// and no answer is due.
     pub fn is_empty(&self) -> bool {
         let ids = self.acks.len() + self.offers.len() + self.requests.len();
-        ids + self.messages.len() + self.malformed == 0
+        ids + self.messages.len() + self.strays.len() + self.malformed == 0
     }
 
     /// The bytes.
@@ -120,13 +131,25 @@ impl Payload {
         };
         let (acks, offers) = (ids(payload.acks), ids(payload.offers));
         let requests = ids(payload.requests);
-        let all = payload.messages.len();
-        let messages: Vec<_> =
-            payload.messages.into_iter().filter_map(Message::from_proto).collect();
-        malformed += all - messages.len();
-        let payload = Self { acks, offers, requests, messages, malformed };
+        let (mut messages, mut strays) = (Vec::new(), Vec::new());
+        for message in payload.messages {
+            match Message::from_proto(message) {
+                Ok(message) => messages.push(message),
+                Err(stray) => strays.push(stray),
+            }
+        }
+        let payload = Self { acks, offers, requests, messages, strays, malformed };
         (!payload.is_empty()).then_some(payload)
     }
+}
+
+fn id_of(group_id: &[u8], timestamp: i64, body: &[u8]) -> MessageId {
+    let mut input = Vec::with_capacity(10 + group_id.len() + 8 + body.len());
+    input.extend_from_slice(b"MESSAGE_ID");
+    input.extend_from_slice(group_id);
+    input.extend_from_slice(&timestamp.to_le_bytes());
+    input.extend_from_slice(body);
+    MessageId(sha256(&input))
 }
 
 macro_rules! as_hex {

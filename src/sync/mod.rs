@@ -30,7 +30,7 @@ mod proto;
 mod rows;
 mod store;
 
-pub use message::{GroupId, Message, MessageId, Payload};
+pub use message::{GroupId, Message, MessageId, Payload, Stray};
 pub use node::{Limits, Node, Received, Ticked, delay};
 pub use store::{MemoryStore, Store, SyncError};
 

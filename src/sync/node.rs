@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    GroupId, Message, MessageId, Payload, Store, SyncError,
+    GroupId, Message, MessageId, Payload, Store, Stray, SyncError,
     rows::{EPOCH, Kind, Rows, Schedule, key, place_key},
 };
 use crate::crypto::PublicKey;
@@ -60,6 +60,8 @@ pub struct Ticked {
 pub struct Received {
     /// Messages that had not come before.
     pub messages: Vec<Message>,
+    /// The same, with a group id that is none.
+    pub strays: Vec<Stray>,
     /// Messages that had; they are acknowledged again.
     pub repeated: Vec<MessageId>,
     /// Messages of ours that have arrived.
@@ -264,7 +266,14 @@ impl<S: Store> Node<S> {
             self.offered(peer, id, next_epoch)?;
         }
         for message in payload.messages {
-            self.received(peer, message, &mut received)?;
+            if self.received(peer, message.id(), &mut received)? {
+                received.messages.push(message);
+            }
+        }
+        for stray in payload.strays {
+            if self.received(peer, stray.id, &mut received)? {
+                received.strays.push(stray);
+            }
         }
         Ok(received)
     }
@@ -287,17 +296,18 @@ impl<S: Store> Node<S> {
         Ok(())
     }
 
+    /// Takes a message by its id, to be acknowledged. Whether it had not come before.
     fn received(
         &mut self,
         peer: &PublicKey,
-        message: Message,
+        id: MessageId,
         received: &mut Received,
-    ) -> Result<(), SyncError<S::Error>> {
-        let id = message.id();
+    ) -> Result<bool, SyncError<S::Error>> {
         let row = key(Kind::Received, peer, &id);
         if let Some(place) = self.rows.number(&row)? {
             received.repeated.push(id);
-            return self.rows.put_number(&key(Kind::Ack, peer, &id), place);
+            self.rows.put_number(&key(Kind::Ack, peer, &id), place)?;
+            return Ok(false);
         }
         self.rows.remove(&key(Kind::Wanted, peer, &id))?;
         let mut counters = self.rows.peer(peer)?;
@@ -311,8 +321,7 @@ impl<S: Store> Node<S> {
         self.rows.put(&place_key(peer, place), &id.0)?;
         self.rows.put_number(&key(Kind::Ack, peer, &id), place)?;
         self.rows.put_peer(peer, &counters)?;
-        received.messages.push(message);
-        Ok(())
+        Ok(true)
     }
 
     /// Forgets the oldest received message, and that it is to be acknowledged: a flood would

@@ -74,6 +74,37 @@ fn a_flood_leaves_a_bounded_store() {
 }
 
 #[test]
+fn a_body_is_read_whatever_the_group_id_is() {
+    use prost::Message as _;
+    let message = |group_id: &[u8], body: &[u8]| proto::Message {
+        group_id: group_id.to_vec(),
+        timestamp: 5,
+        body: body.to_vec(),
+    };
+    let payload = proto::Payload {
+        acks: vec![vec![1; 31]],
+        messages: vec![
+            message(&[], b"none"),
+            message(&[7; 32], b"good"),
+            message(&[7; 33], b"long"),
+        ],
+        ..Default::default()
+    };
+    let payload = Payload::detect(&payload.encode_to_vec()).unwrap();
+    assert_eq!(payload.malformed, 1);
+    let (mut b, peer) = (node(Limits::default()), public(1));
+    let received = b.receive(&peer, payload.clone()).unwrap();
+    let bodies: Vec<_> = received.strays.iter().map(|stray| &stray.body[..]).collect();
+    assert_eq!((received.messages.len(), bodies), (1, vec![&b"none"[..], b"long"]));
+    // They are repeated until they are acknowledged, as any other.
+    let acks = |b: &mut Node<MemoryStore>| b.tick().unwrap().payloads[0].1.acks.len();
+    assert_eq!(acks(&mut b), 3);
+    let again = b.receive(&peer, payload).unwrap();
+    assert_eq!((again.messages.len(), again.strays.len(), again.repeated.len()), (0, 0, 3));
+    assert_eq!(acks(&mut b), 3);
+}
+
+#[test]
 fn large_queues_go_in_parts() {
     let mut a = node(Limits { payload: 1000, ..Limits::default() });
     let peer = public(2);

@@ -68,6 +68,8 @@ pub struct Device {
     listening: BTreeMap<Topic, Option<[u8; 32]>>,
     pub shown: Vec<Shown>,
     pub payloads: Vec<String>,
+    /// Of chat messages.
+    pub clocks: Vec<u64>,
     pub unread: Vec<String>,
     pub acknowledged: Vec<MessageId>,
 }
@@ -125,6 +127,7 @@ impl World {
             listening: BTreeMap::new(),
             shown: Vec::new(),
             payloads: Vec::new(),
+            clocks: Vec::new(),
             unread: Vec::new(),
             acknowledged: Vec::new(),
         });
@@ -304,6 +307,7 @@ fn show(device: &mut Device, event: &Event) {
     match event {
         Event::Message(received) => {
             device.payloads.push(received.wrapper.kind_name());
+            device.clocks.extend(received.chat_message().map(|message| message.clock));
             if let (Some(text), true) = (received.text(), received.chat.is_some()) {
                 device.shown.push(Shown {
                     id: received.id,

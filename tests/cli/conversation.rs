@@ -285,6 +285,60 @@ fn a_group_of_three() {
 }
 
 #[test]
+fn a_change_of_a_group_is_told_without_a_text() {
+    let (mut shell, _node) = two();
+    let send = |who: &str, file: &str| {
+        format!(
+            "status-send --announce --peer $ENODE --identity {who}.key --state {who}.state \
+             --group {file} --ttl 120"
+        )
+    };
+    let receive = |who: &str| {
+        format!(
+            "status-receive --peer $ENODE --identity {who}.key --state {who}.state --count 1 \
+             --timeout 60"
+        )
+    };
+    shell.keygen("CAROL");
+    let line = "status-group new --identity alice.key --name team --member $BOB --member $CAROL";
+    shell.ok(&format!("{line} > team.jsonl"));
+    assert_eq!(records(&shell.ok(&send("alice", "@team.jsonl"))).len(), 2);
+    // What was received is a history, too.
+    shell.ok(&format!("{} > added.jsonl", receive("bob")));
+    shell.ok("status-group leave --identity bob.key < added.jsonl > left.jsonl");
+    shell.ok(&receive("carol"));
+    // Whoever is removed hears of it, whoever left has said so.
+    shell.ok("status-group remove $CAROL --identity alice.key < team.jsonl > smaller.jsonl");
+    assert_eq!(records(&shell.ok(&send("alice", "@smaller.jsonl"))).len(), 2);
+    let got = record(&shell.ok(&receive("carol")));
+    assert_eq!(got["group"]["members"].as_array().unwrap().len(), 2, "{got}");
+    assert_eq!(got["group"]["new_events"], 1);
+    // He does not know yet that carol is gone.
+    let sent = records(&shell.ok(&send("bob", "@left.jsonl")));
+    let me = shell.ok("echo -n $BOB");
+    assert!(sent.len() == 2 && sent.iter().all(|it| it["to"] != me.as_str()), "{sent:?}");
+    // With a text it is another matter, and the error says what to do instead.
+    let line = send("bob", "@left.jsonl").replace("--announce", "bye --output json");
+    let error = shell.fails(1, &line);
+    assert!(error.contains("chat.we_not_joined") && error.contains("--announce"), "{error}");
+    let error = shell.fails(1, &send("alice", "@team.jsonl").replace("--announce", ""));
+    assert!(error.contains("input.empty") && error.contains("--announce"), "{error}");
+    // A group by its id, as the state has it.
+    let id = got["group"]["chat_id"].as_str().unwrap();
+    shell.ok(&send("alice", id));
+    let error = shell.fails(1, &send("alice", "unknown"));
+    assert!(error.contains("chat.unknown_group"), "{error}");
+    shell.fails(2, &send("alice", "@team.jsonl").replace("--announce", "--announce hi"));
+    // A history with a bad line is not sent.
+    shell.ok("(cat team.jsonl; echo junk!) > bad.jsonl; cat team.jsonl left.jsonl > same.jsonl");
+    let error = shell.fails(3, &send("alice", "@bad.jsonl"));
+    assert!(error.contains("line 3") && error.contains("--group"), "{error}");
+    shell.ok("status-group new --identity alice.key --name other >> team.jsonl");
+    let error = shell.fails(3, &send("alice", "@team.jsonl"));
+    assert!(error.contains("group.history"), "{error}");
+}
+
+#[test]
 fn what_nobody_acknowledges_is_4_and_is_repeated_later() {
     let (shell, _node) = two();
     let line = "echo hi | status-send --peer $ENODE --identity alice.key --state a --to $BOB --wait-ack 1s --ttl 1s --output json";

@@ -31,6 +31,46 @@ fn a_template_is_filled_in_and_comes_back() {
 }
 
 #[test]
+fn a_record_without_a_type_is_told_what_is_missing() {
+    let shell = Shell::new();
+    for (found, says) in [("{\"text\":\"hi\"}", "lacks the member"), ("{\"type\":7}", "not a text")]
+    {
+        let line = format!("echo '{found}' | status-payload encode --output json");
+        let error = record(&shell.fails(3, &line));
+        assert_eq!(
+            (&error["code"], &error["field"]),
+            (&json!("payload.unknown_type"), &json!("type"))
+        );
+        assert!(error["message"].as_str().unwrap().contains(says), "{error}");
+        assert!(error["hint"].as_str().unwrap().contains("chat_message"), "{error}");
+    }
+    let line = "status-payload template chat | sed 's/\"clock\":[0-9]*/\"clock\":-1/' \
+                | status-payload encode --output json";
+    let error = record(&shell.fails(3, line));
+    assert!(error["message"].as_str().unwrap().contains("from 0 to 18446744073709551615"));
+    assert!(error["message"].as_str().unwrap().ends_with("found -1"), "{error}");
+}
+
+#[test]
+fn an_unsigned_payload_is_of_whoever_signed_the_envelope() {
+    let mut shell = Shell::new();
+    let me = shell.keygen("ME");
+    let seal = |with: &str| {
+        format!(
+            "status-payload encode chat --set text=hello --set chat_id=status --output raw \
+             | status-envelope seal --literal --password status {with} \
+             | status-envelope open --chat status"
+        )
+    };
+    let opened = record(&shell.ok(&seal("--identity me.key")));
+    let payload = &opened["payload"];
+    assert_eq!((&payload["type"], &payload["text"]), (&json!("chat_message"), &json!("hello")));
+    assert_eq!(payload["author"], me);
+    // Without any author, nobody would take it.
+    assert_ne!(record(&shell.ok(&seal("")))["payload"]["type"], "chat_message");
+}
+
+#[test]
 fn every_type_has_a_template_that_comes_back() {
     let shell = Shell::new();
     let types = records(&shell.ok("status-payload types"));

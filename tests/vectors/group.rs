@@ -139,7 +139,7 @@ fn a_set(case: &Case<'_>) {
         UpdateError::Event { .. } => "decode",
         UpdateError::Clock(_) => "clock",
         UpdateError::Build(_) => "group",
-        UpdateError::NotForUs => panic!("{case}: taken"),
+        UpdateError::TooMany(_) | UpdateError::NotForUs => panic!("{case}: taken"),
     };
     assert_eq!(stage, case.str("stage"), "{case}");
 }

@@ -70,7 +70,7 @@ fn a_payload(case: &Case<'_>) -> Payload {
         offers: ids("offers"),
         requests: ids("requests"),
         messages: messages.collect(),
-        malformed: 0,
+        ..Payload::default()
     };
     let encoded = case.plain_hex("encoded");
     assert_eq!(payload.encode(), encoded, "{case}");

@@ -10,6 +10,7 @@ use crate::{
         check::Refusal as Refused,
         group,
         matching::{Chat, NoChat},
+        transaction::CommandError,
         wrapper::MessageId,
     },
     secure::{BundleError, How, Installation, Refusal, device::Part},
@@ -145,6 +146,8 @@ pub enum Reason {
     Group(#[from] group::UpdateError),
     #[error(transparent)]
     NoChat(#[from] NoChat),
+    #[error("the answer to a transaction command is not taken: {0}")]
+    Command(#[from] CommandError),
     #[error("there are {0} chats already; no more are made for messages of strangers")]
     TooManyChats(usize),
 }
@@ -161,6 +164,7 @@ impl Reason {
             Self::Refused(refusal) => refusal.code(),
             Self::Group(error) => error.code(),
             Self::NoChat(reason) => reason.code(),
+            Self::Command(error) => error.code(),
             Self::TooManyChats(_) => "chat.too_many",
         }
     }
@@ -265,6 +269,8 @@ impl Post {
 pub struct Sent {
     /// The id of the message, the same for all who get it.
     pub id: MessageId,
+    /// How many people it is for; 1 if to everyone who reads a public chat.
+    pub recipients: usize,
     /// What is to be sent at once. With data sync nothing is: the next tick brings it.
     pub posts: Vec<Post>,
 }

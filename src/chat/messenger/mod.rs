@@ -60,7 +60,7 @@ mod rows;
 mod send;
 mod topics;
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use rand::CryptoRng;
 
@@ -171,7 +171,12 @@ pub struct Messenger<S> {
 struct Memory {
     chats: KnownChats,
     live: Live,
+    /// Groups that were used last, since it takes time to recover who signed their events.
+    groups: Vec<Arc<Group>>,
 }
+
+/// How many groups are held in memory.
+const MAX_GROUPS: usize = 8;
 
 impl<S> fmt::Debug for Messenger<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -244,7 +249,7 @@ impl<S: Store> Messenger<S> {
 
     /// A group.
     pub fn group(&mut self, chat_id: &str) -> Result<Option<Group>> {
-        Ok(self.store().group(chat_id)?)
+        self.atomically(|it| Ok(it.stored_group(chat_id)?.map(Arc::unwrap_or_clone)))
     }
 
     /// The installations of somebody, or of our own.
@@ -300,9 +305,34 @@ impl<S: Store> Messenger<S> {
         let store = self.device.store_mut();
         let memory = match self.memory.take() {
             Some(memory) => memory,
-            None => Memory { chats: store.load_chats()?, live: rows::load(store)? },
+            None => {
+                Memory { chats: store.load_chats()?, live: rows::load(store)?, groups: Vec::new() }
+            }
         };
         Ok((store, self.memory.insert(memory)))
+    }
+
+    /// A group as it is kept.
+    fn stored_group(&mut self, chat_id: &str) -> Result<Option<Arc<Group>>> {
+        let (store, memory) = self.parts()?;
+        if let Some(known) = memory.groups.iter().find(|it| it.chat_id() == chat_id) {
+            return Ok(Some(known.clone()));
+        }
+        let group = store.group(chat_id)?.map(Arc::new);
+        if let Some(group) = &group {
+            memory.hold(group.clone());
+        }
+        Ok(group)
+    }
+
+    /// Keeps the new state of a group.
+    fn keep_group(&mut self, group: Arc<Group>) -> Result<()> {
+        let chat = Chat::Group(group.chat_id().to_owned());
+        let clock = group.last_clock();
+        let (store, memory) = self.parts()?;
+        store.put_group(&group);
+        memory.hold(group);
+        self.touch(&chat, clock, false)
     }
 
     fn sync(&mut self) -> Result<sync::Node<Rows<'_, S>>> {
@@ -362,6 +392,14 @@ impl<S: Store> Messenger<S> {
         store.delete_stranger(&gone);
         memory.chats.remove(&Chat::OneToOne(gone));
         Ok(true)
+    }
+}
+
+impl Memory {
+    fn hold(&mut self, group: Arc<Group>) {
+        self.groups.retain(|it| it.chat_id() != group.chat_id());
+        self.groups.truncate(MAX_GROUPS - 1);
+        self.groups.insert(0, group);
     }
 }
 

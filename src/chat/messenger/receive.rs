@@ -1,10 +1,12 @@
 //! Receiving: from the payload of an envelope to what it means, layer by layer.
 
+use std::sync::Arc;
+
 use rand::CryptoRng;
 
 use super::{
-    ChatError, Event, GroupNews, Incoming, Layers, MAX_CHATS, Messenger, Outcome, Post, PostKind,
-    Reason, Received, Result, topics::partitioned,
+    Event, GroupNews, Incoming, Layers, MAX_CHATS, Messenger, Outcome, Post, PostKind, Reason,
+    Received, Result, topics::partitioned,
 };
 use crate::{
     account::InstallationId,
@@ -16,6 +18,8 @@ use crate::{
         group::{self, Group, State},
         matching::{Chat, Chats, chat_of},
         proto::{ChatMessage, MessageType},
+        transaction,
+        wrapper::MessageId,
     },
     secure::{Content, ProtocolMessage, Refusal, SecureError, Timestamp, store::Store},
     sync,
@@ -149,13 +153,19 @@ impl<S: Store> Messenger<S> {
         now_ms: u64,
         outcome: &mut Outcome,
     ) -> Result<()> {
-        // Any bytes may look like a wrapper, but not with a signature.
-        match Wrapper::decode(incoming.payload) {
-            Ok(wrapper) if wrapper.author().is_some() => {
+        let receipt = Receipt {
+            sent_ms: u64::from(incoming.sent) * 1000,
+            now_ms,
+            author: incoming.signer,
+            me: Some(&self.me),
+            installations: None,
+        };
+        match Wrapper::detect(incoming.payload, &receipt) {
+            Some(wrapper) => {
                 let event = self.take_wrapper(incoming, wrapper, Layers::default(), now_ms)?;
                 outcome.events.extend(event);
             }
-            _ => outcome.events.push(match reason {
+            None => outcome.events.push(match reason {
                 Some(reason) => unread(incoming, reason, Layers::default()),
                 None => Event::Foreign,
             }),
@@ -194,9 +204,11 @@ impl<S: Store> Messenger<S> {
                 let ids = received.acked.into_iter().map(id).collect::<Result<_>>()?;
                 outcome.events.push(Event::Acknowledged { peer: *sender, ids });
             }
-            for message in received.messages {
-                let layers = Layers { sync: Some(message.id()), ..layers.clone() };
-                let events = self.take_body(incoming, &message.body, layers, now_ms)?;
+            let messages = received.messages.into_iter().map(|it| (it.id(), it.body));
+            let strays = received.strays.into_iter().map(|it| (it.id, it.body));
+            for (id, body) in messages.chain(strays) {
+                let layers = Layers { sync: Some(id), ..layers.clone() };
+                let events = self.take_body(incoming, &body, layers, now_ms)?;
                 outcome.events.extend(events);
             }
         } else {
@@ -254,12 +266,17 @@ impl<S: Store> Messenger<S> {
             me: Some(&me),
             installations: Some(&installations),
         };
-        match check::check(&message, &receipt) {
+        let checked = match &message {
+            // The events have rules of their own, and the text is looked at when they are taken.
+            Message::MembershipUpdateMessage(_) => Ok(()),
+            message => check::check(message, &receipt),
+        };
+        match checked {
             // What a newer client says is shown; that we can't act on it shows, too.
             Ok(()) | Err(Refused::UnknownType) => {}
             Err(refused) => return Ok(vec![unread(incoming, Reason::Refused(refused), layers)]),
         }
-        let (chat, group, problem) = match self.act(&message, &author, now_ms)? {
+        let (chat, group, problem) = match self.act(&message, &receipt, &author)? {
             Ok((chat, group)) => (chat, group, None),
             Err((reason, group)) if group.as_ref().is_none_or(|it| it.news.is_empty()) => {
                 return Ok(vec![unread(incoming, reason, layers)]);
@@ -271,7 +288,12 @@ impl<S: Store> Messenger<S> {
     }
 
     /// Does what a message asks for. If not all of it is to be done: why, and what was.
-    fn act(&mut self, message: &Message, author: &PublicKey, now_ms: u64) -> Result<Acted> {
+    fn act(
+        &mut self,
+        message: &Message,
+        receipt: &Receipt<'_>,
+        author: &PublicKey,
+    ) -> Result<Acted> {
         match message {
             Message::ChatMessage(message) => Ok(match self.shown_in(message, author, None)? {
                 Ok(chat) => Ok((Some(chat), None)),
@@ -279,19 +301,21 @@ impl<S: Store> Messenger<S> {
             }),
             Message::MembershipUpdateMessage(update) => {
                 let me = self.me;
-                let known = self.store().group(&update.chat_id)?;
-                let received = match group::receive(known.as_ref(), update, &me, now_ms) {
+                let known = self.stored_group(&update.chat_id)?;
+                let received = match group::receive(known.as_deref(), update, &me, receipt.now_ms) {
                     Ok(received) => received,
                     Err(error) => return Ok(Err((error.into(), None))),
                 };
                 if let Err(reason) = self.room_for(&Chat::Group(update.chat_id.clone()))? {
                     return Ok(Err((reason, None)));
                 }
-                self.keep_group(&received.group)?;
                 let group::Received { group, is_new, news } = received;
-                let shown = match update.chat_message() {
-                    None => Ok(Chat::Group(group.chat_id().to_owned())),
-                    Some(text) => self.shown_in(text, author, Some(&group))?,
+                self.keep_group(Arc::new(group.clone()))?;
+                let checked = update.chat_message().map(|text| check::check_chat(text, receipt));
+                let shown = match (update.chat_message(), checked) {
+                    (_, Some(Err(refused))) => Err(Reason::Refused(refused)),
+                    (Some(text), _) => self.shown_in(text, author, Some(&group))?,
+                    (None, _) => Ok(Chat::Group(group.chat_id().to_owned())),
                 };
                 let news = Some(GroupNews { group, is_new, news });
                 Ok(match shown {
@@ -308,7 +332,7 @@ impl<S: Store> Messenger<S> {
                     self.store().put_updated(author, update.clock);
                 }
                 // Its clock was not checked: one from the far future moves nothing.
-                let is_ahead = clock::is_ahead(update.clock, now_ms);
+                let is_ahead = clock::is_ahead(update.clock, receipt.now_ms);
                 self.touch(&chat, if is_ahead { 0 } else { update.clock }, false)?;
                 Ok(Ok((Some(chat), None)))
             }
@@ -319,10 +343,42 @@ impl<S: Store> Messenger<S> {
             | Message::RequestTransaction(_)
             | Message::SendTransaction(_)
             | Message::DeclineRequestTransaction(_) => {
-                Ok(Ok((Some(Chat::OneToOne(*author)), None)))
+                let chat = Chat::OneToOne(*author);
+                let taken = match self.answer(message, author)? {
+                    Ok(()) => self.room_for(&chat)?,
+                    Err(error) => Err(error.into()),
+                };
+                if let Err(reason) = taken {
+                    return Ok(Err((reason, None)));
+                }
+                self.touch(&chat, clock::of(message), false)?;
+                Ok(Ok((Some(chat), None)))
             }
             _ => Ok(Ok((None, None))),
         }
+    }
+
+    /// Takes note of how far a transaction command of ours has come, if a message answers one.
+    fn answer(
+        &mut self,
+        message: &Message,
+        author: &PublicKey,
+    ) -> Result<std::result::Result<(), transaction::CommandError>> {
+        let Some(text) = transaction::answered(message) else { return Ok(Ok(())) };
+        let store = self.store();
+        // Ids are compared as texts: with capitals it is another.
+        let id = text.strip_prefix("0x").and_then(|digits| hex::decode(digits).ok());
+        let id = id.and_then(|id| Some(MessageId(id.try_into().ok()?)));
+        let id = id.filter(|id| id.to_string() == text);
+        let stored = match &id {
+            Some(id) => store.command(id)?,
+            None => None,
+        };
+        let next = transaction::next_state(message, author, stored.as_ref());
+        if let (Some(id), Some(stored), Ok(state)) = (&id, stored, next) {
+            store.put_command(id, &transaction::Stored { state, ..stored });
+        }
+        Ok(next.map(|_| ()))
     }
 
     /// The chat in which a text is shown, made if need be.
@@ -337,8 +393,8 @@ impl<S: Store> Messenger<S> {
         let group = match group {
             Some(group) => Some(group),
             None if is_group => {
-                stored = self.store().group(&message.chat_id)?;
-                stored.as_ref()
+                stored = self.stored_group(&message.chat_id)?;
+                stored.as_deref()
             }
             None => None,
         };
@@ -357,12 +413,6 @@ impl<S: Store> Messenger<S> {
     /// Whether a chat is there, or may be made for somebody else's message.
     fn room_for(&mut self, chat: &Chat) -> Result<std::result::Result<(), Reason>> {
         Ok(if self.make_room(chat)? { Ok(()) } else { Err(Reason::TooManyChats(MAX_CHATS)) })
-    }
-
-    /// Keeps the new state of a group.
-    pub(super) fn keep_group(&mut self, group: &Group) -> std::result::Result<(), ChatError> {
-        self.store().put_group(group);
-        self.touch(&Chat::Group(group.chat_id().to_owned()), group.last_clock(), false)
     }
 }
 

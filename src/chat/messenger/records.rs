@@ -8,6 +8,7 @@
 //! | `xn`, hash of the name | the symmetric key of a topic, which costs time to compute |
 //! | `xa`, id in data sync | the message that waits for its acknowledgement |
 //! | `xu`, contact | the clock of its last contact update |
+//! | `xt`, id of a message | a transaction command that one can answer to: of whom, how far it has come |
 //! | `xp` | when the contact code was published |
 //! | `xs`, … | rows of data sync |
 
@@ -21,6 +22,7 @@ use crate::{
     payload::{
         group::{Event, Group},
         matching::Chat,
+        transaction::{State, Stored},
         wrapper::MessageId,
     },
     secure::{
@@ -40,6 +42,7 @@ const SEEN: &[u8] = b"xm";
 const KEYS: &[u8] = b"xn";
 const AWAITED: &[u8] = b"xa";
 const UPDATED: &[u8] = b"xu";
+const COMMANDS: &[u8] = b"xt";
 const PUBLISHED: &[u8] = b"xp";
 
 /// Ids of messages are kept in so many buckets, by a hash that nobody else can compute: who could
@@ -198,6 +201,25 @@ impl<S: Store> Pending<S> {
 
     pub fn put_updated(&mut self, contact: &PublicKey, clock: u64) {
         self.put(of_key(UPDATED, &contact.into()), number(clock));
+    }
+
+    /// A transaction command that was sent or received.
+    pub fn command(&self, id: &MessageId) -> Result<Option<Stored>, StoreError> {
+        let Some(record) = self.get(&[COMMANDS, &id.0].concat())? else { return Ok(None) };
+        let mut reader = Reader::new("command", &record);
+        let peer = reader.text()?.parse().map_err(|_| reader.corrupt())?;
+        let is_ours = reader.flag()?;
+        let state = State::of_number(reader.u8()?.into()).ok_or_else(|| reader.corrupt())?;
+        reader.finish()?;
+        Ok(Some(Stored { peer, is_ours, state }))
+    }
+
+    pub fn put_command(&mut self, id: &MessageId, command: &Stored) {
+        let mut writer = Writer::default();
+        writer.bytes(command.peer.to_string().as_bytes());
+        writer.flag(command.is_ours);
+        writer.u8(command.state as u8);
+        self.put([COMMANDS, &id.0].concat(), writer.finish());
     }
 
     /// When the contact code was published, in milliseconds.

@@ -1,5 +1,7 @@
 //! Sending: from what is to be said to what goes into envelopes.
 
+use std::{collections::HashSet, sync::Arc};
+
 use rand::CryptoRng;
 
 use super::{
@@ -14,9 +16,10 @@ use crate::{
         Message, Wrapper, chat,
         check::{self, Receipt},
         clock,
-        group::{Change, Changed, Group},
+        group::{Change, Changed, Event, EventType, Group},
         matching::Chat,
         proto::{ChatMessage, ContactUpdate, MessageType, PairInstallation},
+        transaction,
         wrapper::MessageId,
     },
     secure::{
@@ -121,7 +124,8 @@ impl<S: Store> Messenger<S> {
         })
     }
 
-    /// Takes the history of a group that was made or changed elsewhere, and tells its members.
+    /// Takes the history of a group that was made or changed elsewhere, and tells its members;
+    /// also those whom it removes, if they are members of the group as it is known here.
     pub fn announce_group<R: CryptoRng + ?Sized>(
         &mut self,
         group: Group,
@@ -129,8 +133,12 @@ impl<S: Store> Messenger<S> {
         rng: &mut R,
     ) -> Result<(Group, Sent)> {
         self.atomically(|it| {
-            let group = it.merged(group)?;
-            let recipients = keys(&group);
+            let known = it.stored_group(group.chat_id())?;
+            let group = merged(known.as_deref(), group)?;
+            let mut recipients = group.state().member_keys();
+            if let Some(known) = known {
+                recipients.extend(removed(&known, &group));
+            }
             it.tell(Changed { group, recipients }, now_ms, rng)
         })
     }
@@ -138,8 +146,8 @@ impl<S: Store> Messenger<S> {
     /// Takes the history of a group that was made or changed elsewhere.
     pub fn learn_group(&mut self, group: Group) -> Result<()> {
         self.atomically(|it| {
-            let group = it.merged(group)?;
-            it.keep_group(&group)
+            let known = it.stored_group(group.chat_id())?;
+            it.keep_group(Arc::new(merged(known.as_deref(), group)?))
         })
     }
 
@@ -166,7 +174,7 @@ impl<S: Store> Messenger<S> {
             let outgoing = it.device.pairing(wrapper.raw(), now, rng)?;
             let mut post = it.post(&me, outgoing, vec![id], 0)?;
             post.kind = PostKind::Pairing;
-            Ok(Sent { id, posts: vec![post] })
+            Ok(Sent { id, recipients: 1, posts: vec![post] })
         })
     }
 
@@ -276,7 +284,7 @@ impl<S: Store> Messenger<S> {
         now_ms: u64,
         rng: &mut R,
     ) -> Result<Sent> {
-        let clock = clock_of(&message);
+        let clock = clock::of(&message);
         match chat {
             Chat::Public(name) => {
                 let wrapper = self.wrap(message, now_ms)?;
@@ -289,11 +297,16 @@ impl<S: Store> Messenger<S> {
                 let (id, topic) = (wrapper.message_id(), Topic::of_name(name));
                 let payload = wrapper.raw().to_vec();
                 let post = public_post(topic, key, payload, PostKind::Public, vec![id]);
-                Ok(Sent { id, posts: vec![post] })
+                Ok(Sent { id, recipients: 1, posts: vec![post] })
             }
             Chat::OneToOne(peer) => {
+                let begun = transaction::begun(&message);
                 let wrapper = self.wrap(message, now_ms)?;
                 self.touch(chat, clock, true)?;
+                if let Some(state) = begun {
+                    let command = transaction::Stored { peer: *peer, is_ours: true, state };
+                    self.store().put_command(&wrapper.message_id(), &command);
+                }
                 self.dispatch(&[*peer], &wrapper, now_ms, rng)
             }
             Chat::Group(id) => {
@@ -305,9 +318,9 @@ impl<S: Store> Messenger<S> {
                 if !group.state().may_write(&self.me.to_string()) {
                     return Err(ChatError::NotJoined);
                 }
-                let wrapper = self.wrap(group.update(Some(text)).into(), now_ms)?;
+                let wrapper = self.wrap_update(&group, Some(text), now_ms)?;
                 self.touch(chat, clock, true)?;
-                self.dispatch(&keys(&group), &wrapper, now_ms, rng)
+                self.dispatch(&group.state().member_keys(), &wrapper, now_ms, rng)
             }
         }
     }
@@ -320,30 +333,35 @@ impl<S: Store> Messenger<S> {
         rng: &mut R,
     ) -> Result<(Group, Sent)> {
         let Changed { group, recipients } = changed;
-        self.keep_group(&group)?;
-        let wrapper = self.wrap(group.update(None).into(), now_ms)?;
+        self.keep_group(Arc::new(group.clone()))?;
+        let wrapper = self.wrap_update(&group, None, now_ms)?;
         let sent = self.dispatch(&recipients, &wrapper, now_ms, rng)?;
         Ok((group, sent))
     }
 
-    fn known_group(&mut self, chat_id: &str) -> Result<Group> {
-        let group = self.store().group(chat_id)?;
+    fn known_group(&mut self, chat_id: &str) -> Result<Arc<Group>> {
+        let group = self.stored_group(chat_id)?;
         group.ok_or_else(|| ChatError::UnknownGroup(chat_id.to_owned()))
     }
 
-    fn merged(&mut self, group: Group) -> Result<Group> {
-        Ok(match self.store().group(group.chat_id())? {
-            Some(known) => {
-                known.merge(group.events()).map_err(|error| ChatError::Group(error.into()))?
-            }
-            None => group,
-        })
+    /// An update of a group, perhaps with a text. Who signed its events is known.
+    fn wrap_update(
+        &self,
+        group: &Group,
+        text: Option<ChatMessage>,
+        now_ms: u64,
+    ) -> Result<Wrapper> {
+        let receipt = sent_at(now_ms);
+        let clocks = check::first_failure(&check::event_clocks(group.events(), now_ms));
+        let text_is_taken = text.as_ref().map_or(Ok(()), |it| check::check_chat(it, &receipt));
+        clocks.and(text_is_taken).map_err(ChatError::Refused)?;
+        let message = Message::from(group.update(text));
+        Ok(Wrapper::sign(message.number(), message.encode(), &self.identity))
     }
 
     /// Signs a payload that others will take.
     fn wrap(&self, message: Message, now_ms: u64) -> Result<Wrapper> {
-        let receipt = Receipt { sent_ms: now_ms / 1000 * 1000, now_ms, ..Receipt::default() };
-        check::check(&message, &receipt).map_err(ChatError::Refused)?;
+        check::check(&message, &sent_at(now_ms)).map_err(ChatError::Refused)?;
         Ok(Wrapper::sign(message.number(), message.encode(), &self.identity))
     }
 
@@ -368,7 +386,7 @@ impl<S: Store> Messenger<S> {
         for peer in &all {
             self.fits(peer, wrapper.raw().len() + SYNC_HEAD)??;
         }
-        let mut posts = Vec::new();
+        let (recipients, mut posts) = (all.len(), Vec::new());
         for peer in all {
             // Without another device of ours, nobody would ever acknowledge what is to ourselves.
             if self.data_sync && (peer != me || paired) {
@@ -382,7 +400,7 @@ impl<S: Store> Messenger<S> {
                 posts.push(self.post(&peer, outgoing, vec![id], 0)?);
             }
         }
-        Ok(Sent { id, posts })
+        Ok(Sent { id, recipients, posts })
     }
 
     fn post(
@@ -456,17 +474,28 @@ pub fn fallback_message<R: CryptoRng + ?Sized>(
     })
 }
 
-/// The members of a group as keys; texts that are none are left out.
-fn keys(group: &Group) -> Vec<PublicKey> {
-    let members = group.state().members.to_vec();
-    members.into_iter().filter_map(|text| text.parse().ok()).collect()
+/// What is sent right now.
+fn sent_at(now_ms: u64) -> Receipt<'static> {
+    Receipt { sent_ms: now_ms / 1000 * 1000, now_ms, ..Receipt::default() }
 }
 
-/// The clock of a message that moves the clock of its chat.
-fn clock_of(message: &Message) -> u64 {
-    match message {
-        Message::ChatMessage(ChatMessage { clock, .. })
-        | Message::ContactUpdate(ContactUpdate { clock, .. }) => *clock,
-        _ => 0,
+/// A history with what is known of it.
+fn merged(known: Option<&Group>, group: Group) -> Result<Group> {
+    match known {
+        Some(known) => known.merge(group.events()).map_err(|error| ChatError::Group(error.into())),
+        None => Ok(group),
     }
+}
+
+/// Who is a member no longer, and has to be told: whoever left by themselves knows.
+fn removed(before: &Group, after: &Group) -> Vec<PublicKey> {
+    let left: HashSet<_> = before
+        .unknown(after.events())
+        .filter(|event| event.kind() == Some(EventType::MemberRemoved))
+        .filter(|event| event.members() == [event.author_text()])
+        .map(Event::author)
+        .collect();
+    let mut gone = before.state().member_keys();
+    gone.retain(|key| !after.state().members.contains(&key.to_string()) && !left.contains(key));
+    gone
 }

@@ -39,9 +39,13 @@ struct PrintArgs {
 }
 
 impl PrintArgs {
-    fn emit(&self, group: &Group, known: usize, cx: &mut Context) -> Result<()> {
-        let skipped = if self.new_only { known } else { 0 };
-        for event in &group.events()[skipped..] {
+    /// Prints a group that was made of another.
+    fn emit(&self, group: &Group, before: Option<&Group>, cx: &mut Context) -> Result<()> {
+        let events = match before.filter(|_| self.new_only) {
+            Some(before) => before.unknown(group.events()).collect(),
+            None => group.events().iter().collect::<Vec<_>>(),
+        };
+        for event in events {
             cx.collect(&record::of_event(group.chat_id(), event), record::event_text)?;
         }
         cx.flush()
@@ -52,13 +56,13 @@ impl ChangeArgs {
     /// Makes changes one after the other, each an event.
     fn make(&self, changes: &[Change<'_>], cx: &mut Context) -> Result<()> {
         let key = self.identity.require()?;
-        let mut group = self.history.read_group(cx)?;
-        let known = group.events().len();
+        let before = self.history.read_group(cx)?;
+        let mut group = before.clone();
         for change in changes {
             let changed = group.change(*change, &key, self.last_clock, cx.now_ms());
             group = changed.map_err(|error| change_error(&error))?.group;
         }
-        self.print.emit(&group, known, cx)
+        self.print.emit(&group, Some(&before), cx)
     }
 }
 
@@ -96,7 +100,7 @@ impl NewCommand {
         let others: Vec<_> = members.into_iter().filter(|member| *member != me).collect();
         let made = Group::create(id, &self.name, &others, &key, cx.now_ms());
         let group = made.map_err(|error| change_error(&error).exit(Exit::Usage))?.group;
-        PrintArgs { new_only: false }.emit(&group, 0, cx)
+        PrintArgs { new_only: false }.emit(&group, None, cx)
     }
 }
 
@@ -121,6 +125,9 @@ impl AddCommand {
 }
 
 /// Remove members, an event for each; admins only
+///
+/// `status-send --announce --group @FILE` tells the others, and those who were removed if the state
+/// has known them as members.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -212,6 +219,8 @@ impl JoinCommand {
 }
 
 /// Leave the group
+///
+/// `status-send --announce --group @FILE` tells the others; who has left can't write any more.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -13,14 +13,14 @@ use serde_json::{Map, Value};
 use super::super::{
     context::{Context, stdin_items},
     empty_input,
-    error::{CliError, Exit, Result},
+    error::{CliError, Exit, Result, Stop},
     input::{Content, Item, Items},
     payload::{payload_error, record::payload_members},
     records::hex_member,
 };
 use crate::payload::{
     Message, Wrapper,
-    group::{Event, EventError, Group, MAX_EVENTS},
+    group::{Event, EventError, Group, MAX_RECEIVED},
     json,
     proto::MembershipUpdateMessage,
     schema::MEMBERSHIP_UPDATE_MESSAGE,
@@ -91,12 +91,42 @@ impl HistoryArgs {
                 .into());
         }
         let Some(history) = histories.pop() else { return Err(empty_input("a history")) };
-        let group = Group::build(&history.chat_id, history.events);
-        Ok(group.map_err(|error| {
+        Ok(history.group()?)
+    }
+}
+
+impl History {
+    fn group(self) -> std::result::Result<Group, CliError> {
+        Group::gather(&self.chat_id, self.events).map_err(|error| {
             CliError::new(error.code(), Exit::Negative, error.to_string())
                 .hint("status-group replay shows which events are refused")
-        })?)
+        })
     }
+}
+
+/// The one group in the file of an option, in any form that the commands here read. What is to be
+/// sent to others is whole: a bad record is an error.
+pub fn read_file(path: &str, field: &str) -> Result<Group> {
+    let read = || -> Result<Group> {
+        let file = File::open(path).map_err(|error| {
+            CliError::new("file.read", Exit::Local, format!("can't read {path}: {error}"))
+        })?;
+        let (mut items, mut histories) = (Items::new(BufReader::new(file)), Vec::new());
+        while let Some(item) = items.next()? {
+            add_numbered(&item?, &mut histories)?;
+        }
+        let (Some(history), true) = (histories.pop(), histories.is_empty()) else {
+            let message = format!("{path} must hold the events of one group");
+            return Err(CliError::new("group.history", Exit::Malformed, message)
+                .hint("status-group new, and its other commands, write such a file")
+                .into());
+        };
+        Ok(history.group()?)
+    };
+    read().map_err(|stop| match stop {
+        Stop::Error(error) if error.field.is_none() => error.field(field).into(),
+        other => other,
+    })
 }
 
 fn read<R: BufRead>(
@@ -107,15 +137,17 @@ fn read<R: BufRead>(
     let mut any = false;
     while let Some(item) = items.next()? {
         any = true;
-        let found = item.and_then(|item| {
-            add_item(&item, histories)
-                .map_err(|error| if error.line.is_some() { error } else { error.line(item.line) })
-        });
-        if let Err(error) = found {
+        if let Err(error) = item.and_then(|item| add_numbered(&item, histories)) {
             cx.report(error)?;
         }
     }
     Ok(any)
+}
+
+/// Takes the events of a record; an error says on which line it is.
+fn add_numbered(item: &Item, histories: &mut Vec<History>) -> std::result::Result<(), CliError> {
+    add_item(item, histories)
+        .map_err(|error| if error.line.is_some() { error } else { error.line(item.line) })
 }
 
 /// Takes the events of a record.
@@ -199,8 +231,8 @@ fn add_event(
     if !history.seen.insert(raw.to_vec()) {
         return Ok(());
     }
-    if history.events.len() >= MAX_EVENTS {
-        let message = format!("more than {MAX_EVENTS} events of one group");
+    if history.events.len() >= MAX_RECEIVED {
+        let message = format!("more than {MAX_RECEIVED} events of one group");
         return Err(CliError::new("group.too_many", Exit::Malformed, message));
     }
     let event = Event::decode(chat_id, raw).map_err(|error| event_error(&error))?;

@@ -1,7 +1,7 @@
 //! `status-group`: group chats as histories of signed events.
 
 mod change;
-mod history;
+pub mod history;
 mod record;
 mod show;
 
@@ -13,7 +13,8 @@ use super::{context::Context, error::Result};
 ///
 /// A group is its history. Each change reads the history (records of any of these commands, or
 /// messages and payloads with membership updates) and prints the whole with the new events, since
-/// that is what every member needs to get; `update` makes it a payload.
+/// that is what every member needs to get: `status-send --announce --group @FILE` tells them.
+/// `update` makes it a payload.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

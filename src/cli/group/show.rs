@@ -16,8 +16,7 @@ use super::{
 use crate::payload::{
     Message, Wrapper,
     chat::{self, MessageType},
-    check::Refusal,
-    clock,
+    check,
     group::{Group, Replayed, replay},
     proto::MembershipUpdateMessage,
 };
@@ -113,13 +112,7 @@ impl VerifyCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
         for history in self.history.read_all(cx)? {
             let now_ms = cx.now_ms();
-            let clocks = || history.events.iter().map(|event| event.clock());
-            let clock = if clocks().any(|clock| clock == 0) {
-                Some(Refusal::EventClockZero)
-            } else {
-                let ahead = clocks().any(|clock| clock::is_ahead(clock, now_ms));
-                ahead.then_some(Refusal::EventClockAhead)
-            };
+            let clocks = check::first_failure(&check::event_clocks(&history.events, now_ms));
             let (chat_id, count) = (history.chat_id.clone(), history.events.len());
             let update = MembershipUpdateMessage {
                 chat_id: chat_id.clone(),
@@ -127,10 +120,10 @@ impl VerifyCommand {
                 chat_entity: None,
             };
             let built = Group::build(&chat_id, history.events).map(|_| ());
-            let verdict = match (clock, built) {
-                (Some(refusal), _) => Err((refusal.code(), refusal.to_string())),
-                (None, Err(error)) => Err((error.code(), error.to_string())),
-                (None, Ok(())) => Ok(()),
+            let verdict = match (clocks, built) {
+                (Err(refusal), _) => Err((refusal.code(), refusal.to_string())),
+                (Ok(()), Err(error)) => Err((error.code(), error.to_string())),
+                (Ok(()), Ok(())) => Ok(()),
             };
             let record = Record::new("verification")
                 .with("chat_id", chat_id.as_str())

@@ -44,7 +44,9 @@ impl DecodeCommand {
                 return decode(cx, &input.bytes);
             };
             cx.emit(&of_data_sync(&payload, &input.bytes), Record::to_text)?;
-            payload.messages.iter().try_for_each(|message| decode(cx, &message.body))
+            let bodies = payload.messages.iter().map(|message| &message.body);
+            let strays = payload.strays.iter().map(|stray| &stray.body);
+            bodies.chain(strays).try_for_each(|body| decode(cx, body))
         })
     }
 }
@@ -66,11 +68,14 @@ fn of_data_sync(payload: &sync::Payload, bytes: &[u8]) -> Record {
             "body": hex0x(&message.body),
         })
     });
+    let strays = payload.strays.iter().map(
+        |stray| json!({ "id": stray.id.to_string(), "group_id": null, "body": hex0x(&stray.body) }),
+    );
     Record::new("data_sync")
         .with("acks", ids(&payload.acks))
         .with("offers", ids(&payload.offers))
         .with("requests", ids(&payload.requests))
-        .with("messages", messages.collect::<Vec<_>>())
+        .with("messages", messages.chain(strays).collect::<Vec<_>>())
         .with("malformed", payload.malformed)
         .with_raw(bytes)
 }

@@ -121,7 +121,16 @@ impl ToWrap {
     /// Reads the fields of a record.
     pub fn of_members(members: &Map<String, Value>) -> Result<Self, CliError> {
         let malformed = |code, message: String| CliError::new(code, Exit::Malformed, message);
-        let text = members.get("type").and_then(Value::as_str).unwrap_or_default();
+        let text = members.get("type").and_then(Value::as_str).ok_or_else(|| {
+            let message = match members.get("type") {
+                None => "the record lacks the member \"type\", which says what the payload is",
+                Some(_) => "the type is not a text: expected the name of a type of payloads",
+            };
+            malformed("payload.unknown_type", message.to_owned()).field("type").hint(
+                "\"type\": \"chat_message\"; status-payload types lists all, and status-payload \
+                 template TYPE prints a record to fill in",
+            )
+        })?;
         let (kind, def) = match PayloadType::of_name(text) {
             Some(kind) => (kind.number, kind.message),
             None => {

@@ -11,9 +11,10 @@ use clap::Args;
 use super::{
     super::{
         context::Context,
-        conversation::{Talk, given_up_error, post_members, read_group},
+        conversation::{Talk, given_up_error, post_members},
         envelope::{ToSeal, chat_text},
         error::{CliError, Exit, Result, Stop},
+        group::history,
         keys::parse_public_key,
         output::Record,
         records::message_text,
@@ -42,6 +43,10 @@ pub struct TalkingArgs {
     /// its members are told of these first. Needs --state
     #[arg(long, value_name = "ID", conflicts_with = "recipient")]
     group: Option<String>,
+    /// Only tell the members of --group of its history, and those who were removed; no text is
+    /// read. This is how one says that one has left
+    #[arg(long, requires = "group", conflicts_with_all = ["text", "lines"])]
+    announce: bool,
     #[command(flatten)]
     state: StateArgs,
     /// Send each message once, without asking for an acknowledgement
@@ -51,6 +56,19 @@ pub struct TalkingArgs {
     /// messages that come meanwhile are printed. Exit 4 if one is not acknowledged
     #[arg(long, value_name = "TIME", value_parser = parse_seconds, conflicts_with = "no_data_sync")]
     wait_ack: Option<u32>,
+}
+
+impl TalkingArgs {
+    /// Whether there is nothing to be read.
+    pub fn only_announces(&self) -> bool {
+        self.announce
+    }
+
+    /// What to try if nothing was read.
+    pub fn hint(&self) -> Option<&'static str> {
+        let hint = "--announce tells the members of a change without a text";
+        self.group.as_ref().map(|_| hint)
+    }
 }
 
 /// How often data sync has its turn.
@@ -80,7 +98,7 @@ pub struct Talking {
 impl Talking {
     /// The conversation that the options name, if they name one with a state.
     pub fn new(args: &SendArgs, cx: &Context) -> Result<Option<Self>> {
-        let TalkingArgs { group, state, no_data_sync, wait_ack } = &args.talking;
+        let TalkingArgs { group, announce, state, no_data_sync, wait_ack } = &args.talking;
         let to = &args.message.recipient.to;
         if state.state.is_none() {
             let needs = match (group, wait_ack) {
@@ -97,7 +115,7 @@ impl Talking {
             (Some(text), _) => (Chat::OneToOne(parse_public_key(text, "--to")?), None),
             (None, Some(group)) => match group.strip_prefix('@') {
                 Some(path) => {
-                    let group = read_group(path)?;
+                    let group = history::read_file(path, "--group")?;
                     (Chat::Group(group.chat_id().to_owned()), Some(group))
                 }
                 None => (Chat::Group(group.clone()), None),
@@ -116,6 +134,10 @@ impl Talking {
         }
         let identity = args.message.identity.require()?;
         let mut talk = Talk::new(state, None, identity.clone(), cx)?;
+        let news = match (news, &chat) {
+            (None, Chat::Group(id)) if *announce => Some(talk.group(id)?),
+            (news, _) => news,
+        };
         talk.set_data_sync(!no_data_sync);
         let wait = wait_ack.map(|seconds| Duration::from_secs(seconds.into()));
         let mut ring = KeyRing::new();
@@ -155,6 +177,10 @@ impl Sender<'_> {
         let Some(talking) = &mut self.talking else { return Ok(()) };
         let Some(group) = talking.news.take() else { return Ok(()) };
         let (_, sent) = talking.talk.announce(group, cx.now_ms())?;
+        if sent.recipients == 0 {
+            cx.note("nobody else is in the group: there is nobody to tell");
+            return Ok(());
+        }
         talking.unsent.insert(sent.id);
         talking.said.insert(sent.id, 0);
         self.send_posts(sent.posts, cx)
@@ -168,7 +194,13 @@ impl Sender<'_> {
         };
         let text = chat_text(text).map_err(|error| error.line(line))?;
         let sent = talking.talk.say(&talking.chat, text, cx.now_ms());
-        let sent = sent.map_err(|stop| at_line(stop, line))?;
+        let sent = sent.map_err(|stop| match at_line(stop, line) {
+            Stop::Error(error) if error.code == "chat.we_not_joined" => {
+                let hint = "status-group join; or --announce, to tell of a change without a text";
+                error.hint(hint).into()
+            }
+            other => other,
+        })?;
         talking.unsent.insert(sent.id);
         talking.said.insert(sent.id, line);
         self.queue.wait(line);

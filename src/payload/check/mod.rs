@@ -9,7 +9,7 @@ mod number;
 
 use super::{
     clock,
-    group::{Event, EventError, MAX_EVENTS},
+    group::{Event, EventError, MAX_RECEIVED},
     proto::{ChatMessage, MessageType, chat_message::ContentType, chat_message::Payload},
     types::Message,
 };
@@ -116,7 +116,7 @@ refusals! {
     ProofMissing "payload.proof_missing" "signature"
         "there is a signature" "the signature of the wallet is missing";
     EventCount "payload.event_count" "events"
-        "there are at most 4096 events" "there are more events than are looked at";
+        "there are at most 16384 events" "there are more events than are looked at";
     EventFormat "payload.event_format" "events"
         "each event has a signature and a message" "an event is malformed";
     EventClockZero "payload.event_clock_zero" "events"
@@ -154,7 +154,19 @@ pub fn check_chat(message: &ChatMessage, receipt: &Receipt<'_>) -> Result<(), Re
     first_failure(&rules.checks)
 }
 
-fn first_failure(checks: &[Check]) -> Result<(), Refusal> {
+/// The rules for the clocks of events. They are measured by our own time, since events may be
+/// older than the envelope.
+pub fn event_clocks(events: &[Event], now_ms: u64) -> [Check; 2] {
+    let is_ahead = |event: &Event| clock::is_ahead(event.clock(), now_ms);
+    let not_zero = events.iter().all(|event| event.clock() != 0);
+    [
+        Check { refusal: Refusal::EventClockZero, pass: not_zero },
+        Check { refusal: Refusal::EventClockAhead, pass: !events.iter().any(is_ahead) },
+    ]
+}
+
+/// What the first rule that is not kept says.
+pub fn first_failure(checks: &[Check]) -> Result<(), Refusal> {
     checks.iter().find(|check| !check.pass).map_or(Ok(()), |check| Err(check.refusal))
 }
 
@@ -265,21 +277,17 @@ impl Rules<'_> {
         self.add(Refusal::MessageTypeLocal, kind != Ok(MessageType::SystemMessagePrivateGroup));
     }
 
-    /// Events are measured by our own time, since they may be older than the envelope.
     fn events(&mut self, chat_id: &str, events: &[Vec<u8>]) {
-        self.add(Refusal::EventCount, events.len() <= MAX_EVENTS);
+        self.add(Refusal::EventCount, events.len() <= MAX_RECEIVED);
         let events: Result<Vec<_>, EventError> = events
             .iter()
             // Each costs the recovery of a key.
-            .take(MAX_EVENTS)
+            .take(MAX_RECEIVED)
             .map(|raw| Event::decode(chat_id, raw))
             .collect();
         self.add(Refusal::EventFormat, events.is_ok());
         let events = events.unwrap_or_default();
-        self.add(Refusal::EventClockZero, events.iter().all(|event| event.clock() != 0));
-        let now = self.receipt.now_ms;
-        let is_ahead = |event: &Event| clock::is_ahead(event.clock(), now);
-        self.add(Refusal::EventClockAhead, !events.iter().any(is_ahead));
+        self.checks.extend(event_clocks(&events, self.receipt.now_ms));
     }
 }
 

@@ -3,7 +3,7 @@
 //! Only what both the document and the reference accept: every new admin must be a member, for
 //! example, though for the reference one of them is enough.
 
-use super::{BuildError, Denied, Event, EventType, Group, State};
+use super::{BuildError, Denied, Event, EventType, Group};
 use crate::{
     account::Uuid,
     crypto::{PublicKey, SecretKey},
@@ -84,7 +84,7 @@ impl Group {
         let fields = fields(EventType::ChatCreated, clock, name, Vec::new());
         let group = Self::build(&chat_id, vec![Event::sign(&chat_id, fields, creator)])?;
         if members.is_empty() {
-            return Ok(Changed { recipients: keys(group.state()), group });
+            return Ok(Changed { recipients: group.state().member_keys(), group });
         }
         group.change(Change::Add(members), creator, 0, now_ms)
     }
@@ -111,12 +111,12 @@ impl Group {
         let event = Event::sign(self.chat_id(), fields(kind, clock, name, members), author);
         let mut events = self.events().to_vec();
         events.push(event);
-        let group = Self::build(self.chat_id(), events).map_err(|error| match error {
+        let group = Self::gather(self.chat_id(), events).map_err(|error| match error {
             BuildError::Denied { denied, .. } => denied.into(),
             other => ChangeError::Build(other),
         })?;
         let heard_by = if let Change::Remove(_) = change { self } else { &group };
-        Ok(Changed { recipients: keys(heard_by.state()), group })
+        Ok(Changed { recipients: heard_by.state().member_keys(), group })
     }
 
     /// What the replay of the event does not check.
@@ -196,8 +196,4 @@ fn fields(kind: EventType, clock: u64, name: &str, members: Vec<String>) -> Memb
 fn dedup(texts: &mut Vec<String>) {
     let mut seen = std::collections::HashSet::new();
     texts.retain(|text| seen.insert(text.clone()));
-}
-
-fn keys(state: &State) -> Vec<PublicKey> {
-    state.members.to_vec().into_iter().filter_map(|text| text.parse().ok()).collect()
 }

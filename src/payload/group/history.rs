@@ -7,9 +7,17 @@ use crate::payload::proto::{
     ChatMessage, MembershipUpdateMessage, membership_update_message::ChatEntity,
 };
 
-/// The longest history that is replayed: each event costs the recovery of a key. The app lets a
-/// group have 10 members.
+/// The longest history that is kept or replayed. The app lets a group have 10 members.
 pub const MAX_EVENTS: usize = 4096;
+
+/// The most events of an update that are read, since each that is new costs the recovery of a key:
+/// about as many as fit into the largest envelope. More than are kept, for the sake of groups that
+/// other clients have let grow.
+pub const MAX_RECEIVED: usize = 4 * MAX_EVENTS;
+
+/// How many bytes of events a history may have before those that change nothing are let go: it
+/// travels with every message, once for each device of the recipient. Some 1700 short ones fit.
+const ROOM: usize = 128 << 10;
 
 /// Why events don't make a group.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,23 +69,32 @@ impl Group {
         if events.len() > MAX_EVENTS {
             return Err(BuildError::TooMany(events.len()));
         }
-        let mut state = State::default();
-        for (index, event) in events.iter().enumerate() {
-            state.apply(event).map_err(|denied| BuildError::Denied {
-                index,
-                clock: event.clock(),
-                denied,
-            })?;
-        }
-        check_creation(chat_id, &events)?;
+        let (state, _) = state_of(chat_id, &events)?;
         Ok(Self { chat_id: chat_id.to_owned(), events, state })
     }
 
-    /// This history with the events of another that it does not have.
+    /// Replays `events` as [`build`](Self::build) does, and keeps them; if they have more than
+    /// 128 KiB, without those that change nothing. See the [module](super).
+    pub fn gather(chat_id: &str, events: Vec<Event>) -> Result<Self, BuildError> {
+        let mut events = sorted(events);
+        let (state, changes) = state_of(chat_id, &events)?;
+        let size: usize = events.iter().map(|event| event.raw().len()).sum();
+        if size > ROOM {
+            let mut changes = changes.into_iter();
+            events.retain(|_| changes.next().unwrap_or(true));
+        }
+        if events.len() > MAX_EVENTS {
+            return Err(BuildError::TooMany(events.len()));
+        }
+        Ok(Self { chat_id: chat_id.to_owned(), events, state })
+    }
+
+    /// This history with the events of another that it does not have, as it is
+    /// [kept](Self::gather).
     pub fn merge(&self, others: &[Event]) -> Result<Self, BuildError> {
         let mut events = self.events.clone();
         events.extend(self.unknown(others).cloned());
-        Self::build(&self.chat_id, events)
+        Self::gather(&self.chat_id, events)
     }
 
     /// The events among `others` that this history does not have.
@@ -115,6 +132,18 @@ impl Group {
             chat_entity: message.map(ChatEntity::Message),
         }
     }
+}
+
+/// Replays events that are in their order: what comes of them, and which of them change anything.
+fn state_of(chat_id: &str, events: &[Event]) -> Result<(State, Vec<bool>), BuildError> {
+    let mut state = State::default();
+    let steps = events.iter().enumerate().map(|(index, event)| {
+        let denied = |denied| BuildError::Denied { index, clock: event.clock(), denied };
+        state.step(event).map_err(denied)
+    });
+    let changes = steps.collect::<Result<_, _>>()?;
+    check_creation(chat_id, events)?;
+    Ok((state, changes))
 }
 
 /// The group is the first author's, who created it.

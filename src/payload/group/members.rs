@@ -32,15 +32,19 @@ impl Members {
         sorted.into_iter().map(|(member, _)| &**member).collect()
     }
 
-    pub(super) fn insert(&mut self, member: &str) {
-        if !self.contains(member) {
+    /// Whether it was not in it.
+    pub(super) fn insert(&mut self, member: &str) -> bool {
+        let is_new = !self.contains(member);
+        if is_new {
             self.places.insert(member.to_owned(), self.next);
             self.next += 1;
         }
+        is_new
     }
 
-    pub(super) fn remove(&mut self, member: &str) {
-        self.places.remove(member);
+    /// Whether it was in it.
+    pub(super) fn remove(&mut self, member: &str) -> bool {
+        self.places.remove(member).is_some()
     }
 }
 

@@ -14,6 +14,21 @@
 //! order in which they came makes no difference. The reference leaves that open, so nothing here
 //! makes equal clocks.
 //!
+//! # What is kept
+//!
+//! Normally every event that came. The reference takes events that change nothing, such as that
+//! somebody joins who has joined, and in any number: one member could make a history too long to be
+//! sent or replayed, and nobody could change the group any more. So a history that gets larger
+//! than 128 KiB (1700 events or fewer) is kept without the events that change nothing
+//! ([`Group::gather`], which [`Group::merge`], [`Group::change`] and [`receive`] go through). Those
+//! that are not admins can add two events that change something for each time that an admin invites
+//! them: what is left is what admins have decided.
+//!
+//! That leaves name, members, joined members and admins exactly as they were, so clients that keep
+//! all events agree with those that don't. Where an event that was let go here does change
+//! something (between others that have not come yet), it is kept by whoever has these, and comes
+//! back with the next message, which carries the whole history.
+//!
 //! Source: Status, "Payloads", Membership updates. Where the reference (status-go v0.50.2) is more
 //! lenient than the document, events are accepted as the reference does, and made so that both
 //! agree; where it is stricter (one bad event refuses the whole update), it is followed.
@@ -27,7 +42,7 @@ mod update;
 
 pub use change::{Change, ChangeError, Changed};
 pub use event::{Event, EventError, EventType};
-pub use history::{BuildError, Group, MAX_EVENTS, Replayed, replay};
+pub use history::{BuildError, Group, MAX_EVENTS, MAX_RECEIVED, Replayed, replay};
 pub use members::Members;
 pub use state::{Denied, State};
 pub use update::{Received, UpdateError, receive};

@@ -1,6 +1,7 @@
 //! The state of a group, and what each event does to it.
 
 use super::{Event, EventType, Members};
+use crate::crypto::PublicKey;
 
 /// Who is in a group, and what it is called.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -61,11 +62,22 @@ impl State {
         self.joined.contains(author)
     }
 
+    /// The members as keys; texts that are none are left out.
+    pub fn member_keys(&self) -> Vec<PublicKey> {
+        self.members.to_vec().into_iter().filter_map(|text| text.parse().ok()).collect()
+    }
+
     /// Applies an event, or leaves the state as it is.
     pub fn apply(&mut self, event: &Event) -> Result<(), Denied> {
+        self.step(event).map(|_| ())
+    }
+
+    /// The same. Whether the event has changed anything.
+    pub(super) fn step(&mut self, event: &Event) -> Result<bool, Denied> {
         let author = event.author_text();
         let is_admin = self.admins.contains(author);
         let admin = if is_admin { Ok(()) } else { Err(Denied::NotAdmin) };
+        let mut changed = false;
         match event.kind() {
             Some(EventType::ChatCreated) => {
                 if !self.admins.is_empty() || !self.members.is_empty() {
@@ -75,23 +87,25 @@ impl State {
                 for set in [&mut self.members, &mut self.joined, &mut self.admins] {
                     set.insert(author);
                 }
+                changed = true;
             }
             Some(EventType::NameChanged) => {
                 admin?;
                 if event.name().is_empty() {
                     return Err(Denied::NameEmpty);
                 }
+                changed = self.name != event.name();
                 self.name = event.name().to_owned();
             }
             Some(EventType::MembersAdded) => {
                 admin?;
-                event.members().iter().for_each(|member| self.members.insert(member));
+                event.members().iter().for_each(|member| changed |= self.members.insert(member));
             }
             Some(EventType::MemberJoined) => {
                 if !self.members.contains(author) {
                     return Err(Denied::NotInvited);
                 }
-                self.joined.insert(author);
+                changed = self.joined.insert(author);
             }
             Some(EventType::MemberRemoved) => {
                 let [target] = event.members() else { return Err(Denied::NotOne) };
@@ -103,7 +117,7 @@ impl State {
                     }
                 }
                 for set in [&mut self.members, &mut self.joined, &mut self.admins] {
-                    set.remove(target);
+                    changed |= set.remove(target);
                 }
             }
             Some(EventType::AdminsAdded) => {
@@ -111,7 +125,7 @@ impl State {
                 if !event.members().iter().any(|member| self.members.contains(member)) {
                     return Err(Denied::NoMemberAmong);
                 }
-                event.members().iter().for_each(|member| self.admins.insert(member));
+                event.members().iter().for_each(|member| changed |= self.admins.insert(member));
             }
             Some(EventType::AdminRemoved) => {
                 let [target] = event.members() else { return Err(Denied::NotOne) };
@@ -119,10 +133,10 @@ impl State {
                 if target != author {
                     return Err(Denied::NotOneself);
                 }
-                self.admins.remove(author);
+                changed = self.admins.remove(author);
             }
             Some(EventType::Unknown) | None => return Err(Denied::UnknownEvent),
         }
-        Ok(())
+        Ok(changed)
     }
 }

@@ -115,11 +115,62 @@ fn an_update_is_refused_as_a_whole() {
     assert_eq!(with_clock(NOW + 120_001), Err(UpdateError::Clock(Refusal::EventClockAhead)));
     let received = with_clock(NOW + 120_000).unwrap();
     assert_eq!((received.news.len(), received.is_new), (1, false));
-    update.events = vec![vec![0; 66]; MAX_EVENTS + 1];
+    update.events = vec![vec![0; 66]; MAX_RECEIVED + 1];
     assert_eq!(receive(None, &update, &public(2), NOW).unwrap_err().code(), "group.too_many");
     update.events = vec![vec![0; 65]];
     let error = receive(None, &update, &public(2), NOW).unwrap_err();
     assert_eq!(error.code(), "group.event_too_short");
+}
+
+/// That somebody joins, with a name of so many bytes that says nothing.
+fn join(group: &Group, clock: u64, author: u8, junk: usize) -> Event {
+    let kind = EventType::MemberJoined.into();
+    let name = "x".repeat(junk);
+    let fields = MembershipUpdateEvent { clock, name, r#type: kind, ..Default::default() };
+    Event::sign(group.chat_id(), fields, &key(author))
+}
+
+#[test]
+fn one_member_alone_can_not_make_a_history_too_long() {
+    let group = team().change(Change::Join, &key(2), 0, NOW).unwrap().group;
+    // By their number: none of these changes anything.
+    let again = join(&group, NOW + 10, 2, 0);
+    let full = |count| {
+        let mut events = group.events().to_vec();
+        events.resize(count, again.clone());
+        events
+    };
+    assert_eq!(Group::gather(group.chat_id(), full(1000)).unwrap().events().len(), 1000);
+    assert_eq!(Group::gather(group.chat_id(), full(MAX_EVENTS + 1)), Ok(group.clone()));
+    let built = Group::build(group.chat_id(), full(MAX_EVENTS + 1));
+    assert_eq!(built, Err(BuildError::TooMany(MAX_EVENTS + 1)));
+    // As a history may have been kept before.
+    let kept = Group::build(group.chat_id(), full(MAX_EVENTS)).unwrap();
+    // What admins decide fits, and others take it.
+    let renamed = kept.change(Change::Rename("crew"), &key(1), 0, NOW).unwrap().group;
+    assert_eq!(renamed.events().len(), group.events().len() + 1);
+    assert_eq!(renamed.state().name, "crew");
+    let received = receive(Some(&kept), &renamed.update(None), &public(3), NOW).unwrap();
+    assert_eq!((received.group, received.news.len()), (renamed, 1));
+    // An admin whose client keeps all of them.
+    let mut update = group.update(None);
+    update.events.resize(MAX_EVENTS + 5, again.raw().to_vec());
+    let promoted = group.change(Change::Promote(&[public(2)]), &key(1), 0, NOW).unwrap().group;
+    update.events.push(promoted.events().last().unwrap().raw().to_vec());
+    let received = receive(Some(&kept), &update, &public(3), NOW).unwrap();
+    assert_eq!((received.group.state(), received.news.len()), (promoted.state(), 1));
+
+    // By their size.
+    let large = [10, 11, 12].map(|after| join(&group, NOW + after, 2, 50_000));
+    let mut update = group.update(None);
+    update.events.extend(large.iter().map(|event| event.raw().to_vec()));
+    let received = receive(Some(&group), &update, &public(3), NOW).unwrap();
+    assert_eq!((&received.group, &*received.news), (&group, &[][..]));
+    assert_eq!(receive(None, &update, &public(3), NOW).unwrap().group, group);
+    // A few are no harm, and are kept.
+    let merged = group.merge(std::slice::from_ref(&again)).unwrap();
+    assert_eq!(merged.events().last(), Some(&again));
+    assert_eq!(merged.state(), group.state());
 }
 
 /// An event of any kind by one of five people about any of them.
@@ -169,6 +220,20 @@ proptest! {
         prop_assert_eq!(replay(id, all), replayed);
         // And the merged history of two who have parts of it is the same.
         let half = Group::build(id, built.events()[..2].to_vec()).unwrap();
-        prop_assert_eq!(half.merge(built.events()).unwrap(), built);
+        prop_assert_eq!(half.merge(built.events()).unwrap(), built.clone());
+        // Without what changes nothing it is the same group: whoever is none may leave at any time.
+        let junk = (0..3).map(|at| {
+            let members = vec![public(9).to_string()];
+            let name = "x".repeat(50_000);
+            let r#type = EventType::MemberRemoved.into();
+            let clock = NOW + 1 + seed % 12;
+            let fields = MembershipUpdateEvent { clock: clock + at, members, name, r#type };
+            Event::sign(id, fields, &key(9))
+        });
+        let kept = built.merge(&junk.collect::<Vec<_>>()).unwrap();
+        prop_assert_eq!(kept.state(), built.state());
+        prop_assert!(kept.events().iter().all(|event| built.events().contains(event)));
+        let again = Group::build(id, kept.events().to_vec()).unwrap();
+        prop_assert_eq!(again.state(), built.state());
     }
 }

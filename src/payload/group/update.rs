@@ -1,11 +1,12 @@
 //! What happens when an update of a group comes from somebody.
 
-use super::{BuildError, Event, EventError, Group, MAX_EVENTS};
+use std::collections::HashMap;
+
+use super::{BuildError, Event, EventError, Group, MAX_RECEIVED};
 use crate::{
     crypto::PublicKey,
     payload::{
-        check::Refusal,
-        clock,
+        check::{self, Refusal},
         proto::{ChatMessage, MembershipUpdateMessage, membership_update_message::ChatEntity},
     },
 };
@@ -20,6 +21,8 @@ pub enum UpdateError {
         /// What is wrong with it.
         error: EventError,
     },
+    #[error("an update with {0} events; at most {MAX_RECEIVED} are read")]
+    TooMany(usize),
     #[error("{0}")]
     Clock(Refusal),
     #[error(transparent)]
@@ -33,6 +36,7 @@ impl UpdateError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Event { error, .. } => error.code(),
+            Self::TooMany(_) => "group.too_many",
             Self::Clock(refusal) => refusal.code(),
             Self::Build(error) => error.code(),
             Self::NotForUs => "group.not_for_us",
@@ -47,12 +51,13 @@ pub struct Received {
     pub group: Group,
     /// Whether we had not known it.
     pub is_new: bool,
-    /// The events that we had not known: each is shown in the chat, under its
-    /// [`system_message_id`](Event::system_message_id).
+    /// The events that we had not known, of those that are [kept](Group::gather): each is shown in
+    /// the chat, under its [`system_message_id`](Event::system_message_id).
     pub news: Vec<Event>,
 }
 
-/// Takes an update of a group that is `known` or not. What else it carries is checked as any
+/// Takes an update of a group that is `known` or not; only of events that are not known the author
+/// is recovered, which is what takes time. The update must be valid by itself. What else it carries is checked as any
 /// message, and shown if its author [may write](super::State::may_write) and we may, too.
 pub fn receive(
     known: Option<&Group>,
@@ -60,36 +65,38 @@ pub fn receive(
     me: &PublicKey,
     now_ms: u64,
 ) -> Result<Received, UpdateError> {
-    let events = decode_events(update, now_ms)?;
-    let received = Group::build(&update.chat_id, events)?;
-    match known.filter(|known| known.chat_id() == update.chat_id) {
+    let known = known.filter(|known| known.chat_id() == update.chat_id);
+    let events = decode_events(update, known)?;
+    check::first_failure(&check::event_clocks(&events, now_ms)).map_err(UpdateError::Clock)?;
+    let received = Group::gather(&update.chat_id, events.clone())?;
+    match known {
         None if !received.state().members.contains(&me.to_string()) => Err(UpdateError::NotForUs),
         None => Ok(Received { news: received.events().to_vec(), group: received, is_new: true }),
         Some(known) => {
-            let group = known.merge(received.events())?;
-            let news = known.unknown(received.events()).cloned().collect();
+            let group = known.merge(&events)?;
+            let news = known.unknown(group.events()).cloned().collect();
             Ok(Received { group, is_new: false, news })
         }
     }
 }
 
-/// The events of an update, with their authors; their clocks are measured by our own time.
-fn decode_events(update: &MembershipUpdateMessage, now_ms: u64) -> Result<Vec<Event>, UpdateError> {
-    // Before the work of recovering keys.
-    if update.events.len() > MAX_EVENTS {
-        return Err(BuildError::TooMany(update.events.len()).into());
+/// The events of an update, with their authors.
+fn decode_events(
+    update: &MembershipUpdateMessage,
+    known: Option<&Group>,
+) -> Result<Vec<Event>, UpdateError> {
+    if update.events.len() > MAX_RECEIVED {
+        return Err(UpdateError::TooMany(update.events.len()));
     }
-    let events = update.events.iter().enumerate().map(|(index, raw)| {
-        Event::decode(&update.chat_id, raw).map_err(|error| UpdateError::Event { index, error })
-    });
-    let events = events.collect::<Result<Vec<_>, _>>()?;
-    if events.iter().any(|event| event.clock() == 0) {
-        return Err(UpdateError::Clock(Refusal::EventClockZero));
-    }
-    if events.iter().any(|event| clock::is_ahead(event.clock(), now_ms)) {
-        return Err(UpdateError::Clock(Refusal::EventClockAhead));
-    }
-    Ok(events)
+    let known = known.map(Group::events).unwrap_or_default();
+    let known: HashMap<_, _> = known.iter().map(|event| (event.raw(), event)).collect();
+    let decode = |(index, raw): (usize, &Vec<u8>)| match known.get(&raw[..]) {
+        Some(event) => Ok((*event).clone()),
+        None => {
+            Event::decode(&update.chat_id, raw).map_err(|error| UpdateError::Event { index, error })
+        }
+    };
+    update.events.iter().enumerate().map(decode).collect()
 }
 
 impl MembershipUpdateMessage {
