@@ -278,11 +278,9 @@ fn a_history_that_is_interrupted_is_asked_for_again() {
     );
     assert_eq!(sorted(texts(&shell.ok(&line))), ["1", "2", "3", "4", "5", "6", "7"]);
     // No longer than it may.
-    let line = format!(
-        "status-mailserver query --peer $ENODE --chat c --node-key a.key --limit 1 > /dev/null && \
-         {receive} --timeout 1"
-    );
-    let error = shell.fails(4, &line);
+    let _node = start(&mut shell, "b", "--rate-limit 1h");
+    shell.fails(1, "status-mailserver query --peer $ENODE --chat c --node-key a.key");
+    let error = shell.fails(4, &format!("{receive} --timeout 10"));
     assert!(error.contains("mailserver.rate_limited"), "{error}");
     assert!(error.contains("--since"), "{error}");
 }
