@@ -165,11 +165,7 @@ impl Output {
                 out.push(b'\n');
             }
             Format::Hex | Format::Raw => {
-                let raw = record.raw().ok_or_else(|| {
-                    CliError::usage("this result has no raw bytes")
-                        .field("--output")
-                        .hint("--output json or text")
-                })?;
+                let raw = record.raw().ok_or_else(no_raw)?;
                 if self.format == Format::Raw {
                     out.extend_from_slice(&raw);
                 } else {
@@ -179,6 +175,14 @@ impl Output {
             }
         }
         if self.pending.len() >= MAX_PENDING { self.flush() } else { Ok(()) }
+    }
+
+    /// Refuses the formats of bytes, for tools whose results have none: before anything is done.
+    pub fn check_has_no_raw(&self) -> Result<()> {
+        match self.format {
+            Format::Hex | Format::Raw => Err(no_raw().into()),
+            Format::Text | Format::Json => Ok(()),
+        }
     }
 
     /// Writes what waits.
@@ -191,6 +195,10 @@ impl Output {
         self.pending.clear();
         Ok(written?)
     }
+}
+
+fn no_raw() -> CliError {
+    CliError::usage("this result has no raw bytes").field("--output").hint("--output json or text")
 }
 
 /// Bytes as `0x` hex.

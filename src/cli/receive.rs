@@ -22,7 +22,7 @@ use super::{
 use crate::{
     chat::{KeyRing, keyring::KeyRingError},
     crypto::PublicKey,
-    mailserver::client::Client,
+    mailserver::client::{Client, ClientError},
     node::{Config, Event, Interest, News, PeerOptions, ServiceEvent},
     whisper::{Bloom, Envelope, EnvelopeHash, Topic, topic},
 };
@@ -115,9 +115,8 @@ pub fn run(args: &ReceiveArgs, cx: &mut Context) -> Result<()> {
     cx.note(&format!("receiving from {} peers", peers.count()));
     let past = mailserver.map(|(enode, config)| {
         let client = Client::new(network.handle(), enode.id, config);
-        let mut past = Past::new(client, topics.iter().flatten().copied().collect());
-        past.ask(args.join.since(cx), &network, cx);
-        past
+        let topics = topics.iter().flatten().copied().collect();
+        Past::since(args.join.since(cx), client, enode.id, topics, &network, cx)
     });
     let now = Instant::now();
     let heard = cx.now();
@@ -204,13 +203,24 @@ impl Receiver<'_> {
         deadline: Option<Instant>,
         cx: &mut Context,
     ) -> Result<()> {
+        let ended = self.stream(network, deadline, cx);
+        match (&self.past, &ended) {
+            (None, _) | (_, Err(Stop::ClosedPipe)) => ended,
+            (Some(past), _) => past.end(cx).and(ended),
+        }
+    }
+
+    fn stream(
+        &mut self,
+        network: &Network,
+        deadline: Option<Instant>,
+        cx: &mut Context,
+    ) -> Result<()> {
         loop {
             if self.args.count.is_some_and(|count| self.results >= count) {
                 return self.last_words(network, cx);
             }
-            if let Some(past) = &mut self.past
-                && self.peers.count() > 0
-            {
+            if let Some(past) = &mut self.past {
                 past.catch_up(network, cx);
             }
             let turn = self.next_turn()?;
@@ -246,7 +256,7 @@ impl Receiver<'_> {
                         ServiceEvent::Disconnected { .. }
                             if before > 0 && self.peers.count() == 0 =>
                         {
-                            self.missed();
+                            self.missed(ClientError::NotConnected);
                         }
                         _ => {}
                     }
@@ -260,7 +270,7 @@ impl Receiver<'_> {
                 }
                 Wake::News(Some(News::Lagged(lost))) if self.past.is_some() => {
                     cx.note(&format!("{lost} events were lost; the mailserver is asked for them"));
-                    self.missed();
+                    self.missed(ClientError::Lagged);
                 }
                 Wake::Turn => _ = self.turn(network, cx)?,
                 Wake::News(Some(News::Lagged(lost))) => {
@@ -288,9 +298,9 @@ impl Receiver<'_> {
     }
 
     /// Since the last event, something may be missing.
-    fn missed(&mut self) {
+    fn missed(&mut self, why: ClientError) {
         if let Some(past) = &mut self.past {
-            past.missed(self.heard);
+            past.missed(self.heard, why);
         }
     }
 

@@ -131,6 +131,7 @@ fn what_is_refused_or_empty_is_told_apart() {
     shell.ok("statuskit keygen --out a.key");
     assert_eq!(code(4, &format!("{query} {keep} --password wrong")), "mailserver.refused");
     assert_eq!(code(1, &format!("{query} {keep} --password sesame")), "mailserver.empty");
+    let keep = "--node-key a.key --patience 0";
     assert_eq!(code(4, &format!("{query} {keep} --password sesame")), "mailserver.rate_limited");
     // Others are not concerned; passwords from elsewhere.
     assert_eq!(code(1, &format!("STATUS_MAILSERVER_PASSWORD=sesame {query}")), "mailserver.empty");
@@ -164,6 +165,13 @@ fn wrong_usage_of_mailservers() {
         "status-mailserver query --peer $ENODE --all --open",
         "status-mailserver query --peer $ENODE --all --password x --asymmetric",
         "status-mailserver query --peer $ENODE --all --quiet 2",
+        "status-mailserver query --peer $ENODE --all --timeout 0",
+        "status-mailserver query --peer $ENODE --all --layout raw --quiet 0",
+        "status-mailserver probe --peer $ENODE --timeout 0",
+        "status-mailserver probe --peer $ENODE --output hex",
+        "status-mailserver sync --peer $ENODE --store b --timeout 0",
+        "status-mailserver sync --peer $ENODE --store b --cursor xyz",
+        "status-mailserver sync --peer $ENODE --store b --output hex",
         "status-mailserver query --peer $ENODE --all --pow=-1",
         "status-mailserver query --chat c",
         "status-receive --chat c --since 1d",
@@ -172,6 +180,9 @@ fn wrong_usage_of_mailservers() {
         let error = shell.fails(2, line);
         assert!(!error.contains("panicked"), "{line}: {error}");
     }
+    let line = "status-mailserver sync --peer $DEAD --store b --timeout 1";
+    let dead = "enode://$(echo $ENODE | tail -c +9 | head -c 128)@127.0.0.1:1";
+    assert!(shell.fails(4, &line.replace("$DEAD", dead)).contains("net.no_peer"));
     // Nothing was made on the way.
     assert!(!shell.dir().join("b").exists());
     // A cursor of another server is refused, not overlooked.
@@ -217,9 +228,102 @@ fn history_and_the_live_stream_are_one() {
     assert_eq!(texts(&shell.ok(line)).len(), 30);
     // What is wrong with the history is told; the live stream goes on.
     let line =
-        "status-receive --mailserver $ENODE --mailserver-password wrong --chat c --timeout 2";
+        "status-receive --mailserver $ENODE --mailserver-password wrong --chat c --timeout 10";
     let error = shell.fails(4, line);
     assert!(error.contains("mailserver.refused"), "{error}");
+}
+
+#[test]
+fn a_history_that_is_interrupted_is_asked_for_again() {
+    let mut shell = Shell::new();
+    shell.keygen("ME");
+    shell.ok("statuskit keygen --out server.key");
+    let mut node = start(&mut shell, "a", "--node-key server.key --rate-limit 3");
+    shell.ok("seq 7 | status-send --peer $ENODE --chat c --identity me.key --lines --ttl 1");
+    wait_until_stored(&shell, "a", 7);
+    assert_eq!(end(&shell, &mut node, "TERM"), Some(0));
+
+    // Not there at all: it is said what is missing. A relay keeps the live stream going.
+    let relay = Node::start(&shell, "");
+    shell.var("RELAY", relay.enode.clone());
+    let receive = "status-receive --peer $RELAY --mailserver $ENODE --chat c";
+    let error = shell.fails(4, &format!("{receive} --since 1h --timeout 2"));
+    assert!(error.contains("mailserver.disconnected") && error.contains("since 20"), "{error}");
+
+    // Not there yet: it is asked when it is.
+    let line = format!("exec {receive} --count 7 --timeout 100");
+    let mut waiting = Background(shell.command(&line).spawn().expect("bash"));
+    let mut stderr = BufReader::new(waiting.0.stderr.take().expect("piped"));
+    let mut note = String::new();
+    while !note.contains("asked as soon as it is") {
+        note.clear();
+        assert!(stderr.read_line(&mut note).expect("a line") > 0, "it has ended");
+    }
+    let address = node.enode.split('@').nth(1).expect("an address").to_owned();
+    let line = format!(
+        "status-mailserver serve --listen {address} --store a --node-key server.key --rate-limit 3"
+    );
+    let _node = Node::of(&shell, &line);
+    let mut output = String::new();
+    waiting.0.stdout.take().expect("piped").read_to_string(&mut output).expect("UTF-8");
+    assert!(waiting.0.wait().expect("a status").success());
+    assert_eq!(texts(&output).len(), 7);
+
+    // Asked too often: it waits, and each comes once.
+    shell.ok("statuskit keygen --out a.key");
+    let receive = "status-receive --mailserver $ENODE --chat c --node-key a.key --count 7";
+    let line = format!(
+        "status-mailserver query --peer $ENODE --chat c --node-key a.key --limit 1 > /dev/null && \
+         {receive} --timeout 100"
+    );
+    assert_eq!(sorted(texts(&shell.ok(&line))), ["1", "2", "3", "4", "5", "6", "7"]);
+    // No longer than it may.
+    let _node = start(&mut shell, "b", "--rate-limit 1h");
+    shell.fails(1, "status-mailserver query --peer $ENODE --chat c --node-key a.key");
+    let error = shell.fails(4, &format!("{receive} --timeout 10"));
+    assert!(error.contains("mailserver.rate_limited"), "{error}");
+    assert!(error.contains("--since"), "{error}");
+}
+
+#[test]
+fn a_rate_limit_is_waited_for() {
+    let (mut shell, mut node) = mailserver("a", PASSWORD);
+    shell.ok(
+        "seq 7 | status-send --peer $ENODE --topic 01020300 --sym-key $(printf '%064d' 1) --lines",
+    );
+    shell.ok(
+        "seq 3 | status-send --peer $ENODE --topic 02010300 --sym-key $(printf '%064d' 1) --lines",
+    );
+    wait_until_stored(&shell, "a", 10);
+    assert_eq!(end(&shell, &mut node, "TERM"), Some(0));
+    let _node = start(&mut shell, "a", "--rate-limit 1");
+    let all = records(&shell.ok("status-mailserver query --peer $ENODE --all --page-size 4"));
+    assert_eq!(all.len(), 10);
+    let whole = shell.run("status-mailserver query --peer $ENODE --all --from 0 --to 4294967295");
+    assert_eq!((whole.code, records(&whole.stdout).len()), (0, 10));
+    assert!(!whole.stderr.contains("there is more"), "{}", whole.stderr);
+    // Topics that the filter can't tell apart are no fault of the server.
+    for options in ["--send", "--topic 01020300"] {
+        let line = format!("status-mailserver probe --peer $ENODE {options}");
+        let checks = records(&shell.ok(&line));
+        assert!(checks.iter().all(|it| it["pass"] == true), "{checks:?}");
+    }
+    // With a longer one than is waited for, paging can't be judged.
+    let _node = start(&mut shell, "a2", "--rate-limit 1h");
+    shell.ok("seq 7 | status-send --peer $ENODE --chat c --lines");
+    wait_until_stored(&shell, "a2", 7);
+    let checks = records(&shell.ok("status-mailserver probe --peer $ENODE --patience 1"));
+    let paging = checks.iter().find(|it| it["check"] == "paging").expect("the check");
+    assert_eq!(paging["pass"], Value::Null);
+    // A copy that ends early says where to go on.
+    let sync = "status-mailserver sync --peer $ENODE --store copy --patience 0 --node-key a.key";
+    shell.ok("statuskit keygen --out a.key");
+    shell.ok(sync);
+    let cursor = format!("0x{}", "00".repeat(36));
+    let ended = shell.run(&format!("{sync} --from 1h --cursor {cursor}"));
+    assert_eq!(ended.code, 4);
+    assert_eq!(record(&ended.stdout)["cursor"], cursor);
+    assert!(ended.stderr.contains("go on with --cursor 0x00"), "{}", ended.stderr);
 }
 
 #[test]

@@ -110,6 +110,7 @@ async fn refusals_and_emptiness_are_told_apart() {
     );
 
     config.access = Access::Key(server.node.handle().id());
+    config.rate_limit_patience = Duration::ZERO;
     let right = statuskit::mailserver::Client::new(
         node.handle(),
         server.node.handle().id(),
@@ -118,7 +119,7 @@ async fn refusals_and_emptiness_are_told_apart() {
     let empty = HistoryQuery::of_topics(5, 6, []);
     let (envelopes, page) = within(right.page(empty)).await.unwrap();
     assert_eq!(envelopes, []);
-    let expected = PageDone { from: 5, to: 6, done: 1.0, ..PageDone::default() };
+    let expected = PageDone { from: 5, to: 6, is_last: true, done: 1.0, ..PageDone::default() };
     assert_eq!(PageDone { tally: Default::default(), ..page }, expected);
 
     let error = within(right.page(query.clone())).await.unwrap_err();
@@ -158,6 +159,39 @@ async fn a_rate_limit_between_pages_is_waited_for() {
     assert!(error.is_none(), "{error:?}");
     assert!(got == all);
     assert!(pages.last().unwrap().tally.retries >= 2);
+    server.stop().await;
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_first_request_waits_for_a_rate_limit_too() {
+    let good = envelope(NOW, TOPICS[0], 1);
+    let sent = good.clone();
+    let puppet = puppet(move |count, id, _| {
+        let refused = RequestComplete::Failure { request: id, text: b"rate limit exceeded".into() };
+        Some(match count {
+            1 | 2 => vec![Packet::RequestComplete(refused)],
+            _ => vec![Packet::P2pMessage(vec![sent.clone()]), complete(id, &[])],
+        })
+    })
+    .await;
+    let (got, pages, error) = ask(&puppet, |_| {}, query()).await;
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!((got, pages[0].tally.retries), (vec![good], 2));
+}
+
+#[tokio::test]
+async fn the_end_of_time_is_an_end() {
+    let all = envelopes(10);
+    let server = start_server("server", archive_of(&all)).await;
+    let node = start_node("client").await;
+    let client = client(&node, &server.node);
+    let query = HistoryQuery { limit: 5, ..HistoryQuery::of_topics(0, u32::MAX, []) };
+    let (got, pages, error) = drain(client.history(query)).await;
+    assert!(error.is_none(), "{error:?}");
+    assert!(got == all);
+    let ends: Vec<_> = pages.iter().map(|page| page.is_last).collect();
+    assert!(ends.ends_with(&[false, true]) && pages.last().unwrap().done == 1.0, "{pages:?}");
     server.stop().await;
     node.shutdown().await;
 }

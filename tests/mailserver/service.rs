@@ -7,12 +7,12 @@ use std::{
 
 use statuskit::{
     mailserver::{
-        Archive, ClientError, MailserverEvent, Position, Request,
+        Archive, ClientError, Mailserver, MailserverEvent, Position, Request,
         archive::{EmbeddedArchive, MemoryArchive},
         client::{HistoryQuery, SyncOptions, sync},
         service::Outcome,
     },
-    node::{Event, News, ServiceEvent},
+    node::{Event, News, Service, ServiceEvent},
     whisper::{
         Bloom, Envelope, Packet,
         p2p::{P2pRequest, RequestComplete, SyncRequest},
@@ -389,6 +389,37 @@ async fn mailservers_copy_each_other() {
     assert!(matches!(refused, Err(ClientError::Refused(_))), "{refused:?}");
     from.stop().await;
     to.stop().await;
+}
+
+#[tokio::test]
+async fn a_copy_waits_for_a_rate_limit() {
+    let all = envelopes(5);
+    let from = start_server_with("from", archive_of(&all), |_, config| {
+        config.server.rate_limit = Duration::from_millis(1500);
+    })
+    .await;
+    let mut node = node_config("to");
+    Mailserver::prepare(&mut node);
+    let to = Service::start(node).await.unwrap();
+    dial(&to, &from.node);
+    let server = from.node.handle().id();
+    let copy = Arc::new(MemoryArchive::new());
+    let options = SyncOptions { limit: 2, ..SyncOptions::new(NOW - 100, NOW) };
+    let impatient = SyncOptions { rate_limit_patience: Duration::ZERO, ..options.clone() };
+    let mut last = Vec::new();
+    let copied = sync(to.handle(), &server, copy.clone(), impatient, |report| {
+        last.clone_from(&report.cursor);
+    });
+    let refused = within(copied).await;
+    assert!(matches!(refused, Err(ClientError::RateLimited(_))), "{refused:?}");
+    assert_eq!(all_of(&*copy), all[..2]);
+    // From there on, and the connection is made again after each refusal.
+    let options = SyncOptions { cursor: last, ..options };
+    let report = within(sync(to.handle(), &server, copy.clone(), options, |_| {})).await.unwrap();
+    assert_eq!((report.pages, report.new), (2, 3));
+    assert_eq!(all_of(&*copy), all);
+    from.stop().await;
+    to.shutdown().await;
 }
 
 #[tokio::test]

@@ -30,14 +30,31 @@ use crate::{
 #[command(next_help_heading = "Network")]
 pub struct AskArgs {
     /// How long to wait for the connection, and for the next packet of an answer
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_seconds)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_wait)]
     timeout: u32,
+    /// How long to wait for each page while the server says that it is asked too often; 0 to take
+    /// its first refusal
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_seconds)]
+    patience: u32,
+}
+
+/// A time to wait for something: none at all would end before it can begin.
+fn parse_wait(text: &str) -> std::result::Result<u32, String> {
+    match parse_seconds(text)? {
+        0 => Err("expected 1 second at least: nobody answers at once".to_owned()),
+        seconds => Ok(seconds),
+    }
 }
 
 impl AskArgs {
     /// The time limit.
     pub fn limit(&self) -> Duration {
         Duration::from_secs(self.timeout.into())
+    }
+
+    /// How long to wait for a rate limit.
+    pub fn patience(&self) -> Duration {
+        Duration::from_secs(self.patience.into())
     }
 }
 
@@ -56,7 +73,7 @@ pub struct RequestArgs {
     layout: Layout,
     /// With --layout raw: the answer is complete when nothing more has come for so long, as the
     /// mailserver of go-ethereum never says so
-    #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
+    #[arg(long, value_name = "TIME", value_parser = parse_wait)]
     quiet: Option<u32>,
     #[command(flatten)]
     access: AccessArgs,
@@ -83,11 +100,12 @@ impl RequestArgs {
         &self,
         server: &PublicKey,
         signer: SecretKey,
-        limit: Duration,
+        ask: &AskArgs,
     ) -> Result<ClientConfig> {
         let mut config = ClientConfig::new(self.access.to(server)?, signer);
-        config.timeout = limit;
-        config.connect_timeout = limit;
+        config.timeout = ask.limit();
+        config.connect_timeout = ask.limit();
+        config.rate_limit_patience = ask.patience();
         config.retries = self.retries;
         if !(self.pow >= 0.0 && self.pow.is_finite()) {
             let message = "a proof of work is a number, at least 0";
@@ -182,9 +200,19 @@ pub fn client_error(error: &ClientError) -> CliError {
             shown.hint("another --password, or --asymmetric")
         }
         ClientError::Refused(text) if text.contains("PoW") => shown.hint("a higher --pow"),
-        ClientError::RateLimited(_) => shown.hint("ask again a little later"),
+        ClientError::RateLimited(_) => {
+            shown.hint("ask again a little later, or a longer --patience")
+        }
         _ => shown,
     }
+}
+
+/// A cursor that a former run has told.
+pub fn parse_cursor(text: &str) -> Result<Vec<u8>> {
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    hex::decode(digits).map_err(|error| {
+        CliError::usage(format!("a cursor is in hex: {error}")).field("--cursor").into()
+    })
 }
 
 /// A bar over the range of time, on standard error, and only on a terminal.

@@ -11,7 +11,7 @@
 use std::{
     collections::{HashSet, VecDeque},
     path::PathBuf,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use clap::Args;
@@ -20,19 +20,20 @@ use super::{
     super::{
         context::Context,
         error::{CliError, Result},
-        net::{Network, PeerArgs},
+        net::{Network, PeerArgs, until},
         output::escape,
-        time::{Moment, parse_moment},
+        time::{Moment, parse_moment, to_rfc3339},
     },
     access::password_key,
     ask::client_error,
+    gap::Gaps,
 };
 use crate::{
-    crypto::SecretKey,
+    crypto::{PublicKey, SecretKey},
     devp2p::Enode,
     mailserver::{
         Access,
-        client::{Client, ClientConfig, ClientError, History, HistoryItem, HistoryQuery},
+        client::{Client, ClientConfig, ClientError, History, HistoryItem},
         seal::FLEET_PASSWORD,
     },
     whisper::{Envelope, EnvelopeHash, SymKey, Topic},
@@ -42,7 +43,9 @@ use crate::{
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "History")]
 pub struct JoinArgs {
-    /// Mailserver to ask for what was sent before; it is a peer like the others, too
+    /// Mailserver to ask for what was sent before; it is a peer like the others, too. While it is
+    /// away or refuses as asked too often, it is asked again; exit 4 if something is still missing
+    /// at the end because of that
     #[arg(long, value_name = "ENODE")]
     mailserver: Option<String>,
     /// From when on: a time before now (1d, 24h), a date or time (2020-03-01,
@@ -99,6 +102,9 @@ impl JoinArgs {
         let mut config = ClientConfig::new(Access::Password(key), signer);
         config.timeout = PATIENCE;
         config.connect_timeout = PATIENCE;
+        // When and from where to ask again is decided here.
+        config.retries = 0;
+        config.rate_limit_patience = Duration::ZERO;
         Ok(Some((enode, config)))
     }
 
@@ -123,90 +129,167 @@ impl JoinArgs {
 /// The past, as it comes in beside the present.
 pub struct Past {
     client: Client,
+    server: PublicKey,
     topics: Vec<Topic>,
     history: Option<History>,
     /// Envelopes of the history that is coming in.
     count: u64,
-    /// From when on it is to be asked again.
-    missed: Option<u32>,
+    gaps: Gaps,
     seen: VecDeque<EnvelopeHash>,
     known: HashSet<EnvelopeHash>,
 }
 
 /// What the past brings.
-pub type PastItem = Option<std::result::Result<HistoryItem, ClientError>>;
+pub enum PastItem {
+    /// The next of the history.
+    Came(Option<std::result::Result<HistoryItem, ClientError>>),
+    /// It is time to ask again.
+    Due,
+}
 
 impl Past {
-    /// Nothing yet; no topics are all.
-    pub fn new(client: Client, topics: Vec<Topic>) -> Self {
+    /// What was sent since a second; no topics are all. It is asked for as soon as the mailserver
+    /// is connected.
+    pub fn since(
+        since: u32,
+        client: Client,
+        server: PublicKey,
+        topics: Vec<Topic>,
+        network: &Network,
+        cx: &Context,
+    ) -> Self {
         let (seen, known) = (VecDeque::new(), HashSet::new());
-        Self { client, topics, history: None, count: 0, missed: None, seen, known }
+        let (history, count, gaps) = (None, 0, Gaps::default());
+        let mut past = Self { client, server, topics, history, count, gaps, seen, known };
+        past.gaps.want(since.min(cx.now()));
+        if !past.is_connected(network) {
+            past.gaps.missed(since, ClientError::NotConnected);
+            cx.note("the mailserver is not connected; it is asked as soon as it is");
+        }
+        past.catch_up(network, cx);
+        past
     }
 
-    /// Asks for what was sent since a second; when what is asked for already has come.
-    pub fn ask(&mut self, since: u32, network: &Network, cx: &Context) {
-        if self.history.is_some() {
-            self.missed(since);
+    /// From this second on, something may be missing, and why.
+    pub fn missed(&mut self, since: u32, why: ClientError) {
+        self.gaps.missed(since.saturating_sub(MARGIN), why);
+    }
+
+    /// Asks for what is missing, if something is and the mailserver is there.
+    pub fn catch_up(&mut self, network: &Network, cx: &Context) {
+        if self.history.is_some() || !self.is_connected(network) {
             return;
         }
         let to = cx.now().saturating_add(MARGIN);
-        let query = HistoryQuery::of_topics(since.min(to), to, self.topics.iter().copied());
-        self.count = 0;
+        let Some((query, goes_on)) = self.gaps.next(to, &self.topics) else { return };
+        if !goes_on {
+            self.count = 0;
+        }
         let client = &self.client;
         self.history = Some(network.wait(async { client.history(query) }));
     }
 
-    /// From this second on, something may be missing.
-    pub fn missed(&mut self, since: u32) {
-        let since = since.saturating_sub(MARGIN);
-        self.missed = Some(self.missed.map_or(since, |before| before.min(since)));
-    }
-
-    /// Asks for what is missing, if something is.
-    pub fn catch_up(&mut self, network: &Network, cx: &Context) {
-        if self.history.is_none()
-            && let Some(since) = self.missed.take()
-        {
-            self.ask(since, network, cx);
-        }
+    fn is_connected(&self, network: &Network) -> bool {
+        let handle = network.handle();
+        let peer = handle.peer_by_id(&self.server).and_then(|peer| handle.peer_state(peer));
+        peer.is_some_and(|peer| peer.status.is_some())
     }
 
     /// The next item; never, while nothing is asked for.
     pub async fn next(&mut self) -> PastItem {
         match &mut self.history {
-            Some(history) => history.next().await,
-            None => std::future::pending().await,
+            Some(history) => PastItem::Came(history.next().await),
+            None => {
+                until(self.gaps.not_before()).await;
+                PastItem::Due
+            }
         }
     }
 
-    /// The envelope of an item, if it is the first time that it comes. Errors are reported, and
-    /// the live stream goes on.
+    /// The envelope of an item, if it is the first time that it comes. Errors are told, and the
+    /// live stream goes on.
     pub fn take(&mut self, item: PastItem, cx: &mut Context) -> Result<Option<Envelope>> {
         match item {
-            Some(Ok(HistoryItem::Envelope(envelope))) => {
-                let is_new = !self.known.contains(&envelope.hash());
+            PastItem::Due => self.gaps.is_due(),
+            PastItem::Came(Some(Ok(HistoryItem::Envelope(envelope)))) => {
+                let is_first = self.gaps.is_first(envelope.hash());
+                let is_new = is_first && !self.known.contains(&envelope.hash());
                 // Who has died long ago doesn't come again.
                 if is_new && envelope.expiry().saturating_add(GRACE) >= cx.now() {
                     self.is_first(envelope.hash());
                 }
                 self.count += u64::from(is_new);
-                Ok(is_new.then_some(envelope))
+                return Ok(is_new.then_some(envelope));
             }
-            Some(Ok(_)) => Ok(None),
-            Some(Err(error)) => {
+            PastItem::Came(Some(Ok(HistoryItem::Page(page)))) => self.gaps.page(&page),
+            PastItem::Came(Some(Err(error))) => {
                 self.history = None;
-                cx.report(client_error(&error))?;
-                Ok(None)
+                self.failed(error, cx)?;
             }
-            None => {
+            PastItem::Came(None) => {
                 self.history = None;
+                self.gaps.complete();
                 cx.note(&format!(
                     "the history is complete: {} envelopes that had not come yet",
                     self.count
                 ));
-                Ok(None)
             }
         }
+        Ok(None)
+    }
+
+    /// Asks again later, if that may help.
+    fn failed(&mut self, error: ClientError, cx: &mut Context) -> Result<()> {
+        if !may_get_better(&error) {
+            let error = self.incomplete(&error);
+            self.gaps.give_up();
+            return cx.report(error);
+        }
+        let text = error.to_string();
+        let is_lost = matches!(error, ClientError::NotConnected | ClientError::Disconnected(_));
+        if let Some(wait) = self.gaps.failed(error, Instant::now()) {
+            let when = if is_lost {
+                "as soon as it is connected".to_owned()
+            } else {
+                format!("in {} s, and then less and less often", wait.as_secs())
+            };
+            cx.note(&format!(
+                "the history is interrupted: {text}; the mailserver is asked again {when}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// At the end: says whether something is missing. That is an error if it is because something
+    /// went wrong, and not because the end came first.
+    pub fn end(&self, cx: &mut Context) -> Result<()> {
+        match (self.gaps.trouble(), self.gaps.since()) {
+            (Some(error), Some(_)) => cx.report(self.incomplete(error)),
+            (None, Some(since)) => {
+                let since = to_rfc3339(since);
+                cx.note(&format!("the history since {since} has not come to its end"));
+                Ok(())
+            }
+            (_, None) => Ok(()),
+        }
+    }
+
+    /// An error, and from when on something is missing because of it.
+    fn incomplete(&self, error: &ClientError) -> CliError {
+        let shown = client_error(error);
+        let Some(since) = self.gaps.since() else { return shown };
+        let message = format!(
+            "{}; of what was sent since {} some is missing",
+            shown.message,
+            to_rfc3339(since)
+        );
+        let hint = match (error, &shown.hint) {
+            (ClientError::RateLimited(_), _) | (_, None) => {
+                format!("ask again with --since {since}")
+            }
+            (_, Some(hint)) => hint.clone(),
+        };
+        CliError::new(shown.code, shown.exit, message).hint(hint)
     }
 
     /// Whether an envelope of the live stream comes for the first time.
@@ -222,4 +305,16 @@ impl Past {
         }
         true
     }
+}
+
+/// Whether the same question may have another answer later.
+fn may_get_better(error: &ClientError) -> bool {
+    matches!(
+        error,
+        ClientError::RateLimited(_)
+            | ClientError::NotConnected
+            | ClientError::Disconnected(_)
+            | ClientError::TimedOut
+            | ClientError::Lagged
+    )
 }

@@ -6,7 +6,7 @@
 //! | which store: a directory, or PostgreSQL | [`store`] |
 //! | `serve` | [`serve`], [`report`], [`http`] |
 //! | `query`, `sync`, `probe` | [`query`], [`sync`], [`probe`], [`ask`] |
-//! | history and the live stream as one | [`join`] |
+//! | history and the live stream as one | [`join`], [`gap`] |
 //! | what opens the door of a server | [`access`] |
 //! | `import`, `export` | [`transfer`] |
 //! | `stats` | [`stats`] |
@@ -16,6 +16,7 @@
 mod access;
 pub mod ask;
 mod check;
+mod gap;
 mod http;
 pub mod join;
 mod probe;

@@ -85,10 +85,21 @@ impl Found {
         let error = client_error(error);
         Self::fail(format!("{} ({})", error.message, error.code))
     }
+
+    /// A server that lets itself be asked only so often is healthy.
+    fn error_or_rate_limit(error: &ClientError) -> Self {
+        match error {
+            ClientError::RateLimited(_) => {
+                Self::skip(format!("{error}: a longer --patience waits for it"))
+            }
+            _ => Self::error(error),
+        }
+    }
 }
 
 impl ProbeCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
+        cx.check_has_no_raw()?;
         let range = self.range.seconds(Moment::Ago(86_400), Moment::Now, cx)?;
         let topics: Vec<_> = self.topics.topics()?.into_iter().collect();
         let [enode] = <[Enode; 1]>::try_from(self.peers.require()?).map_err(|enodes| {
@@ -96,7 +107,7 @@ impl ProbeCommand {
             CliError::usage(message).field("--peer")
         })?;
         let key = self.peers.key(cx)?;
-        let config = self.request.config(&enode.id, key.clone(), self.ask.limit())?;
+        let config = self.request.config(&enode.id, key.clone(), &self.ask)?;
         let network = Network::start(quiet_config(key, cx))?;
         let mut probe = Probe {
             client: Client::new(network.handle(), enode.id, config),
@@ -194,8 +205,15 @@ impl Probe<'_> {
             }
         };
         let more = if done.cursor.is_empty() { "" } else { ", and there is more" };
-        let count = envelopes.len();
-        self.tell("request", began, Found::pass(format!("{count} envelopes{more}")))?;
+        let is_twin =
+            |it: &&Envelope| !self.topics.is_empty() && !self.topics.contains(&it.topic());
+        let twins = envelopes.iter().filter(is_twin).count();
+        let others = match twins {
+            0 => String::new(),
+            _ => format!(", and {twins} of topics that the filter can't tell from them"),
+        };
+        let count = envelopes.len() - twins;
+        self.tell("request", began, Found::pass(format!("{count} envelopes{others}{more}")))?;
         let tally = done.tally;
         let found = match (tally.unwanted, tally.duplicates) {
             (0, 0) if envelopes.is_empty() => Found::skip("there are no envelopes"),
@@ -219,7 +237,10 @@ impl Probe<'_> {
         let query = HistoryQuery { limit: PAGE, pages: Some(PAGES), ..self.query() };
         let paged: Vec<EnvelopeHash> = match self.pages(query)? {
             Ok(envelopes) => hashes(&envelopes),
-            Err(error) => return self.tell("paging", began, Found::error(&error)),
+            Err(error) => {
+                let found = Found::error_or_rate_limit(&error);
+                return self.tell("paging", began, found);
+            }
         };
         let expected = whole.len().min((PAGE * PAGES) as usize);
         let distinct: HashSet<_> = paged.iter().collect();
@@ -276,9 +297,9 @@ impl Probe<'_> {
                     found = Found::pass("what was sent came back");
                     break;
                 }
-                Ok(_) | Err(ClientError::RateLimited(_)) => {}
+                Ok(_) => {}
                 Err(error) => {
-                    found = Found::error(&error);
+                    found = Found::error_or_rate_limit(&error);
                     break;
                 }
             }
@@ -287,8 +308,11 @@ impl Probe<'_> {
         self.tell("store", began, found)
     }
 
+    /// All that the filter of the topics matches: servers cut pages by it, not by the topics.
     fn query(&self) -> HistoryQuery {
-        HistoryQuery::of_topics(self.range.0, self.range.1, self.topics.iter().copied())
+        let topics = self.topics.iter().copied();
+        let bloom = (!self.topics.is_empty()).then(|| Bloom::of_topics(topics));
+        HistoryQuery { bloom, ..HistoryQuery::of_topics(self.range.0, self.range.1, []) }
     }
 
     /// One page; what the user interrupts ends the tool.

@@ -12,7 +12,7 @@ use super::{
         records::{envelope_record, message_record, message_text},
         time::Moment,
     },
-    ask::{AskArgs, Connection, Progress, RequestArgs, client_error},
+    ask::{AskArgs, Connection, Progress, RequestArgs, client_error, parse_cursor},
     select::{RangeArgs, TopicArgs},
     transfer::envelope_text,
 };
@@ -86,7 +86,7 @@ impl QueryCommand {
         let ring = self.ring()?;
         let connection = Connection::open(&self.peers, self.ask.limit(), |_| {}, cx)?;
         let Connection { server, key, .. } = &connection;
-        let config = self.request.config(server, key.clone(), self.ask.limit())?;
+        let config = self.request.config(server, key.clone(), &self.ask)?;
         let client = connection.client(config);
         let mut running = Running {
             history: connection.network.wait(async { client.history(query) }),
@@ -124,10 +124,7 @@ impl QueryCommand {
         // Zero is the server's maximum.
         query.limit = if size == MAX_LIMIT { 0 } else { size };
         if let Some(text) = &self.cursor {
-            let digits = text.strip_prefix("0x").unwrap_or(text);
-            query.cursor = hex::decode(digits).map_err(|error| {
-                CliError::usage(format!("a cursor is in hex: {error}")).field("--cursor")
-            })?;
+            query.cursor = parse_cursor(text)?;
         }
         Ok(query)
     }
@@ -225,8 +222,7 @@ impl Running<'_> {
             let count = tally.unwanted;
             cx.note(&format!("{count} envelopes came that were not asked for; they were left out"));
         }
-        let complete = ended.is_ok() && page.done >= 1.0 && page.cursor.is_empty();
-        if complete {
+        if ended.is_ok() && page.is_last {
             return;
         }
         let place = if page.cursor.is_empty() {

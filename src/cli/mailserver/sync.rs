@@ -12,7 +12,7 @@ use super::{
         output::{Record, hex0x},
         time::{Moment, parse_seconds},
     },
-    ask::{AskArgs, Connection, Progress, client_error},
+    ask::{AskArgs, Connection, Progress, client_error, parse_cursor},
     select::{RangeArgs, TopicArgs},
     store::{Purpose, StoreArgs},
 };
@@ -30,9 +30,13 @@ use crate::{
 Examples:
   $ status-mailserver sync --peer \"$MAILSERVER\" --store ./made --from 24h")]
 pub struct SyncCommand {
-    /// Time between two pages; for servers that refuse those who ask too often
+    /// Time between two pages; a server that refuses those who ask too often is waited for anyway,
+    /// up to --patience
     #[arg(long, value_name = "TIME", default_value = "0", value_parser = parse_seconds)]
     pause: u32,
+    /// Where to go on, in hex, as the last sync said; with its --from and --to
+    #[arg(long, value_name = "HEX", help_heading = "Selection")]
+    cursor: Option<String>,
     #[command(flatten)]
     store: StoreArgs,
     #[command(flatten)]
@@ -47,22 +51,28 @@ pub struct SyncCommand {
 
 impl SyncCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
+        cx.check_has_no_raw()?;
         let (from, to) = self.range.seconds(Moment::Ago(86_400), Moment::Now, cx)?;
         let topics = self.topics.topics()?;
-        let archive = self.store.open(Purpose::Make)?;
+        let cursor = self.cursor.as_deref().map(parse_cursor).transpose()?;
         // Only mailservers hear such answers.
         let listens = |config: &mut crate::node::ServiceConfig| config.node.mailserver = true;
         let Connection { network, server, .. } =
             Connection::open(&self.peers, self.ask.limit(), listens, cx)?;
+        // No new archive is made for nothing.
+        let archive = self.store.open(Purpose::Make)?;
         let mut options = client::SyncOptions::new(from, to);
         if !topics.is_empty() {
             options.bloom = Bloom::of_topics(topics);
         }
         options.pause = Duration::from_secs(self.pause.into());
         options.timeout = self.ask.limit();
+        options.rate_limit_patience = self.ask.patience();
+        options.cursor = cursor.unwrap_or_default();
 
         let bar = Progress::new();
-        let mut last = client::SyncReport::default();
+        let cursor = options.cursor.clone();
+        let mut last = client::SyncReport { cursor, ..client::SyncReport::default() };
         let ended = {
             let last = &mut last;
             let progress = |report: &client::SyncReport| {
@@ -95,6 +105,12 @@ impl SyncCommand {
             let client::SyncReport { pages, received, new, .. } = &last;
             format!("{received} envelopes in {pages} pages, {new} of them new")
         })?;
+        if ended.is_err() && !last.cursor.is_empty() {
+            let cursor = hex0x(&last.cursor);
+            cx.note(&format!(
+                "there is more: go on with --cursor {cursor} --from {from} --to {to}"
+            ));
+        }
         ended?;
         if last.received == 0 {
             let message = "the mailserver has nothing in this time";

@@ -6,14 +6,18 @@
 use std::{
     collections::{HashSet, VecDeque},
     sync::Arc,
-    time::Duration,
 };
 
-use tokio::{sync::mpsc, task::JoinHandle, time::sleep};
+use tokio::{
+    sync::mpsc,
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
 
 use super::{
     ClientError, Inbox, Inner, Misbehaviour,
     inbox::{Mail, mail},
+    pace::Patience,
     send,
 };
 use crate::{
@@ -34,8 +38,6 @@ const MAX_FRUITLESS: u32 = 3;
 const MAX_WITHOUT_LIMIT: u64 = 1 << 24;
 /// The range that servers refused to exceed until January 2020.
 const OLD_SPAN: u32 = 86_400;
-/// The first wait of a server's rate limit; the next ones are twice as long each.
-const FIRST_WAIT: Duration = Duration::from_millis(500);
 
 /// What of the past is wanted.
 #[derive(Debug, Clone)]
@@ -101,6 +103,8 @@ pub struct PageDone {
     pub to: u32,
     /// Where the next page of this range begins; empty if this was the last.
     pub cursor: Vec<u8>,
+    /// Nothing of the whole range is left.
+    pub is_last: bool,
     /// How much of the whole range is done, 0 to 1. In the middle of a range it is an estimate by
     /// time, not by envelopes.
     pub done: f64,
@@ -142,7 +146,6 @@ impl History {
             max_span: query.max_span.into_iter().chain(client.config.layout.max_span()).min(),
             limit: query.limit,
             parts: 0.0,
-            patience: client.config.rate_limit_patience,
             seen: Seen::default(),
             tally: Tally::default(),
             client,
@@ -173,8 +176,6 @@ struct Pager {
     limit: u32,
     /// How much of the range is done, in whole parts.
     parts: f64,
-    /// What is left of the time to wait for a rate limit.
-    patience: Duration,
     seen: Seen,
     tally: Tally,
     out: mpsc::Sender<Result<HistoryItem, ClientError>>,
@@ -267,12 +268,16 @@ impl Pager {
             }
             self.tally.pages += 1;
             let end = page.cursor.is_empty();
-            let done = if end {
+            let is_last = end && to >= self.query.to;
+            let done = if is_last {
+                1.0
+            } else if end {
                 share(self.query.from, self.query.to, to.saturating_add(1))
             } else {
                 self.within(from, to, &page)
             };
-            let item = PageDone { from, to, cursor: page.cursor.clone(), done, tally: self.tally };
+            let (cursor, tally) = (page.cursor.clone(), self.tally);
+            let item = PageDone { from, to, cursor, is_last, done, tally };
             self.hand_out(HistoryItem::Page(item)).await?;
             if self.query.pages.is_some_and(|pages| self.tally.pages >= pages) {
                 return Err(Halt::Enough);
@@ -294,22 +299,27 @@ impl Pager {
     /// A page, asked for again if need be.
     async fn page_or_again(&mut self, request: &Request) -> Result<Page, Halt> {
         let mut retries = 0;
-        let mut wait = FIRST_WAIT;
+        let mut patience = Patience::new(self.client.config.rate_limit_patience);
+        let wait = self.client.pace().wait(Instant::now());
+        sleep(wait).await;
         loop {
-            match self.page(request).await {
+            let mut sent = Instant::now();
+            match self.page(request, &mut sent).await {
                 Err(Halt::Error(error))
                     if error.passes() && retries < self.client.config.retries =>
                 {
                     retries += 1;
                 }
                 Err(Halt::Error(ClientError::RateLimited(text))) => {
-                    if self.tally.pages == 0 || self.patience.is_zero() {
+                    self.client.pace().refused(Instant::now());
+                    let Some(wait) = patience.wait() else {
                         return Err(ClientError::RateLimited(text).into());
-                    }
-                    let pause = wait.min(self.patience);
-                    sleep(pause).await;
-                    self.patience -= pause;
-                    wait *= 2;
+                    };
+                    sleep(wait).await;
+                }
+                Ok(page) => {
+                    self.client.pace().accepted(sent);
+                    return Ok(page);
                 }
                 result => return result,
             }
@@ -317,8 +327,8 @@ impl Pager {
         }
     }
 
-    /// One request, and what answers it.
-    async fn page(&mut self, request: &Request) -> Result<Page, Halt> {
+    /// One request, and what answers it; tells when it was sent.
+    async fn page(&mut self, request: &Request, sent: &mut Instant) -> Result<Page, Halt> {
         let client = self.client.clone();
         let config = &client.config;
         let _turn = client.turn.lock().await;
@@ -327,6 +337,7 @@ impl Pager {
         let asked = inbox.during(client.packet(request, peer)).await?;
         inbox.expect(request_id(&asked));
         let packet = Packet::P2pRequest(asked);
+        *sent = Instant::now();
         send(&mut inbox, &client.handle, peer, &packet, config.timeout).await?;
 
         let most = match config.quiet {

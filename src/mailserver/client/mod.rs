@@ -31,15 +31,17 @@
 
 mod history;
 mod inbox;
+mod pace;
 mod sync;
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 pub use history::{History, HistoryItem, HistoryQuery, PageDone, Tally};
 use inbox::Inbox;
+use pace::Pace;
 use rand::{
     CryptoRng, Rng, SeedableRng, TryRng,
     rngs::{ChaCha20Rng, SysRng},
@@ -80,8 +82,8 @@ pub struct ClientConfig {
     /// How often a page is asked for again that was not delivered: because the server was silent,
     /// the connection broke, or we were too slow.
     pub retries: u32,
-    /// How long, in all, to wait when the server says that it is asked too often, after it has
-    /// delivered a page. The first request is not tried again.
+    /// How long to wait, for each page, when the server says that it is asked too often; zero to
+    /// take its first refusal. Before the next page, we wait as long as was enough.
     pub rate_limit_patience: Duration,
     /// Bytes of envelopes that wait for us, at most; a page with more is asked for in parts.
     pub max_waiting_bytes: usize,
@@ -236,6 +238,7 @@ struct Inner {
     /// Held while a request is under way.
     turn: tokio::sync::Mutex<()>,
     rng: Mutex<Option<ChaCha20Rng>>,
+    pace: Mutex<Pace>,
 }
 
 impl Client {
@@ -243,7 +246,8 @@ impl Client {
     pub fn new(handle: &Handle, server: PublicKey, config: ClientConfig) -> Self {
         let rng = Mutex::new(config.seed.map(ChaCha20Rng::from_seed));
         let turn = tokio::sync::Mutex::new(());
-        Self { inner: Arc::new(Inner { handle: handle.clone(), server, config, turn, rng }) }
+        let (handle, pace) = (handle.clone(), Mutex::default());
+        Self { inner: Arc::new(Inner { handle, server, config, turn, rng, pace }) }
     }
 
     /// Asks for envelopes, page after page, as they are taken. Dropping the history ends it. To
@@ -311,6 +315,11 @@ impl Inner {
             Ok(sealed) => Ok(sealed?),
             Err(_) => Err(ClientError::NotConnected),
         }
+    }
+
+    /// How often the server lets itself be asked, as far as we know.
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A generator for one request.

@@ -8,11 +8,15 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use tokio::{task::spawn_blocking, time::sleep};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, sleep, timeout},
+};
 
 use super::{
     ClientError, Inbox, Misbehaviour, connected,
     inbox::{Mail, mail},
+    pace::{Pace, Patience},
     send,
 };
 use crate::{
@@ -41,6 +45,9 @@ pub struct SyncOptions {
     /// Between two pages: a server with a rate limit ends the connection with those who do not
     /// wait.
     pub pause: Duration,
+    /// How long to wait, for each page, when the server says that it is asked too often; zero to
+    /// take its first refusal. The node must dial the server again by itself.
+    pub rate_limit_patience: Duration,
     /// How long to wait for the connection, and for the next part.
     pub timeout: Duration,
     /// Bytes that may wait for the archive.
@@ -57,6 +64,7 @@ impl SyncOptions {
             limit: MAX_LIMIT,
             cursor: Vec::new(),
             pause: Duration::ZERO,
+            rate_limit_patience: Duration::from_secs(60),
             timeout: Duration::from_secs(10),
             max_waiting_bytes: 64 << 20,
         }
@@ -92,12 +100,33 @@ pub async fn sync(
 ) -> Result<SyncReport, ClientError> {
     let mut report = SyncReport { cursor: options.cursor.clone(), ..SyncReport::default() };
     let mut cursors = HashSet::new();
+    let mut pace = Pace::default();
     loop {
-        let peer = connected(handle, server, options.timeout).await?;
-        handle.mark_trusted(peer);
-        let mut page = Page { handle, peer, archive: &archive, options: &options };
         let before = report.received;
-        page.run(&mut report).await?;
+        let mut patience = Patience::new(options.rate_limit_patience);
+        let mut limit = options.timeout;
+        sleep(pace.wait(Instant::now())).await;
+        loop {
+            let peer = connected(handle, server, limit).await?;
+            handle.mark_trusted(peer);
+            let mut page = Page { handle, peer, archive: &archive, options: &options };
+            let sent = Instant::now();
+            match page.run(&mut report).await {
+                Err(ClientError::RateLimited(text)) => {
+                    pace.refused(Instant::now());
+                    gone(handle, peer).await;
+                    let wait = patience.wait().ok_or(ClientError::RateLimited(text))?;
+                    sleep(wait).await;
+                    // It may let us in again only after some time, too.
+                    limit = limit.max(options.rate_limit_patience);
+                }
+                result => {
+                    result?;
+                    pace.accepted(sent);
+                    break;
+                }
+            }
+        }
         report.pages += 1;
         progress(&report);
         if report.cursor.is_empty() {
@@ -111,6 +140,15 @@ pub async fn sync(
         }
         sleep(options.pause).await;
     }
+}
+
+/// Waits until a connection has ended: whoever asks too often is sent away. Servers that don't do
+/// so are asked over the same connection.
+async fn gone(handle: &Handle, peer: PeerKey) {
+    let mut events = handle.subscribe();
+    let gone =
+        async { while handle.peer_state(peer).is_some() && events.next().await.is_some() {} };
+    let _ = timeout(Duration::from_secs(1), gone).await;
 }
 
 struct Page<'a> {
