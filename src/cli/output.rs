@@ -26,6 +26,21 @@ pub enum Format {
 #[derive(Debug, Clone)]
 pub struct Record(Map<String, Value>);
 
+impl Format {
+    /// Refuses the formats of raw bytes, for tools whose results have none: before they do what
+    /// can't be undone.
+    pub fn require_records(self) -> Result<()> {
+        match self {
+            Self::Text | Self::Json => Ok(()),
+            Self::Hex | Self::Raw => Err(no_raw_bytes().into()),
+        }
+    }
+}
+
+fn no_raw_bytes() -> CliError {
+    CliError::usage("this result has no raw bytes").field("--output").hint("--output json or text")
+}
+
 impl Record {
     /// A record of the given type.
     pub fn new(kind: &str) -> Self {
@@ -165,11 +180,7 @@ impl Output {
                 out.push(b'\n');
             }
             Format::Hex | Format::Raw => {
-                let raw = record.raw().ok_or_else(|| {
-                    CliError::usage("this result has no raw bytes")
-                        .field("--output")
-                        .hint("--output json or text")
-                })?;
+                let raw = record.raw().ok_or_else(no_raw_bytes)?;
                 if self.format == Format::Raw {
                     out.extend_from_slice(&raw);
                 } else {
