@@ -242,11 +242,12 @@ impl Mailserver {
             match timeout(self.stop_timeout, &mut writer).await {
                 Ok(lost) => return lost.ok(),
                 Err(_) if self.stats().commits > commits => {}
-                Err(_) => match self.ingest.stuck() {
-                    Some(waiting) => return Some(waiting),
-                    // The first attempt is still under way: a slow disk, perhaps.
-                    None => {}
-                },
+                Err(_) => {
+                    // Otherwise the first attempt is still under way: a slow disk, perhaps.
+                    if let Some(waiting) = self.ingest.stuck() {
+                        return Some(waiting);
+                    }
+                }
             }
         }
     }
