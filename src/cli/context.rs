@@ -65,11 +65,6 @@ impl Context {
         self.output.flush()
     }
 
-    /// Refuses the formats of bytes, for tools whose results have none: before anything is done.
-    pub fn check_has_no_raw(&self) -> Result<()> {
-        self.output.check_has_no_raw()
-    }
-
     /// The format of results.
     pub fn format(&self) -> Format {
         self.output.format()

@@ -39,6 +39,14 @@ impl Guard {
     }
 }
 
+/// From here on, Ctrl-C ends the tool at once: for its end, which may have to wait.
+pub fn end_at_once() {
+    INTERRUPTED.store(true, Ordering::SeqCst);
+    WATCH.call_once(|| {
+        thread::spawn(watch);
+    });
+}
+
 impl Drop for Guard {
     fn drop(&mut self) {
         BUSY.store(false, Ordering::SeqCst);

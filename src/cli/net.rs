@@ -5,7 +5,10 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    fs::{self, OpenOptions},
     future::Future,
+    io,
+    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     pin::Pin,
     sync::{Arc, LazyLock, Once},
@@ -32,7 +35,10 @@ use crate::{
         Clock, Event, Handle, News, PeerKey, PeerOptions, PeerSummary, Service, ServiceConfig,
         ServiceError, ServiceEvent, Subscription,
     },
-    whisper::Status,
+    whisper::{
+        Status,
+        pow::{TargetError, target_bits},
+    },
 };
 
 /// Who the peers are.
@@ -88,31 +94,69 @@ impl PeerArgs {
     }
 }
 
-/// Refuses what is no proof of work to ask peers for.
-pub fn check_min_pow(min_pow: f64) -> Result<()> {
-    if min_pow >= 0.0 && min_pow.is_finite() {
-        return Ok(());
-    }
-    Err(CliError::usage("a proof of work is a number, at least 0").field("--min-pow").into())
+/// Refuses what is no proof of work to ask for, or one that no envelope can have: the smallest, with
+/// a time to live of a second, would need more zero bits than a hash has.
+pub fn check_min_pow(min_pow: f64, option: &'static str) -> Result<()> {
+    let message = match target_bits(min_pow, 0, 1) {
+        Ok(_) => return Ok(()),
+        Err(TargetError::Unreachable { .. }) => {
+            "no envelope has such a proof of work: at most 2^256 / 20, about 5.8e75"
+        }
+        Err(_) => "a proof of work is a number, at least 0",
+    };
+    Err(CliError::usage(message).field(option).into())
 }
 
 /// The largest that a node of the reference can be set to.
 const MAX_MESSAGE_SIZE: u32 = 10 << 20;
 
-/// Refuses what no node can be set to.
+/// Less has no room for the packets that the protocol itself needs: a request to a mailserver, the
+/// smallest message in its padding.
+const MIN_MESSAGE_SIZE: u32 = 1 << 10;
+
+/// Refuses what no node can be set to, and what leaves a node deaf.
 pub fn check_message_size(size: u32) -> Result<()> {
-    if (1..=MAX_MESSAGE_SIZE).contains(&size) {
+    if (MIN_MESSAGE_SIZE..=MAX_MESSAGE_SIZE).contains(&size) {
         return Ok(());
     }
-    Err(CliError::usage("expected 1 to 10485760 bytes").field("--max-message-size").into())
+    Err(CliError::usage("expected 1024 to 10485760 bytes").field("--max-message-size").into())
+}
+
+/// Refuses an address that is taken, before anything is made.
+pub fn check_listen(addr: SocketAddr) -> Result<()> {
+    match TcpListener::bind(addr) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let error = ServiceError::Listen { addr, error };
+            Err(CliError::new(error.code(), Exit::Network, error.to_string()).into())
+        }
+    }
 }
 
 /// Writes the enode of a node that listens, for those who wait for the file.
 pub fn write_enode(path: &Path, enode: &str) -> Result<()> {
-    std::fs::write(path, format!("{enode}\n")).map_err(|error| {
-        let message = format!("can't write {}: {error}", path.display());
-        CliError::new("file.write", Exit::Local, message).field("--enode-file").into()
-    })
+    fs::write(path, format!("{enode}\n")).map_err(|error| enode_error(path, &error).into())
+}
+
+/// Refuses a file that the enode can't be written to, before anything is made. A new one is not
+/// there yet after this, since somebody may wait for it to appear.
+pub fn check_enode_file(path: &Path) -> Result<()> {
+    let options = || OpenOptions::new().write(true).to_owned();
+    let tried = match fs::metadata(path) {
+        Ok(found) if found.is_file() || found.is_dir() => options().open(path).map(drop),
+        // A pipe: to open it is to end it.
+        Ok(_) => Ok(()),
+        Err(_) => {
+            let made = options().create_new(true).open(path);
+            made.and_then(|_| fs::remove_file(path))
+        }
+    };
+    tried.map_err(|error| enode_error(path, &error).into())
+}
+
+fn enode_error(path: &Path, error: &io::Error) -> CliError {
+    let message = format!("can't write {}: {error}", path.display());
+    CliError::new("file.write", Exit::Local, message).field("--enode-file")
 }
 
 /// The settings of a node with this key, under the clock of the tool.

@@ -116,7 +116,7 @@ pub fn run(args: &NodeArgs, cx: &mut Context) -> Result<()> {
 
 impl NodeArgs {
     fn config(&self) -> Result<Config> {
-        check_min_pow(self.min_pow)?;
+        check_min_pow(self.min_pow, "--min-pow")?;
         check_message_size(self.max_message_size)?;
         let topics = self.topic.iter().map(|text| parse_topic(text, "--topic"));
         let topics: Vec<_> = topics.collect::<Result<_>>()?;

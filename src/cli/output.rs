@@ -26,6 +26,21 @@ pub enum Format {
 #[derive(Debug, Clone)]
 pub struct Record(Map<String, Value>);
 
+impl Format {
+    /// Refuses the formats of raw bytes, for tools whose results have none: before they do what
+    /// can't be undone.
+    pub fn require_records(self) -> Result<()> {
+        match self {
+            Self::Text | Self::Json => Ok(()),
+            Self::Hex | Self::Raw => Err(no_raw_bytes().into()),
+        }
+    }
+}
+
+fn no_raw_bytes() -> CliError {
+    CliError::usage("this result has no raw bytes").field("--output").hint("--output json or text")
+}
+
 impl Record {
     /// A record of the given type.
     pub fn new(kind: &str) -> Self {
@@ -165,7 +180,7 @@ impl Output {
                 out.push(b'\n');
             }
             Format::Hex | Format::Raw => {
-                let raw = record.raw().ok_or_else(no_raw)?;
+                let raw = record.raw().ok_or_else(no_raw_bytes)?;
                 if self.format == Format::Raw {
                     out.extend_from_slice(&raw);
                 } else {
@@ -175,14 +190,6 @@ impl Output {
             }
         }
         if self.pending.len() >= MAX_PENDING { self.flush() } else { Ok(()) }
-    }
-
-    /// Refuses the formats of bytes, for tools whose results have none: before anything is done.
-    pub fn check_has_no_raw(&self) -> Result<()> {
-        match self.format {
-            Format::Hex | Format::Raw => Err(no_raw().into()),
-            Format::Text | Format::Json => Ok(()),
-        }
     }
 
     /// Writes what waits.
@@ -195,10 +202,6 @@ impl Output {
         self.pending.clear();
         Ok(written?)
     }
-}
-
-fn no_raw() -> CliError {
-    CliError::usage("this result has no raw bytes").field("--output").hint("--output json or text")
 }
 
 /// Bytes as `0x` hex.

@@ -87,7 +87,7 @@ pub fn run(args: &ReceiveArgs, cx: &mut Context) -> Result<()> {
             .into());
     }
     let enodes = args.join.peers(&args.peers)?;
-    check_min_pow(args.min_pow)?;
+    check_min_pow(args.min_pow, "--min-pow")?;
     let mut ring = args.keys.key_ring()?;
     let talk = args.talk(&mut ring, cx)?;
     let mut topics = args.topics(&ring)?;

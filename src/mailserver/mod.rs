@@ -32,3 +32,6 @@ pub use request::{CursorError, Form, Request, RequestError};
 pub use seal::{Access, SealError};
 pub use server::{Answer, ConfigError, Dialect, Refusal, Refused, Server, ServerConfig};
 pub use service::{Mailserver, MailserverConfig, MailserverEvent, MailserverStats};
+
+/// Seconds per day.
+pub(crate) const DAY: u32 = 86_400;

@@ -18,6 +18,7 @@
 //! Source: mailserver specification of Status, "Requesting messages", for five items; the others
 //! as the reference reads them, which refuses five and six.
 
+use super::DAY;
 use crate::{
     rlp::{self, Reader, RlpError},
     whisper::{
@@ -31,7 +32,6 @@ pub const UPPER_MARGIN: u32 = 60;
 /// The longest range that the raw form may ask for, in seconds.
 pub const MAX_RAW_RANGE: u32 = DAY;
 
-const DAY: u32 = 86_400;
 const WORD: usize = 4;
 const BLOOM: usize = 64;
 const RAW_RANGE: usize = 2 * WORD;
@@ -210,6 +210,15 @@ impl Request {
         reader.finish()?;
         let bloom = bloom(bits)?;
         Ok((Self { from, to, bloom, topics, limit, cursor, batch }, form))
+    }
+
+    /// Reads a payload with seven items, as the reference does: an error tells what stands where the
+    /// topics should.
+    pub fn decode_seven(payload: &[u8]) -> Result<Self, RequestError> {
+        let mut items = Reader::new(payload).list("request")?;
+        let _ = (items.u32("lower")?, items.u32("upper")?, items.string("bloom filter")?);
+        items.list("topics")?;
+        Ok(Self::decode(payload)?.0)
     }
 
     /// Reads a payload of the raw form. Everything that is long enough, and whose first eight

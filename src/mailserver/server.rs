@@ -32,7 +32,14 @@
 //! its client is told so, and starts over knowingly.)
 //!
 //! Source: mailserver specification of Status; checks, their order and texts as in the reference.
-//! What differs from it can be switched off: see [`ServerConfig::as_reference`].
+//! What is understood beyond it can be switched off: see [`ServerConfig::as_reference`]. Two things
+//! are done differently in any case:
+//!
+//! - An archive that can't be read is told: `the archive can't be read`. The reference does not
+//!   answer at all, and its clients wait until their time is up.
+//! - After an error, the connection with another mailserver is ended as the reference does, but not
+//!   if it was we who dialled: that one was named by the operator, who may be filling our gaps from
+//!   it.
 
 use std::{
     collections::VecDeque,
@@ -45,7 +52,7 @@ use std::{
 };
 
 use super::{
-    Archive, ArchiveError, CursorError, Form, Position, Request, RequestError,
+    Archive, ArchiveError, CursorError, Position, Request, RequestError,
     archive::{Order, Query, Select},
     batch::{Batcher, Packing, Reply},
     limit::Intervals,
@@ -90,10 +97,12 @@ pub struct ServerConfig {
     pub order: Order,
     /// The largest packet, in bytes.
     pub max_message_size: u32,
-    /// How long envelopes are kept; none for ever. What is older may be pruned at any time.
+    /// How long envelopes are kept; none, or zero, for ever. What is older may be pruned at any
+    /// time.
     pub retention: Option<Duration>,
     /// Refuses what the reference refuses, and overlooks what it overlooks: requests with six and
-    /// with five items are refused, in the words for the raw form; and a cursor of another length
+    /// with five items are refused, in the words for the raw form (in Waku, which has none, as
+    /// unreadable); and a cursor of another length
     /// than 36 bytes starts over, as does any in a raw request.
     pub as_reference: bool,
     /// The protocol.
@@ -247,13 +256,14 @@ struct Accepted {
 
 impl Server {
     /// A server with these rules.
-    pub fn new(config: ServerConfig) -> Result<Self, ConfigError> {
+    pub fn new(mut config: ServerConfig) -> Result<Self, ConfigError> {
         if config.password.is_none() && config.key.is_none() {
             return Err(ConfigError::NoKey);
         }
         if !(config.min_pow >= 0.0 && config.min_pow.is_finite()) {
             return Err(ConfigError::Pow(config.min_pow));
         }
+        config.retention = config.retention.filter(|kept| !kept.is_zero());
         let intervals = Mutex::new(Intervals::new(config.rate_limit));
         Ok(Self { config, intervals, pruned_before: AtomicU32::new(0) })
     }
@@ -350,11 +360,14 @@ impl Server {
     }
 
     fn read(&self, payload: &[u8], now: Time) -> Result<Request, Refusal> {
-        let listed = Request::decode(payload).and_then(|(request, form)| {
+        let decoded = match self.config.as_reference {
+            true => Request::decode_seven(payload),
+            false => Request::decode(payload).map(|(request, _)| request),
+        };
+        let listed = decoded.and_then(|request| {
             let request = request.with_server_defaults(seconds(now));
             let range = RequestError::Range { from: request.from, to: request.to };
-            let refused = self.config.as_reference && form != Form::Seven;
-            if refused || request.from > request.to { Err(range) } else { Ok(request) }
+            if request.from > request.to { Err(range) } else { Ok(request) }
         });
         match listed {
             Ok(request) => Ok(request),
@@ -403,7 +416,7 @@ impl Server {
     }
 
     /// Takes back a charge: a refused request begins no interval.
-    fn release(&self, client: &[u8; 32]) {
+    pub(super) fn release(&self, client: &[u8; 32]) {
         self.intervals.lock().unwrap_or_else(PoisonError::into_inner).forget(client);
     }
 

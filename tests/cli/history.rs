@@ -155,7 +155,10 @@ fn wrong_usage_of_mailservers() {
         "status-mailserver serve --listen 127.0.0.1:0 --store b --password ''",
         "status-mailserver serve --listen 127.0.0.1:0 --password x",
         "status-mailserver serve --listen 127.0.0.1:0 --store b --password x --request-pow nan",
+        "status-mailserver serve --listen 127.0.0.1:0 --store b --password x --request-pow 1e300",
+        "status-mailserver serve --listen 127.0.0.1:0 --store b --password x --min-pow 1e300",
         "status-mailserver serve --listen 127.0.0.1:0 --store b --password x --max-message-size 0",
+        "status-mailserver serve --listen 127.0.0.1:0 --store b --password x --max-message-size 9",
         "status-mailserver query --peer $ENODE",
         "status-mailserver query --peer $ENODE --all --chat c",
         "status-mailserver query --peer $ENODE --all --limit 0",
@@ -437,6 +440,14 @@ fn servers_tell_how_they_are() {
         "status-mailserver serve --listen 127.0.0.1:0 --store b --password x --metrics {address}"
     );
     assert!(shell.fails(4, &taken).contains("--metrics"));
+    let listens = node.ready["listen"].as_str().expect("an address");
+    let taken = format!("status-mailserver serve --listen {listens} --store b --password x");
+    assert!(shell.fails(4, &taken).contains("net.listen"));
+    let line = "status-mailserver serve --listen 127.0.0.1:0 --store b --password x --enode-file";
+    for file in ["no/such/directory", "."] {
+        assert!(shell.fails(5, &format!("{line} {file}")).contains("--enode-file"));
+    }
+    assert!(!shell.dir().join("b").exists(), "the archive is made last");
 }
 
 #[test]

@@ -92,7 +92,7 @@ fn bad_records_are_told_and_the_others_stored() {
     let error = shell.fails(1, ": | status-mailserver import --store c");
     assert!(error.contains("input.empty"), "{error}");
     shell.fails(3, "head -c 2000 /dev/urandom | status-mailserver import --store c");
-    shell.fails(1, "status-mailserver stats --store c");
+    assert!(!shell.dir().join("c").exists(), "there was nothing to put in");
 }
 
 #[test]
@@ -147,8 +147,36 @@ fn archives_of_status_go_are_taken_over() {
     let ended = shell.run("status-mailserver import --leveldb theirs --store rest");
     assert_eq!(ended.code, 3, "{}", ended.stderr);
     let rest = record(&ended.stdout);
-    assert!(rest["bad_records"].as_u64() >= Some(1), "{rest}");
+    let bad = rest["bad_records"].as_u64();
+    assert!(bad >= Some(1), "{rest}");
+    assert_eq!(Some(records(&ended.stderr).len() as u64), bad, "{}", ended.stderr);
+    // The first bad one ends it, if so wished.
+    let line = "status-mailserver import --leveldb theirs --store less --fail-fast";
+    let ended = shell.run(line);
+    assert_eq!(ended.code, 3, "{}", ended.stderr);
+    let less = record(&ended.stdout);
+    assert_eq!(less["bad_records"], 1);
+    assert!(less["new"].as_u64() < rest["new"].as_u64(), "{less} {rest}");
     assert!(ended.stderr.contains("archive.bad_entry"), "{}", ended.stderr);
     shell.fails(5, "status-mailserver import --leveldb nowhere --store rest");
     shell.fails(2, "status-mailserver import --leveldb a --postgres postgres://x --store rest");
+}
+
+#[test]
+fn what_has_no_raw_bytes_is_refused_before_anything_is_done() {
+    let shell = Shell::new();
+    seal(&shell, "one", 3, 1_583_020_800, "one.json");
+    shell.ok("status-mailserver import --store a < one.json");
+    for line in [
+        "status-mailserver prune --store a --before now --output hex",
+        "status-mailserver import --store b --output raw < one.json",
+        "status-mailserver serve --listen 127.0.0.1:0 --store b --output hex",
+        "status-mailserver stats --store a --output hex",
+        "status-mailserver check --store a --output raw",
+    ] {
+        let error = shell.fails(2, line);
+        assert!(error.contains("--output"), "{line}: {error}");
+    }
+    assert!(!shell.dir().join("b").exists());
+    assert_eq!(records(&shell.ok("status-mailserver export --store a")).len(), 3);
 }

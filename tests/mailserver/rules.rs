@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use statuskit::{
     crypto::seeded_rng,
     mailserver::{
-        Access, Answer, Archive, ConfigError, Form, Position, Refusal, Reply, Request, Server,
-        ServerConfig,
+        Access, Answer, Archive, ConfigError, Dialect, Form, Position, Refusal, Reply, Request,
+        Server, ServerConfig,
         archive::{MemoryArchive, Order},
     },
     rlp,
@@ -195,6 +195,22 @@ fn every_form_is_answered() {
         let answer = text(&as_reference, &request, &*archive);
         assert!(answer.starts_with("query range is invalid: from > to"), "{answer}");
     }
+    // In Waku there is no raw form to fall back to.
+    let (as_reference, dialect) = (true, Dialect::Waku);
+    let in_waku = Server::new(ServerConfig { as_reference, dialect, ..rules() }).unwrap();
+    for form in [Form::Six, Form::Five] {
+        let request = by_password(&request.encode_as(form));
+        let answer = text(&in_waku, &request, &*archive);
+        assert!(answer.starts_with("failed to decode data: "), "{answer}");
+    }
+    let (got, _) = ok(&in_waku, &by_password(&request.encode()), &*archive);
+    assert_eq!(got.len(), 1);
+}
+
+#[test]
+fn a_retention_of_zero_keeps_all() {
+    let config = ServerConfig { retention: Some(Duration::ZERO), ..rules() };
+    assert_eq!(Server::new(config).unwrap().config().retention, None);
 }
 
 #[test]

@@ -1,14 +1,19 @@
 //! The service on a node: what it archives, whom it answers, and what it bears.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    ops::ControlFlow,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     time::Duration,
 };
 
 use statuskit::{
     mailserver::{
-        Archive, ClientError, Mailserver, MailserverEvent, Position, Request,
-        archive::{EmbeddedArchive, MemoryArchive},
+        Archive, ArchiveError, ClientError, Mailserver, MailserverEvent, Position, Request,
+        archive::{Count, EmbeddedArchive, MemoryArchive, Query, Record, Summary},
         client::{HistoryQuery, SyncOptions, sync},
         service::Outcome,
     },
@@ -453,4 +458,149 @@ async fn a_rush_that_the_node_can_not_tell_of_is_archived_all_the_same() {
     assert!(server.mailserver.stats().lagged > 0);
     server.stop().await;
     peer.shutdown().await;
+}
+
+#[tokio::test]
+async fn reads_that_fail_are_told_once_and_cost_the_client_nothing() {
+    let archive = Arc::new(Moody::default());
+    archive.inner.append(&envelopes(5)).unwrap();
+    archive.fails.store(true, Ordering::SeqCst);
+    let mut server = start_server_with("server", archive.clone(), |_, config| {
+        config.server.rate_limit = Duration::from_secs(3600);
+    })
+    .await;
+    let node = start_node("client").await;
+    let client = client(&node, &server.node);
+    let query = HistoryQuery::of_topics(NOW - 10, NOW, TOPICS);
+    // Refused for the archive both times: the first began no interval.
+    for _ in 0..2 {
+        let error = client.page(query.clone()).await.unwrap_err();
+        assert!(
+            matches!(&error, ClientError::Refused(text) if text == "the archive can't be read")
+        );
+    }
+    archive.fails.store(false, Ordering::SeqCst);
+    assert_eq!(client.page(query).await.unwrap().0.len(), 5);
+    let (mut news, mut outcomes) = (Vec::new(), Vec::new());
+    while outcomes.len() < 3 {
+        server
+            .wait_for(|event| {
+                match event {
+                    MailserverEvent::ReadFailed(error) => news.push(error.code()),
+                    MailserverEvent::ReadRecovered => news.push("recovered"),
+                    MailserverEvent::Answered(answered) => outcomes.push(answered.outcome.clone()),
+                    _ => return None,
+                }
+                Some(())
+            })
+            .await;
+    }
+    assert_eq!(news, ["archive.full", "recovered"]);
+    let failed = Outcome::ArchiveFailed("the archive is full: no room".to_owned());
+    assert_eq!(outcomes, [failed.clone(), failed, Outcome::Delivered]);
+    assert_eq!(server.mailserver.stats().requests["archive"], 2);
+    server.stop().await;
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_prune_that_fails_is_told_once_and_tried_again() {
+    let archive = Arc::new(Moody::default());
+    archive.fails.store(true, Ordering::SeqCst);
+    let mut server = start_server_with("server", archive.clone(), |_, config| {
+        config.server.retention = Some(Duration::from_secs(3600));
+        config.prune_interval = Duration::from_millis(20);
+    })
+    .await;
+    until(|| server.mailserver.stats().archive_errors >= 3).await;
+    archive.fails.store(false, Ordering::SeqCst);
+    let mut failures = 0;
+    server
+        .wait_for(|event| match event {
+            MailserverEvent::PruneFailed(_) => {
+                failures += 1;
+                None
+            }
+            MailserverEvent::Pruned { .. } => Some(()),
+            _ => None,
+        })
+        .await;
+    assert_eq!(failures, 1);
+    server.stop().await;
+}
+
+/// Fails once; after that, whoever appends waits as long as this lives.
+#[derive(Debug)]
+struct Stuck {
+    inner: MemoryArchive,
+    failed: AtomicBool,
+    alive: Mutex<mpsc::Receiver<()>>,
+}
+
+impl Archive for Stuck {
+    fn append(&self, _: &[Envelope]) -> Result<usize, ArchiveError> {
+        if self.failed.swap(true, Ordering::SeqCst) {
+            let _ = self.alive.lock().unwrap().recv();
+        }
+        Err(ArchiveError::Unusable("gone".to_owned()))
+    }
+
+    fn read(
+        &self,
+        query: &Query,
+        visit: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
+    ) -> Result<(), ArchiveError> {
+        self.inner.read(query, visit)
+    }
+
+    fn contains(&self, position: &Position) -> Result<bool, ArchiveError> {
+        self.inner.contains(position)
+    }
+
+    fn prune(&self, before: u32) -> Result<u64, ArchiveError> {
+        self.inner.prune(before)
+    }
+
+    fn summary(&self) -> Result<Summary, ArchiveError> {
+        self.inner.summary()
+    }
+
+    fn counts(&self, visit: &mut dyn FnMut(Count)) -> Result<(), ArchiveError> {
+        self.inner.counts(visit)
+    }
+}
+
+#[tokio::test]
+async fn an_archive_that_is_gone_holds_up_no_end() {
+    let (release, alive) = mpsc::channel();
+    let archive =
+        Stuck { inner: MemoryArchive::new(), failed: false.into(), alive: Mutex::new(alive) };
+    let server = start_server_with("server", Arc::new(archive), |_, config| {
+        config.stop_timeout = Duration::from_millis(100);
+    })
+    .await;
+    server.node.handle().send(envelope(NOW, TOPICS[0], 1)).unwrap();
+    until(|| server.mailserver.stats().archive_errors == 1).await;
+    let Server { node, mailserver, .. } = server;
+    node.shutdown().await;
+    // The second attempt has not come to an end, and is left alone. What waits may wait twice, if the
+    // pool was looked through after it came.
+    assert!(within(mailserver.stop()).await.lost >= 1);
+    drop(release);
+}
+
+#[tokio::test]
+async fn mailservers_that_are_turned_away_are_parted_with() {
+    let server = start_server("server", archive_of(&envelopes(5))).await;
+    let mut stranger = stranger("giant", &server.node).await;
+    let request = SyncRequest { cursor: vec![1; 100_000], ..SyncRequest::all(1, NOW) };
+    stranger
+        .send(PROTOCOL, code::P2P_SYNC_REQUEST, &Packet::SyncRequest(request).encode())
+        .unwrap();
+    stranger.flush().await.unwrap();
+    let (code, payload) = packet(&mut stranger).await.unwrap();
+    let Packet::SyncResponse(response) = Packet::decode(code, &payload).unwrap() else { panic!() };
+    assert_eq!(response.error, b"the request is too large");
+    assert_eq!(packet(&mut stranger).await, None);
+    server.stop().await;
 }

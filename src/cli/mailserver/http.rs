@@ -14,7 +14,9 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpListener, sync::Semaphore, task::spawn_blocking, time::timeout};
+use tokio::{
+    net::TcpListener, runtime::Runtime, sync::Semaphore, task::spawn_blocking, time::timeout,
+};
 
 use super::super::{
     error::{CliError, Exit, Result},
@@ -38,21 +40,39 @@ const HEADER_PATIENCE: Duration = Duration::from_secs(5);
 /// The longest request.
 const MAX_REQUEST: usize = 16 << 10;
 
-/// Begins to tell. Gives the address, with the port that was free if 0 was asked for.
-pub fn start(addr: SocketAddr, told: Arc<dyn Told>) -> Result<SocketAddr> {
-    let failed = |error: io::Error| {
-        CliError::new("net.listen", Exit::Network, format!("can't listen on {addr}: {error}"))
-            .field("--metrics")
-    };
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    let listener = runtime.block_on(TcpListener::bind(addr)).map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    thread::Builder::new()
-        .name("metrics".to_owned())
-        .spawn(move || runtime.block_on(accept(&listener, &told)))
-        .map_err(failed)?;
-    Ok(bound)
+/// A port that is ours, on which nothing is told yet.
+pub struct Port {
+    addr: SocketAddr,
+    runtime: Runtime,
+    listener: TcpListener,
+}
+
+impl Port {
+    /// Listens there.
+    pub fn open(addr: SocketAddr) -> Result<Self> {
+        let failed = |error| failed_to_listen(addr, &error);
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let listener = runtime.block_on(TcpListener::bind(addr)).map_err(failed)?;
+        // With the port that was free, if 0 was asked for.
+        let addr = listener.local_addr().map_err(failed)?;
+        Ok(Self { addr, runtime, listener })
+    }
+
+    /// Begins to tell. Gives the address.
+    pub fn tell(self, told: Arc<dyn Told>) -> Result<SocketAddr> {
+        let Self { addr, runtime, listener } = self;
+        thread::Builder::new()
+            .name("metrics".to_owned())
+            .spawn(move || runtime.block_on(accept(&listener, &told)))
+            .map_err(|error| failed_to_listen(addr, &error))?;
+        Ok(addr)
+    }
+}
+
+fn failed_to_listen(addr: SocketAddr, error: &io::Error) -> CliError {
+    CliError::new("net.listen", Exit::Network, format!("can't listen on {addr}: {error}"))
+        .field("--metrics")
 }
 
 async fn accept(listener: &TcpListener, told: &Arc<dyn Told>) {
@@ -71,7 +91,7 @@ async fn accept(listener: &TcpListener, told: &Arc<dyn Told>) {
             let service = service_fn(move |request: Request<Incoming>| {
                 let (method, path) = (request.method().clone(), request.uri().path().to_owned());
                 let told = told.clone();
-                // Archives block.
+                // It may wait a moment for the archive.
                 let answer = spawn_blocking(move || answer(&method, &path, &*told));
                 async move { Ok::<_, Infallible>(answer.await.unwrap_or_else(|_| failed())) }
             });

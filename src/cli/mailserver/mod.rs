@@ -62,6 +62,9 @@ enum Command {
 }
 
 pub fn run(args: &MailserverArgs, cx: &mut Context) -> Result<()> {
+    if !matches!(args.command, Command::Query(_) | Command::Export(_)) {
+        cx.format().require_records()?;
+    }
     match &args.command {
         Command::Serve(command) => command.run(cx),
         Command::Query(command) => command.run(cx),

@@ -99,7 +99,6 @@ impl Found {
 
 impl ProbeCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
-        cx.check_has_no_raw()?;
         let range = self.range.seconds(Moment::Ago(86_400), Moment::Now, cx)?;
         let topics: Vec<_> = self.topics.topics()?.into_iter().collect();
         let [enode] = <[Enode; 1]>::try_from(self.peers.require()?).map_err(|enodes| {

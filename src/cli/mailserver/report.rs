@@ -1,6 +1,10 @@
 //! How a mailserver is: for its operator, for Prometheus, for whoever restarts what is ill.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
 
 use serde_json::{Map, Value};
 
@@ -16,6 +20,7 @@ use super::{
 use crate::{
     mailserver::{
         Archive, Mailserver, MailserverEvent, MailserverStats,
+        archive::Summary,
         service::{Answered, MailserverNews, Outcome},
     },
     node::Handle,
@@ -24,17 +29,103 @@ use crate::{
 /// What is known of a running mailserver.
 pub struct Report {
     handle: Handle,
-    archive: Arc<dyn Archive>,
+    archive: Arc<Watched>,
     mailserver: Mutex<Option<Mailserver>>,
-    /// What is wrong with the archive, while something is.
-    fault: Mutex<Option<String>>,
+}
+
+/// How long somebody who asks waits for the archive to say how it is. Then what it said before
+/// must do.
+const BRIEFLY: Duration = Duration::from_secs(1);
+
+/// An archive, and what is known of it: it may be far away, or gone, and nobody waits for that.
+struct Watched {
+    archive: Arc<dyn Archive>,
+    seen: Mutex<Seen>,
+    answered: Condvar,
+}
+
+/// What is known of an archive.
+#[derive(Debug, Default)]
+struct Seen {
+    /// What it said last of itself.
+    summary: Option<Summary>,
+    /// It is being asked.
+    asked: bool,
+    /// Why it could not be written, read and pruned, until it can.
+    write: Option<String>,
+    read: Option<String>,
+    prune: Option<String>,
+}
+
+impl Seen {
+    fn follow(&mut self, event: &MailserverEvent) {
+        match event {
+            MailserverEvent::ArchiveFailed { error, .. } => self.write = Some(error.to_string()),
+            MailserverEvent::ArchiveRecovered => self.write = None,
+            MailserverEvent::ReadFailed(error) => self.read = Some(error.to_string()),
+            MailserverEvent::ReadRecovered => self.read = None,
+            MailserverEvent::Answered(answered) => self.follow_outcome(&answered.outcome),
+            MailserverEvent::PruneFailed(error) => self.prune = Some(error.to_string()),
+            MailserverEvent::Pruned { .. } => self.prune = None,
+            _ => {}
+        }
+    }
+
+    /// The archive may have said meanwhile that it is well; whoever reads it knows better.
+    fn follow_outcome(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::ArchiveFailed(reason) => self.read = Some(reason.clone()),
+            Outcome::Delivered | Outcome::Empty => self.read = None,
+            _ => {}
+        }
+    }
+
+    fn fault(&self) -> Option<&String> {
+        self.write.as_ref().or(self.read.as_ref()).or(self.prune.as_ref())
+    }
+}
+
+impl Watched {
+    fn new(archive: Arc<dyn Archive>) -> Self {
+        Self { archive, seen: Mutex::default(), answered: Condvar::new() }
+    }
+
+    /// Asks the archive how it is, and gives what is known by then, or soon after.
+    fn look(self: &Arc<Self>) -> MutexGuard<'_, Seen> {
+        let mut seen = self.seen();
+        if !seen.asked {
+            let this = self.clone();
+            let thread = thread::Builder::new().name("archive".to_owned());
+            seen.asked = thread.spawn(move || this.ask()).is_ok();
+        }
+        // One that could not be read is not waited for.
+        let patience = if seen.read.is_some() { Duration::ZERO } else { BRIEFLY };
+        let waited = self.answered.wait_timeout_while(seen, patience, |seen| seen.asked);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn ask(&self) {
+        let summary = self.archive.summary();
+        let mut seen = self.seen();
+        seen.asked = false;
+        match summary {
+            Ok(summary) => (seen.summary, seen.read) = (Some(summary), None),
+            Err(error) => seen.read = Some(error.to_string()),
+        }
+        drop(seen);
+        self.answered.notify_all();
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Report {
     /// For this mailserver on this node.
     pub fn new(handle: Handle, mailserver: Mailserver) -> Self {
-        let archive = mailserver.archive().clone();
-        Self { handle, archive, mailserver: Mutex::new(Some(mailserver)), fault: Mutex::default() }
+        let archive = Arc::new(Watched::new(mailserver.archive().clone()));
+        Self { handle, archive, mailserver: Mutex::new(Some(mailserver)) }
     }
 
     /// The mailserver, for its end.
@@ -45,14 +136,13 @@ impl Report {
     /// Takes note of the archive's troubles, as long as the mailserver runs.
     pub async fn follow(self: Arc<Self>, mut news: MailserverNews) {
         while let Some(event) = news.next().await {
-            match &*event {
-                MailserverEvent::ArchiveFailed { error, .. } => {
-                    *self.fault() = Some(error.to_string());
-                }
-                MailserverEvent::ArchiveRecovered => *self.fault() = None,
-                _ => {}
-            }
+            self.archive.seen().follow(&event);
         }
+    }
+
+    /// How many envelopes wait to be stored, if any do.
+    pub fn waiting(&self) -> Option<usize> {
+        Some(self.counted().waiting).filter(|waiting| *waiting > 0)
     }
 
     /// The record of type "stats".
@@ -84,10 +174,6 @@ impl Report {
     fn mailserver(&self) -> MutexGuard<'_, Option<Mailserver>> {
         self.mailserver.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn fault(&self) -> MutexGuard<'_, Option<String>> {
-        self.fault.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Told for Report {
@@ -111,8 +197,9 @@ impl Told for Report {
         metrics.counter("node_envelopes_refused_total", "Envelopes refused.", node.refused);
         metrics.counter("node_received_bytes_total", "Bytes from peers.", node.bytes_in);
         metrics.counter("node_sent_bytes_total", "Bytes to peers.", node.bytes_out);
-        // Without these, if the archive does not say.
-        if let Ok(archive) = self.archive.summary() {
+        // As it was when the archive last said so; without these, if it never did.
+        let archive = self.archive.look().summary.clone();
+        if let Some(archive) = archive {
             metrics.gauge("archive_envelopes", "Envelopes in the archive.", archive.envelopes);
             metrics.gauge("archive_bytes", "Bytes of the envelopes in the archive.", archive.bytes);
             metrics.gauge("archive_topics", "Topics in the archive.", archive.topics);
@@ -130,8 +217,9 @@ impl Told for Report {
     }
 
     fn health(&self) -> (bool, Record) {
-        let fault = match &*self.fault() {
-            Some(fault) => Some(fault.clone()),
+        let fault = self.archive.look().fault().cloned();
+        let fault = match fault {
+            Some(fault) => Some(fault),
             None if self.mailserver().is_none() => Some("it is about to end".to_owned()),
             None => None,
         };
@@ -180,7 +268,7 @@ fn put_requests(metrics: &mut Metrics, stats: &MailserverStats) {
 pub fn request_record(answered: &Answered, handle: &Handle) -> Record {
     let peer = handle.peers().into_iter().find(|peer| peer.key == answered.peer);
     let reason = match &answered.outcome {
-        Outcome::Refused(_, reason) => Some(reason.as_str()),
+        Outcome::Refused(_, reason) | Outcome::ArchiveFailed(reason) => Some(reason.as_str()),
         _ => None,
     };
     Record::new("request")
@@ -223,6 +311,11 @@ pub fn tell(event: &MailserverEvent, cx: &Context) {
             cx.show(&CliError::new(error.code(), Exit::Local, message));
         }
         MailserverEvent::ArchiveRecovered => cx.note("envelopes are stored again"),
+        MailserverEvent::ReadFailed(error) => {
+            let message = format!("requests can't be answered from the archive: {error}");
+            cx.show(&CliError::new(error.code(), Exit::Local, message));
+        }
+        MailserverEvent::ReadRecovered => cx.note("requests are answered from the archive again"),
         MailserverEvent::IngestFull { waiting } => {
             cx.note(&format!("{waiting} envelopes wait to be stored; new ones are put off"));
         }
@@ -240,5 +333,113 @@ pub fn tell(event: &MailserverEvent, cx: &Context) {
             cx.note(&format!("the clock jumped by {seconds} s; nothing is removed for now"));
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{ops::ControlFlow, sync::mpsc};
+
+    use super::*;
+    use crate::{
+        mailserver::{
+            ArchiveError, Position,
+            archive::{Count, Query, Record},
+        },
+        whisper::Envelope,
+    };
+
+    /// Says how it is when it is told to.
+    #[derive(Debug)]
+    struct Slow(Mutex<mpsc::Receiver<Result<Summary, ArchiveError>>>);
+
+    impl Archive for Slow {
+        fn append(&self, _: &[Envelope]) -> Result<usize, ArchiveError> {
+            Ok(0)
+        }
+
+        fn read(
+            &self,
+            _: &Query,
+            _: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
+        ) -> Result<(), ArchiveError> {
+            Ok(())
+        }
+
+        fn contains(&self, _: &Position) -> Result<bool, ArchiveError> {
+            Ok(false)
+        }
+
+        fn prune(&self, _: u32) -> Result<u64, ArchiveError> {
+            Ok(0)
+        }
+
+        fn summary(&self) -> Result<Summary, ArchiveError> {
+            self.0.lock().unwrap().recv().unwrap()
+        }
+
+        fn counts(&self, _: &mut dyn FnMut(Count)) -> Result<(), ArchiveError> {
+            Ok(())
+        }
+    }
+
+    fn gone() -> ArchiveError {
+        ArchiveError::Unusable("the database is gone".to_owned())
+    }
+
+    /// Waits until the archive has been asked to the end.
+    fn settle(watched: &Watched) -> MutexGuard<'_, Seen> {
+        watched.answered.wait_while(watched.seen(), |seen| seen.asked).unwrap()
+    }
+
+    #[test]
+    fn nobody_waits_for_an_archive_that_does_not_answer() {
+        let (say, heard) = mpsc::channel();
+        let watched = Arc::new(Watched::new(Arc::new(Slow(Mutex::new(heard)))));
+        say.send(Ok(Summary { envelopes: 7, ..Summary::default() })).unwrap();
+        drop(watched.look());
+        assert_eq!(settle(&watched).summary.as_ref().unwrap().envelopes, 7);
+        // Now it is silent: what it said last must do, and it is asked once only.
+        for _ in 0..2 {
+            let seen = watched.look();
+            assert_eq!((seen.summary.as_ref().unwrap().envelopes, seen.fault()), (7, None));
+        }
+        say.send(Err(gone())).unwrap();
+        assert_eq!(settle(&watched).fault().unwrap(), "the database is gone");
+        // It is well again when it says so.
+        let seen = watched.look();
+        assert_eq!(seen.fault().unwrap(), "the database is gone");
+        drop(seen);
+        say.send(Ok(Summary::default())).unwrap();
+        let seen = settle(&watched);
+        assert_eq!((seen.fault(), seen.summary.as_ref().unwrap().envelopes), (None, 0));
+    }
+
+    #[test]
+    fn every_kind_of_failure_is_a_fault_until_it_is_over() {
+        let failed =
+            |waiting| MailserverEvent::ArchiveFailed { error: gone(), waiting, retry_in: None };
+        let text = "the database is gone";
+        for (failure, success) in [
+            (failed(1), MailserverEvent::ArchiveRecovered),
+            (MailserverEvent::ReadFailed(gone()), MailserverEvent::ReadRecovered),
+            (
+                MailserverEvent::PruneFailed(gone()),
+                MailserverEvent::Pruned { before: 1, removed: 0 },
+            ),
+        ] {
+            let mut seen = Seen::default();
+            seen.follow(&failure);
+            assert_eq!(seen.fault().unwrap(), text, "{failure:?}");
+            seen.follow_outcome(&Outcome::Left);
+            assert!(seen.fault().is_some());
+            seen.follow(&success);
+            assert_eq!(seen.fault(), None, "{success:?}");
+        }
+        let mut seen = Seen::default();
+        seen.follow_outcome(&Outcome::ArchiveFailed(text.to_owned()));
+        assert_eq!(seen.fault().unwrap(), text);
+        seen.follow_outcome(&Outcome::Empty);
+        assert_eq!(seen.fault(), None);
     }
 }

@@ -13,9 +13,10 @@ use super::{
     super::{
         context::Context,
         error::{CliError, Exit, Result, Stop},
+        interrupt,
         net::{
-            Network, PeerArgs, check_message_size, check_min_pow, interrupted, service_config,
-            terminated, until, write_enode,
+            Network, PeerArgs, check_enode_file, check_listen, check_message_size, check_min_pow,
+            interrupted, service_config, terminated, until, write_enode,
         },
         output::Record,
         records::float,
@@ -33,7 +34,7 @@ use crate::{
         seal::FLEET_PASSWORD,
         service::{MailserverNews, Stopped},
     },
-    node::{Config, PeerOptions},
+    node::{Config, Handle, PeerOptions},
     whisper::{
         SymKey,
         check::{DEFAULT_MAX_MESSAGE_SIZE, DEFAULT_MIN_POW},
@@ -60,16 +61,16 @@ pub struct ServeCommand {
     /// The least proof of work of requests [default: --min-pow]
     #[arg(long, value_name = "POW")]
     request_pow: Option<f64>,
-    /// The least time between two requests of one client
+    /// The least time between two requests of one client; 0 for none
     #[arg(long, value_name = "TIME", default_value = "0", value_parser = parse_seconds)]
     rate_limit: u32,
-    /// Remove envelopes that were sent so long ago, once per hour [default: keep all]
-    #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
-    retention: Option<u32>,
+    /// Remove envelopes that were sent so long ago, once per hour; 0 keeps all
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = parse_seconds)]
+    retention: u32,
     /// Which envelopes of a range are sent first
     #[arg(long, value_enum, default_value = "oldest")]
     order: Order,
-    /// The largest packet and envelope it takes and sends, in bytes; at most 10 MiB
+    /// The largest packet and envelope it takes and sends, in bytes; from 1024 to 10 MiB
     #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_MAX_MESSAGE_SIZE)]
     max_message_size: u32,
     /// The most peers that may dial it
@@ -112,6 +113,7 @@ impl ServeCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
         let enodes = self.peers.enodes()?;
         let mut config = service_config(self.peers.key(cx)?, cx);
+        check_min_pow(self.min_pow, "--min-pow")?;
         let server = self.server_config(&config.key, cx)?;
         config.node = self.node_config()?;
         config.listen = Some(self.listen);
@@ -119,6 +121,9 @@ impl ServeCommand {
         config.p2p.listen_port = 0;
         Mailserver::prepare(&mut config);
         // The archive last: it is made, if need be, when nothing else is wrong.
+        let port = self.metrics.map(http::Port::open).transpose()?;
+        check_listen(self.listen)?;
+        self.enode_file.as_deref().map(check_enode_file).transpose()?;
         let archive = self.store.open(Purpose::Make)?;
 
         let network = Network::start(config)?;
@@ -133,8 +138,39 @@ impl ServeCommand {
         let (news, faults) = (mailserver.subscribe(), mailserver.subscribe());
         let report = Arc::new(Report::new(handle.clone(), mailserver));
         network.spawn(report.clone().follow(faults));
-        let metrics = self.metrics.map(|addr| http::start(addr, report.clone())).transpose()?;
+        let ended = self.announce(port, &handle, &report, cx).and_then(|()| {
+            for enode in enodes {
+                network.dial(enode, PeerOptions::default());
+            }
+            self.tell(&network, news, &report, cx)
+        });
+        // Whatever ended it: peers are told, and what was accepted is stored.
+        interrupt::end_at_once();
+        if let Some(waiting) = report.waiting() {
+            cx.note(&format!(
+                "{waiting} envelopes wait to be stored; an archive that fails is given up after \
+                 ten seconds, and with Ctrl-C at once"
+            ));
+        }
+        let lost = report.take().and_then(|mailserver| network.stop_then(mailserver.stop()));
+        match lost {
+            Some(Stopped { lost: 0 }) | None => ended,
+            Some(Stopped { lost }) => {
+                let message = format!("{lost} envelopes could not be stored, and are lost");
+                Err(CliError::new("mailserver.lost", Exit::Local, message).into())
+            }
+        }
+    }
 
+    /// Says that it is ready, to all who may want to know.
+    fn announce(
+        &self,
+        port: Option<http::Port>,
+        handle: &Handle,
+        report: &Arc<Report>,
+        cx: &mut Context,
+    ) -> Result<()> {
+        let metrics = port.map(|port| port.tell(report.clone())).transpose()?;
         let enode = handle.enode().expect("it listens").to_string();
         if let Some(path) = &self.enode_file {
             write_enode(path, &enode)?;
@@ -146,31 +182,12 @@ impl ServeCommand {
             .with("min_pow", float(self.min_pow))
             .with("store", self.store.shown())
             .with_some("metrics", metrics.map(|addr| addr.to_string()));
-        cx.emit(&ready, |record| {
-            record.members()["enode"].as_str().unwrap_or_default().to_owned()
-        })?;
-        for enode in enodes {
-            network.dial(enode, PeerOptions::default());
-        }
-
-        let ended = self.tell(&network, news, &report, cx);
-        // Whatever ended it: peers are told, and what was accepted is stored.
-        let lost = report.take().and_then(|mailserver| network.stop_then(mailserver.stop()));
-        match lost {
-            Some(Stopped { lost: 0 }) | None => ended,
-            Some(Stopped { lost }) => {
-                let message = format!("{lost} envelopes could not be stored, and are lost");
-                Err(CliError::new("mailserver.lost", Exit::Local, message).into())
-            }
-        }
+        cx.emit(&ready, |record| record.members()["enode"].as_str().unwrap_or_default().to_owned())
     }
 
     fn server_config(&self, key: &SecretKey, cx: &Context) -> Result<ServerConfig> {
         let request_pow = self.request_pow.unwrap_or(self.min_pow);
-        if !(request_pow >= 0.0 && request_pow.is_finite()) {
-            let message = "a proof of work is a number, at least 0";
-            return Err(CliError::usage(message).field("--request-pow").into());
-        }
+        check_min_pow(request_pow, "--request-pow")?;
         let mut config = ServerConfig {
             password: self.access.key()?,
             key: self.access.asymmetric.then(|| key.clone()),
@@ -181,7 +198,8 @@ impl ServeCommand {
                 Order::Newest => archive::Order::NewestFirst,
             },
             max_message_size: self.max_message_size,
-            retention: self.retention.map(|seconds| Duration::from_secs(seconds.into())),
+            // The server keeps all if it is zero.
+            retention: Some(Duration::from_secs(self.retention.into())),
             as_reference: self.as_reference,
             ..ServerConfig::default()
         };
@@ -196,7 +214,6 @@ impl ServeCommand {
     }
 
     fn node_config(&self) -> Result<Config> {
-        check_min_pow(self.min_pow)?;
         check_message_size(self.max_message_size)?;
         Ok(Config {
             min_pow: self.min_pow,

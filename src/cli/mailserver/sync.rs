@@ -51,7 +51,6 @@ pub struct SyncCommand {
 
 impl SyncCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
-        cx.check_has_no_raw()?;
         let (from, to) = self.range.seconds(Moment::Ago(86_400), Moment::Now, cx)?;
         let topics = self.topics.topics()?;
         let cursor = self.cursor.as_deref().map(parse_cursor).transpose()?;

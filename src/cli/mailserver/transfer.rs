@@ -1,6 +1,7 @@
 //! `status-mailserver import` and `export`: envelopes into an archive, and out of it.
 
 use std::{
+    cell::RefCell,
     io,
     ops::ControlFlow,
     path::PathBuf,
@@ -32,7 +33,7 @@ use crate::{
         Archive, ArchiveError, Position,
         archive::{
             Order, Query,
-            import::{self, Event, LevelDb, Progress, Source, StatusGoPostgres},
+            import::{self, Entry, Event, LevelDb, Progress, Source, StatusGoPostgres},
         },
     },
     whisper::Envelope,
@@ -77,18 +78,25 @@ impl ImportCommand {
         if let Some(source) = self.source()? {
             return self.take_over(&*source, cx);
         }
-        let archive = self.store.open(Purpose::Make)?;
         let guard = Guard::new();
         let input = read_input();
-        let mut gathered = Gathered::new(&*archive);
         let mut bad = 0u64;
-        let taken = take_all(&input, &mut gathered, &mut bad, &guard, cx);
+        // An archive is made for what is put in, not before.
+        let first = match take_first(&input, &mut bad, &guard, cx) {
+            Ok(Some(first)) => first,
+            Ok(None) if bad == 0 => return Err(empty_input("envelopes")),
+            ended => {
+                self.tell(0, 0, bad, cx)?;
+                return ended.map(drop);
+            }
+        };
+        let archive = self.store.open(Purpose::Make)?;
+        let mut gathered = Gathered::new(&*archive);
+        let taken = first.into_iter().try_for_each(|envelope| gathered.add(envelope));
+        let taken = taken.and_then(|()| take_all(&input, &mut gathered, &mut bad, &guard, cx));
         // Whatever ended it: what was read is stored, and told.
         let stored = gathered.store();
         let Gathered { seen, new, .. } = gathered;
-        if seen == 0 && bad == 0 && taken.is_ok() {
-            return Err(empty_input("envelopes"));
-        }
         self.tell(seen, new, bad, cx)?;
         stored.and(taken)
     }
@@ -111,15 +119,17 @@ impl ImportCommand {
     fn take_over(&self, source: &dyn Source, cx: &mut Context) -> Result<()> {
         let archive = self.store.open(Purpose::Make)?;
         let bar = mining::bar();
-        let (mut stopped, mut last) = (Ok(()), Progress::default());
-        let done = import::import(source, &*archive, &mut |event| match event {
+        let guard = Guard::new();
+        let stopped = RefCell::new(Ok(()));
+        let source = Stoppable { source, stops: &|| guard.is_set() || stopped.borrow().is_err() };
+        let mut last = Progress::default();
+        let done = import::import(&source, &*archive, &mut |event| match event {
             Event::Bad(bad) => {
+                last.bad += 1;
                 let error = CliError::new(bad.code(), Exit::Malformed, bad.to_string());
                 let key = bad.key().map(hex0x);
                 let error = key.map_or(error.clone(), |key| error.field(key));
-                if stopped.is_ok() {
-                    stopped = bar.suspend(|| cx.report(error));
-                }
+                *stopped.borrow_mut() = bar.suspend(|| cx.report(error));
             }
             Event::Appended(progress) => {
                 last = *progress;
@@ -132,7 +142,8 @@ impl ImportCommand {
         let Progress { good, new, bad, .. } = *done.as_ref().unwrap_or(&last);
         self.tell(good, new, bad, cx)?;
         done.map_err(|error| archive_error(&error))?;
-        stopped
+        stopped.into_inner()?;
+        if guard.is_set() { Err(Stop::Exit(Exit::Interrupted)) } else { Ok(()) }
     }
 
     fn tell(&self, seen: u64, new: u64, bad: u64, cx: &mut Context) -> Result<()> {
@@ -142,6 +153,47 @@ impl ImportCommand {
             .with("new", new)
             .with("bad_records", bad);
         cx.emit(&record, |_| format!("{seen} envelopes, {new} of them new; {bad} bad records"))
+    }
+}
+
+/// A source that ends early, if so wished.
+struct Stoppable<'a> {
+    source: &'a dyn Source,
+    stops: &'a dyn Fn() -> bool,
+}
+
+impl Source for Stoppable<'_> {
+    fn read(
+        &self,
+        visit: &mut dyn FnMut(Entry<'_>) -> ControlFlow<()>,
+    ) -> std::result::Result<(), ArchiveError> {
+        self.source.read(&mut |entry| {
+            if (self.stops)() { ControlFlow::Break(()) } else { visit(entry) }
+        })
+    }
+}
+
+/// The first envelopes that come; none if the input ends before.
+fn take_first(
+    input: &Receiver<Input>,
+    bad: &mut u64,
+    guard: &Guard,
+    cx: &mut Context,
+) -> Result<Option<Vec<Envelope>>> {
+    loop {
+        if guard.is_set() {
+            return Err(Stop::Exit(Exit::Interrupted));
+        }
+        match input.recv_timeout(Gathered::PATIENCE) {
+            Ok(Input::Envelopes(envelopes)) => return Ok(Some(envelopes)),
+            Ok(Input::Bad(error)) => {
+                *bad += 1;
+                cx.report(error)?;
+            }
+            Ok(Input::Broken(stop)) => return Err(stop),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Ok(None),
+        }
     }
 }
 
@@ -357,4 +409,45 @@ pub fn envelope_text(record: &Record) -> String {
     let [hash, topic] = ["hash", "topic"].map(|name| members[name].as_str().unwrap_or_default());
     let sent = members["sent"].as_u64().and_then(|sent| sent.try_into().ok()).unwrap_or_default();
     format!("{} {topic} {hash} {} bytes", to_rfc3339(sent), members["size"])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::{
+        mailserver::{ArchiveKey, archive::MemoryArchive},
+        whisper::Topic,
+    };
+
+    struct Endless;
+
+    impl Source for Endless {
+        fn read(
+            &self,
+            visit: &mut dyn FnMut(Entry<'_>) -> ControlFlow<()>,
+        ) -> std::result::Result<(), ArchiveError> {
+            for nonce in 0.. {
+                let envelope = Envelope::new(1_000, 10, Topic([1, 2, 3, 4]), b"data", nonce);
+                let key = ArchiveKey::of(&envelope);
+                if visit(Entry::Pair(&key.0, envelope.raw())).is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_source_that_is_stopped_has_given_what_was_read() {
+        let (read, archive) = (Cell::new(0), MemoryArchive::new());
+        let stops = || {
+            read.set(read.get() + 1);
+            read.get() > 1_234
+        };
+        let source = Stoppable { source: &Endless, stops: &stops };
+        let done = import::import(&source, &archive, &mut |_| ()).unwrap();
+        assert_eq!((done.new, archive.summary().unwrap().envelopes), (1_234, 1_234));
+    }
 }

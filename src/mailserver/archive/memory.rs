@@ -7,10 +7,10 @@ use std::{
 };
 
 use super::{Archive, ArchiveError, Count, Order, Position, Query, Record, Summary};
-use crate::whisper::{Envelope, Topic};
-
-/// Seconds per day.
-const DAY: u32 = 86_400;
+use crate::{
+    mailserver::DAY,
+    whisper::{Envelope, Topic},
+};
 
 /// An archive in memory. Queries read the whole range of time: it is for tests, where it is also
 /// the model that the other stores are compared with, and for demonstrations.

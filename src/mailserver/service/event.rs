@@ -26,6 +26,11 @@ pub enum MailserverEvent {
     },
     /// Envelopes can be archived again.
     ArchiveRecovered,
+    /// The archive could not be read for a request, for the first time since it last could. What
+    /// follows is told with each request: [`Outcome::ArchiveFailed`].
+    ReadFailed(ArchiveError),
+    /// Requests are answered from the archive again.
+    ReadRecovered,
     /// More envelopes wait than are held: from here on, new ones are left out. They are taken up
     /// later, if they are still alive by then.
     IngestFull {
@@ -42,7 +47,7 @@ pub enum MailserverEvent {
         /// How many envelopes.
         removed: u64,
     },
-    /// It could not be pruned. It is tried again at the next time.
+    /// It could not be pruned. It is tried again every minute; this is told once, until it could.
     PruneFailed(ArchiveError),
     /// The clock has moved by so many seconds (negative for backwards) more than time has passed:
     /// nothing is pruned until it has gone steadily from one time to the next.
@@ -73,8 +78,8 @@ pub enum Outcome {
     Empty,
     /// It was refused: a word for counters, and the reason.
     Refused(&'static str, String),
-    /// The archive failed half-way.
-    ArchiveFailed,
+    /// The archive could not be read, or not to the end: the reason, which clients don't hear.
+    ArchiveFailed(String),
     /// The client did not read for a minute.
     Stalled,
     /// The client left.
@@ -88,7 +93,7 @@ impl Outcome {
             Self::Delivered => "delivered",
             Self::Empty => "empty",
             Self::Refused(label, _) => label,
-            Self::ArchiveFailed => "archive",
+            Self::ArchiveFailed(_) => "archive",
             Self::Stalled => "stalled",
             Self::Left => "left",
         }

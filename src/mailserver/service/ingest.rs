@@ -57,6 +57,8 @@ struct Queue {
     left_out: bool,
     /// Somebody waits for room.
     room_wanted: bool,
+    /// The last attempt to commit has failed.
+    failing: bool,
     stopping: bool,
 }
 
@@ -149,6 +151,12 @@ impl Ingest {
         self.wake.notify_all();
     }
 
+    /// How many envelopes wait for an archive that fails; none if it does not.
+    pub fn stuck(&self) -> Option<usize> {
+        let queue = self.lock();
+        queue.failing.then(|| queue.waiting())
+    }
+
     /// Carries envelopes into the archive until it is stopped. Returns how many were lost.
     pub fn run(&self, archive: &dyn Archive, reporter: &Reporter) -> usize {
         loop {
@@ -204,7 +212,7 @@ impl Ingest {
             let error = match archive.append(batch) {
                 Ok(new) => {
                     let mut queue = self.lock();
-                    queue.in_flight = 0;
+                    (queue.in_flight, queue.failing) = (0, false);
                     let waiting = queue.waiting();
                     drop(queue);
                     let mut stats = reporter.counters.lock();
@@ -222,9 +230,14 @@ impl Ingest {
             };
             failed = true;
             reporter.counters.lock().archive_errors += 1;
-            let queue = self.lock();
+            let mut queue = self.lock();
+            queue.failing = true;
             let waiting = queue.waiting();
-            last_attempts += u32::from(queue.stopping);
+            if queue.stopping {
+                // However long it has failed by now: the last attempts follow fast.
+                pause = if last_attempts == 0 { FIRST_RETRY } else { pause };
+                last_attempts += 1;
+            }
             let gives_up = last_attempts >= LAST_ATTEMPTS;
             let retry_in = (!gives_up).then_some(pause);
             reporter.report(MailserverEvent::ArchiveFailed { error, waiting, retry_in });

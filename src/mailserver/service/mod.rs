@@ -42,7 +42,6 @@ mod stats;
 use std::{
     collections::VecDeque,
     sync::Arc,
-    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -52,9 +51,9 @@ use serve::{Asked, Desk};
 use stats::Counters;
 pub use stats::{Histogram, MailserverStats};
 use tokio::{
-    sync::{broadcast, watch},
+    sync::{broadcast, oneshot, watch},
     task::{JoinSet, spawn_blocking},
-    time::sleep,
+    time::{sleep, timeout},
 };
 
 use super::{Archive, ConfigError, Server, ServerConfig};
@@ -68,6 +67,8 @@ const EVENT_CAPACITY: usize = 1 << 17;
 const NEWS_CAPACITY: usize = 1024;
 /// How long a mailserver that is to stop still listens to a node that goes on.
 const LAST_EVENTS: Duration = Duration::from_secs(1);
+/// After what could not be pruned is tried again, if that is before the next time.
+const PRUNE_RETRY: Duration = Duration::from_secs(60);
 /// A clock that moves so much more or less than time is taken for wrong.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(120);
 
@@ -95,6 +96,8 @@ pub struct MailserverConfig {
     pub queue: usize,
     /// How long a client is waited for that does not read, per packet.
     pub send_timeout: Duration,
+    /// How long the end waits for an archive that fails.
+    pub stop_timeout: Duration,
 }
 
 impl MailserverConfig {
@@ -111,6 +114,7 @@ impl MailserverConfig {
             queue_per_peer: 8,
             queue: 1024,
             send_timeout: Duration::from_secs(60),
+            stop_timeout: Duration::from_secs(10),
         }
     }
 }
@@ -123,7 +127,9 @@ pub struct Mailserver {
     ingest: Arc<Ingest>,
     closing: watch::Sender<bool>,
     tasks: JoinSet<()>,
-    writer: Option<JoinHandle<usize>>,
+    /// Where the thread that writes tells at its end how many envelopes it has lost.
+    writer: Option<oneshot::Receiver<usize>>,
+    stop_timeout: Duration,
 }
 
 /// What became of the last envelopes.
@@ -172,19 +178,25 @@ impl Mailserver {
             news: broadcast::Sender::new(NEWS_CAPACITY),
         });
         let ingest = Arc::new(Ingest::new(&config));
-        let writer = std::thread::spawn({
+        let (ended, writer) = oneshot::channel();
+        std::thread::spawn({
             let (ingest, archive, reporter) = (ingest.clone(), archive.clone(), reporter.clone());
-            move || ingest.run(&*archive, &reporter)
+            move || {
+                // Nobody may be waiting.
+                let _ = ended.send(ingest.run(&*archive, &reporter));
+            }
         });
+        let retention = server.config().retention;
         let desk = Arc::new(Desk::new(handle.clone(), archive, server, reporter, &config));
         let closing = watch::Sender::new(false);
         let mut tasks = JoinSet::new();
         let events = handle.subscribe();
         tasks.spawn(take_in(events, desk.clone(), ingest.clone(), closing.subscribe()));
-        if let Some(retention) = config.server.retention {
+        if let Some(retention) = retention {
             tasks.spawn(prune(desk.clone(), retention, config.prune_interval));
         }
-        Ok(Self { desk, ingest, closing, tasks, writer: Some(writer) })
+        let stop_timeout = config.stop_timeout;
+        Ok(Self { desk, ingest, closing, tasks, writer: Some(writer), stop_timeout })
     }
 
     /// The archive.
@@ -203,7 +215,9 @@ impl Mailserver {
     }
 
     /// Ends it: takes in what the node has accepted so far, archives it, and ends answers under
-    /// way. Best called when the node has been shut down: then nothing is missing.
+    /// way. Best called when the node has been shut down: then nothing is missing. It takes as
+    /// long as the archive goes on taking envelopes; one that fails is given up after the
+    /// [time for that](MailserverConfig::stop_timeout).
     pub async fn stop(mut self) -> Stopped {
         self.closing.send_replace(true);
         self.desk.close().await;
@@ -212,12 +226,30 @@ impl Mailserver {
         self.tasks.shutdown().await;
         self.ingest.stop();
         let lost = match self.writer.take() {
-            Some(writer) => spawn_blocking(|| writer.join()).await.ok().and_then(Result::ok),
+            Some(writer) => self.last_commits(writer).await,
             None => None,
         };
         // A writer that panicked has lost what waited.
         let lost = lost.unwrap_or_else(|| self.stats().waiting);
         Stopped { lost }
+    }
+
+    /// Waits for the thread that writes. An attempt of its own may take long, so it is left alone
+    /// when nothing but failures has come of it for a while.
+    async fn last_commits(&self, mut writer: oneshot::Receiver<usize>) -> Option<usize> {
+        loop {
+            let commits = self.stats().commits;
+            match timeout(self.stop_timeout, &mut writer).await {
+                Ok(lost) => return lost.ok(),
+                Err(_) if self.stats().commits > commits => {}
+                Err(_) => {
+                    // Otherwise the first attempt is still under way: a slow disk, perhaps.
+                    if let Some(waiting) = self.ingest.stuck() {
+                        return Some(waiting);
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -294,8 +326,9 @@ fn take_pool(desk: &Desk) -> VecDeque<Arc<PooledEnvelope>> {
 /// jumped, since what is removed is gone.
 async fn prune(desk: Arc<Desk>, retention: Duration, interval: Duration) {
     let mut last = (desk.handle.now(), Instant::now());
+    let mut failing = false;
     loop {
-        sleep(interval).await;
+        sleep(if failing { interval.min(PRUNE_RETRY) } else { interval }).await;
         let now = (desk.handle.now(), Instant::now());
         let expected = last.0 + now.1.duration_since(last.1);
         last = now;
@@ -310,12 +343,15 @@ async fn prune(desk: Arc<Desk>, retention: Duration, interval: Duration) {
         let archive = desk.archive.clone();
         match spawn_blocking(move || archive.prune(before)).await {
             Ok(Ok(removed)) => {
+                failing = false;
                 desk.reporter.counters.lock().pruned += removed;
                 desk.reporter.report(MailserverEvent::Pruned { before, removed });
             }
             Ok(Err(error)) => {
                 desk.reporter.counters.lock().archive_errors += 1;
-                desk.reporter.report(MailserverEvent::PruneFailed(error));
+                if !std::mem::replace(&mut failing, true) {
+                    desk.reporter.report(MailserverEvent::PruneFailed(error));
+                }
             }
             Err(_) => {}
         }

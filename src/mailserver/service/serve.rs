@@ -8,7 +8,10 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -63,6 +66,8 @@ pub(super) struct Desk {
     readers: Semaphore,
     queues: Mutex<Queues>,
     tasks: Mutex<JoinSet<()>>,
+    /// The archive could not be read when that was last tried.
+    reads_fail: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -106,7 +111,8 @@ impl Desk {
         };
         let readers = Semaphore::new(config.readers.max(1));
         let (queues, tasks) = (Mutex::default(), Mutex::default());
-        Self { handle, archive, server, reporter, limits, readers, queues, tasks }
+        let reads_fail = AtomicBool::new(false);
+        Self { handle, archive, server, reporter, limits, readers, queues, tasks, reads_fail }
     }
 
     /// Takes a request: answers it, after those before it, or refuses it.
@@ -200,18 +206,17 @@ impl Desk {
             move || desk.decide(client, &asked)
         };
         let Accepted { mut answer, first } = match self.read(work).await {
-            None => return self.fail(peer, client, asked, panicked()).await,
+            None => return self.fail(peer, client, asked, totals, panicked()).await,
             Some(Ok(accepted)) => accepted,
             Some(Err(refused)) => {
                 let Refused { refusal, reply } = *refused;
-                if matches!(refusal, Refusal::Archive(_)) {
-                    self.reporter.counters.lock().archive_errors += 1;
-                }
+                let outcome = self.refused(refusal);
                 self.send(peer, reply).await?;
                 self.end_sync(peer, asked).await;
-                return Ok(Outcome::Refused(refusal.label(), refusal.to_string()));
+                return Ok(outcome);
             }
         };
+        self.read_ended(&first);
         let mut first = Some(first);
         loop {
             let next = match first.take() {
@@ -224,9 +229,10 @@ impl Desk {
                         (answer, next)
                     };
                     match self.read(work).await {
-                        None => return self.fail(peer, client, asked, panicked()).await,
+                        None => return self.fail(peer, client, asked, totals, panicked()).await,
                         Some((rest, next)) => {
                             answer = rest;
+                            self.read_ended(&next);
                             next
                         }
                     }
@@ -236,26 +242,51 @@ impl Desk {
                 Ok(Some(reply)) => reply,
                 Ok(None) if totals.envelopes > 0 => return Ok(Outcome::Delivered),
                 Ok(None) => return Ok(Outcome::Empty),
-                Err(error) => return self.fail(peer, client, asked, error).await,
+                Err(error) => return self.fail(peer, client, asked, totals, error).await,
             };
             self.send(peer, reply).await?;
             *totals = answer.totals();
         }
     }
 
-    /// Ends an answer half-way. The client keeps what it has, and can ask again.
+    /// Ends an answer half-way. The client keeps what it has, and can ask again: at once, if it
+    /// has nothing.
     async fn fail(
         &self,
         peer: PeerKey,
         client: [u8; 32],
         asked: &Asked,
+        totals: &Totals,
         error: ArchiveError,
     ) -> Result<Outcome, Broken> {
-        self.reporter.counters.lock().archive_errors += 1;
-        let refused = self.refuse(client, asked, error.into());
-        self.send(peer, refused.reply).await?;
+        if totals.packets == 0 && matches!(asked, Asked::Messages(_)) {
+            self.server.release(&client);
+        }
+        let Refused { refusal, reply } = self.refuse(client, asked, error.into());
+        let outcome = self.refused(refusal);
+        self.send(peer, reply).await?;
         self.end_sync(peer, asked).await;
-        Ok(Outcome::ArchiveFailed)
+        Ok(outcome)
+    }
+
+    /// Takes note of a refusal before it is sent.
+    fn refused(&self, refusal: Refusal) -> Outcome {
+        let Refusal::Archive(error) = refusal else {
+            return Outcome::Refused(refusal.label(), refusal.to_string());
+        };
+        self.reporter.counters.lock().archive_errors += 1;
+        let reason = error.to_string();
+        if !self.reads_fail.swap(true, Ordering::Relaxed) {
+            self.reporter.report(MailserverEvent::ReadFailed(error));
+        }
+        Outcome::ArchiveFailed(reason)
+    }
+
+    /// Takes note of a read that went well; the others are told with their refusal.
+    fn read_ended<T>(&self, result: &Result<T, ArchiveError>) {
+        if result.is_ok() && self.reads_fail.swap(false, Ordering::Relaxed) {
+            self.reporter.report(MailserverEvent::ReadRecovered);
+        }
     }
 
     /// On a thread that may block.
@@ -288,7 +319,7 @@ impl Desk {
     }
 
     /// Refuses a request at once, if the peer has room for a refusal.
-    fn turn_away(&self, peer: PeerKey, asked: &Asked, refusal: Refusal, since: Instant) {
+    fn turn_away(self: &Arc<Self>, peer: PeerKey, asked: &Asked, refusal: Refusal, since: Instant) {
         let Some(client) = self.client(peer) else { return };
         let Refused { refusal, reply } = self.refuse(client, asked, refusal);
         let outcome = match self.handle.try_send_packet(peer, &reply.into_packet()) {
@@ -298,6 +329,10 @@ impl Desk {
             Err(_) => Outcome::Left,
         };
         self.report(peer, asked, outcome, Totals::default(), since);
+        if matches!(asked, Asked::Sync(_)) {
+            let (desk, asked) = (self.clone(), asked.clone());
+            self.tasks().spawn(async move { desk.end_sync(peer, &asked).await });
+        }
     }
 
     fn refuse(&self, client: [u8; 32], asked: &Asked, refusal: Refusal) -> Refused {
@@ -330,7 +365,8 @@ impl Desk {
         }
     }
 
-    /// Ends the connection with a peer, unless we dialled it: then it is the operator's.
+    /// Ends the connection with a peer, unless we dialled it: then it is the operator's, who has
+    /// named it, and may be filling our own gaps from it.
     fn end(&self, peer: PeerKey) {
         let peers = self.handle.peers();
         if let Some(summary) = peers.iter().find(|it| it.key == peer && it.inbound) {

@@ -19,10 +19,7 @@ use std::ops::ControlFlow;
 pub use self::leveldb::LevelDb;
 pub use super::postgres::StatusGoPostgres;
 use super::{Archive, ArchiveError, Position};
-use crate::{
-    rlp::RlpError,
-    whisper::{Envelope, EnvelopeHash, Topic},
-};
+use crate::{mailserver::ArchiveKey, rlp::RlpError, whisper::Envelope};
 
 /// Most envelopes, and bytes of them, that are appended at once.
 const BATCH: usize = 1_000;
@@ -115,7 +112,7 @@ pub enum Event<'a> {
 /// not appended again.
 ///
 /// # Errors
-/// Those of the source and of the archive. What was appended until then stays.
+/// Those of the source and of the archive. What was read until then is appended, and stays.
 pub fn import(
     source: &dyn Source,
     archive: &dyn Archive,
@@ -124,7 +121,7 @@ pub fn import(
     let mut importer =
         Importer { archive, batch: Vec::new(), bytes: 0, progress: Progress::default() };
     let mut failed = None;
-    source.read(&mut |entry| {
+    let read = source.read(&mut |entry| {
         let done = importer.take(entry, tell);
         match done {
             Ok(()) => ControlFlow::Continue(()),
@@ -133,11 +130,13 @@ pub fn import(
                 ControlFlow::Break(())
             }
         }
-    })?;
+    });
     if let Some(error) = failed {
         return Err(error);
     }
-    importer.append(tell)?;
+    // Also when the source could not be read to its end.
+    let appended = importer.append(tell);
+    read.and(appended)?;
     Ok(importer.progress)
 }
 
@@ -190,20 +189,17 @@ impl Importer<'_> {
 
 /// The envelope of an entry, if it is the one that the key names.
 fn check(key: &[u8], value: &[u8]) -> Result<Envelope, BadEntry> {
-    let (position, topic) = match key.split_at_checked(Position::CURSOR_LEN) {
-        Some((cursor, topic @ ([] | [_, _, _, _]))) => (cursor, topic),
-        _ => return Err(BadEntry::Key(key.to_owned())),
-    };
-    let position = Position::from_cursor(position).ok_or_else(|| BadEntry::Key(key.to_owned()))?;
+    let named = key.try_into().ok().map(ArchiveKey);
+    let position = named.map(|named| named.position()).or_else(|| Position::from_cursor(key));
+    let position = position.ok_or_else(|| BadEntry::Key(key.to_owned()))?;
     let envelope = Envelope::decode(value)
         .map_err(|error| BadEntry::Envelope { key: key.to_owned(), error })?;
-    let Position { sent, hash: EnvelopeHash(hash) } = Position::of(&envelope);
-    let Topic(own_topic) = envelope.topic();
-    let field = if hash != position.hash.0 {
+    let own = Position::of(&envelope);
+    let field = if own.hash != position.hash {
         "hash"
-    } else if sent != position.sent {
+    } else if own.sent != position.sent {
         "time"
-    } else if !topic.is_empty() && topic != own_topic {
+    } else if named.is_some_and(|named| named.topic() != envelope.topic()) {
         "topic"
     } else {
         return Ok(envelope);
@@ -214,7 +210,7 @@ fn check(key: &[u8], value: &[u8]) -> Result<Envelope, BadEntry> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mailserver::archive::MemoryArchive;
+    use crate::{mailserver::archive::MemoryArchive, whisper::Topic};
 
     fn key(envelope: &Envelope) -> Vec<u8> {
         [&Position::of(envelope).to_cursor()[..], &envelope.topic().0].concat()
@@ -230,6 +226,32 @@ mod tests {
             let _ = self.0.iter().try_for_each(|(key, value)| visit(Entry::Pair(key, value)));
             Ok(())
         }
+    }
+
+    /// Breaks off after so many.
+    struct Broken(Pairs);
+
+    impl Source for Broken {
+        fn read(
+            &self,
+            visit: &mut dyn FnMut(Entry<'_>) -> ControlFlow<()>,
+        ) -> Result<(), ArchiveError> {
+            self.0.read(visit)?;
+            Err(ArchiveError::Unusable("the connection is gone".to_owned()))
+        }
+    }
+
+    #[test]
+    fn what_was_read_before_the_source_failed_is_appended() {
+        let envelope = |n: u32| Envelope::new(1_000 + n, 10, Topic([1, 2, 3, 4]), b"data", 7);
+        let pairs = (0..1_500).map(|n| (key(&envelope(n)), envelope(n).raw().to_vec())).collect();
+        let (archive, mut last) = (MemoryArchive::new(), Progress::default());
+        let failed = import(&Broken(Pairs(pairs)), &archive, &mut |event| {
+            let Event::Appended(progress) = event else { panic!("{event:?}") };
+            last = *progress;
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "the connection is gone");
+        assert_eq!((last.new, archive.summary().unwrap().envelopes), (1_500, 1_500));
     }
 
     #[test]

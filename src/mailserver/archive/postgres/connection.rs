@@ -198,6 +198,7 @@ pub(super) struct Pool {
     tls: Option<tls::Connector>,
     most: usize,
     patience: Duration,
+    read_patience: Duration,
     state: Mutex<State>,
     returned: Condvar,
 }
@@ -250,6 +251,10 @@ impl Pool {
             tls: wanted.as_ref().map(tls::Connector::new).transpose()?,
             most: options.connections.max(1),
             patience: options.patience,
+            read_patience: match options.read_only {
+                true => options.patience,
+                false => options.read_patience,
+            },
             state: Mutex::default(),
             returned: Condvar::new(),
         };
@@ -292,13 +297,23 @@ impl Pool {
         what: &str,
         work: impl FnMut(&mut Session) -> Result<T, Fault>,
     ) -> Result<T, ArchiveError> {
-        self.run_on(what, &Cell::new(0), work)
+        self.run_for(self.patience, what, &Cell::new(0), work)
     }
 
-    /// The same for work that goes on where it was interrupted: as long as `progress` changes, a
-    /// fault is a new one.
+    /// The same for reading, which somebody waits for, and which goes on where it was interrupted:
+    /// as long as `progress` changes, a fault is a new one.
     pub(super) fn run_on<T>(
         &self,
+        what: &str,
+        progress: &Cell<u64>,
+        work: impl FnMut(&mut Session) -> Result<T, Fault>,
+    ) -> Result<T, ArchiveError> {
+        self.run_for(self.read_patience, what, progress, work)
+    }
+
+    fn run_for<T>(
+        &self,
+        patience: Duration,
         what: &str,
         progress: &Cell<u64>,
         mut work: impl FnMut(&mut Session) -> Result<T, Fault>,
@@ -320,7 +335,7 @@ impl Pool {
             stale += u32::from(remedy == Remedy::Look);
             let hopeless = remedy == Remedy::Nothing || stale > STALE_LIMIT;
             let since = failing.get_or_insert_with(Instant::now);
-            if hopeless || since.elapsed() + wait > self.patience {
+            if hopeless || since.elapsed() + wait > patience {
                 return Err(match fault {
                     Fault::Database(error) => self.explain(what, error),
                     Fault::Archive(error) => error,

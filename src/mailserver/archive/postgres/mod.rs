@@ -104,6 +104,9 @@ pub struct Options {
     pub connections: usize,
     /// How long a call tries again after a lost connection or a conflict.
     pub patience: Duration,
+    /// The same for reading, unless it is opened for that alone: a server's clients wait ten
+    /// seconds at most for an answer.
+    pub read_patience: Duration,
     /// A topic with as many envelopes on one day is spread over 16 shards on the next.
     pub hot_from: u64,
 }
@@ -115,6 +118,7 @@ impl Default for Options {
             read_only: false,
             connections: 8,
             patience: Duration::from_secs(10),
+            read_patience: Duration::from_secs(3),
             hot_from: 50_000,
         }
     }

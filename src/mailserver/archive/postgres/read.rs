@@ -364,7 +364,7 @@ impl PostgresArchive {
     /// Whether there is an envelope at a position, under whatever topic.
     pub(super) fn holds(&self, position: &Position) -> Result<bool, ArchiveError> {
         let day = position.sent / DAY;
-        self.pool.run("looking for a position", |session| {
+        self.pool.run_on("looking for a position", &Cell::new(0), |session| {
             let periods = self.periods(session, day, day)?;
             let Some(period) = periods.first() else { return Ok(false) };
             let pairs: Vec<(i64, Topic)> = (period.topics())
