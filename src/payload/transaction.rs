@@ -313,7 +313,7 @@ fn is_number(text: &str, number: &str) -> Result<bool, Incomparable> {
         return Err(Incomparable::Amount);
     }
     let digits = digits.trim_start_matches('0');
-    Ok(digits == number.trim_start_matches('0') && !(negative && !digits.is_empty()))
+    Ok((!negative || digits.is_empty()) && digits == number.trim_start_matches('0'))
 }
 
 fn is_proven(transaction: &Transaction<'_>, proof: &[u8], sender: &PublicKey) -> bool {
