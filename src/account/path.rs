@@ -173,12 +173,22 @@ impl DerivationPath {
     }
 
     /// Reads a text exactly as the reference does: only `'` marks hardened, an empty text is the
-    /// key itself, and a last component that is hardened gets lost.
+    /// key itself, and a last component that is hardened gets lost, even if its number is too
+    /// large.
     pub fn parse_like_reference(text: &str) -> Result<Self, PathError> {
         if text.is_empty() {
             return Ok(Self::MASTER);
         }
-        Ok(parse(text, |c| c == '\'')?.as_reference())
+        let parsed = parse(text, |c| c == '\'');
+        if let Err(PathError::IndexRange { .. }) = parsed
+            && let Some(text) = text.strip_suffix('\'')
+        {
+            let (before, last) = text.rsplit_once('/').unwrap_or(("m", text));
+            if !last.is_empty() && last.bytes().all(|digit| digit.is_ascii_digit()) {
+                return parse(before, |c| c == '\'');
+            }
+        }
+        Ok(parsed?.as_reference())
     }
 
     fn child(&self, step: ChildIndex) -> Self {
@@ -310,6 +320,23 @@ fn shown(got: &Option<char>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_reference_drops_may_be_too_large() {
+        let read = |text: &str| DerivationPath::parse_like_reference(text).map(|it| it.to_string());
+        for (text, path) in [
+            ("m/2147483648'", "m"),
+            ("2147483648'", "m"),
+            ("m/1/99999999999999999999'", "m/1"),
+            ("../0'/2147483648'", "m/0'"),
+        ] {
+            assert_eq!(read(text).as_deref(), Ok(path), "{text}");
+            assert!(matches!(text.parse::<DerivationPath>(), Err(PathError::IndexRange { .. })));
+        }
+        for text in ["m/2147483648", "m/2147483648'/1'", "/2147483648'", "m/2147483648''"] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn named_paths_are_what_they_say() {

@@ -526,6 +526,12 @@ pub const CODES: &[(&str, &str, &str, &str)] = &[
         "Data that was cut.",
     ),
     (
+        "transaction.amount",
+        "The amount of a request is a whole number in decimal, in the smallest unit; a sign and leading zeros don't matter.",
+        "Status specifications, Payloads; the checks are those of the reference implementation",
+        "0.5 ether, where 500000000000000000 was meant.",
+    ),
+    (
         "pow.not_reached",
         "The search ended at its time limit without a nonce for the target. The envelope printed has the best nonce found.",
         "EIP-627, Mining",

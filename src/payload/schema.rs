@@ -1,5 +1,5 @@
 // This file is @generated from the definitions: see tests/generated.rs.
-use super::fields::{EnumDef, FieldDef, FieldType, MessageDef};
+use crate::payload::fields::{EnumDef, FieldDef, FieldType, MessageDef};
 pub static APPLICATION_METADATA_MESSAGE: MessageDef = MessageDef {
     name: "ApplicationMetadataMessage",
     fields: &[

@@ -226,7 +226,8 @@ pub enum Verdict {
         to: Address,
         /// The contract of the token; none for ether.
         contract: Option<Address>,
-        /// The amount, decimal.
+        /// The amount, decimal. Of tokens, the one that was asked for, as it was written: what
+        /// came may differ, see `as_asked`.
         value: String,
     },
 }
@@ -262,15 +263,24 @@ impl Invalid {
     }
 }
 
-/// A call that can't be a transfer: the length of its data is neither 0 nor 68.
+/// Why a transaction can't be compared with what was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the transaction has {0} bytes of data; a transfer of tokens has 68")]
-pub struct DataLength(pub usize);
+pub enum Incomparable {
+    /// A call that can't be a transfer: the length of its data is neither 0 nor 68.
+    #[error("the transaction has {0} bytes of data; a transfer of tokens has 68")]
+    DataLength(usize),
+    /// The request's.
+    #[error("the amount that was asked for is no whole number in decimal")]
+    Amount,
+}
 
-impl DataLength {
+impl Incomparable {
     /// The stable code of this error, as the tools print it.
     pub fn code(self) -> &'static str {
-        "transaction.data_length"
+        match self {
+            Self::DataLength(_) => "transaction.data_length",
+            Self::Amount => "transaction.amount",
+        }
     }
 }
 
@@ -285,7 +295,7 @@ pub fn validate(
     sender: &PublicKey,
     asked: &Asked<'_>,
     ours: &[Address],
-) -> Result<Verdict, DataLength> {
+) -> Result<Verdict, Incomparable> {
     match transaction.status {
         Status::Pending => return Ok(Verdict::Pending),
         Status::Failed => return Ok(Verdict::Invalid(Invalid::Failed)),
@@ -297,7 +307,8 @@ pub fn validate(
     let (to, contract, value) = match transaction.data {
         [] => (transaction.to, None, transaction.value),
         data => {
-            let data: &[u8; 68] = data.try_into().map_err(|_| DataLength(data.len()))?;
+            let data: &[u8; 68] =
+                data.try_into().map_err(|_| Incomparable::DataLength(data.len()))?;
             let (mut to, mut value) = ([0; 20], [0; 32]);
             to.copy_from_slice(&data[16..36]);
             value.copy_from_slice(&data[36..]);
@@ -319,8 +330,27 @@ pub fn validate(
     if !asked.address.is_empty() && !asked.address.eq_ignore_ascii_case(&lower_case(&to)) {
         return Ok(Verdict::Invalid(Invalid::OtherAddress));
     }
-    let value = decimal(value);
-    Ok(Verdict::Valid { as_asked: value == asked.value, to, contract, value })
+    let came = decimal(value);
+    let as_asked = !asked.value.is_empty() && is_number(asked.value, &came)?;
+    // The reference's way: what is shown for tokens is the request.
+    let value = match contract {
+        Some(_) if !asked.value.is_empty() => asked.value.to_owned(),
+        _ => came,
+    };
+    Ok(Verdict::Valid { as_asked, to, contract, value })
+}
+
+/// Whether a text is this number: leading zeros and a sign don't matter.
+fn is_number(text: &str, number: &str) -> Result<bool, Incomparable> {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return Err(Incomparable::Amount);
+    }
+    let digits = digits.trim_start_matches('0');
+    Ok((!negative || digits.is_empty()) && digits == number.trim_start_matches('0'))
 }
 
 fn is_proven(transaction: &Transaction<'_>, proof: &[u8], sender: &PublicKey) -> bool {
@@ -371,6 +401,64 @@ mod tests {
         }
         let request = RequestTransaction::default().into();
         assert_eq!(next_state(&request, &peer, None), Ok(State::TransactionRequested));
+    }
+
+    #[test]
+    fn amounts_are_compared_as_numbers() {
+        let is_number = |text: &str| is_number(text, "23");
+        for text in ["23", "023", "+23", "+0023"] {
+            assert_eq!(is_number(text), Ok(true), "{text}");
+        }
+        for text in ["24", "-23", "0", "230"] {
+            assert_eq!(is_number(text), Ok(false), "{text}");
+        }
+        for text in ["", "+", "-", "0.5", "1e18", "+-1", " 23", "0x17", "2_3"] {
+            assert_eq!(is_number(text), Err(Incomparable::Amount), "{text}");
+        }
+        assert_eq!(super::is_number("-0", "0"), Ok(true));
+    }
+
+    #[test]
+    fn what_was_asked_for_is_compared_last() {
+        let wallet = SecretKey::from_bytes(&[3; 32]).unwrap();
+        let sender = wallet.public_key();
+        let ours = [Address([9; 20])];
+        let mut data = [0; 68];
+        data[..4].copy_from_slice(&TRANSFER);
+        data[16..36].copy_from_slice(&ours[0].0);
+        data[67] = 24;
+        let mut transaction = Transaction {
+            hash: [1; 32],
+            from: Address::of_key(&sender),
+            to: Address([7; 20]),
+            value: [0; 32],
+            data: &data,
+            status: Status::Mined,
+        };
+        let proof = prove(&sender, &transaction.hash, &wallet);
+        let compare = |transaction: &Transaction<'_>, value| {
+            let asked = Asked { value, ..Asked::default() };
+            validate(transaction, proof.as_bytes(), &sender, &asked, &ours)
+        };
+        let valid = |as_asked, contract, value: &str| {
+            Ok(Verdict::Valid { as_asked, to: ours[0], contract, value: value.to_owned() })
+        };
+        // Of tokens the amount that was asked for is given, of ether the one that came.
+        let token = Some(transaction.to);
+        for (asked, as_asked, value) in
+            [("23", false, "23"), ("024", true, "024"), ("24", true, "24"), ("", false, "24")]
+        {
+            assert_eq!(compare(&transaction, asked), valid(as_asked, token, value), "{asked}");
+        }
+        assert_eq!(compare(&transaction, "0.5"), Err(Incomparable::Amount));
+        (transaction.data, transaction.to, transaction.value[31]) = (&[], ours[0], 24);
+        for (asked, as_asked) in [("23", false), ("024", true), ("", false)] {
+            assert_eq!(compare(&transaction, asked), valid(as_asked, None, "24"), "{asked}");
+        }
+        assert_eq!(compare(&transaction, "0.5"), Err(Incomparable::Amount));
+        // What is no answer is none, whatever was asked for.
+        transaction.to = Address([8; 20]);
+        assert_eq!(compare(&transaction, "0.5"), Ok(Verdict::Invalid(Invalid::NotOurs)));
     }
 
     #[test]

@@ -180,14 +180,20 @@ pub(crate) fn decode<M: prost::Message + Default>(
     def: &'static MessageDef,
     bytes: &[u8],
 ) -> Result<M, PayloadError> {
+    decode_known(def, bytes).map_err(|error| PayloadError::Protobuf { what: def.name, error })
+}
+
+/// The same for any message; the error says where it went wrong.
+pub(crate) fn decode_known<M: prost::Message + Default>(
+    def: &'static MessageDef,
+    bytes: &[u8],
+) -> Result<M, FieldError> {
     if let Ok(message) = M::decode(bytes) {
         return Ok(message);
     }
-    // Where it went wrong, or that it did not.
-    let failed = |error| PayloadError::Protobuf { what: def.name, error };
-    let known = json::known_only(def, bytes).map_err(failed)?;
+    let known = json::known_only(def, bytes)?;
     let at_start = FieldError { at: 0, problem: FieldProblem::Definition };
-    M::decode(&*known).map_err(|_| failed(at_start))
+    M::decode(&*known).map_err(|_| at_start)
 }
 
 #[cfg(test)]

@@ -11,14 +11,18 @@
 
 use std::collections::BTreeMap;
 
+use prost::Message as _;
+
 use super::{
     key::{CompressedKey, KeyPair},
     proto::{self, SignedPreKey},
+    schema,
     time::Timestamp,
 };
 use crate::{
     account::InstallationId,
     crypto::{KeyError, PublicKey, Signature, keccak256},
+    payload::types::decode_known,
 };
 
 /// How many installations a bundle may list. Clients write three at most.
@@ -38,7 +42,7 @@ pub enum BundleError {
     /// Signed by somebody else, or changed afterwards.
     #[error("the bundle's signature is not one of its identity over this content")]
     Signature,
-    /// A pre key that no agreement could use.
+    /// A pre key that no agreement could use. The signature may be good all the same.
     #[error("the pre key of installation {installation:?} is not a compressed public key: {error}")]
     PreKey {
         /// Whose.
@@ -86,8 +90,21 @@ pub struct VerifiedBundle {
     pub identity: PublicKey,
     /// By installation; may be empty.
     pub pre_keys: BTreeMap<InstallationId, PreKey>,
+    /// The installations whose pre keys are no points: they are signed, but nothing can be sent
+    /// to them.
+    pub unusable: BTreeMap<InstallationId, KeyError>,
     /// When it was signed.
     pub timestamp: Timestamp,
+}
+
+impl VerifiedBundle {
+    /// The bundle, if all of its pre keys can be used.
+    pub fn all_usable(self) -> Result<Self, BundleError> {
+        match self.unusable.into_iter().next() {
+            Some((id, error)) => Err(BundleError::PreKey { installation: id.to_string(), error }),
+            None => Ok(Self { unusable: BTreeMap::new(), ..self }),
+        }
+    }
 }
 
 /// Makes and signs the bundle of `identity` with these pre keys.
@@ -131,7 +148,14 @@ pub fn signing_hash(bundle: &proto::Bundle) -> [u8; 32] {
     keccak256(&signature_material(bundle))
 }
 
-/// Checks everything there is to check. Nothing of a bundle is to be used before.
+/// Reads a bundle as the reference does: a known field with another wire type is as good as
+/// unknown.
+pub fn decode(bytes: &[u8]) -> Result<proto::Bundle, prost::DecodeError> {
+    decode_known(&schema::BUNDLE, bytes).or_else(|_| proto::Bundle::decode(bytes))
+}
+
+/// Checks that the identity has signed. Nothing of a bundle is to be used before. Pre keys that
+/// are no points don't make it bad, as with the reference: they are set apart.
 pub fn verify(bundle: &proto::Bundle) -> Result<VerifiedBundle, BundleError> {
     let identity = CompressedKey::from_slice(&bundle.identity).and_then(|key| key.point());
     let identity = identity.map_err(BundleError::Identity)?;
@@ -139,16 +163,19 @@ pub fn verify(bundle: &proto::Bundle) -> Result<VerifiedBundle, BundleError> {
     if count > MAX_INSTALLATIONS {
         return Err(BundleError::TooManyInstallations(count));
     }
-    let mut pre_keys = BTreeMap::new();
+    let (mut pre_keys, mut unusable) = (BTreeMap::new(), BTreeMap::new());
     for (id, entry) in &bundle.signed_pre_keys {
         if id.len() > MAX_INSTALLATION_ID {
             return Err(BundleError::InstallationId(id.len()));
         }
         let key = CompressedKey::from_slice(&entry.signed_pre_key)
-            .and_then(|key| key.point().map(|_| key))
-            .map_err(|error| BundleError::PreKey { installation: id.clone(), error })?;
+            .and_then(|key| key.point().map(|_| key));
         let SignedPreKey { version, protocol_version, .. } = *entry;
-        pre_keys.insert(InstallationId::new(id), PreKey { key, version, protocol_version });
+        let id = InstallationId::new(id);
+        match key {
+            Ok(key) => _ = pre_keys.insert(id, PreKey { key, version, protocol_version }),
+            Err(error) => _ = unusable.insert(id, error),
+        }
     }
     let signature: [u8; 65] =
         bundle.signature.as_slice().try_into().map_err(|_| BundleError::SignatureFormat)?;
@@ -159,7 +186,7 @@ pub fn verify(bundle: &proto::Bundle) -> Result<VerifiedBundle, BundleError> {
     if signer != Ok(identity) {
         return Err(BundleError::Signature);
     }
-    Ok(VerifiedBundle { identity, pre_keys, timestamp: Timestamp(bundle.timestamp) })
+    Ok(VerifiedBundle { identity, pre_keys, unusable, timestamp: Timestamp(bundle.timestamp) })
 }
 
 #[cfg(test)]
@@ -192,11 +219,22 @@ mod tests {
     }
 
     #[test]
+    fn a_field_of_another_wire_type_is_unknown() {
+        let bundle = bundle();
+        let raw = bundle.encode_to_vec();
+        // Field 1 as a number, before and after.
+        let odd = [&[8, 1], &*raw, &[8, 1]].concat();
+        assert!(proto::Bundle::decode(&*odd).is_err());
+        assert_eq!(decode(&odd), Ok(bundle));
+        assert!(decode(&raw[..raw.len() - 1]).is_err());
+    }
+
+    #[test]
     fn every_field_wrong_in_turn() {
         type Change = fn(&mut proto::Bundle);
         let entry: fn(&mut proto::Bundle) -> &mut SignedPreKey =
             |bundle| bundle.signed_pre_keys.get_mut("a").unwrap();
-        let cases: [(Change, &str); 13] = [
+        let cases: [(Change, &str); 12] = [
             (|b| b.identity.clear(), "bundle.identity"),
             (|b| b.identity[0] = 4, "bundle.identity"),
             (|b| b.identity[1..].fill(0), "bundle.identity"),
@@ -208,12 +246,8 @@ mod tests {
             (|b| _ = b.signed_pre_keys.remove("b"), "bundle.signature"),
             (|b| b.signed_pre_keys.get_mut("a").unwrap().version = 9, "bundle.signature"),
             (
-                |b| b.signed_pre_keys.get_mut("a").unwrap().signed_pre_key = vec![2; 32],
-                "bundle.pre_key",
-            ),
-            (
                 |b| b.signed_pre_keys.get_mut("a").unwrap().signed_pre_key = vec![5; 33],
-                "bundle.pre_key",
+                "bundle.signature",
             ),
             (
                 |b| _ = b.signed_pre_keys.insert("x".repeat(257), SignedPreKey::default()),
@@ -229,6 +263,19 @@ mod tests {
         let pre_key = entry(&mut many).clone();
         many.signed_pre_keys.extend((0..64).map(|n| (n.to_string(), pre_key.clone())));
         assert_eq!(verify(&many), Err(BundleError::TooManyInstallations(66)));
+        // Signed, but no point: only that installation can't be written to.
+        for bytes in [vec![5; 33], vec![2; 32], Vec::new()] {
+            let mut bundle = bundle();
+            entry(&mut bundle).signed_pre_key = bytes;
+            let identity = KeyPair::generate(&mut seeded_rng("bundle"));
+            let signature = identity.secret().sign_digest(&signing_hash(&bundle));
+            bundle.signature = signature.as_bytes().to_vec();
+            let verified = verify(&bundle).unwrap();
+            let ids = |id| vec![InstallationId::new(id)];
+            assert_eq!(verified.pre_keys.keys().cloned().collect::<Vec<_>>(), ids("b"));
+            assert_eq!(verified.unusable.keys().cloned().collect::<Vec<_>>(), ids("a"));
+            assert_eq!(verified.all_usable().unwrap_err().code(), "bundle.pre_key");
+        }
         // Not covered by the signature.
         let mut newer = bundle();
         entry(&mut newer).protocol_version = 9;

@@ -17,8 +17,9 @@ use super::{
     key::{BundleId, CompressedKey},
     proto,
     ratchet::Header,
+    schema,
 };
-use crate::crypto::KeyError;
+use crate::{crypto::KeyError, payload::types::decode_known};
 
 /// The place of the part that is encrypted to the identity.
 pub const NO_INSTALLATION: &str = "none";
@@ -65,9 +66,10 @@ impl ProtocolMessage {
         Self { raw: fields.encode_to_vec(), fields }
     }
 
-    /// Reads a message; unknown fields are skipped.
+    /// Reads a message; unknown fields are skipped, and so are known ones of another wire type.
     pub fn decode(raw: &[u8]) -> Result<Self, MessageError> {
-        let fields = proto::ProtocolMessage::decode(raw)?;
+        let fields = decode_known(&schema::PROTOCOL_MESSAGE, raw)
+            .or_else(|_| proto::ProtocolMessage::decode(raw))?;
         if fields.bundles.len() > MAX_BUNDLES {
             return Err(MessageError::TooManyBundles(fields.bundles.len()));
         }
@@ -135,6 +137,19 @@ mod tests {
         let fields = proto::ProtocolMessage { bundles, ..Default::default() };
         let raw = fields.encode_to_vec();
         assert_eq!(ProtocolMessage::decode(&raw), Err(MessageError::TooManyBundles(17)));
+    }
+
+    #[test]
+    fn a_field_of_another_wire_type_is_unknown() {
+        for raw in [&[0x18, 1][..], &[0x10, 5], &[0x1a, 2, 8, 1], &[0xa8, 6, 1]] {
+            assert!(ProtocolMessage::decode(raw).is_ok(), "{raw:?}");
+        }
+        // Inside of others, too; the rest is read.
+        let id = |raw: &[u8]| ProtocolMessage::decode(raw).map(|it| it.fields.installation_id);
+        assert_eq!(id(&[0x18, 1, 0x12, 1, b'a', 0x1a, 2, 0x2a, 0]), Ok("a".to_owned()));
+        // Text that is none, and what is cut, are as bad as ever.
+        assert!(id(&[0x18, 1, 0x12, 1, 0xff]).is_err());
+        assert!(id(&[0x18, 1, 0x12, 2, b'a']).is_err());
     }
 
     #[test]

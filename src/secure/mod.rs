@@ -30,6 +30,9 @@ pub mod negotiated;
 #[allow(missing_docs, clippy::all, clippy::pedantic)]
 pub mod proto;
 pub mod ratchet;
+#[rustfmt::skip]
+#[allow(missing_docs)]
+mod schema;
 pub mod store;
 pub mod time;
 pub mod x3dh;

@@ -4,8 +4,11 @@ use std::fmt;
 
 use prost::Message as _;
 
-use super::proto;
-use crate::crypto::{PublicKey, hash::sha256, keccak256};
+use super::{proto, schema};
+use crate::{
+    crypto::{PublicKey, hash::sha256, keccak256},
+    payload::types::decode_known,
+};
 
 /// The id of a message: SHA-256 of `MESSAGE_ID`, the group, the time and the body. It is not the
 /// message id of payloads.
@@ -118,9 +121,10 @@ impl Payload {
     }
 
     /// Reads decrypted bytes, if they are data sync: if they decode, and say something. Others
-    /// are a payload of Status clients by itself.
+    /// are a payload of Status clients by itself. A known field with another wire type is as good
+    /// as unknown.
     pub fn detect(bytes: &[u8]) -> Option<Self> {
-        let payload = proto::Payload::decode(bytes).ok()?;
+        let payload: proto::Payload = decode_known(&schema::PAYLOAD, bytes).ok()?;
         let mut malformed = 0;
         let mut ids = |ids: Vec<Vec<u8>>| {
             let all = ids.len();

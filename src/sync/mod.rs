@@ -28,6 +28,9 @@ mod node;
 #[allow(missing_docs, clippy::all, clippy::pedantic)]
 mod proto;
 mod rows;
+#[rustfmt::skip]
+#[allow(missing_docs)]
+mod schema;
 mod store;
 
 pub use message::{GroupId, Message, MessageId, Payload, Stray};

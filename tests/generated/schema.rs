@@ -10,26 +10,32 @@ use prost_types::{
 /// The Rust source of the table.
 pub fn table(file: &FileDescriptorProto) -> String {
     let package = format!(".{}.", file.package());
-    let mut out = String::from(
-        "// This file is @generated from the definitions: see tests/generated.rs.\n\
-         use super::fields::{EnumDef, FieldDef, FieldType, MessageDef};\n",
-    );
+    let mut out = String::new();
     for message in &file.message_type {
-        write_message(&mut out, &package, message);
+        write_message(&mut out, &package, message.name(), message);
         for inner in &message.enum_type {
             write_enum(&mut out, &format!("{}_", message.name()), inner);
         }
-        assert!(message.nested_type.is_empty(), "messages stand beside each other");
+        for inner in &message.nested_type {
+            let is_map = inner.options.as_ref().is_some_and(|options| options.map_entry());
+            assert!(is_map, "messages stand beside each other");
+            let name = format!("{}_{}", message.name(), inner.name());
+            write_message(&mut out, &package, &name, inner);
+        }
     }
     for inner in &file.enum_type {
         write_enum(&mut out, "", inner);
     }
-    out
+    let enums = if out.contains("EnumDef") { "EnumDef, " } else { "" };
+    format!(
+        "// This file is @generated from the definitions: see tests/generated.rs.\n\
+         use crate::payload::fields::{{{enums}FieldDef, FieldType, MessageDef}};\n{out}"
+    )
 }
 
-fn write_message(out: &mut String, package: &str, message: &DescriptorProto) {
+fn write_message(out: &mut String, package: &str, constant_of: &str, message: &DescriptorProto) {
     let name = message.name();
-    let _ = writeln!(out, "pub static {}: MessageDef = MessageDef {{", constant(name));
+    let _ = writeln!(out, "pub static {}: MessageDef = MessageDef {{", constant(constant_of));
     let _ = writeln!(out, "    name: {name:?},\n    fields: &[");
     let mut fields: Vec<_> = message.field.iter().collect();
     fields.sort_by_key(|field| field.number());
@@ -50,7 +56,8 @@ fn write_message(out: &mut String, package: &str, message: &DescriptorProto) {
 fn kind(package: &str, field: &FieldDescriptorProto) -> String {
     let named = || constant(&field.type_name().trim_start_matches(package).replace('.', "_"));
     match field.r#type() {
-        Type::Uint64 => "FieldType::Uint64".to_owned(),
+        // Two that the messages of payloads don't have: the table only tells their wire type.
+        Type::Uint64 | Type::Int64 | Type::Uint32 => "FieldType::Uint64".to_owned(),
         Type::Int32 => "FieldType::Int32".to_owned(),
         Type::Bool => "FieldType::Bool".to_owned(),
         Type::String => "FieldType::String".to_owned(),

@@ -19,7 +19,7 @@ use statuskit::{
     crypto::{PublicKey, SecretKey},
 };
 
-use crate::case::{Case, Set};
+use crate::case::{Case, Set, is_foreign};
 
 pub fn accounts(set: &mut Set) {
     set.each("cases", |case| {
@@ -49,9 +49,12 @@ pub fn accounts(set: &mut Set) {
     set.each("validation", |case| {
         let text = case.str("mnemonic");
         case.skip("error"); // The reference's words; success or failure is compared.
-        assert_eq!(Mnemonic::parse(text).is_ok(), case.bool("valid"), "{}", case.path());
+        // Of other languages we know the words, too; the reference only knows English.
+        let valid = case.bool("valid");
+        let any = Mnemonic::parse(text).is_ok();
+        assert!(any == valid || (any && is_foreign()), "{}", case.path());
         let english = Mnemonic::parse_in(text, Language::ENGLISH);
-        assert_eq!(english.is_ok(), case.bool("valid"), "{}", case.path());
+        assert_eq!(english.is_ok(), valid, "{}", case.path());
     });
     set.each("import_without_validation", |case| {
         let seed = Seed::from_unchecked_phrase(case.str("phrase"), "");
@@ -73,7 +76,8 @@ pub fn accounts(set: &mut Set) {
     set.each("private_key_imports", |case| {
         let text = case.str("private_key");
         let key: SecretKey = text.parse().unwrap();
-        assert_eq!(format!("0x{text}").parse(), Ok(key.clone()));
+        let plain = text.strip_prefix("0x").unwrap_or(text);
+        assert_eq!(format!("0x{plain}").parse(), Ok(key.clone()));
         assert!(matches!(Imported::parse(text.as_bytes()), Ok(Imported::Key(it)) if it == key));
         let card = Card::of_key(&key.public_key());
         assert_eq!(card.public_key.to_string(), case.str("public_key"));
@@ -109,8 +113,10 @@ fn assert_derived(case: &Case<'_>, path: &str, account: &mut Multiaccount) {
     match case.opt("reference_decoder_address") {
         Some(expected) => {
             assert_eq!(*expected, address(&like_reference), "{}", case.path());
-            let stored = account.reference_eip1581_address().unwrap();
-            assert_eq!(*expected, stored.to_string());
+            if path == DerivationPath::EIP1581_ROOT {
+                let stored = account.reference_eip1581_address().unwrap();
+                assert_eq!(*expected, stored.to_string());
+            }
         }
         None => assert_eq!(like_reference, key),
     }
@@ -123,8 +129,10 @@ fn assert_path(case: &Case<'_>, deriver: &mut Deriver) {
     assert_eq!(parsed.is_err(), failed, "{}: {parsed:?}", case.path());
     let own = text.parse::<DerivationPath>();
     let Ok(path) = parsed else {
-        // `h` is what people write for `'`; the rest is refused here, too.
-        assert_eq!(own.is_ok(), text == "m/1h", "{}: {own:?}", case.path());
+        // `h` and `H` are what people write for `'`; the rest is refused here, too.
+        let marked = text.replace(['h', 'H'], "'");
+        let meant = marked.parse::<DerivationPath>().ok().filter(|_| marked != text);
+        assert_eq!(own.ok(), meant, "{}", case.path());
         return;
     };
     let key = deriver.derive(&path).unwrap();
@@ -132,7 +140,8 @@ fn assert_path(case: &Case<'_>, deriver: &mut Deriver) {
     assert_eq!(key.public_key().to_string(), case.str("public_key"));
     match own {
         Ok(own) => assert_eq!(own.as_reference(), path, "{}", case.path()),
-        Err(_) => assert!(text.is_empty(), "{}", case.path()),
+        // What the reference drops may be too large for us.
+        Err(_) => assert!(text.is_empty() || text.ends_with('\''), "{}", case.path()),
     }
 }
 
@@ -194,7 +203,9 @@ pub fn keystore(set: &mut Set) {
         let opened = file.open(case.str("password").as_bytes(), &limits).unwrap();
         assert_eq!(secret_hex(&opened.secret), case.str("private_key"), "{}", case.path());
         assert_eq!(opened.address().to_string(), case.str("address"));
-        assert_eq!((file.address, opened.extended.is_none()), (None, true));
+        let address = opened.address();
+        assert!(file.address.is_none_or(|it| it == address), "{}", case.path());
+        assert!(opened.extended.is_none(), "{}", case.path());
     });
     set.each("invalid", |case| {
         case.skip("error"); // The reference's words.

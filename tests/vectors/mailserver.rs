@@ -24,7 +24,7 @@ use statuskit::{
     },
 };
 
-use crate::case::{Case, Set, bytes};
+use crate::case::{Case, Set, bytes, is_foreign};
 
 type Counts = Vec<(&'static str, usize)>;
 
@@ -45,7 +45,9 @@ pub fn mailserver(set: &mut Set) {
     set.each("range_keys", |case| {
         let (start, end) = ArchiveKey::range(case.u32("lower"), case.u32("upper"));
         assert_eq!(start.0.to_vec(), case.hex("start_key_inclusive"), "{case}");
-        assert_eq!(end.expect("a second").0.to_vec(), case.hex("end_key_exclusive"), "{case}");
+        // After the last second of 32 bits the reference's number begins again.
+        let end = end.map_or(vec![0; 40], |end| end.0.to_vec());
+        assert_eq!(end, case.hex("end_key_exclusive"), "{case}");
     });
     set.each("complete_payloads", complete_payload);
     set.each("request_envelopes", |case| request_envelope(case, &key));
@@ -114,7 +116,8 @@ fn complete_payload(case: &Case<'_>) {
     assert_eq!(packet.unwrap(), Packet::RequestComplete(complete.clone()), "{case}");
     assert_complete(&complete, case);
     // What the reader overlooks is not written again; the other payloads are.
-    let overlooked = [32, 37, 32 + 31, 64 + 35].contains(&payload.len());
+    let is_success = matches!(complete, RequestComplete::Success { .. });
+    let overlooked = is_success && ![64, 100].contains(&payload.len());
     assert_eq!(complete.encode() == payload, !overlooked, "{case}");
 }
 
@@ -258,7 +261,7 @@ fn server(value: &Value, password: &SymKey) -> Counts {
         "legacy-rlp-6-fields",
         "raw-with-bloom-limit-36-byte-cursor",
     ];
-    if std::env::var_os("STATUSKIT_FIXTURES").is_none() {
+    if !is_foreign() {
         assert_eq!(differs, known);
     }
     counts
@@ -325,16 +328,21 @@ impl World {
             let request = P2pRequest::Envelope(envelope.clone());
             assert_eq!(request_id(&request), page.array("request_id"), "{page}");
             let payload = page.hex("request_payload");
-            if name != "wrong-key" {
-                let opener = match case.bool("asymmetric") {
-                    true => Opener::Asym(&self.key),
-                    false => Opener::Sym(&self.password),
-                };
-                let message = seal::open(&envelope, opener).unwrap();
-                assert_eq!(message.payload, payload, "{page}");
-                let signed = message.signer().is_none_or(|signer| *signer == self.requester);
-                assert!(signed, "{page}");
-                round_trip(&payload);
+            // By its own key first, if it has one, then by the password.
+            let asym = case.bool("asymmetric").then_some(Opener::Asym(&self.key));
+            let mut openers = asym.into_iter().chain([Opener::Sym(&self.password)]);
+            match openers.find_map(|opener| seal::open(&envelope, opener).ok()) {
+                Some(message) => {
+                    assert_eq!(message.payload, payload, "{page}");
+                    // Anybody may ask; the client of these vectors is the usual one.
+                    if !is_foreign() {
+                        let by = message.signer();
+                        assert!(by.is_none_or(|signer| *signer == self.requester), "{page}");
+                    }
+                    round_trip(&payload);
+                }
+                // Nothing is delivered for what can't be read.
+                None => assert!(page.list("delivered").is_empty(), "{page}"),
             }
             let client = named_client(&page);
             let replies = self.ask(&server, client, &request);
@@ -385,7 +393,17 @@ impl World {
         let packet = Packet::SyncRequest(request.clone());
         let payload = case.hex("request_packet");
         assert_eq!(packet.encode(), payload, "{case}");
-        assert_eq!(Packet::decode(code::P2P_SYNC_REQUEST, &payload), Ok(packet), "{case}");
+        let decoded = Packet::decode(code::P2P_SYNC_REQUEST, &payload);
+        // What can't be asked breaks the protocol: nothing is answered.
+        let bad = request.limit == 0 || request.limit > 1000 || request.lower > request.upper;
+        assert_eq!(case.value("disconnect_error").is_string(), bad, "{case}");
+        if bad {
+            assert!(decoded.is_err() || decoded == Ok(packet), "{case}");
+            assert!(case.list("packets").is_empty(), "{case}");
+            assert!(case.opt("delivered").is_none_or(|it| *it == Value::from(Vec::<u8>::new())));
+            return;
+        }
+        assert_eq!(decoded, Ok(packet), "{case}");
         let server = Server::new(self.config()).unwrap();
         let replies = match server.sync_request(CLIENT, &request, &self.archive, self.time()) {
             Ok(answer) => self.drain(answer),
@@ -445,8 +463,13 @@ fn round_trip(payload: &[u8]) {
     } else if let Ok(raw) = Request::decode_raw(payload) {
         assert!(raw.to - raw.from <= MAX_RAW_RANGE);
         let written = raw.encode_as(Form::Raw);
-        // A cursor is written with the topic, as it should be.
-        assert!(written.starts_with(payload), "{}", hex::encode(payload));
+        // A cursor is written with the topic, as it should be; what is shorter than the next
+        // member, or comes after the last, is overlooked.
+        let read = [8, 72, 76].into_iter().rfind(|length| *length <= payload.len()).unwrap_or(0);
+        // No limit is the same as 0, which is not written.
+        let read = if raw.limit == 0 { read.min(72) } else { read };
+        let same = written.starts_with(payload) || written.starts_with(&payload[..read]);
+        assert!(same, "{}", hex::encode(payload));
     }
 }
 
@@ -481,7 +504,7 @@ fn decoded(reply: &Reply) -> Packet {
 
 /// The members `packets`, `delivered`, `complete` and `disconnect_error` of a case.
 fn assert_replies(replies: &[Reply], case: &Case<'_>) {
-    // Refusing does not break the protocol.
+    // Refusing a request does not break the protocol.
     assert!(case.value("disconnect_error").is_null(), "{case}");
     let packets = case.list("packets");
     let found: Vec<_> = replies.iter().map(|it| (it.code, it.payload.len())).collect();

@@ -2,7 +2,8 @@
 //!
 //! `STATUSKIT_FIXTURES=DIR cargo test --test vectors` runs another set of the same schema (see
 //! `fixtures/README.md`). A file that is missing fails its test; a top-level member that is
-//! missing is named on standard error, with the counts of what was asserted.
+//! missing is named on standard error, with the counts of what was asserted, and so is a file that
+//! no test reads.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
@@ -22,11 +23,15 @@ use std::{env, fs, io::Write as _, path::PathBuf};
 
 use case::Set;
 
+/// Where the set is.
+fn directory() -> PathBuf {
+    env::var_os("STATUSKIT_FIXTURES")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures"), PathBuf::from)
+}
+
 /// Loads a file of the set and reports what `run` asserted of it.
 fn vectors(file: &str, run: impl FnOnce(&mut Set)) {
-    let dir = env::var_os("STATUSKIT_FIXTURES")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures"), PathBuf::from);
-    let path = dir.join(file).with_extension("json");
+    let path = directory().join(file).with_extension("json");
     let text = fs::read_to_string(&path)
         .unwrap_or_else(|error| panic!("can't read the vectors {}: {error}", path.display()));
     let value = serde_json::from_str(&text)
@@ -40,6 +45,19 @@ fn vectors(file: &str, run: impl FnOnce(&mut Set)) {
 macro_rules! vector_tests {
     ($($name:ident => $run:path;)*) => {
         $(#[test] fn $name() { vectors(stringify!($name), $run); })*
+
+        /// Files that no test reads are named, whatever else is in the directory.
+        #[test]
+        fn files_that_are_not_read() {
+            let known = [$(stringify!($name)),*];
+            for file in fs::read_dir(directory()).unwrap() {
+                let path = file.unwrap().path();
+                let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+                if path.extension().is_some_and(|it| it == "json") && !known.contains(&name) {
+                    let _ = writeln!(std::io::stderr(), "vectors {name}: NOT READ, no test for it");
+                }
+            }
+        }
     };
 }
 

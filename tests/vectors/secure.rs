@@ -2,7 +2,7 @@
 //! `dh_fallback`, `protocol_message`, `negotiated_topic`, `contact_code`; and the primitives of
 //! `double_ratchet`.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use prost::Message as _;
 use rand::{TryCryptoRng, TryRng};
@@ -10,6 +10,7 @@ use serde_json::Value;
 use statuskit::{
     account::{ContactCode, InstallationId},
     crypto::{PublicKey, SecretKey, SharedSecret, seeded_rng},
+    payload::fields::{Fields, Value as FieldValue},
     secure::{
         BundleError, CompressedKey, Device, KeyPair, MemoryStore, NegotiatedSecret,
         ProtocolMessage, Timestamp, bundle,
@@ -23,7 +24,7 @@ use statuskit::{
 
 use crate::{
     account::plain_hex,
-    case::{Case, Set},
+    case::{Case, Set, is_foreign},
     conversation,
 };
 
@@ -34,6 +35,10 @@ pub struct Script(VecDeque<Vec<u8>>);
 impl Script {
     pub fn push(&mut self, bytes: Vec<u8>) {
         self.0.push_back(bytes);
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// All of it must have been used.
@@ -90,11 +95,48 @@ pub fn assert_message(ours: &[u8], theirs: &[u8], at: &str) {
     assert_eq!(ours.len(), theirs.len(), "{at}");
 }
 
+/// Whether bytes are as an encoder writes them: every field known, in order and once, unless it
+/// is repeated, and none of them empty.
+fn is_plain(bytes: &[u8], what: &str) -> bool {
+    // Number, what is in it, whether it is repeated.
+    let known: &[(u32, &str, bool)] = match what {
+        "message" => {
+            &[(2, "", false), (3, "bundle", true), (101, "direct", true), (102, "", false)]
+        }
+        "bundle" => &[(1, "", false), (2, "pre_keys", true), (4, "", false), (5, "number", false)],
+        "pre_keys" => &[(1, "key", false), (2, "pre_key", false)],
+        "pre_key" => &[(1, "", false), (2, "number", false), (3, "number", false)],
+        "direct" => &[(1, "key", false), (2, "part", false)],
+        "part" => {
+            &[(1, "header", false), (2, "header", false), (3, "", false), (101, "header", false)]
+        }
+        "header" => &[(1, "", false), (2, "number", false), (3, "number", false), (4, "", false)],
+        _ => return true,
+    };
+    let mut last = 0;
+    Fields::new(bytes).all(|field| {
+        let Ok(field) = field else { return false };
+        let Some((number, inner, repeated)) = known.iter().find(|it| it.0 == field.number) else {
+            return false;
+        };
+        let in_order = last < *number || (*repeated && last == *number);
+        last = *number;
+        in_order
+            && match (*inner, field.value) {
+                ("number", FieldValue::Varint(number)) => number != 0,
+                ("number", _) => false,
+                ("", FieldValue::Bytes(bytes)) => !bytes.is_empty(),
+                (inner, FieldValue::Bytes(bytes)) => is_plain(bytes, inner),
+                _ => false,
+            }
+    })
+}
+
 pub fn bundles(set: &mut Set) {
     set.each("cases", |case| {
         let at = case.path();
         let encoded = plain_hex(case, "encoded");
-        let bundle = proto::Bundle::decode(&*encoded).unwrap();
+        let bundle = bundle::decode(&encoded).unwrap();
         assert_eq!(hex::encode(&bundle.identity), case.str("identity"), "{at}");
         assert_eq!(bundle.timestamp.to_string(), case.str("timestamp"), "{at}");
         assert_eq!(hex::encode(&bundle.signature), case.str("signature"), "{at}");
@@ -115,14 +157,20 @@ pub fn bundles(set: &mut Set) {
             Ok(verified) => {
                 assert_eq!(verified.identity, identity.public_key(), "{at}");
                 assert_eq!(verified.timestamp, Timestamp(bundle.timestamp));
+                let usable = verified.unusable.is_empty();
+                assert!(usable || is_foreign(), "{at}: {:?}", verified.unusable);
                 // Signed anew it is the same.
-                let again =
-                    bundle::sign(&KeyPair::from(identity), &verified.pre_keys, verified.timestamp);
-                assert_eq!(again, bundle, "{at}");
-                if bundle.signed_pre_keys.len() <= 1 {
-                    assert_eq!(again.encode_to_vec(), encoded, "{at}");
+                if usable {
+                    let identity = KeyPair::from(identity);
+                    let again = bundle::sign(&identity, &verified.pre_keys, verified.timestamp);
+                    assert_eq!(again, bundle, "{at}");
+                    if bundle.signed_pre_keys.len() <= 1 && is_plain(&encoded, "bundle") {
+                        assert_eq!(again.encode_to_vec(), encoded, "{at}");
+                    }
                 }
             }
+            // Elsewhere, that it fails is what counts: the reference has more words than we.
+            Err(_) if is_foreign() => {}
             Err(error) => {
                 let reason = case.str("error");
                 let expected = match error {
@@ -291,11 +339,13 @@ pub fn protocol_message(set: &mut Set) {
         let value = Case::new(format!("{at}.decoded"), case.get("decoded"));
         assert_decoded(decoded.fields(), &value);
         value.finish();
-        // The other way round, but for unknown fields, which are not kept apart.
+        // The other way round; what nobody would write is not written again.
         let again = ProtocolMessage::new(decoded.fields().clone());
-        if !case.str("note").starts_with("unknown fields") {
+        if is_plain(&encoded, "message") {
             assert_message(again.raw(), &encoded, &at);
         }
+        let read = ProtocolMessage::decode(again.raw()).unwrap();
+        assert_eq!(read.fields(), decoded.fields(), "{at}");
     });
     set.each("application_wrapper_read_as_protocol_message", |case| {
         let at = case.path();
@@ -330,7 +380,7 @@ fn assert_decoded(fields: &proto::ProtocolMessage, case: &Case<'_>) {
         assert_eq!(bundle.timestamp.to_string(), case.str("timestamp"), "{at}");
         assert_pre_keys(bundle, case.get("signed_pre_keys"), &at);
         let encoded = plain_hex(&case, "encoded");
-        assert_eq!(*bundle, proto::Bundle::decode(&*encoded).unwrap(), "{at}");
+        assert_eq!(*bundle, bundle::decode(&encoded).unwrap(), "{at}");
         case.finish();
     }
     let direct = case.get("direct_message").as_object().unwrap();
@@ -414,7 +464,7 @@ struct Agreement {
     their_key: PublicKey,
     theirs: BTreeMap<String, Device<MemoryStore>>,
     installations: Vec<String>,
-    heard: usize,
+    heard: BTreeSet<String>,
 }
 
 impl Agreement {
@@ -426,7 +476,7 @@ impl Agreement {
         let (our_key, their_key) = (ours.public_key(), theirs.public_key());
         let us = Device::open(MemoryStore::new(), ours, None, &mut rng).unwrap();
         let (theirs, installations) = (BTreeMap::new(), Vec::new());
-        Self { us, our_key, their_key, theirs, installations, heard: 0 }
+        Self { us, our_key, their_key, theirs, installations, heard: BTreeSet::new() }
     }
 
     fn step(&mut self, case: &Case<'_>) {
@@ -447,19 +497,31 @@ impl Agreement {
                 self.installations.push(id.clone());
             }
         }
-        // Who has written so far.
-        let heard = match case.str("op") {
-            op if op.ends_with("installation 0") => 1,
-            op if op.ends_with("installations 0 and 1") => 2,
-            _ => self.heard,
+        // Who has written so far: those that the text counts, if it tells. In a stranger's set, at
+        // least all that are written to, if the secret is agreed upon.
+        let op = case.str("op");
+        let counted = op.strip_prefix("message received from installation").map(|rest| {
+            let words = rest.split(|c: char| !c.is_ascii_digit());
+            words.filter_map(|word| word.parse::<usize>().ok()).collect::<Vec<_>>()
+        });
+        let mut heard: Vec<_> = match counted {
+            Some(counted) => {
+                counted.iter().filter_map(|at| self.installations.get(*at).cloned()).collect()
+            }
+            None => Vec::new(),
         };
-        for id in &self.installations[self.heard..heard] {
+        if is_foreign() && case.bool("agreed") {
+            heard.extend(targets.iter().cloned());
+        }
+        for id in &heard {
+            if !self.heard.insert(id.clone()) {
+                continue;
+            }
             let device = self.theirs.get_mut(id).unwrap();
             let sent = device.encrypt_to(&self.our_key, b"", Self::NOW, &mut rng).unwrap();
             let read = self.us.decrypt(&self.their_key, sent.message.raw(), &mut rng).unwrap();
             assert!(read.content.unwrap().secret.is_some(), "{at}");
         }
-        self.heard = heard;
         // Who is written to.
         for id in &self.installations {
             let enabled = targets.contains(id);

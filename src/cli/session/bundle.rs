@@ -23,7 +23,7 @@ use crate::{
     account::InstallationId,
     secure::{
         KeyPair, Timestamp,
-        bundle::{self, PreKey},
+        bundle::{self, PreKey, VerifiedBundle},
         device::PROTOCOL_VERSION,
         proto,
     },
@@ -119,7 +119,7 @@ struct ShowCommand {}
 struct VerifyCommand {}
 
 fn verify(cx: &mut Context, bundle: &proto::Bundle, raw: &[u8]) -> Result<()> {
-    let verdict = bundle::verify(bundle);
+    let verdict = bundle::verify(bundle).and_then(VerifiedBundle::all_usable);
     let mut record = Record::new("verification")
         .with("valid", verdict.is_ok())
         .with("identity", verdict.as_ref().ok().map(|good| good.identity.to_string()));
@@ -183,7 +183,7 @@ fn bundles_of(item: &Item) -> std::result::Result<Vec<(proto::Bundle, Vec<u8>)>,
             raw
         }
     };
-    let bundle = proto::Bundle::decode(&*raw).map_err(|error| {
+    let bundle = bundle::decode(&raw).map_err(|error| {
         CliError::new("bundle.protobuf", Exit::Malformed, format!("not a Bundle: {error}"))
             .line(item.line)
     })?;

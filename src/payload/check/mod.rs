@@ -264,6 +264,9 @@ impl Rules<'_> {
         let content = ContentType::try_from(message.content_type);
         self.add(Refusal::ContentType, content != Ok(ContentType::UnknownContentType));
         self.add(Refusal::ContentTypeLocal, content != Ok(ContentType::TransactionCommand));
+        let kind = MessageType::try_from(message.message_type);
+        self.add(Refusal::MessageType, kind != Ok(MessageType::UnknownMessageType));
+        self.add(Refusal::MessageTypeLocal, kind != Ok(MessageType::SystemMessagePrivateGroup));
         if content == Ok(ContentType::Sticker) {
             let sticker = match &message.payload {
                 Some(Payload::Sticker(sticker)) => Some(sticker),
@@ -272,9 +275,6 @@ impl Rules<'_> {
             self.add(Refusal::StickerMissing, sticker.is_some());
             self.add(Refusal::StickerHash, sticker.is_some_and(|it| !it.hash.is_empty()));
         }
-        let kind = MessageType::try_from(message.message_type);
-        self.add(Refusal::MessageType, kind != Ok(MessageType::UnknownMessageType));
-        self.add(Refusal::MessageTypeLocal, kind != Ok(MessageType::SystemMessagePrivateGroup));
     }
 
     fn events(&mut self, chat_id: &str, events: &[Vec<u8>]) {
@@ -303,6 +303,22 @@ mod tests {
         crypto::SecretKey,
         payload::proto::{PairInstallation, SyncInstallationPublicChat},
     };
+
+    #[test]
+    fn the_type_of_a_message_is_looked_at_before_its_sticker() {
+        let message = ChatMessage {
+            clock: 1,
+            timestamp: 1,
+            text: "x".to_owned(),
+            chat_id: "x".to_owned(),
+            content_type: ContentType::Sticker as i32,
+            ..ChatMessage::default()
+        };
+        let receipt = Receipt { sent_ms: 1, ..Receipt::default() };
+        assert_eq!(check_chat(&message, &receipt), Err(Refusal::MessageType));
+        let message = ChatMessage { message_type: 1, ..message };
+        assert_eq!(check_chat(&message, &receipt), Err(Refusal::StickerMissing));
+    }
 
     #[test]
     fn only_oneself_pairs_and_syncs() {

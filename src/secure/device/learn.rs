@@ -73,7 +73,7 @@ impl<S: Store> Work<'_, S> {
 
     /// See [`Device::learn`](super::Device::learn).
     pub fn learn(&mut self, bundle: &proto::Bundle) -> Result<Vec<Installation>, SecureError> {
-        Ok(self.learn_verified(&bundle::verify(bundle)?)?)
+        Ok(self.learn_verified(&bundle::verify(bundle)?.all_usable()?)?)
     }
 
     /// Takes what a bundle says; gives the installations that were not known before.
