@@ -24,7 +24,7 @@ use super::{
     access::AccessArgs,
     http,
     report::{Report, request_record, request_text, tell},
-    store::{Purpose, StoreArgs},
+    store::{Purpose, StoreArgs, inspect_meanwhile},
 };
 use crate::{
     crypto::SecretKey,
@@ -119,7 +119,8 @@ impl ServeCommand {
         config.p2p.listen_port = 0;
         Mailserver::prepare(&mut config);
         // The archive last: it is made, if need be, when nothing else is wrong.
-        let archive = self.store.open(Purpose::Make)?;
+        let archive = self.store.open_to_serve(Purpose::Make)?;
+        inspect_meanwhile(archive.clone(), cx);
 
         let network = Network::start(config)?;
         let handle = network.handle().clone();

@@ -26,6 +26,9 @@ pub use postgres::PostgresArchive;
 
 use crate::whisper::{Bloom, Envelope, EnvelopeHash, Topic};
 
+/// Seconds per day, by which all stores count.
+const DAY: u32 = 86_400;
+
 /// Where an envelope stands in an archive: by the second it was sent, then by its hash. The 36
 /// bytes of a cursor are the position of the last envelope of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -175,6 +178,12 @@ pub trait Archive: Debug + Send + Sync {
 
     /// What it holds per topic and day, in no particular order.
     fn counts(&self, visit: &mut dyn FnMut(Count)) -> Result<(), ArchiveError>;
+
+    /// Looks whether the store is sound, as far as that takes no longer than reading it, unless
+    /// opening it did already. A store that sees to that by itself has nothing to do.
+    fn inspect(&self) -> Result<(), ArchiveError> {
+        Ok(())
+    }
 }
 
 /// Why an archive failed.
