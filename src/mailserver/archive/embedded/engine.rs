@@ -210,13 +210,14 @@ impl Engine {
 
 /// Looks at the pages of the last transaction, which is held meanwhile.
 fn look(env: &Env<WithoutTls>, data: &Path, depth: Depth) -> Result<Faults, ArchiveError> {
-    loop {
+    for _ in 0..1000 {
         let txn = env.read_txn().map_err(engine_error)?;
         if let Some(faults) = structure::inspect(data, txn.id() as u64, depth)? {
             return Ok(faults);
         }
         // Two have been committed since, and the file only tells of those: look at the newer one.
     }
+    Err(ArchiveError::Unusable("others write to the archive all the time: try again".into()))
 }
 
 /// The length of a file; 0 if it is not there.

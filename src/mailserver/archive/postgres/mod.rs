@@ -42,9 +42,10 @@
 //!
 //! # What an operator should know
 //!
-//! - There is a table for each day that an envelope was sent on. A mailserver takes envelopes of the
-//!   last minutes only, so its peers make no others; `import` and `sync` take what they are given,
-//!   also days that were pruned before, and the next pruning drops them again.
+//! - There is a table for each day that an envelope was sent on, however long ago: `import` and
+//!   `sync` take what they are given, also of days that were pruned before; the next pruning drops
+//!   them again. To peers of a mailserver such a day costs the work of an envelope that lives since
+//!   then. A day that was never written to is not refused, since an import goes back in time.
 //! - Retention drops tables, if `before` is the beginning of a day; otherwise the rest is deleted
 //!   row by row, by index.
 //! - An append is one transaction. It is repeated when the engine asks for it (conflicts), or when
