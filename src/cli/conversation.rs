@@ -21,8 +21,8 @@ use crate::{
     chat::{
         self, KeyRing, Opened,
         messenger::{
-            ChatError, Event, GiveUp, GivenUp, Incoming, Layers, Listening, Messenger, Outcome, Post,
-            PostKind, Received, Sent, Subject, Ticked,
+            ChatError, Event, GiveUp, GivenUp, Incoming, Layers, Listening, Messenger, Outcome,
+            Post, PostKind, Received, Sent, Subject, Ticked,
         },
     },
     crypto::{PublicKey, SecretKey},

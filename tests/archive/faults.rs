@@ -258,6 +258,39 @@ fn fill(dir: &Path) {
     drop(archive);
 }
 
+/// What was not merged yet needs no room to be removed.
+#[test]
+fn a_full_archive_is_pruned_though_most_of_it_is_not_merged() {
+    for (limit, batches) in [(300_000, &[1, 40][..]), (900_000, &[40]), (2_500_000, &[300, 1000])] {
+        for batch in batches.iter().copied() {
+            let dir = tempfile::tempdir().unwrap();
+            let settings =
+                Settings { limit: Some(limit), merge_at: Some(5000), ..Settings::default() };
+            let archive = EmbeddedArchive::open_with(dir.path(), &settings).unwrap();
+            let of = |n: u32| {
+                let topic = n.wrapping_mul(0x9e37_79b9).to_be_bytes();
+                let data = [1; 40];
+                Envelope::new(START + n + 50, 50, statuskit::whisper::Topic(topic), &data, n.into())
+            };
+            let mut n = 0;
+            while archive.append(&(n..n + batch).map(of).collect::<Vec<_>>()).is_ok() {
+                n += batch;
+            }
+            let held = archive.summary().unwrap().envelopes;
+            let gone = archive.prune(START + n / 2).unwrap();
+            assert_eq!(gone, u64::from(n / 2), "{limit} {batch}");
+            let report = archive.check().unwrap();
+            assert!(report.is_sound() && !report.pruning, "{report:?}");
+            assert_eq!(report.envelopes, held - gone);
+            assert_eq!(archive.summary().unwrap().envelopes, held - gone);
+            // As much as went fits again, in small pieces.
+            for n in n..n + (n / 20).min(200) {
+                archive.append(&[of(n)]).unwrap();
+            }
+        }
+    }
+}
+
 /// A file that the system does not let grow: as a full disk, writes are cut short, then refused.
 #[cfg(unix)]
 #[test]
@@ -338,9 +371,13 @@ fn what_is_not_an_archive_is_refused() {
     };
     let missing = EmbeddedArchive::open_read_only(&dir.path().join("none")).unwrap_err();
     assert_eq!(missing.code(), "archive.unusable");
+    let existing = Settings { existing: true, ..Settings::default() };
+    let none = dir.path().join("none");
+    let missing = EmbeddedArchive::open_with(&none, &existing).unwrap_err();
+    assert!(matches!(missing, ArchiveError::Unusable(_)) && !none.exists());
     fs::write(dir.path().join("CURRENT"), "MANIFEST-000001").unwrap();
     assert!(refused(dir.path()).contains("CURRENT"));
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "the lock, and what was there");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "what was there, and no more");
     fs::remove_file(dir.path().join("CURRENT")).unwrap();
     fs::write(dir.path().join("data.mdb"), vec![7; 100_000]).unwrap();
     let error = EmbeddedArchive::open(dir.path()).unwrap_err();
@@ -478,6 +515,9 @@ fn a_garbled_file_is_found_out_and_salvaged() {
                         };
                         archive.read(&everything(Order::OldestFirst), &mut visit).unwrap();
                         assert_eq!(count, all.len());
+                        assert_eq!(archive.summary().unwrap().envelopes, all.len() as u64);
+                        archive.prune(START + 400 * STEP).unwrap();
+                        assert!(archive.check().unwrap().is_sound());
                     }
                     Ok(_) | Err(ArchiveError::Damaged(_)) => found += 1,
                     Err(other) => panic!("{other:?}"),
@@ -497,4 +537,85 @@ fn a_garbled_file_is_found_out_and_salvaged() {
     }
     assert!(found > ROUNDS / 2, "only {found} of {ROUNDS} were found out");
     assert!(opened > 0);
+}
+
+/// Scribbles all over a file: an archive is refused, or answers in full, or says that it did not.
+#[test]
+fn scribbles_are_no_short_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = sample(dir.path());
+    let data = dir.path().join("data.mdb");
+    let whole = fs::read(&data).unwrap();
+    let mut rng = seeded_rng("scribbles");
+    let mut refused = 0;
+    const ROUNDS: usize = 200;
+    for round in 0..ROUNDS {
+        let mut bytes = whole.clone();
+        for _ in 0..1 + round % 10 {
+            let len = rng.random_range(1..60);
+            let at = rng.random_range(0..bytes.len() - len);
+            rng.fill_bytes(&mut bytes[at..at + len]);
+        }
+        fs::write(&data, &bytes).unwrap();
+        let report = match EmbeddedArchive::check_at(dir.path()) {
+            Ok(report) => report,
+            // The layout's version was hit, or the name of the format.
+            Err(ArchiveError::Unusable(_)) => continue,
+            Err(other) => panic!("{other:?}"),
+        };
+        assert_eq!(report.faults.is_empty(), report.is_sound());
+        assert!(report.faults.len() <= 20);
+        // As a server does with a large archive.
+        let late = Settings { whole_up_to: Some(0), ..settings() };
+        if let Ok(archive) = EmbeddedArchive::open_with(dir.path(), &late) {
+            let looked = archive.inspect();
+            let read =
+                archive.read(&everything(Order::OldestFirst), &mut |_| ControlFlow::Continue(()));
+            assert_eq!(looked.is_err(), read.is_err() && archive.summary().is_err());
+        }
+        match EmbeddedArchive::open(dir.path()) {
+            Ok(archive) => {
+                assert!(archive.inspect().is_ok());
+                let mut count = 0;
+                let mut visit = |_: Record<'_>| {
+                    count += 1;
+                    ControlFlow::Continue(())
+                };
+                for order in [Order::OldestFirst, Order::NewestFirst] {
+                    archive.read(&everything(order), &mut visit).unwrap();
+                }
+                assert_eq!(count, 2 * all.len(), "round {round}");
+                assert_eq!(archive.summary().unwrap().envelopes, all.len() as u64);
+                let pruned = archive.prune(START + 100 * STEP);
+                assert!(matches!(pruned, Ok(_) | Err(ArchiveError::Damaged(_))), "{pruned:?}");
+            }
+            Err(ArchiveError::Damaged(_)) => {
+                assert!(!report.is_sound());
+                refused += 1;
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    assert!((ROUNDS / 4..ROUNDS).contains(&refused), "{refused}");
+}
+
+/// What another process writes meanwhile is no damage.
+#[test]
+fn an_archive_in_use_is_sound() {
+    for mode in ["ingest", "prune"] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut child = command(&[&mode, &dir.path().display(), &0]).spawn().unwrap();
+        let mut words = lines(&mut child);
+        for _ in 0..8 {
+            // Some commits in between.
+            assert!(words.by_ref().take(5).count() == 5, "the child ended by itself");
+            let archive = EmbeddedArchive::open_read_only(dir.path()).unwrap();
+            let report = archive.check().unwrap();
+            assert!(report.is_sound(), "{report:?}");
+            drop(archive);
+            assert!(EmbeddedArchive::check_at(dir.path()).unwrap().is_sound());
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 }

@@ -117,6 +117,77 @@ fn stores_that_cannot_be_opened() {
     assert!(error.contains("archive.") && !error.contains("sesame"), "{error}");
 }
 
+/// What is no archive, though it looks as if a database was meant, becomes no directory: its name
+/// would be a password.
+#[test]
+fn names_that_are_slips_make_nothing() {
+    let shell = Shell::new();
+    shell.ok("mkdir stranger; touch stranger/other");
+    for store in [
+        "",
+        "mysql://u:sesame@127.0.0.1:1/x",
+        "postgres:/u:sesame@127.0.0.1:1/x",
+        "host=127.0.0.1 password=sesame",
+    ] {
+        for command in ["import", "stats", "prune --keep 1d", "export --salvage", "check"] {
+            let error = shell
+                .fails(2, &format!("status-mailserver {command} --store '{store}' < /dev/null"));
+            assert!(!error.contains("sesame"), "{error}");
+        }
+    }
+    for store in ["POSTGRES://u:sesame@127.0.0.1:1/x", "postgres://u:p@sesame@127.0.0.1:1/x"] {
+        let error =
+            shell.fails(5, &format!("status-mailserver import --store '{store}' < /dev/null"));
+        assert!(!error.contains("sesame"), "{error}");
+    }
+    // Nothing is left in the directories of others.
+    shell.fails(5, "status-mailserver import --store stranger < /dev/null");
+    assert_eq!(shell.ok("ls; ls stranger"), "stranger\nother\n");
+}
+
+/// Scribbles, cuts, and beginnings that are gone: each tool says so, and none answers as if all were
+/// well, or is killed.
+#[test]
+fn damaged_archives_are_refused_by_all() {
+    let shell = Shell::new();
+    shell.ok("seq 300 | status-envelope seal --password p --lines --ttl 60 --pow 0.0001 \
+              | status-mailserver import --store sound");
+    let pages = shell.ok("stat -c %s sound/data.mdb").trim().parse::<u64>().unwrap() / 4096;
+    let zero = |page: u64| {
+        format!("dd if=/dev/zero of=bad/data.mdb bs=4096 count=1 seek={page} conv=notrunc 2>&1")
+    };
+    let mut damages: Vec<String> = (2..pages).step_by(7).map(zero).collect();
+    damages.extend([zero(0), zero(1), "truncate -s 20000 bad/data.mdb".into()]);
+    let mut found = 0;
+    for damage in damages {
+        shell.ok(&format!("rm -rf bad; cp -r sound bad; {damage}"));
+        let checked = shell.run("status-mailserver check --store bad");
+        let sound = match checked.code {
+            0 => true,
+            1 => false,
+            code => panic!("{damage}: {code}, {}", checked.stderr),
+        };
+        let report = record(&checked.stdout);
+        assert_eq!((&report["type"], &report["sound"]), (&"archive_check".into(), &sound.into()));
+        if sound {
+            // It hit a page that is not in use.
+            assert_eq!(records(&shell.ok("status-mailserver export --store bad")).len(), 300);
+            continue;
+        }
+        found += 1;
+        assert!(checked.stderr.contains("--salvage"), "{}", checked.stderr);
+        for command in ["stats", "export", "prune --keep 1d", "import"] {
+            let line = format!("head -1 /dev/null | status-mailserver {command} --store bad");
+            let ended = shell.run(&line);
+            assert_eq!(ended.code, 5, "{damage}: {command}: {}", ended.stderr);
+            assert!(ended.stdout.is_empty(), "{damage}: {command}");
+            assert!(ended.stderr.contains("archive.damaged"), "{}", ended.stderr);
+            assert!(ended.stderr.contains("--salvage"), "{}", ended.stderr);
+        }
+    }
+    assert!(found > 5, "{found}");
+}
+
 #[test]
 fn archives_of_status_go_are_taken_over() {
     let shell = Shell::new();

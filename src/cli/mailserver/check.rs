@@ -8,13 +8,14 @@ use super::{
         error::{CliError, Exit, Result, Stop},
         output::Record,
     },
-    store::{StoreArgs, archive_error},
+    store::StoreArgs,
 };
 
 /// Read all of an archive and compare all with all: pages, envelopes, index, counts
 ///
-/// Exit 1 if something is wrong; `export --salvage` then gets out what can be read. A server may
-/// have the archive open meanwhile. For archives in a directory.
+/// Exit 1 if something is wrong; `export --salvage` then gets out what can be read. If pages are
+/// damaged, the rest is not compared, and nothing is counted. Exit 5 if there is no archive to look
+/// at. A server may have it open meanwhile. For archives in a directory.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -26,8 +27,7 @@ pub struct CheckCommand {
 
 impl CheckCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
-        let archive = self.store.open_directory_to_read()?;
-        let report = archive.check().map_err(|error| archive_error(&error))?;
+        let report = self.store.check()?;
         let sound = report.is_sound();
         let record = Record::new("archive_check")
             .with("store", self.store.shown())
@@ -40,6 +40,9 @@ impl CheckCommand {
         cx.emit(&record, Record::to_text)?;
         for fault in &report.faults {
             cx.show(&CliError::new("archive.damaged", Exit::Negative, fault.as_str()));
+        }
+        if !sound {
+            cx.note("status-mailserver export --salvage gets out what is whole");
         }
         if sound { Ok(()) } else { Err(Stop::Exit(Exit::Negative)) }
     }

@@ -25,7 +25,7 @@ use super::{
     access::AccessArgs,
     http,
     report::{Report, request_record, request_text, tell},
-    store::{Purpose, StoreArgs},
+    store::{Purpose, StoreArgs, inspect_meanwhile},
 };
 use crate::{
     crypto::SecretKey,
@@ -124,7 +124,8 @@ impl ServeCommand {
         let port = self.metrics.map(http::Port::open).transpose()?;
         check_listen(self.listen)?;
         self.enode_file.as_deref().map(check_enode_file).transpose()?;
-        let archive = self.store.open(Purpose::Make)?;
+        let archive = self.store.open_to_serve(Purpose::Make)?;
+        inspect_meanwhile(archive.clone(), cx);
 
         let network = Network::start(config)?;
         let handle = network.handle().clone();

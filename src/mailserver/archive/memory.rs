@@ -6,11 +6,8 @@ use std::{
     sync::{PoisonError, RwLock},
 };
 
-use super::{Archive, ArchiveError, Count, Order, Position, Query, Record, Summary};
-use crate::{
-    mailserver::DAY,
-    whisper::{Envelope, Topic},
-};
+use super::{Archive, ArchiveError, Count, DAY, Order, Position, Query, Record, Summary};
+use crate::whisper::{Envelope, Topic};
 
 /// An archive in memory. Queries read the whole range of time: it is for tests, where it is also
 /// the model that the other stores are compared with, and for demonstrations.

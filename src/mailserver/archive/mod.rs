@@ -24,6 +24,7 @@ pub use embedded::EmbeddedArchive;
 pub use memory::MemoryArchive;
 pub use postgres::PostgresArchive;
 
+use super::DAY;
 use crate::whisper::{Bloom, Envelope, EnvelopeHash, Topic};
 
 /// Where an envelope stands in an archive: by the second it was sent, then by its hash. The 36
@@ -175,6 +176,12 @@ pub trait Archive: Debug + Send + Sync {
 
     /// What it holds per topic and day, in no particular order.
     fn counts(&self, visit: &mut dyn FnMut(Count)) -> Result<(), ArchiveError>;
+
+    /// Looks whether the store is sound, as far as that takes no longer than reading it, unless
+    /// opening it did already. A store that sees to that by itself has nothing to do.
+    fn inspect(&self) -> Result<(), ArchiveError> {
+        Ok(())
+    }
 }
 
 /// Why an archive failed.

@@ -8,7 +8,7 @@ use super::{
     EmbeddedArchive,
     engine::engine_error,
     fresh::{Layer, to_join},
-    layout::{BLOCK, Entry, FLOOR, MERGE, MergeMark, Tally, count_key, put_block},
+    layout::{BLOCK, Entry, FLOOR, MERGE, MergeMark, Tally, count_key, put_block, read_block},
     state::{Loaded, damaged},
 };
 use crate::{
@@ -34,6 +34,8 @@ pub struct Writer {
     growing: usize,
     /// The number of the topic from which on the index has not been pruned yet.
     pub prune_from: u64,
+    /// The number of the block of `fresh` from which on it has not been pruned yet.
+    pub prune_block: u64,
     /// How many times less than usual is pruned with a commit, as there is no room.
     pub prune_part: usize,
 }
@@ -72,6 +74,7 @@ impl Writer {
             }),
             growing: loaded.growing.len(),
             prune_from: 0,
+            prune_block: 0,
             prune_part: 1,
         }
     }
@@ -303,6 +306,81 @@ impl EmbeddedArchive {
             (std::ops::Bound::Included(&from), std::ops::Bound::Included(&to));
         fresh.delete_range(txn, &range).map_err(engine_error)?;
         Ok(last + 1)
+    }
+
+    /// Removes from some blocks of `fresh` what was sent before the floor, and returns the number
+    /// of the next block; nothing if all have been seen. To merge what stays instead would need
+    /// room, which is what pruning is to make.
+    pub fn prune_fresh(
+        &self,
+        txn: &mut RwTxn<'_>,
+        from: u64,
+        floor: u32,
+        budget: usize,
+    ) -> Result<Option<u64>, ArchiveError> {
+        let fresh = self.engine.trees().fresh;
+        let start = from.to_be_bytes();
+        let range: (std::ops::Bound<&[u8]>, std::ops::Bound<&[u8]>) =
+            (std::ops::Bound::Included(&start), std::ops::Bound::Unbounded);
+        let mut changed: Vec<(u64, Vec<Entry>)> = Vec::new();
+        let mut next = None;
+        for item in fresh.range(txn, &range).map_err(engine_error)? {
+            let (key, value) = item.map_err(engine_error)?;
+            let key = key.try_into().map_err(|_| damaged("number of a block"))?;
+            let number = u64::from_be_bytes(key);
+            if changed.len() >= budget {
+                next = Some(number);
+                break;
+            }
+            let entries: Vec<Entry> =
+                read_block(value).ok_or(damaged("block of entries"))?.collect();
+            let kept: Vec<Entry> =
+                entries.iter().copied().filter(|entry| entry.sent() >= floor).collect();
+            if kept.len() < entries.len() {
+                changed.push((number, kept));
+            }
+        }
+        let mut block = Vec::new();
+        for (number, kept) in changed {
+            let key = number.to_be_bytes();
+            if kept.is_empty() {
+                fresh.delete(txn, &key).map_err(engine_error)?;
+            } else {
+                put_block(&kept, &mut block);
+                fresh.put(txn, &key, &block).map_err(engine_error)?;
+            }
+        }
+        Ok(next)
+    }
+
+    /// Forgets what was removed from `fresh`.
+    pub fn fresh_pruned(&self, writer: &mut Writer, floor: u32) {
+        let is_kept = |entry: &&Entry| entry.sent() >= floor;
+        let mut shared = self.shared_mut();
+        let shared = &mut *shared;
+        // What was moved to the index already is removed there.
+        let merging = writer.merge.as_ref().map(|merge| merge.layer.entries()[merge.at..].to_vec());
+        let merging = merging.unwrap_or_default();
+        let layers = std::mem::take(&mut shared.growing);
+        let growing = layers.iter().flat_map(|layer| layer.entries());
+        for entry in merging.iter().chain(growing).filter(|entry| !is_kept(entry)) {
+            shared.directory.remove_entry(entry);
+        }
+        let kept = |entries: &[Entry]| {
+            Arc::new(Layer::new(entries.iter().filter(is_kept).copied().collect()))
+        };
+        for layer in layers {
+            let layer = if layer.reaches_before(floor) { kept(layer.entries()) } else { layer };
+            if !layer.entries().is_empty() {
+                shared.growing.push(layer);
+            }
+        }
+        writer.growing = shared.growing.iter().map(|layer| layer.entries().len()).sum();
+        if let Some(merge) = &mut writer.merge {
+            merge.layer = kept(&merging);
+            merge.at = 0;
+            shared.merging = Some(merge.layer.clone());
+        }
     }
 
     /// Changes what `counts` says of a topic on a day.

@@ -1,11 +1,14 @@
 //! The check of a whole archive.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use super::{
+    Settings,
     engine::{Engine, engine_error},
     layout::{Entry, Tally, TimeKey},
-    pages,
     salvage::verified,
     state::load,
 };
@@ -46,12 +49,32 @@ impl Report {
     }
 }
 
-pub fn check(engine: &Engine) -> Result<Report, ArchiveError> {
-    // As long as this transaction lives, none of its pages is used again.
-    let txn = engine.reader()?;
-    // The engine is only let loose on pages that are sound.
-    pages::inspect(engine.data(), pages::Depth::All)?;
+/// The report of an archive, whether it can be opened or not.
+pub fn check_at(dir: &Path) -> Result<Report, ArchiveError> {
+    let faults = Engine::examine(dir)?;
+    if faults.count > 0 {
+        return Ok(Report { faults: faults.told, faulty: faults.count, ..Report::default() });
+    }
+    // All pages have just been looked at.
+    let settings = Settings { whole_up_to: Some(0), ..Settings::default() };
+    let checked = Engine::open_read_only(dir, &settings).and_then(|engine| compare(&engine));
+    match checked {
+        Err(ArchiveError::Damaged(what)) => {
+            Ok(Report { faults: vec![what], faulty: 1, ..Report::default() })
+        }
+        checked => checked,
+    }
+}
 
+pub fn check(engine: &Engine) -> Result<Report, ArchiveError> {
+    // The engine is only let loose on pages that are sound.
+    engine.examine_now()?.into_result()?;
+    compare(engine)
+}
+
+/// Compares what is in the trees.
+fn compare(engine: &Engine) -> Result<Report, ArchiveError> {
+    let txn = engine.reader()?;
     let trees = engine.trees();
     let loaded = load(trees, &txn)?;
     let floor = loaded.floor.unwrap_or(0);

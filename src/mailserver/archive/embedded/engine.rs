@@ -4,6 +4,10 @@ use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -14,8 +18,9 @@ use heed::{
 };
 
 use super::{
+    Settings,
     layout::{FORMAT, FORMAT_NAME, FORMAT_VERSION},
-    pages::{self, Depth},
+    structure::{self, Depth, Faults},
 };
 use crate::mailserver::ArchiveError;
 
@@ -46,6 +51,10 @@ pub struct Engine {
     env: Env<WithoutTls>,
     trees: Trees,
     data: PathBuf,
+    /// Whether every page was looked at.
+    whole: AtomicBool,
+    /// What was found wrong with its pages: from then on they are not touched.
+    damage: OnceLock<String>,
     /// Held, and with it the lock, as long as the engine is open for writing.
     _writer: Option<File>,
 }
@@ -61,49 +70,94 @@ pub struct Trees {
 }
 
 impl Engine {
-    /// Opens an archive for reading and writing, and makes it if there is none. At most `limit`
-    /// bytes, if there is one.
-    pub fn open(dir: &Path, limit: Option<u64>) -> Result<Self, ArchiveError> {
-        make_dir(dir)?;
-        let writer = lock(dir)?;
+    /// Opens an archive for reading and writing, and makes it if there is none.
+    pub fn open(dir: &Path, settings: &Settings) -> Result<Self, ArchiveError> {
         let data = dir.join(DATA);
-        let size = match fs::metadata(&data) {
-            Ok(found) if found.len() > 0 => {
-                pages::inspect(&data, Depth::Opening)?;
-                found.len()
+        // Nothing is left in a directory that is not ours.
+        if size(&data)? == 0 {
+            if settings.existing {
+                return Err(no_archive(dir));
             }
-            Ok(_) => 0,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                refuse_strangers(dir)?;
-                0
-            }
-            Err(source) => return Err(io_error(&data, "open", source)),
-        };
-        let env = map(dir, size, limit, EnvFlags::empty())?;
+            make_dir(dir)?;
+            refuse_strangers(dir)?;
+        }
+        let writer = lock(dir)?;
+        let size = size(&data)?;
+        if size > 0 {
+            structure::inspect_ends(&data)?;
+        }
+        let env = map(dir, size, settings.limit, EnvFlags::empty())?;
         // Those who read and were killed would keep old pages from being used again.
         env.clear_stale_readers().map_err(engine_error)?;
+        let whole = size <= settings.whole_up_to();
+        if size > 0 {
+            look(&env, &data, if whole { Depth::All } else { Depth::Opening })?.into_result()?;
+        }
         let trees = create(&env)?;
-        Ok(Self { env, trees, data, _writer: Some(writer) })
+        Ok(Self {
+            env,
+            trees,
+            data,
+            whole: whole.into(),
+            damage: OnceLock::new(),
+            _writer: Some(writer),
+        })
     }
 
     /// Opens an archive for reading. Another process may be writing.
-    pub fn open_read_only(dir: &Path) -> Result<Self, ArchiveError> {
+    pub fn open_read_only(dir: &Path, settings: &Settings) -> Result<Self, ArchiveError> {
+        let (env, size) = Self::map_read_only(dir)?;
         let data = dir.join(DATA);
-        let size = match fs::metadata(&data) {
-            Ok(found) if found.len() > 0 => found.len(),
-            Ok(_) => return Err(no_archive(dir)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(no_archive(dir)),
-            Err(source) => return Err(io_error(&data, "open", source)),
-        };
-        {
-            // Without the lock, another process writes, which has looked.
-            let lock = File::open(dir.join(WRITER)).ok();
-            let alone = lock.is_none_or(|file| file.try_lock_shared().is_ok());
-            pages::inspect(&data, if alone { Depth::Opening } else { Depth::Ends })?;
-        }
-        let env = map(dir, size, None, EnvFlags::READ_ONLY)?;
+        let whole = size <= settings.whole_up_to();
+        look(&env, &data, if whole { Depth::All } else { Depth::Opening })?.into_result()?;
         let trees = find(&env)?.ok_or_else(|| no_archive(dir))?;
-        Ok(Self { env, trees, data, _writer: None })
+        Ok(Self { env, trees, data, whole: whole.into(), damage: OnceLock::new(), _writer: None })
+    }
+
+    /// What is wrong with the pages of an archive. The engine doesn't get to see them.
+    pub fn examine(dir: &Path) -> Result<Faults, ArchiveError> {
+        match Self::map_read_only(dir) {
+            Ok((env, _)) => look(&env, &dir.join(DATA), Depth::All),
+            Err(ArchiveError::Damaged(_)) => structure::autopsy(&dir.join(DATA)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn map_read_only(dir: &Path) -> Result<(Env<WithoutTls>, u64), ArchiveError> {
+        let data = dir.join(DATA);
+        let size = size(&data)?;
+        if size == 0 {
+            return Err(no_archive(dir));
+        }
+        structure::inspect_ends(&data)?;
+        Ok((map(dir, size, None, EnvFlags::READ_ONLY)?, size))
+    }
+
+    /// What is wrong with its pages.
+    pub fn examine_now(&self) -> Result<Faults, ArchiveError> {
+        look(&self.env, &self.data, Depth::All)
+    }
+
+    /// Looks at every page, unless that was done already.
+    pub fn inspect(&self) -> Result<(), ArchiveError> {
+        if !self.whole.load(Ordering::Relaxed) {
+            self.usable()?;
+            let looked = self.examine_now()?.into_result();
+            if let Err(ArchiveError::Damaged(what)) = &looked {
+                // Another who found something, too, may have been faster.
+                let _ = self.damage.set(what.clone());
+            }
+            looked?;
+            self.whole.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn usable(&self) -> Result<(), ArchiveError> {
+        match self.damage.get() {
+            Some(what) => Err(ArchiveError::Damaged(what.clone())),
+            None => Ok(()),
+        }
     }
 
     pub fn trees(&self) -> &Trees {
@@ -116,10 +170,12 @@ impl Engine {
 
     /// A consistent view of everything that was committed.
     pub fn reader(&self) -> Result<RoTxn<'_, WithoutTls>, ArchiveError> {
+        self.usable()?;
         self.env.read_txn().map_err(engine_error)
     }
 
     pub fn writer(&self) -> Result<RwTxn<'_>, ArchiveError> {
+        self.usable()?;
         self.env.write_txn().map_err(engine_error)
     }
 
@@ -150,10 +206,26 @@ impl Engine {
     pub fn disk(&self) -> Result<u64, ArchiveError> {
         self.env.real_disk_size().map_err(engine_error)
     }
+}
 
-    /// The file.
-    pub fn data(&self) -> &Path {
-        &self.data
+/// Looks at the pages of the last transaction, which is held meanwhile.
+fn look(env: &Env<WithoutTls>, data: &Path, depth: Depth) -> Result<Faults, ArchiveError> {
+    for _ in 0..1000 {
+        let txn = env.read_txn().map_err(engine_error)?;
+        if let Some(faults) = structure::inspect(data, txn.id() as u64, depth)? {
+            return Ok(faults);
+        }
+        // Two have been committed since, and the file only tells of those: look at the newer one.
+    }
+    Err(ArchiveError::Unusable("others write to the archive all the time: try again".into()))
+}
+
+/// The length of a file; 0 if it is not there.
+fn size(path: &Path) -> Result<u64, ArchiveError> {
+    match fs::metadata(path) {
+        Ok(found) => Ok(found.len()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        Err(source) => Err(io_error(path, "open", source)),
     }
 }
 
@@ -180,8 +252,10 @@ fn map(
         //   the last page that is in use, which nobody reads.) The files are in a directory of
         //   their own, with access for the owner only; whoever writes to them by other means
         //   breaks the contract that this module's documentation states.
-        // - The file has the pages that it refers to: `pages::inspect` looked, so that no access
-        //   is beyond its end.
+        // - The file's ends are there: `structure::inspect_ends` looked. The engine reads no other
+        //   page before `structure::inspect` has seen to it that it can be: those that are read at
+        //   opening, and all of a file that is not large. (The pages of a large one are looked at
+        //   by `Engine::inspect`, when the caller says so.)
         // - None of the flags that weaken the guarantees (NO_LOCK, NO_SYNC, ...) is used.
         let opened = unsafe {
             options.flags(flags);

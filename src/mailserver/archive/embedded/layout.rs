@@ -10,13 +10,11 @@
 //!
 //! Integers are big-endian, so that the order of keys is that of what they say.
 
+pub(super) use crate::mailserver::archive::DAY;
 use crate::{
     mailserver::archive::Position,
     whisper::{EnvelopeHash, Topic},
 };
-
-/// Seconds per day.
-pub const DAY: u32 = 86_400;
 
 /// In `meta`: what wrote the store, and in which layout.
 pub const FORMAT: &[u8] = b"format";

@@ -34,10 +34,13 @@
 //! - One process writes: a second one is refused. Others may read
 //!   ([`EmbeddedArchive::open_read_only`]).
 //! - The files belong to us. A program that changes or shortens them while they are open can crash
-//!   the process, as with any mapped file. At opening, the file's ends and roots are checked, not
-//!   every page: reading every page takes as long as reading the archive
-//!   ([`EmbeddedArchive::check`]). The engine trusts what is within a page, so a file with garbled
-//!   pages can crash it; [`EmbeddedArchive::salvage`] reads such a file without the engine.
+//!   the process, as with any mapped file. The engine trusts what is within a page, so a file with
+//!   garbled pages could crash it, or give half an answer as if it were whole. So every page is
+//!   looked at before, without the engine (`structure.rs`): at opening, if the file has up to a GiB;
+//!   else only what is read at opening, and the rest when asked for ([`Archive::inspect`]), since it
+//!   takes as long as reading the file. Whether each envelope is what its hash says is for
+//!   [`EmbeddedArchive::check`]; [`EmbeddedArchive::salvage`] gets out of a damaged file what is
+//!   whole.
 //! - The file never shrinks: what is removed is used again. It can't be moved to a machine of
 //!   another byte order or word size, nor be on a network file system.
 
@@ -52,6 +55,7 @@ mod prune;
 mod read;
 mod salvage;
 mod state;
+mod structure;
 
 use std::{
     ops::ControlFlow,
@@ -81,6 +85,17 @@ pub struct Settings {
     /// How many entries of the index gather in memory before they are merged; 65,536 if not
     /// given.
     pub merge_at: Option<usize>,
+    /// The greatest length of a file whose every page is looked at when it is opened, in bytes; one
+    /// GiB if not given. See [`Archive::inspect`].
+    pub whole_up_to: Option<u64>,
+    /// Whether an archive that is not there is an error, instead of being made.
+    pub existing: bool,
+}
+
+impl Settings {
+    fn whole_up_to(&self) -> u64 {
+        self.whole_up_to.unwrap_or(1 << 30)
+    }
 }
 
 /// An archive in a directory. See the [module](self).
@@ -103,13 +118,14 @@ impl EmbeddedArchive {
 
     /// As [`open`](Self::open).
     pub fn open_with(dir: &Path, settings: &Settings) -> Result<Self, ArchiveError> {
-        Self::new(Engine::open(dir, settings.limit)?, settings)
+        Self::new(Engine::open(dir, settings)?, settings)
     }
 
     /// Opens an archive for reading. It may be open for writing elsewhere; what is written later
     /// is seen, too.
     pub fn open_read_only(dir: &Path) -> Result<Self, ArchiveError> {
-        Self::new(Engine::open_read_only(dir)?, &Settings::default())
+        let settings = Settings::default();
+        Self::new(Engine::open_read_only(dir, &settings)?, &settings)
     }
 
     fn new(engine: Engine, settings: &Settings) -> Result<Self, ArchiveError> {
@@ -142,6 +158,15 @@ impl EmbeddedArchive {
     /// counts. Appending and reading go on meanwhile.
     pub fn check(&self) -> Result<Report, ArchiveError> {
         check::check(&self.engine)
+    }
+
+    /// The same for an archive that need not be in a state to be opened: what is wrong with it is
+    /// in the report. If its pages are, they are all that is looked at.
+    ///
+    /// # Errors
+    /// If it can't be looked at: there is none, it is another program's, it can't be read.
+    pub fn check_at(dir: &Path) -> Result<Report, ArchiveError> {
+        check::check_at(dir)
     }
 
     /// The state shared with readers.
@@ -198,5 +223,9 @@ impl Archive for EmbeddedArchive {
 
     fn counts(&self, visit: &mut dyn FnMut(Count)) -> Result<(), ArchiveError> {
         self.visit_counts(visit)
+    }
+
+    fn inspect(&self) -> Result<(), ArchiveError> {
+        self.engine.inspect()
     }
 }

@@ -1,29 +1,23 @@
 //! The engine's file, read page by page without the engine.
 //!
 //! The engine maps its file and trusts it: a page beyond the file's end would kill the process, a
-//! garbled one could. So before the file is mapped, [`inspect`] sees to it that its ends and roots
-//! are sound, or every page in use; and [`salvage`](super::salvage) takes the envelopes out of a file that the engine can't be given any more.
+//! garbled one could. So before the engine gets to read it, [`structure`](super::structure) sees to
+//! it that its pages are sound; and [`salvage`](super::salvage) takes the envelopes out of a file
+//! that the engine can't be given any more.
 //!
 //! Source: `mdb.c` of LMDB (data version 1), the structures `MDB_page`, `MDB_meta`, `MDB_db` and
 //! `MDB_node`. Integers are in the machine's own order.
 
 use std::{
-    collections::HashSet,
     fs::File,
     io::{self, Read, Seek, SeekFrom},
     path::Path,
 };
 
-use super::engine::io_error;
-use crate::mailserver::ArchiveError;
-
 const PAGE_HEADER: usize = 16;
 const NODE_HEADER: usize = 8;
 const MAGIC: u32 = 0xbeef_c0de;
 const DATA_VERSION: u32 = 1;
-/// The engine gives up on trees that are deeper.
-const MAX_DEPTH: usize = 32;
-
 const P_BRANCH: u16 = 0x01;
 const P_LEAF: u16 = 0x02;
 const P_OVERFLOW: u16 = 0x04;
@@ -35,103 +29,36 @@ const F_DUPDATA: u16 = 0x04;
 
 /// Persistent flag of a map at a fixed address.
 const FIXED_MAP: u16 = 0x01;
+/// Flags of a tree: keys with several values; keys that are numbers.
+const DUPLICATES: u16 = 0x04;
+const NUMBERS: u16 = 0x08;
 
 /// A tree without pages.
 const NO_PAGE: u64 = u64::MAX;
 
 /// What the record of a tree says.
-#[derive(Debug, Clone, Copy)]
-struct Tree {
-    flags: u16,
-    root: u64,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tree {
+    pub flags: u16,
+    pub depth: u16,
+    /// Pages of branches, of leaves, and of values that have their own.
+    pub branches: u64,
+    pub leaves: u64,
+    pub runs: u64,
+    pub entries: u64,
+    pub root: u64,
 }
 
-/// What the newest valid meta page says.
+/// What a meta page says.
 #[derive(Debug, Clone, Copy)]
-struct Meta {
+pub struct Meta {
     page_len: u32,
     flags: u16,
-    free: Tree,
-    main: Tree,
-    last_page: u64,
-    txn: u64,
+    pub free: Tree,
+    pub main: Tree,
+    pub last_page: u64,
+    pub txn: u64,
 }
-
-/// Why a page or what is in it can't be right.
-#[derive(Debug)]
-enum Fault {
-    Io(io::Error),
-    Page(u64, &'static str),
-}
-
-impl Fault {
-    fn into_error(self, path: &Path) -> ArchiveError {
-        match self {
-            Self::Io(source) => io_error(path, "read", source),
-            Self::Page(page, what) => ArchiveError::Damaged(format!("page {page}: {what}")),
-        }
-    }
-}
-
-/// How much [`inspect`] looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Depth {
-    /// The ends and the roots. For a file that somebody writes to: he has looked at the rest.
-    Ends,
-    /// The trees that are read at opening, and that of free pages, too.
-    Opening,
-    /// Every page in use, and that no page is both free and in use.
-    All,
-}
-
-/// The trees that are read whole at opening.
-const READ_AT_OPENING: [&[u8]; 3] = [b"meta", b"counts", b"fresh"];
-
-/// Looks whether the engine can be given the file: whether it is one of its files, and has all
-/// pages that it refers to.
-pub fn inspect(path: &Path, depth: Depth) -> Result<(), ArchiveError> {
-    attempts(path, |file| {
-        let (metas, newest) = file.metas()?;
-        // The engine wants both.
-        if metas.iter().any(Option::is_none) {
-            return Err(Fault::Page(0, "one of the two meta pages is not valid"));
-        }
-        file.check_meta(&newest)?;
-        // The last pages may be missing if none of them is in use.
-        let depth = if newest.last_page < file.pages { depth } else { Depth::All };
-        let wanted = |name: &[u8]| match depth {
-            Depth::Ends => false,
-            Depth::Opening => READ_AT_OPENING.contains(&name),
-            Depth::All => true,
-        };
-        if depth == Depth::Ends { Ok(()) } else { file.walk_all(&newest, wanted) }
-    })
-}
-
-/// Tries a few times: another process may be writing, and pages change under our eyes.
-fn attempts(
-    path: &Path,
-    look: impl Fn(&mut PageFile) -> Result<(), Fault>,
-) -> Result<(), ArchiveError> {
-    let mut last = None;
-    for _ in 0..3 {
-        let mut file = PageFile::open(path).map_err(|source| io_error(path, "open", source))?;
-        match look(&mut file) {
-            Ok(()) => return Ok(()),
-            Err(fault) => {
-                let changed = file.has_changed();
-                last = Some(fault);
-                if !changed {
-                    break;
-                }
-            }
-        }
-    }
-    last.map_or(Ok(()), |fault| Err(fault.into_error(path)))
-}
-
-/// Is shown what the leaves of a tree hold, and says what is wrong with it.
-type Look<'a> = dyn FnMut(&Node<'_>, &[u8]) -> Result<(), &'static str> + 'a;
 
 /// The file, in pages.
 #[derive(Debug)]
@@ -160,17 +87,13 @@ impl PageFile {
             this.page_len = page_len as usize;
             this.pages = len / u64::from(page_len);
         }
-        this.txn = this.metas().map_or(0, |(_, newest)| newest.txn);
+        this.txn = this.newest();
         Ok(this)
     }
 
     /// The number of whole pages.
     pub fn pages(&self) -> u64 {
         self.pages
-    }
-
-    fn has_changed(&mut self) -> bool {
-        self.metas().map_or(true, |(_, newest)| newest.txn != self.txn)
     }
 
     /// The meta page at this offset.
@@ -189,31 +112,42 @@ impl PageFile {
         Some(Meta {
             page_len,
             flags: u16_at(meta, 28)?,
-            free: Tree { flags: u16_at(meta, 28)?, root: u64_at(meta, 64)? },
-            main: Tree { flags: u16_at(meta, 76)?, root: u64_at(meta, 112)? },
+            free: tree_at(meta, 24)?,
+            main: tree_at(meta, 72)?,
             last_page: u64_at(meta, 120)?,
             txn: u64_at(meta, 128)?,
         })
     }
 
-    /// Both meta pages, and the one that counts.
-    fn metas(&mut self) -> Result<([Option<Meta>; 2], Meta), Fault> {
-        let metas = [self.meta_at(0), self.meta_at(self.page_len as u64)];
-        let newest = metas.iter().flatten().max_by_key(|meta| meta.txn).copied();
-        newest.map(|newest| (metas, newest)).ok_or(Fault::Page(0, "no valid meta page"))
+    /// Both meta pages, as far as they are valid.
+    pub fn metas(&mut self) -> [Option<Meta>; 2] {
+        [self.meta_at(0), self.meta_at(self.page_len as u64)]
     }
 
-    fn check_meta(&self, meta: &Meta) -> Result<(), Fault> {
-        let at = meta.txn & 1;
+    fn newest(&mut self) -> u64 {
+        self.metas().iter().flatten().map(|meta| meta.txn).max().unwrap_or(0)
+    }
+
+    /// Whether somebody has written since it was opened.
+    pub fn has_changed(&mut self) -> bool {
+        self.newest() != self.txn
+    }
+
+    /// Whether the engine can be given a file with this meta page.
+    pub fn check_meta(&self, meta: &Meta) -> Result<(), &'static str> {
         if meta.flags & FIXED_MAP != 0 {
-            return Err(Fault::Page(at, "it asks for a map at a fixed address"));
+            return Err("it asks for a map at a fixed address");
+        }
+        // One key has one value in all trees, and those of free pages are numbers.
+        if meta.free.flags & (DUPLICATES | NUMBERS) != NUMBERS || meta.main.flags & 0x7fff != 0 {
+            return Err("it has trees of a kind that is not used");
         }
         if meta.page_len as usize != self.page_len || meta.last_page >= 1 << 48 {
-            return Err(Fault::Page(at, "lengths that can't be"));
+            return Err("lengths that can't be");
         }
         for root in [meta.free.root, meta.main.root] {
             if root != NO_PAGE && (root < 2 || root >= self.pages) {
-                return Err(Fault::Page(at, "the root of a tree is beyond the end of the file"));
+                return Err("the root of a tree is beyond the end of the file");
             }
         }
         Ok(())
@@ -230,98 +164,16 @@ impl PageFile {
         self.file.read_exact(bytes)
     }
 
-    /// Walks the tree of the trees, that of free pages, and those with these names.
-    fn walk_all(&mut self, meta: &Meta, wanted: impl Fn(&[u8]) -> bool) -> Result<(), Fault> {
-        let mut used = HashSet::new();
-        let mut free = Vec::new();
-        self.walk(meta.free, &mut used, &mut |_, value| {
-            let mut pages = value.chunks_exact(8).filter_map(|bytes| u64_at(bytes, 0));
-            let count = pages.next().and_then(|count| usize::try_from(count).ok());
-            let listed: Vec<u64> = pages.collect();
-            // There may be room behind the last.
-            let listed = count.and_then(|count| listed.get(..count));
-            free.extend_from_slice(listed.ok_or("a malformed list of free pages")?);
-            Ok(())
-        })?;
-        let mut trees = Vec::new();
-        self.walk(meta.main, &mut used, &mut |node, value| {
-            let tree = read_tree(value).filter(|_| node.flags & F_SUBDATA != 0);
-            trees.push((node.key.to_vec(), tree.ok_or("an entry that is not a tree")?));
-            Ok(())
-        })?;
-        for (name, tree) in trees {
-            if wanted(&name) {
-                self.walk(tree, &mut used, &mut |node, _| {
-                    if node.flags & F_SUBDATA != 0 { Err("an unexpected tree") } else { Ok(()) }
-                })?;
-            }
-        }
-        match free.iter().find(|page| **page < 2 || **page > meta.last_page || used.contains(page))
-        {
-            Some(page) => Err(Fault::Page(*page, "it is said to be free, and in use")),
-            None => Ok(()),
-        }
-    }
-
-    /// Walks the pages of a tree, in no particular order. `look` gets what the leaves hold.
-    fn walk(
-        &mut self,
-        tree: Tree,
-        used: &mut HashSet<u64>,
-        look: &mut Look<'_>,
-    ) -> Result<(), Fault> {
-        if tree.root == NO_PAGE {
-            return Ok(());
-        }
-        let mut stack = vec![(tree.root, 1)];
-        let mut bytes = Vec::new();
-        while let Some((number, depth)) = stack.pop() {
-            let fault = |what| Fault::Page(number, what);
-            if number < 2 || number >= self.pages {
-                return Err(fault("it is in use, but beyond the end of the file"));
-            }
-            if !used.insert(number) {
-                return Err(fault("it is in use twice"));
-            }
-            if depth > MAX_DEPTH {
-                return Err(fault("its tree is too deep"));
-            }
-            self.read(number, &mut bytes).map_err(Fault::Io)?;
-            let page = Page::parse(&bytes, number).ok_or(fault("not a page of a tree"))?;
-            for index in 0..page.len() {
-                let node = page.node(index).ok_or(fault("a node out of bounds"))?;
-                if page.is_branch() {
-                    stack.push((node.child(), depth + 1));
-                    continue;
-                }
-                match page.value(&node).ok_or(fault("a value out of bounds"))? {
-                    Value::Inline(value) => look(&node, value).map_err(fault)?,
-                    Value::Run(run) => {
-                        self.check_run(&run, used)?;
-                        let value = self.read_value(&run).map_err(Fault::Io)?;
-                        look(&node, &value).map_err(fault)?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Looks whether a value that has pages of its own lies within the file.
-    fn check_run(&mut self, run: &Run, used: &mut HashSet<u64>) -> Result<(), Fault> {
+    /// The number of pages that a value has to itself; none if it can't be there.
+    pub fn run_pages(&mut self, run: &Run) -> io::Result<Option<u64>> {
         if !self.holds(run) {
-            return Err(Fault::Page(run.page, "a value beyond the end of the file"));
+            return Ok(None);
         }
         let mut header = Vec::new();
-        self.read_run(run.page, PAGE_HEADER, &mut header).map_err(Fault::Io)?;
-        if run_len(&header, run.page).is_none_or(|pages| pages < run.pages(self.page_len)) {
-            return Err(Fault::Page(run.page, "not the pages of a value"));
-        }
-        let mut pages = run.page..run.page + run.pages(self.page_len);
-        if !pages.all(|page| used.insert(page)) {
-            return Err(Fault::Page(run.page, "it is in use twice"));
-        }
-        Ok(())
+        self.read_run(run.page, PAGE_HEADER, &mut header)?;
+        let pages = run_len(&header, run.page).filter(|pages| *pages >= run.pages(self.page_len));
+        // There may be room behind the value.
+        Ok(pages.filter(|pages| run.page + pages <= self.pages))
     }
 
     fn holds(&self, run: &Run) -> bool {
@@ -355,6 +207,8 @@ pub struct Page<'a> {
     bytes: &'a [u8],
     flags: u16,
     len: usize,
+    /// Where what is in use of it begins.
+    upper: usize,
 }
 
 /// What a page of a tree has one or more of.
@@ -401,12 +255,16 @@ impl<'a> Page<'a> {
             && lower <= upper
             && upper <= bytes.len();
         let len = lower.checked_sub(PAGE_HEADER)? / 2;
-        // A branch has at least two children, but a root in the making may have one.
-        (right && (kind == P_LEAF || len > 0)).then_some(Self { bytes, flags, len })
+        (right && (kind == P_LEAF || len > 0)).then_some(Self { bytes, flags, len, upper })
     }
 
     pub fn is_branch(&self) -> bool {
         self.flags & P_BRANCH != 0
+    }
+
+    /// Whether it has no flags but those that are ever written.
+    pub fn is_plain(&self) -> bool {
+        self.flags & !(P_BRANCH | P_LEAF) == 0
     }
 
     /// The number of nodes.
@@ -429,6 +287,24 @@ impl<'a> Page<'a> {
         Some(Node { low, high, flags: u16_at(header, 4)?, key, value_at })
     }
 
+    /// Whether its nodes, which are these, fill what is in use of it: without gaps, each byte once.
+    pub fn is_packed(&self, nodes: &[Node<'_>]) -> bool {
+        let mut spans: Vec<(usize, usize)> = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            let value = match node.flags & F_BIGDATA {
+                _ if self.is_branch() => 0,
+                0 => usize::from(node.low) | usize::from(node.high) << 16,
+                _ => 8,
+            };
+            let start = node.value_at - NODE_HEADER - node.key.len();
+            spans.push((start, (node.value_at + value).next_multiple_of(2)));
+        }
+        spans.sort_unstable();
+        let end =
+            spans.iter().try_fold(self.upper, |at, (start, end)| (at == *start).then_some(*end));
+        end == Some(self.bytes.len())
+    }
+
     /// The value of a node of a leaf.
     pub fn value(&self, node: &Node<'a>) -> Option<Value<'a>> {
         let len = usize::from(node.low) | usize::from(node.high) << 16;
@@ -444,8 +320,13 @@ impl<'a> Page<'a> {
 
 impl Node<'_> {
     /// The page that a node of a branch leads to.
-    fn child(&self) -> u64 {
+    pub fn child(&self) -> u64 {
         u64::from(self.low) | u64::from(self.high) << 16 | u64::from(self.flags) << 32
+    }
+
+    /// Whether its value is the record of a tree.
+    pub fn is_tree(&self) -> bool {
+        self.flags & (F_SUBDATA | F_DUPDATA | F_BIGDATA) == F_SUBDATA
     }
 
     /// Whether its value is an ordinary one.
@@ -454,10 +335,22 @@ impl Node<'_> {
     }
 }
 
-fn read_tree(bytes: &[u8]) -> Option<Tree> {
+/// The record of a named tree.
+pub fn read_tree(bytes: &[u8]) -> Option<Tree> {
     (bytes.len() == 48).then_some(())?;
-    Some(Tree { flags: u16_at(bytes, 4)?, root: u64_at(bytes, 40)? })
-        .filter(|tree| tree.flags & 0x7fff == 0)
+    tree_at(bytes, 0).filter(|tree| tree.flags & 0x7fff == 0)
+}
+
+fn tree_at(bytes: &[u8], at: usize) -> Option<Tree> {
+    Some(Tree {
+        flags: u16_at(bytes, at + 4)?,
+        depth: u16_at(bytes, at + 6)?,
+        branches: u64_at(bytes, at + 8)?,
+        leaves: u64_at(bytes, at + 16)?,
+        runs: u64_at(bytes, at + 24)?,
+        entries: u64_at(bytes, at + 32)?,
+        root: u64_at(bytes, at + 40)?,
+    })
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
@@ -468,6 +361,6 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
-fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+pub fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
 }

@@ -1,7 +1,7 @@
 //! Pruning, in commits small enough that nobody waits long.
 //!
 //! 1. The floor is made durable: what was sent before is not read any more.
-//! 2. If any of it is fresh, a merge moves what stays to the index and drops it.
+//! 2. What of it is fresh is removed from `fresh`.
 //! 3. It is removed from the index, topic by topic, and from the counts.
 //! 4. It is removed from `time`, the oldest first. Last of all the floor goes.
 //!
@@ -34,8 +34,8 @@ const TOPICS: usize = 16_384;
 /// Envelopes that a commit removes, and their bytes.
 const ENVELOPES: usize = 2048;
 const BYTES: usize = 2 << 20;
-/// Entries that a commit merges.
-const MERGED: usize = 4096;
+/// Blocks of fresh entries that a commit changes.
+const BLOCKS: usize = 512;
 
 /// The number of the topic after the last.
 const END: u64 = 1 << 32;
@@ -67,7 +67,7 @@ impl EmbeddedArchive {
             self.put_floor(&mut txn, Some(floor))?;
             self.engine.commit(txn)?;
             self.shared_mut().floor = floor;
-            writer.prune_from = 0;
+            (writer.prune_from, writer.prune_block) = (0, 0);
         }
         let mut removed = 0;
         loop {
@@ -119,12 +119,13 @@ impl EmbeddedArchive {
             return Ok(Progress::Done);
         }
         if self.shared().layers().iter().any(|layer| layer.reaches_before(floor)) {
-            self.begin_merge(writer);
-            if writer.is_merging() {
-                let mut txn = self.engine.writer()?;
-                let step = self.merge_step(&mut txn, writer, (MERGED / part).max(1))?;
-                self.engine.commit(txn)?;
-                self.merge_committed(writer, step);
+            let mut txn = self.engine.writer()?;
+            let budget = (BLOCKS / part).max(1);
+            let next = self.prune_fresh(&mut txn, writer.prune_block, floor, budget)?;
+            self.engine.commit(txn)?;
+            match next {
+                Some(next) => writer.prune_block = next,
+                None => self.fresh_pruned(writer, floor),
             }
             return Ok(Progress::Removed(0));
         }
@@ -147,7 +148,7 @@ impl EmbeddedArchive {
         self.engine.commit(txn)?;
         if done {
             self.shared_mut().floor = 0;
-            writer.prune_from = 0;
+            (writer.prune_from, writer.prune_block) = (0, 0);
         }
         Ok(Progress::Removed(removed))
     }

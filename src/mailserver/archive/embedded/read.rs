@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashMap, binary_heap::PeekMut},
+    collections::{BinaryHeap, HashMap, HashSet, binary_heap::PeekMut},
     ops::{Bound, ControlFlow},
     sync::Arc,
 };
@@ -13,7 +13,9 @@ use super::{
     EmbeddedArchive,
     engine::{Trees, Txn, engine_error},
     fresh::Layer,
-    layout::{Entry, Tally, TimeKey, TopicKey, first_of, last_of, position, time_part, topic_key},
+    layout::{
+        DAY, Entry, Tally, TimeKey, TopicKey, first_of, last_of, position, time_part, topic_key,
+    },
     state::{Shared, damaged, load},
 };
 use crate::{
@@ -136,7 +138,13 @@ impl EmbeddedArchive {
         let first = time.get_greater_than_or_equal_to(&view.txn, &floor).map_err(engine_error)?;
         let last = time.last(&view.txn).map_err(engine_error)?;
         let span = sent(first).zip(sent(last)).filter(|(first, last)| first <= last);
-        let (total, topics) = known;
+        let (mut total, mut topics) = known;
+        if self.is_interrupted(view.floor) {
+            let held = self.count_from(&view.txn, view.floor)?;
+            total = Tally::default();
+            held.values().for_each(|tally| total.add(*tally));
+            topics = held.keys().map(|(_, topic)| topic).collect::<HashSet<_>>().len() as u64;
+        }
         Ok(Summary {
             envelopes: total.envelopes,
             bytes: total.bytes,
@@ -149,6 +157,13 @@ impl EmbeddedArchive {
     pub fn visit_counts(&self, visit: &mut dyn FnMut(Count)) -> Result<(), ArchiveError> {
         let txn = self.engine.reader()?;
         let loaded = load(self.engine.trees(), &txn)?;
+        let floor = loaded.floor.unwrap_or(0);
+        if self.is_interrupted(floor) {
+            for ((day, topic), tally) in self.count_from(&txn, floor)? {
+                visit(Count { day, topic, envelopes: tally.envelopes, bytes: tally.bytes });
+            }
+            return Ok(());
+        }
         let mut fresh: HashMap<(u32, Topic), Tally> = HashMap::new();
         for entry in loaded.merging.iter().chain(&loaded.growing) {
             fresh.entry((entry.day(), entry.topic())).or_default().add(Tally::one(entry.len));
@@ -164,6 +179,31 @@ impl EmbeddedArchive {
             give(day, topic, tally);
         }
         Ok(())
+    }
+
+    /// Whether counts may be those of what is not read any more. An archive that is open for
+    /// writing is just removing it; of one that is not, it may stay so.
+    fn is_interrupted(&self, floor: u32) -> bool {
+        floor > 0 && self.engine.is_read_only()
+    }
+
+    /// Counts what was sent from a second on, one by one.
+    fn count_from(
+        &self,
+        txn: &Txn<'_>,
+        floor: u32,
+    ) -> Result<HashMap<(u32, Topic), Tally>, ArchiveError> {
+        let from = first_of(floor);
+        let range: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Included(&from), Bound::Unbounded);
+        let mut held: HashMap<(u32, Topic), Tally> = HashMap::new();
+        for item in self.engine.trees().time.range(txn, &range).map_err(engine_error)? {
+            let (key, value) = item.map_err(engine_error)?;
+            let key: &TimeKey = key.try_into().map_err(|_| damaged("key of an envelope"))?;
+            let (topic, envelope) = split(value)?;
+            let day = position(key).sent / DAY;
+            held.entry((day, topic)).or_default().add(Tally::one(envelope.len() as u32));
+        }
+        Ok(held)
     }
 
     /// A view, with what `plan` makes of the state that belongs to it.

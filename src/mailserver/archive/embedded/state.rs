@@ -105,7 +105,30 @@ pub fn load(trees: &Trees, txn: &Txn<'_>) -> Result<Loaded, ArchiveError> {
         }
         next_block = next_block.max(number.saturating_add(1));
     }
-    Ok(Loaded { counts, merging, growing, mark, floor, next_block })
+    let loaded = Loaded { counts, merging, growing, mark, floor, next_block };
+    compare(trees, txn, &loaded)?;
+    Ok(loaded)
+}
+
+/// Each envelope is in the index or fresh, and each entry of the index is counted. The trees know
+/// how much they hold, so that a part of one that is gone is noticed at once.
+fn compare(trees: &Trees, txn: &Txn<'_>, loaded: &Loaded) -> Result<(), ArchiveError> {
+    let envelopes = trees.time.len(txn).map_err(engine_error)?;
+    let indexed = trees.topics.len(txn).map_err(engine_error)?;
+    let counted: u64 =
+        (loaded.counts.iter()).fold(0, |sum, (_, _, tally)| sum.saturating_add(tally.envelopes));
+    if counted != indexed {
+        let what = format!("the index has {indexed} entries, of which {counted} are counted");
+        return Err(ArchiveError::Damaged(what));
+    }
+    // While something is pruned, its entries go first.
+    let fresh = (loaded.merging.len() + loaded.growing.len()) as u64;
+    let entries = indexed.saturating_add(fresh);
+    if if loaded.floor.is_some() { entries > envelopes } else { entries != envelopes } {
+        let what = format!("it has {envelopes} envelopes, and {entries} entries of the index");
+        return Err(ArchiveError::Damaged(what));
+    }
+    Ok(())
 }
 
 pub fn damaged(what: &str) -> ArchiveError {

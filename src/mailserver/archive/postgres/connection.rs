@@ -191,6 +191,32 @@ impl Session {
     }
 }
 
+/// A URL that the client reads as it was meant; or a list of settings as it is.
+///
+/// The client takes what is before the first `@` for user and password, wherever it stands, and
+/// names the rest as the server in its errors: with another `@` a part of the password would be
+/// there.
+fn plain_url(url: &str) -> Result<String, ArchiveError> {
+    let url = url.trim();
+    let Some((scheme, rest)) = url.split_once("://").filter(|(scheme, _)| !scheme.contains('='))
+    else {
+        return Ok(url.to_owned());
+    };
+    let scheme = scheme.to_ascii_lowercase();
+    let unusable = |what: &str| Err(ArchiveError::Unusable(what.to_owned()));
+    if scheme != "postgres" && scheme != "postgresql" {
+        return unusable("not a PostgreSQL URL: it begins with postgres:// or postgresql://");
+    }
+    let settings = rest.find(['?', '#']).map_or("", |at| &rest[at..]);
+    if rest.matches('@').count() > 1 || settings.contains('@') {
+        return unusable(
+            "not a PostgreSQL URL: an @ stands between the password and the host only; in a user, \
+             a password or a setting it is written %40, and ? and # are %3F and %23",
+        );
+    }
+    Ok(format!("{scheme}://{rest}"))
+}
+
 /// The connections of an archive.
 pub(super) struct Pool {
     config: Config,
@@ -213,7 +239,8 @@ struct State {
 impl Pool {
     /// Reads the URL and connects, to see that it works.
     pub(super) fn open(url: &str, options: &Options) -> Result<Self, ArchiveError> {
-        let (url, wanted) = tls::take(url)?;
+        let url = plain_url(url)?;
+        let (url, wanted) = tls::take(&url)?;
         // The message of the client names the setting, not its value.
         let mut config: Config = url.parse().map_err(|error| {
             ArchiveError::Unusable(format!("not a PostgreSQL URL: {}", chain(&error)))

@@ -42,6 +42,10 @@
 //!
 //! # What an operator should know
 //!
+//! - There is a table for each day that an envelope was sent on, however long ago: `import` and
+//!   `sync` take what they are given, also of days that were pruned before; the next pruning drops
+//!   them again. To peers of a mailserver such a day costs the work of an envelope that lives since
+//!   then. A day that was never written to is not refused, since an import goes back in time.
 //! - Retention drops tables, if `before` is the beginning of a day; otherwise the rest is deleted
 //!   row by row, by index.
 //! - An append is one transaction. It is repeated when the engine asks for it (conflicts), or when
@@ -82,13 +86,11 @@ use self::{
     periods::Directory,
     sql::{Names, Statement},
 };
-use super::{Archive, ArchiveError, Count, Position, Query, Record, Summary};
+use super::{Archive, ArchiveError, Count, DAY, Position, Query, Record, Summary};
 use crate::whisper::Envelope;
 
 /// The version of the layout of the tables.
 const VERSION: i64 = 1;
-/// Seconds per day, which is the period of a table.
-const DAY: u32 = 86_400;
 /// Writers count in different rows, so that they don't wait for each other.
 const SLOTS: u64 = 16;
 
