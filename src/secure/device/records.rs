@@ -31,7 +31,7 @@ pub(super) const MAX_REMEMBERED: usize = 64;
 /// How many sessions with one installation are kept: those of the last pre keys, theirs and ours.
 /// With [`MAX_REMEMBERED`] and the bound on kept keys this bounds what one identity can make us
 /// store, whatever it makes up.
-pub(super) const MAX_SESSIONS: usize = 8;
+pub(super) const MAX_SESSIONS: usize = 64;
 /// The longest installation id, in bytes, of somebody else. The app's have 36.
 pub(super) const MAX_ID: usize = 128;
 
@@ -151,7 +151,8 @@ impl Peer {
     }
 
     /// Removes installations until there is room for this one; the caller removes their sessions.
-    /// Those go first whose bundle is the oldest; those that the user enabled among our own last.
+    /// Those go first that there is no session with, and of them those whose bundle is the oldest;
+    /// those that the user enabled among our own last.
     pub fn make_room(&mut self, id: &InstallationId, own: bool) -> Vec<PeerInstallation> {
         let mut removed = Vec::new();
         if self.installation(id).is_some() {
@@ -160,7 +161,8 @@ impl Peer {
         while self.installations.len() >= MAX_REMEMBERED {
             let age = |(_, installation): &(usize, &PeerInstallation)| {
                 let known = installation.known.as_ref();
-                (own && known.is_some_and(|known| known.enabled), known.map(|k| k.timestamp))
+                let is_paired = own && known.is_some_and(|known| known.enabled);
+                (is_paired, !installation.sessions.is_empty(), known.map(|k| k.timestamp))
             };
             let oldest = self.installations.iter().enumerate().min_by_key(age);
             let Some((oldest, _)) = oldest else { break };

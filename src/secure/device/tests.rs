@@ -270,7 +270,7 @@ fn an_installation_that_goes_takes_its_sessions_with_it() {
 fn sessions_with_one_installation_are_bounded_and_the_last_ones_stay() {
     let (mut alice, mut bob) = (device("alice", "a1"), device("bob", "b1"));
     let mut last = None;
-    for day in 0..20 {
+    for day in 0..records::MAX_SESSIONS as i64 + 12 {
         let now = later(25 * day);
         let code = alice.contact_code(now);
         bob.read(&alice, &code);
