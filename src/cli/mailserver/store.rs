@@ -1,6 +1,6 @@
 //! Which store an archive is in.
 
-use std::{path::Path, sync::Arc, thread};
+use std::{fs, io, path::Path, sync::Arc, thread};
 
 use clap::Args;
 
@@ -43,6 +43,20 @@ impl StoreArgs {
         let archive = self.open_to_serve(purpose)?;
         archive.inspect().map_err(|error| self.failed(&error))?;
         Ok(archive)
+    }
+
+    /// Opens the archive, unless there is nothing yet under its name.
+    pub fn open_what_is_there(&self) -> Result<Option<Arc<dyn Archive>>> {
+        if let Place::Directory(dir) = self.place()? {
+            let is_new = match fs::read_dir(dir) {
+                Ok(mut files) => files.next().is_none(),
+                Err(error) => error.kind() == io::ErrorKind::NotFound,
+            };
+            if is_new {
+                return Ok(None);
+            }
+        }
+        self.open(Purpose::Make).map(Some)
     }
 
     /// Opens the archive. Whether a large one is sound is not looked at: that takes too long for a

@@ -78,6 +78,7 @@ impl ImportCommand {
         if let Some(source) = self.source()? {
             return self.take_over(&*source, cx);
         }
+        let there = self.store.open_what_is_there()?;
         let guard = Guard::new();
         let input = read_input();
         let mut bad = 0u64;
@@ -90,7 +91,7 @@ impl ImportCommand {
                 return ended.map(drop);
             }
         };
-        let archive = self.store.open(Purpose::Make)?;
+        let archive = there.map_or_else(|| self.store.open(Purpose::Make), Ok)?;
         let mut gathered = Gathered::new(&*archive);
         let taken = first.into_iter().try_for_each(|envelope| gathered.add(envelope));
         let taken = taken.and_then(|()| take_all(&input, &mut gathered, &mut bad, &guard, cx));
