@@ -207,7 +207,7 @@ fn a_peer_that_hangs() {
     let line = format!("echo hi | {} --timeout 1", send_lines(&[geth.enode()]));
     let error = record(&shell.fails(4, &line));
     assert_eq!(error["code"], "net.no_peer");
-    assert!(text(&error, "message").contains("did not answer within 1s"), "{error}");
+    assert!(text(&error, "message").contains("did not answer within 1 s"), "{error}");
     signal(geth.pid(), "CONT");
     until("it hears again", || {
         shell.run(&format!("echo hi | {}", send_lines(&[geth.enode()]))).code == 0
