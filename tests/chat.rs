@@ -21,7 +21,7 @@ use statuskit::{
     secure::How,
     whisper::{SymKey, check::DEFAULT_MAX_MESSAGE_SIZE},
 };
-use world::{Shown, World};
+use world::World;
 
 /// Two users with a device each.
 fn two() -> World {
@@ -714,15 +714,8 @@ proptest! {
         }
         world.heal();
         world.settle();
-        let mut shown: Vec<_> = world
-            .devices
-            .iter()
-            .enumerate()
-            .flat_map(|(at, device)| device.shown.iter().map(move |it: &Shown| (at, it.text.clone())))
-            .collect();
-        shown.sort();
         expected.sort();
-        prop_assert_eq!(shown, expected);
+        prop_assert_eq!(world.shown(), expected);
         for device in &mut world.devices {
             prop_assert!(device.messenger.is_idle().unwrap());
         }

@@ -211,24 +211,24 @@ impl<S: Store> Node<S> {
                 ticked.given_up.push((peer, id));
                 continue;
             }
-            let bytes = self.rows.get(&key(Kind::Message, &peer, &id))?;
-            let bytes = bytes.ok_or(SyncError::Damaged)?;
+            // How large the payload is, while it may grow.
             let size = sizes.entry(peer).or_insert_with(|| {
                 let ids = payloads.get(&peer).map_or(0, |it| it.acks.len() + it.requests.len());
-                ids * ID_LENGTH
+                Some(ids * ID_LENGTH)
             });
-            let has_messages = payloads.get(&peer).is_some_and(|it| !it.messages.is_empty());
-            *size = size.saturating_add(bytes.len() + MESSAGE_HEAD);
-            let is_over = *size > self.limits.payload;
+            let Some(before) = *size else { continue };
+            let bytes = self.rows.get(&key(Kind::Message, &peer, &id))?;
+            let bytes = bytes.ok_or(SyncError::Damaged)?;
+            let after = before + bytes.len() + MESSAGE_HEAD;
             // The rest goes with the next ticks, in order.
-            if is_over && (has_messages || *size == usize::MAX) {
-                *size = usize::MAX;
+            *size = (after <= self.limits.payload).then_some(after);
+            let is_over = size.is_none();
+            if is_over && payloads.get(&peer).is_some_and(|it| !it.messages.is_empty()) {
                 continue;
             }
             let message = Message::decode(&bytes).ok_or(SyncError::Damaged)?;
             if is_over {
                 // Acknowledgements must not make too large what fits without them.
-                *size = usize::MAX;
                 let alone = Payload { messages: vec![message], ..Payload::default() };
                 ticked.payloads.push((peer, alone));
             } else {

@@ -8,7 +8,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     ops::ControlFlow,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
     time::Duration,
@@ -420,6 +420,13 @@ fn sample(dir: &Path) -> HashSet<Vec<u8>> {
     all.into_iter().map(|(_, envelope)| envelope).collect()
 }
 
+/// The same, with the path and the bytes of its file.
+fn sample_file(dir: &Path) -> (HashSet<Vec<u8>>, PathBuf, Vec<u8>) {
+    let (all, data) = (sample(dir), dir.join("data.mdb"));
+    let whole = fs::read(&data).unwrap();
+    (all, data, whole)
+}
+
 fn salvaged(dir: &Path) -> (HashSet<Vec<u8>>, usize) {
     let (mut good, mut bad) = (HashSet::new(), 0);
     for item in EmbeddedArchive::salvage(dir).unwrap() {
@@ -444,9 +451,7 @@ fn a_sound_file_is_salvaged_whole() {
 #[test]
 fn a_file_that_was_cut_is_refused_and_salvaged() {
     let dir = tempfile::tempdir().unwrap();
-    let all = sample(dir.path());
-    let data = dir.path().join("data.mdb");
-    let whole = fs::read(&data).unwrap();
+    let (all, data, whole) = sample_file(dir.path());
     let mut rng = seeded_rng("cut");
     let mut lens: Vec<usize> = (0..25).map(|_| rng.random_range(1..whole.len())).collect();
     lens.extend([1, 4095, 4096, 8191, 8192, 12_288, whole.len() - 1, whole.len() - 4096]);
@@ -480,9 +485,7 @@ fn a_file_that_was_cut_is_refused_and_salvaged() {
 #[test]
 fn a_garbled_file_is_found_out_and_salvaged() {
     let dir = tempfile::tempdir().unwrap();
-    let all = sample(dir.path());
-    let data = dir.path().join("data.mdb");
-    let whole = fs::read(&data).unwrap();
+    let (all, data, whole) = sample_file(dir.path());
     let pages = whole.len() / 4096;
     let mut rng = seeded_rng("garble");
     let (mut found, mut opened) = (0, 0);
@@ -543,9 +546,7 @@ fn a_garbled_file_is_found_out_and_salvaged() {
 #[test]
 fn scribbles_are_no_short_answer() {
     let dir = tempfile::tempdir().unwrap();
-    let all = sample(dir.path());
-    let data = dir.path().join("data.mdb");
-    let whole = fs::read(&data).unwrap();
+    let (all, data, whole) = sample_file(dir.path());
     let mut rng = seeded_rng("scribbles");
     let mut refused = 0;
     const ROUNDS: usize = 200;

@@ -287,6 +287,16 @@ impl World {
         }
     }
 
+    /// All texts that were shown, and to whom by number, sorted.
+    pub fn shown(&self) -> Vec<(usize, String)> {
+        let of = |(at, device): (usize, &Device)| {
+            device.shown.iter().map(move |it| (at, it.text.clone())).collect::<Vec<_>>()
+        };
+        let mut shown: Vec<_> = self.devices.iter().enumerate().flat_map(of).collect();
+        shown.sort();
+        shown
+    }
+
     /// Time goes on until nobody has anything left to say.
     pub fn settle(&mut self) {
         for _ in 0..200 {

@@ -379,13 +379,7 @@ async fn mailservers_copy_each_other() {
     // Who is refused hears why, and is parted with.
     let mut stranger = stranger("stranger", &from.node).await;
     let request = SyncRequest { cursor: vec![1; 36], ..SyncRequest::all(1, NOW) };
-    stranger
-        .send(PROTOCOL, code::P2P_SYNC_REQUEST, &Packet::SyncRequest(request).encode())
-        .unwrap();
-    stranger.flush().await.unwrap();
-    let (code, payload) = packet(&mut stranger).await.unwrap();
-    let Packet::SyncResponse(response) = Packet::decode(code, &payload).unwrap() else { panic!() };
-    let text = String::from_utf8(response.error).unwrap();
+    let text = String::from_utf8(sync_error(&mut stranger, request).await).unwrap();
     assert!(text.contains("cursor is not of this server"), "{text}");
     assert_eq!(packet(&mut stranger).await, None);
     // But not who was dialled: that is the operator's affair.
@@ -418,6 +412,8 @@ async fn a_copy_waits_for_a_rate_limit() {
     let refused = within(copied).await;
     assert!(matches!(refused, Err(ClientError::RateLimited(_))), "{refused:?}");
     assert_eq!(all_of(&*copy), all[..2]);
+    // Whoever is refused is parted with, and that is still on its way.
+    until(|| to.handle().peers().is_empty()).await;
     // From there on, and the connection is made again after each refusal.
     let options = SyncOptions { cursor: last, ..options };
     let report = within(sync(to.handle(), &server, copy.clone(), options, |_| {})).await.unwrap();
@@ -594,13 +590,7 @@ async fn mailservers_that_are_turned_away_are_parted_with() {
     let server = start_server("server", archive_of(&envelopes(5))).await;
     let mut stranger = stranger("giant", &server.node).await;
     let request = SyncRequest { cursor: vec![1; 100_000], ..SyncRequest::all(1, NOW) };
-    stranger
-        .send(PROTOCOL, code::P2P_SYNC_REQUEST, &Packet::SyncRequest(request).encode())
-        .unwrap();
-    stranger.flush().await.unwrap();
-    let (code, payload) = packet(&mut stranger).await.unwrap();
-    let Packet::SyncResponse(response) = Packet::decode(code, &payload).unwrap() else { panic!() };
-    assert_eq!(response.error, b"the request is too large");
+    assert_eq!(sync_error(&mut stranger, request).await, b"the request is too large");
     assert_eq!(packet(&mut stranger).await, None);
     server.stop().await;
 }

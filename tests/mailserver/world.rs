@@ -22,7 +22,8 @@ use statuskit::{
     },
     node::{Clock, PeerOptions, Service, ServiceConfig},
     whisper::{
-        Envelope, Status, SymKey, Topic,
+        Envelope, Packet, Status, SymKey, Topic,
+        p2p::SyncRequest,
         packet::{PROTOCOL, PROTOCOL_LENGTH, code},
         status::VERSION,
     },
@@ -252,6 +253,16 @@ pub async fn packet(stream: &mut PeerStream<TcpStream>) -> Option<(u64, Vec<u8>)
             Ok(devp2p::Event::Disconnected(_)) | Err(_) => return None,
         }
     }
+}
+
+/// What a mailserver says to another that it refuses.
+pub async fn sync_error(stranger: &mut PeerStream<TcpStream>, request: SyncRequest) -> Vec<u8> {
+    let request = Packet::SyncRequest(request).encode();
+    stranger.send(PROTOCOL, code::P2P_SYNC_REQUEST, &request).unwrap();
+    stranger.flush().await.unwrap();
+    let (code, payload) = packet(stranger).await.unwrap();
+    let Packet::SyncResponse(response) = Packet::decode(code, &payload).unwrap() else { panic!() };
+    response.error
 }
 
 pub async fn within<T>(work: impl Future<Output = T>) -> T {

@@ -23,7 +23,10 @@ use super::{
 };
 use crate::{
     devp2p::Enode,
-    mailserver::client::{Client, ClientError, HistoryItem, HistoryQuery, PageDone},
+    mailserver::{
+        DAY,
+        client::{Client, ClientError, HistoryItem, HistoryQuery, PageDone},
+    },
     node::{Event, News, PeerOptions, ServiceEvent},
     whisper::{
         Bloom, Draft, Envelope, EnvelopeHash, Recipient, Status, SymKey, Topic,
@@ -99,7 +102,7 @@ impl Found {
 
 impl ProbeCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
-        let range = self.range.seconds(Moment::Ago(86_400), Moment::Now, cx)?;
+        let range = self.range.seconds(Moment::Ago(DAY), Moment::Now, cx)?;
         let topics: Vec<_> = self.topics.topics()?.into_iter().collect();
         let [enode] = <[Enode; 1]>::try_from(self.peers.require()?).map_err(|enodes| {
             let message = format!("one server at a time, not {}", enodes.len());

@@ -18,12 +18,12 @@ use super::{
 };
 use crate::{
     chat::KeyRing,
-    mailserver::client::{ClientError, History, HistoryItem, HistoryQuery, PageDone},
+    mailserver::{
+        DAY,
+        client::{ClientError, History, HistoryItem, HistoryQuery, PageDone},
+    },
     whisper::{Envelope, p2p::MAX_LIMIT},
 };
-
-/// How far back a query goes that does not say.
-const DAY: u32 = 86_400;
 
 /// Ask a mailserver for envelopes, page after page
 ///

@@ -17,7 +17,7 @@ use super::{
     store::{Purpose, StoreArgs},
 };
 use crate::{
-    mailserver::{Position, client},
+    mailserver::{DAY, Position, client},
     whisper::Bloom,
 };
 
@@ -51,7 +51,7 @@ pub struct SyncCommand {
 
 impl SyncCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
-        let (from, to) = self.range.seconds(Moment::Ago(86_400), Moment::Now, cx)?;
+        let (from, to) = self.range.seconds(Moment::Ago(DAY), Moment::Now, cx)?;
         let topics = self.topics.topics()?;
         let cursor = self.cursor.as_deref().map(parse_cursor).transpose()?;
         // Only mailservers hear such answers.

@@ -21,7 +21,7 @@ use super::{
     send,
 };
 use crate::{
-    mailserver::{Position, Request, server::request_id},
+    mailserver::{DAY, Position, Request, server::request_id},
     whisper::{
         Bloom, Envelope, EnvelopeHash, Packet, Topic,
         p2p::{MAX_LIMIT, RequestComplete},
@@ -37,7 +37,7 @@ const MAX_FRUITLESS: u32 = 3;
 /// Envelopes that a server without pages may send at a time.
 const MAX_WITHOUT_LIMIT: u64 = 1 << 24;
 /// The range that servers refused to exceed until January 2020.
-const OLD_SPAN: u32 = 86_400;
+const OLD_SPAN: u32 = DAY;
 
 /// What of the past is wanted.
 #[derive(Debug, Clone)]

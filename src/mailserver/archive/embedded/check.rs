@@ -11,11 +11,9 @@ use super::{
     layout::{Entry, Tally, TimeKey},
     salvage::verified,
     state::load,
+    structure::TOLD,
 };
 use crate::{mailserver::ArchiveError, whisper::Topic};
-
-/// So many findings are told, the others only counted.
-const TOLD: usize = 20;
 
 /// What a check found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -34,7 +34,7 @@ const DUPLICATES: u16 = 0x04;
 const NUMBERS: u16 = 0x08;
 
 /// A tree without pages.
-const NO_PAGE: u64 = u64::MAX;
+pub const NO_PAGE: u64 = u64::MAX;
 
 /// What the record of a tree says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use std::{collections::HashSet, io, path::Path, rc::Rc};
 use super::{
     engine::io_error,
     layout::Entry,
-    pages::{Meta, Node, Page, PageFile, Tree, Value, read_tree, u64_at},
+    pages::{Meta, NO_PAGE, Node, Page, PageFile, Tree, Value, read_tree, u64_at},
 };
 use crate::mailserver::ArchiveError;
 
@@ -22,10 +22,7 @@ use crate::mailserver::ArchiveError;
 const MAX_DEPTH: u16 = 32;
 
 /// So many faults are told, the others only counted.
-const TOLD: usize = 20;
-
-/// A tree without pages.
-const NO_PAGE: u64 = u64::MAX;
+pub const TOLD: usize = 20;
 
 /// The trees that are read whole at opening.
 const READ_AT_OPENING: [&[u8]; 3] = [b"meta", b"counts", b"fresh"];
