@@ -207,7 +207,7 @@ fn a_peer_that_counts_packets_gets_no_more_than_it_takes() {
 fn a_peer_that_is_lost_before_it_answers_is_4() {
     let shell = Shell::new();
     let (mut peer, mut send) = ByHand::meet(|enode| {
-        let line = format!("status-send --peer {enode} --password p --lines --timeout 1");
+        let line = format!("status-send --peer {enode} --password p --lines --timeout 5");
         let mut send = Running::start(&shell, &line);
         send.write("hi\n");
         send
@@ -257,7 +257,7 @@ fn a_sender_gives_up_on_a_peer_that_does_not_come_back() {
     let mut shell = Shell::new();
     let (mut node, _) = mortal(&shell);
     shell.var("ENODE", node.enode.clone());
-    let line = "status-send --peer $ENODE --password p --lines --ttl 300 --timeout 1";
+    let line = "status-send --peer $ENODE --password p --lines --ttl 300 --timeout 5";
     let mut send = Running::start(&shell, line);
     send.write("one\n");
     assert_eq!(send.line()["confirmed"], 1);

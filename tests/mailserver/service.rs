@@ -392,9 +392,10 @@ async fn mailservers_copy_each_other() {
 
 #[tokio::test]
 async fn a_copy_waits_for_a_rate_limit() {
-    let all = envelopes(5);
-    let from = start_server_with("from", archive_of(&all), |_, config| {
-        config.server.rate_limit = Duration::from_millis(1500);
+    let (all, hands) = (envelopes(5), Hands::default());
+    let mut from = start_server_with("from", archive_of(&all), |node, config| {
+        node.clock = hands.clock();
+        config.server.rate_limit = Duration::from_secs(3600);
     })
     .await;
     let mut node = node_config("to");
@@ -416,7 +417,8 @@ async fn a_copy_waits_for_a_rate_limit() {
     until(|| to.handle().peers().is_empty()).await;
     // From there on, and the connection is made again after each refusal.
     let options = SyncOptions { cursor: last, ..options };
-    let report = within(sync(to.handle(), &server, copy.clone(), options, |_| {})).await.unwrap();
+    let rest = within(sync(to.handle(), &server, copy.clone(), options, |_| {}));
+    let report = from.hastened(&hands, 3600, rest).await.unwrap();
     assert_eq!((report.pages, report.new), (2, 3));
     assert_eq!(all_of(&*copy), all);
     from.stop().await;

@@ -13,7 +13,7 @@ use crate::{
     whisper::{Topic, packet::code},
 };
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn key(name: &str) -> SecretKey {
     SecretKey::generate(&mut seeded_rng(name))
