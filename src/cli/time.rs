@@ -2,6 +2,9 @@
 
 use jiff::{Timestamp, civil::Date, tz::Offset};
 
+/// How a date looks.
+const DATE: &str = "2020-03-01";
+
 /// A point of time from an option: what it is as UNIX seconds depends on the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
@@ -38,10 +41,11 @@ pub fn parse_moment(text: &str) -> Result<Moment, String> {
     if let Ok(seconds) = parse_seconds(text) {
         return Ok(Moment::Ago(seconds));
     }
-    let time = text.parse::<Timestamp>().or_else(|error| {
-        let midnight = |date: Date| Offset::UTC.to_timestamp(date.at(0, 0, 0, 0));
-        text.parse::<Date>().and_then(midnight).map_err(|_| error)
-    });
+    let time = match text.parse::<Date>() {
+        // The parser would take a time of day without a zone, too, and leave it out.
+        Ok(date) if text.len() == DATE.len() => Offset::UTC.to_timestamp(date.at(0, 0, 0, 0)),
+        _ => text.parse::<Timestamp>(),
+    };
     let expected = "expected now, a time before now such as 24h or 2d, a date or time such as \
                     2020-03-01 or 2020-03-01T12:00:00Z, or UNIX seconds";
     let second = time.map_err(|_| expected.to_owned())?.as_second();
@@ -57,7 +61,7 @@ pub fn to_rfc3339(second: u32) -> String {
 /// The date of a day since 1970-01-01.
 pub fn date_of_day(day: u32) -> String {
     let mut text = to_rfc3339(day.saturating_mul(86_400));
-    text.truncate("2020-03-01".len());
+    text.truncate(DATE.len());
     text
 }
 
@@ -75,8 +79,13 @@ pub fn parse_seconds(text: &str) -> Result<u32, String> {
         "d" => 86_400,
         _ => return Err(expected.to_owned()),
     };
-    let number: u32 = digits.parse().map_err(|_| expected.to_owned())?;
-    number.checked_mul(factor).ok_or_else(|| "more seconds than 32 bits hold".to_owned())
+    // The parser of numbers would take a sign.
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(expected.to_owned());
+    }
+    let too_many = || "more seconds than 32 bits hold".to_owned();
+    let number: u32 = digits.parse().map_err(|_| too_many())?;
+    number.checked_mul(factor).ok_or_else(too_many)
 }
 
 #[cfg(test)]
@@ -94,6 +103,10 @@ mod tests {
         for bad in ["", "today", "1583020800000", "2020-13-01", "1969-12-31", "2106-02-08", "-1d"] {
             assert!(parse_moment(bad).is_err(), "{bad}");
         }
+        // What has a time of day is no date, and without a zone no time.
+        for bad in ["2020-03-01T12:00:00", "2020-03-01 12:00", "2020-03-01T12", "2020-03-01[UTC]"] {
+            assert!(parse_moment(bad).is_err(), "{bad}");
+        }
         assert_eq!(Moment::Ago(10).at(100), 90);
         assert_eq!(Moment::Ago(10).at(1), 0);
         assert_eq!(to_rfc3339(1_583_020_800), "2020-03-01T00:00:00Z");
@@ -106,7 +119,8 @@ mod tests {
         assert_eq!(parse_seconds("30s"), Ok(30));
         assert_eq!(parse_seconds("2m"), Ok(120));
         assert_eq!(parse_seconds("1d"), Ok(86_400));
-        for bad in ["", "s", "-1", "1.5", "2w", "2 m", "99999999999", "99999999h", "é"] {
+        for bad in ["", "s", "-1", "+1", "+1d", "1.5", "2w", "2 m", "99999999999", "99999999h", "é"]
+        {
             assert!(parse_seconds(bad).is_err(), "{bad}");
         }
     }
