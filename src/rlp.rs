@@ -214,24 +214,29 @@ impl<'a> Reader<'a> {
 
     /// Kind, header length and content length of the next item, all within the input.
     fn header(&self, name: &'static str) -> Result<(bool, usize, usize)> {
+        let (list, header, length) = self.announced(name)?;
+        let have = self.rest.len() - header;
+        if length > have {
+            return Err(self.error(RlpErrorKind::Truncated { need: length, have }));
+        }
+        if self.rest[0] == 0x81 && self.rest[1] < 0x80 {
+            return Err(self.error(RlpErrorKind::NonCanonicalLength));
+        }
+        Ok((list, header, length))
+    }
+
+    /// The same, of a content that need not be there yet.
+    fn announced(&self, name: &'static str) -> Result<(bool, usize, usize)> {
         let Some(&first) = self.rest.first() else {
             return Err(self.error(RlpErrorKind::MissingItem(name)));
         };
-        let (list, header, length) = match first {
+        Ok(match first {
             0..0x80 => (false, 0, 1),
             0x80..0xb8 => (false, 1, usize::from(first - 0x80)),
             0xb8..0xc0 => self.long(false, usize::from(first - 0xb7))?,
             0xc0..0xf8 => (true, 1, usize::from(first - 0xc0)),
             0xf8..=0xff => self.long(true, usize::from(first - 0xf7))?,
-        };
-        let have = self.rest.len() - header;
-        if length > have {
-            return Err(self.error(RlpErrorKind::Truncated { need: length, have }));
-        }
-        if first == 0x81 && self.rest[1] < 0x80 {
-            return Err(self.error(RlpErrorKind::NonCanonicalLength));
-        }
-        Ok((list, header, length))
+        })
     }
 
     /// The long form: `size` bytes of length, which must need them.
@@ -245,6 +250,25 @@ impl<'a> Reader<'a> {
             return Err(self.error(RlpErrorKind::NonCanonicalLength));
         }
         Ok((list, 1 + size, usize::try_from(length).unwrap_or(usize::MAX)))
+    }
+}
+
+/// How many bytes the header of an item has that begins with this one.
+pub fn header_size(first: u8) -> usize {
+    match first {
+        0..0x80 => 0,
+        0x80..0xb8 | 0xc0..0xf8 => 1,
+        0xb8..0xc0 => 1 + usize::from(first - 0xb7),
+        0xf8..=0xff => 1 + usize::from(first - 0xf7),
+    }
+}
+
+/// How many bytes the list has that begins with this header, the header among them. None if it is
+/// not the header of a list.
+pub fn list_size(header: &[u8]) -> Option<usize> {
+    match Reader::new(header).announced("a list") {
+        Ok((true, header, length)) => header.checked_add(length),
+        _ => None,
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Text is read line by line, so that a stream is worked on as it comes and a bad line does not
 //! spoil the others; a line with nothing but an opening brace begins a record of several lines.
-//! Which form a line has is worked out from the line itself. Input that does
-//! not begin as text is one binary whole.
+//! Which form a line has is worked out from the line itself. Input that does not begin as text is
+//! one binary whole, or, where envelopes are read, one after the other.
 
 use std::io::{self, BufRead, Read as _};
 
@@ -11,8 +11,9 @@ use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD};
 use serde_json::{Map, Value};
 
 use super::error::{CliError, Exit, Result};
+use crate::rlp;
 
-/// The longest line, or binary whole, that is read.
+/// The longest line, binary whole or list that is read.
 pub const MAX_INPUT: usize = 64 << 20;
 
 /// One record of the input.
@@ -38,12 +39,20 @@ pub struct Items<R> {
     input: R,
     line: u64,
     binary: Option<bool>,
+    lists: bool,
 }
 
 impl<R: BufRead> Items<R> {
     /// Reads `input` to its end, bit by bit.
     pub fn new(input: R) -> Self {
-        Self { input, line: 0, binary: None }
+        Self { input, line: 0, binary: None, lists: false }
+    }
+
+    /// Takes binary input for a sequence of RLP lists, such as envelopes, each of them a record.
+    #[must_use]
+    pub fn of_lists(mut self) -> Self {
+        self.lists = true;
+        self
     }
 
     /// The next record; blank lines are skipped. An error inside is about one record only; one
@@ -54,16 +63,20 @@ impl<R: BufRead> Items<R> {
                 Some(binary) => binary,
                 None => {
                     let first = self.input.fill_buf().map_err(read_error)?.first().copied();
-                    let text = first.is_none_or(|byte| byte.is_ascii_graphic() || is_space(byte));
+                    // A terminal would have to be told once more that this is the end.
+                    let Some(byte) = first else { return Ok(None) };
+                    let text = byte.is_ascii_graphic() || is_space(byte);
                     *self.binary.insert(!text)
                 }
             };
             self.line += 1;
             let mut bytes = Vec::new();
-            let mut bounded = (&mut self.input).take(MAX_INPUT as u64 + 1);
-            if binary {
-                bounded.read_to_end(&mut bytes).map_err(read_error)?;
+            if binary && self.lists {
+                self.list(&mut bytes)?;
+            } else if binary {
+                self.read(MAX_INPUT + 1, &mut bytes)?;
             } else {
+                let mut bounded = (&mut self.input).take(MAX_INPUT as u64 + 1);
                 bounded.read_until(b'\n', &mut bytes).map_err(read_error)?;
             }
             if bytes.is_empty() {
@@ -92,6 +105,23 @@ impl<R: BufRead> Items<R> {
 }
 
 impl<R: BufRead> Items<R> {
+    /// Up to so many bytes more.
+    fn read(&mut self, count: usize, bytes: &mut Vec<u8>) -> Result<()> {
+        let mut bounded = (&mut self.input).take(count as u64);
+        bounded.read_to_end(bytes).map_err(read_error)?;
+        Ok(())
+    }
+
+    /// The next list, which says itself how long it is. Of what is none nobody knows where it ends:
+    /// it is all the rest.
+    fn list(&mut self, bytes: &mut Vec<u8>) -> Result<()> {
+        self.read(1, bytes)?;
+        let Some(first) = bytes.first() else { return Ok(()) };
+        self.read(rlp::header_size(*first).saturating_sub(1), bytes)?;
+        let size = rlp::list_size(bytes).unwrap_or(usize::MAX).min(MAX_INPUT + 1);
+        self.read(size.saturating_sub(bytes.len()), bytes)
+    }
+
     /// The lines of a JSON object as other programs print it (`jq`), up to the one that begins
     /// with its last brace. One that begins with a first brace is another record.
     fn rest_of_record(&mut self, bytes: &mut Vec<u8>) -> Result<()> {
@@ -187,6 +217,56 @@ mod tests {
         assert!(matches!(&items[2], Ok((7, Content::Record(it))) if it["c"] == 1));
         assert_eq!(items[3], Err("input.json"));
         assert_eq!(items[4], Ok((12, Content::Record(Map::new()))));
+    }
+
+    #[test]
+    fn the_end_is_read_once() {
+        /// Goes on behind each end, as a terminal does.
+        struct Terminal(bool);
+        impl io::Read for Terminal {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                self.0 = !self.0;
+                buffer[0] = b'\n';
+                Ok(usize::from(!self.0))
+            }
+        }
+        let mut items = Items::new(io::BufReader::new(Terminal(false)));
+        assert!(items.next().unwrap().is_none());
+        assert!(items.input.get_ref().0, "only once");
+    }
+
+    #[test]
+    fn lists_are_read_one_by_one() {
+        let lists = |input: &[u8]| {
+            let (mut items, mut out) = (Items::new(input).of_lists(), Vec::new());
+            while let Some(Ok(Item { line, content: Content::Bytes(bytes) })) =
+                items.next().unwrap()
+            {
+                out.push((line, bytes));
+            }
+            out
+        };
+        // The last one ends too early.
+        assert_eq!(
+            lists(&[0xc0, 0xc1, 0x80, 0xc2, 1]),
+            [(1, vec![0xc0]), (2, vec![0xc1, 0x80]), (3, vec![0xc2, 1])]
+        );
+        // Behind what is no list, or says its length in more bytes than it needs.
+        for rest in [vec![0x80, 0xc0, 0xc0], vec![0xf8, 1, 0xc0], vec![0xf9, 1], vec![0xff; 20]] {
+            let input = [&[0xc0], &rest[..]].concat();
+            assert_eq!(lists(&input), [(1, vec![0xc0]), (2, rest)]);
+        }
+        // Text is read as ever.
+        assert_eq!(lists(b"0xc0c0\n"), [(1, vec![0xc0, 0xc0])]);
+        // Together they may be longer than one may be.
+        let (size, count) = (1 << 20, MAX_INPUT / (1 << 20) + 1);
+        let list = [&[0xfa, 0x0f, 0xff, 0xfc], &vec![0; size - 4][..]].concat();
+        let found = lists(&list.repeat(count));
+        assert_eq!(found.len(), count);
+        assert!(found.iter().all(|(_, bytes)| *bytes == list));
+        // But one may not.
+        let long = [&[0xfb, 0x04, 0, 0, 0], &vec![0; MAX_INPUT][..]].concat();
+        assert!(Items::new(&long[..]).of_lists().next().is_err());
     }
 
     #[test]

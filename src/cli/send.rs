@@ -174,7 +174,7 @@ fn read_messages(args: &MessageArgs, push: &mut dyn FnMut(Input) -> bool) -> Res
 }
 
 fn read_envelopes(push: &mut dyn FnMut(Input) -> bool) -> Result<()> {
-    let mut items = Items::new(std::io::stdin().lock());
+    let mut items = Items::new(std::io::stdin().lock()).of_lists();
     while let Some(item) = items.next()? {
         match item.and_then(|item| Ok((envelopes_of(&item)?, item.line))) {
             Err(error) => {

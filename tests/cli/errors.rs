@@ -99,7 +99,6 @@ fn garbage_is_3_and_names_the_place() {
         ("echo '{\"type\":\"topic\"}'", "record.member"),
         ("echo '{\"type\":\"envelope\",\"raw\":7}'", "record.member"),
         ("head -c 50 e.bin", "rlp.truncated"),
-        ("(cat e.bin; printf '\\x01')", "rlp.expected_list"),
         ("printf '\\x80'", "rlp.expected_list"),
         ("echo 0xc0", "rlp.missing_item"),
         ("head -c 3000000 /dev/zero", "rlp.expected_list"),
@@ -114,6 +113,11 @@ fn garbage_is_3_and_names_the_place() {
             assert_eq!(errors[0]["line"], 1);
         }
     }
+    // What is whole before it is shown.
+    let ended = shell.run("(cat e.bin e.bin; printf '\\x01') | status-envelope show --output json");
+    assert_eq!((ended.code, records(&ended.stdout).len()), (3, 2));
+    let errors = records(&ended.stderr);
+    assert_eq!((&errors[0]["code"], &errors[0]["line"]), (&"rlp.expected_list".into(), &3.into()));
     shell.fails(3, "printf '\\xff\\xfe' | status-envelope seal --chat c");
     shell.fails(3, "printf ' \\n' | status-envelope seal --chat c");
     shell.fails(3, "echo hello > bad.key; status-envelope seal hi --chat c --identity bad.key");

@@ -89,6 +89,13 @@ fn bad_records_are_told_and_the_others_stored() {
     // The first bad one ends it, if so wished; what was before it is stored.
     let ended = shell.run("status-mailserver import --store b --fail-fast < mixed");
     assert_eq!((ended.code, record(&ended.stdout)["new"].clone()), (3, json!(1)));
+    // A binary stream that is cut short.
+    let line = "status-envelope show --output raw < one.json | head -c -1 \
+                | status-mailserver import --store d";
+    let ended = shell.run(line);
+    assert_eq!((ended.code, record(&ended.stdout)["new"].clone()), (3, json!(2)));
+    let error = record(&ended.stderr);
+    assert_eq!((&error["code"], &error["line"]), (&json!("rlp.truncated"), &json!(3)));
     let error = shell.fails(1, ": | status-mailserver import --store c");
     assert!(error.contains("input.empty"), "{error}");
     shell.fails(3, "head -c 2000 /dev/urandom | status-mailserver import --store c");

@@ -233,7 +233,7 @@ fn read_input() -> Receiver<Input> {
     announce_terminal("reading from the terminal; end with Ctrl-D");
     let (send, receive) = mpsc::sync_channel(16);
     thread::spawn(move || {
-        let mut items = Items::new(io::stdin().lock());
+        let mut items = Items::new(io::stdin().lock()).of_lists();
         loop {
             let input = match items.next() {
                 Ok(None) => return,
