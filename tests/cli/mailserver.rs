@@ -64,6 +64,7 @@ fn import_stats_export_prune() {
     assert_eq!(texts, ["0", "1"]);
     shell.fails(1, "status-mailserver export --store a --chat three");
 
+    shell.fails(2, "status-mailserver prune --store a --keep 0");
     let pruned = record(&shell.ok("status-mailserver prune --store a --before 2020-03-02"));
     assert_eq!(pruned["removed"], 5);
     let line = format!("status-mailserver prune --store b --keep 1d --now {}", day + 86_400 + 3);

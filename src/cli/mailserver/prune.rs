@@ -13,6 +13,9 @@ use super::{
 };
 
 /// Remove old envelopes
+///
+/// The file of an archive in a directory keeps its length: what comes next takes the room. For a
+/// small file, export the archive and import that into a new one.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -29,10 +32,19 @@ pub struct PruneCommand {
     )]
     before: Option<Moment>,
     /// Keep what was sent within this time before now
-    #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
+    #[arg(long, value_name = "TIME", value_parser = parse_keep)]
     keep: Option<u32>,
     #[command(flatten)]
     store: StoreArgs,
+}
+
+/// How long to keep what was sent. Nothing is kept by zero, while a server with a retention of zero
+/// keeps all: whoever wants the one has to say so.
+fn parse_keep(text: &str) -> std::result::Result<u32, String> {
+    match parse_seconds(text)? {
+        0 => Err("expected 1 second at least; --before now removes all".to_owned()),
+        seconds => Ok(seconds),
+    }
 }
 
 impl PruneCommand {
