@@ -362,6 +362,34 @@ fn only_the_owner_has_access() {
     }
 }
 
+/// Killed, or without room, before anything was written.
+#[test]
+fn an_archive_that_was_only_begun_begins_again() {
+    let dir = tempfile::tempdir().unwrap();
+    for file in ["data.mdb", "lock.mdb", "writer.lock"] {
+        fs::write(dir.path().join(file), []).unwrap();
+        assert!(EmbeddedArchive::open_read_only(dir.path()).is_err());
+    }
+    let archive = EmbeddedArchive::open(dir.path()).unwrap();
+    assert_eq!(archive.append(&[nth(0)]).unwrap(), 1);
+}
+
+/// The file that is mapped for those who read has all its room from the beginning: a disk that is
+/// full later must not end them with a signal.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_room_of_those_who_read_is_there_before_they_are() {
+    use std::os::linux::fs::MetadataExt;
+
+    let dir = tempfile::tempdir().unwrap();
+    let _archive = EmbeddedArchive::open(dir.path()).unwrap();
+    let found = fs::metadata(dir.path().join("lock.mdb")).unwrap();
+    assert!(
+        found.st_size() >= 1024 * 64 && found.st_blocks() * 512 >= found.st_size(),
+        "{found:?}"
+    );
+}
+
 #[test]
 fn what_is_not_an_archive_is_refused() {
     let dir = tempfile::tempdir().unwrap();

@@ -29,8 +29,10 @@ pub type Tree = heed::Database<'static, Bytes, Bytes>;
 
 /// The file with the archive, as the engine calls it.
 pub const DATA: &str = "data.mdb";
-/// The file that the one process that writes has locked. (The engine's own `lock.mdb` lets several
-/// write in turn; ours keeps state in memory.)
+/// The file in which the engine notes who reads.
+const READING: &str = "lock.mdb";
+/// The file that the one process that writes has locked. (The engine's own lock lets several write
+/// in turn; ours keeps state in memory.)
 const WRITER: &str = "writer.lock";
 
 /// How long to wait for that lock.
@@ -82,9 +84,35 @@ impl Engine {
             refuse_strangers(dir)?;
         }
         let writer = lock(dir)?;
+        let is_new = size(&data)? == 0;
+        let opened = Self::open_files(dir, settings);
+        if opened.is_err() && is_new {
+            // What there is of a new file would be taken for a damaged archive the next time.
+            let _ = fs::remove_file(&data);
+        }
+        let (env, trees, whole) = opened?;
+        Ok(Self {
+            env,
+            trees,
+            data,
+            whole: whole.into(),
+            damage: OnceLock::new(),
+            _writer: Some(writer),
+        })
+    }
+
+    /// The files of an archive that nobody else has open for writing, and whether every page was
+    /// looked at.
+    fn open_files(
+        dir: &Path,
+        settings: &Settings,
+    ) -> Result<(Env<WithoutTls>, Trees, bool), ArchiveError> {
+        let data = dir.join(DATA);
         let size = size(&data)?;
         if size > 0 {
             structure::inspect_ends(&data)?;
+        } else {
+            reserve_readers(dir)?;
         }
         let env = map(dir, size, settings.limit, EnvFlags::empty())?;
         // Those who read and were killed would keep old pages from being used again.
@@ -94,14 +122,7 @@ impl Engine {
             look(&env, &data, if whole { Depth::All } else { Depth::Opening })?.into_result()?;
         }
         let trees = create(&env)?;
-        Ok(Self {
-            env,
-            trees,
-            data,
-            whole: whole.into(),
-            damage: OnceLock::new(),
-            _writer: Some(writer),
-        })
+        Ok((env, trees, whole))
     }
 
     /// Opens an archive for reading. Another process may be writing.
@@ -344,11 +365,28 @@ fn make_dir(dir: &Path) -> Result<(), ArchiveError> {
     builder.create(dir).map_err(|source| io_error(dir, "make", source))
 }
 
-/// A directory with other things in it, and no archive, is not taken over.
+/// Makes the file in which those who read note what they hold. The engine would map one that has
+/// only a length: on a full disk, the first note in it ends the process with a signal.
+fn reserve_readers(dir: &Path) -> Result<(), ArchiveError> {
+    let path = dir.join(READING);
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    // 64 bytes for each, and a page for what the engine notes beside.
+    let zeros = vec![0; READERS as usize * 64 + 4096];
+    options
+        .open(&path)
+        .and_then(|mut file| file.write_all(&zeros))
+        .map_err(|source| engine_error(heed::Error::Io(source)))
+}
+
+/// A directory with other things in it, and no archive, is not taken over. An empty file is left
+/// behind by whoever was killed while making one.
 fn refuse_strangers(dir: &Path) -> Result<(), ArchiveError> {
     for found in fs::read_dir(dir).map_err(|source| io_error(dir, "read", source))? {
         let name = found.map_err(|source| io_error(dir, "read", source))?.file_name();
-        if name != WRITER && name != "lock.mdb" {
+        if name != WRITER && name != READING && name != DATA {
             return Err(ArchiveError::Unusable(format!(
                 "{} is not an archive, nor an empty directory: it has {name:?}",
                 dir.display()
