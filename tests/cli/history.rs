@@ -5,10 +5,11 @@ use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use serde_json::{Value, json};
+use statuskit::whisper::{Envelope, Topic};
 
 use crate::{
     network::Node,
@@ -177,6 +178,9 @@ fn wrong_usage_of_mailservers() {
         "status-mailserver sync --peer $ENODE --store b --output hex",
         "status-mailserver query --peer $ENODE --all --pow=-1",
         "status-mailserver query --chat c",
+        "status-mailserver query --peer $ENODE --chat ''",
+        "status-mailserver query --peer $ENODE --chat c --from 2020-03-01T12:00:00",
+        "status-mailserver query --peer $ENODE --chat c --open --output hex",
         "status-receive --chat c --since 1d",
         "status-receive --chat c --mailserver nowhere",
     ] {
@@ -286,6 +290,29 @@ fn a_history_that_is_interrupted_is_asked_for_again() {
     let error = shell.fails(4, &format!("{receive} --timeout 10"));
     assert!(error.contains("mailserver.rate_limited"), "{error}");
     assert!(error.contains("--since"), "{error}");
+}
+
+#[test]
+fn a_query_that_is_ended_from_outside_says_that_it_is_not_complete() {
+    let (mut shell, mut node) = mailserver("a", PASSWORD);
+    shell.ok("seq 20 | status-send --peer $ENODE --chat c --lines");
+    wait_until_stored(&shell, "a", 20);
+    assert_eq!(end(&shell, &mut node, "TERM"), Some(0));
+    let _node = start(&mut shell, "a", "--rate-limit 1");
+    for signal in ["TERM", "INT"] {
+        let line = "exec status-mailserver query --peer $ENODE --chat c --page-size 1";
+        let mut query = Background(shell.command(line).spawn().expect("bash"));
+        let mut stdout = BufReader::new(query.0.stdout.take().expect("piped"));
+        // Before the second one it has waited, and so it hears signals.
+        for _ in 0..2 {
+            assert!(stdout.read_line(&mut String::new()).expect("a line") > 0);
+        }
+        shell.ok(&format!("kill -{signal} {}", query.0.id()));
+        assert_eq!(query.0.wait().expect("a status").code(), Some(130), "{signal}");
+        let mut stderr = String::new();
+        query.0.stderr.take().expect("piped").read_to_string(&mut stderr).expect("UTF-8");
+        assert!(stderr.contains("go on with --cursor"), "{stderr}");
+    }
 }
 
 #[test]
@@ -464,4 +491,31 @@ fn a_reader_that_has_enough_ends_a_query() {
     assert_eq!(shell.ok(line), "0\n");
     let first = fs::read_to_string(shell.dir().join("first")).expect("a file");
     assert_eq!(records(&first).len(), 3);
+}
+
+/// A signal is heard though there is always something more to print.
+#[test]
+fn a_slow_reader_may_end_a_query() {
+    let shell = Shell::new();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time").as_secs() as u32;
+    let envelopes = (0..1000).map(|nonce| Envelope::new(now, 60, Topic([1; 4]), &[2; 500], nonce));
+    let lines: String = envelopes.map(|it| hex::encode(it.raw()) + "\n").collect();
+    fs::write(shell.dir().join("lines"), lines).expect("a file");
+    shell.ok("status-mailserver import --store a < lines");
+    let mut shell = shell;
+    let _node = start(&mut shell, "a", PASSWORD);
+    let line = "exec status-mailserver query --peer $ENODE --topic 01010101";
+    let mut query = Background(shell.command(line).spawn().expect("bash"));
+    let stdout = BufReader::new(query.0.stdout.take().expect("piped"));
+    let mut count = 0;
+    for line in stdout.lines() {
+        line.expect("UTF-8");
+        count += 1;
+        if count == 1 {
+            shell.ok(&format!("kill -INT {}", query.0.id()));
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(query.0.wait().expect("a status").code(), Some(130));
+    assert!(count < 1000);
 }

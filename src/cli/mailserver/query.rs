@@ -77,13 +77,12 @@ pub struct QueryCommand {
 enum Wake {
     Item(Option<std::result::Result<HistoryItem, ClientError>>),
     Interrupted,
-    Terminated,
 }
 
 impl QueryCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
         let query = self.query(cx)?;
-        let ring = self.ring()?;
+        let ring = self.ring(cx)?;
         let connection = Connection::open(&self.peers, self.ask.limit(), |_| {}, cx)?;
         let Connection { server, key, .. } = &connection;
         let config = self.request.config(server, key.clone(), &self.ask)?;
@@ -130,10 +129,12 @@ impl QueryCommand {
     }
 
     /// The keys to open with, if anything is to be opened.
-    fn ring(&self) -> Result<Option<KeyRing>> {
+    fn ring(&self, cx: &Context) -> Result<Option<KeyRing>> {
         if !self.open {
             return Ok(None);
         }
+        // What is opened is no longer bytes.
+        cx.format().require_records()?;
         let keys = OpenArgs {
             chat: self.topics.chat.clone(),
             password: Vec::new(),
@@ -169,7 +170,7 @@ impl Running<'_> {
     fn run(&mut self, limit: Option<u64>, cx: &mut Context) -> Result<()> {
         loop {
             match self.wake() {
-                Wake::Item(None) | Wake::Terminated => return Ok(()),
+                Wake::Item(None) => return Ok(()),
                 Wake::Item(Some(Err(error))) => return Err(client_error(&error).into()),
                 Wake::Item(Some(Ok(HistoryItem::Envelope(envelope)))) => {
                     if limit == Some(self.shown) {
@@ -196,10 +197,11 @@ impl Running<'_> {
         let history = &mut self.history;
         self.connection.network.wait(async {
             tokio::select! {
+                // First, since there is always a next item where the output is slow.
                 biased;
-                item = history.next() => Wake::Item(item),
                 () = interrupted() => Wake::Interrupted,
-                () = terminated() => Wake::Terminated,
+                () = terminated() => Wake::Interrupted,
+                item = history.next() => Wake::Item(item),
             }
         })
     }
