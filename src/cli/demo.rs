@@ -11,6 +11,7 @@ use clap::Args;
 use super::{
     context::Context,
     error::{CliError, Exit, Result},
+    keys::public_chat,
     mailserver::{
         archive_error,
         ask::{client_error, quiet_config},
@@ -60,6 +61,7 @@ pub struct DemoArgs {
 const LIMIT: Duration = Duration::from_secs(20);
 
 pub fn run(args: &DemoArgs, cx: &mut Context) -> Result<()> {
+    let public = public_chat(&args.chat)?;
     let mut demo = Demo { cx, number: 0 };
 
     let mut rng = demo.cx.rng("demo")?;
@@ -79,14 +81,14 @@ pub fn run(args: &DemoArgs, cx: &mut Context) -> Result<()> {
         &[("enode", enode.to_string()), ("archive", "in memory, for the demo".to_owned())],
     )?;
 
-    let public = PublicChat::new(&args.chat);
     let envelope = seal_message(args, &public, &alice, demo.cx)?;
     let record = envelope_record(&envelope);
     demo.step(
         "Alice seals the message for everyone who knows the chat's name, and mines",
         &format!(
-            "echo '{}' | status-envelope seal --chat {} --identity alice.key | status-pow mine",
-            args.text, args.chat
+            "echo {} | status-envelope seal --chat {} --identity alice.key | status-pow mine",
+            word(&args.text),
+            word(&args.chat)
         ),
         &["hash", "size", "nonce", "pow"].map(|name| {
             let value = &record.members()[name];
@@ -125,8 +127,9 @@ pub fn run(args: &DemoArgs, cx: &mut Context) -> Result<()> {
     demo.step(
         "Alice sends it; the node has it, and says so",
         &format!(
-            "echo '{}' | status-send --peer $ENODE --identity alice.key --chat {}",
-            args.text, args.chat
+            "echo {} | status-send --peer $ENODE --identity alice.key --chat {}",
+            word(&args.text),
+            word(&args.chat)
         ),
         &[("confirmed after", format!("{:.1} ms", began.elapsed().as_secs_f64() * 1000.0))],
     )?;
@@ -156,7 +159,10 @@ pub fn run(args: &DemoArgs, cx: &mut Context) -> Result<()> {
     let text = message.members()["payload"]["text"].as_str().unwrap_or_default().to_owned();
     demo.step(
         "Bob comes, asks the mailserver for the last hour of the chat, and opens what he gets",
-        &format!("status-mailserver query --peer $ENODE --chat {} --from 1h --open", args.chat),
+        &format!(
+            "status-mailserver query --peer $ENODE --chat {} --from 1h --open",
+            word(&args.chat)
+        ),
         &[
             ("answered after", format!("{:.1} ms", began.elapsed().as_secs_f64() * 1000.0)),
             ("author", short_key(&author)),
@@ -227,7 +233,8 @@ fn ask(
     let access = Access::Password(password());
     let client = Client::new(network.handle(), enode.id, ClientConfig::new(access, key));
     let now = cx.now();
-    let query = HistoryQuery::of_topics(now.saturating_sub(3600), now + 60, [public.topic]);
+    let (from, to) = (now.saturating_sub(3600), now.saturating_add(60));
+    let query = HistoryQuery::of_topics(from, to, [public.topic]);
     let page = network.wait(client.page(query));
     let (envelopes, _) = page.map_err(|error| client_error(&error))?;
     let found = envelopes.into_iter().find(|envelope| envelope.hash() == message.hash());
@@ -285,6 +292,15 @@ fn wait_for<T>(
             return Ok(found);
         }
     }
+}
+
+/// A text as one word of a command line.
+fn word(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// Shows the steps.

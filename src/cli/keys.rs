@@ -125,7 +125,7 @@ impl OpenArgs {
     pub fn key_ring(&self) -> Result<KeyRing> {
         let mut ring = KeyRing::new();
         for name in &self.chat {
-            ring.add_chat(&PublicChat::new(name));
+            ring.add_chat(&public_chat(name)?);
         }
         for password in &self.password {
             ring.add_sym_key("password", SymKey::from_password(password), None);
@@ -178,12 +178,7 @@ impl SealArgs {
     /// The recipient, if one was given.
     pub fn target(&self) -> Result<Option<Target>> {
         Ok(Some(if let Some(name) = &self.chat {
-            if name.is_empty() {
-                return Err(CliError::usage("the name of a chat can't be empty")
-                    .field("--chat")
-                    .into());
-            }
-            Target::Chat(PublicChat::new(name))
+            Target::Chat(public_chat(name)?)
         } else if let Some(password) = &self.password {
             Target::Sym(SymKey::from_password(password), Some(Topic::of_name(password)))
         } else if let Some(text) = &self.sym_key {
@@ -241,6 +236,14 @@ pub fn public_key(text: &str) -> std::result::Result<PublicKey, CliError> {
             None => error,
         }
     })
+}
+
+/// The chat of the option `--chat`. Clients know none without a name; scripts forget one.
+pub fn public_chat(name: &str) -> Result<PublicChat> {
+    if name.is_empty() {
+        return Err(CliError::usage("the name of a chat can't be empty").field("--chat").into());
+    }
+    Ok(PublicChat::new(name))
 }
 
 /// A topic from an option or argument.

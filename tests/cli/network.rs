@@ -340,6 +340,17 @@ fn the_demo_shows_a_message_arrive() {
         record(&shell.ok("statuskit demo --seed s | head -1"))["alice"]
     );
     shell.fails(3, "statuskit demo --text ' '");
+    let error = shell.fails(2, "statuskit demo --chat ''");
+    assert!(error.contains("--chat"), "{error}");
+    // The commands that it shows can be typed, whatever is said.
+    let steps = records(&shell.ok("statuskit demo --chat 'a b' --text \"it's \\$HOME\""));
+    let command = steps[2]["command"].as_str().expect("a command");
+    let seal = command.split(" | ").take(2).collect::<Vec<_>>().join(" | ");
+    shell.ok("statuskit keygen --out alice.key");
+    let line = format!("{seal} | status-envelope open --chat 'a b'");
+    assert_eq!(record(&shell.ok(&line))["payload"]["text"], "it's $HOME");
+    // Until the end of time.
+    shell.ok("statuskit demo --now 4294967270");
 }
 
 #[test]

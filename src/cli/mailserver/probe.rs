@@ -291,7 +291,8 @@ impl Probe<'_> {
             let found = Found::fail(format!("not sent: {error} ({})", error.code()));
             return self.tell("store", began, found);
         }
-        let query = || HistoryQuery::of_topics(now.saturating_sub(60), now + 60, [topic]);
+        let (from, to) = (now.saturating_sub(60), now.saturating_add(60));
+        let query = || HistoryQuery::of_topics(from, to, [topic]);
         let mut found = Found::fail("it did not come back");
         while began.elapsed() < self.limit {
             match self.page(query())? {

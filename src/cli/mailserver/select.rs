@@ -7,11 +7,10 @@ use clap::Args;
 use super::super::{
     context::Context,
     error::{CliError, Result},
-    keys::parse_topic,
+    keys::{parse_topic, public_chat},
     time::{Moment, parse_moment},
 };
 use crate::{
-    chat::PublicChat,
     mailserver::archive::Select,
     whisper::{Bloom, Topic},
 };
@@ -57,7 +56,7 @@ pub struct TopicArgs {
 impl TopicArgs {
     /// The topics, each with what it is called.
     pub fn named(&self) -> Result<Vec<(Topic, Option<&str>)>> {
-        let chats = self.chat.iter().map(|name| Ok((PublicChat::new(name).topic, Some(&**name))));
+        let chats = self.chat.iter().map(|name| Ok((public_chat(name)?.topic, Some(&**name))));
         let topics = self.topic.iter().map(|text| Ok((parse_topic(text, "--topic")?, None)));
         chats.chain(topics).collect()
     }
