@@ -1,6 +1,9 @@
 //! What those share who ask a mailserver: the connection, the errors, the progress.
 
-use std::time::Duration;
+use std::{
+    io::{self, IsTerminal as _},
+    time::Duration,
+};
 
 use clap::Args;
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -216,7 +219,11 @@ pub fn parse_cursor(text: &str) -> Result<Vec<u8>> {
 }
 
 /// A bar over the range of time, on standard error, and only on a terminal.
-pub struct Progress(ProgressBar);
+pub struct Progress {
+    bar: ProgressBar,
+    /// Whether the results go to a terminal, too.
+    is_shared: bool,
+}
 
 impl Progress {
     /// The parts of a bar.
@@ -228,23 +235,24 @@ impl Progress {
         let bar = ProgressBar::with_draw_target(Some(Self::PARTS as u64), target);
         let style = ProgressStyle::with_template("{bar:40} {percent:>3} %  {msg}");
         bar.set_style(style.expect("a constant template"));
-        Self(bar)
+        Self { bar, is_shared: io::stdout().is_terminal() }
     }
 
     /// How much of the range is done, 0 to 1.
     pub fn set(&self, done: f64, envelopes: u64) {
-        self.0.set_position((done * Self::PARTS) as u64);
-        self.0.set_message(format!("{} envelopes", HumanCount(envelopes)));
+        self.bar.set_position((done * Self::PARTS) as u64);
+        self.bar.set_message(format!("{} envelopes", HumanCount(envelopes)));
     }
 
-    /// Writes a result without spoiling the bar.
+    /// Writes a result without spoiling the bar. Elsewhere than beside it, a result costs no
+    /// drawing.
     pub fn suspend<T>(&self, work: impl FnOnce() -> T) -> T {
-        self.0.suspend(work)
+        if self.is_shared { self.bar.suspend(work) } else { work() }
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.0.finish_and_clear();
+        self.bar.finish_and_clear();
     }
 }
