@@ -197,8 +197,9 @@ pub fn client_error(error: &ClientError) -> CliError {
     };
     let shown = CliError::new(error.code(), exit, error.to_string());
     match error {
-        ClientError::TimedOut => shown
-            .hint("is it a mailserver? status-mailserver probe tells; older ones need --layout"),
+        ClientError::TimedOut => shown.hint(
+            "is it a mailserver? status-mailserver probe tells, with --layout of older ones, too",
+        ),
         ClientError::Refused(text) if text.contains("decrypt") => {
             shown.hint("another --password, or --asymmetric")
         }
