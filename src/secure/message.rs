@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_field_of_another_wire_type_is_unknown() {
-        for raw in [&[0x18, 1][..], &[0x10, 5], &[0x1a, 2, 8, 1], &[0xa8, 6, 1]] {
+        for raw in [&[0x18, 1][..], &[0x10, 5], &[0x1a, 2, 8, 1]] {
             assert!(ProtocolMessage::decode(raw).is_ok(), "{raw:?}");
         }
         // Inside of others, too; the rest is read.
@@ -150,6 +150,10 @@ mod tests {
         // Text that is none, and what is cut, are as bad as ever.
         assert!(id(&[0x18, 1, 0x12, 1, 0xff]).is_err());
         assert!(id(&[0x18, 1, 0x12, 2, b'a']).is_err());
+        // In the place of a map, in the message or in a bundle, it is an error.
+        for raw in [&[0xa8, 6, 1][..], &[0x1a, 2, 0x10, 1]] {
+            assert_eq!(ProtocolMessage::decode(raw).unwrap_err().code(), "secure.protobuf");
+        }
     }
 
     #[test]
