@@ -1866,7 +1866,7 @@ pub const CODES: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "chat.too_many",
-        "At most 10,000 chats are kept; then a new one takes the place of a stranger's, to whom we have never written. Where there are none of those, messages of strangers make no new ones.",
+        "At most 10,000 chats are kept; then a new one takes the place of a stranger's, to whom we have never written, or of a group that we have not joined. Where there are none of those, messages of strangers make no new ones.",
         "tools",
         "A flood of messages by many identities.",
     ),

@@ -4,7 +4,7 @@
 //! wire type, its place and its bytes. Work and memory are linear in the input.
 //!
 //! Source: protocol buffers, "Encoding"; what is done with a known field of another wire type (it
-//! is kept as unknown) is the reference's way.
+//! is kept as unknown; in a map or a oneof it is an error) is the reference's way.
 
 /// The definition of a message; the tables of [`schema`](super::schema) are made of these.
 #[derive(Debug, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct MessageDef {
     pub name: &'static str,
     /// In the order of their numbers.
     pub fields: &'static [FieldDef],
+    /// Whether it is the entry of a map: key and value.
+    pub is_entry: bool,
 }
 
 /// The definition of a field.
@@ -61,6 +63,13 @@ impl MessageDef {
     pub fn named(&self, name: &str) -> Option<&'static FieldDef> {
         self.fields.iter().find(|field| field.name == name)
     }
+
+    /// Whether it or a message in it has a oneof.
+    pub(super) fn has_oneof(&self) -> bool {
+        self.fields.iter().any(|field| {
+            field.is_in_oneof() || matches!(field.kind, FieldType::Message(def) if def.has_oneof())
+        })
+    }
 }
 
 impl FieldDef {
@@ -74,6 +83,18 @@ impl FieldDef {
                 matches!(value, Value::Bytes(_))
             }
         }
+    }
+
+    /// Whether a value of another wire type is an error, and not as good as unknown.
+    pub(super) fn is_strict(&self) -> bool {
+        let is_map = matches!(self.kind, FieldType::Message(def) if def.is_entry);
+        is_map || self.is_in_oneof()
+    }
+
+    /// Whether it is read as a field of a oneof. The oneof of group updates is younger than the
+    /// reference, which has its first field only.
+    pub(super) fn is_in_oneof(&self) -> bool {
+        self.oneof.is_some_and(|oneof| oneof != "chat_entity")
     }
 }
 
@@ -116,6 +137,8 @@ pub enum FieldProblem {
     Depth,
     #[error("the text is not UTF-8")]
     Utf8,
+    #[error("a field of a map or a oneof has another wire type")]
+    FieldType,
     #[error("not what the definition says")]
     Definition,
 }

@@ -181,12 +181,17 @@ impl<'a> Content<'a> {
         let mut unknown = Vec::new();
         for found in Fields::new(bytes) {
             let found = found?;
-            let index = def.fields.iter().position(|it| it.number == found.number);
-            let Some(index) = index.filter(|index| def.fields[*index].takes(&found.value)) else {
-                unknown.push((found.number, found.value));
-                continue;
+            let known_at = def.fields.iter().position(|it| it.number == found.number);
+            let (index, field) = match known_at.map(|index| (index, &def.fields[index])) {
+                Some((index, field)) if field.takes(&found.value) => (index, field),
+                Some((_, field)) if field.is_strict() => {
+                    return Err(FieldError { at: found.start, problem: FieldProblem::FieldType });
+                }
+                _ => {
+                    unknown.push((found.number, found.value));
+                    continue;
+                }
             };
-            let field = &def.fields[index];
             let value = match found.value {
                 Value::Bytes(bytes) => {
                     let at = found.end - bytes.len();
@@ -199,20 +204,32 @@ impl<'a> Content<'a> {
                 _ => continue,
             };
             if field.oneof.is_some() {
-                let others = def.fields.iter().zip(&mut known);
-                others
-                    .filter(|(it, _)| it.oneof == field.oneof && it.number != field.number)
-                    .for_each(|(_, values)| values.clear());
+                for (other, values) in def.fields.iter().zip(&mut known) {
+                    if other.oneof == field.oneof && other.number != field.number {
+                        values.drain(..).try_for_each(|value: Known<'_>| value.check(other))?;
+                    }
+                }
             }
             let values = &mut known[index];
             match (field.repeated, &field.kind, values.first_mut(), value) {
-                // A message that comes in parts is the sum of them.
+                // A message that comes in parts is the sum of them, if each of them is one.
                 (
                     false,
-                    FieldType::Message(_),
-                    Some(Known::Bytes(_, first)),
-                    Known::Bytes(_, more),
-                ) => first.to_mut().extend_from_slice(&more),
+                    FieldType::Message(inner),
+                    Some(Known::Bytes(first_at, first)),
+                    Known::Bytes(at, more),
+                ) if !field.is_in_oneof() => {
+                    if let Cow::Borrowed(first) = *first {
+                        let at = *first_at;
+                        Content::read(inner, first).map_err(|error| error.inside(at))?;
+                    }
+                    Content::read(inner, &more).map_err(|error| error.inside(at))?;
+                    first.to_mut().extend_from_slice(&more);
+                }
+                // In a oneof each takes the place of the one before.
+                (false, _, Some(value), last) if field.is_in_oneof() => {
+                    std::mem::replace(value, last).check(field)?;
+                }
                 (false, _, Some(value), last) => *value = last,
                 (_, _, _, value) => values.push(value),
             }
@@ -235,6 +252,16 @@ impl FieldType {
 }
 
 impl Known<'_> {
+    /// Looks at a value that is not going to be used: it can be wrong all the same.
+    fn check(self, field: &FieldDef) -> Result<(), FieldError> {
+        match (self, &field.kind) {
+            (Self::Bytes(at, bytes), FieldType::Message(def)) => {
+                known_only(def, &bytes).map(drop).map_err(|error| error.inside(at))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn to_json(&self, field: &FieldDef) -> Result<Json, FieldError> {
         Ok(match (self, &field.kind) {
             (Self::Number(number), FieldType::Bool) => (*number != 0).into(),
@@ -502,6 +529,39 @@ mod tests {
         assert_eq!(normalise(def, bytes).unwrap(), again);
     }
 
+    /// What is left of a message of a type, in its normal form.
+    fn read(number: i32, bytes: &str) -> Option<String> {
+        let bytes = hex::decode(bytes).unwrap();
+        let def = types::PayloadType::of_number(number).and_then(|it| it.message).unwrap();
+        let message = types::Message::decode(number, &bytes);
+        assert_eq!(decode(def, &bytes).is_ok(), message.is_ok(), "{message:?}");
+        message.ok().map(|message| hex::encode(message.encode()))
+    }
+
+    #[test]
+    fn a_message_in_parts_is_their_sum_if_each_is_a_message() {
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(read(5, "1a0208051a021806"), text("1a0408051806"));
+        // A tag that is cut off does not go on in the next part.
+        for bytes in ["1a02c0801a020805", "1a0208051a02c080", "1a0208051a02c0801a020805"] {
+            assert_eq!(read(5, bytes), None, "{bytes}");
+        }
+        // What an update of a group carries, too.
+        assert_eq!(read(3, "1a0208051a021006"), text("1a0408051006"));
+        assert_eq!(read(3, "1805"), text(""));
+    }
+
+    #[test]
+    fn in_a_oneof_the_last_takes_the_place_of_the_others() {
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(read(1, "4a030a01784a021005"), text("4a021005"));
+        assert_eq!(read(1, "4a030a017852021001"), text("52021001"));
+        // Those are read all the same, and a number is not what any of them is.
+        assert_eq!(read(1, "4a010a4a021005"), None);
+        assert_eq!(read(1, "4a010a52021001"), None);
+        assert_eq!(read(1, "4805"), None);
+    }
+
     #[test]
     fn wrong_members_are_named() {
         let def = &schema::CHAT_MESSAGE;
@@ -563,20 +623,24 @@ mod tests {
     }
 
     /// A message on the wire with fields of its definition in any order and number, fields of
-    /// other wire types, and unknown ones.
+    /// other wire types where these are no error, and unknown ones.
     fn any_message(def: &'static MessageDef, depth: u32) -> BoxedStrategy<Vec<u8>> {
         let indices = 0..def.fields.len() + 1;
         let field = (indices, any::<u64>(), "[ -~]{0,6}", any::<u8>()).prop_flat_map(
             move |(index, number, text, choice)| {
-                let (tag, kind) = match def.fields.get(index) {
-                    Some(field) => (field.number, Some(&field.kind)),
-                    None => (number as u32 % 2000 + 1, None),
+                let (tag, kind, is_strict) = match def.fields.get(index) {
+                    Some(field) => (field.number, Some(&field.kind), field.is_strict()),
+                    None => (number as u32 % 2000 + 1, None, false),
                 };
+                let choice = if is_strict { choice.max(21) } else { choice };
                 match kind {
                     Some(FieldType::Message(inner)) if depth > 0 && choice > 20 => {
                         any_message(inner, depth - 1)
                             .prop_map(move |bytes| field_bytes(tag, &Value::Bytes(&bytes)))
                             .boxed()
+                    }
+                    Some(FieldType::Message(_)) if is_strict => {
+                        Just(field_bytes(tag, &Value::Bytes(b""))).boxed()
                     }
                     Some(FieldType::String | FieldType::Bytes) if choice > 20 => {
                         Just(field_bytes(tag, &Value::Bytes(text.as_bytes()))).boxed()

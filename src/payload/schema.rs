@@ -7,6 +7,7 @@ pub static APPLICATION_METADATA_MESSAGE: MessageDef = MessageDef {
         FieldDef { number: 2, name: "payload", kind: FieldType::Bytes, repeated: false, oneof: None },
         FieldDef { number: 3, name: "type", kind: FieldType::Enum(&APPLICATION_METADATA_MESSAGE_TYPE), repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static APPLICATION_METADATA_MESSAGE_TYPE: EnumDef = EnumDef {
     name: "Type",
@@ -62,6 +63,7 @@ pub static CHAT_MESSAGE: MessageDef = MessageDef {
         FieldDef { number: 12, name: "community", kind: FieldType::Bytes, repeated: false, oneof: Some("payload") },
         FieldDef { number: 13, name: "grant", kind: FieldType::Bytes, repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static CHAT_MESSAGE_CONTENT_TYPE: EnumDef = EnumDef {
     name: "ContentType",
@@ -84,6 +86,7 @@ pub static STICKER_MESSAGE: MessageDef = MessageDef {
         FieldDef { number: 1, name: "hash", kind: FieldType::String, repeated: false, oneof: None },
         FieldDef { number: 2, name: "pack", kind: FieldType::Int32, repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static CONTACT_UPDATE: MessageDef = MessageDef {
     name: "ContactUpdate",
@@ -92,6 +95,7 @@ pub static CONTACT_UPDATE: MessageDef = MessageDef {
         FieldDef { number: 2, name: "ens_name", kind: FieldType::String, repeated: false, oneof: None },
         FieldDef { number: 3, name: "profile_image", kind: FieldType::String, repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static MEMBERSHIP_UPDATE_MESSAGE: MessageDef = MessageDef {
     name: "MembershipUpdateMessage",
@@ -101,6 +105,7 @@ pub static MEMBERSHIP_UPDATE_MESSAGE: MessageDef = MessageDef {
         FieldDef { number: 3, name: "message", kind: FieldType::Message(&CHAT_MESSAGE), repeated: false, oneof: Some("chat_entity") },
         FieldDef { number: 4, name: "emoji_reaction", kind: FieldType::Message(&EMOJI_REACTION), repeated: false, oneof: Some("chat_entity") },
     ],
+    is_entry: false,
 };
 pub static MEMBERSHIP_UPDATE_EVENT: MessageDef = MessageDef {
     name: "MembershipUpdateEvent",
@@ -110,6 +115,7 @@ pub static MEMBERSHIP_UPDATE_EVENT: MessageDef = MessageDef {
         FieldDef { number: 3, name: "name", kind: FieldType::String, repeated: false, oneof: None },
         FieldDef { number: 4, name: "type", kind: FieldType::Enum(&MEMBERSHIP_UPDATE_EVENT_EVENT_TYPE), repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static MEMBERSHIP_UPDATE_EVENT_EVENT_TYPE: EnumDef = EnumDef {
     name: "EventType",
@@ -132,6 +138,7 @@ pub static PAIR_INSTALLATION: MessageDef = MessageDef {
         FieldDef { number: 3, name: "device_type", kind: FieldType::String, repeated: false, oneof: None },
         FieldDef { number: 4, name: "name", kind: FieldType::String, repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static SYNC_INSTALLATION_CONTACT: MessageDef = MessageDef {
     name: "SyncInstallationContact",
@@ -144,6 +151,7 @@ pub static SYNC_INSTALLATION_CONTACT: MessageDef = MessageDef {
         FieldDef { number: 6, name: "system_tags", kind: FieldType::String, repeated: true, oneof: None },
         FieldDef { number: 7, name: "local_nickname", kind: FieldType::String, repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static SYNC_INSTALLATION_ACCOUNT: MessageDef = MessageDef {
     name: "SyncInstallationAccount",
@@ -152,6 +160,7 @@ pub static SYNC_INSTALLATION_ACCOUNT: MessageDef = MessageDef {
         FieldDef { number: 2, name: "profile_image", kind: FieldType::String, repeated: false, oneof: None },
         FieldDef { number: 3, name: "last_updated", kind: FieldType::Uint64, repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static SYNC_INSTALLATION_PUBLIC_CHAT: MessageDef = MessageDef {
     name: "SyncInstallationPublicChat",
@@ -159,6 +168,7 @@ pub static SYNC_INSTALLATION_PUBLIC_CHAT: MessageDef = MessageDef {
         FieldDef { number: 1, name: "clock", kind: FieldType::Uint64, repeated: false, oneof: None },
         FieldDef { number: 2, name: "id", kind: FieldType::String, repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static SYNC_INSTALLATION: MessageDef = MessageDef {
     name: "SyncInstallation",
@@ -167,6 +177,7 @@ pub static SYNC_INSTALLATION: MessageDef = MessageDef {
         FieldDef { number: 2, name: "public_chats", kind: FieldType::Message(&SYNC_INSTALLATION_PUBLIC_CHAT), repeated: true, oneof: None },
         FieldDef { number: 3, name: "account", kind: FieldType::Message(&SYNC_INSTALLATION_ACCOUNT), repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static REQUEST_ADDRESS_FOR_TRANSACTION: MessageDef = MessageDef {
     name: "RequestAddressForTransaction",
@@ -175,6 +186,7 @@ pub static REQUEST_ADDRESS_FOR_TRANSACTION: MessageDef = MessageDef {
         FieldDef { number: 2, name: "value", kind: FieldType::String, repeated: false, oneof: None },
         FieldDef { number: 3, name: "contract", kind: FieldType::String, repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static ACCEPT_REQUEST_ADDRESS_FOR_TRANSACTION: MessageDef = MessageDef {
     name: "AcceptRequestAddressForTransaction",
@@ -183,6 +195,7 @@ pub static ACCEPT_REQUEST_ADDRESS_FOR_TRANSACTION: MessageDef = MessageDef {
         FieldDef { number: 2, name: "id", kind: FieldType::String, repeated: false, oneof: None },
         FieldDef { number: 3, name: "address", kind: FieldType::String, repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static DECLINE_REQUEST_ADDRESS_FOR_TRANSACTION: MessageDef = MessageDef {
     name: "DeclineRequestAddressForTransaction",
@@ -190,6 +203,7 @@ pub static DECLINE_REQUEST_ADDRESS_FOR_TRANSACTION: MessageDef = MessageDef {
         FieldDef { number: 1, name: "clock", kind: FieldType::Uint64, repeated: false, oneof: None },
         FieldDef { number: 2, name: "id", kind: FieldType::String, repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static REQUEST_TRANSACTION: MessageDef = MessageDef {
     name: "RequestTransaction",
@@ -199,6 +213,7 @@ pub static REQUEST_TRANSACTION: MessageDef = MessageDef {
         FieldDef { number: 3, name: "value", kind: FieldType::String, repeated: false, oneof: None },
         FieldDef { number: 4, name: "contract", kind: FieldType::String, repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static DECLINE_REQUEST_TRANSACTION: MessageDef = MessageDef {
     name: "DeclineRequestTransaction",
@@ -206,6 +221,7 @@ pub static DECLINE_REQUEST_TRANSACTION: MessageDef = MessageDef {
         FieldDef { number: 1, name: "clock", kind: FieldType::Uint64, repeated: false, oneof: None },
         FieldDef { number: 2, name: "id", kind: FieldType::String, repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static SEND_TRANSACTION: MessageDef = MessageDef {
     name: "SendTransaction",
@@ -215,6 +231,7 @@ pub static SEND_TRANSACTION: MessageDef = MessageDef {
         FieldDef { number: 3, name: "transaction_hash", kind: FieldType::String, repeated: false, oneof: None },
         FieldDef { number: 4, name: "signature", kind: FieldType::Bytes, repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static IMAGE_MESSAGE: MessageDef = MessageDef {
     name: "ImageMessage",
@@ -222,6 +239,7 @@ pub static IMAGE_MESSAGE: MessageDef = MessageDef {
         FieldDef { number: 1, name: "payload", kind: FieldType::Bytes, repeated: false, oneof: None },
         FieldDef { number: 2, name: "type", kind: FieldType::Enum(&IMAGE_TYPE), repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static AUDIO_MESSAGE: MessageDef = MessageDef {
     name: "AudioMessage",
@@ -230,6 +248,7 @@ pub static AUDIO_MESSAGE: MessageDef = MessageDef {
         FieldDef { number: 2, name: "type", kind: FieldType::Enum(&AUDIO_MESSAGE_AUDIO_TYPE), repeated: false, oneof: None },
         FieldDef { number: 3, name: "duration_ms", kind: FieldType::Uint64, repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static AUDIO_MESSAGE_AUDIO_TYPE: EnumDef = EnumDef {
     name: "AudioType",
@@ -249,6 +268,7 @@ pub static EMOJI_REACTION: MessageDef = MessageDef {
         FieldDef { number: 5, name: "type", kind: FieldType::Enum(&EMOJI_REACTION_TYPE), repeated: false, oneof: None },
         FieldDef { number: 6, name: "retracted", kind: FieldType::Bool, repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static EMOJI_REACTION_TYPE: EnumDef = EnumDef {
     name: "Type",
@@ -270,6 +290,7 @@ pub static GROUP_CHAT_INVITATION: MessageDef = MessageDef {
         FieldDef { number: 3, name: "introduction_message", kind: FieldType::String, repeated: false, oneof: None },
         FieldDef { number: 4, name: "state", kind: FieldType::Enum(&GROUP_CHAT_INVITATION_STATE), repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static GROUP_CHAT_INVITATION_STATE: EnumDef = EnumDef {
     name: "State",
@@ -287,6 +308,7 @@ pub static STATUS_UPDATE: MessageDef = MessageDef {
         FieldDef { number: 2, name: "status_type", kind: FieldType::Enum(&STATUS_UPDATE_STATUS_TYPE), repeated: false, oneof: None },
         FieldDef { number: 3, name: "custom_text", kind: FieldType::String, repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static STATUS_UPDATE_STATUS_TYPE: EnumDef = EnumDef {
     name: "StatusType",
@@ -307,6 +329,7 @@ pub static PIN_MESSAGE: MessageDef = MessageDef {
         FieldDef { number: 4, name: "pinned", kind: FieldType::Bool, repeated: false, oneof: None },
         FieldDef { number: 5, name: "message_type", kind: FieldType::Enum(&MESSAGE_TYPE), repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static EDIT_MESSAGE: MessageDef = MessageDef {
     name: "EditMessage",
@@ -318,6 +341,7 @@ pub static EDIT_MESSAGE: MessageDef = MessageDef {
         FieldDef { number: 5, name: "grant", kind: FieldType::Bytes, repeated: false, oneof: None },
         FieldDef { number: 6, name: "message_type", kind: FieldType::Enum(&MESSAGE_TYPE), repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static DELETE_MESSAGE: MessageDef = MessageDef {
     name: "DeleteMessage",
@@ -328,12 +352,14 @@ pub static DELETE_MESSAGE: MessageDef = MessageDef {
         FieldDef { number: 4, name: "grant", kind: FieldType::Bytes, repeated: false, oneof: None },
         FieldDef { number: 5, name: "message_type", kind: FieldType::Enum(&MESSAGE_TYPE), repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static CONTACT_CODE_ADVERTISEMENT: MessageDef = MessageDef {
     name: "ContactCodeAdvertisement",
     fields: &[
         FieldDef { number: 1, name: "push_notification_info", kind: FieldType::Message(&PUSH_NOTIFICATION_QUERY_INFO), repeated: true, oneof: None },
     ],
+    is_entry: false,
 };
 pub static PUSH_NOTIFICATION_QUERY_INFO: MessageDef = MessageDef {
     name: "PushNotificationQueryInfo",
@@ -346,6 +372,7 @@ pub static PUSH_NOTIFICATION_QUERY_INFO: MessageDef = MessageDef {
         FieldDef { number: 6, name: "version", kind: FieldType::Uint64, repeated: false, oneof: None },
         FieldDef { number: 7, name: "server_public_key", kind: FieldType::Bytes, repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static PUSH_NOTIFICATION_REGISTRATION: MessageDef = MessageDef {
     name: "PushNotificationRegistration",
@@ -365,6 +392,7 @@ pub static PUSH_NOTIFICATION_REGISTRATION: MessageDef = MessageDef {
         FieldDef { number: 13, name: "block_mentions", kind: FieldType::Bool, repeated: false, oneof: None },
         FieldDef { number: 14, name: "allowed_mentions_chat_list", kind: FieldType::Bytes, repeated: true, oneof: None },
     ],
+    is_entry: false,
 };
 pub static PUSH_NOTIFICATION_REGISTRATION_TOKEN_TYPE: EnumDef = EnumDef {
     name: "TokenType",
@@ -381,6 +409,7 @@ pub static PUSH_NOTIFICATION_REGISTRATION_RESPONSE: MessageDef = MessageDef {
         FieldDef { number: 2, name: "error", kind: FieldType::Enum(&PUSH_NOTIFICATION_REGISTRATION_RESPONSE_ERROR_TYPE), repeated: false, oneof: None },
         FieldDef { number: 3, name: "request_id", kind: FieldType::Bytes, repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static PUSH_NOTIFICATION_REGISTRATION_RESPONSE_ERROR_TYPE: EnumDef = EnumDef {
     name: "ErrorType",
@@ -397,6 +426,7 @@ pub static PUSH_NOTIFICATION_QUERY: MessageDef = MessageDef {
     fields: &[
         FieldDef { number: 1, name: "public_keys", kind: FieldType::Bytes, repeated: true, oneof: None },
     ],
+    is_entry: false,
 };
 pub static PUSH_NOTIFICATION_QUERY_RESPONSE: MessageDef = MessageDef {
     name: "PushNotificationQueryResponse",
@@ -405,6 +435,7 @@ pub static PUSH_NOTIFICATION_QUERY_RESPONSE: MessageDef = MessageDef {
         FieldDef { number: 2, name: "message_id", kind: FieldType::Bytes, repeated: false, oneof: None },
         FieldDef { number: 3, name: "success", kind: FieldType::Bool, repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static PUSH_NOTIFICATION: MessageDef = MessageDef {
     name: "PushNotification",
@@ -417,6 +448,7 @@ pub static PUSH_NOTIFICATION: MessageDef = MessageDef {
         FieldDef { number: 6, name: "type", kind: FieldType::Enum(&PUSH_NOTIFICATION_PUSH_NOTIFICATION_TYPE), repeated: false, oneof: None },
         FieldDef { number: 7, name: "author", kind: FieldType::Bytes, repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static PUSH_NOTIFICATION_PUSH_NOTIFICATION_TYPE: EnumDef = EnumDef {
     name: "PushNotificationType",
@@ -432,6 +464,7 @@ pub static PUSH_NOTIFICATION_REQUEST: MessageDef = MessageDef {
         FieldDef { number: 1, name: "requests", kind: FieldType::Message(&PUSH_NOTIFICATION), repeated: true, oneof: None },
         FieldDef { number: 2, name: "message_id", kind: FieldType::Bytes, repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static PUSH_NOTIFICATION_REPORT: MessageDef = MessageDef {
     name: "PushNotificationReport",
@@ -441,6 +474,7 @@ pub static PUSH_NOTIFICATION_REPORT: MessageDef = MessageDef {
         FieldDef { number: 3, name: "public_key", kind: FieldType::Bytes, repeated: false, oneof: None },
         FieldDef { number: 4, name: "installation_id", kind: FieldType::String, repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static PUSH_NOTIFICATION_REPORT_ERROR_TYPE: EnumDef = EnumDef {
     name: "ErrorType",
@@ -457,6 +491,7 @@ pub static PUSH_NOTIFICATION_RESPONSE: MessageDef = MessageDef {
         FieldDef { number: 1, name: "message_id", kind: FieldType::Bytes, repeated: false, oneof: None },
         FieldDef { number: 2, name: "reports", kind: FieldType::Message(&PUSH_NOTIFICATION_REPORT), repeated: true, oneof: None },
     ],
+    is_entry: false,
 };
 pub static CHAT_IDENTITY: MessageDef = MessageDef {
     name: "ChatIdentity",
@@ -465,6 +500,7 @@ pub static CHAT_IDENTITY: MessageDef = MessageDef {
         FieldDef { number: 2, name: "ens_name", kind: FieldType::String, repeated: false, oneof: None },
         FieldDef { number: 3, name: "images", kind: FieldType::Message(&CHAT_IDENTITY_IMAGE), repeated: true, oneof: None },
     ],
+    is_entry: false,
 };
 pub static CHAT_IDENTITY_IMAGE: MessageDef = MessageDef {
     name: "ChatIdentityImage",
@@ -472,6 +508,7 @@ pub static CHAT_IDENTITY_IMAGE: MessageDef = MessageDef {
         FieldDef { number: 1, name: "key", kind: FieldType::String, repeated: false, oneof: None },
         FieldDef { number: 2, name: "value", kind: FieldType::Message(&IDENTITY_IMAGE), repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static IDENTITY_IMAGE: MessageDef = MessageDef {
     name: "IdentityImage",
@@ -480,6 +517,7 @@ pub static IDENTITY_IMAGE: MessageDef = MessageDef {
         FieldDef { number: 2, name: "source_type", kind: FieldType::Enum(&IDENTITY_IMAGE_SOURCE_TYPE), repeated: false, oneof: None },
         FieldDef { number: 3, name: "image_type", kind: FieldType::Enum(&IMAGE_TYPE), repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static IDENTITY_IMAGE_SOURCE_TYPE: EnumDef = EnumDef {
     name: "SourceType",
@@ -497,6 +535,7 @@ pub static COMMUNITY_INVITATION: MessageDef = MessageDef {
         FieldDef { number: 3, name: "chat_id", kind: FieldType::String, repeated: false, oneof: None },
         FieldDef { number: 4, name: "public_key", kind: FieldType::Bytes, repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static COMMUNITY_REQUEST_TO_JOIN: MessageDef = MessageDef {
     name: "CommunityRequestToJoin",
@@ -506,6 +545,7 @@ pub static COMMUNITY_REQUEST_TO_JOIN: MessageDef = MessageDef {
         FieldDef { number: 3, name: "chat_id", kind: FieldType::String, repeated: false, oneof: None },
         FieldDef { number: 4, name: "community_id", kind: FieldType::Bytes, repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static MESSAGE_TYPE: EnumDef = EnumDef {
     name: "MessageType",

@@ -188,7 +188,10 @@ pub(crate) fn decode_known<M: prost::Message + Default>(
     def: &'static MessageDef,
     bytes: &[u8],
 ) -> Result<M, FieldError> {
-    if let Ok(message) = M::decode(bytes) {
+    // In a oneof, prost would put together what comes twice: see `json`.
+    if !def.has_oneof()
+        && let Ok(message) = M::decode(bytes)
+    {
         return Ok(message);
     }
     let known = json::known_only(def, bytes)?;

@@ -6,7 +6,7 @@ use prost::Message as _;
 
 use super::{
     check::{self, Receipt, Refusal},
-    fields::FieldError,
+    fields::{FieldError, Fields},
     proto::ApplicationMetadataMessage,
     schema, types,
 };
@@ -99,7 +99,8 @@ impl Wrapper {
     pub fn decode(raw: &[u8]) -> Result<Self, PayloadError> {
         let message: ApplicationMetadataMessage =
             types::decode(&schema::APPLICATION_METADATA_MESSAGE, raw)?;
-        let signed = if message.signature.is_empty() {
+        // A signature of no bytes is not the same as none.
+        let signed = if message.signature.is_empty() && !has_signature(raw) {
             None
         } else {
             let bytes = message.signature.try_into().map_err(|_| PayloadError::SignatureFormat)?;
@@ -175,9 +176,33 @@ impl Wrapper {
     }
 }
 
+/// Whether a wrapper that decodes has the field of the signature, be it without content.
+fn has_signature(raw: &[u8]) -> bool {
+    let [signature, ..] = schema::APPLICATION_METADATA_MESSAGE.fields else { return false };
+    Fields::new(raw)
+        .flatten()
+        .any(|field| field.number == signature.number && signature.takes(&field.value))
+}
+
 fn recover(signature: [u8; 65], payload: &[u8]) -> Result<(Signature, PublicKey), PayloadError> {
     let signature = Signature::from_bytes(signature);
     let author =
         signature.recover(&keccak256(payload)).map_err(|_| PayloadError::SignatureFormat)?;
     Ok((signature, author))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_without_content_is_none_that_anybody_made() {
+        let wrapped = Wrapper::unsigned(8, vec![8, 1]);
+        assert_eq!(Wrapper::decode(wrapped.raw()).unwrap().author(), None);
+        for empty in [[0x0a, 0].to_vec(), [wrapped.raw(), &[0x0a, 0]].concat()] {
+            assert_eq!(Wrapper::decode(&empty), Err(PayloadError::SignatureFormat));
+        }
+        // Of another wire type, it is not the signature.
+        assert!(Wrapper::decode(&[0x08, 0]).is_ok());
+    }
 }

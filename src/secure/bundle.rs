@@ -11,8 +11,6 @@
 
 use std::collections::BTreeMap;
 
-use prost::Message as _;
-
 use super::{
     key::{CompressedKey, KeyPair},
     proto::{self, SignedPreKey},
@@ -22,7 +20,7 @@ use super::{
 use crate::{
     account::InstallationId,
     crypto::{KeyError, PublicKey, Signature, keccak256},
-    payload::types::decode_known,
+    payload::{fields::FieldError, types::decode_known},
 };
 
 /// How many installations a bundle may list. Clients write three at most.
@@ -149,9 +147,9 @@ pub fn signing_hash(bundle: &proto::Bundle) -> [u8; 32] {
 }
 
 /// Reads a bundle as the reference does: a known field with another wire type is as good as
-/// unknown.
-pub fn decode(bytes: &[u8]) -> Result<proto::Bundle, prost::DecodeError> {
-    decode_known(&schema::BUNDLE, bytes).or_else(|_| proto::Bundle::decode(bytes))
+/// unknown, but for the map.
+pub fn decode(bytes: &[u8]) -> Result<proto::Bundle, FieldError> {
+    decode_known(&schema::BUNDLE, bytes)
 }
 
 /// Checks that the identity has signed. Nothing of a bundle is to be used before. Pre keys that
@@ -191,6 +189,8 @@ pub fn verify(bundle: &proto::Bundle) -> Result<VerifiedBundle, BundleError> {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
+
     use super::*;
     use crate::crypto::seeded_rng;
 

@@ -19,7 +19,10 @@ use super::{
     ratchet::Header,
     schema,
 };
-use crate::{crypto::KeyError, payload::types::decode_known};
+use crate::{
+    crypto::KeyError,
+    payload::{fields::FieldError, types::decode_known},
+};
 
 /// The place of the part that is encrypted to the identity.
 pub const NO_INSTALLATION: &str = "none";
@@ -32,7 +35,7 @@ pub const MAX_BUNDLES: usize = 16;
 pub enum MessageError {
     /// Not the protobuf message.
     #[error("not a ProtocolMessage: {0}")]
-    Protobuf(#[from] prost::DecodeError),
+    Protobuf(#[from] FieldError),
     /// More bundles than anyone sends.
     #[error("the message carries {0} bundles; at most {MAX_BUNDLES} are taken")]
     TooManyBundles(usize),
@@ -66,10 +69,10 @@ impl ProtocolMessage {
         Self { raw: fields.encode_to_vec(), fields }
     }
 
-    /// Reads a message; unknown fields are skipped, and so are known ones of another wire type.
+    /// Reads a message; unknown fields are skipped, and so are known ones of another wire type,
+    /// but for maps.
     pub fn decode(raw: &[u8]) -> Result<Self, MessageError> {
-        let fields = decode_known(&schema::PROTOCOL_MESSAGE, raw)
-            .or_else(|_| proto::ProtocolMessage::decode(raw))?;
+        let fields: proto::ProtocolMessage = decode_known(&schema::PROTOCOL_MESSAGE, raw)?;
         if fields.bundles.len() > MAX_BUNDLES {
             return Err(MessageError::TooManyBundles(fields.bundles.len()));
         }
@@ -141,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_field_of_another_wire_type_is_unknown() {
-        for raw in [&[0x18, 1][..], &[0x10, 5], &[0x1a, 2, 8, 1], &[0xa8, 6, 1]] {
+        for raw in [&[0x18, 1][..], &[0x10, 5], &[0x1a, 2, 8, 1]] {
             assert!(ProtocolMessage::decode(raw).is_ok(), "{raw:?}");
         }
         // Inside of others, too; the rest is read.
@@ -150,6 +153,10 @@ mod tests {
         // Text that is none, and what is cut, are as bad as ever.
         assert!(id(&[0x18, 1, 0x12, 1, 0xff]).is_err());
         assert!(id(&[0x18, 1, 0x12, 2, b'a']).is_err());
+        // In the place of a map, in the message or in a bundle, it is an error.
+        for raw in [&[0xa8, 6, 1][..], &[0x1a, 2, 0x10, 1]] {
+            assert_eq!(ProtocolMessage::decode(raw).unwrap_err().code(), "secure.protobuf");
+        }
     }
 
     #[test]

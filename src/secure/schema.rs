@@ -8,6 +8,7 @@ pub static PROTOCOL_MESSAGE: MessageDef = MessageDef {
         FieldDef { number: 101, name: "direct_message", kind: FieldType::Message(&PROTOCOL_MESSAGE_DIRECT_MESSAGE_ENTRY), repeated: true, oneof: None },
         FieldDef { number: 102, name: "public_message", kind: FieldType::Bytes, repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static PROTOCOL_MESSAGE_DIRECT_MESSAGE_ENTRY: MessageDef = MessageDef {
     name: "DirectMessageEntry",
@@ -15,6 +16,7 @@ pub static PROTOCOL_MESSAGE_DIRECT_MESSAGE_ENTRY: MessageDef = MessageDef {
         FieldDef { number: 1, name: "key", kind: FieldType::String, repeated: false, oneof: None },
         FieldDef { number: 2, name: "value", kind: FieldType::Message(&DIRECT_MESSAGE), repeated: false, oneof: None },
     ],
+    is_entry: true,
 };
 pub static BUNDLE: MessageDef = MessageDef {
     name: "Bundle",
@@ -24,6 +26,7 @@ pub static BUNDLE: MessageDef = MessageDef {
         FieldDef { number: 4, name: "signature", kind: FieldType::Bytes, repeated: false, oneof: None },
         FieldDef { number: 5, name: "timestamp", kind: FieldType::Uint64, repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static BUNDLE_SIGNED_PRE_KEYS_ENTRY: MessageDef = MessageDef {
     name: "SignedPreKeysEntry",
@@ -31,6 +34,7 @@ pub static BUNDLE_SIGNED_PRE_KEYS_ENTRY: MessageDef = MessageDef {
         FieldDef { number: 1, name: "key", kind: FieldType::String, repeated: false, oneof: None },
         FieldDef { number: 2, name: "value", kind: FieldType::Message(&SIGNED_PRE_KEY), repeated: false, oneof: None },
     ],
+    is_entry: true,
 };
 pub static SIGNED_PRE_KEY: MessageDef = MessageDef {
     name: "SignedPreKey",
@@ -39,6 +43,7 @@ pub static SIGNED_PRE_KEY: MessageDef = MessageDef {
         FieldDef { number: 2, name: "version", kind: FieldType::Uint64, repeated: false, oneof: None },
         FieldDef { number: 3, name: "protocol_version", kind: FieldType::Uint64, repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static DIRECT_MESSAGE: MessageDef = MessageDef {
     name: "DirectMessage",
@@ -48,6 +53,7 @@ pub static DIRECT_MESSAGE: MessageDef = MessageDef {
         FieldDef { number: 3, name: "payload", kind: FieldType::Bytes, repeated: false, oneof: None },
         FieldDef { number: 101, name: "dh_header", kind: FieldType::Message(&DH_HEADER), repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static X3DH_HEADER: MessageDef = MessageDef {
     name: "X3dhHeader",
@@ -55,6 +61,7 @@ pub static X3DH_HEADER: MessageDef = MessageDef {
         FieldDef { number: 1, name: "key", kind: FieldType::Bytes, repeated: false, oneof: None },
         FieldDef { number: 4, name: "id", kind: FieldType::Bytes, repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static DR_HEADER: MessageDef = MessageDef {
     name: "DrHeader",
@@ -64,10 +71,12 @@ pub static DR_HEADER: MessageDef = MessageDef {
         FieldDef { number: 3, name: "pn", kind: FieldType::Uint64, repeated: false, oneof: None },
         FieldDef { number: 4, name: "id", kind: FieldType::Bytes, repeated: false, oneof: None },
     ],
+    is_entry: false,
 };
 pub static DH_HEADER: MessageDef = MessageDef {
     name: "DhHeader",
     fields: &[
         FieldDef { number: 1, name: "key", kind: FieldType::Bytes, repeated: false, oneof: None },
     ],
+    is_entry: false,
 };

@@ -8,6 +8,7 @@ pub static PAYLOAD: MessageDef = MessageDef {
         FieldDef { number: 5003, name: "requests", kind: FieldType::Bytes, repeated: true, oneof: None },
         FieldDef { number: 5004, name: "messages", kind: FieldType::Message(&MESSAGE), repeated: true, oneof: None },
     ],
+    is_entry: false,
 };
 pub static MESSAGE: MessageDef = MessageDef {
     name: "Message",
@@ -16,4 +17,5 @@ pub static MESSAGE: MessageDef = MessageDef {
         FieldDef { number: 6002, name: "timestamp", kind: FieldType::Uint64, repeated: false, oneof: None },
         FieldDef { number: 6003, name: "body", kind: FieldType::Bytes, repeated: false, oneof: None },
     ],
+    is_entry: false,
 };

@@ -165,8 +165,7 @@ fn unknown_types_and_fields_are_kept_and_shown() {
     let shell = Shell::new();
     // Type 99, not canonical and with fields 15 of the wrapper; a chat message with fields 100
     // (bytes) and 5 (a number, in place of a text).
-    for hex in
-        ["0x1202080118630a00", "0x120408011863186378a5017801", "0x120a08011a01782801a206001801"]
+    for hex in ["0x186312020801", "0x120408011863186378a5017801", "0x120a08011a01782801a206001801"]
     {
         let decoded = shell.ok(&format!("echo {hex} | status-payload decode"));
         let again =

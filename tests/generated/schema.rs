@@ -50,7 +50,8 @@ fn write_message(out: &mut String, package: &str, constant_of: &str, message: &D
             field.label() == Label::Repeated,
         );
     }
-    out.push_str("    ],\n};\n");
+    let is_entry = message.options.as_ref().is_some_and(|options| options.map_entry());
+    let _ = writeln!(out, "    ],\n    is_entry: {is_entry},\n}};");
 }
 
 fn kind(package: &str, field: &FieldDescriptorProto) -> String {

@@ -96,7 +96,7 @@ pub fn assert_message(ours: &[u8], theirs: &[u8], at: &str) {
 }
 
 /// Whether bytes are as an encoder writes them: every field known, in order and once, unless it
-/// is repeated, and none of them empty.
+/// is repeated, and none of them empty; entries of maps with different keys.
 fn is_plain(bytes: &[u8], what: &str) -> bool {
     // Number, what is in it, whether it is repeated.
     let known: &[(u32, &str, bool)] = match what {
@@ -113,7 +113,7 @@ fn is_plain(bytes: &[u8], what: &str) -> bool {
         "header" => &[(1, "", false), (2, "number", false), (3, "number", false), (4, "", false)],
         _ => return true,
     };
-    let mut last = 0;
+    let (mut last, mut keys) = (0, BTreeSet::new());
     Fields::new(bytes).all(|field| {
         let Ok(field) = field else { return false };
         let Some((number, inner, repeated)) = known.iter().find(|it| it.0 == field.number) else {
@@ -121,15 +121,31 @@ fn is_plain(bytes: &[u8], what: &str) -> bool {
         };
         let in_order = last < *number || (*repeated && last == *number);
         last = *number;
+        // Numbers can be written longer than need be.
+        let mut shortest = Vec::new();
+        field.value.write(field.number, &mut shortest);
         in_order
+            && bytes[field.start..field.end] == shortest
             && match (*inner, field.value) {
                 ("number", FieldValue::Varint(number)) => number != 0,
                 ("number", _) => false,
                 ("", FieldValue::Bytes(bytes)) => !bytes.is_empty(),
+                ("pre_keys" | "direct", FieldValue::Bytes(entry)) => {
+                    is_plain(entry, inner) && key_of(entry).is_some_and(|key| keys.insert(key))
+                }
                 (inner, FieldValue::Bytes(bytes)) => is_plain(bytes, inner),
                 _ => false,
             }
     })
+}
+
+/// The key of an entry of a map that has both key and value.
+fn key_of(entry: &[u8]) -> Option<&[u8]> {
+    let fields: Vec<_> = Fields::new(entry).flatten().map(|field| field.value).collect();
+    match fields[..] {
+        [FieldValue::Bytes(key @ [_, ..]), FieldValue::Bytes([_, ..])] => Some(key),
+        _ => None,
+    }
 }
 
 pub fn bundles(set: &mut Set) {

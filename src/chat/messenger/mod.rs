@@ -93,8 +93,8 @@ pub use event::{
 pub use send::{fallback_message, without_state};
 
 /// How many chats there may be before a new one that a stranger makes takes the place of another
-/// stranger's. Groups, and chats that we have written to, stay; if there are only these, no more are
-/// made.
+/// stranger's. Chats that we have written to stay, and groups that we have joined or made; if there
+/// are only these, no more are made.
 pub const MAX_CHATS: usize = 10_000;
 
 /// What a messenger can't do.
@@ -325,14 +325,16 @@ impl<S: Store> Messenger<S> {
         Ok(group)
     }
 
-    /// Keeps the new state of a group.
-    fn keep_group(&mut self, group: Arc<Group>) -> Result<()> {
+    /// Keeps the new state of a group; `ours` if we make or change it. It is ours, too, once we
+    /// have joined it.
+    fn keep_group(&mut self, group: Arc<Group>, ours: bool) -> Result<()> {
         let chat = Chat::Group(group.chat_id().to_owned());
         let clock = group.last_clock();
+        let ours = ours || group.state().may_write(&self.me.to_string());
         let (store, memory) = self.parts()?;
         store.put_group(&group);
         memory.hold(group);
-        self.touch(&chat, clock, false)
+        self.touch(&chat, clock, ours)
     }
 
     fn sync(&mut self) -> Result<sync::Node<Rows<'_, S>>> {
@@ -373,24 +375,26 @@ impl<S: Store> Messenger<S> {
         Ok(())
     }
 
-    /// Whether there is room for one more chat, which somebody else makes. Where there is none, the
-    /// one-to-one chat of a stranger goes; nobody can aim at one, or keep his own by its age.
+    /// Whether there is room for one more chat, which somebody else makes. Where there is none, a
+    /// one-to-one chat of a stranger goes, or a group that strangers have put us into; nobody can
+    /// aim at one, or keep his own by its age.
     fn make_room(&mut self, chat: &Chat) -> Result<bool> {
         let (store, memory) = self.parts()?;
         if memory.chats.contains_key(chat) || memory.chats.len() < MAX_CHATS {
             return Ok(true);
         }
         let new = chat.id();
-        let strangers = memory.chats.iter().filter_map(|(chat, known)| match chat {
-            Chat::OneToOne(key) if !known.ours => Some(*key),
-            _ => None,
-        });
-        let place = |key: &PublicKey| {
-            store.secret_hash(&[b"room", new.as_bytes(), CompressedKey::from(key).as_bytes()])
+        let is_strangers = |chat: &Chat, known: &KnownChat| {
+            matches!(chat, Chat::OneToOne(_) | Chat::Group(_)) && !known.ours
         };
-        let Some(gone) = strangers.min_by_key(place) else { return Ok(false) };
-        store.delete_stranger(&gone);
-        memory.chats.remove(&Chat::OneToOne(gone));
+        let strangers = memory.chats.iter().filter(|(chat, known)| is_strangers(chat, known));
+        let place =
+            |chat: &&Chat| store.secret_hash(&[b"room", new.as_bytes(), chat.id().as_bytes()]);
+        let gone = strangers.map(|(chat, _)| chat).min_by_key(place);
+        let Some(gone) = gone.cloned() else { return Ok(false) };
+        store.delete_strangers(&gone);
+        memory.chats.remove(&gone);
+        memory.groups.retain(|group| group.chat_id() != gone.id());
         Ok(true)
     }
 }
@@ -411,38 +415,57 @@ fn point(identity: &CompressedKey) -> Option<PublicKey> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{crypto::seeded_rng, secure::MemoryStore};
+    use crate::{crypto::seeded_rng, payload::group::Change, secure::MemoryStore};
 
     #[test]
     fn a_new_chat_takes_the_place_of_a_strangers_and_never_of_ours() {
         let mut rng = seeded_rng("chats");
-        let mut key = || SecretKey::generate(&mut rng).public_key();
+        let mut key = || SecretKey::generate(&mut rng);
         let (friend, strangers, new) = (key(), [key(), key()], [key(), key(), key()]);
-        let identity = SecretKey::generate(&mut rng);
+        let [identity, maker] = [key(), key()];
+        let me = identity.public_key();
+        let chat = |key: &SecretKey| Chat::OneToOne(key.public_key());
         let mut messenger = Messenger::open(MemoryStore::new(), identity, None, &mut rng).unwrap();
-        messenger.touch(&Chat::OneToOne(friend), 1, true).unwrap();
-        for stranger in strangers {
-            messenger.touch(&Chat::OneToOne(stranger), 1, false).unwrap();
+        messenger.touch(&chat(&friend), 1, true).unwrap();
+        for stranger in &strangers {
+            messenger.touch(&chat(stranger), 1, false).unwrap();
+        }
+        // Two groups that somebody has put us into; we have joined one of them.
+        let groups = [1, 2].map(|byte| {
+            let id = crate::account::Uuid::from_bytes([byte; 16]);
+            Group::create(id, "group", &[me], &maker, 5).unwrap().group
+        });
+        let joined = groups[1].change(Change::Join, &messenger.identity, 0, 9).unwrap().group;
+        for group in [&groups[0], &joined] {
+            messenger.keep_group(Arc::new(group.clone()), false).unwrap();
         }
         let memory = messenger.memory().unwrap();
         for number in memory.chats.len()..MAX_CHATS {
-            memory.chats.insert(Chat::Group(number.to_string()), KnownChat::default());
+            let ours = KnownChat { ours: true, ..KnownChat::default() };
+            memory.chats.insert(Chat::Group(number.to_string()), ours);
         }
-        for chat in new.map(Chat::OneToOne) {
+        for chat in new.iter().map(chat) {
             assert!(messenger.make_room(&chat).unwrap());
             messenger.touch(&chat, 1, false).unwrap();
             assert_eq!(messenger.memory().unwrap().chats.len(), MAX_CHATS);
         }
-        let store = messenger.store();
-        store.write().unwrap();
-        let stored = store.load_chats().unwrap();
-        assert_eq!(stored.len(), 3, "two strangers, and the friend");
-        assert!(stored.contains_key(&Chat::OneToOne(friend)));
+        messenger.store().write().unwrap();
+        let stored = messenger.store().load_chats().unwrap();
+        assert_eq!(stored.len(), 5, "three strangers, the friend, and the group that we joined");
+        let joined = joined.chat_id();
+        for chat in [chat(&friend), Chat::Group(joined.to_owned())] {
+            assert!(stored.contains_key(&chat), "{chat:?}");
+        }
+        // With a chat goes what it holds.
+        let first = groups[0].chat_id();
+        let is_there = stored.contains_key(&Chat::Group(first.to_owned()));
+        assert_eq!(messenger.group(first).unwrap().is_some(), is_there);
+        assert!(messenger.group(joined).unwrap().is_some());
         // Nobody left who could go.
         for known in messenger.memory().unwrap().chats.values_mut() {
             known.ours = true;
         }
-        assert!(!messenger.make_room(&Chat::OneToOne(strangers[0])).unwrap());
-        assert!(messenger.make_room(&Chat::OneToOne(friend)).unwrap());
+        assert!(!messenger.make_room(&chat(&maker)).unwrap());
+        assert!(messenger.make_room(&chat(&friend)).unwrap());
     }
 }

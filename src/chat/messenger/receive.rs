@@ -310,7 +310,7 @@ impl<S: Store> Messenger<S> {
                     return Ok(Err((reason, None)));
                 }
                 let group::Received { group, is_new, news } = received;
-                self.keep_group(Arc::new(group.clone()))?;
+                self.keep_group(Arc::new(group.clone()), false)?;
                 let checked = update.chat_message().map(|text| check::check_chat(text, receipt));
                 let shown = match (update.chat_message(), checked) {
                     (_, Some(Err(refused))) => Err(Reason::Refused(refused)),

@@ -2,7 +2,7 @@
 //!
 //! | key | record |
 //! | --- | --- |
-//! | `xc`, hash of the chat id | a chat: what kind, its id, its last clock, whether we have written to it |
+//! | `xc`, hash of the chat id | a chat: what kind, its id, its last clock, whether we have written to it or joined it |
 //! | `xg`, hash of the chat id | the events of a group |
 //! | `xm`, bucket | ids of messages that were seen, hashes of payloads that were read |
 //! | `xn`, hash of the name | the symmetric key of a topic, which costs time to compute |
@@ -59,7 +59,7 @@ pub(super) type KnownChats = BTreeMap<Chat, KnownChat>;
 pub(super) struct KnownChat {
     /// Its last clock.
     pub clock: u64,
-    /// Whether we have written to it.
+    /// Whether we have written to it, or made or joined it.
     pub ours: bool,
 }
 
@@ -119,10 +119,14 @@ impl<S: Store> Pending<S> {
         self.put(of_text(CHATS, &id), writer.finish());
     }
 
-    /// Forgets a chat of somebody we have never written to.
-    pub fn delete_stranger(&mut self, key: &PublicKey) {
-        self.delete(of_text(CHATS, &Chat::OneToOne(*key).id()));
-        self.delete(of_key(UPDATED, &key.into()));
+    /// Forgets a chat that strangers have made.
+    pub fn delete_strangers(&mut self, chat: &Chat) {
+        self.delete(of_text(CHATS, &chat.id()));
+        match chat {
+            Chat::OneToOne(key) => self.delete(of_key(UPDATED, &key.into())),
+            Chat::Group(id) => self.delete(of_text(GROUPS, id)),
+            Chat::Public(_) => {}
+        }
     }
 
     pub fn group(&self, chat_id: &str) -> Result<Option<Group>, StoreError> {

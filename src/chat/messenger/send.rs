@@ -147,7 +147,7 @@ impl<S: Store> Messenger<S> {
     pub fn learn_group(&mut self, group: Group) -> Result<()> {
         self.atomically(|it| {
             let known = it.stored_group(group.chat_id())?;
-            it.keep_group(Arc::new(merged(known.as_deref(), group)?))
+            it.keep_group(Arc::new(merged(known.as_deref(), group)?), true)
         })
     }
 
@@ -333,7 +333,7 @@ impl<S: Store> Messenger<S> {
         rng: &mut R,
     ) -> Result<(Group, Sent)> {
         let Changed { group, recipients } = changed;
-        self.keep_group(Arc::new(group.clone()))?;
+        self.keep_group(Arc::new(group.clone()), true)?;
         let wrapper = self.wrap_update(&group, None, now_ms)?;
         let sent = self.dispatch(&recipients, &wrapper, now_ms, rng)?;
         Ok((group, sent))

@@ -66,14 +66,14 @@ impl<S: Store> Messenger<S> {
         for (chat, ours) in chats.collect::<Vec<_>>() {
             match chat {
                 Chat::OneToOne(peer) if ours => _ = all.insert(peer),
-                Chat::Group(id) => {
+                Chat::Group(id) if ours => {
                     let group = self.store().group(&id)?;
                     let state = group.as_ref().map(Group::state);
                     let joined = state.filter(|state| state.may_write(&me.to_string()));
                     let members = joined.iter().flat_map(|state| state.members.to_vec());
                     all.extend(members.filter_map(|text| text.parse::<PublicKey>().ok()));
                 }
-                Chat::OneToOne(_) | Chat::Public(_) => {}
+                Chat::OneToOne(_) | Chat::Group(_) | Chat::Public(_) => {}
             }
         }
         all.remove(&me);

@@ -58,7 +58,7 @@ impl ShowCommand {
 }
 
 /// Where every field is unknown.
-static NOTHING: MessageDef = MessageDef { name: "message", fields: &[] };
+static NOTHING: MessageDef = MessageDef { name: "message", fields: &[], is_entry: false };
 
 struct Parts {
     /// What the payload of a wrapper is.

@@ -45,7 +45,7 @@ impl SetArgs {
 }
 
 /// Of a type without a definition.
-static NO_FIELDS: MessageDef = MessageDef { name: "this payload", fields: &[] };
+static NO_FIELDS: MessageDef = MessageDef { name: "this payload", fields: &[], is_entry: false };
 
 fn set(def: &MessageDef, members: &mut Map<String, Value>, path: &str, text: &str) -> Result<()> {
     let (name, rest) = match path.split_once('.') {

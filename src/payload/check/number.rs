@@ -4,6 +4,8 @@
 //! pass in any case; so do hexadecimal ones, if they have an exponent. What overflows 64 bits of
 //! float does not.
 
+use std::cmp::Ordering;
+
 /// Whether the reference takes `text` as a number.
 pub(super) fn is_number(text: &str) -> bool {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
@@ -60,12 +62,21 @@ fn is_hex_float(digits: &str) -> bool {
     }
     // The first digit that counts, as a power of 2; what is too large for any exponent is cut.
     let Some(first) = all().position(|byte| byte != b'0') else { return true };
-    let digit = all().nth(first).and_then(|byte| char::from(byte).to_digit(16)).unwrap_or(0);
-    let bits = 4 * (whole.len() as i64 - first as i64) - i64::from(digit.leading_zeros()) + 28;
+    let digits = || all().skip(first).filter_map(|byte| char::from(byte).to_digit(16));
+    let zeros = digits().next().map_or(0, |digit| digit.leading_zeros() - 28);
+    let bits = 4 * (whole.len() as i64 - first as i64) - i64::from(zeros);
     let exponent = exponent
         .parse::<i64>()
         .unwrap_or_else(|_| if exponent.starts_with('-') { i64::MIN / 2 } else { i64::MAX / 2 });
-    exponent.saturating_add(bits) <= 1024
+    match exponent.saturating_add(bits).cmp(&1024) {
+        Ordering::Less => true,
+        Ordering::Greater => false,
+        // A float has 53 bits: with one more that is set, all ones are rounded up.
+        Ordering::Equal => {
+            let all_bits = digits().flat_map(|digit| [3, 2, 1, 0].map(|at| digit >> at & 1));
+            all_bits.skip(zeros as usize).take(54).filter(|bit| *bit == 1).count() < 54
+        }
+    }
 }
 
 #[cfg(test)]
@@ -92,6 +103,9 @@ mod tests {
             "0X_1.8P-3",
             "0x.8p1",
             "0x1p1023",
+            "0x1.fffffffffffffp1023",
+            "0x1.fffffffffffff7fffp1023",
+            "0xfffffffffffff8p968",
             "1e308",
             "1e-999",
             "0x0p99999999999999999999",
@@ -124,6 +138,8 @@ mod tests {
             "1e999",
             "-1e999",
             "0x1p1024",
+            "0x1.fffffffffffff8p1023",
+            "0x.7ffffffffffffep1025",
             "0x1p9999999999999999999",
             "1,5",
             "--1",

@@ -181,6 +181,12 @@ impl<S: Store> Work<'_, S> {
             (None, None) => return Err(Refusal::NoSession { bundle: id.bundle }.into()),
         };
 
+        // Whether it can be read or not: the other side has the session, so it needs our header no
+        // more.
+        if state.pending.take().is_some() {
+            self.set_session(state.clone());
+        }
+
         let kept_key = state.kept.find(&header.key, header.n, &mut self.chunks(&id))?;
         let kept = kept_key.is_some();
         let (mut ratcheted, mut missing) = (false, 0);
@@ -199,8 +205,7 @@ impl<S: Store> Work<'_, S> {
                 step.plaintext
             }
         };
-        let answered = state.pending.take().is_some();
-        if !kept || answered {
+        if !kept {
             self.set_session(state);
         }
         if ephemeral.is_some() {

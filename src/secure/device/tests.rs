@@ -180,6 +180,27 @@ fn the_header_of_the_agreement_goes_until_an_answer_comes() {
 }
 
 #[test]
+fn an_answer_that_can_not_be_read_is_one() {
+    let (mut alice, mut bob) = (device("alice", "a1"), device("bob", "b1"));
+    let code = bob.contact_code(NOW);
+    alice.read(&bob, &code);
+    let first = alice.write(&bob, NOW);
+    bob.read(&alice, first.message.raw()).content.unwrap();
+    let mut answer = bob.write(&alice, NOW).message.fields().clone();
+    answer.direct_message.get_mut("a1").unwrap().payload[0] ^= 1;
+    let before = alice.device.sessions().unwrap();
+    let received = alice.read(&bob, ProtocolMessage::new(answer).raw());
+    assert_eq!(received.content.unwrap_err().code(), "ratchet.mac");
+    // Bob has the session: he needs the header no more. But for that, nothing has changed.
+    let after = alice.device.sessions().unwrap();
+    assert!(before[0].pending.is_some() && after[0].pending.is_none());
+    assert_eq!(before[0].ratchet.root.as_bytes(), after[0].ratchet.root.as_bytes());
+    let next = alice.write(&bob, NOW);
+    assert_eq!((next.parts[0].x3dh, next.parts[0].header.n), (None, 1));
+    bob.read(&alice, next.message.raw()).content.unwrap();
+}
+
+#[test]
 fn senders_that_do_not_know_us_are_answered_now_and_then() {
     let (mut alice, bob) = (device("alice", "a1"), device("bob", "b1"));
     let mut answer = |seconds: i64| {

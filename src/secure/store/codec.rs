@@ -5,8 +5,7 @@ use zeroize::Zeroizing;
 
 use super::StoreError;
 
-/// Writes a record.
-#[derive(Debug)]
+/// Writes a record. Without `Debug`, as records hold keys.
 pub(crate) struct Writer(Zeroizing<Vec<u8>>);
 
 impl Default for Writer {
@@ -70,8 +69,7 @@ impl Writer {
     }
 }
 
-/// Reads a record.
-#[derive(Debug)]
+/// Reads a record. Without `Debug`, as records hold keys.
 pub(crate) struct Reader<'a> {
     what: &'static str,
     rest: &'a [u8],
