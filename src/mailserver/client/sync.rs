@@ -180,13 +180,19 @@ impl Page<'_> {
         let mut in_page = 0;
         loop {
             let event = inbox.next(timeout).await?;
-            let Some(Mail::Sync(response)) = mail(&event, self.peer) else { continue };
-            if inbox.left_out() {
-                return Err(ClientError::Lagged);
-            }
-            in_page += response.envelopes.len();
+            let mail = mail(&event, self.peer);
+            // What brings nothing counts, too, or it could go on for ever.
+            in_page += match &mail {
+                Some(Mail::Sync(it)) if it.last || !it.error.is_empty() => it.envelopes.len(),
+                Some(Mail::Sync(it)) => it.envelopes.len().max(1),
+                _ => 1,
+            };
             if in_page > limit as usize {
                 return Err(Misbehaviour::EndlessPage.into());
+            }
+            let Some(Mail::Sync(response)) = mail else { continue };
+            if inbox.left_out() {
+                return Err(ClientError::Lagged);
             }
             if !response.error.is_empty() {
                 return Err(ClientError::refused(&response.error));
