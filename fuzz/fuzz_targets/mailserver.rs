@@ -20,6 +20,8 @@ use statuskit::{
 
 const NOW: u32 = 1_585_400_000;
 const MAX: usize = 2000;
+/// The header of a list, which the reference does not reckon with.
+const HEADER: usize = 3;
 
 static ARCHIVE: LazyLock<MemoryArchive> = LazyLock::new(|| {
     let archive = MemoryArchive::new();
@@ -47,6 +49,7 @@ static SERVERS: LazyLock<Vec<Server>> = LazyLock::new(|| {
     vec![
         server(Order::OldestFirst, Dialect::Whisper, false),
         server(Order::NewestFirst, Dialect::Whisper, true),
+        server(Order::OldestFirst, Dialect::Whisper, true),
         server(Order::OldestFirst, Dialect::Waku, false),
     ]
 });
@@ -104,7 +107,7 @@ fn check(answer: Result<statuskit::mailserver::Answer, Refused>, code: u64) {
     };
     let (last, envelopes) = replies.split_last().expect("there is always an end");
     for reply in envelopes {
-        assert!(reply.code == code && reply.payload.len() <= MAX && reply.envelopes > 0);
+        assert!(reply.code == code && reply.payload.len() <= MAX + HEADER && reply.envelopes > 0);
         assert!(Packet::decode(reply.code, &reply.payload).is_ok());
     }
     let sent: u32 = envelopes.iter().map(|reply| reply.envelopes).sum();

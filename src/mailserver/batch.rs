@@ -5,8 +5,9 @@
 //! the limit always travels alone, and a limit of 10 makes packets of 9 and of 1: clients of the
 //! reference see the same packets from us.
 //!
-//! One thing differs: the reference reckons without the header of the list, and when it fills a
-//! packet to the brim the client hangs up. Here the packet itself must fit, too.
+//! One thing differs, unless it is to be [as the reference](Batcher::as_reference): that reckons
+//! without the header of the list, and when it fills a packet to the brim the client hangs up. Here
+//! the packet itself must fit, too.
 //!
 //! Source: the reference; the specification leaves it open.
 
@@ -53,6 +54,8 @@ pub struct Batcher {
     dialect: Dialect,
     /// The largest payload of a packet, in bytes.
     max: usize,
+    /// Whether the packet itself must fit.
+    is_strict: bool,
     limit: u32,
     /// Envelopes of the page so far.
     count: u32,
@@ -64,12 +67,18 @@ pub struct Batcher {
 impl Batcher {
     /// For a page of at most `limit` envelopes, in packets of at most `max` bytes.
     pub fn new(packing: Packing, dialect: Dialect, max: usize, limit: u32) -> Self {
-        Self { packing, dialect, max, limit, count: 0, body: Vec::new(), inside: 0 }
+        let (count, body, inside) = (0, Vec::new(), 0);
+        Self { packing, dialect, max, is_strict: true, limit, count, body, inside }
+    }
+
+    /// The same packets as the reference's, also those that its clients don't take.
+    pub fn as_reference(self) -> Self {
+        Self { is_strict: false, ..self }
     }
 
     /// Whether any packet has room for an envelope of this length.
     pub fn fits(&self, length: usize) -> bool {
-        self.payload_len(length, 1) <= self.max
+        !self.is_strict || self.payload_len(length, 1) <= self.max
     }
 
     /// Takes the next envelope of the page, and gives the packet before it if that is complete.
@@ -79,7 +88,7 @@ impl Batcher {
         let joins = self.packing != Packing::Single
             && self.count < self.limit
             && length < self.max
-            && self.payload_len(length, self.inside + 1) <= self.max;
+            && (!self.is_strict || self.payload_len(length, self.inside + 1) <= self.max);
         let complete = if joins { None } else { self.close() };
         self.body.extend_from_slice(envelope);
         self.inside += 1;
@@ -209,6 +218,13 @@ mod tests {
         let max = 2 * envelope.len() + 1;
         let mut batcher = Batcher::new(Packing::Batch, Dialect::Whisper, max, 100);
         assert_eq!(batcher.push(&envelope), None);
-        assert_eq!(batcher.push(&envelope).map(|reply| reply.payload), Some(envelope));
+        assert_eq!(batcher.push(&envelope).map(|reply| reply.payload), Some(envelope.clone()));
+        // The reference does so.
+        let mut batcher = Batcher::new(Packing::Batch, Dialect::Whisper, max, 100).as_reference();
+        assert_eq!((batcher.push(&envelope), batcher.push(&envelope)), (None, None));
+        assert_eq!(batcher.push(&envelope).map(|reply| reply.payload.len()), Some(max + 2));
+        let mut batcher = Batcher::new(Packing::Batch, Dialect::Whisper, 100, 100).as_reference();
+        assert!(batcher.fits(envelope.len()) && batcher.push(&envelope).is_none());
+        assert_eq!(batcher.close().map(|reply| reply.payload), Some(envelope));
     }
 }

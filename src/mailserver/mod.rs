@@ -7,6 +7,7 @@
 //! | how the request travels | [`seal`] |
 //! | what is answered, check by check | [`server`] |
 //! | in which packets | [`batch`] |
+//! | what is taken into an archive, and what is too old for it | [`intake`] |
 //! | asking a mailserver, over a node | [`client`] |
 //! | a mailserver at work on a node | [`service`] |
 //! | keys of the reference's archives | [`key`] |
@@ -17,6 +18,7 @@
 pub mod archive;
 pub mod batch;
 pub mod client;
+pub mod intake;
 pub mod key;
 mod limit;
 pub mod request;
@@ -27,6 +29,7 @@ pub mod service;
 pub use archive::{Archive, ArchiveError, Position};
 pub use batch::Reply;
 pub use client::{Client, ClientConfig, ClientError};
+pub use intake::{Intake, PassedOver, Untimely};
 pub use key::ArchiveKey;
 pub use request::{CursorError, Form, Request, RequestError};
 pub use seal::{Access, SealError};

@@ -41,8 +41,9 @@
 //!   if it was we who dialled: that one was named by the operator, who may be filling our gaps from
 //!   it.
 
+mod answer;
+
 use std::{
-    collections::VecDeque,
     ops::ControlFlow,
     sync::{
         Mutex, PoisonError,
@@ -51,6 +52,8 @@ use std::{
     time::Duration,
 };
 
+use self::answer::To;
+pub use self::answer::{Answer, Totals};
 use super::{
     Archive, ArchiveError, CursorError, Position, Request, RequestError,
     archive::{Order, Query, Select},
@@ -62,15 +65,12 @@ use crate::{
     crypto::SecretKey,
     node::Time,
     whisper::{
-        Bloom, Envelope, EnvelopeHash, Opener, Packet, SymKey,
+        Bloom, Envelope, Opener, Packet, SymKey,
         check::DEFAULT_MAX_MESSAGE_SIZE,
         p2p::{P2pRequest, RequestComplete, SyncRequest, SyncResponse},
         seal,
     },
 };
-
-/// How many bytes of finished packets an answer holds at most, beside the one that is open.
-const PIECE: usize = 256 << 10;
 
 /// Which protocol the packets are of. They are the same but for some words and lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -100,10 +100,15 @@ pub struct ServerConfig {
     /// How long envelopes are kept; none, or zero, for ever. What is older may be pruned at any
     /// time.
     pub retention: Option<Duration>,
-    /// Refuses what the reference refuses, and overlooks what it overlooks: requests with six and
-    /// with five items are refused, in the words for the raw form (in Waku, which has none, as
-    /// unreadable); and a cursor of another length
-    /// than 36 bytes starts over, as does any in a raw request.
+    /// Refuses what the reference refuses, and overlooks what it overlooks:
+    ///
+    /// - Requests with six and with five items are refused, in the words for the raw form (in
+    ///   Waku, which has none, as unreadable).
+    /// - A cursor of another length than 36 bytes starts over, as does any in a raw request; and
+    ///   one that names no envelope of the range loses the next (oldest first).
+    /// - A range up to the last second of 32 bits has nothing in it.
+    /// - Packets are reckoned without the header of their list, and an envelope that no packet has
+    ///   room for is sent.
     pub as_reference: bool,
     /// The protocol.
     pub dialect: Dialect,
@@ -423,18 +428,40 @@ impl Server {
     /// Check 7.
     fn look_up(
         &self,
-        accepted: Accepted,
+        mut accepted: Accepted,
         archive: &dyn Archive,
         now: Time,
     ) -> Result<Accepted, Refusal> {
-        if let Some(position) = &accepted.after
-            && !self.config.as_reference
-            && position.sent >= self.horizon(now)
-            && !archive.contains(position)?
-        {
+        let Some(position) = accepted.after else { return Ok(accepted) };
+        if self.config.as_reference {
+            accepted.after = Some(self.sought(position, &accepted.request, archive)?);
+        } else if position.sent >= self.horizon(now) && !archive.contains(&position)? {
             return Err(Refusal::Invalid(RequestError::Cursor(CursorError::Unknown)));
         }
         Ok(accepted)
+    }
+
+    /// The envelope behind which the reference goes on: it seeks the first one of the range, of
+    /// whatever topic, that is not before the cursor, and takes it for the cursor's. In the other
+    /// order it compares.
+    fn sought(
+        &self,
+        cursor: Position,
+        request: &Request,
+        archive: &dyn Archive,
+    ) -> Result<Position, ArchiveError> {
+        let Request { from, to, .. } = *request;
+        let is_there = (from..=to).contains(&cursor.sent) && archive.contains(&cursor)?;
+        if is_there || self.config.order == Order::NewestFirst {
+            return Ok(cursor);
+        }
+        let (order, select) = (self.config.order, Select::Bloom(Bloom::FULL));
+        let mut sought = cursor;
+        archive.read(&Query { from, to, select, order, after: Some(cursor) }, &mut |record| {
+            sought = record.position;
+            ControlFlow::Break(())
+        })?;
+        Ok(sought)
     }
 
     /// What was sent before this second may have been pruned since a cursor was given.
@@ -443,30 +470,25 @@ impl Server {
         kept.max(self.pruned_before.load(Ordering::Relaxed))
     }
 
-    fn answer(&self, to: To, accepted: Accepted) -> Answer {
+    fn answer(&self, asker: To, accepted: Accepted) -> Answer {
         let Accepted { request, bloom, after } = accepted;
-        let packing = match to {
+        let packing = match asker {
             To::Mailserver => Packing::Sync,
             To::Client(_) if request.batch => Packing::Batch,
             To::Client(_) => Packing::Single,
         };
-        let max = self.config.max_message_size as usize;
-        Answer {
-            to,
-            query: Query {
-                from: request.from,
-                to: request.to,
-                select: Select::Bloom(bloom),
-                order: self.config.order,
-                after,
-            },
-            batcher: Batcher::new(packing, self.config.dialect, max, request.limit),
-            ready: VecDeque::new(),
-            ready_bytes: 0,
-            last: None,
-            stage: Stage::Reading,
-            totals: Totals::default(),
+        let ServerConfig { dialect, max_message_size, order, as_reference, .. } = self.config;
+        // The reference reckons the end of a range in 32 bits: before second 0, there is nothing.
+        let (from, to) = match request.to {
+            u32::MAX if as_reference => (1, 0),
+            to => (request.from, to),
+        };
+        let query = Query { from, to, select: Select::Bloom(bloom), order, after };
+        let mut batcher = Batcher::new(packing, dialect, max_message_size as usize, request.limit);
+        if as_reference {
+            batcher = batcher.as_reference();
         }
+        Answer::new(asker, query, batcher)
     }
 }
 
@@ -475,134 +497,6 @@ pub fn request_id(request: &P2pRequest) -> [u8; 32] {
     match request {
         P2pRequest::Envelope(envelope) => envelope.hash().0,
         P2pRequest::Plain(plain) => request::plain_id(&plain.id),
-    }
-}
-
-/// Who gets an answer.
-#[derive(Debug, Clone, Copy)]
-enum To {
-    /// With the id of the request.
-    Client([u8; 32]),
-    Mailserver,
-}
-
-/// The packets that answer one request, in order: envelopes, then how it ended.
-#[derive(Debug)]
-pub struct Answer {
-    to: To,
-    /// What is still to be read.
-    query: Query,
-    batcher: Batcher,
-    ready: VecDeque<Reply>,
-    ready_bytes: usize,
-    /// The last envelope in a packet.
-    last: Option<Position>,
-    stage: Stage,
-    totals: Totals,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Reading,
-    Closing,
-    Done,
-}
-
-/// What is in the packets of an answer so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Totals {
-    /// Envelopes.
-    pub envelopes: u64,
-    /// Packets.
-    pub packets: u64,
-    /// Bytes of their payloads.
-    pub bytes: u64,
-    /// Envelopes that no packet has room for. They can't be sent at all.
-    pub oversized: u64,
-}
-
-impl Answer {
-    /// The next packet; none after the last. Reads a piece of the archive when it is needed.
-    pub fn next(&mut self, archive: &dyn Archive) -> Result<Option<Reply>, ArchiveError> {
-        while self.ready.is_empty() && self.stage == Stage::Reading {
-            self.read(archive)?;
-        }
-        let reply = match self.ready.pop_front() {
-            Some(reply) => {
-                self.ready_bytes -= reply.payload.len();
-                reply
-            }
-            None if self.stage == Stage::Closing => {
-                self.stage = Stage::Done;
-                self.closing()
-            }
-            None => return Ok(None),
-        };
-        self.totals.envelopes += u64::from(reply.envelopes);
-        self.totals.packets += 1;
-        self.totals.bytes += reply.payload.len() as u64;
-        Ok(Some(reply))
-    }
-
-    /// Whether the next packet is there without reading the archive.
-    pub fn is_ready(&self) -> bool {
-        !self.ready.is_empty() || self.stage != Stage::Reading
-    }
-
-    /// What the packets had in them so far.
-    pub fn totals(&self) -> Totals {
-        self.totals
-    }
-
-    /// Reads on until there is a packet, or nothing more.
-    fn read(&mut self, archive: &dyn Archive) -> Result<(), ArchiveError> {
-        let Self { query, batcher, ready, ready_bytes, last, totals, .. } = self;
-        let (mut stopped, mut at) = (false, query.after);
-        let result = archive.read(query, &mut |record| {
-            at = Some(record.position);
-            if !batcher.fits(record.envelope.len()) {
-                totals.oversized += 1;
-                return ControlFlow::Continue(());
-            }
-            if let Some(reply) = batcher.push(record.envelope) {
-                *ready_bytes += reply.payload.len();
-                ready.push_back(reply);
-            }
-            *last = Some(record.position);
-            // Packets with many envelopes go out one by one, others a good number at a time.
-            let enough = ready.back().is_some_and(|reply| reply.envelopes > 1);
-            if batcher.is_full() || enough || *ready_bytes >= PIECE {
-                stopped = true;
-                return ControlFlow::Break(());
-            }
-            ControlFlow::Continue(())
-        });
-        query.after = at;
-        result?;
-        if batcher.is_full() || !stopped {
-            self.stage = Stage::Closing;
-            if let Some(reply) = batcher.close() {
-                *ready_bytes += reply.payload.len();
-                ready.push_back(reply);
-            }
-        }
-        Ok(())
-    }
-
-    /// The packet that ends the answer.
-    fn closing(&self) -> Reply {
-        let next = self.last.filter(|_| self.batcher.is_full());
-        let cursor = next.map(|position| position.to_cursor().to_vec()).unwrap_or_default();
-        reply(&match self.to {
-            To::Client(request) => {
-                let last = self.last.map_or(EnvelopeHash([0; 32]), |position| position.hash);
-                Packet::RequestComplete(RequestComplete::Success { request, last, cursor })
-            }
-            To::Mailserver => {
-                let (envelopes, error) = (Vec::new(), Vec::new());
-                Packet::SyncResponse(SyncResponse { envelopes, cursor, last: true, error })
-            }
-        })
     }
 }
 

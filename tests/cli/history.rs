@@ -422,7 +422,8 @@ fn probes_pass_or_fail() {
 
 #[test]
 fn servers_tell_how_they_are() {
-    let (shell, node) = mailserver("a", "--password x --metrics 127.0.0.1:0");
+    let options = "--password x --metrics 127.0.0.1:0 --retention 1h";
+    let (shell, node) = mailserver("a", options);
     let address = node.ready["metrics"].as_str().expect("an address");
     let ask = |request: &[u8]| {
         let mut stream = TcpStream::connect(address).expect("a connection");
@@ -436,6 +437,10 @@ fn servers_tell_how_they_are() {
     let get = |path: &str| {
         ask(format!("GET {path} HTTP/1.1\r\nConnection: close\r\nHost: x\r\n\r\n").as_bytes())
     };
+    // One that is older than what is kept, and yet alive.
+    let old = "status-envelope seal old --chat c --ttl 10000 --now $(($(date +%s) - 7200)) \
+               --seed old --pow 0.002 | status-send --peer $ENODE";
+    shell.ok(old);
     shell.ok("status-send hi --peer $ENODE --chat c");
     wait_until_stored(&shell, "a", 1);
     shell.ok("status-mailserver query --peer $ENODE --password x --chat c");
@@ -446,6 +451,7 @@ fn servers_tell_how_they_are() {
         "statuskit_mailserver_requests_total{outcome=\"undecryptable\"} 1",
         "statuskit_mailserver_request_duration_seconds_bucket{le=\"+Inf\"} 1",
         "statuskit_mailserver_archived_total 1",
+        "statuskit_mailserver_too_old_total 1",
         "statuskit_archive_envelopes 1",
         "# TYPE statuskit_mailserver_request_duration_seconds histogram",
     ] {

@@ -104,6 +104,31 @@ fn bad_records_are_told_and_the_others_stored() {
 }
 
 #[test]
+fn what_is_of_no_time_that_is_kept_is_passed_over_and_counted() {
+    let shell = Shell::new();
+    let (day, year) = (1_583_020_800, 86_400 * 365);
+    seal(&shell, "one", 3, day, "one.json");
+    seal(&shell, "old", 2, 1000, "old.json");
+    seal(&shell, "ahead", 1, day + year, "ahead.json");
+    let import = |options: &str| {
+        let line = format!(
+            "cat old.json one.json ahead.json | status-mailserver import --now {} {options}",
+            day + 10
+        );
+        let imported = record(&shell.ok(&line));
+        ["envelopes", "new", "too_old", "from_future"].map(|name| imported[name].as_u64().unwrap())
+    };
+    assert_eq!(import("--store a"), [6, 3, 2, 1]);
+    assert_eq!(import("--store b --retention 9s"), [6, 2, 3, 1]);
+    let first = records(&shell.ok("status-mailserver stats --store a"));
+    assert_eq!((&first[0]["oldest"], &first[0]["newest"]), (&json!(day), &json!(day + 2)));
+    let line = "status-mailserver import --store c --output text < old.json";
+    let text = shell.ok(line);
+    assert!(text.contains("2 envelopes, 0 of them new, 2 passed over as too old"), "{text}");
+    assert!(!shell.dir().join("c").exists(), "there was nothing to put in");
+}
+
+#[test]
 fn stores_that_cannot_be_opened() {
     let shell = Shell::new();
     // What only reads, or removes, makes nothing.

@@ -11,9 +11,12 @@ use std::{
 
 use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng};
 use statuskit::{
-    mailserver::archive::{
-        Archive, MemoryArchive, Position,
-        import::{Entry, LevelDb, Source, import},
+    mailserver::{
+        Intake, Position,
+        archive::{
+            Archive, MemoryArchive,
+            import::{Entry, LevelDb, Source, import},
+        },
     },
     whisper::{Envelope, Topic},
 };
@@ -83,7 +86,7 @@ fn all_that_is_left_is_read() {
         assert!(found == expected, "{} instead of {}", found.len(), expected.len());
 
         let archive = MemoryArchive::new();
-        let done = import(&db, &archive, &mut |_| ()).unwrap();
+        let done = import(&db, &archive, Intake::ALL, &mut |_| ()).unwrap();
         assert_eq!((done.new, done.bad), (left.len() as u64, 0));
         assert_eq!(archive.summary().unwrap().envelopes, left.len() as u64);
         assert_eq!(std::fs::metadata(&files("log")[0]).unwrap().modified().unwrap(), before);

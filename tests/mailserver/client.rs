@@ -6,12 +6,12 @@ use statuskit::{
     mailserver::{
         Access, Archive, ClientConfig, ClientError, MailserverEvent, Position, Request,
         archive::{MemoryArchive, Order},
-        client::{HistoryItem, HistoryQuery, Misbehaviour, PageDone},
+        client::{HistoryItem, HistoryQuery, Misbehaviour, PageDone, SyncOptions, sync},
     },
     node::{Event, News, PeerKey, Service, ServiceConfig, ServiceEvent},
     whisper::{
         Bloom, Envelope, EnvelopeHash, Opener, Packet, SymKey,
-        p2p::{P2pRequest, RequestComplete},
+        p2p::{P2pRequest, RequestComplete, SyncResponse},
         seal,
     },
 };
@@ -447,6 +447,34 @@ async fn cursors_in_circles_and_pages_without_end_are_noticed() {
     assert!(matches!(error, ClientError::Misbehaved(Misbehaviour::EndlessPage)), "{error}");
     assert_eq!(error.code(), "mailserver.misbehaved");
     assert_eq!(got.len(), 2000);
+}
+
+/// Of parts without envelopes, none of them the last, there could be any number.
+#[tokio::test]
+async fn a_copy_of_nothing_has_an_end() {
+    let mut config = node_config("puppet");
+    config.node.mailserver = true;
+    let puppet = Service::start(config).await.unwrap();
+    let handle = puppet.handle().clone();
+    let mut news = handle.subscribe();
+    let task = tokio::spawn(async move {
+        while let Some(next) = news.next().await {
+            let News::Event(event) = next else { panic!("lagged") };
+            let ServiceEvent::Node(Event::SyncRequest { peer, .. }) = &*event else { continue };
+            let (envelopes, cursor, error) = (Vec::new(), Vec::new(), Vec::new());
+            let part = SyncResponse { envelopes, cursor, last: false, error };
+            while handle.send_packet(*peer, &Packet::SyncResponse(part.clone())).await.is_ok() {}
+        }
+    });
+    let to = start_server("to", archive_of(&[])).await;
+    dial(&to.node, &puppet);
+    let (server, archive) = (puppet.handle().id(), to.mailserver.archive().clone());
+    let options = SyncOptions { limit: 100, ..SyncOptions::new(0, NOW) };
+    let ended = within(sync(to.node.handle(), &server, archive, options, |_| {})).await;
+    assert!(matches!(ended, Err(ClientError::Misbehaved(Misbehaviour::EndlessPage))), "{ended:?}");
+    task.abort();
+    to.stop().await;
+    puppet.shutdown().await;
 }
 
 #[tokio::test]

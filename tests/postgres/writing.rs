@@ -2,13 +2,19 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Barrier,
+    sync::{Arc, Barrier},
     thread,
+    time::Duration,
 };
 
 use statuskit::{
-    mailserver::archive::{Archive, MemoryArchive, Order},
-    whisper::Envelope,
+    crypto::{SecretKey, seeded_rng},
+    mailserver::{
+        Mailserver, MailserverConfig, ServerConfig,
+        archive::{Archive, MemoryArchive, Order},
+    },
+    node::{Clock, Service, ServiceConfig},
+    whisper::{Envelope, SymKey},
 };
 
 use crate::harness::{DAY, DAY_ONE, Tables, envelope, everything, of_topic, raw, read, topic};
@@ -148,6 +154,42 @@ fn pruning_drops_days_and_the_beginning_of_one() {
 
 /// A server was killed after it marked a day and before it dropped the table. Another, which
 /// doesn't know, appends: its envelopes must not get lost with the table.
+/// Whatever the time that envelopes say they were sent, a mailserver makes no table before what is
+/// kept.
+#[test]
+fn no_table_is_made_for_a_time_that_is_not_kept() {
+    let tables = Tables::new();
+    let now = DAY_ONE + DAY / 2;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for (round, retention) in [None, Some(Duration::from_secs(DAY.into()))].into_iter().enumerate()
+    {
+        let archive: Arc<dyn Archive> = Arc::new(tables.open());
+        runtime.block_on(async {
+            let mut config = ServiceConfig::new(SecretKey::generate(&mut seeded_rng("server")));
+            config.node.min_pow = 0.0;
+            config.clock = Clock::starting_at(Duration::from_secs(now.into()));
+            Mailserver::prepare(&mut config);
+            let node = Service::start(config).await.unwrap();
+            let password = SymKey::from_bytes([7; 32]);
+            let rules = ServerConfig { password, retention, ..ServerConfig::default() };
+            let config = MailserverConfig::new(rules);
+            let mailserver = Mailserver::start(node.handle(), archive.clone(), config).unwrap();
+            for sent in [now, now - 2 * DAY, now - 60 * DAY, 1] {
+                let data = [round as u8];
+                let old = Envelope::new(now + 1000, now + 1000 - sent, topic(1), &data, 0);
+                node.handle().send(old).unwrap();
+            }
+            node.shutdown().await;
+            // All that the node has accepted is taken in before the end.
+            assert_eq!(mailserver.stop().await.lost, 0);
+        });
+    }
+    // Without a retention, a table for two days ago; with one, none but that of today.
+    let today = i64::from(DAY_ONE / DAY);
+    assert_eq!(tables.numbers("SELECT day FROM #periods ORDER BY day"), [today - 2, today]);
+    assert_eq!(tables.numbers("SELECT SUM(envelopes)::BIGINT FROM #counts"), [3]);
+}
+
 #[test]
 fn a_prune_that_was_interrupted() {
     let tables = Tables::new();

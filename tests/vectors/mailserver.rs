@@ -157,6 +157,11 @@ fn request_envelope(case: &Case<'_>, password: &SymKey) {
     assert_eq!(signer.public_key(), public, "{case}");
 
     let sym = case.opt_hex("sym_key");
+    let password = match &sym {
+        // A stranger may use another password for each.
+        Some(key) if is_foreign() => &SymKey::from_bytes(key[..].try_into().unwrap()).unwrap(),
+        _ => password,
+    };
     let recipient = case.opt_hex("recipient_private_key");
     let recipient =
         recipient.map(|bytes| SecretKey::from_bytes(&bytes.try_into().unwrap()).unwrap());
@@ -223,9 +228,15 @@ fn server(value: &Value, password: &SymKey) -> Counts {
         .collect();
     let archive = MemoryArchive::new();
     assert_eq!(archive.append(&archived).unwrap(), archived.len());
+    let asked = case.opt("cases").into_iter().flat_map(|cases| cases.as_array().unwrap());
+    let asked = asked.flat_map(|case| case["pages"].as_array().unwrap());
+    let asked = asked.map(|page| Envelope::decode(&bytes(&page["request_envelope"], "")).unwrap());
+    // No clock is given: late enough for all that is archived and asked, but for times that only a
+    // number of 32 bits with its wraps can have.
+    let times = archived.iter().cloned().chain(asked).map(|envelope| envelope.sent());
     let world = World {
         archive,
-        now: archived.iter().map(Envelope::sent).max().unwrap_or_default(),
+        now: times.filter(|sent| *sent < 1 << 31).max().unwrap_or_default(),
         password: password.clone(),
         key,
         requester: requester.public_key(),
@@ -456,20 +467,20 @@ fn named_client(page: &Case<'_>) -> [u8; 32] {
     named.next_back().unwrap_or(CLIENT)
 }
 
-/// A payload that can be read is written in the same way again.
+/// A payload that can be read is written in the same way again; in the raw form, in such a way that
+/// the same is read: members may be left out that say nothing, and what comes after the last is
+/// overlooked.
 fn round_trip(payload: &[u8]) {
     if let Ok((request, form)) = Request::decode(payload) {
         assert_eq!(request.encode_as(form), payload);
     } else if let Ok(raw) = Request::decode_raw(payload) {
         assert!(raw.to - raw.from <= MAX_RAW_RANGE);
         let written = raw.encode_as(Form::Raw);
-        // A cursor is written with the topic, as it should be; what is shorter than the next
-        // member, or comes after the last, is overlooked.
-        let read = [8, 72, 76].into_iter().rfind(|length| *length <= payload.len()).unwrap_or(0);
-        // No limit is the same as 0, which is not written.
-        let read = if raw.limit == 0 { read.min(72) } else { read };
-        let same = written.starts_with(payload) || written.starts_with(&payload[..read]);
-        assert!(same, "{}", hex::encode(payload));
+        assert_eq!(Request::decode_raw(&written), Ok(raw), "{}", hex::encode(payload));
+        let says_all = [8, 76, 116].contains(&payload.len()) && written.len() == payload.len();
+        // The topic behind a cursor is not read.
+        let read = payload.len().min(112);
+        assert!(!says_all || written[..read] == payload[..read], "{}", hex::encode(payload));
     }
 }
 

@@ -9,6 +9,7 @@
 //! | history and the live stream as one | [`join`], [`gap`] |
 //! | what opens the door of a server | [`access`] |
 //! | `import`, `export` | [`transfer`] |
+//! | what is too old to be copied | [`retention`] |
 //! | `stats` | [`stats`] |
 //! | `prune` | [`prune`] |
 //! | `check` | [`check`] |
@@ -23,6 +24,7 @@ mod probe;
 mod prune;
 mod query;
 mod report;
+mod retention;
 mod select;
 mod serve;
 mod stats;

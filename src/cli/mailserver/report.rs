@@ -158,6 +158,7 @@ impl Report {
             .with("pooled", node.pooled)
             .with("archived", stats.archived)
             .with("duplicates", stats.duplicates)
+            .with("too_old", stats.passed_over.too_old)
             .with("waiting", stats.waiting)
             .with("archive_errors", stats.archive_errors)
             .with("requests", outcomes(&stats.requests))
@@ -252,6 +253,7 @@ fn put_requests(metrics: &mut Metrics, stats: &MailserverStats) {
         ("oversized_total", "Envelopes asked for that no packet has room for.", stats.oversized),
         ("archived_total", "Envelopes stored.", stats.archived),
         ("archived_duplicates_total", "Envelopes that were stored already.", stats.duplicates),
+        ("too_old_total", "Envelopes not stored for their age.", stats.passed_over.too_old),
         ("commits_total", "Commits to the archive.", stats.commits),
         ("archive_errors_total", "Failures of the archive.", stats.archive_errors),
         ("left_out_total", "Envelopes put off since too many waited.", stats.left_out),

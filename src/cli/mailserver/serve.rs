@@ -67,6 +67,10 @@ pub struct ServeCommand {
     /// Remove envelopes that were sent so long ago, once per hour; 0 keeps all
     #[arg(long, value_name = "TIME", default_value = "0", value_parser = parse_seconds)]
     retention: u32,
+    /// Don't store envelopes that were sent longer ago when they come, nor what --retention would
+    /// remove; 0 for any age within that. Those of Status live for some seconds
+    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = parse_seconds)]
+    max_age: u32,
     /// Which envelopes of a range are sent first
     #[arg(long, value_enum, default_value = "oldest")]
     order: Order,
@@ -130,7 +134,7 @@ impl ServeCommand {
         let network = Network::start(config)?;
         let handle = network.handle().clone();
         let started = network.wait(async {
-            Mailserver::start(&handle, archive.clone(), MailserverConfig::new(server))
+            Mailserver::start(&handle, archive.clone(), self.mailserver_config(server))
         });
         let mailserver = started.map_err(|error| {
             CliError::new(error.code(), Exit::Usage, error.to_string())
@@ -184,6 +188,11 @@ impl ServeCommand {
             .with("store", self.store.shown())
             .with_some("metrics", metrics.map(|addr| addr.to_string()));
         cx.emit(&ready, |record| record.members()["enode"].as_str().unwrap_or_default().to_owned())
+    }
+
+    fn mailserver_config(&self, server: ServerConfig) -> MailserverConfig {
+        let age = (self.max_age > 0).then(|| Duration::from_secs(self.max_age.into()));
+        MailserverConfig { max_age: age, ..MailserverConfig::new(server) }
     }
 
     fn server_config(&self, key: &SecretKey, cx: &Context) -> Result<ServerConfig> {

@@ -13,6 +13,7 @@ use super::{
         time::{Moment, parse_seconds},
     },
     ask::{AskArgs, Connection, Progress, client_error, parse_cursor},
+    retention::{RetentionArgs, passed_over_text, with_passed_over},
     select::{RangeArgs, TopicArgs},
     store::{Purpose, StoreArgs},
 };
@@ -24,7 +25,8 @@ use crate::{
 /// Copy a range of another mailserver's archive into a store
 ///
 /// Mailservers of one operator fill each other's gaps so. What comes is stored page by page; the
-/// result says how much of it was new.
+/// result says how much of it was new, and how much was passed over: what was sent before
+/// 2015-07-30 or is more than a day ahead of the clock, and what --retention leaves out.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -37,6 +39,8 @@ pub struct SyncCommand {
     /// Where to go on, in hex, as the last sync said; with its --from and --to
     #[arg(long, value_name = "HEX", help_heading = "Selection")]
     cursor: Option<String>,
+    #[command(flatten)]
+    retention: RetentionArgs,
     #[command(flatten)]
     store: StoreArgs,
     #[command(flatten)]
@@ -68,6 +72,7 @@ impl SyncCommand {
         options.timeout = self.ask.limit();
         options.rate_limit_patience = self.ask.patience();
         options.cursor = cursor.unwrap_or_default();
+        options.intake = self.retention.intake(cx);
 
         let bar = Progress::new();
         let cursor = options.cursor.clone();
@@ -96,13 +101,15 @@ impl SyncCommand {
             .with("to", to)
             .with("pages", last.pages)
             .with("envelopes", last.received)
-            .with("new", last.new)
+            .with("new", last.new);
+        let record = with_passed_over(record, &last.passed_over)
             .with("unwanted", last.unwanted)
             .with("complete", ended.is_ok())
             .with_some("cursor", (!last.cursor.is_empty()).then(|| hex0x(&last.cursor)));
         cx.emit(&record, |_| {
-            let client::SyncReport { pages, received, new, .. } = &last;
-            format!("{received} envelopes in {pages} pages, {new} of them new")
+            let client::SyncReport { pages, received, new, passed_over, .. } = &last;
+            let passed_over = passed_over_text(passed_over);
+            format!("{received} envelopes in {pages} pages, {new} of them new{passed_over}")
         })?;
         if ended.is_err() && !last.cursor.is_empty() {
             let cursor = hex0x(&last.cursor);

@@ -25,12 +25,13 @@ use super::{
         records::{envelope_record, envelopes_of},
         time::{Moment, to_rfc3339},
     },
+    retention::{RetentionArgs, passed_over_text, with_passed_over},
     select::{RangeArgs, TopicArgs},
     store::{Purpose, StoreArgs, archive_error},
 };
 use crate::{
     mailserver::{
-        Archive, ArchiveError, Position,
+        Archive, ArchiveError, Intake, PassedOver, Position,
         archive::{
             Order, Query,
             import::{self, Entry, Event, LevelDb, Progress, Source, StatusGoPostgres},
@@ -42,7 +43,9 @@ use crate::{
 /// Store the envelopes of standard input, or of a mailserver of status-go or go-ethereum
 ///
 /// Reads envelope and message records of any tool, hex, base64 or binary; nothing is checked but
-/// that they are envelopes. The result says how many were new. Ctrl-C stores what was read.
+/// that they are envelopes, sent since 2015-07-30 and not more than a day ahead of the clock. The
+/// result says how many were new, and how many were passed over for their time. Ctrl-C stores what
+/// was read.
 ///
 /// With --leveldb or --postgres, the archive of another program is taken over; nothing is written
 /// to it, and doing it again adds what is new. Its program must not run meanwhile if it is LevelDB.
@@ -60,6 +63,8 @@ pub struct ImportCommand {
     /// STATUS_IMPORT_STORE is the place for one with a password in it
     #[arg(long, value_name = "URL", env = "STATUS_IMPORT_STORE", hide_env_values = true)]
     postgres: Option<String>,
+    #[command(flatten)]
+    retention: RetentionArgs,
     #[command(flatten)]
     store: StoreArgs,
 }
@@ -81,24 +86,23 @@ impl ImportCommand {
         let there = self.store.open_what_is_there()?;
         let guard = Guard::new();
         let input = read_input();
-        let mut bad = 0u64;
+        let mut sifted = Sifted::new(self.retention.intake(cx));
         // An archive is made for what is put in, not before.
-        let first = match take_first(&input, &mut bad, &guard, cx) {
+        let first = match take_first(&input, &mut sifted, &guard, cx) {
             Ok(Some(first)) => first,
-            Ok(None) if bad == 0 => return Err(empty_input("envelopes")),
+            Ok(None) if sifted.is_empty() => return Err(empty_input("envelopes")),
             ended => {
-                self.tell(0, 0, bad, cx)?;
+                self.tell(&sifted, 0, cx)?;
                 return ended.map(drop);
             }
         };
         let archive = there.map_or_else(|| self.store.open(Purpose::Make), Ok)?;
         let mut gathered = Gathered::new(&*archive);
         let taken = first.into_iter().try_for_each(|envelope| gathered.add(envelope));
-        let taken = taken.and_then(|()| take_all(&input, &mut gathered, &mut bad, &guard, cx));
+        let taken = taken.and_then(|()| take_all(&input, &mut gathered, &mut sifted, &guard, cx));
         // Whatever ended it: what was read is stored, and told.
         let stored = gathered.store();
-        let Gathered { seen, new, .. } = gathered;
-        self.tell(seen, new, bad, cx)?;
+        self.tell(&sifted, gathered.new, cx)?;
         stored.and(taken)
     }
 
@@ -124,7 +128,8 @@ impl ImportCommand {
         let stopped = RefCell::new(Ok(()));
         let source = Stoppable { source, stops: &|| guard.is_set() || stopped.borrow().is_err() };
         let mut last = Progress::default();
-        let done = import::import(&source, &*archive, &mut |event| match event {
+        let intake = self.retention.intake(cx);
+        let done = import::import(&source, &*archive, intake, &mut |event| match event {
             Event::Bad(bad) => {
                 last.bad += 1;
                 let error = CliError::new(bad.code(), Exit::Malformed, bad.to_string());
@@ -140,20 +145,52 @@ impl ImportCommand {
             }
         });
         bar.finish_and_clear();
-        let Progress { good, new, bad, .. } = *done.as_ref().unwrap_or(&last);
-        self.tell(good, new, bad, cx)?;
+        let Progress { good, new, bad, passed_over, .. } = *done.as_ref().unwrap_or(&last);
+        self.tell(&Sifted { intake, seen: good, bad, passed_over }, new, cx)?;
         done.map_err(|error| archive_error(&error))?;
         stopped.into_inner()?;
         if guard.is_set() { Err(Stop::Exit(Exit::Interrupted)) } else { Ok(()) }
     }
 
-    fn tell(&self, seen: u64, new: u64, bad: u64, cx: &mut Context) -> Result<()> {
+    fn tell(&self, sifted: &Sifted, new: u64, cx: &mut Context) -> Result<()> {
+        let Sifted { seen, bad, passed_over, .. } = sifted;
         let record = Record::new("imported")
             .with("store", self.store.shown())
-            .with("envelopes", seen)
-            .with("new", new)
-            .with("bad_records", bad);
-        cx.emit(&record, |_| format!("{seen} envelopes, {new} of them new; {bad} bad records"))
+            .with("envelopes", *seen)
+            .with("new", new);
+        let record = with_passed_over(record, passed_over).with("bad_records", *bad);
+        cx.emit(&record, |_| {
+            let passed_over = passed_over_text(passed_over);
+            format!("{seen} envelopes, {new} of them new{passed_over}; {bad} bad records")
+        })
+    }
+}
+
+/// What came from the input, and which of the envelopes are kept.
+struct Sifted {
+    intake: Intake,
+    seen: u64,
+    bad: u64,
+    passed_over: PassedOver,
+}
+
+impl Sifted {
+    fn new(intake: Intake) -> Self {
+        Self { intake, seen: 0, bad: 0, passed_over: PassedOver::default() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.seen == 0 && self.bad == 0
+    }
+
+    /// Those that are kept.
+    fn sift(&mut self, mut envelopes: Vec<Envelope>) -> Vec<Envelope> {
+        self.seen += envelopes.len() as u64;
+        envelopes.retain(|envelope| {
+            let checked = self.intake.check(envelope);
+            checked.inspect_err(|why| self.passed_over.add(*why)).is_ok()
+        });
+        envelopes
     }
 }
 
@@ -174,10 +211,10 @@ impl Source for Stoppable<'_> {
     }
 }
 
-/// The first envelopes that come; none if the input ends before.
+/// The first envelopes that are kept; none if the input ends before.
 fn take_first(
     input: &Receiver<Input>,
-    bad: &mut u64,
+    sifted: &mut Sifted,
     guard: &Guard,
     cx: &mut Context,
 ) -> Result<Option<Vec<Envelope>>> {
@@ -186,9 +223,14 @@ fn take_first(
             return Err(Stop::Exit(Exit::Interrupted));
         }
         match input.recv_timeout(Gathered::PATIENCE) {
-            Ok(Input::Envelopes(envelopes)) => return Ok(Some(envelopes)),
+            Ok(Input::Envelopes(envelopes)) => {
+                let kept = sifted.sift(envelopes);
+                if !kept.is_empty() {
+                    return Ok(Some(kept));
+                }
+            }
             Ok(Input::Bad(error)) => {
-                *bad += 1;
+                sifted.bad += 1;
                 cx.report(error)?;
             }
             Ok(Input::Broken(stop)) => return Err(stop),
@@ -202,7 +244,7 @@ fn take_first(
 fn take_all(
     input: &Receiver<Input>,
     gathered: &mut Gathered<'_>,
-    bad: &mut u64,
+    sifted: &mut Sifted,
     guard: &Guard,
     cx: &mut Context,
 ) -> Result<()> {
@@ -212,13 +254,13 @@ fn take_all(
         }
         match input.recv_timeout(Gathered::PATIENCE) {
             Ok(Input::Envelopes(envelopes)) => {
-                for envelope in envelopes {
+                for envelope in sifted.sift(envelopes) {
                     gathered.add(envelope)?;
                 }
                 gathered.store_if_late()?;
             }
             Ok(Input::Bad(error)) => {
-                *bad += 1;
+                sifted.bad += 1;
                 cx.report(error)?;
             }
             Ok(Input::Broken(stop)) => return Err(stop),
@@ -258,8 +300,6 @@ pub struct Gathered<'a> {
     batch: Vec<Envelope>,
     bytes: usize,
     since: Instant,
-    /// How many came.
-    pub seen: u64,
     /// How many of those that were stored were new.
     pub new: u64,
 }
@@ -274,7 +314,7 @@ impl<'a> Gathered<'a> {
 
     /// None so far.
     pub fn new(archive: &'a dyn Archive) -> Self {
-        Self { archive, batch: Vec::new(), bytes: 0, since: Instant::now(), seen: 0, new: 0 }
+        Self { archive, batch: Vec::new(), bytes: 0, since: Instant::now(), new: 0 }
     }
 
     /// One more.
@@ -282,7 +322,6 @@ impl<'a> Gathered<'a> {
         if self.batch.is_empty() {
             self.since = Instant::now();
         }
-        self.seen += 1;
         self.bytes += envelope.raw().len();
         self.batch.push(envelope);
         if self.batch.len() >= Self::BATCH || self.bytes >= Self::BYTES {
@@ -448,7 +487,7 @@ mod tests {
             read.get() > 1_234
         };
         let source = Stoppable { source: &Endless, stops: &stops };
-        let done = import::import(&source, &archive, &mut |_| ()).unwrap();
+        let done = import::import(&source, &archive, Intake::ALL, &mut |_| ()).unwrap();
         assert_eq!((done.new, archive.summary().unwrap().envelopes), (1_234, 1_234));
     }
 }

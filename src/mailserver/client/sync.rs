@@ -2,7 +2,7 @@
 //!
 //! The answer is a page in parts; the last part has a cursor if there is more. What comes was
 //! checked by nobody but the other server: it is archived if it is of the range and the topics
-//! that were asked for.
+//! that were asked for, and of a time that is [kept](SyncOptions::intake).
 //!
 //! Source: the reference, where mailservers of one fleet fill each other's gaps.
 
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     crypto::PublicKey,
-    mailserver::{Archive, ArchiveError},
+    mailserver::{Archive, ArchiveError, Intake, PassedOver},
     node::{Handle, PeerKey},
     whisper::{
         Bloom, Envelope, Packet,
@@ -36,6 +36,8 @@ pub struct SyncOptions {
     pub from: u32,
     /// The last second, inclusive.
     pub to: u32,
+    /// What of it is archived, by when it was sent.
+    pub intake: Intake,
     /// Which topics.
     pub bloom: Bloom,
     /// Envelopes per page, 1 to 1000.
@@ -60,6 +62,7 @@ impl SyncOptions {
         Self {
             from,
             to,
+            intake: Intake::ALL,
             bloom: Bloom::FULL,
             limit: MAX_LIMIT,
             cursor: Vec::new(),
@@ -80,6 +83,8 @@ pub struct SyncReport {
     pub received: u64,
     /// Those that the archive did not have.
     pub new: u64,
+    /// Those that were not archived, as they are of no time that is kept.
+    pub passed_over: PassedOver,
     /// Envelopes that were not asked for.
     pub unwanted: u64,
     /// Where the next page begins; empty at the end.
@@ -175,13 +180,19 @@ impl Page<'_> {
         let mut in_page = 0;
         loop {
             let event = inbox.next(timeout).await?;
-            let Some(Mail::Sync(response)) = mail(&event, self.peer) else { continue };
-            if inbox.left_out() {
-                return Err(ClientError::Lagged);
-            }
-            in_page += response.envelopes.len();
+            let mail = mail(&event, self.peer);
+            // What brings nothing counts, too, or it could go on for ever.
+            in_page += match &mail {
+                Some(Mail::Sync(it)) if it.last || !it.error.is_empty() => it.envelopes.len(),
+                Some(Mail::Sync(it)) => it.envelopes.len().max(1),
+                _ => 1,
+            };
             if in_page > limit as usize {
                 return Err(Misbehaviour::EndlessPage.into());
+            }
+            let Some(Mail::Sync(response)) = mail else { continue };
+            if inbox.left_out() {
+                return Err(ClientError::Lagged);
             }
             if !response.error.is_empty() {
                 return Err(ClientError::refused(&response.error));
@@ -189,10 +200,14 @@ impl Page<'_> {
             let is_asked_for = |envelope: &&Envelope| {
                 (from..=to).contains(&envelope.sent()) && bloom.matches(envelope.topic())
             };
-            let envelopes: Vec<_> =
+            let mut envelopes: Vec<_> =
                 response.envelopes.iter().filter(is_asked_for).cloned().collect();
             report.received += envelopes.len() as u64;
             report.unwanted += (response.envelopes.len() - envelopes.len()) as u64;
+            envelopes.retain(|envelope| {
+                let checked = self.options.intake.check(envelope);
+                checked.inspect_err(|why| report.passed_over.add(*why)).is_ok()
+            });
             if !envelopes.is_empty() {
                 let archive = self.archive.clone();
                 let append = spawn_blocking(move || archive.append(&envelopes));

@@ -4,6 +4,8 @@
 //! envelope waits up to 10 ms, and whatever comes meanwhile goes with it. Waiting and writing
 //! happen on a thread of its own: a slow disk does not slow the node.
 //!
+//! What was sent before the time that is kept is not taken at all: it would only be removed again.
+//!
 //! When the archive fails, the envelopes stay, and it is tried again; new ones wait behind them.
 //! What does not fit there any more is left out, and once the archive works again it is looked
 //! for in the node's pool, where it lives until it expires.
@@ -17,7 +19,11 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{MailserverConfig, MailserverEvent, Reporter};
-use crate::{mailserver::Archive, node::PooledEnvelope, whisper::Envelope};
+use crate::{
+    mailserver::{Archive, Intake, Server},
+    node::{Handle, PooledEnvelope},
+    whisper::Envelope,
+};
 
 /// The first pause after a failure of the archive; the next ones are twice as long each.
 const FIRST_RETRY: Duration = Duration::from_millis(50);
@@ -30,6 +36,7 @@ const COMMIT_BYTES: usize = 8 << 20;
 /// The way in.
 #[derive(Debug)]
 pub(super) struct Ingest {
+    handle: Handle,
     limits: Limits,
     queue: Mutex<Queue>,
     wake: Condvar,
@@ -39,6 +46,8 @@ pub(super) struct Ingest {
 
 #[derive(Debug)]
 struct Limits {
+    retention: Option<Duration>,
+    max_age: Option<Duration>,
     interval: Duration,
     commit: usize,
     envelopes: usize,
@@ -86,18 +95,33 @@ impl Queue {
 }
 
 impl Ingest {
-    pub fn new(config: &MailserverConfig) -> Self {
+    pub fn new(handle: &Handle, server: &Server, config: &MailserverConfig) -> Self {
         let limits = Limits {
+            retention: server.config().retention,
+            max_age: config.max_age,
             interval: config.commit_interval,
             commit: config.commit_envelopes.max(1),
             envelopes: config.waiting_envelopes.max(1),
             bytes: config.waiting_bytes,
         };
-        Self { limits, queue: Mutex::default(), wake: Condvar::new(), room: Notify::new() }
+        let (handle, room) = (handle.clone(), Notify::new());
+        Self { handle, limits, queue: Mutex::default(), wake: Condvar::new(), room }
     }
 
-    /// Takes an envelope, if there is room.
+    /// Whether an envelope is not too old. Those that are, are counted and not told one by one:
+    /// whoever sends them could drown the other news.
+    fn is_kept(&self, envelope: &PooledEnvelope, reporter: &Reporter) -> bool {
+        let Limits { retention, max_age, .. } = self.limits;
+        let intake = Intake::of_node(self.handle.now().as_secs() as u32, retention, max_age);
+        let checked = intake.check(envelope.envelope());
+        checked.inspect_err(|why| reporter.counters.lock().passed_over.add(*why)).is_ok()
+    }
+
+    /// Takes an envelope, if it is not too old, and there is room.
     pub fn push(&self, envelope: Arc<PooledEnvelope>, reporter: &Reporter) {
+        if !self.is_kept(&envelope, reporter) {
+            return;
+        }
         let mut queue = self.lock();
         let taken = queue.push(envelope, &self.limits);
         let waiting = queue.waiting();
@@ -119,6 +143,9 @@ impl Ingest {
         let mut queue = self.lock();
         let before = queue.envelopes.len();
         while let Some(envelope) = envelopes.pop_front() {
+            if !self.is_kept(&envelope, reporter) {
+                continue;
+            }
             if let Err(envelope) = queue.push(envelope, &self.limits) {
                 envelopes.push_front(envelope);
                 queue.room_wanted = true;

@@ -28,7 +28,7 @@
 //! | what the operator hears | [`MailserverEvent`], [`MailserverStats`] |
 //!
 //! Archived is every envelope that the node newly accepts, its own included: all that has passed
-//! the checks. P2P messages are not, they pass none. What another mailserver sends is archived by
+//! the checks, and is not older than what is kept (see [`intake`](super::intake)). P2P messages are not, they pass none. What another mailserver sends is archived by
 //! whoever asked for it: see [`sync`](super::client::sync).
 //!
 //! Source: mailserver specification of Status; what is archived, hours of pruning and the minute
@@ -56,7 +56,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Archive, ConfigError, Server, ServerConfig};
+use super::{Archive, ConfigError, Server, ServerConfig, intake::MAX_AGE};
 use crate::node::{
     Event, Handle, Interest, News, PooledEnvelope, ServiceConfig, ServiceEvent, Subscription,
 };
@@ -85,6 +85,9 @@ pub struct MailserverConfig {
     pub waiting_envelopes: usize,
     /// The most bytes of them.
     pub waiting_bytes: usize,
+    /// The greatest age of an envelope that is taken, by when it was sent; none for any. With a
+    /// [retention](ServerConfig::retention), whichever is shorter.
+    pub max_age: Option<Duration>,
     /// How often what is older than the retention is removed, for the first time after one such
     /// interval.
     pub prune_interval: Duration,
@@ -109,6 +112,7 @@ impl MailserverConfig {
             commit_envelopes: 1000,
             waiting_envelopes: 1 << 18,
             waiting_bytes: 256 << 20,
+            max_age: Some(MAX_AGE),
             prune_interval: Duration::from_secs(3600),
             readers: 4,
             queue_per_peer: 8,
@@ -177,7 +181,7 @@ impl Mailserver {
             counters: Counters::default(),
             news: broadcast::Sender::new(NEWS_CAPACITY),
         });
-        let ingest = Arc::new(Ingest::new(&config));
+        let ingest = Arc::new(Ingest::new(handle, &server, &config));
         let (ended, writer) = oneshot::channel();
         std::thread::spawn({
             let (ingest, archive, reporter) = (ingest.clone(), archive.clone(), reporter.clone());

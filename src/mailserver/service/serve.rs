@@ -127,9 +127,7 @@ impl Desk {
             None => {
                 peers.insert(peer, VecDeque::new());
                 drop(queues);
-                let mut tasks = self.tasks();
-                while tasks.try_join_next().is_some() {}
-                tasks.spawn(self.clone().serve(peer, asked, now));
+                self.spawn(self.clone().serve(peer, asked, now));
             }
             Some(queue) if queue.len() < self.limits.per_peer && *queued < self.limits.all => {
                 queue.push_back((asked, now));
@@ -331,7 +329,7 @@ impl Desk {
         self.report(peer, asked, outcome, Totals::default(), since);
         if matches!(asked, Asked::Sync(_)) {
             let (desk, asked) = (self.clone(), asked.clone());
-            self.tasks().spawn(async move { desk.end_sync(peer, &asked).await });
+            self.spawn(async move { desk.end_sync(peer, &asked).await });
         }
     }
 
@@ -374,6 +372,13 @@ impl Desk {
         }
     }
 
+    /// Begins a task, and forgets those that have ended.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks();
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+    }
+
     /// The node id of a peer.
     fn client(&self, peer: PeerKey) -> Option<[u8; 32]> {
         self.handle.peer_state(peer).map(|state| state.info.id)
@@ -390,4 +395,54 @@ impl Desk {
 
 fn panicked() -> ArchiveError {
     ArchiveError::Unusable("reading the archive ended with a panic".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        crypto::{SecretKey, seeded_rng},
+        mailserver::{Mailserver, ServerConfig, archive::MemoryArchive, service::Counters},
+        node::{PeerOptions, Service, ServiceConfig},
+        whisper::SymKey,
+    };
+
+    /// Whoever we dialled is not parted with, so it can be refused for ever.
+    #[tokio::test]
+    async fn refusals_leave_nothing_behind() {
+        let key = |name| SecretKey::generate(&mut seeded_rng(name));
+        let mut listens = ServiceConfig::new(key("other"));
+        listens.listen = Some(([127, 0, 0, 1], 0).into());
+        let other = Service::start(listens).await.unwrap();
+        let mut config = ServiceConfig::new(key("server"));
+        Mailserver::prepare(&mut config);
+        let node = Service::start(config).await.unwrap();
+        let handle = node.handle();
+        handle.add_peer(other.handle().enode().unwrap(), PeerOptions::default());
+        let peer = loop {
+            match handle.peers().first() {
+                Some(summary) => break summary.key,
+                None => sleep(Duration::from_millis(5)).await,
+            }
+        };
+        let password = Some(SymKey::from_password("x"));
+        let config = MailserverConfig::new(ServerConfig { password, ..ServerConfig::default() });
+        let server = Arc::new(Server::new(config.server.clone()).unwrap());
+        let news = tokio::sync::broadcast::Sender::new(1);
+        let reporter = Arc::new(Reporter { counters: Counters::default(), news });
+        let archive = Arc::new(MemoryArchive::new());
+        let desk = Arc::new(Desk::new(handle.clone(), archive, server, reporter, &config));
+        let asked = Asked::Sync(Arc::new(SyncRequest::all(0, 1)));
+        let refuse = || desk.turn_away(peer, &asked, Refusal::Busy, Instant::now());
+        (0..1000).for_each(|_| refuse());
+        assert!(desk.tasks().len() >= 1000, "each is given time to arrive");
+        while desk.tasks().len() >= 1000 {
+            sleep(Duration::from_millis(50)).await;
+            refuse();
+        }
+        node.shutdown().await;
+        other.shutdown().await;
+    }
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::Answered;
+use crate::mailserver::PassedOver;
 
 /// Upper bounds of the histogram, in seconds.
 const BOUNDS: [f64; 15] =
@@ -42,6 +43,9 @@ pub struct MailserverStats {
     /// Envelopes left out because too many waited. Those that are archived after all, from the
     /// node's pool, count both here and there.
     pub left_out: u64,
+    /// Envelopes that were not taken, as they are older than what is kept. Those that the node's
+    /// pool still has count again when it is looked through.
+    pub passed_over: PassedOver,
     /// Events of the node that came too fast.
     pub lagged: u64,
     /// Envelopes removed for their age.

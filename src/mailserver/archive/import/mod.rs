@@ -19,7 +19,11 @@ use std::ops::ControlFlow;
 pub use self::leveldb::LevelDb;
 pub use super::postgres::StatusGoPostgres;
 use super::{Archive, ArchiveError, Position};
-use crate::{mailserver::ArchiveKey, rlp::RlpError, whisper::Envelope};
+use crate::{
+    mailserver::{ArchiveKey, Intake, PassedOver},
+    rlp::RlpError,
+    whisper::Envelope,
+};
 
 /// Most envelopes, and bytes of them, that are appended at once.
 const BATCH: usize = 1_000;
@@ -93,6 +97,8 @@ pub struct Progress {
     pub good: u64,
     /// Of these, those that the archive didn't have.
     pub new: u64,
+    /// Of the good ones, those that were not appended, as they are of no time that is kept.
+    pub passed_over: PassedOver,
     /// What could not be taken over.
     pub bad: u64,
     /// The second of the last envelope that was appended.
@@ -108,18 +114,19 @@ pub enum Event<'a> {
     Appended(&'a Progress),
 }
 
-/// Appends all that a source holds to an archive. It may be repeated: what is there already is
-/// not appended again.
+/// Appends to an archive what a source holds and is of a time that is kept. It may be repeated:
+/// what is there already is not appended again.
 ///
 /// # Errors
 /// Those of the source and of the archive. What was read until then is appended, and stays.
 pub fn import(
     source: &dyn Source,
     archive: &dyn Archive,
+    intake: Intake,
     tell: &mut dyn FnMut(Event<'_>),
 ) -> Result<Progress, ArchiveError> {
-    let mut importer =
-        Importer { archive, batch: Vec::new(), bytes: 0, progress: Progress::default() };
+    let (batch, progress) = (Vec::new(), Progress::default());
+    let mut importer = Importer { archive, intake, batch, bytes: 0, progress };
     let mut failed = None;
     let read = source.read(&mut |entry| {
         let done = importer.take(entry, tell);
@@ -142,6 +149,7 @@ pub fn import(
 
 struct Importer<'a> {
     archive: &'a dyn Archive,
+    intake: Intake,
     batch: Vec<Envelope>,
     bytes: usize,
     progress: Progress,
@@ -159,8 +167,14 @@ impl Importer<'_> {
         };
         match checked {
             Ok(envelope) => {
-                self.bytes += envelope.raw().len();
-                self.batch.push(envelope);
+                self.progress.good += 1;
+                match self.intake.check(&envelope) {
+                    Ok(()) => {
+                        self.bytes += envelope.raw().len();
+                        self.batch.push(envelope);
+                    }
+                    Err(why) => self.progress.passed_over.add(why),
+                }
             }
             Err(bad) => {
                 self.progress.bad += 1;
@@ -178,7 +192,6 @@ impl Importer<'_> {
         let Some(last) = self.batch.last() else { return Ok(()) };
         let at = last.sent();
         self.progress.new += self.archive.append(&self.batch)? as u64;
-        self.progress.good += self.batch.len() as u64;
         self.progress.at = Some(at);
         self.batch.clear();
         self.bytes = 0;
@@ -246,7 +259,7 @@ mod tests {
         let envelope = |n: u32| Envelope::new(1_000 + n, 10, Topic([1, 2, 3, 4]), b"data", 7);
         let pairs = (0..1_500).map(|n| (key(&envelope(n)), envelope(n).raw().to_vec())).collect();
         let (archive, mut last) = (MemoryArchive::new(), Progress::default());
-        let failed = import(&Broken(Pairs(pairs)), &archive, &mut |event| {
+        let failed = import(&Broken(Pairs(pairs)), &archive, Intake::ALL, &mut |event| {
             let Event::Appended(progress) = event else { panic!("{event:?}") };
             last = *progress;
         });
@@ -269,11 +282,13 @@ mod tests {
         pairs[600].1 = good(601).raw().to_vec();
         let archive = MemoryArchive::new();
         let (mut bad, mut appended) = (Vec::new(), Vec::new());
-        let done = import(&Pairs(pairs.clone()), &archive, &mut |event| match event {
+        let source = Pairs(pairs.clone());
+        let done = import(&source, &archive, Intake::ALL, &mut |event| match event {
             Event::Bad(entry) => bad.push((entry.key().unwrap().to_vec(), entry.to_string())),
             Event::Appended(progress) => appended.push(*progress),
         });
-        let expected = Progress { good: 2_494, new: 2_494, bad: 6, at: Some(990 + 2_499) };
+        let at = Some(990 + 2_499);
+        let expected = Progress { good: 2_494, new: 2_494, bad: 6, at, ..Progress::default() };
         assert_eq!(done.unwrap(), expected);
         assert_eq!(appended.iter().map(|p| p.good).collect::<Vec<_>>(), [1_000, 2_000, 2_494]);
         let keys: Vec<_> = [100, 200, 300, 400, 500, 600].map(|n: usize| pairs[n].0.clone()).into();
@@ -282,7 +297,22 @@ mod tests {
         for ((_, text), word) in bad.iter().zip(words) {
             assert!(text.contains(word), "{text}");
         }
-        let again = import(&Pairs(pairs), &archive, &mut |_| ()).unwrap();
+        let again = import(&source, &archive, Intake::ALL, &mut |_| ()).unwrap();
         assert_eq!((again.good, again.new, again.bad), (2_494, 0, 6));
+    }
+
+    #[test]
+    fn what_is_of_no_time_that_is_kept_is_passed_over() {
+        let envelope =
+            |sent: u32| Envelope::new(sent.wrapping_add(10), 10, Topic([1, 2, 3, 4]), b"data", 7);
+        let times = [0, 99, 100, 150, 200, 201, u32::MAX];
+        let pairs = times.map(envelope).map(|it| (key(&it), it.raw().to_vec())).into();
+        let archive = MemoryArchive::new();
+        let intake = Intake { from: 100, to: 200 };
+        let done = import(&Pairs(pairs), &archive, intake, &mut |_| ()).unwrap();
+        let passed_over = PassedOver { too_old: 2, from_future: 2 };
+        let expected = Progress { good: 7, new: 3, bad: 0, passed_over, at: Some(200) };
+        assert_eq!(done, expected);
+        assert_eq!(archive.summary().unwrap().span, Some((100, 200)));
     }
 }

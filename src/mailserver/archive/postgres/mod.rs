@@ -42,10 +42,11 @@
 //!
 //! # What an operator should know
 //!
-//! - There is a table for each day that an envelope was sent on, however long ago: `import` and
-//!   `sync` take what they are given, also of days that were pruned before; the next pruning drops
-//!   them again. To peers of a mailserver such a day costs the work of an envelope that lives since
-//!   then. A day that was never written to is not refused, since an import goes back in time.
+//! - There is a table for each day that an envelope was sent on, and it is whoever appends who sees
+//!   to it that those are days to keep: see [`intake`](crate::mailserver::intake). So a mailserver
+//!   makes no tables before its retention, or before 30 days ago, whatever its peers send; an
+//!   import goes back in time as far as it is told to, also to days that were pruned before; the
+//!   next pruning drops them again.
 //! - Retention drops tables, if `before` is the beginning of a day; otherwise the rest is deleted
 //!   row by row, by index.
 //! - An append is one transaction. It is repeated when the engine asks for it (conflicts), or when

@@ -122,9 +122,10 @@ impl Table {
     }
 }
 
-/// Takes a block apart. Each key begins with some bytes of the one before.
+/// Takes a block apart. Each key begins with some bytes of the one before, so that a small block can
+/// have large keys; none of an archive has.
 fn entries(block: &[u8]) -> (Entries, Option<&'static str>) {
-    let mut entries = Entries::new();
+    let (mut entries, mut left) = (Entries::new(), LARGEST);
     let rest = (|| {
         let (_, restarts) = block.split_last_chunk::<4>()?;
         let restarts = u64::from(u32::from_le_bytes(*restarts));
@@ -138,9 +139,38 @@ fn entries(block: &[u8]) -> (Entries, Option<&'static str>) {
             }
             key.truncate(shared as usize);
             key.extend_from_slice(take(&mut rest, own)?);
+            left = left.checked_sub(key.len() as u64)?;
             entries.push((key.clone(), take(&mut rest, value)?.to_vec()));
         }
         Some(())
     })();
-    (entries, rest.is_none().then_some("an entry goes beyond its block"))
+    (entries, rest.is_none().then_some("an entry goes beyond its block, or keys beyond all bounds"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn varint(mut value: usize, out: &mut Vec<u8>) {
+        while value >= 0x80 {
+            out.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        out.push(value as u8);
+    }
+
+    #[test]
+    fn a_small_block_has_no_end_of_large_keys() {
+        let length = 1 << 20;
+        let mut block = Vec::new();
+        [0, length, 0].into_iter().for_each(|it| varint(it, &mut block));
+        block.resize(block.len() + length, 7);
+        for _ in 0..1000 {
+            [length, 0, 0].into_iter().for_each(|it| varint(it, &mut block));
+        }
+        block.extend_from_slice(&[0; 4]);
+        let (entries, rest) = entries(&block);
+        assert_eq!(entries.len() as u64, LARGEST / length as u64);
+        assert!(rest.is_some());
+    }
 }

@@ -1,7 +1,10 @@
 //! The fixture was written by goleveldb, from the commands beside it (`tests/interop/leveldb.rs`).
 
 use super::*;
-use crate::mailserver::archive::{Archive, MemoryArchive, import::import};
+use crate::mailserver::{
+    Intake,
+    archive::{Archive, MemoryArchive, import::import},
+};
 
 fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/leveldb")
@@ -78,7 +81,7 @@ fn what_goleveldb_wrote() {
 fn it_is_imported() {
     let archive = MemoryArchive::new();
     let db = LevelDb::open(fixture().join("db")).unwrap();
-    let done = import(&db, &archive, &mut |_| ()).unwrap();
+    let done = import(&db, &archive, Intake::ALL, &mut |_| ()).unwrap();
     let [left, _] = expected();
     assert_eq!((done.good, done.new, done.bad), (left.len() as u64, left.len() as u64, 0));
     assert_eq!(archive.summary().unwrap().envelopes, left.len() as u64);

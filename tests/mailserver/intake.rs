@@ -1,0 +1,132 @@
+//! Envelopes that say they were sent at a time that is not kept.
+
+use std::{sync::Arc, time::Duration};
+
+use statuskit::{
+    mailserver::{
+        Archive, Intake, Mailserver, MailserverConfig, PassedOver, ServerConfig,
+        archive::{Count, EmbeddedArchive, MemoryArchive},
+        client::{SyncOptions, sync},
+        intake::BEGINNING,
+    },
+    whisper::Envelope,
+};
+
+use crate::world::*;
+
+const DAY: u32 = 86_400;
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Alive at present, and for some time yet, however long ago it was sent.
+fn sent(at: u32) -> Envelope {
+    let expiry = NOW + 1000;
+    Envelope::new(expiry, expiry - at, TOPICS[0], &at.to_be_bytes(), 0)
+}
+
+/// The days that an archive keeps something of.
+fn days(archive: &dyn Archive) -> Vec<u32> {
+    let mut days = Vec::new();
+    archive.counts(&mut |Count { day, .. }| days.push(day)).unwrap();
+    days.sort_unstable();
+    days
+}
+
+/// Lets a node take envelopes that were sent so many seconds ago, and says for which of them its
+/// mailserver has none.
+async fn refused(archive: Arc<dyn Archive>, ages: &[u32], config: MailserverConfig) -> Vec<u32> {
+    let server = start_server_with("server", archive.clone(), |_, it| *it = config).await;
+    // When this is archived, the pool has been looked through: what comes now is heard of once.
+    server.node.handle().send(envelope(NOW, TOPICS[1], 1)).unwrap();
+    until(|| server.mailserver.stats().archived == 1).await;
+    for age in ages {
+        server.node.handle().send(sent(NOW - age)).unwrap();
+    }
+    let count = 1 + ages.len() as u64;
+    until(|| {
+        let stats = server.mailserver.stats();
+        stats.archived + stats.passed_over.total() == count
+    })
+    .await;
+    let passed_over = server.mailserver.stats().passed_over;
+    let kept: Vec<u32> = all_of(&*archive).iter().map(|it| NOW - it.sent()).collect();
+    let refused: Vec<u32> = ages.iter().copied().filter(|age| !kept.contains(age)).collect();
+    assert_eq!(passed_over, PassedOver { too_old: refused.len() as u64, from_future: 0 });
+    server.stop().await;
+    refused
+}
+
+fn config(retention: Option<Duration>, max_age: Option<Duration>) -> MailserverConfig {
+    let server = ServerConfig { retention, ..rules() };
+    MailserverConfig { max_age, ..MailserverConfig::new(server) }
+}
+
+#[tokio::test]
+async fn envelopes_of_a_node_are_as_old_as_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let ages = [0, 3000, 3 * 3600, 29 * DAY, 31 * DAY, NOW];
+    for is_embedded in [false, true] {
+        let archive = |name: &str| -> Arc<dyn Archive> {
+            if is_embedded {
+                Arc::new(EmbeddedArchive::open(&dir.path().join(name)).unwrap())
+            } else {
+                Arc::new(MemoryArchive::new())
+            }
+        };
+        // By the retention, ...
+        let hour = archive("hour");
+        let past_hour = refused(hour.clone(), &ages, config(Some(HOUR), Some(24 * HOUR))).await;
+        assert_eq!(past_hour, ages[2..]);
+        assert_eq!(hour.prune(NOW - 3600).unwrap(), 0, "none is removed at once");
+        // ... without one, by the age that nothing of Status has, ...
+        let month = archive("month");
+        let default = MailserverConfig::new(rules());
+        assert_eq!(refused(month.clone(), &ages, default).await, ages[4..]);
+        assert_eq!(days(&*month)[0], (NOW - 29 * DAY) / DAY);
+        // ... and not at all, if so wished.
+        let none = refused(archive("all"), &ages, config(None, None)).await;
+        assert_eq!(none, [0; 0]);
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_old_in_the_pool_is_not_taken_up() {
+    let (archive, again) = (Arc::new(MemoryArchive::new()), Arc::new(MemoryArchive::new()));
+    let server = start_server("server", archive).await;
+    let handle = server.node.handle().clone();
+    for age in [0, 7200, NOW] {
+        handle.send(sent(NOW - age)).unwrap();
+    }
+    // All have been heard of: the other one only finds them in the pool.
+    until(|| server.mailserver.stats().archived == 2).await;
+    let other = Mailserver::start(&handle, again.clone(), config(Some(HOUR), None)).unwrap();
+    until(|| other.stats().archived == 1 && other.stats().passed_over.too_old == 2).await;
+    assert_eq!(all_of(&*again).len(), 1);
+    other.stop().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_copy_leaves_out_what_is_of_no_time() {
+    let times = [7, BEGINNING - 1, BEGINNING, NOW - 7200, NOW, NOW + DAY, NOW + 2 * DAY];
+    let all = times.map(|at| envelope(at, TOPICS[0], at.into()));
+    let from = start_server("from", archive_of(&all)).await;
+    let to = start_server("to", archive_of(&[])).await;
+    dial(&to.node, &from.node);
+    let server = from.node.handle().id();
+    for (kept, rest, passed_over) in [
+        (None, 2..6, PassedOver { too_old: 2, from_future: 1 }),
+        (Some(HOUR), 4..6, PassedOver { too_old: 4, from_future: 1 }),
+    ] {
+        let archive = Arc::new(MemoryArchive::new());
+        // Pages of which nothing is kept are no reason to end.
+        let mut options = SyncOptions { limit: 1, ..SyncOptions::new(0, u32::MAX) };
+        options.intake = Intake::of_copy(NOW, kept);
+        let copied = sync(to.node.handle(), &server, archive.clone(), options, |_| {});
+        let report = within(copied).await.unwrap();
+        assert_eq!(report.passed_over, passed_over);
+        assert_eq!((report.received, report.new), (7, rest.len() as u64));
+        assert_eq!(all_of(&*archive), all[rest]);
+    }
+    from.stop().await;
+    to.stop().await;
+}
