@@ -4,8 +4,11 @@
 //! spoil the others; a line with nothing but an opening brace begins a record of several lines.
 //! Which form a line has is worked out from the line itself. Input that does
 //! not begin as text is one binary whole.
+//!
+//! Of what the tools read, all begins as no text does, but for protobuf messages whose first field
+//! is text or bytes, such as the signature of a payload: its tag is a line feed.
 
-use std::io::{self, BufRead, Read as _};
+use std::io::{self, BufRead, Chain, Cursor, Read as _};
 
 use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD};
 use serde_json::{Map, Value};
@@ -35,7 +38,8 @@ pub enum Content {
 
 /// The records of a stream.
 pub struct Items<R> {
-    input: R,
+    /// Behind what was read to find out what it is.
+    input: Chain<Cursor<Vec<u8>>, R>,
     line: u64,
     binary: Option<bool>,
 }
@@ -43,7 +47,7 @@ pub struct Items<R> {
 impl<R: BufRead> Items<R> {
     /// Reads `input` to its end, bit by bit.
     pub fn new(input: R) -> Self {
-        Self { input, line: 0, binary: None }
+        Self { input: Cursor::default().chain(input), line: 0, binary: None }
     }
 
     /// The next record; blank lines are skipped. An error inside is about one record only; one
@@ -53,8 +57,7 @@ impl<R: BufRead> Items<R> {
             let binary = match self.binary {
                 Some(binary) => binary,
                 None => {
-                    let first = self.input.fill_buf().map_err(read_error)?.first().copied();
-                    let text = first.is_none_or(|byte| byte.is_ascii_graphic() || is_space(byte));
+                    let text = self.begins_as_text()?;
                     *self.binary.insert(!text)
                 }
             };
@@ -92,6 +95,21 @@ impl<R: BufRead> Items<R> {
 }
 
 impl<R: BufRead> Items<R> {
+    /// Reads on until it is clear whether this is text.
+    fn begins_as_text(&mut self) -> Result<bool> {
+        let (start, rest) = self.input.get_mut();
+        let start = start.get_mut();
+        loop {
+            let more = rest.fill_buf().map_err(read_error)?;
+            let count = more.len();
+            start.extend_from_slice(more);
+            rest.consume(count);
+            if let Some(text) = is_text(start, count == 0) {
+                return Ok(text);
+            }
+        }
+    }
+
     /// The lines of a JSON object as other programs print it (`jq`), up to the one that begins
     /// with its last brace. One that begins with a first brace is another record.
     fn rest_of_record(&mut self, bytes: &mut Vec<u8>) -> Result<()> {
@@ -108,6 +126,32 @@ impl<R: BufRead> Items<R> {
                 return Ok(());
             }
         }
+    }
+}
+
+/// Whether input that begins like this is text; none if that is not clear yet. A line feed alone
+/// does not tell (see above), and a pipe may bring it alone.
+fn is_text(start: &[u8], is_all: bool) -> Option<bool> {
+    /// The signature of a payload, with tag and length; its last byte is 0 or 1.
+    const ENOUGH: usize = 67;
+    match start.first() {
+        None => is_all.then_some(true),
+        Some(b'\n') => {
+            let is_control = |byte: &u8| byte.is_ascii_control() && !is_space(*byte);
+            if start.iter().take(ENOUGH).any(is_control) {
+                return Some(false);
+            }
+            let is_record = |line: &[u8]| {
+                let text = line.trim_ascii();
+                line.ends_with(b"\n")
+                    && (text == b"{" || !text.is_empty() && parse_text(text).is_ok())
+            };
+            let is_clear = is_all
+                || start.len() >= ENOUGH
+                || start.split_inclusive(|byte| *byte == b'\n').any(is_record);
+            is_clear.then_some(true)
+        }
+        Some(first) => Some(first.is_ascii_graphic() || is_space(*first)),
     }
 }
 
@@ -174,6 +218,22 @@ mod tests {
         assert_eq!(all(b"wP/AFg=="), [bytes(1, &[0xc0, 0xff, 0xc0, 0x16])]);
         assert_eq!(all(&[0xc0, 0xff, b'\n', 1]), [bytes(1, &[0xc0, 0xff, b'\n', 1])]);
         assert!(matches!(&all(b"{\"type\":\"x\"}")[..], [Ok((1, Content::Record(_)))]));
+    }
+
+    #[test]
+    fn a_message_whose_first_tag_is_a_line_feed_is_binary() {
+        let signed = [&[0x0a, 65][..], b"\n", &[b'r'; 63], &[1, 0x12, 0]].concat();
+        assert_eq!(all(&signed), [Ok((1, Content::Bytes(signed.clone())))]);
+        let bundle = [&[0x0a, 33, 2][..], &[b'x'; 32]].concat();
+        assert_eq!(all(&bundle), [Ok((1, Content::Bytes(bundle.clone())))]);
+        // However a pipe brings it.
+        let mut items = Items::new(io::BufReader::with_capacity(1, &signed[..]));
+        let item = items.next().unwrap().unwrap().unwrap();
+        assert_eq!(item.content, Content::Bytes(signed.clone()));
+        assert_eq!(all(b"\n\n\t0xc0\r\n"), [Ok((3, Content::Bytes(vec![0xc0])))]);
+        // Text is not waited for longer than for a record.
+        assert_eq!((is_text(b"\n", false), is_text(b"\n0xc0\n", false)), (None, Some(true)));
+        assert!(matches!(&all("\n{\"text\":\"żółć\"}".as_bytes())[..], [Ok((2, _))]));
     }
 
     #[test]
