@@ -97,6 +97,7 @@ impl Talk {
         identity: SecretKey,
         cx: &Context,
     ) -> Result<Self> {
+        cx.warn_of_seed();
         let mut rng = cx.rng("conversation")?;
         let installation = installation.map(InstallationId::new);
         let kept = state.messenger(identity.clone(), installation.clone(), &mut rng)?;
