@@ -43,6 +43,7 @@ pub mod cli;
 pub mod crypto;
 pub mod devp2p;
 pub mod eip;
+mod lmdb;
 pub mod mailserver;
 pub mod node;
 pub mod payload;

@@ -527,6 +527,29 @@ fn no_clock_from_the_far_future_silences_a_chat() {
 }
 
 #[test]
+fn a_clock_that_was_set_back_does_not_stop_repetitions() {
+    let mut world = two();
+    let to_bob = Chat::OneToOne(world.devices[1].me);
+    let lost = world.with(0, |it, now, rng| {
+        let ahead = now + 3_600_000;
+        it.send_text(&to_bob, "lost", ahead, rng)?;
+        Ok(it.tick(ahead, rng)?.posts.len())
+    });
+    assert_eq!(lost.unwrap(), 1);
+    for restarted in [false, true] {
+        if restarted {
+            world.restart(0);
+        }
+        // The clock is right again; most of these have nothing to send, and leave no trace.
+        let mut repeated = 0;
+        for _ in 0..40 {
+            repeated += world.with(0, |it, now, rng| it.tick(now, rng)).unwrap().posts.len();
+        }
+        assert!(repeated > 0, "restarted: {restarted}");
+    }
+}
+
+#[test]
 fn hostile_bytes_are_refused_and_the_conversation_goes_on() {
     let mut world = two();
     let (to_bob, to_alice) =

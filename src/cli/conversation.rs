@@ -13,7 +13,7 @@ use super::{
     mining,
     net::{Network, Peers},
     output::Record,
-    records::conversation_record,
+    records::{Whole, conversation_record},
     state::{AnyMessenger, StateArgs, chat_error},
 };
 use crate::{
@@ -75,6 +75,8 @@ pub struct Talk {
 pub struct Heard {
     /// Results: of messages, and of what was asked for.
     pub records: Vec<Record>,
+    /// Whether a message is among them: it has the envelope.
+    has_message: bool,
     /// Results that do not count.
     pub others: Vec<Record>,
     /// What could not be read.
@@ -95,6 +97,7 @@ impl Talk {
         identity: SecretKey,
         cx: &Context,
     ) -> Result<Self> {
+        cx.warn_of_seed();
         let mut rng = cx.rng("conversation")?;
         let installation = installation.map(InstallationId::new);
         let kept = state.messenger(identity.clone(), installation.clone(), &mut rng)?;
@@ -208,7 +211,9 @@ impl Talk {
         let hash = envelope.hash().to_string();
         match event {
             Event::Message(received) => {
-                heard.records.push(record_of(envelope, opened, &received));
+                let whole = if heard.has_message { Whole::Before } else { Whole::Here };
+                heard.has_message = true;
+                heard.records.push(record_of(envelope, opened, &received, whole));
             }
             Event::Unread { sender, reason, layers } => {
                 let who = sender.map_or_else(|| "nobody".to_owned(), |key| key.to_string());
@@ -392,8 +397,13 @@ pub fn installation_value(installation: &Installation) -> Value {
     })
 }
 
-fn record_of(envelope: &Envelope, opened: &Opened<'_>, received: &Received) -> Record {
-    let record = conversation_record(envelope, opened, &received.wrapper)
+fn record_of(
+    envelope: &Envelope,
+    opened: &Opened<'_>,
+    received: &Received,
+    whole: Whole,
+) -> Record {
+    let record = conversation_record(envelope, opened, &received.wrapper, whole)
         .with("author", received.author.to_string())
         .with("message_id", received.id.to_string())
         .with("chat", received.chat.as_ref().map(Chat::id))
@@ -484,4 +494,59 @@ pub fn post_members(record: Record, post: &Post, messages: &[MessageId]) -> Reco
 /// Message ids as texts.
 pub fn ids(ids: &[MessageId]) -> Vec<String> {
     ids.iter().map(MessageId::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cli::{
+            input::{Content, Item},
+            output::hex0x,
+            records::envelopes_of,
+        },
+        crypto::seeded_rng,
+    };
+
+    fn talk(identity: SecretKey) -> Talk {
+        let mut rng = seeded_rng("talk");
+        let store: Box<dyn Store> = Box::new(MemoryStore::new());
+        Talk {
+            messenger: Messenger::open(store, identity, None, &mut rng).unwrap(),
+            rng,
+            is_kept: true,
+            topics: HashSet::new(),
+            key_names: HashSet::new(),
+            contacts: Vec::new(),
+            events: false,
+        }
+    }
+
+    #[test]
+    fn messages_of_one_envelope_have_its_bytes_once() {
+        let (mut rng, now) = (seeded_rng("shared"), 1_585_500_000_000);
+        let [alice, bob] = [(); 2].map(|()| SecretKey::generate(&mut rng));
+        let (to_bob, mut ring) = (Chat::OneToOne(bob.public_key()), KeyRing::new());
+        ring.add_identity("identity", bob.clone());
+        let (mut alice, mut bob) = (talk(alice), talk(bob));
+        for text in ["a", "b", "c"] {
+            alice.say(&to_bob, text, now).unwrap();
+        }
+        let ticked = alice.tick(now).unwrap();
+        let [post] = &ticked.posts[..] else { panic!("{} envelopes", ticked.posts.len()) };
+        let envelope = post.seal(alice.messenger.identity(), (now / 1000) as u32, 15, &mut rng);
+        let envelope = envelope.unwrap();
+        let (heard, _) = bob.take(&envelope, &ring.open(&envelope).unwrap(), now).unwrap();
+        let of = |name: &str| -> Vec<_> {
+            heard.records.iter().map(|record| record.members()[name].clone()).collect()
+        };
+        assert_eq!(of("envelope"), [hex0x(envelope.raw()).into(), Value::Null, Value::Null]);
+        assert_eq!(of("padding").iter().filter(|it| it.is_null()).count(), 2);
+        // Who reads such a stream finds the envelope once.
+        let found = heard.records.iter().map(|record| {
+            let content = Content::Record(record.members().clone());
+            envelopes_of(&Item { line: 1, content }).unwrap()
+        });
+        assert_eq!(found.flatten().collect::<Vec<_>>(), [envelope]);
+    }
 }

@@ -1,9 +1,9 @@
 //! Files that the tools make: whole or not at all, and never in place of another unless told to.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     process,
 };
@@ -33,6 +33,14 @@ pub fn check_free(path: &Path, option: &str, force: bool) -> Result<()> {
     let message = format!("{shown} exists, and is not overwritten");
     let hint = "another name, or --force to put the new file in its place";
     Err(CliError::new("file.exists", Exit::Local, message).field(option).hint(hint).into())
+}
+
+/// Makes a directory that only its owner can look into, unless it is there.
+pub fn make_directory(path: &Path, option: &str) -> Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
+        let message = format!("can't make the directory {}: {error}", path.display());
+        CliError::new("file.write", Exit::Local, message).field(option).into()
+    })
 }
 
 /// Writes a file as a whole: first beside its place, then moved into it, so that whatever happens

@@ -4,8 +4,11 @@
 //! spoil the others; a line with nothing but an opening brace begins a record of several lines.
 //! Which form a line has is worked out from the line itself. Input that does not begin as text is
 //! one binary whole, or, where envelopes are read, one after the other.
+//!
+//! Of what the tools read, all begins as no text does, but for protobuf messages whose first field
+//! is text or bytes, such as the signature of a payload: its tag is a line feed.
 
-use std::io::{self, BufRead, Read as _};
+use std::io::{self, BufRead, Chain, Cursor, Read as _};
 
 use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD};
 use serde_json::{Map, Value};
@@ -36,7 +39,8 @@ pub enum Content {
 
 /// The records of a stream.
 pub struct Items<R> {
-    input: R,
+    /// Behind what was read to find out what it is.
+    input: Chain<Cursor<Vec<u8>>, R>,
     line: u64,
     binary: Option<bool>,
     lists: bool,
@@ -45,7 +49,7 @@ pub struct Items<R> {
 impl<R: BufRead> Items<R> {
     /// Reads `input` to its end, bit by bit.
     pub fn new(input: R) -> Self {
-        Self { input, line: 0, binary: None, lists: false }
+        Self { input: Cursor::default().chain(input), line: 0, binary: None, lists: false }
     }
 
     /// Takes binary input for a sequence of RLP lists, such as envelopes, each of them a record.
@@ -62,10 +66,8 @@ impl<R: BufRead> Items<R> {
             let binary = match self.binary {
                 Some(binary) => binary,
                 None => {
-                    let first = self.input.fill_buf().map_err(read_error)?.first().copied();
                     // A terminal would have to be told once more that this is the end.
-                    let Some(byte) = first else { return Ok(None) };
-                    let text = byte.is_ascii_graphic() || is_space(byte);
+                    let Some(text) = self.begins_as_text()? else { return Ok(None) };
                     *self.binary.insert(!text)
                 }
             };
@@ -105,6 +107,24 @@ impl<R: BufRead> Items<R> {
 }
 
 impl<R: BufRead> Items<R> {
+    /// Reads on until it is clear whether this is text; none if there is nothing.
+    fn begins_as_text(&mut self) -> Result<Option<bool>> {
+        let (start, rest) = self.input.get_mut();
+        let start = start.get_mut();
+        loop {
+            let more = rest.fill_buf().map_err(read_error)?;
+            let count = more.len();
+            start.extend_from_slice(more);
+            rest.consume(count);
+            if start.is_empty() {
+                return Ok(None);
+            }
+            if let Some(text) = is_text(start, count == 0) {
+                return Ok(Some(text));
+            }
+        }
+    }
+
     /// Up to so many bytes more.
     fn read(&mut self, count: usize, bytes: &mut Vec<u8>) -> Result<()> {
         let mut bounded = (&mut self.input).take(count as u64);
@@ -138,6 +158,31 @@ impl<R: BufRead> Items<R> {
                 return Ok(());
             }
         }
+    }
+}
+
+/// Whether input that begins like this is text; none if that is not clear yet. A line feed alone
+/// does not tell (see above), and a pipe may bring it alone.
+fn is_text(start: &[u8], is_all: bool) -> Option<bool> {
+    /// The signature of a payload, with tag and length; its last byte is 0 or 1.
+    const ENOUGH: usize = 67;
+    match start.first()? {
+        b'\n' => {
+            let is_control = |byte: &u8| byte.is_ascii_control() && !is_space(*byte);
+            if start.iter().take(ENOUGH).any(is_control) {
+                return Some(false);
+            }
+            let is_record = |line: &[u8]| {
+                let text = line.trim_ascii();
+                line.ends_with(b"\n")
+                    && (text == b"{" || !text.is_empty() && parse_text(text).is_ok())
+            };
+            let is_clear = is_all
+                || start.len() >= ENOUGH
+                || start.split_inclusive(|byte| *byte == b'\n').any(is_record);
+            is_clear.then_some(true)
+        }
+        first => Some(first.is_ascii_graphic() || is_space(*first)),
     }
 }
 
@@ -207,6 +252,22 @@ mod tests {
     }
 
     #[test]
+    fn a_message_whose_first_tag_is_a_line_feed_is_binary() {
+        let signed = [&[0x0a, 65][..], b"\n", &[b'r'; 63], &[1, 0x12, 0]].concat();
+        assert_eq!(all(&signed), [Ok((1, Content::Bytes(signed.clone())))]);
+        let bundle = [&[0x0a, 33, 2][..], &[b'x'; 32]].concat();
+        assert_eq!(all(&bundle), [Ok((1, Content::Bytes(bundle.clone())))]);
+        // However a pipe brings it.
+        let mut items = Items::new(io::BufReader::with_capacity(1, &signed[..]));
+        let item = items.next().unwrap().unwrap().unwrap();
+        assert_eq!(item.content, Content::Bytes(signed.clone()));
+        assert_eq!(all(b"\n\n\t0xc0\r\n"), [Ok((3, Content::Bytes(vec![0xc0])))]);
+        // Text is not waited for longer than for a record.
+        assert_eq!((is_text(b"\n", false), is_text(b"\n0xc0\n", false)), (None, Some(true)));
+        assert!(matches!(&all("\n{\"text\":\"żółć\"}".as_bytes())[..], [Ok((2, _))]));
+    }
+
+    #[test]
     fn records_may_take_several_lines() {
         let input =
             b"{\n  \"a\": {\n    \"b\": 1\n  }\n}\n0xc0\n{\n \"c\": 1\n}\n{\n\"d\": 1\n{}\n";
@@ -232,7 +293,7 @@ mod tests {
         }
         let mut items = Items::new(io::BufReader::new(Terminal(false)));
         assert!(items.next().unwrap().is_none());
-        assert!(items.input.get_ref().0, "only once");
+        assert!(items.input.get_ref().1.get_ref().0, "only once");
     }
 
     #[test]

@@ -36,22 +36,39 @@ pub fn envelope_record(envelope: &Envelope) -> Record {
 pub fn message_record(envelope: &Envelope, opened: &Opened<'_>) -> Record {
     let mut payload = describe_payload(opened, envelope.sent());
     payload.insert("raw".to_owned(), hex0x(&opened.message.payload).into());
-    record_with_payload(envelope, opened, payload)
+    record_with_payload(envelope, opened, payload, Whole::Here)
+}
+
+/// Whether a record has the bytes of the envelope that it came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whole {
+    /// It has.
+    Here,
+    /// The record of an earlier message in the same envelope has them. An envelope may hold some
+    /// thousand messages; with its bytes in each record, the output would grow with their square.
+    Before,
 }
 
 /// The same of a payload that was deeper inside.
-pub fn conversation_record(envelope: &Envelope, opened: &Opened<'_>, wrapper: &Wrapper) -> Record {
+pub fn conversation_record(
+    envelope: &Envelope,
+    opened: &Opened<'_>,
+    wrapper: &Wrapper,
+    whole: Whole,
+) -> Record {
     let mut payload = describe_wrapper(wrapper, envelope.sent()).members().clone();
     payload.insert("raw".to_owned(), hex0x(wrapper.raw()).into());
-    record_with_payload(envelope, opened, payload)
+    record_with_payload(envelope, opened, payload, whole)
 }
 
 fn record_with_payload(
     envelope: &Envelope,
     opened: &Opened<'_>,
     mut payload: Map<String, Value>,
+    whole: Whole,
 ) -> Record {
     let message = &opened.message;
+    let bytes = |bytes: &[u8]| (whole == Whole::Here).then(|| hex0x(bytes));
     // Nobody else has signed it.
     if let (Some(author @ Value::Null), Some(signer)) =
         (payload.get_mut("author"), message.signer())
@@ -68,8 +85,8 @@ fn record_with_payload(
         .with("opened_with", opened.key_name)
         .with("signer", message.signer().map(ToString::to_string))
         .with("payload", payload)
-        .with("padding", hex0x(&message.padding))
-        .with("envelope", hex0x(envelope.raw()))
+        .with("padding", bytes(&message.padding))
+        .with("envelope", bytes(envelope.raw()))
 }
 
 /// What a payload is: the wrapper of Status clients and the chat message in it, or text, or bytes.
@@ -126,7 +143,8 @@ pub fn float(value: f64) -> Value {
     }
 }
 
-/// The envelopes of an item: one, or several of a binary stream.
+/// The envelopes of an item: one, several of a binary stream, or none if it is with the message
+/// before.
 pub fn envelopes_of(item: &Item) -> Result<Vec<Envelope>, CliError> {
     match &item.content {
         Content::Record(members) => {
@@ -135,6 +153,9 @@ pub fn envelopes_of(item: &Item) -> Result<Vec<Envelope>, CliError> {
                 "message" => "envelope",
                 _ => "raw",
             };
+            if member == "envelope" && members.get(member) == Some(&Value::Null) {
+                return Ok(Vec::new());
+            }
             let raw = hex_member(members, member).map_err(|error| {
                 error
                     .line(item.line)

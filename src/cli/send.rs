@@ -82,6 +82,7 @@ enum Source {
 }
 
 pub fn run(args: &SendArgs, cx: &mut Context) -> Result<()> {
+    args.talking.check()?;
     let enodes = args.peers.require()?;
     let talking = Talking::new(args, cx)?;
     let sealer = match args.message.recipient.target()? {
@@ -492,7 +493,10 @@ fn show(pending: &Pending, is_stream: bool, cx: &mut Context) -> Result<()> {
     cx.emit(&record, |_| {
         format!("{hash}  written to {written}, confirmed by {confirmed} of {}", pending.fates.len())
     })?;
-    let failed = |code, message| CliError::new(code, Exit::Network, message).line(pending.line);
+    let failed = |code, message| {
+        let error = CliError::new(code, Exit::Network, message);
+        if pending.line > 0 { error.line(pending.line) } else { error }
+    };
     if written == 0 && !pending.is_known() {
         cx.report(failed("send.not_written", format!("envelope {hash} was written to no peer")))?;
     } else if confirmed == 0 && !refusals.is_empty() && refusals.len() == written {

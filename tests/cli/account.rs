@@ -257,6 +257,14 @@ fn key_files_there_and_back() {
     assert_eq!(card["public_key"], CHAT_KEY);
     assert!(card.get("private_key").is_none() && card.get("extended_key").is_none());
 
+    // A directory that is not there yet, named like one.
+    let line =
+        "status-account keystore encrypt --identity phrase --password-file pw --out deep/keys/";
+    let made = record(&shell.ok(line));
+    assert!(made["file"].as_str().is_some_and(|it| it.starts_with("deep/keys/UTC--")), "{made}");
+    assert_eq!(shell.ok("stat -c %a deep/keys deep/keys/UTC--*"), "700\n600\n");
+    refused(&shell, 5, &line.replace("deep/keys/", "pw/"), "file.write");
+
     // Every source of the password.
     for line in [
         "STATUS_PASSWORD=pw status-account keystore decrypt keys.json",

@@ -329,6 +329,9 @@ fn a_change_of_a_group_is_told_without_a_text() {
     let error = shell.fails(1, &send("alice", "unknown"));
     assert!(error.contains("chat.unknown_group"), "{error}");
     shell.fails(2, &send("alice", "@team.jsonl").replace("--announce", "--announce hi"));
+    let to_bob = "--announce --peer $ENODE --identity alice.key --state alice.state --to $BOB";
+    let error = shell.fails(2, &format!("status-send {to_bob}"));
+    assert!(error.contains("--announce"), "{error}");
     // A history with a bad line is not sent.
     shell.ok("(cat team.jsonl; echo junk!) > bad.jsonl");
     let error = shell.fails(3, &send("alice", "@bad.jsonl"));

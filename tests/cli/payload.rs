@@ -152,6 +152,9 @@ fn signatures_are_made_verified_and_never_kept_wrongly() {
     let resigned = shell.ok("status-payload sign --identity eve.key < signed");
     assert_ne!(record(&resigned)["message_id"], signed["message_id"]);
     assert_eq!(shell.ok("status-payload id --output text < signed").trim(), signed["message_id"]);
+    // A signed payload begins with a line feed, and is binary all the same.
+    let raw = "status-payload encode --output raw < signed";
+    assert_eq!(record(&shell.ok(&format!("{raw} | status-payload decode"))), signed);
 
     let changed = "sed s/me.eth/eve.eth/ signed | status-payload encode";
     let error = shell.fails(3, changed);
@@ -250,6 +253,13 @@ fn what_can_not_be_encoded_is_named() {
         let error = records(&ended.stderr).pop().unwrap();
         assert_eq!((&error["code"], &error["field"]), (&json!(code), &json!(field)), "{input}");
     }
+    // Of bytes that are no payload, the line is told, too.
+    let error = record(&shell.fails(3, "(echo; echo 0xffff) | status-payload encode"));
+    assert_eq!(
+        (&error["code"], &error["line"]),
+        (&json!("payload.protobuf"), &json!(2)),
+        "{error}"
+    );
     // The good ones are not lost.
     let mixed =
         r#"(echo '{"type":"chat","txet":1}'; echo '{"type":"chat"}') | status-payload encode"#;

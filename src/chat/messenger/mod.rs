@@ -165,6 +165,8 @@ pub struct Messenger<S> {
     memory: Option<Memory>,
     public_chats: BTreeSet<String>,
     data_sync: bool,
+    /// That of the last tick, which the store does not know if there was nothing to send.
+    last_epoch: u64,
 }
 
 /// What is held in memory of the store; read again after a failure.
@@ -206,6 +208,7 @@ impl<S: Store> Messenger<S> {
             memory: None,
             public_chats: BTreeSet::new(),
             data_sync: true,
+            last_epoch: 0,
         };
         messenger.atomically(|_| Ok(()))?;
         Ok(messenger)

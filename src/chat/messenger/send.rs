@@ -215,10 +215,13 @@ impl<S: Store> Messenger<S> {
     /// messenger [is not idle](Self::is_idle).
     pub fn tick<R: CryptoRng + ?Sized>(&mut self, now_ms: u64, rng: &mut R) -> Result<Ticked> {
         self.atomically(|it| {
+            let (now, last) = (now_ms / TICK_MS, it.last_epoch);
             let mut node = it.sync()?;
-            // Whatever the clock says, time goes on.
-            let epoch = (now_ms / TICK_MS).max(node.epoch()? + 1);
+            // Whatever the clock says, time goes on: tick by tick, if it was set back.
+            let noted = node.epoch()?;
+            let epoch = if now > noted { now } else { noted.max(last) + 1 };
             let ticked = node.tick_to(epoch)?;
+            it.last_epoch = epoch;
             if ticked.payloads.is_empty() && ticked.given_up.is_empty() {
                 // The epoch alone is not worth a write.
                 it.store().discard();

@@ -9,7 +9,7 @@ use super::{
     super::{
         context::Context,
         error::{CliError, Exit, Result},
-        files::{Readers, check_free, write_new},
+        files::{Readers, check_free, make_directory, write_new},
         identity::{self, Identity, UnlockArgs, import_error},
         keys::IdentityArgs,
         output::Record,
@@ -52,8 +52,8 @@ impl KeystoreCommand {
 /// Where a new key file goes, and how expensive it is.
 #[derive(Debug, Args)]
 struct NewFileArgs {
-    /// File for the key file; in a directory it gets the usual name, UTC--…. Without this, it is
-    /// printed
+    /// File for the key file; in a directory it gets the usual name, UTC--…, and a directory with a
+    /// slash at its end is made if it is missing. Without this, the key file is printed
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Replace the file of --out if it is there
@@ -84,7 +84,7 @@ impl Cost {
 impl NewFileArgs {
     fn check(&self) -> Result<()> {
         match &self.out {
-            Some(path) if !path.is_dir() => check_free(path, "--out", self.force),
+            Some(path) if !is_directory(path) => check_free(path, "--out", self.force),
             _ => Ok(()),
         }
     }
@@ -103,7 +103,8 @@ impl NewFileArgs {
             return cx.emit(&record, |_| json.clone());
         };
         let mut path = out.clone();
-        if let (true, Some(address)) = (out.is_dir(), &file.address) {
+        if let (true, Some(address)) = (is_directory(out), &file.address) {
+            make_directory(out, "--out")?;
             let milliseconds = cx.now_ms();
             let nanoseconds = (milliseconds % 1000) as u32 * 1_000_000;
             path.push(file_name(address, milliseconds / 1000, nanoseconds));
@@ -112,6 +113,11 @@ impl NewFileArgs {
         let record = summary(file).with("file", path.display().to_string());
         cx.emit(&record, |_| path.display().to_string())
     }
+}
+
+/// Whether a path leads to a directory, or is written like one.
+fn is_directory(path: &Path) -> bool {
+    path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/")
 }
 
 /// Encrypt the key of an identity under a password, as Status clients do

@@ -92,8 +92,8 @@ pub enum ToSeal {
     Record {
         /// The payload, not wrapped again.
         payload: Vec<u8>,
-        /// The padding it had.
-        padding: Vec<u8>,
+        /// The padding it had; none if it shared it with others.
+        padding: Option<Vec<u8>>,
         /// The topic it was on.
         topic: Option<Topic>,
         /// The time to live it had.
@@ -227,9 +227,13 @@ fn parse_record(line: &[u8], number: u64) -> std::result::Result<ToSeal, CliErro
         return Err(malformed("the record has no payload".to_owned()));
     };
     let topic = record.get("topic").and_then(Value::as_str).map(str::parse).transpose();
+    let padding = match record.get("padding") {
+        Some(Value::Null) => None,
+        _ => Some(hex_member(&record, "padding").map_err(|error| error.line(number))?),
+    };
     Ok(ToSeal::Record {
         payload: hex_member(payload, "raw").map_err(|error| error.line(number))?,
-        padding: hex_member(&record, "padding").map_err(|error| error.line(number))?,
+        padding,
         topic: topic.map_err(|error: crate::whisper::topic::TopicError| {
             malformed(error.to_string()).field("topic")
         })?,
@@ -289,7 +293,7 @@ impl Sealer {
                 (payload, self.padding.clone(), None, None)
             }
             ToSeal::Record { payload, padding, topic, ttl } => {
-                (payload.clone(), Some(padding.clone()), *topic, *ttl)
+                (payload.clone(), padding.clone(), *topic, *ttl)
             }
         };
         let (recipient, default_topic, default_ttl) = match &self.target {

@@ -167,7 +167,8 @@ fn add_item(item: &Item, histories: &mut Vec<History>) -> std::result::Result<()
         }
         Some("membership_update_message") => add_update(&update_of_members(members)?, histories),
         kind => {
-            let message = format!("a record of type {kind:?} has no events of a group");
+            let kind = kind.unwrap_or("(none)");
+            let message = format!("a record of type {kind} has no events of a group");
             Err(CliError::new("record.member", Exit::Malformed, message).field("type"))
         }
     }

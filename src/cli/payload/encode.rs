@@ -75,10 +75,9 @@ impl EncodeCommand {
 
     fn read(&self, item: &Item) -> std::result::Result<ToWrap, CliError> {
         let made = match &item.content {
-            Content::Bytes(bytes) => {
-                let wrapper = crate::payload::Wrapper::decode(bytes);
-                Ok(ToWrap::of_wrapper(&wrapper.map_err(|error| super::payload_error(&error))?))
-            }
+            Content::Bytes(bytes) => crate::payload::Wrapper::decode(bytes)
+                .map(|wrapper| ToWrap::of_wrapper(&wrapper))
+                .map_err(|error| super::payload_error(&error)),
             Content::Record(members) => {
                 let mut members = record::payload_members(members).clone();
                 let kind = members.get("type").and_then(|it| it.as_str());

@@ -59,6 +59,18 @@ pub struct TalkingArgs {
 }
 
 impl TalkingArgs {
+    /// What belongs together. (An option that is required is not, for clap, if it conflicts with
+    /// another that is there.)
+    pub fn check(&self) -> Result<()> {
+        if self.announce && self.group.is_none() {
+            return Err(CliError::usage("only groups have a history to tell of")
+                .field("--announce")
+                .hint("--group ID, or --group @FILE")
+                .into());
+        }
+        Ok(())
+    }
+
     /// Whether there is nothing to be read.
     pub fn only_announces(&self) -> bool {
         self.announce

@@ -139,6 +139,7 @@ struct LearnCommand {
 
 impl LearnCommand {
     fn run(&self, cx: &mut Context) -> Result<()> {
+        cx.warn_of_seed();
         let mut device = self.device.require(IfMissing::Make, &mut cx.rng("session")?)?;
         each(cx, |cx, bundle, raw| {
             let learned = device.learn(bundle).map_err(|error| secure_error(&error))?;

@@ -163,6 +163,7 @@ fn messenger(
     if device.state.state.is_none() {
         return Err(no_state().into());
     }
+    cx.warn_of_seed();
     let mut rng = cx.rng("session")?;
     let identity = device.identity.require()?;
     let messenger = device.state.messenger_of(if_missing, identity, None, &mut rng)?;

@@ -17,7 +17,7 @@ mod memory;
 pub use disk::{DEFAULT_LOG_N, DiskStore};
 pub use memory::MemoryStore;
 
-use std::{collections::BTreeMap, io, path::PathBuf};
+use std::{borrow::Cow, collections::BTreeMap, io, path::PathBuf};
 
 use zeroize::Zeroizing;
 
@@ -42,7 +42,7 @@ pub enum StoreError {
         /// Which file.
         path: PathBuf,
         /// What is wrong with it.
-        why: &'static str,
+        why: Cow<'static, str>,
     },
     /// There is none, where one has to be.
     #[error("there is no state in {}", path.display())]

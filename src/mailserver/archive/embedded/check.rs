@@ -7,13 +7,12 @@ use std::{
 
 use super::{
     Settings,
-    engine::{Engine, engine_error},
+    engine::{Engine, engine_error, sound},
     layout::{Entry, Tally, TimeKey},
     salvage::verified,
     state::load,
-    structure::TOLD,
 };
-use crate::{mailserver::ArchiveError, whisper::Topic};
+use crate::{lmdb::structure::TOLD, mailserver::ArchiveError, whisper::Topic};
 
 /// What a check found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -66,7 +65,7 @@ pub fn check_at(dir: &Path) -> Result<Report, ArchiveError> {
 
 pub fn check(engine: &Engine) -> Result<Report, ArchiveError> {
     // The engine is only let loose on pages that are sound.
-    engine.examine_now()?.into_result()?;
+    sound(engine.examine_now()?)?;
     compare(engine)
 }
 

@@ -19,10 +19,12 @@ use heed::{
 
 use super::{
     Settings,
-    layout::{FORMAT, FORMAT_NAME, FORMAT_VERSION},
-    structure::{self, Depth, Faults},
+    layout::{self, FORMAT, FORMAT_NAME, FORMAT_VERSION},
 };
-use crate::mailserver::ArchiveError;
+use crate::{
+    lmdb::structure::{self, Depth, Faults, Holds},
+    mailserver::ArchiveError,
+};
 
 /// A tree of the engine: bytes to bytes, in the order of the keys.
 pub type Tree = heed::Database<'static, Bytes, Bytes>;
@@ -110,7 +112,7 @@ impl Engine {
         let data = dir.join(DATA);
         let size = size(&data)?;
         if size > 0 {
-            structure::inspect_ends(&data)?;
+            sound(ends(&data)?)?;
         } else {
             reserve_readers(dir)?;
         }
@@ -119,7 +121,7 @@ impl Engine {
         env.clear_stale_readers().map_err(engine_error)?;
         let whole = size <= settings.whole_up_to();
         if size > 0 {
-            look(&env, &data, if whole { Depth::All } else { Depth::Opening })?.into_result()?;
+            sound(look(&env, &data, if whole { Depth::All } else { Depth::Opening })?)?;
         }
         let trees = create(&env)?;
         Ok((env, trees, whole))
@@ -130,7 +132,7 @@ impl Engine {
         let (env, size) = Self::map_read_only(dir)?;
         let data = dir.join(DATA);
         let whole = size <= settings.whole_up_to();
-        look(&env, &data, if whole { Depth::All } else { Depth::Opening })?.into_result()?;
+        sound(look(&env, &data, if whole { Depth::All } else { Depth::Opening })?)?;
         let trees = find(&env)?.ok_or_else(|| no_archive(dir))?;
         Ok(Self { env, trees, data, whole: whole.into(), damage: OnceLock::new(), _writer: None })
     }
@@ -139,7 +141,10 @@ impl Engine {
     pub fn examine(dir: &Path) -> Result<Faults, ArchiveError> {
         match Self::map_read_only(dir) {
             Ok((env, _)) => look(&env, &dir.join(DATA), Depth::All),
-            Err(ArchiveError::Damaged(_)) => structure::autopsy(&dir.join(DATA)),
+            Err(ArchiveError::Damaged(_)) => {
+                let data = dir.join(DATA);
+                structure::examine(&data, HOLDS).map_err(|source| io_error(&data, "read", source))
+            }
             Err(error) => Err(error),
         }
     }
@@ -150,7 +155,7 @@ impl Engine {
         if size == 0 {
             return Err(no_archive(dir));
         }
-        structure::inspect_ends(&data)?;
+        sound(ends(&data)?)?;
         Ok((map(dir, size, None, EnvFlags::READ_ONLY)?, size))
     }
 
@@ -163,7 +168,7 @@ impl Engine {
     pub fn inspect(&self) -> Result<(), ArchiveError> {
         if !self.whole.load(Ordering::Relaxed) {
             self.usable()?;
-            let looked = self.examine_now()?.into_result();
+            let looked = sound(self.examine_now()?);
             if let Err(ArchiveError::Damaged(what)) = &looked {
                 // Another who found something, too, may have been faster.
                 let _ = self.damage.set(what.clone());
@@ -229,11 +234,25 @@ impl Engine {
     }
 }
 
+/// What the file holds.
+const HOLDS: Holds = Holds::Trees(layout::shape_of);
+
+/// Looks at the pages that the engine reads when it opens a file.
+fn ends(data: &Path) -> Result<Faults, ArchiveError> {
+    structure::inspect_ends(data).map_err(|source| io_error(data, "open", source))
+}
+
+/// Faults are an error.
+pub fn sound(faults: Faults) -> Result<(), ArchiveError> {
+    faults.summary().map_or(Ok(()), |what| Err(ArchiveError::Damaged(what)))
+}
+
 /// Looks at the pages of the last transaction, which is held meanwhile.
 fn look(env: &Env<WithoutTls>, data: &Path, depth: Depth) -> Result<Faults, ArchiveError> {
     for _ in 0..1000 {
         let txn = env.read_txn().map_err(engine_error)?;
-        if let Some(faults) = structure::inspect(data, txn.id() as u64, depth)? {
+        let seen = structure::inspect(data, txn.id() as u64, depth, HOLDS);
+        if let Some(faults) = seen.map_err(|source| io_error(data, "read", source))? {
             return Ok(faults);
         }
         // Two have been committed since, and the file only tells of those: look at the newer one.

@@ -12,6 +12,7 @@
 
 pub(super) use crate::mailserver::archive::DAY;
 use crate::{
+    lmdb::structure::Shape,
     mailserver::archive::Position,
     whisper::{EnvelopeHash, Topic},
 };
@@ -27,6 +28,19 @@ pub const FORMAT_VERSION: &[u8] = b"1";
 pub const MERGE: &[u8] = b"merge";
 /// In `meta`: what was sent before this second (4) is being removed.
 pub const FLOOR: &[u8] = b"floor";
+
+/// What there can be in a tree, and whether it is read whole at opening.
+pub fn shape_of(name: &[u8]) -> (Shape, bool) {
+    match name {
+        // A topic, and an envelope of at least a byte.
+        b"time" => (Shape::new(36, 5, 1), false),
+        b"topics" => (Shape::fixed(40, 4), false),
+        b"counts" => (Shape::fixed(8, 16), true),
+        b"fresh" => (Shape::new(8, 1, Entry::LEN), true),
+        b"meta" => (Shape::ANY, true),
+        _ => (Shape::ANY, false),
+    }
+}
 
 /// The key of an envelope in `time`, and a cursor.
 pub type TimeKey = [u8; Position::CURSOR_LEN];

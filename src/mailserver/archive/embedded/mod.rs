@@ -36,7 +36,7 @@
 //! - The files belong to us. A program that changes or shortens them while they are open can crash
 //!   the process, as with any mapped file. The engine trusts what is within a page, so a file with
 //!   garbled pages could crash it, or give half an answer as if it were whole. So every page is
-//!   looked at before, without the engine (`structure.rs`): at opening, if the file has up to a GiB;
+//!   looked at before, without the engine (`crate::lmdb`): at opening, if the file has up to a GiB;
 //!   else only what is read at opening, and the rest when asked for ([`Archive::inspect`]), since it
 //!   takes as long as reading the file. Whether each envelope is what its hash says is for
 //!   [`EmbeddedArchive::check`]; [`EmbeddedArchive::salvage`] gets out of a damaged file what is
@@ -50,12 +50,10 @@ mod directory;
 mod engine;
 mod fresh;
 mod layout;
-mod pages;
 mod prune;
 mod read;
 mod salvage;
 mod state;
-mod structure;
 
 use std::{
     ops::ControlFlow,

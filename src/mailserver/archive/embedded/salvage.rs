@@ -8,9 +8,9 @@ use std::{
 use super::{
     engine::{DATA, io_error},
     layout::TimeKey,
-    pages::{Page, PageFile, Value},
 };
 use crate::{
+    lmdb::pages::{Page, PageFile, Value},
     mailserver::{ArchiveError, Position},
     whisper::Envelope,
 };

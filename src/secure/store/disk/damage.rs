@@ -242,3 +242,59 @@ fn what_is_gone_is_overwritten() {
     let record = store.get(&401_u16.to_be_bytes()).unwrap().unwrap();
     assert_eq!(record.as_slice(), b"and what came then");
 }
+
+/// Reads everything, if it opens.
+fn everything(dir: &Path) -> Result<usize, StoreError> {
+    let store = DiskStore::open(dir, None)?;
+    let mut count = 0;
+    store.scan(b"", &mut |_, _| {
+        count += 1;
+        Ok(())
+    })?;
+    Ok(count)
+}
+
+#[test]
+fn a_damaged_database_never_gets_to_the_engine() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = DiskStore::open(dir.path(), None).unwrap();
+    let mut changes = Changes::default();
+    for number in 0..200 {
+        changes.put(vec![b'a', number], vec![number; 100].into());
+    }
+    changes.put(b"long".to_vec(), vec![7; 20_000].into());
+    store.commit(&changes).unwrap();
+    store.checkpoint(&Stored::new()).unwrap();
+    drop(store);
+    let files = ["journal", DATABASE].map(|name| dir.path().join(name));
+    let good = files.each_ref().map(|path| fs::read(path).unwrap());
+    let with_database = |bytes: &[u8]| {
+        fs::write(&files[0], &good[0]).unwrap();
+        fs::write(&files[1], bytes).unwrap();
+        everything(dir.path())
+    };
+    assert_eq!(with_database(&good[1]).unwrap(), 201);
+    // Cut off anywhere: the engine would read pages that are not there, which ends the process.
+    let mut damaged = 0;
+    for length in (0..good[1].len()).step_by(2048) {
+        match with_database(&good[1][..length]) {
+            // Pages that nobody uses may be missing.
+            Ok(count) => assert_eq!(count, 201, "{length} bytes"),
+            Err(error) => {
+                assert_eq!(error.code(), "store.corrupt", "{length} bytes: {error}");
+                damaged += 1;
+            }
+        }
+    }
+    assert!(damaged > 10, "{damaged}");
+    // Garbled anywhere.
+    let mut rng = crate::crypto::seeded_rng("garbled");
+    for _ in 0..200 {
+        let mut bad = good[1].clone();
+        let at = rng.next_u32() as usize % (bad.len() - 8);
+        rng.fill_bytes(&mut bad[at..at + 8]);
+        if let Err(error) = with_database(&bad) {
+            assert!(error.code().starts_with("store."), "{error}");
+        }
+    }
+}

@@ -65,7 +65,8 @@ impl Journal {
 
     /// Opens the journal that has this id, and gives what it holds.
     pub fn open(path: &Path, id: Id) -> Result<(Self, Stored), StoreError> {
-        let damaged = |why| StoreError::Damaged { path: path.to_owned(), why };
+        let damaged =
+            |why: &'static str| StoreError::Damaged { path: path.to_owned(), why: why.into() };
         let file = match OpenOptions::new().read(true).write(true).open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(damaged("it is not there"));

@@ -18,6 +18,8 @@
 //! | `journal` | the last commits: see `journal.rs` |
 //! | `data.mdb`, `lock.mdb` | the database |
 //!
+//! Before the engine gets to see its file, all pages in use are looked at (`crate::lmdb`).
+//!
 //! With a password, records and their keys are encrypted: see `seal.rs`. All files are the owner's
 //! only.
 //!
@@ -34,7 +36,7 @@ mod table;
 use std::{
     collections::BTreeMap,
     fmt,
-    fs::{DirBuilder, File, OpenOptions, TryLockError},
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
@@ -48,6 +50,7 @@ use self::{
     table::{JournalState, Table},
 };
 use super::{Changes, Record, Store, StoreError, Visit};
+use crate::lmdb::structure::{self, Holds};
 
 pub use seal::DEFAULT_LOG_N;
 
@@ -126,11 +129,12 @@ impl DiskStore {
             }
             Err(TryLockError::Error(error)) => return Err(io_error("lock", &lock_path)(error)),
         }
+        look(&data)?;
         let table = Table::open(path)?;
         let seal = match (table.header()?, log_n) {
             (Some(header), _) => Seal::open(&header, password)?,
             (None, _) if journal_path.exists() => {
-                let why = "it is empty, and yet there is a journal";
+                let why = "it is empty, and yet there is a journal".into();
                 return Err(StoreError::Damaged { path: data, why });
             }
             (None, None) => return Err(missing()),
@@ -252,6 +256,24 @@ impl Store for DiskStore {
     }
 }
 
+/// Looks at the database without the engine, which a damaged one could crash.
+fn look(data: &Path) -> Result<(), StoreError> {
+    let length = match fs::metadata(data) {
+        Ok(found) => found.len(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+        Err(error) => return Err(io_error("read", data)(error)),
+    };
+    // The engine is about to make it.
+    if length == 0 {
+        return Ok(());
+    }
+    let faults = structure::examine(data, Holds::Records).map_err(io_error("read", data))?;
+    match faults.summary() {
+        None => Ok(()),
+        Some(why) => Err(StoreError::Damaged { path: data.to_owned(), why: why.into() }),
+    }
+}
+
 /// A journal that has not begun.
 fn next_journal() -> Result<JournalState, StoreError> {
     let mut id = [0; 16];
@@ -278,7 +300,6 @@ mod damage;
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;

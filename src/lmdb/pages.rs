@@ -2,8 +2,8 @@
 //!
 //! The engine maps its file and trusts it: a page beyond the file's end would kill the process, a
 //! garbled one could. So before the engine gets to read it, [`structure`](super::structure) sees to
-//! it that its pages are sound; and [`salvage`](super::salvage) takes the envelopes out of a file
-//! that the engine can't be given any more.
+//! it that its pages are sound; and an archive takes its envelopes out of a file that the engine
+//! can't be given any more.
 //!
 //! Source: `mdb.c` of LMDB (data version 1), the structures `MDB_page`, `MDB_meta`, `MDB_db` and
 //! `MDB_node`. Integers are in the machine's own order.

@@ -3,29 +3,20 @@
 //! Everything that the engine trusts is looked at: that pages, nodes, keys and values lie where they
 //! can, that keys ascend within a page and stay within what the pages above say, that no page is
 //! used twice, and that each tree has as many pages and entries as its record says. What is not:
-//! whether an envelope is still the one that its key says. That takes its hash, which
-//! [`check`](super::check) computes.
+//! whether a value is still the one that was written.
 //!
 //! It works on the state of one transaction. Whoever holds that transaction keeps its pages from
 //! being used again, so another process may write meanwhile.
 
 use std::{collections::HashSet, io, path::Path, rc::Rc};
 
-use super::{
-    engine::io_error,
-    layout::Entry,
-    pages::{Meta, NO_PAGE, Node, Page, PageFile, Tree, Value, read_tree, u64_at},
-};
-use crate::mailserver::ArchiveError;
+use super::pages::{Meta, NO_PAGE, Node, Page, PageFile, Tree, Value, read_tree, u64_at};
 
 /// The engine gives up on trees that are deeper.
 const MAX_DEPTH: u16 = 32;
 
 /// So many faults are told, the others only counted.
 pub const TOLD: usize = 20;
-
-/// The trees that are read whole at opening.
-const READ_AT_OPENING: [&[u8]; 3] = [b"meta", b"counts", b"fresh"];
 
 /// How much is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +25,15 @@ pub enum Depth {
     Opening,
     /// Every page in use, and that no page is both free and in use.
     All,
+}
+
+/// What a file is there for.
+#[derive(Debug, Clone, Copy)]
+pub enum Holds {
+    /// Records, in the one tree that there always is.
+    Records,
+    /// Trees with names: what there can be in each, and whether it is read at opening.
+    Trees(fn(&[u8]) -> (Shape, bool)),
 }
 
 /// What is wrong with a file.
@@ -52,32 +52,30 @@ impl Faults {
         }
     }
 
-    /// The first of them as an error, if there is one.
-    pub fn into_result(self) -> Result<(), ArchiveError> {
-        let Some(first) = self.told.into_iter().next() else { return Ok(()) };
-        let others = self.count.saturating_sub(1);
-        Err(ArchiveError::Damaged(match others {
+    /// All of them in a sentence, if there are any.
+    pub fn summary(self) -> Option<String> {
+        let first = self.told.into_iter().next()?;
+        Some(match self.count.saturating_sub(1) {
             0 => first,
-            _ => format!("{first}; and {others} more faults"),
-        }))
+            others => format!("{first}; and {others} more faults"),
+        })
     }
 }
 
 /// Looks at the ends and roots of a file, which the engine reads when it opens it. Another process
 /// may be writing.
-pub fn inspect_ends(path: &Path) -> Result<(), ArchiveError> {
-    let mut last = Ok(());
+pub fn inspect_ends(path: &Path) -> io::Result<Faults> {
+    let mut last = Faults::default();
     // The pages at the beginning change with each commit: a few times, if they do.
     for _ in 0..3 {
-        let mut file = PageFile::open(path).map_err(|source| io_error(path, "open", source))?;
-        let mut faults = Faults::default();
-        ends(&mut file, &mut faults);
-        last = faults.into_result();
-        if last.is_ok() || !file.has_changed() {
+        let mut file = PageFile::open(path)?;
+        last = Faults::default();
+        ends(&mut file, &mut last);
+        if last.count == 0 || !file.has_changed() {
             break;
         }
     }
-    last
+    Ok(last)
 }
 
 /// Both of the first pages, of which the engine wants the two.
@@ -94,21 +92,20 @@ fn ends(file: &mut PageFile, faults: &mut Faults) {
 
 /// Looks at the pages of a transaction that is held. None if the file does not tell of it any
 /// more: somebody has written since it began.
-pub fn inspect(path: &Path, txn: u64, depth: Depth) -> Result<Option<Faults>, ArchiveError> {
-    let failed = |source| io_error(path, "read", source);
-    let mut file = PageFile::open(path).map_err(failed)?;
+pub fn inspect(path: &Path, txn: u64, depth: Depth, holds: Holds) -> io::Result<Option<Faults>> {
+    let mut file = PageFile::open(path)?;
     let Some(meta) = file.metas().into_iter().flatten().find(|meta| meta.txn == txn) else {
         return Ok(None);
     };
     let mut walker = Walker::new(&mut file);
-    walker.walk_all(&meta, depth).map_err(failed)?;
+    walker.walk_all(&meta, depth, holds)?;
     Ok(Some(walker.faults))
 }
 
-/// Looks at a file that the engine can't be given, as far as that goes.
-pub fn autopsy(path: &Path) -> Result<Faults, ArchiveError> {
-    let failed = |source| io_error(path, "read", source);
-    let mut file = PageFile::open(path).map_err(failed)?;
+/// Looks at all of a file that nobody is writing to. One that the engine can't be given is looked
+/// at as far as that goes.
+pub fn examine(path: &Path, holds: Holds) -> io::Result<Faults> {
+    let mut file = PageFile::open(path)?;
     let mut faults = Faults::default();
     ends(&mut file, &mut faults);
     let newest = file.metas().into_iter().flatten().max_by_key(|meta| meta.txn);
@@ -117,7 +114,7 @@ pub fn autopsy(path: &Path) -> Result<Faults, ArchiveError> {
     };
     let mut walker = Walker::new(&mut file);
     walker.faults = faults;
-    walker.walk_all(&meta, Depth::All).map_err(failed)?;
+    walker.walk_all(&meta, Depth::All, holds)?;
     Ok(walker.faults)
 }
 
@@ -148,60 +145,41 @@ impl PageSet {
 
 /// What there can be in a tree.
 #[derive(Debug, Clone, Copy)]
-struct Shape {
+pub struct Shape {
     /// Whether keys are numbers in the machine's order: so in the engine's list of free pages.
     numbers: bool,
     /// Whether values that have pages of their own are read.
     reads_runs: bool,
     key_len: Option<usize>,
-    /// The lengths that a value can have, ...
-    value_len: Lengths,
+    /// The lengths that a value can have, the least and the greatest, ...
+    value_len: (usize, usize),
     /// ... which are multiples of this.
     value_unit: usize,
 }
 
-/// The least and the greatest length.
-type Lengths = (usize, usize);
-
-const ANY: Lengths = (0, usize::MAX);
-
 impl Shape {
-    const FREE: Self = Self {
-        numbers: true,
-        reads_runs: true,
-        key_len: Some(8),
-        value_len: (8, usize::MAX),
-        value_unit: 8,
-    };
+    const FREE: Self = Self { numbers: true, reads_runs: true, ..Self::new(8, 1, 8) };
 
-    const NAMES: Self = Self {
+    const NAMES: Self = Self { reads_runs: true, value_len: (48, 48), ..Self::ANY };
+
+    /// Any keys and values.
+    pub const ANY: Self = Self {
         numbers: false,
-        reads_runs: true,
+        reads_runs: false,
         key_len: None,
-        value_len: (48, 48),
+        value_len: (0, usize::MAX),
         value_unit: 1,
     };
 
-    fn of(name: &[u8]) -> Self {
-        let any = Self {
-            numbers: false,
-            reads_runs: false,
-            key_len: None,
-            value_len: ANY,
-            value_unit: 1,
-        };
-        match name {
-            b"time" => Self { key_len: Some(36), value_len: (5, usize::MAX), ..any },
-            b"topics" => Self { key_len: Some(40), value_len: (4, 4), ..any },
-            b"counts" => Self { key_len: Some(8), value_len: (16, 16), ..any },
-            b"fresh" => Self {
-                key_len: Some(8),
-                value_len: (Entry::LEN, usize::MAX),
-                value_unit: Entry::LEN,
-                ..any
-            },
-            _ => any,
-        }
+    /// Keys of one length, and values whose lengths are `unit` times `least` or more.
+    pub const fn new(key_len: usize, least: usize, unit: usize) -> Self {
+        let value_len = (least * unit, usize::MAX);
+        Self { key_len: Some(key_len), value_len, value_unit: unit, ..Self::ANY }
+    }
+
+    /// Keys of one length, and values of one.
+    pub const fn fixed(key_len: usize, value_len: usize) -> Self {
+        Self { key_len: Some(key_len), value_len: (value_len, value_len), ..Self::ANY }
     }
 
     fn is_before(self, key: &[u8], other: &[u8]) -> bool {
@@ -241,8 +219,9 @@ impl<'a> Walker<'a> {
         Self { file, used, free, faults: Faults::default() }
     }
 
-    /// Walks the list of free pages, the tree of the trees, and those that are wanted.
-    fn walk_all(&mut self, meta: &Meta, depth: Depth) -> io::Result<()> {
+    /// Walks the list of free pages, and the tree of the records; or that of the trees, and those
+    /// that are wanted.
+    fn walk_all(&mut self, meta: &Meta, depth: Depth, holds: Holds) -> io::Result<()> {
         // The last pages may be missing if none of them is in use.
         let depth = if meta.last_page < self.file.pages() { depth } else { Depth::All };
         let last_page = meta.last_page;
@@ -266,17 +245,24 @@ impl<'a> Walker<'a> {
         })?;
         self.free = free;
 
-        let mut trees = Vec::new();
-        self.walk(meta.main, Shape::NAMES, &mut |node, value| {
-            let tree = read_tree(value).filter(|_| node.is_tree());
-            trees.push((node.key.to_vec(), tree.ok_or("an entry that is not a tree")?));
-            Ok(())
-        })?;
-        for (name, tree) in trees {
-            if depth == Depth::All || READ_AT_OPENING.contains(&&name[..]) {
-                self.walk(tree, Shape::of(&name), &mut |node, _| {
-                    if node.is_plain() { Ok(()) } else { Err("an unexpected tree") }
+        let mut plain = |node: &Node<'_>, _: &[u8]| {
+            if node.is_plain() { Ok(()) } else { Err("an unexpected tree") }
+        };
+        match holds {
+            Holds::Records => self.walk(meta.main, Shape::ANY, &mut plain)?,
+            Holds::Trees(shape_of) => {
+                let mut trees = Vec::new();
+                self.walk(meta.main, Shape::NAMES, &mut |node, value| {
+                    let tree = read_tree(value).filter(|_| node.is_tree());
+                    trees.push((node.key.to_vec(), tree.ok_or("an entry that is not a tree")?));
+                    Ok(())
                 })?;
+                for (name, tree) in trees {
+                    let (shape, is_read_at_opening) = shape_of(&name);
+                    if depth == Depth::All || is_read_at_opening {
+                        self.walk(tree, shape, &mut plain)?;
+                    }
+                }
             }
         }
         if let Some(page) = self.free.first_common(&self.used) {
