@@ -1004,11 +1004,11 @@ pub const CODES: &[(&str, &str, &str, &str)] = &[
         "send.not_written",
         "The envelope could not be written to any peer in the time given.",
         "tools",
-        "The connections broke: see the errors before.",
+        "The connections broke: see the errors before. Or the envelope expired before there was a peer.",
     ),
     (
         "send.unanswered",
-        "A peer that announces confirmations answers what is written to it. If it is lost before, it gets the envelope again when it comes back; it did not, within --timeout.",
+        "A peer that announces confirmations answers what is written to it. If it is lost before, it gets the envelope again when it comes back; it did not, within --timeout, or the envelope had expired by then.",
         "Status, Whisper usage, Batch Acknowledgements",
         "The peer was stopped or restarted, or it hangs up on us. Whether it took the envelope is not known; sending it again does no harm, as each envelope counts once.",
     ),

@@ -364,9 +364,13 @@ impl Sender<'_> {
     }
 
     fn pending(&self, envelope: Rc<Envelope>, sent: Sent, about: Record, line: u64) -> Pending {
-        let until = Instant::now() + self.patience;
+        let now = Instant::now();
+        // The pool has it until this second is over.
+        let expiry = Duration::from_secs(u64::from(envelope.expiry()) + 1);
+        let left = expiry.saturating_sub(self.network.handle().now());
         let peer = |key| describe(&self.peers, key);
-        Pending::new(envelope, sent, peer, about, line, until)
+        let times = [now + self.patience, now + left];
+        Pending::new(envelope, sent, peer, about, line, times)
     }
 
     fn unwanted(&self, envelope: &Envelope) -> CliError {
@@ -493,9 +497,13 @@ fn show(pending: &Pending, is_stream: bool, cx: &mut Context) -> Result<()> {
     cx.emit(&record, |_| {
         format!("{hash}  written to {written}, confirmed by {confirmed} of {}", pending.fates.len())
     })?;
+    let expired = pending.is_expired(Instant::now());
     let failed = |code, message| {
-        let error = CliError::new(code, Exit::Network, message);
-        if pending.line > 0 { error.line(pending.line) } else { error }
+        let mut error = CliError::new(code, Exit::Network, message);
+        if pending.line > 0 {
+            error = error.line(pending.line);
+        }
+        if expired { error.hint("it has expired: a longer --ttl") } else { error }
     };
     if written == 0 && !pending.is_known() {
         cx.report(failed("send.not_written", format!("envelope {hash} was written to no peer")))?;
@@ -503,9 +511,10 @@ fn show(pending: &Pending, is_stream: bool, cx: &mut Context) -> Result<()> {
         let message = format!("no peer took envelope {hash}: {}", refusals.join("; "));
         cx.report(failed("send.refused", message).hint("status-envelope check"))?;
     } else if unanswered > 0 && unanswered == written {
+        let why =
+            if expired { "it expired before one came back" } else { "none came back in time" };
         let message = format!(
-            "envelope {hash} was written, but its peers were lost before they answered, and did not \
-             come back in time"
+            "envelope {hash} was written, but its peers were lost before they answered, and {why}"
         );
         cx.report(failed("send.unanswered", message))?;
     }

@@ -220,6 +220,24 @@ fn a_peer_that_is_lost_before_it_answers_is_4() {
     assert_eq!((exit, &errors.last().expect("errors")["code"]), (4, &"send.unanswered".into()));
 }
 
+#[test]
+fn what_expires_before_a_peer_comes_back_is_waited_for_no_longer() {
+    let shell = Shell::new();
+    let (mut peer, mut send) = ByHand::meet(|enode| {
+        let line = format!("status-send hi --peer {enode} --password p --ttl 20 --timeout 10m");
+        Running::start(&shell, &line)
+    });
+    peer.batch();
+    drop(peer);
+    let sent = send.line();
+    assert_eq!((&sent["written"], &sent["confirmed"]), (&1.into(), &0.into()));
+    let (exit, _, errors) = send.end(&shell);
+    let error = errors.last().expect("errors");
+    assert_eq!((exit, &error["code"]), (4, &"send.unanswered".into()));
+    assert!(error["message"].as_str().expect("a text").contains("expired"), "{error}");
+    assert!(error["hint"].as_str().expect("a text").contains("--ttl"), "{error}");
+}
+
 /// A node that can be started again at its address.
 fn mortal(shell: &Shell) -> (Node, String) {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

@@ -89,6 +89,35 @@ fn what_open_prints_can_be_sealed_again() {
 }
 
 #[test]
+fn records_of_payloads_and_protocol_messages_are_sealed_as_what_they_are() {
+    let mut shell = Shell::new();
+    shell.keygen("ALICE");
+    shell.keygen("BOB");
+    shell.ok("status-payload encode contact --set ens_name=me.eth --identity alice.key > update");
+    shell.ok("status-session encrypt --to $BOB < update > encrypted");
+    let seal = "status-envelope seal --to-key $BOB --identity alice.key";
+    let open = "status-envelope open --identity bob.key";
+    for file in ["update", "encrypted"] {
+        let opened = record(&shell.ok(&format!("{seal} < {file} | {open}")));
+        let sealed = record(&shell.ok(&format!("cat {file}")));
+        assert_eq!(opened["payload"]["raw"], sealed["raw"], "{file}");
+    }
+    let decrypt = "status-session decrypt --identity bob.key --from $ALICE";
+    let got = record(&shell.ok(&format!("{seal} < encrypted | {open} | {decrypt}")));
+    assert_eq!(got["raw"], record(&shell.ok("cat update"))["raw"]);
+    // With --literal they are texts, as is everything else.
+    let line =
+        "status-envelope seal --password p --literal < update | status-envelope open --password p";
+    let text = record(&shell.ok(line))["payload"]["text"].clone();
+    assert_eq!(text, shell.ok("cat update"));
+    // A stream of them has nothing else in it.
+    let line =
+        "(cat update; echo '{\"type\":\"ratchet_step\"}') | status-envelope seal --password p";
+    let error = shell.fails(3, &format!("{line} --output json"));
+    assert!(error.contains("input.json") && error.contains("\"line\":2"), "{error}");
+}
+
+#[test]
 fn chat_messages_are_those_of_status_clients() {
     let shell = Shell::new();
     shell.ok("statuskit keygen --out me.key");

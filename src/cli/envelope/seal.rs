@@ -4,7 +4,7 @@ use std::io::{self, Read as _};
 
 use clap::Args;
 use rand::rngs::ChaCha20Rng;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::super::{
     context::{Context, announce_terminal},
@@ -18,7 +18,7 @@ use super::super::{
 use crate::{
     chat::{self, messenger::without_state},
     crypto::SecretKey,
-    payload::{self, proto::MessageType, wrapper::MessageId},
+    payload::{self, PayloadType, proto::MessageType, wrapper::MessageId},
     whisper::{
         Draft, Envelope, Recipient, Topic,
         message::MAX_PAYLOAD,
@@ -58,7 +58,8 @@ pub struct SealCommand {
     /// Mine at once, to this proof of work [default: not mined, nonce 0]
     #[arg(long, value_name = "TARGET")]
     pow: Option<f64>,
-    /// Standard input is text even if it looks like records of `open`
+    /// Standard input is text even if it looks like records: messages that `open` printed, or
+    /// protocol messages and payloads, whose raw bytes are sealed
     #[arg(long)]
     literal: bool,
     #[command(flatten)]
@@ -84,15 +85,15 @@ impl SealCommand {
     }
 }
 
-/// A message to be sealed: text of the user, or a record of `open`.
+/// A message to be sealed: text of the user, or what a record has.
 pub enum ToSeal {
     /// Bytes that the user wrote.
     Text(Vec<u8>),
-    /// What `open` printed: sealed again as it is.
+    /// Of a record: sealed as it is.
     Record {
         /// The payload, not wrapped again.
         payload: Vec<u8>,
-        /// The padding it had; none if it shared it with others.
+        /// The padding it had; none if it was in no envelope, or shared it with others.
         padding: Option<Vec<u8>>,
         /// The topic it was on.
         topic: Option<Topic>,
@@ -132,7 +133,7 @@ pub enum MessageSource {
     Whole(Option<Vec<u8>>),
     /// Each line is one.
     Lines(Lines),
-    /// Records of `open`: what is left of them, and the number of the last line.
+    /// Records: what is left of them, and the number of the last line.
     Records(std::vec::IntoIter<Vec<u8>>, u64),
 }
 
@@ -140,8 +141,8 @@ pub enum MessageSource {
 type NextMessage = std::result::Result<(ToSeal, u64), CliError>;
 
 impl MessageSource {
-    /// The source that the arguments name; with `records`, input that looks like records of
-    /// `open` is taken for such.
+    /// The source that the arguments name; with `records`, input that looks like records that can
+    /// be sealed is taken for such.
     pub fn new(args: &MessageArgs, records: bool) -> Result<Self> {
         if let Some(text) = &args.text {
             return Ok(Self::Whole(Some(text.clone().into_bytes())));
@@ -206,33 +207,62 @@ fn too_long(length: usize) -> CliError {
     CliError::new("message.payload_too_long", Exit::Malformed, message)
 }
 
-/// Whether the first line is a record of a message.
+/// Whether the first line is a record that can be sealed.
 fn looks_like_records(input: &[u8]) -> bool {
     let line = input.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    line.first() == Some(&b'{')
-        && serde_json::from_slice::<Value>(line)
-            .is_ok_and(|record| record["type"] == "message" && record["payload"]["raw"].is_string())
+    let Ok(Value::Object(record)) = serde_json::from_slice(line) else { return false };
+    let holder = match kind_of(&record) {
+        Some(Kind::Message) => record.get("payload"),
+        Some(Kind::Bytes) => return record.get("raw").is_some_and(Value::is_string),
+        None => None,
+    };
+    holder.is_some_and(|payload| payload["raw"].is_string())
+}
+
+/// Records that can be sealed.
+enum Kind {
+    /// A message that was in an envelope: its payload is sealed again, with the same padding.
+    Message,
+    /// A protocol message, or a payload.
+    Bytes,
+}
+
+fn kind_of(record: &Map<String, Value>) -> Option<Kind> {
+    match record.get("type")?.as_str()? {
+        "message" => Some(Kind::Message),
+        "protocol_message" => Some(Kind::Bytes),
+        other => PayloadType::of_name(other).map(|_| Kind::Bytes),
+    }
 }
 
 fn parse_record(line: &[u8], number: u64) -> std::result::Result<ToSeal, CliError> {
     let malformed = |message: String| {
-        CliError::new("input.json", Exit::Malformed, message)
-            .line(number)
-            .hint("expected the message records that status-envelope open prints")
+        CliError::new("input.json", Exit::Malformed, message).line(number).hint(
+            "expected the message records that status-envelope open prints, protocol messages or payloads",
+        )
     };
     let Ok(Value::Object(record)) = serde_json::from_slice(line) else {
         return Err(malformed("not a JSON record".to_owned()));
     };
+    let bytes = |members, name| hex_member(members, name).map_err(|error| error.line(number));
+    match kind_of(&record) {
+        Some(Kind::Message) => {}
+        Some(Kind::Bytes) => {
+            let payload = bytes(&record, "raw")?;
+            return Ok(ToSeal::Record { payload, padding: None, topic: None, ttl: None });
+        }
+        None => return Err(malformed("nothing that can be sealed".to_owned())),
+    }
     let Some(Value::Object(payload)) = record.get("payload") else {
         return Err(malformed("the record has no payload".to_owned()));
     };
     let topic = record.get("topic").and_then(Value::as_str).map(str::parse).transpose();
     let padding = match record.get("padding") {
         Some(Value::Null) => None,
-        _ => Some(hex_member(&record, "padding").map_err(|error| error.line(number))?),
+        _ => Some(bytes(&record, "padding")?),
     };
     Ok(ToSeal::Record {
-        payload: hex_member(payload, "raw").map_err(|error| error.line(number))?,
+        payload: bytes(payload, "raw")?,
         padding,
         topic: topic.map_err(|error: crate::whisper::topic::TopicError| {
             malformed(error.to_string()).field("topic")
@@ -293,7 +323,7 @@ impl Sealer {
                 (payload, self.padding.clone(), None, None)
             }
             ToSeal::Record { payload, padding, topic, ttl } => {
-                (payload.clone(), padding.clone(), *topic, *ttl)
+                (payload.clone(), padding.clone().or_else(|| self.padding.clone()), *topic, *ttl)
             }
         };
         let (recipient, default_topic, default_ttl) = match &self.target {

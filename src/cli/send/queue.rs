@@ -7,7 +7,7 @@
 //!
 //! When all peers are gone, an envelope that none of them has is *stranded*: it still lies in the
 //! node's pool, and gets to the peer that comes back. Its fate is decided when one does, or when
-//! the time for that is over.
+//! the time for that is over, or when it has expired: then it lies in the pool no more.
 
 use std::{collections::VecDeque, rc::Rc, time::Instant};
 
@@ -47,6 +47,8 @@ pub struct Pending {
     /// Whether it had been sent before.
     known: bool,
     until: Instant,
+    /// From when on nobody gets it any more.
+    expires: Instant,
 }
 
 /// What is known of an envelope and a peer.
@@ -75,19 +77,20 @@ pub enum State {
 }
 
 impl Pending {
-    /// An envelope that was handed to the node; `peer` describes those that are to get it.
+    /// An envelope that was handed to the node, which has it until it `expires`; `peer` describes
+    /// those that are to get it.
     pub fn new(
         envelope: Rc<Envelope>,
         sent: Sent,
         peer: impl Fn(PeerKey) -> Value,
         about: Record,
         line: u64,
-        until: Instant,
+        [until, expires]: [Instant; 2],
     ) -> Self {
         let fate = |key| Fate { key, peer: peer(key), state: State::Queued };
         let fates = sent.peers.into_iter().map(fate).collect();
         let (hash, known) = (sent.hash, sent.known);
-        Self { envelope, shows_raw: true, hash, line, fates, about, known, until }
+        Self { envelope, shows_raw: true, hash, line, fates, about, known, until, expires }
     }
 
     /// Whether it had been sent before, and nothing more is known.
@@ -108,10 +111,15 @@ impl Pending {
         self.fates.iter().all(is_gone) && !self.is_known()
     }
 
+    /// Whether all who might have it were gone until it expired.
+    pub fn is_expired(&self, now: Instant) -> bool {
+        self.is_stranded() && self.expires <= now
+    }
+
     /// From when on its result is shown as it is; none for at once.
     fn late_at(&self, give_up: Option<Instant>) -> Option<Instant> {
         match (self.is_stranded(), self.is_open()) {
-            (true, _) => Some(give_up.unwrap_or(self.until)),
+            (true, _) => Some(give_up.unwrap_or(self.until).min(self.expires)),
             (_, true) => Some(self.until),
             _ => None,
         }
