@@ -27,7 +27,7 @@ use crate::{
     },
     crypto::{PublicKey, SecretKey},
     node::{Interest, Sent as SentByNode},
-    payload::{group::Group, matching::Chat, wrapper::MessageId},
+    payload::{Message, group::Group, matching::Chat, wrapper::MessageId},
     secure::{How, Installation, MemoryStore, Store},
     whisper::{Bloom, Envelope, Topic},
 };
@@ -288,6 +288,12 @@ impl Talk {
     /// Says something.
     pub fn say(&mut self, chat: &Chat, text: &str, now_ms: u64) -> Result<Sent> {
         let sent = self.messenger.send_text(chat, text, now_ms, &mut self.rng);
+        Ok(sent.map_err(|error| chat_error(&error))?)
+    }
+
+    /// Sends a payload as it is.
+    pub fn send(&mut self, chat: &Chat, message: Message, now_ms: u64) -> Result<Sent> {
+        let sent = self.messenger.send(chat, message, now_ms, &mut self.rng);
         Ok(sent.map_err(|error| chat_error(&error))?)
     }
 

@@ -17,19 +17,21 @@ use self::{
     talking::{Talking, TalkingArgs},
 };
 use super::{
-    context::Context,
+    context::{Context, stdin_items},
     envelope::{MessageArgs, MessageSource, Sealer, ToSeal},
     error::{CliError, Exit, Result, Stop},
     input::Items,
     mining,
     net::{Network, PeerArgs, Peers, interrupted, service_config, until},
     output::{Record, hex0x},
+    payload::record::message_of_item,
     records::envelopes_of,
     time::parse_seconds,
 };
 use crate::{
     chat,
     node::{Config, Event, News, PeerKey, PeerOptions, SendError, Sent, ServiceEvent},
+    payload::Message,
     whisper::{Bloom, Envelope, check::DEFAULT_MAX_MESSAGE_SIZE},
 };
 
@@ -46,13 +48,15 @@ use crate::{
 /// state. Without it, they are encrypted to the recipient's identity.
 ///
 /// A change of a group that status-group has printed is told with --group @FILE, together with a
-/// text or, with --announce, by itself.
+/// text or, with --announce, by itself. With --payloads, messages of any type are sent instead of
+/// texts: stickers, contact updates, transaction commands and what answers them.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   $ echo hello | status-send --peer \"$ENODE\" --identity me.key --chat status
   $ status-send hi --peer \"$ENODE\" --identity me.key --to 0x0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798 --state me.state
   $ status-group new --identity me.key --name team --member $(status-account new --output hex) > team.json; status-send --announce --group @team.json --peer \"$ENODE\" --identity me.key --state me.state
+  $ status-payload encode contact --set ens_name=me.eth --identity me.key | status-send --payloads --peer \"$ENODE\" --identity me.key --to 0x0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798 --state me.state
   $ printf 'one\\ntwo\\n' | status-send --peer \"$ENODE\" --chat status --lines
   $ status-envelope seal hi --password secret --pow 0.2 | status-send --peer \"$ENODE\"")]
 pub struct SendArgs {
@@ -78,6 +82,7 @@ type Input = std::result::Result<(Source, u64), Stop>;
 
 enum Source {
     Message(ToSeal),
+    Payload(Box<Message>),
     Envelope(Envelope),
 }
 
@@ -116,7 +121,12 @@ pub fn run(args: &SendArgs, cx: &mut Context) -> Result<()> {
     let (input, first) = if args.talking.only_announces() {
         (mpsc::channel(1).1, None)
     } else {
-        let mut input = read_input(&args.message, sealer.is_some() || talking.is_some());
+        let what = match (&sealer, &talking) {
+            _ if args.talking.takes_payloads() => What::Payloads,
+            (None, None) => What::Envelopes,
+            _ => What::Messages,
+        };
+        let mut input = read_input(&args.message, what);
         // Nothing to send: nobody is bothered.
         let Some(first) = input.blocking_recv() else {
             return Err(
@@ -133,7 +143,9 @@ pub fn run(args: &SendArgs, cx: &mut Context) -> Result<()> {
     let peers = Peers::connect(&network, enodes, &PeerOptions::default(), limit, cx)?;
     let mut sender = Sender {
         args,
-        is_stream: args.message.lines || (sealer.is_none() && talking.is_none()),
+        is_stream: args.message.lines
+            || args.talking.takes_payloads()
+            || (sealer.is_none() && talking.is_none()),
         network: &network,
         peers,
         sealer,
@@ -146,13 +158,25 @@ pub fn run(args: &SendArgs, cx: &mut Context) -> Result<()> {
     sender.run(first, input, cx)
 }
 
+/// What the input is.
+#[derive(Clone, Copy)]
+enum What {
+    Messages,
+    Payloads,
+    Envelopes,
+}
+
 /// Reads standard input on a thread of its own.
-fn read_input(args: &MessageArgs, seal: bool) -> mpsc::Receiver<Input> {
+fn read_input(args: &MessageArgs, what: What) -> mpsc::Receiver<Input> {
     let (send, receive) = mpsc::channel(64);
     let args = args.clone();
     std::thread::spawn(move || {
         let mut push = |input: Input| send.blocking_send(input).is_ok();
-        let result = if seal { read_messages(&args, &mut push) } else { read_envelopes(&mut push) };
+        let result = match what {
+            What::Messages => read_messages(&args, &mut push),
+            What::Payloads => read_payloads(&mut push),
+            What::Envelopes => read_envelopes(&mut push),
+        };
         if let Err(stop) = result {
             push(Err(stop));
         }
@@ -165,6 +189,20 @@ fn read_messages(args: &MessageArgs, push: &mut dyn FnMut(Input) -> bool) -> Res
     while let Some(message) = source.next()? {
         let input = match message {
             Ok((message, line)) => Ok((Source::Message(message), line)),
+            Err(error) => Err(error.into()),
+        };
+        if !push(input) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn read_payloads(push: &mut dyn FnMut(Input) -> bool) -> Result<()> {
+    let mut items = stdin_items();
+    while let Some(item) = items.next()? {
+        let input = match item.and_then(|item| Ok((message_of_item(&item)?, item.line))) {
+            Ok((message, line)) => Ok((Source::Payload(Box::new(message)), line)),
             Err(error) => Err(error.into()),
         };
         if !push(input) {
@@ -311,6 +349,9 @@ impl Sender<'_> {
         match source {
             Source::Envelope(envelope) => self.send_envelope(envelope, Record::new("sent"), line),
             Source::Message(message) if self.talking.is_some() => self.say(&message, line, cx),
+            Source::Payload(message) => {
+                self.tell(line, cx, |talk, chat, now| talk.send(chat, *message, now))
+            }
             Source::Message(message) => {
                 let sealer = self.sealer.as_mut().expect("messages are read with a recipient only");
                 let sealed = sealer.seal(&message, cx).map_err(|error| error.line(line))?;

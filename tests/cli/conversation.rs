@@ -461,3 +461,55 @@ fn two_devices_of_one_user() {
     let line = "status-receive --peer $ENODE --identity bob.key --state b --count 1 --timeout 60";
     assert_eq!(record(&shell.ok(line))["payload"]["text"], "mine");
 }
+
+#[test]
+fn payloads_of_any_type_are_sent_and_answered() {
+    let (shell, _node) = two();
+    let send = |from: &str, to: &str| {
+        format!(
+            "status-send --payloads --peer $ENODE --identity {from}.key --state {from} --to ${to} --ttl 120"
+        )
+    };
+    let receive = |to: &str| {
+        let line = format!(
+            "status-receive --peer $ENODE --identity {to}.key --state {to} --count 1 --timeout 60"
+        );
+        record(&shell.ok(&line))
+    };
+    let ask = "status-payload encode request_address_for_transaction --set value=1";
+    // What is none spoils nothing.
+    let stream = format!("({ask}; echo rubbish; echo '{{\"type\":\"none\"}}')");
+    let line = format!("{stream} | {}", send("alice", "BOB"));
+    let ended = shell.run(&line);
+    assert_eq!(ended.code, 3, "{}", ended.stderr);
+    let sent = record(&ended.stdout);
+    let errors = records(&ended.stderr);
+    let errors: Vec<_> = of_type(&errors, "error").iter().map(|it| it["line"].as_u64()).collect();
+    assert_eq!((sent["line"].as_u64(), errors), (Some(1), vec![Some(2), Some(3)]));
+
+    let asked = receive("bob");
+    assert_eq!(asked["payload"]["type"], "request_address_for_transaction");
+    assert_eq!(asked["message_id"], sent["message_ids"][0]);
+    // Alice's state knows the command that this answers. Bytes of a wrapper will do, too.
+    let accept = format!(
+        "status-payload encode accept_request_address_for_transaction --set id={} \
+         --set address=0x627306090abab3a6e1400e9345bc60c78a8bef57 --output hex",
+        asked["message_id"].as_str().unwrap()
+    );
+    shell.ok(&format!("{accept} | {}", send("bob", "ALICE")));
+    let accepted = receive("alice");
+    assert_eq!(accepted["payload"]["type"], "accept_request_address_for_transaction");
+    assert_eq!(accepted["payload"]["id"], sent["message_ids"][0]);
+    assert_eq!(accepted["author"], shell.ok("echo -n $BOB"));
+
+    // What a client would refuse is not sent.
+    let blank = "status-payload template request_transaction";
+    let error = shell.fails(3, &format!("{blank} | {}", send("alice", "BOB")));
+    let error = record(&error);
+    assert_eq!((&error["code"], &error["line"]), (&"payload.value_blank".into(), &1.into()));
+    let error = shell.fails(
+        2,
+        "status-send --payloads --peer $ENODE --identity alice.key --chat c --output json < /dev/null",
+    );
+    assert!(error.contains("--payloads"), "{error}");
+}

@@ -6,7 +6,7 @@ use super::{
     super::{
         context::{Context, stdin_items},
         error::{CliError, Result},
-        input::{Content, Item},
+        input::Item,
         keys::IdentityArgs,
     },
     parse_type, record,
@@ -74,23 +74,16 @@ impl EncodeCommand {
     }
 
     fn read(&self, item: &Item) -> std::result::Result<ToWrap, CliError> {
-        let made = match &item.content {
-            Content::Bytes(bytes) => crate::payload::Wrapper::decode(bytes)
-                .map(|wrapper| ToWrap::of_wrapper(&wrapper))
-                .map_err(|error| super::payload_error(&error)),
-            Content::Record(members) => {
-                let mut members = record::payload_members(members).clone();
-                let kind = members.get("type").and_then(|it| it.as_str());
-                if let Some(kind) = kind.and_then(PayloadType::of_name) {
-                    self.set.apply(kind, &mut members).map_err(|stop| match stop {
-                        super::super::error::Stop::Error(error) => error,
-                        _ => CliError::usage("--set"),
-                    })?;
-                }
-                ToWrap::of_members(&members)
+        ToWrap::of_item(item, |members| {
+            let kind = members.get("type").and_then(|it| it.as_str());
+            match kind.and_then(PayloadType::of_name) {
+                Some(kind) => self.set.apply(kind, members).map_err(|stop| match stop {
+                    super::super::error::Stop::Error(error) => error,
+                    _ => CliError::usage("--set"),
+                }),
+                None => Ok(()),
             }
-        };
-        made.map_err(|error| error.line(item.line))
+        })
     }
 
     fn emit(&self, mut made: ToWrap, key: Option<&SecretKey>, cx: &mut Context) -> Result<()> {

@@ -118,6 +118,23 @@ pub struct ToWrap {
 }
 
 impl ToWrap {
+    /// Reads the fields of a record, after `change`; or a wrapper in bytes.
+    pub fn of_item(
+        item: &Item,
+        change: impl FnOnce(&mut Map<String, Value>) -> Result<(), CliError>,
+    ) -> Result<Self, CliError> {
+        let made = match &item.content {
+            Content::Bytes(bytes) => Wrapper::decode(bytes)
+                .map(|wrapper| Self::of_wrapper(&wrapper))
+                .map_err(|error| payload_error(&error)),
+            Content::Record(members) => {
+                let mut members = payload_members(members).clone();
+                change(&mut members).and_then(|()| Self::of_members(&members))
+            }
+        };
+        made.map_err(|error| error.line(item.line))
+    }
+
     /// Reads the fields of a record.
     pub fn of_members(members: &Map<String, Value>) -> Result<Self, CliError> {
         let malformed = |code, message: String| CliError::new(code, Exit::Malformed, message);
@@ -273,6 +290,12 @@ pub fn payload_members(members: &Map<String, Value>) -> &Map<String, Value> {
         (Some("message"), Some(Value::Object(inner))) => inner,
         _ => members,
     }
+}
+
+/// The message that a record has, or a wrapper in bytes; who signed it does not count.
+pub fn message_of_item(item: &Item) -> Result<Message, CliError> {
+    let ToWrap { kind, payload, .. } = ToWrap::of_item(item, |_| Ok(()))?;
+    message_of(&Wrapper::unsigned(kind, payload)).map_err(|error| error.line(item.line))
 }
 
 /// The message of a wrapper; an error says what it is not.

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     chat::{
         self, KeyRing,
-        messenger::{GivenUp, Post},
+        messenger::{self, GivenUp, Post},
     },
     crypto::PublicKey,
     node::{Config, Interest, Sent},
@@ -47,6 +47,11 @@ pub struct TalkingArgs {
     /// read. This is how one says that one has left
     #[arg(long, requires = "group", conflicts_with_all = ["text", "lines"])]
     announce: bool,
+    /// Standard input has payloads of any type, such as status-payload prints, one a line: each is
+    /// signed, and sent with the clock and the chat id that it has. Needs --state, and --to or
+    /// --group
+    #[arg(long, conflicts_with_all = ["text", "lines", "announce"])]
+    payloads: bool,
     #[command(flatten)]
     state: StateArgs,
     /// Send each message once, without asking for an acknowledgement
@@ -74,6 +79,11 @@ impl TalkingArgs {
     /// Whether there is nothing to be read.
     pub fn only_announces(&self) -> bool {
         self.announce
+    }
+
+    /// Whether what is read is payloads, and not texts.
+    pub fn takes_payloads(&self) -> bool {
+        self.payloads
     }
 
     /// What to try if nothing was read.
@@ -110,12 +120,23 @@ pub struct Talking {
 impl Talking {
     /// The conversation that the options name, if they name one with a state.
     pub fn new(args: &SendArgs, cx: &Context) -> Result<Option<Self>> {
-        let TalkingArgs { group, announce, state, no_data_sync, wait_ack } = &args.talking;
+        let TalkingArgs { group, announce, payloads, state, no_data_sync, wait_ack } =
+            &args.talking;
         let to = &args.message.recipient.to;
+        if *payloads && to.is_none() && group.is_none() {
+            return Err(CliError::usage("the payloads need somebody to go to")
+                .field("--payloads")
+                .hint(
+                    "--to KEY or --group ID; for a public chat: status-payload encode --identity \
+                     FILE | status-envelope seal --chat NAME",
+                )
+                .into());
+        }
         if state.state.is_none() {
             let needs = match (group, wait_ack) {
                 (Some(_), _) => "--group",
                 (None, Some(_)) => "--wait-ack",
+                (None, None) if *payloads => "--payloads",
                 (None, None) => return Ok(None),
             };
             return Err(CliError::usage("this needs to remember something")
@@ -200,12 +221,22 @@ impl Sender<'_> {
 
     /// Says something in the conversation.
     pub(super) fn say(&mut self, message: &ToSeal, line: u64, cx: &mut Context) -> Result<()> {
-        let Some(talking) = &mut self.talking else { return Ok(()) };
         let ToSeal::Text(text) = message else {
             return Err(CliError::usage("a conversation takes texts").line(line).into());
         };
         let text = chat_text(text).map_err(|error| error.line(line))?;
-        let sent = talking.talk.say(&talking.chat, text, cx.now_ms());
+        self.tell(line, cx, |talk, chat, now_ms| talk.say(chat, text, now_ms))
+    }
+
+    /// Sends something in the conversation.
+    pub(super) fn tell(
+        &mut self,
+        line: u64,
+        cx: &mut Context,
+        send: impl FnOnce(&mut Talk, &Chat, u64) -> Result<messenger::Sent>,
+    ) -> Result<()> {
+        let Some(talking) = &mut self.talking else { return Ok(()) };
+        let sent = send(&mut talking.talk, &talking.chat, cx.now_ms());
         let sent = sent.map_err(|stop| match at_line(stop, line) {
             Stop::Error(error) if error.code == "chat.we_not_joined" => {
                 let hint = "status-group join; or --announce, to tell of a change without a text";
