@@ -141,7 +141,13 @@ pub enum FieldProblem {
     FieldType,
     #[error("not what the definition says")]
     Definition,
+    #[error("more than {MAX_SHOWN} fields, those in messages counted: they are not shown")]
+    TooMany,
 }
+
+/// How many fields of a message are shown to people. In memory a field shown is some hundred times
+/// as large as the two bytes that it may have on the wire.
+pub const MAX_SHOWN: usize = 1 << 16;
 
 /// How deep groups may be nested, as in other decoders.
 const MAX_DEPTH: usize = 100;

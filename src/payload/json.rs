@@ -16,7 +16,9 @@ use std::{borrow::Cow, fmt};
 
 use serde_json::{Map, Value as Json, json};
 
-use super::fields::{FieldDef, FieldError, FieldProblem, FieldType, Fields, MessageDef, Value};
+use super::fields::{
+    FieldDef, FieldError, FieldProblem, FieldType, Fields, MAX_SHOWN, MessageDef, Value,
+};
 
 /// The member that lists what the definition does not know.
 pub const UNKNOWN_FIELDS: &str = "unknown_fields";
@@ -24,12 +26,26 @@ pub const UNKNOWN_FIELDS: &str = "unknown_fields";
 /// Above this, numbers of JSON are not exact everywhere.
 const MAX_NUMBER: u64 = 1 << 53;
 
-/// Reads a message. Every field of the definition gets a member, set or not.
+/// Reads a message. Every field of the definition gets a member, set or not. What would have more
+/// than [`MAX_SHOWN`] of them is an error.
 pub fn decode(def: &MessageDef, bytes: &[u8]) -> Result<Map<String, Json>, FieldError> {
+    let mut room = MAX_SHOWN;
+    decode_within(def, bytes, &mut room)
+}
+
+/// The same, with at most `room` members and values.
+fn decode_within(
+    def: &MessageDef,
+    bytes: &[u8],
+    room: &mut usize,
+) -> Result<Map<String, Json>, FieldError> {
     let content = Content::read(def, bytes)?;
+    let count = def.fields.len() + content.len();
+    let too_many = FieldError { at: 0, problem: FieldProblem::TooMany };
+    *room = room.checked_sub(count).ok_or(too_many)?;
     let mut members = Map::new();
     for (field, values) in def.fields.iter().zip(&content.known) {
-        let mut values = values.iter().map(|value| value.to_json(field));
+        let mut values = values.iter().map(|value| value.to_json(field, room));
         let value = if field.repeated {
             Json::Array(values.collect::<Result<_, _>>()?)
         } else {
@@ -238,6 +254,11 @@ impl<'a> Content<'a> {
         unknown.sort_by_key(|(number, _)| *number);
         Ok(Self { known, unknown })
     }
+
+    /// How many values there are.
+    fn len(&self) -> usize {
+        self.known.iter().map(Vec::len).sum::<usize>() + self.unknown.len()
+    }
 }
 
 impl FieldType {
@@ -262,7 +283,7 @@ impl Known<'_> {
         }
     }
 
-    fn to_json(&self, field: &FieldDef) -> Result<Json, FieldError> {
+    fn to_json(&self, field: &FieldDef, room: &mut usize) -> Result<Json, FieldError> {
         Ok(match (self, &field.kind) {
             (Self::Number(number), FieldType::Bool) => (*number != 0).into(),
             (Self::Number(number), FieldType::Int32) => (*number as i32).into(),
@@ -272,7 +293,7 @@ impl Known<'_> {
             }
             (Self::Number(number), _) => number_to_json(*number),
             (Self::Bytes(at, bytes), FieldType::Message(def)) => {
-                Json::Object(decode(def, bytes).map_err(|error| error.inside(*at))?)
+                Json::Object(decode_within(def, bytes, room).map_err(|error| error.inside(*at))?)
             }
             (Self::Bytes(at, bytes), FieldType::String) => check_text(bytes, *at)?.into(),
             (Self::Bytes(_, bytes), _) => hex_text(bytes).into(),
@@ -536,6 +557,18 @@ mod tests {
         let message = types::Message::decode(number, &bytes);
         assert_eq!(decode(def, &bytes).is_ok(), message.is_ok(), "{message:?}");
         message.ok().map(|message| hex::encode(message.encode()))
+    }
+
+    #[test]
+    fn more_fields_than_anybody_reads_are_not_shown() {
+        let def = &crate::payload::schema::SYNC_INSTALLATION;
+        // Each without anything in it, but with all its members once shown.
+        let contact = [10, 0];
+        let is_shown = |count: usize| decode(def, &contact.repeat(count)).is_ok();
+        assert!(is_shown(1000));
+        assert!(!is_shown(MAX_SHOWN / 2));
+        let error = decode(def, &[0x78, 1].repeat(MAX_SHOWN)).unwrap_err();
+        assert_eq!(error.problem, FieldProblem::TooMany);
     }
 
     #[test]

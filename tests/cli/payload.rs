@@ -300,3 +300,12 @@ fn texts_of_strangers_are_escaped() {
         assert!(!text.contains('\x1b') && !text.contains('\u{202e}'), "{command}: {text}");
     }
 }
+
+#[test]
+fn a_flood_of_fields_is_refused_before_it_fills_the_memory() {
+    let shell = Shell::new();
+    // A million fields of two bytes.
+    std::fs::write(shell.dir().join("flood"), [0x08, 1].repeat(1_000_000)).expect("a file");
+    let error = shell.fails(3, "status-payload show --as chat --output json < flood");
+    assert!(error.contains("more than 65536 fields"), "{error}");
+}

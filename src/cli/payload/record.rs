@@ -44,9 +44,14 @@ pub fn of_wrapper(wrapper: &Wrapper) -> Record {
     let def = PayloadType::of_number(wrapper.kind()).and_then(|kind| kind.message);
     let mut record = with_fields(record, def, wrapper.payload());
     // What is not said by the fields.
-    let read = json::decode(&APPLICATION_METADATA_MESSAGE, wrapper.raw());
+    let read = match json::decode(&APPLICATION_METADATA_MESSAGE, wrapper.raw()) {
+        Ok(read) => read,
+        Err(error) => {
+            return record.with("error", format!("the wrapper: {error}")).with_raw(wrapper.raw());
+        }
+    };
     let mut rest = Map::new();
-    for (name, value) in read.unwrap_or_default() {
+    for (name, value) in read {
         let is_said = name == "payload" || name == "type" || value == "0x";
         if !is_said {
             rest.insert(name, value);

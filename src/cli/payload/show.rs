@@ -15,7 +15,7 @@ use super::{
 };
 use crate::payload::{
     PayloadError, PayloadType, Wrapper,
-    fields::{FieldType, Fields, MessageDef, Value},
+    fields::{FieldError, FieldProblem, FieldType, Fields, MAX_SHOWN, MessageDef, Value},
     schema::{APPLICATION_METADATA_MESSAGE, MEMBERSHIP_UPDATE_EVENT},
     types::type_name,
 };
@@ -79,6 +79,10 @@ impl Parts {
                 error.at += base;
                 PayloadError::Protobuf { what: def.name, error }
             })?;
+            if self.found.len() == MAX_SHOWN {
+                let error = FieldError { at: base + field.start, problem: FieldProblem::TooMany };
+                return Err(PayloadError::Protobuf { what: def.name, error });
+            }
             let known = def.field(field.number).filter(|it| it.takes(&field.value));
             let name = known.map_or_else(|| field.number.to_string(), |it| it.name.to_owned());
             let path = if path.is_empty() { name } else { format!("{path}.{name}") };
