@@ -189,10 +189,15 @@ fn json_errors(format: Format, asked: bool) -> bool {
     format == Format::Json && (asked || !io::stderr().is_terminal())
 }
 
-/// Shows an error that happened before there was a context (wrong usage).
-pub fn show_early_error(error: &CliError, format: Option<Format>) {
-    let json = json_errors(Output::new(format).format(), format.is_some());
-    show_error(error, json);
+/// Whether errors before there is a context (wrong usage) are records, with the format that was
+/// asked for.
+pub fn early_errors_are_records(asked: Option<Format>) -> bool {
+    json_errors(Output::new(asked).format(), asked.is_some())
+}
+
+/// Shows such an error as a record.
+pub fn show_early_error(error: &CliError) {
+    show_error(error, true);
 }
 
 fn show_error(error: &CliError, json: bool) {

@@ -2,11 +2,14 @@
 
 use std::{ffi::OsString, process::ExitCode};
 
-use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
+use clap::{
+    Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum as _,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 
 use super::{
     account,
-    context::{Common, Context, show_early_error},
+    context::{Common, Context, early_errors_are_records, show_early_error},
     demo, envelope,
     error::{CliError, Exit, Result},
     explain, generate, group, keygen, mailserver, node,
@@ -183,25 +186,41 @@ fn usage(error: &clap::Error, arguments: &[OsString]) -> Exit {
         }
         _ => {}
     }
-    let format = asked_format(arguments);
-    if format == Some(Format::Json) {
-        let text = error.to_string();
-        let message = text.strip_prefix("error: ").unwrap_or(&text);
-        let message = message.split("\n\n").next().unwrap_or(message);
-        show_early_error(&CliError::usage(message.trim()), format);
+    if early_errors_are_records(asked_format(arguments)) {
+        show_early_error(&of_clap(error));
     } else {
         let _ = error.print();
     }
     Exit::Usage
 }
 
+/// What clap says in some paragraphs: the message, then a tip and how the tool is used.
+fn of_clap(error: &clap::Error) -> CliError {
+    let text = error.to_string();
+    let mut paragraphs = text.split("\n\n").map(str::trim);
+    let message = paragraphs.next().unwrap_or_default();
+    let message = message.strip_prefix("error: ").unwrap_or(message);
+    let mut shown = CliError::usage(message);
+    let option = error.get(ContextKind::InvalidArg).and_then(|value| match value {
+        ContextValue::String(text) => text.split_whitespace().next(),
+        _ => None,
+    });
+    if let Some(option) = option {
+        shown = shown.field(option);
+    }
+    let tip = paragraphs.find_map(|it| it.strip_prefix("tip: ").or(it.strip_prefix("Usage: ")));
+    match tip {
+        Some(tip) => shown.hint(tip),
+        None => shown,
+    }
+}
+
 /// The format that a command line asks for, though it can't be parsed as a whole.
 fn asked_format(arguments: &[OsString]) -> Option<Format> {
     let texts: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
     let after = texts.iter().zip(texts.iter().skip(1)).find(|(name, _)| *name == "--output");
-    let json = texts.iter().any(|text| text == "--output=json")
-        || after.is_some_and(|(_, value)| value == "json");
-    json.then_some(Format::Json)
+    let joined = texts.iter().find_map(|text| text.strip_prefix("--output="));
+    joined.or(after.map(|(_, value)| &**value)).and_then(|text| Format::from_str(text, false).ok())
 }
 
 impl Tool {

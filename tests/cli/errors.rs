@@ -9,7 +9,7 @@ use serde_json::Value;
 use statuskit::cli::{CODES, Tool};
 
 use crate::{
-    records,
+    record, records,
     shell::{Background, Shell},
 };
 
@@ -50,6 +50,25 @@ fn wrong_usage_is_2_in_every_format() {
             assert!(!error.contains("panicked"), "{line}: {error}");
         }
     }
+}
+
+#[test]
+fn wrong_usage_is_a_record_for_programs_and_has_what_people_get() {
+    let shell = Shell::new();
+    for (line, field, hint) in [
+        ("status-send --bogus", "--bogus", "to pass '--bogus' as a value"),
+        ("status-topic chta x", "null", "a similar subcommand exists: 'chat'"),
+        ("status-topic chat x --output yaml", "--output", ""),
+        ("status-send --confirm-timeout never", "--confirm-timeout", ""),
+    ] {
+        let error = record(&shell.fails(2, line));
+        assert_eq!((&error["type"], &error["code"]), (&"error".into(), &"usage".into()));
+        let found = error["field"].as_str().unwrap_or("null");
+        assert_eq!(found, field, "{error}");
+        assert!(error["hint"].as_str().unwrap_or_default().contains(hint), "{error}");
+    }
+    let text = shell.fails(2, "status-send --bogus --output text");
+    assert!(text.contains("Usage: status-send") && text.starts_with("error: "), "{text}");
 }
 
 #[test]

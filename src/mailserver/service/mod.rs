@@ -28,8 +28,9 @@
 //! | what the operator hears | [`MailserverEvent`], [`MailserverStats`] |
 //!
 //! Archived is every envelope that the node newly accepts, its own included: all that has passed
-//! the checks, and is not older than what is kept (see [`intake`](super::intake)). P2P messages are not, they pass none. What another mailserver sends is archived by
-//! whoever asked for it: see [`sync`](super::client::sync).
+//! the checks, and is not older than what is kept (see [`intake`](super::intake)). P2P messages are
+//! not, they pass none. What another mailserver sends is archived by whoever asked for it: see
+//! [`sync`](super::client::sync).
 //!
 //! Source: mailserver specification of Status; what is archived, hours of pruning and the minute
 //! for slow clients as in the reference.
