@@ -77,7 +77,7 @@ mod write;
 use std::{
     fmt,
     ops::ControlFlow,
-    sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{RwLock, RwLockReadGuard, RwLockWriteGuard, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -134,6 +134,8 @@ pub struct PostgresArchive {
     directory: RwLock<Directory>,
     options: Options,
     slot: i64,
+    /// How many envelopes went with days whose end an append had to finish; the next prune tells.
+    untold: AtomicU64,
 }
 
 impl PostgresArchive {
@@ -148,7 +150,8 @@ impl PostgresArchive {
         let names = Names::new(&options.prefix)?;
         let pool = Pool::open(url, &options)?;
         let slot = (rand::random::<u64>() % SLOTS) as i64;
-        let archive = Self { pool, names, directory: RwLock::default(), options, slot };
+        let (directory, untold) = (RwLock::default(), AtomicU64::new(0));
+        let archive = Self { pool, names, directory, options, slot, untold };
         let found = archive.pool.run("opening", |session| archive.found(session))?;
         let found = match found {
             Found::Nothing if archive.options.read_only => {

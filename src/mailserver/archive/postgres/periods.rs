@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
 };
 
 use super::{
@@ -226,7 +226,8 @@ impl PostgresArchive {
             Some((_, 1)) => return Ok(()),
             // It is just being dropped, or that was interrupted: finish it.
             Some((incarnation, _)) => {
-                self.drop_period(session, PeriodName { day, incarnation })?;
+                let removed = self.drop_period(session, PeriodName { day, incarnation })?;
+                self.untold.fetch_add(removed, Ordering::Relaxed);
                 incarnation + 1
             }
         };

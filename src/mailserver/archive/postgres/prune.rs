@@ -4,7 +4,7 @@
 //! it is marked (nobody reads it any more, appends fail and begin it anew), its table is dropped
 //! (which waits for appends under way), what is known of it is deleted.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::atomic::Ordering};
 
 use super::{
     DAY, PostgresArchive,
@@ -19,7 +19,8 @@ use crate::{mailserver::archive::ArchiveError, whisper::Topic};
 const SHARDS: usize = 16;
 
 impl PostgresArchive {
-    /// Removes what was sent before, and returns how many envelopes that were.
+    /// Removes what was sent before, and returns how many envelopes that were, with those of days
+    /// that appends to this archive had to end since the last time.
     pub(super) fn remove(&self, before: u32) -> Result<u64, ArchiveError> {
         let day = before / DAY;
         self.pool.run("pruning", |session| {
@@ -38,7 +39,7 @@ impl PostgresArchive {
         if !before.is_multiple_of(DAY) {
             removed += self.remove_beginning(day, before)?;
         }
-        Ok(removed)
+        Ok(removed + self.untold.swap(0, Ordering::Relaxed))
     }
 
     /// Finishes the end of a period, and returns how many envelopes it had; 0 if another server
