@@ -22,17 +22,16 @@ use super::{
     layout::{self, FORMAT, FORMAT_NAME, FORMAT_VERSION},
 };
 use crate::{
-    lmdb::structure::{self, Depth, Faults, Holds},
+    lmdb::{
+        making::{self, DATA, READING},
+        structure::{self, Depth, Faults, Holds},
+    },
     mailserver::ArchiveError,
 };
 
 /// A tree of the engine: bytes to bytes, in the order of the keys.
 pub type Tree = heed::Database<'static, Bytes, Bytes>;
 
-/// The file with the archive, as the engine calls it.
-pub const DATA: &str = "data.mdb";
-/// The file in which the engine notes who reads.
-const READING: &str = "lock.mdb";
 /// The file that the one process that writes has locked. (The engine's own lock lets several write
 /// in turn; ours keeps state in memory.)
 const WRITER: &str = "writer.lock";
@@ -86,13 +85,12 @@ impl Engine {
             refuse_strangers(dir)?;
         }
         let writer = lock(dir)?;
-        let is_new = size(&data)? == 0;
-        let opened = Self::open_files(dir, settings);
-        if opened.is_err() && is_new {
-            // What there is of a new file would be taken for a damaged archive the next time.
-            let _ = fs::remove_file(&data);
-        }
-        let (env, trees, whole) = opened?;
+        let open = || Self::open_files(dir, settings);
+        let (env, trees, whole) = if size(&data)? == 0 {
+            making::make(dir, READERS, |error| engine_error(heed::Error::Io(error)), open)?
+        } else {
+            open()?
+        };
         Ok(Self {
             env,
             trees,
@@ -113,8 +111,6 @@ impl Engine {
         let size = size(&data)?;
         if size > 0 {
             sound(ends(&data)?)?;
-        } else {
-            reserve_readers(dir)?;
         }
         let env = map(dir, size, settings.limit, EnvFlags::empty())?;
         // Those who read and were killed would keep old pages from being used again.
@@ -382,22 +378,6 @@ fn make_dir(dir: &Path) -> Result<(), ArchiveError> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(dir).map_err(|source| io_error(dir, "make", source))
-}
-
-/// Makes the file in which those who read note what they hold. The engine would map one that has
-/// only a length: on a full disk, the first note in it ends the process with a signal.
-fn reserve_readers(dir: &Path) -> Result<(), ArchiveError> {
-    let path = dir.join(READING);
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    // 64 bytes for each, and a page for what the engine notes beside.
-    let zeros = vec![0; READERS as usize * 64 + 4096];
-    options
-        .open(&path)
-        .and_then(|mut file| file.write_all(&zeros))
-        .map_err(|source| engine_error(heed::Error::Io(source)))
 }
 
 /// A directory with other things in it, and no archive, is not taken over. An empty file is left

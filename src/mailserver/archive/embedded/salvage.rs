@@ -5,12 +5,12 @@ use std::{
     path::Path,
 };
 
-use super::{
-    engine::{DATA, io_error},
-    layout::TimeKey,
-};
+use super::{engine::io_error, layout::TimeKey};
 use crate::{
-    lmdb::pages::{Page, PageFile, Value},
+    lmdb::{
+        making::DATA,
+        pages::{Page, PageFile, Value},
+    },
     mailserver::{ArchiveError, Position},
     whisper::Envelope,
 };

@@ -110,7 +110,7 @@ fn lost_records_are_noticed() {
 #[test]
 fn a_journal_without_its_database_is_noticed() {
     let (dir, ..) = made(2);
-    fs::remove_file(dir.path().join(DATABASE)).unwrap();
+    fs::remove_file(dir.path().join(DATA)).unwrap();
     assert_damaged(dir.path(), "no database");
 }
 
@@ -152,6 +152,56 @@ fn a_crash_while_a_store_is_made_leaves_one_that_opens() {
         drop(store);
         assert_eq!(last(&at).unwrap(), Some(1), "after step {steps}");
     }
+}
+
+/// Killed, or without room, before anything was written.
+#[test]
+fn a_store_that_was_only_begun_begins_again() {
+    let (dir, ..) = made(1);
+    let first_page = fs::read(dir.path().join(DATA)).unwrap()[..4096].to_vec();
+    for data in [Vec::new(), first_page.clone()] {
+        let dir = tempfile::tempdir().unwrap();
+        for (file, bytes) in [(DATA, &data[..]), ("lock.mdb", &[]), ("lock", &[])] {
+            fs::write(dir.path().join(file), bytes).unwrap();
+            let error = DiskStore::open_existing(dir.path(), None).unwrap_err();
+            assert_eq!(error.code(), "store.missing");
+        }
+        DiskStore::open(dir.path(), None).unwrap().commit(&change(1)).unwrap();
+        assert_eq!(last(dir.path()).unwrap(), Some(1));
+    }
+    // With a journal it was more than begun, and what the engine has not made is not ours.
+    fs::write(dir.path().join(DATA), &first_page).unwrap();
+    assert!(DiskStore::open(dir.path(), None).is_err());
+    fs::remove_file(dir.path().join("journal")).unwrap();
+    fs::write(dir.path().join(DATA), [7; 4096]).unwrap();
+    assert!(DiskStore::open(dir.path(), None).is_err());
+    assert_eq!(fs::read(dir.path().join(DATA)).unwrap(), [7; 4096]);
+}
+
+/// What could not be made leaves nothing that is taken for damage.
+#[test]
+fn a_store_that_could_not_be_made_is_made_the_next_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = making::make(dir.path(), table::READERS, io_error("write", dir.path()), || {
+        fs::write(dir.path().join(DATA), [7; 4096]).unwrap();
+        Err::<(), _>(StoreError::Failed)
+    });
+    assert_eq!(error.unwrap_err().code(), "store.failed");
+    DiskStore::open(dir.path(), None).unwrap().commit(&change(1)).unwrap();
+    assert_eq!(last(dir.path()).unwrap(), Some(1));
+}
+
+/// The file that is mapped for those who read has all its room from the beginning: a disk that is
+/// full must not end them with a signal.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_room_of_those_who_read_is_there_before_they_are() {
+    use std::os::linux::fs::MetadataExt as _;
+
+    let (dir, ..) = made(0);
+    let found = fs::metadata(dir.path().join("lock.mdb")).unwrap();
+    let room = u64::from(table::READERS) * 64;
+    assert!(found.st_size() >= room && found.st_blocks() * 512 >= found.st_size(), "{found:?}");
 }
 
 #[test]
@@ -266,7 +316,7 @@ fn a_damaged_database_never_gets_to_the_engine() {
     store.commit(&changes).unwrap();
     store.checkpoint(&Stored::new()).unwrap();
     drop(store);
-    let files = ["journal", DATABASE].map(|name| dir.path().join(name));
+    let files = ["journal", DATA].map(|name| dir.path().join(name));
     let good = files.each_ref().map(|path| fs::read(path).unwrap());
     let with_database = |bytes: &[u8]| {
         fs::write(&files[0], &good[0]).unwrap();

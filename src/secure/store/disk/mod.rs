@@ -50,15 +50,15 @@ use self::{
     table::{JournalState, Table},
 };
 use super::{Changes, Record, Store, StoreError, Visit};
-use crate::lmdb::structure::{self, Holds};
+use crate::lmdb::{
+    making::{self, DATA, READING},
+    structure::{self, Holds},
+};
 
 pub use seal::DEFAULT_LOG_N;
 
 /// Records as they are on the disk, by their keys as they are there; `None` is a deletion.
 type Stored = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
-
-/// The file of the database, as LMDB calls it.
-const DATABASE: &str = "data.mdb";
 
 /// A store in a directory. One process at a time can have it open.
 ///
@@ -116,8 +116,13 @@ impl DiskStore {
     /// Opens a store; makes it, at this cost, if there is none and a cost is given.
     fn find(path: &Path, password: Option<&[u8]>, log_n: Option<u8>) -> Result<Self, StoreError> {
         let missing = || StoreError::Missing { path: path.to_owned() };
-        let (data, journal_path) = (path.join(DATABASE), path.join("journal"));
-        if log_n.is_none() && !data.is_file() && !journal_path.is_file() {
+        let (data, journal_path) = (path.join(DATA), path.join("journal"));
+        // The journal comes after the database: without one, nothing was ever in there.
+        let is_begun = || {
+            let begun = making::is_begun(&data).map_err(io_error("read", &data));
+            begun.map(|begun| begun && !journal_path.exists())
+        };
+        if log_n.is_none() && is_begun()? {
             return Err(missing());
         }
         let lock_path = path.join("lock");
@@ -129,8 +134,13 @@ impl DiskStore {
             }
             Err(TryLockError::Error(error)) => return Err(io_error("lock", &lock_path)(error)),
         }
-        look(&data)?;
-        let table = Table::open(path)?;
+        let open = || Table::open(path);
+        let table = if is_begun()? {
+            making::make(path, table::READERS, io_error("write", &path.join(READING)), open)?
+        } else {
+            look(&data)?;
+            open()?
+        };
         let seal = match (table.header()?, log_n) {
             (Some(header), _) => Seal::open(&header, password)?,
             (None, _) if journal_path.exists() => {

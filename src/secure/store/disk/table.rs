@@ -27,6 +27,10 @@ pub(super) struct JournalState {
 /// How large the file can become. The space is addresses only, until it is used.
 const MAP_SIZE: usize = if cfg!(target_pointer_width = "64") { 1 << 34 } else { 1 << 29 };
 
+/// How many may look at the database at once: the process that has it open, and whoever looks on
+/// with the engine's own tools.
+pub(super) const READERS: u32 = 126;
+
 pub(super) struct Table {
     env: Env<WithoutTls>,
     records: Database<'static, Bytes, Bytes>,
@@ -36,7 +40,7 @@ impl Table {
     /// Opens or makes the database of a directory, which the caller has locked.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
-        options.map_size(MAP_SIZE);
+        options.map_size(MAP_SIZE).max_readers(READERS);
         // SAFETY: mapped memory must not change but through LMDB. The directory's lock keeps out
         // every other process that goes through this module, and a second opening in this one;
         // LMDB's own lock file, which stays in use, those that do not. The files are its owner's
