@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     GroupId, Message, MessageId, Payload, Store, Stray, SyncError,
-    rows::{EPOCH, Kind, Rows, Schedule, key, place_key},
+    rows::{EPOCH, Kind, Rows, Schedule, key, peer_key, place_key},
 };
 use crate::crypto::PublicKey;
 
@@ -157,6 +157,21 @@ impl<S: Store> Node<S> {
             Some(_) => self.forget(peer, id),
             None => Ok(()),
         }
+    }
+
+    /// Forgets a peer: what was to go there, and what has come from there.
+    pub fn forget_peer(&mut self, peer: &PublicKey) -> Result<(), SyncError<S::Error>> {
+        let counters = self.rows.peer(peer)?;
+        for place in counters.oldest..counters.next {
+            self.forget_received(peer, place)?;
+        }
+        for id in self.rows.ids(Kind::Sending, peer)? {
+            self.forget(peer, &id)?;
+        }
+        for id in self.rows.ids(Kind::Wanted, peer)? {
+            self.rows.remove(&key(Kind::Wanted, peer, &id))?;
+        }
+        self.rows.remove(&peer_key(peer))
     }
 
     /// Acknowledgements are sent once: whoever misses one repeats the message.

@@ -157,6 +157,12 @@ impl<S: Store> Rows<S> {
         Ok(count)
     }
 
+    /// The messages of the rows of a kind that a peer has.
+    pub fn ids(&self, kind: Kind, peer: &PublicKey) -> Found<Vec<MessageId>, S> {
+        let found = self.all(&prefix(kind, peer), |_| Ok(()))?;
+        Ok(found.into_iter().map(|(_, id, ())| id).collect())
+    }
+
     fn all<T>(
         &self,
         prefix: &[u8],

@@ -49,6 +49,33 @@ fn a_message_is_given_up_and_its_room_is_free_again() {
 }
 
 #[test]
+fn a_peer_that_is_forgotten_leaves_nothing() {
+    let (peer, other) = (public(2), public(3));
+    let mut a = node(Limits { remembered: 3, ..Limits::default() });
+    let both = |a: &mut Node<MemoryStore>, peer| {
+        for number in 0..5 {
+            a.append(&peer, GROUP, vec![number], 5).unwrap();
+            let message = Message { group_id: GROUP, timestamp: 6, body: vec![number] };
+            let offers = vec![MessageId([number; 32])];
+            let payload = Payload { messages: vec![message], offers, ..Payload::default() };
+            a.receive(&peer, payload).unwrap();
+        }
+    };
+    both(&mut a, other);
+    let count = |a: Node<MemoryStore>| {
+        let rows = a.into_store();
+        (rows.len(), Node::new(rows))
+    };
+    let (before, mut a) = count(a);
+    both(&mut a, peer);
+    a.forget_peer(&peer).unwrap();
+    a.forget_peer(&peer).unwrap();
+    let (after, mut a) = count(a);
+    assert_eq!(after, before);
+    assert!(a.tick().unwrap().payloads.iter().all(|(to, _)| *to == other));
+}
+
+#[test]
 fn a_flood_leaves_a_bounded_store() {
     let limits = Limits { remembered: 10, wanted: 5, ..Limits::default() };
     let mut b = node(limits);

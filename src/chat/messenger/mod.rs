@@ -14,6 +14,9 @@
 //! what is no protocol message, or carries nothing, may be a wrapper by itself, and what was
 //! decrypted may be data sync or not.
 //!
+//! What comes from strangers is bounded: see [`MAX_CHATS`], and [`MAX_STRANGERS`] for what the device
+//! and data sync keep of each of them.
+//!
 //! Each call is one transaction: ratchet, data sync, clocks and groups are durable together when
 //! it returns, and nothing has changed when it fails. [`Messenger::receive_all`] makes one of all
 //! messages that came together. Time and randomness are arguments.
@@ -58,6 +61,8 @@ mod receive;
 mod records;
 mod rows;
 mod send;
+#[cfg(test)]
+mod strangers;
 mod topics;
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
@@ -91,6 +96,8 @@ pub use event::{
     PostKey, PostKind, Reason, Received, Sent, Subject, Ticked,
 };
 pub use send::{fallback_message, without_state};
+
+pub use crate::secure::device::MAX_STRANGERS;
 
 /// How many chats there may be before a new one that a stranger makes takes the place of another
 /// stranger's. Chats that we have written to stay, and groups that we have joined or made; if there
@@ -210,7 +217,7 @@ impl<S: Store> Messenger<S> {
             data_sync: true,
             last_epoch: 0,
         };
-        messenger.atomically(|_| Ok(()))?;
+        messenger.atomically(Self::keep_correspondents)?;
         Ok(messenger)
     }
 
@@ -218,6 +225,11 @@ impl<S: Store> Messenger<S> {
     /// are. What comes is understood and acknowledged in either case. Not stored.
     pub fn set_data_sync(&mut self, on: bool) {
         self.data_sync = on;
+    }
+
+    /// Changes how many strangers are remembered: see [`Device::set_max_strangers`]. Not stored.
+    pub fn set_max_strangers(&mut self, most: u64) {
+        self.device.set_max_strangers(most);
     }
 
     /// Our public key.
@@ -285,6 +297,7 @@ impl<S: Store> Messenger<S> {
     /// Runs something that is written as a whole, or not at all.
     fn atomically<T>(&mut self, run: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let done = run(self).and_then(|value| {
+            self.clear_forgotten()?;
             self.store().write()?;
             Ok(value)
         });
@@ -309,7 +322,10 @@ impl<S: Store> Messenger<S> {
         let memory = match self.memory.take() {
             Some(memory) => memory,
             None => {
-                Memory { chats: store.load_chats()?, live: rows::load(store)?, groups: Vec::new() }
+                let (mut live, mut owners) = rows::load(store)?;
+                owners.remove(&CompressedKey::from(&self.me));
+                rows::forget_unknown(store, &mut live, owners)?;
+                Memory { chats: store.load_chats()?, live, groups: Vec::new() }
             }
         };
         Ok((store, self.memory.insert(memory)))
@@ -334,6 +350,10 @@ impl<S: Store> Messenger<S> {
         let chat = Chat::Group(group.chat_id().to_owned());
         let clock = group.last_clock();
         let ours = ours || group.state().may_write(&self.me.to_string());
+        if ours {
+            let members = group.state().member_keys();
+            self.device.transaction(|work| members.iter().try_for_each(|it| work.keep(it)))?;
+        }
         let (store, memory) = self.parts()?;
         store.put_group(&group);
         memory.hold(group);
@@ -343,6 +363,26 @@ impl<S: Store> Messenger<S> {
     fn sync(&mut self) -> Result<sync::Node<Rows<'_, S>>> {
         let (store, memory) = self.parts()?;
         Ok(sync::Node::new(Rows { store, live: &mut memory.live }))
+    }
+
+    /// Everyone we talk with is no stranger to the device. To be done once, since earlier releases
+    /// did not.
+    fn keep_correspondents(&mut self) -> Result<()> {
+        if !self.store().is_talking()? {
+            let all = self.correspondents()?;
+            self.device.transaction(|work| all.iter().try_for_each(|it| work.keep(it)))?;
+            self.store().set_talking();
+        }
+        Ok(())
+    }
+
+    /// Forgets what is kept of those whom the device has forgotten.
+    fn clear_forgotten(&mut self) -> Result<()> {
+        while let Some(identity) = self.store().take_forgotten() {
+            let (store, memory) = self.parts()?;
+            rows::forget(store, &mut memory.live, &identity)?;
+        }
+        Ok(())
     }
 
     fn peers(&self) -> Result<Vec<PeerInfo>> {

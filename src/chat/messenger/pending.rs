@@ -3,24 +3,30 @@
 //! A device makes each of its steps a transaction; so does data sync. Here these, and what the
 //! conversations remember themselves, become one: of a message, or of all that came together.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use crate::{
     crypto::kdf::HmacSha256,
-    secure::store::{Changes, Record, Store, StoreError, Visit},
+    secure::{
+        CompressedKey, device,
+        store::{Changes, Record, Store, StoreError, Visit},
+    },
 };
 
 /// A store with changes that were not written yet.
 pub(super) struct Pending<S> {
     store: S,
     changes: Changes,
+    /// Whom the device has forgotten with them.
+    forgotten: BTreeSet<CompressedKey>,
     hash: HmacSha256,
 }
 
 impl<S: Store> Pending<S> {
     /// `secret` is what others don't know.
     pub fn new(store: S, secret: &[u8]) -> Self {
-        Self { store, changes: Changes::default(), hash: HmacSha256::new(secret) }
+        let (changes, forgotten) = (Changes::default(), BTreeSet::new());
+        Self { store, changes, forgotten, hash: HmacSha256::new(secret) }
     }
 
     /// A hash that others can't compute.
@@ -48,6 +54,12 @@ impl<S: Store> Pending<S> {
     /// Forgets what waits.
     pub fn discard(&mut self) {
         self.changes = Changes::default();
+        self.forgotten.clear();
+    }
+
+    /// Somebody whom the device has forgotten, each once: what is kept of them beside goes, too.
+    pub fn take_forgotten(&mut self) -> Option<CompressedKey> {
+        self.forgotten.pop_first()
     }
 
     pub fn into_inner(self) -> S {
@@ -64,6 +76,7 @@ impl<S: Store> Store for Pending<S> {
     }
 
     fn commit(&mut self, changes: &Changes) -> Result<(), StoreError> {
+        self.forgotten.extend(device::forgotten(changes));
         for (key, record) in changes.iter() {
             match record {
                 Some(record) => self.changes.put(key.to_vec(), record.clone()),

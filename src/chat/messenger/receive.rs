@@ -87,6 +87,7 @@ impl<S: Store> Messenger<S> {
             }
             Err(other) => return Err(other.into()),
         };
+        self.clear_forgotten()?;
         if !fields.bundles.is_empty() {
             let learned = received.learned;
             outcome.events.push(Event::Bundle { sender: *sender, learned });
@@ -182,11 +183,14 @@ impl<S: Store> Messenger<S> {
         now_ms: u64,
         outcome: &mut Outcome,
     ) -> Result<()> {
+        let is_private = content.how != crate::secure::How::Public;
+        if is_private {
+            self.device.meet(sender)?;
+        }
         if let Some(secret) = &content.secret {
             let new = self.negotiated(sender, secret)?;
             outcome.events.push(Event::Listen(new));
         }
-        let is_private = content.how != crate::secure::How::Public;
         layers.secure = Some(content.how);
         if content.plaintext.is_empty() {
             outcome.events.push(Event::Empty { sender: *sender });

@@ -6,6 +6,8 @@
 //! | `xg`, hash of the chat id | the events of a group |
 //! | `xm`, bucket | ids of messages that were seen, hashes of payloads that were read |
 //! | `xn`, hash of the name | the symmetric key of a topic, which costs time to compute |
+//! | `xk`, identity | the hash of the name of the topic that was negotiated |
+//! | `xv` | there once those we talk with were made known to the device |
 //! | `xa`, id in data sync | the message that waits for its acknowledgement |
 //! | `xu`, contact | the clock of its last contact update |
 //! | `xt`, id of a message | a transaction command that one can answer to: of whom, how far it has come |
@@ -40,6 +42,8 @@ const CHATS: &[u8] = b"xc";
 const GROUPS: &[u8] = b"xg";
 const SEEN: &[u8] = b"xm";
 const KEYS: &[u8] = b"xn";
+pub(super) const TOPICS: &[u8] = b"xk";
+const TALKING: &[u8] = b"xv";
 const AWAITED: &[u8] = b"xa";
 const UPDATED: &[u8] = b"xu";
 const COMMANDS: &[u8] = b"xt";
@@ -183,6 +187,38 @@ impl<S: Store> Pending<S> {
         let bytes = record.as_slice().try_into().ok().map(Zeroizing::new);
         let key = bytes.and_then(|bytes| SymKey::from_bytes(*bytes));
         key.ok_or(StoreError::Corrupt { what: "key of a topic" })
+    }
+
+    /// The same for the topic that was negotiated with somebody: goes with whose it is.
+    pub fn key_of_negotiated(
+        &mut self,
+        identity: &CompressedKey,
+        name: &str,
+    ) -> Result<SymKey, StoreError> {
+        let place = of_key(TOPICS, identity);
+        if self.get(&place)?.is_none() {
+            self.put(place, Zeroizing::new(keccak256(name.as_bytes()).to_vec()));
+        }
+        self.key_of_name(name)
+    }
+
+    /// Forgets that topic.
+    pub fn forget_topic(&mut self, identity: &CompressedKey) -> Result<(), StoreError> {
+        let place = of_key(TOPICS, identity);
+        if let Some(hash) = self.get(&place)? {
+            self.delete([KEYS, &hash].concat());
+            self.delete(place);
+        }
+        Ok(())
+    }
+
+    /// Whether those we talk with were made known to the device, which earlier releases did not do.
+    pub fn is_talking(&self) -> Result<bool, StoreError> {
+        Ok(self.get(TALKING)?.is_some())
+    }
+
+    pub fn set_talking(&mut self) {
+        self.put(TALKING.to_vec(), Zeroizing::new(vec![1]));
     }
 
     pub fn put_awaited(&mut self, id: &sync::MessageId, message: &MessageId) {

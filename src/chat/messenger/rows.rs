@@ -3,14 +3,17 @@
 //! What is to be sent soon or again (few rows) is also held in memory, since each tick looks
 //! through all of it; what has been received is read when a message comes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use zeroize::Zeroizing;
 
-use super::pending::Pending;
+use super::{pending::Pending, point, records::TOPICS};
 use crate::{
-    secure::store::{Store, StoreError},
-    sync,
+    secure::{
+        CompressedKey, device,
+        store::{Store, StoreError},
+    },
+    sync::{self, SyncError},
 };
 
 /// Prefix of the rows in the store.
@@ -27,17 +30,64 @@ fn stored(key: &[u8]) -> Vec<u8> {
     [ROWS, key].concat()
 }
 
-/// Reads the rows that are held in memory.
-pub(super) fn load<S: Store>(store: &Pending<S>) -> Result<Live, StoreError> {
-    let mut live = Live::new();
-    store.scan(ROWS, &mut |key, row| {
-        let key = &key[ROWS.len()..];
+/// Reads the rows that are held in memory, and of whom anything is kept beside the device.
+pub(super) fn load<S: Store>(
+    store: &Pending<S>,
+) -> Result<(Live, BTreeSet<CompressedKey>), StoreError> {
+    let (mut live, mut owners) = (Live::new(), BTreeSet::new());
+    let mut is_of = |identity: &[u8]| {
+        owners.extend(identity.first_chunk::<33>().map(|identity| CompressedKey::from(*identity)));
+    };
+    store.scan(b"x", &mut |key, row| {
+        if let Some(identity) = key.strip_prefix(TOPICS) {
+            is_of(identity);
+        }
+        let Some(key) = key.strip_prefix(ROWS) else { return Ok(()) };
+        // Whoever has rows has counters, or wishes.
+        if is_live(key) || key.first() == Some(&b'p') {
+            is_of(&key[1..]);
+        }
         if is_live(key) {
             live.insert(key.to_vec(), row.to_vec());
         }
         Ok(())
     })?;
-    Ok(live)
+    Ok((live, owners))
+}
+
+/// Forgets what is kept of somebody whom the device has forgotten.
+pub(super) fn forget<S: Store>(
+    store: &mut Pending<S>,
+    live: &mut Live,
+    identity: &CompressedKey,
+) -> Result<(), SyncError<StoreError>> {
+    store.forget_topic(identity).map_err(SyncError::Store)?;
+    match point(identity) {
+        Some(peer) => sync::Node::new(Rows { store, live }).forget_peer(&peer),
+        None => Ok(()),
+    }
+}
+
+/// The same for everybody whom the device does not know: it may have been used without its layers
+/// above. What we have to say to somebody stays.
+pub(super) fn forget_unknown<S: Store>(
+    store: &mut Pending<S>,
+    live: &mut Live,
+    owners: BTreeSet<CompressedKey>,
+) -> Result<(), SyncError<StoreError>> {
+    for identity in owners {
+        if device::is_known(store, &identity).map_err(SyncError::Store)? {
+            continue;
+        }
+        let waiting = match point(&identity) {
+            Some(peer) => sync::Node::new(Rows { store, live }).waiting(&peer)?,
+            None => 0,
+        };
+        if waiting == 0 {
+            forget(store, live, &identity)?;
+        }
+    }
+    Ok(())
 }
 
 /// The store as data sync sees it.

@@ -276,7 +276,13 @@ impl<S: Store> Messenger<S> {
         };
         let messages = payload.messages.iter().map(id).collect();
         let now = Timestamp::from_millis(now_ms);
-        let outgoing = self.device.encrypt_to(peer, &payload.encode(), now, rng)?;
+        let bytes = payload.encode();
+        // Who is only answered may stay a stranger.
+        let outgoing = if payload.messages.is_empty() {
+            self.device.answer_to(peer, &bytes, now, rng)?
+        } else {
+            self.device.encrypt_to(peer, &bytes, now, rng)?
+        };
         self.post(peer, outgoing, messages, payload.acks.len())
     }
 
@@ -391,6 +397,7 @@ impl<S: Store> Messenger<S> {
         }
         let (recipients, mut posts) = (all.len(), Vec::new());
         for peer in all {
+            self.device.keep(&peer)?;
             // Without another device of ours, nobody would ever acknowledge what is to ourselves.
             if self.data_sync && (peer != me || paired) {
                 let group = GroupId::of_pair(&me, &peer);

@@ -45,9 +45,13 @@ impl<S: Store> Messenger<S> {
         })
     }
 
-    /// The contact code of somebody: where their bundles are published.
+    /// The contact code of somebody: where their bundles are published. Who is looked up is no
+    /// stranger.
     pub fn contact_code(&mut self, owner: &PublicKey) -> Result<Listening> {
-        self.atomically(|it| it.contact_code_of(owner))
+        self.atomically(|it| {
+            it.device.keep(owner)?;
+            it.contact_code_of(owner)
+        })
     }
 
     pub(super) fn contact_code_of(&mut self, owner: &PublicKey) -> Result<Listening> {
@@ -59,7 +63,7 @@ impl<S: Store> Messenger<S> {
     /// Everyone we talk with: to whom we have written, and the members of the groups that we have
     /// joined. Not whoever has written to us: their bundle came with their message, and strangers
     /// shall not decide how much there is to listen to.
-    fn correspondents(&mut self) -> Result<Vec<PublicKey>> {
+    pub(super) fn correspondents(&mut self) -> Result<Vec<PublicKey>> {
         let me = self.me;
         let mut all = std::collections::BTreeSet::new();
         let chats = self.memory()?.chats.iter().map(|(chat, known)| (chat.clone(), known.ours));
@@ -86,7 +90,7 @@ impl<S: Store> Messenger<S> {
         secret: &NegotiatedSecret,
     ) -> std::result::Result<Listening, StoreError> {
         let name = secret.topic_name();
-        let key = Some(self.store().key_of_name(&name)?);
+        let key = Some(self.store().key_of_negotiated(&peer.into(), &name)?);
         Ok(Listening { topic: Topic::of_name(&name), key, what: Subject::Negotiated(*peer) })
     }
 }

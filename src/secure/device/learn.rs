@@ -73,7 +73,9 @@ impl<S: Store> Work<'_, S> {
 
     /// See [`Device::learn`](super::Device::learn).
     pub fn learn(&mut self, bundle: &proto::Bundle) -> Result<Vec<Installation>, SecureError> {
-        Ok(self.learn_verified(&bundle::verify(bundle)?.all_usable()?)?)
+        let bundle = bundle::verify(bundle)?.all_usable()?;
+        self.keep(&bundle.identity)?;
+        Ok(self.learn_verified(&bundle)?)
     }
 
     /// Takes what a bundle says; gives the installations that were not known before.

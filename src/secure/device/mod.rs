@@ -25,7 +25,9 @@
 //! Each call is one transaction, durable before its result is there. [`Device::transaction`] makes
 //! one of several calls: of a message and its confirmation, or of all messages that came at once.
 //! State is loaded when a message needs it; the cost of a message does not depend on how many
-//! peers, sessions or kept keys there are.
+//! peers, sessions or kept keys there are. How much that can be is bounded: for each identity, and
+//! in the number of strangers, of which a new one takes the place of an old one
+//! ([`MAX_STRANGERS`]). Those we write to stay.
 //!
 //! Randomness is drawn in a fixed order, for reproducible messages: sending takes for each
 //! installation without a session, in the order of the ids, an ephemeral key and a ratchet pair;
@@ -40,6 +42,7 @@ mod learn;
 mod receive;
 mod records;
 mod send;
+mod strangers;
 #[cfg(test)]
 mod tests;
 mod work;
@@ -67,6 +70,8 @@ use crate::{
 pub use receive::{Confirmation, Content, How, Received};
 pub(crate) use send::encrypt_to_identity;
 pub use send::{Outgoing, Part};
+pub use strangers::MAX_STRANGERS;
+pub(crate) use strangers::{forgotten, is_known};
 pub use work::Work;
 
 /// To how many installations of a user a message goes, and how many a bundle lists.
@@ -156,6 +161,7 @@ pub struct Device<S> {
     identity: KeyPair,
     installation: InstallationId,
     lifetime: Duration,
+    most_strangers: u64,
     store: S,
 }
 
@@ -197,7 +203,8 @@ impl<S: Store> Device<S> {
                 owner.installation
             }
         };
-        Ok(Self { identity, installation, lifetime: PRE_KEY_LIFETIME, store })
+        let (lifetime, most_strangers) = (PRE_KEY_LIFETIME, MAX_STRANGERS);
+        Ok(Self { identity, installation, lifetime, most_strangers, store })
     }
 
     /// The public identity key.
@@ -213,6 +220,12 @@ impl<S: Store> Device<S> {
     /// Changes how long pre keys are in use; [`PRE_KEY_LIFETIME`] at first. Not stored.
     pub fn set_pre_key_lifetime(&mut self, lifetime: Duration) {
         self.lifetime = lifetime;
+    }
+
+    /// Changes how many strangers are remembered, at least one; [`MAX_STRANGERS`] at first. Not
+    /// stored.
+    pub fn set_max_strangers(&mut self, most: u64) {
+        self.most_strangers = most.max(1);
     }
 
     /// The store, for what the layers above keep beside the device. Their keys begin with `x`.
@@ -237,8 +250,19 @@ impl<S: Store> Device<S> {
         Ok(result)
     }
 
+    /// Remembers somebody for good, however many strangers come: whom we talk with, or will.
+    pub fn keep(&mut self, peer: &PublicKey) -> Result<(), SecureError> {
+        self.transaction(|work| Ok(work.keep(peer)?))
+    }
+
+    /// Takes note of somebody of whom the layers above keep something. Who is new is a stranger, and
+    /// one day makes room for others, at most [`MAX_STRANGERS`].
+    pub fn meet(&mut self, peer: &PublicKey) -> Result<(), SecureError> {
+        self.transaction(|work| Ok(work.meet(peer)?))
+    }
+
     /// Encrypts to all enabled installations of `peer`, or to the identity if there are none.
-    /// With the own identity: to the paired devices.
+    /// With the own identity: to the paired devices. Who is written to is [kept](Self::keep).
     pub fn encrypt_to<R: CryptoRng + ?Sized>(
         &mut self,
         peer: &PublicKey,
@@ -247,6 +271,18 @@ impl<S: Store> Device<S> {
         rng: &mut R,
     ) -> Result<Outgoing, SecureError> {
         self.transaction(|work| work.encrypt_to(peer, plaintext, now, rng))
+    }
+
+    /// [`encrypt_to`](Self::encrypt_to), for what says nothing of our own, such as acknowledgements:
+    /// a stranger stays one.
+    pub fn answer_to<R: CryptoRng + ?Sized>(
+        &mut self,
+        peer: &PublicKey,
+        plaintext: &[u8],
+        now: Timestamp,
+        rng: &mut R,
+    ) -> Result<Outgoing, SecureError> {
+        self.transaction(|work| work.answer_to(peer, plaintext, now, rng))
     }
 
     /// Encrypts to the own identity, for devices that are not paired yet.
@@ -268,7 +304,8 @@ impl<S: Store> Device<S> {
         self.transaction(|work| work.contact_code(now, rng))
     }
 
-    /// Tells `peer` about this device: an empty payload, and the bundle.
+    /// Tells `peer` about this device: an empty payload, and the bundle. `peer` is
+    /// [kept](Self::keep).
     pub fn advertise_to<R: CryptoRng + ?Sized>(
         &mut self,
         peer: &PublicKey,
@@ -278,8 +315,9 @@ impl<S: Store> Device<S> {
         self.transaction(|work| work.advertise_to(peer, now, rng))
     }
 
-    /// The answer to a sender that does not know this device: [`advertise_to`](Self::advertise_to),
-    /// but not again within [`ADVERTISE_COOLDOWN`].
+    /// The answer to a sender that does not know this device: as
+    /// [`advertise_to`](Self::advertise_to), but not again within [`ADVERTISE_COOLDOWN`], and a
+    /// stranger stays one.
     pub fn answer_unknown<R: CryptoRng + ?Sized>(
         &mut self,
         peer: &PublicKey,
@@ -308,7 +346,8 @@ impl<S: Store> Device<S> {
         self.transaction(|work| work.bundle(now, rng))
     }
 
-    /// Learns of installations from a bundle that came by another way than in a message.
+    /// Learns of installations from a bundle that came by another way than in a message. Whose it is
+    /// is [kept](Self::keep).
     pub fn learn(&mut self, bundle: &proto::Bundle) -> Result<Vec<Installation>, SecureError> {
         self.transaction(|work| work.learn(bundle))
     }
@@ -330,7 +369,8 @@ impl<S: Store> Device<S> {
         self.transaction(|work| work.confirm(confirmation))
     }
 
-    /// Enables or disables an installation. Whether it is known.
+    /// Enables or disables an installation. Whether it is known; then whose it is is
+    /// [kept](Self::keep).
     pub fn set_enabled(
         &mut self,
         identity: &PublicKey,

@@ -102,6 +102,7 @@ impl<S: Store> Work<'_, S> {
         for bundle in &bundles {
             learned.extend(self.learn_verified(bundle)?);
         }
+        self.hear_of(&sender.into())?;
         let installation = InstallationId::new(&fields.installation_id);
         let content = match self.content(sender, &installation, message, rng) {
             Ok(content) => Ok(content),

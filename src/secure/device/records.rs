@@ -8,6 +8,7 @@
 //! | `p`, identity | a peer: installations, their pre keys, which sessions to send with |
 //! | `s`, identity, bundle id, hash of the installation id | a session |
 //! | `c`, the same, number | a chunk of a session's kept message keys |
+//! | `l`, `q`, `w`, … | the line of strangers: see `strangers.rs` |
 //! | `x`, … | what the layers above keep |
 
 use super::{Installation, OwnPreKey, SessionId, SessionState};

@@ -55,6 +55,18 @@ impl<S: Store> Work<'_, S> {
         now: Timestamp,
         rng: &mut R,
     ) -> Result<Outgoing, SecureError> {
+        self.keep(peer)?;
+        self.answer_to(peer, plaintext, now, rng)
+    }
+
+    /// See [`Device::answer_to`](super::Device::answer_to).
+    pub fn answer_to<R: CryptoRng + ?Sized>(
+        &mut self,
+        peer: &PublicKey,
+        plaintext: &[u8],
+        now: Timestamp,
+        rng: &mut R,
+    ) -> Result<Outgoing, SecureError> {
         let identity = CompressedKey::from(peer);
         let mut parts = Vec::new();
         let mut direct = std::collections::BTreeMap::new();
@@ -106,6 +118,7 @@ impl<S: Store> Work<'_, S> {
         now: Timestamp,
         rng: &mut R,
     ) -> Result<Outgoing, SecureError> {
+        self.keep(peer)?;
         self.sealed_to_identity(peer, b"", now, rng)
     }
 
@@ -122,7 +135,7 @@ impl<S: Store> Work<'_, S> {
             return Ok(None);
         }
         self.peer_mut(&identity)?.advertised = Some(now);
-        self.advertise_to(peer, now, rng).map(Some)
+        self.sealed_to_identity(peer, b"", now, rng).map(Some)
     }
 
     /// See [`Device::contact_code`](super::Device::contact_code).

@@ -223,6 +223,7 @@ fn a_session_that_is_forgotten_leaves_nothing() {
     let (mut alice, mut bob) = (device("alice", "a1"), device("bob", "b1"));
     let code = bob.contact_code(NOW);
     alice.read(&bob, &code);
+    alice.device.keep(&bob.key).unwrap();
     alice.contact_code(NOW);
     let records = alice.device.store.len();
     for _ in 0..100 {
@@ -285,6 +286,152 @@ fn an_installation_that_goes_takes_its_sessions_with_it() {
     let has_session = |id| sessions.iter().any(|session| session.id.installation == id);
     assert!(known.len() == limit && known.into_iter().all(|known| has_session(known.id)));
     assert!(has_session(InstallationId::new("b1")));
+}
+
+/// How many strangers a device is told to remember.
+const STRANGERS: usize = 8;
+
+/// Opens what a device has stored again.
+fn restarted(one: One) -> One {
+    let One { device, key, secret, mut rng } = one;
+    let mut device = Device::open(device.into_store(), secret.clone(), None, &mut rng).unwrap();
+    device.set_max_strangers(STRANGERS as u64);
+    One { device, key, secret, rng }
+}
+
+/// Somebody new writes to a device, with a session in which two messages are missing.
+fn somebody_writes(to: &mut One, code: &[u8], name: &str) -> One {
+    let mut stranger = device(name, "x");
+    stranger.read(to, code);
+    stranger.write(to, NOW);
+    stranger.write(to, NOW);
+    let sent = stranger.write(to, NOW);
+    let content = to.read(&stranger, sent.message.raw()).content.unwrap();
+    assert!(to.device.confirm(content.confirmation.as_ref().unwrap()).unwrap());
+    stranger
+}
+
+/// Whether anything in a device's store is about an identity.
+fn traces(of: &One, at: &One) -> usize {
+    let identity = CompressedKey::from(&of.key);
+    let mut found = 0;
+    let mut look = |key: &[u8], record: &[u8]| {
+        let is_there = |bytes: &[u8]| bytes.windows(33).any(|it| it == identity.as_bytes());
+        found += usize::from(is_there(key) || is_there(record));
+        Ok(())
+    };
+    at.device.store.scan(b"", &mut look).unwrap();
+    found
+}
+
+#[test]
+fn strangers_make_room_for_strangers_and_those_we_know_stay() {
+    let mut alice = restarted(device("alice", "a1"));
+    let code = alice.contact_code(NOW);
+    // Written to; learned by hand; a stranger who is answered; one who is still one.
+    let mut bob = somebody_writes(&mut alice, &code, "bob");
+    alice.write(&bob, NOW);
+    let mut carol = device("carol", "c1");
+    alice.device.learn(&carol.device.bundle(NOW, &mut carol.rng).unwrap()).unwrap();
+    let mut dave = somebody_writes(&mut alice, &code, "dave");
+    alice.device.answer_to(&dave.key, b"", NOW, &mut alice.rng).unwrap();
+    let eve = somebody_writes(&mut alice, &code, "eve");
+    let mut records = Vec::new();
+    for number in 0..5 * STRANGERS {
+        somebody_writes(&mut alice, &code, &format!("flood {number}"));
+        // Who goes on writing is not the oldest.
+        let sent = dave.write(&alice, NOW);
+        alice.read(&dave, sent.message.raw()).content.unwrap();
+        if number % STRANGERS == 3 {
+            alice = restarted(alice);
+        }
+        assert!(alice.device.peers().unwrap().len() <= STRANGERS + 3, "with us, Bob, Carol");
+        records.push(alice.device.store.len());
+    }
+    let (first, last) = (records[2 * STRANGERS], records[5 * STRANGERS - 1]);
+    // Of Dave's messages, the keys are kept.
+    assert!(last <= first + 3 * STRANGERS, "{records:?}");
+    assert_eq!(session_records(&alice).0, STRANGERS + 1, "and Bob's");
+    assert_eq!(traces(&eve, &alice), 0);
+    let gone = device("flood 0", "x");
+    assert_eq!(traces(&gone, &alice), 0);
+    assert!(traces(&carol, &alice) > 0);
+    let sent = bob.write(&alice, NOW);
+    let how = alice.read(&bob, sent.message.raw()).content.unwrap().how;
+    assert!(matches!(how, How::Session { started: false, .. }), "{how:?}");
+    assert_eq!(alice.write(&carol, NOW).parts.len(), 1);
+    assert_eq!(alice.write(&bob, NOW).parts.len(), 1);
+}
+
+#[test]
+fn bundles_that_come_along_make_no_more_strangers_than_others() {
+    let mut alice = restarted(device("alice", "a1"));
+    let mut bob = device("bob", "b1");
+    let code = bob.contact_code(NOW);
+    let mut fields = ProtocolMessage::decode(&code).unwrap().fields().clone();
+    let strangers: Vec<_> = (0..STRANGERS + 4).map(|n| device(&format!("s{n}"), "x")).collect();
+    fields.bundles.extend(strangers.iter().map(|it| it.bundle("x", 9, 1, NOW)));
+    let message = ProtocolMessage::new(fields);
+    for _ in 0..2 {
+        alice.read(&bob, message.raw());
+        let known = alice.device.peers().unwrap().len();
+        assert_eq!(known, STRANGERS);
+        alice = restarted(alice);
+    }
+    // A smaller line lets those go that are too many.
+    alice.device.set_max_strangers(2);
+    let code = alice.contact_code(NOW);
+    somebody_writes(&mut alice, &code, "another");
+    assert_eq!(alice.device.peers().unwrap().len(), 2);
+}
+
+#[test]
+fn there_are_no_more_strangers_than_the_documentation_says() {
+    let mut alice = device("alice", "a1");
+    let most = strangers::MAX_STRANGERS as u32;
+    let identity = |number: u32| {
+        let mut bytes = [2; 33];
+        bytes[1..5].copy_from_slice(&number.to_be_bytes());
+        CompressedKey::from(bytes)
+    };
+    for numbers in [0..most, most..most + 500, 0..most + 1] {
+        let meet = |work: &mut Work<'_, _>| {
+            numbers.clone().try_for_each(|number| work.meet_identity(&identity(number)))
+        };
+        alice.device.transaction::<_, StoreError>(meet).unwrap();
+        // Each, and its place; the line; who we are.
+        assert_eq!(alice.device.store.len(), 2 * most as usize + 2);
+    }
+    let known = |number| is_known(&alice.device.store, &identity(number)).unwrap();
+    assert!(!known(0) && known(1) && known(most) && !known(most + 1));
+}
+
+/// Whom a state knew before strangers stood in a line stays.
+#[test]
+fn those_of_an_older_state_are_kept() {
+    let mut alice = device("alice", "a1");
+    let mut bob = device("bob", "b1");
+    let code = bob.contact_code(NOW);
+    alice.read(&bob, &code);
+    let mut changes = Changes::default();
+    alice
+        .device
+        .store
+        .scan(b"", &mut |key, _| {
+            if matches!(key[0], b'l' | b'q' | b'w') {
+                changes.delete(key.to_vec());
+            }
+            Ok(())
+        })
+        .unwrap();
+    alice.device.store.commit(&changes).unwrap();
+    let mut alice = restarted(alice);
+    let code = alice.contact_code(NOW);
+    for number in 0..2 * STRANGERS {
+        somebody_writes(&mut alice, &code, &format!("flood {number}"));
+    }
+    assert_eq!(alice.device.peers().unwrap().len(), STRANGERS + 1);
+    assert_eq!(alice.device.installations(&bob.key).unwrap().len(), 1);
 }
 
 #[test]

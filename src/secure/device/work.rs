@@ -4,7 +4,11 @@
 //! Steps change nothing before they are sure to succeed; where reading fails in the middle of one,
 //! the whole transaction can only fail.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
 
 use super::{
     Device, OwnPreKey, SessionId, SessionState,
@@ -26,10 +30,13 @@ pub struct Work<'a, S> {
     pub(super) public: CompressedKey,
     pub(super) installation: &'a InstallationId,
     pub(super) lifetime: Duration,
+    pub(super) most_strangers: u64,
     store: &'a mut S,
     /// Records that were loaded; those that changed are marked.
     peers: BTreeMap<CompressedKey, Loaded<Peer>>,
     sessions: BTreeMap<SessionId, Loaded<Option<SessionState>>>,
+    /// Identities that there was no record of: strangers, if there is one in the end.
+    new: BTreeSet<CompressedKey>,
     pub(super) own: Option<Option<OwnPreKey>>,
     pub(super) changes: Changes,
     /// Something could not be read: nothing may be written any more.
@@ -54,9 +61,11 @@ impl<'a, S: Store> Work<'a, S> {
             public: device.identity.public(),
             installation: &device.installation,
             lifetime: device.lifetime,
+            most_strangers: device.most_strangers,
             store: &mut device.store,
             peers: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            new: BTreeSet::new(),
             own: None,
             changes: Changes::default(),
             failed: false,
@@ -66,6 +75,12 @@ impl<'a, S: Store> Work<'a, S> {
     pub(super) fn commit(mut self) -> Result<(), StoreError> {
         if self.failed {
             return Err(StoreError::Aborted);
+        }
+        for identity in self.new.clone() {
+            // It may have had to make room for one before it.
+            if self.peers.get(&identity).is_some_and(|peer| peer.changed) {
+                self.meet_identity(&identity)?;
+            }
         }
         for (identity, peer) in std::mem::take(&mut self.peers) {
             if peer.changed {
@@ -112,7 +127,11 @@ impl<'a, S: Store> Work<'a, S> {
 
     fn loaded_peer(&mut self, identity: &CompressedKey) -> Result<&mut Loaded<Peer>, StoreError> {
         if !self.peers.contains_key(identity) {
-            let value = self.record(&records::peer_key(identity), Peer::read)?.unwrap_or_default();
+            let value = self.record(&records::peer_key(identity), Peer::read)?;
+            if value.is_none() {
+                self.new.insert(*identity);
+            }
+            let value = value.unwrap_or_default();
             self.peers.insert(*identity, Loaded { value, changed: false });
         }
         // It is there, see above; the alternative is never made.
@@ -120,6 +139,32 @@ impl<'a, S: Store> Work<'a, S> {
             .peers
             .entry(*identity)
             .or_insert_with(|| Loaded { value: Peer::default(), changed: false }))
+    }
+
+    /// Whether there was no record of an identity.
+    pub(super) fn is_new(&mut self, identity: &CompressedKey) -> Result<bool, StoreError> {
+        self.loaded_peer(identity)?;
+        Ok(self.new.contains(identity))
+    }
+
+    /// Makes a record of an identity, if there is none, which makes no stranger of it.
+    pub(super) fn set_known(&mut self, identity: &CompressedKey) -> Result<(), StoreError> {
+        if self.is_new(identity)? {
+            self.peer_mut(identity)?;
+            self.new.remove(identity);
+        }
+        Ok(())
+    }
+
+    /// Removes the record of an identity, and its sessions.
+    pub(super) fn drop_peer(&mut self, identity: &CompressedKey) -> Result<(), StoreError> {
+        for gone in std::mem::take(&mut self.peer_mut(identity)?.installations) {
+            self.drop_sessions(identity, gone)?;
+        }
+        self.peers.remove(identity);
+        self.new.remove(identity);
+        self.changes.delete(records::peer_key(identity));
+        Ok(())
     }
 
     /// A session, to be looked at.
@@ -154,10 +199,7 @@ impl<'a, S: Store> Work<'a, S> {
     ) -> Result<&mut PeerInstallation, StoreError> {
         let is_own = *identity == self.public;
         for gone in self.peer_mut(identity)?.make_room(id, is_own) {
-            for bundle in gone.sessions {
-                let (identity, installation) = (*identity, gone.id.clone());
-                self.drop_session(&SessionId { identity, bundle, installation })?;
-            }
+            self.drop_sessions(identity, gone)?;
         }
         Ok(self.peer_mut(identity)?.installation_mut(id))
     }
@@ -204,6 +246,7 @@ impl<'a, S: Store> Work<'a, S> {
         if known.is_none_or(|known| known.known.is_none()) {
             return Ok(false);
         }
+        self.keep_identity(&identity)?;
         let installation = self.installation_mut(&identity, installation)?;
         if let Some(known) = &mut installation.known {
             known.enabled = enabled;
@@ -224,6 +267,19 @@ impl<'a, S: Store> Work<'a, S> {
             }
         }
         Ok(true)
+    }
+
+    /// Removes the sessions with an installation that is gone.
+    fn drop_sessions(
+        &mut self,
+        identity: &CompressedKey,
+        gone: PeerInstallation,
+    ) -> Result<(), StoreError> {
+        for bundle in gone.sessions {
+            let (identity, installation) = (*identity, gone.id.clone());
+            self.drop_session(&SessionId { identity, bundle, installation })?;
+        }
+        Ok(())
     }
 
     /// Removes a session with the keys that it keeps. Whether there was one.
