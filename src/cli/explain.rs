@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{
-    codes::CODES,
+    codes::{Explanation, explanations},
     context::Context,
     error::{CliError, Result},
     output::Record,
@@ -19,26 +19,27 @@ pub struct ExplainArgs {
 
 pub fn run(args: &ExplainArgs, cx: &mut Context) -> Result<()> {
     let wanted = args.code.as_deref().unwrap_or_default();
-    let exact = CODES.iter().find(|entry| entry.0 == wanted);
+    let exact = explanations().find(|entry| entry.code == wanted);
     let Some(entry) = exact else {
         // All of a group, such as `rlp`; without a word, all there are.
-        let group = CODES.iter().filter(|entry| entry.0.starts_with(wanted)).collect::<Vec<_>>();
+        let group =
+            explanations().filter(|entry| entry.code.starts_with(wanted)).collect::<Vec<_>>();
         if group.is_empty() {
             return Err(CliError::usage(format!("no error has code {wanted:?}"))
                 .hint("statuskit explain lists all codes")
                 .into());
         }
         return group.into_iter().try_for_each(|entry| {
-            cx.emit(&record(entry), |_| format!("{:28} {}", entry.0, entry.1))
+            cx.emit(&record(entry), |_| format!("{:28} {}", entry.code, entry.rule))
         });
     };
     cx.emit(&record(entry), |_| {
-        let (code, rule, source, causes) = entry;
+        let Explanation { code, rule, source, causes } = entry;
         format!("{code}\n  rule:   {rule}\n  source: {source}\n  causes: {causes}")
     })
 }
 
-fn record((code, rule, source, causes): &(&str, &str, &str, &str)) -> Record {
+fn record(Explanation { code, rule, source, causes }: &Explanation) -> Record {
     Record::new("explanation")
         .with("code", *code)
         .with("rule", *rule)

@@ -37,7 +37,7 @@ mod time;
 mod tools;
 mod topic;
 
-pub use codes::CODES;
+pub use codes::{Explanation, explanations};
 pub use tools::{Tool, main};
 
 use context::Context;

@@ -1,0 +1,37 @@
+//! What every error code means.
+
+mod account;
+mod conversation;
+mod mailserver;
+mod network;
+mod payload;
+mod tools;
+mod whisper;
+
+/// What an error code means.
+#[derive(Debug)]
+pub struct Explanation {
+    /// As in `envelope.low_pow`.
+    pub code: &'static str,
+    /// The rule that was broken.
+    pub rule: &'static str,
+    /// Where the rule comes from.
+    pub source: &'static str,
+    /// What the usual causes are, and what to try.
+    pub causes: &'static str,
+}
+
+/// All error codes of the tools, layer by layer.
+pub fn explanations() -> impl Iterator<Item = &'static Explanation> {
+    [
+        whisper::CODES,
+        network::CODES,
+        account::CODES,
+        payload::CODES,
+        conversation::CODES,
+        mailserver::CODES,
+        tools::CODES,
+    ]
+    .into_iter()
+    .flatten()
+}
