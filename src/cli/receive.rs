@@ -89,6 +89,10 @@ pub fn run(args: &ReceiveArgs, cx: &mut Context) -> Result<()> {
     let enodes = args.join.peers(&args.peers)?;
     check_min_pow(args.min_pow, "--min-pow")?;
     let mut ring = args.keys.key_ring()?;
+    if !args.raw_envelopes && !ring.is_empty() {
+        // What is opened is no longer bytes, and some of it can be opened only once.
+        cx.format().require_records()?;
+    }
     let talk = args.talk(&mut ring, cx)?;
     let mut topics = args.topics(&ring)?;
     if let (Some(topics), Some(talk)) = (&mut topics, &talk) {

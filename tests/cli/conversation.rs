@@ -513,3 +513,25 @@ fn payloads_of_any_type_are_sent_and_answered() {
     );
     assert!(error.contains("--payloads"), "{error}");
 }
+
+#[test]
+fn a_format_that_messages_do_not_have_is_refused_before_any_is_taken() {
+    let (shell, _node) = two();
+    shell.ok("echo hi | status-send --peer $ENODE --identity alice.key --state a --to $BOB --ttl 120 --output hex");
+    let receive = "status-receive --peer $ENODE --identity bob.key --state b --timeout 60";
+    for format in ["hex", "raw"] {
+        let error = shell.fails(2, &format!("{receive} --output {format}"));
+        assert!(error.contains("no raw bytes"), "{error}");
+        let line = format!(
+            "echo hi | status-send --peer $ENODE --identity alice.key --state a --to $BOB --wait-ack 5s --output {format}"
+        );
+        let ended = shell.run(&line);
+        assert_eq!((ended.code, ended.stdout.as_str()), (2, ""), "{}", ended.stderr);
+    }
+    // Envelopes are bytes.
+    let line = "status-receive --peer $ENODE --raw-envelopes --identity bob.key --count 1 --timeout 60 --output hex";
+    assert!(shell.ok(line).starts_with("0x"));
+    // It is still there.
+    let got = record(&shell.ok(&format!("{receive} --count 1")));
+    assert_eq!(got["payload"]["text"], "hi");
+}

@@ -173,6 +173,10 @@ impl Talking {
         };
         talk.set_data_sync(!no_data_sync);
         let wait = wait_ack.map(|seconds| Duration::from_secs(seconds.into()));
+        if wait.is_some() {
+            // Acknowledgements are no bytes, nor are the messages that come meanwhile.
+            cx.format().require_records()?;
+        }
         let mut ring = KeyRing::new();
         let mut topics = HashSet::new();
         if wait.is_some() {
