@@ -42,8 +42,8 @@ fn stuck(shell: &Shell, options: &str) -> (Tool, Peer) {
     let mut geth = geth(&["--min-pow", "0"]);
     subscribe(&mut geth);
     let mut send = Tool::start(shell, &format!("status-send {options} --peer {}", geth.enode()));
-    let envelopes = large_envelopes(shell);
-    let (first, rest) = envelopes.split_once('\n').expect("lines");
+    let large = envelopes(shell, LARGE_ENVELOPES, 500_000);
+    let (first, rest) = large.split_once('\n').expect("lines");
     send.write(&format!("{first}\n"));
     let sent = send.result(|_| true);
     assert_eq!(sent["written"], 1);
@@ -52,7 +52,7 @@ fn stuck(shell: &Shell, options: &str) -> (Tool, Peer) {
     send.write(rest);
     // Its input has room for fewer than these, so that by now all before them are on their way:
     // more than the system takes for the peer, so that the last ones wait.
-    send.write(&small_envelopes(shell));
+    send.write(&envelopes(shell, SMALL_ENVELOPES, 16_000));
     send.close_input();
     (send, geth)
 }
@@ -87,27 +87,20 @@ fn a_peer_that_stops_reading() {
     some_were_not_written(&mut send);
 }
 
-const LARGE_ENVELOPES: usize = 40;
-
 /// More than the buffers of a connection hold.
-fn large_envelopes(shell: &Shell) -> String {
-    let line = format!(
-        "head -c 375000 /dev/urandom | base64 -w 0 > text; for n in $(seq {LARGE_ENVELOPES}); do \
-         status-envelope seal --sym-key {SYM_KEY} --topic {TOPIC} --ttl 300 --output hex < text; \
-         done"
-    );
-    shell.ok(&line)
-}
-
-const SMALL_ENVELOPES: usize = 100;
+const LARGE_ENVELOPES: usize = 40;
 
 /// More than `status-send` reads ahead (64 envelopes, and the bytes of a pipe and of a buffer),
 /// and fewer than it has under way at a time (256).
-fn small_envelopes(shell: &Shell) -> String {
+const SMALL_ENVELOPES: usize = 100;
+
+/// So many envelopes, each with at least so many bytes, in hex.
+fn envelopes(shell: &Shell, count: usize, size: usize) -> String {
     let line = format!(
-        "head -c 12000 /dev/urandom | base64 -w 0 > small; for n in $(seq {SMALL_ENVELOPES}); do \
-         status-envelope seal --sym-key {SYM_KEY} --topic {TOPIC} --ttl 300 --output hex < small; \
-         done"
+        "head -c {} /dev/urandom | base64 -w 0 > text; for n in $(seq {count}); do \
+         status-envelope seal --sym-key {SYM_KEY} --topic {TOPIC} --ttl 300 --output hex < text; \
+         done",
+        size / 4 * 3,
     );
     shell.ok(&line)
 }
