@@ -129,12 +129,14 @@ pub fn run(args: &SendArgs, cx: &mut Context) -> Result<()> {
         let mut input = read_input(&args.message, what);
         // Nothing to send: nobody is bothered.
         let Some(first) = input.blocking_recv() else {
-            return Err(
-                match (super::empty_input("a message, or envelopes"), args.talking.hint()) {
-                    (Stop::Error(error), Some(hint)) => error.hint(hint).into(),
-                    (stop, _) => stop,
-                },
-            );
+            let expected = match what {
+                What::Payloads => "records of payloads",
+                What::Messages | What::Envelopes => "a message, or envelopes",
+            };
+            return Err(match (super::empty_input(expected), args.talking.hint()) {
+                (Stop::Error(error), Some(hint)) => error.hint(hint).into(),
+                (stop, _) => stop,
+            });
         };
         (input, Some(first))
     };
