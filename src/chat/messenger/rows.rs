@@ -38,11 +38,12 @@ pub(super) fn load<S: Store>(
     let mut is_of = |identity: &[u8]| {
         owners.extend(identity.first_chunk::<33>().map(|identity| CompressedKey::from(*identity)));
     };
-    store.scan(b"x", &mut |key, row| {
-        if let Some(identity) = key.strip_prefix(TOPICS) {
-            is_of(identity);
-        }
-        let Some(key) = key.strip_prefix(ROWS) else { return Ok(()) };
+    store.scan(TOPICS, &mut |key, _| {
+        is_of(&key[TOPICS.len()..]);
+        Ok(())
+    })?;
+    store.scan(ROWS, &mut |key, row| {
+        let key = &key[ROWS.len()..];
         // Whoever has rows has counters, or wishes.
         if is_live(key) || key.first() == Some(&b'p') {
             is_of(&key[1..]);
