@@ -14,7 +14,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use statuskit::{
+use statuskit_core::{
     account::{
         Address, Base, DerivationPath, Deriver, ExtendedPrivateKey, Identicon, KeyFile, Limits,
         Mnemonic, Nonces, ScryptCost, ThreeWordName,

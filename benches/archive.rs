@@ -16,11 +16,11 @@ use std::{
 };
 
 use rand::{Rng, RngExt};
-use statuskit::{
+use statuskit_core::{
     crypto::seeded_rng,
-    mailserver::archive::{Archive, EmbeddedArchive, Order, Query, Select},
-    whisper::{Bloom, Envelope, Topic},
+    envelope::{Bloom, Envelope, Topic},
 };
+use statuskit_mailserver::archive::{Archive, EmbeddedArchive, Order, Query, Select};
 
 const DAY: u32 = 86_400;
 const START: u32 = 18_300 * DAY;

@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use rand::rngs::ChaCha20Rng;
-use statuskit::{
+use statuskit_client::state::DiskStore;
+use statuskit_core::{
     chat::messenger::{Event, Incoming, Messenger, Post},
     crypto::{PublicKey, SecretKey, seeded_rng},
     payload::matching::Chat,
-    secure::{DiskStore, MemoryStore, Store},
+    secure::{MemoryStore, Store},
 };
 
 const NOW: u64 = 1_585_500_000_000;

@@ -22,10 +22,8 @@ use std::{
     time::Duration,
 };
 
-use statuskit::{
-    node::{Config, Event, Interest, Node, Output, PeerInfo, PeerKey, Time},
-    whisper::{Envelope, Topic},
-};
+use statuskit_core::envelope::{Envelope, Topic};
+use statuskit_net::node::{Config, Event, Interest, Node, Output, PeerInfo, PeerKey, Time};
 
 const LINK: Duration = Duration::from_millis(50);
 const START: Time = Duration::from_secs(1_600_000_000);

@@ -13,13 +13,14 @@ use std::{
 };
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group};
-use statuskit::{
+use statuskit_core::{
     crypto::{SecretKey, seeded_rng},
-    node::{
-        Config, Event, Interest, News, Node, Output, PeerInfo, PeerKey, PeerOptions, Service,
-        ServiceConfig, ServiceEvent, Time,
-    },
-    whisper::{Envelope, Packet, Status, Topic, packet::code},
+    envelope::{Envelope, Topic},
+    wire::{Packet, Status, packet::code},
+};
+use statuskit_net::node::{
+    Config, Event, Interest, News, Node, Output, PeerInfo, PeerKey, PeerOptions, Service,
+    ServiceConfig, ServiceEvent, Time,
 };
 
 const START: Time = Duration::from_secs(1_600_000_000);

@@ -15,11 +15,12 @@ use std::{
 
 use postgres::{Client, NoTls};
 use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng};
-use statuskit::{
-    mailserver::archive::{
-        Archive, Order, Position, PostgresArchive, Query, Select, postgres::Options,
-    },
-    whisper::{Bloom, Envelope, Topic},
+use statuskit_core::{
+    envelope::{Bloom, Envelope, Topic},
+    mailserver::Position,
+};
+use statuskit_mailserver::archive::{
+    Archive, Order, PostgresArchive, Query, Select, postgres::Options,
 };
 
 const DAYS: u32 = 30;

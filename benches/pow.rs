@@ -5,13 +5,13 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
-use std::hint::black_box;
-use std::num::NonZeroUsize;
-use std::time::Duration;
+use std::{hint::black_box, num::NonZeroUsize, time::Duration};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use statuskit::crypto::keccak::{Backend, Parts, keccak256, keccak256_parts};
-use statuskit::whisper::pow::{MineOptions, MineResult, Miner};
+use statuskit_core::{
+    crypto::keccak::{Backend, Parts, keccak256, keccak256_parts},
+    envelope::pow::{MineOptions, MineResult, Miner},
+};
 
 /// Nonces tried per measurement.
 const NONCES: u64 = 1 << 19;

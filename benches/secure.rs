@@ -20,12 +20,13 @@ use std::{
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use rand::rngs::ChaCha20Rng;
-use statuskit::{
+use statuskit_client::state::DiskStore;
+use statuskit_core::{
     account::InstallationId,
     crypto::{PublicKey, SecretKey, seeded_rng},
     secure::{
-        CompressedKey, Device, DiskStore, KeyPair, MemoryStore, ProtocolMessage, SecureError,
-        Store, Timestamp, bundle,
+        CompressedKey, Device, KeyPair, MemoryStore, ProtocolMessage, SecureError, Store,
+        Timestamp, bundle,
         ratchet::{Header, Ratchet},
         x3dh,
     },

@@ -5,9 +5,9 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use statuskit::{
+use statuskit_core::{
     crypto::{SecretKey, seeded_rng},
-    whisper::{Draft, Envelope, Opener, Recipient, SymKey, Topic, seal},
+    envelope::{Draft, Envelope, Opener, Recipient, SymKey, Topic, seal},
 };
 
 fn sealing(c: &mut Criterion) {

@@ -4,14 +4,15 @@
 //!
 //! | layer | specification | module |
 //! | --- | --- | --- |
-//! | tools | | [`cli`], one file per tool |
-//! | mailservers: archive, requests, service, client | Status, "Mailserver" | [`mailserver`] |
-//! | a running node: peers, pool, forwarding | EIP-627; Status, "Whisper usage" | [`node`] |
-//! | conversations: public chats, key rings, messengers | Status, "Client" | [`chat`] |
-//! | payloads: wrapper, every message, checks, transaction commands, group chats | Status, "Payloads" | [`payload`] |
+//! | a program that talks: peers, conversations, states on disk | Status, "Client" | `client` |
+//! | mailservers: archives, the service, asking them | Status, "Mailserver" | [`mailserver`] |
+//! | a running node: peers, pool, forwarding | EIP-627; Status, "Whisper usage" | `net` |
+//! | public chats, key rings, messengers | Status, "Client" | [`chat`] |
+//! | payloads: wrapper, every message, checks, group chats | Status, "Payloads" | [`payload`] |
 //! | secure transport: bundles, X3DH, double ratchet, sessions | Status, "Secure transport" | [`secure`] |
 //! | data sync: messages are repeated until they are acknowledged | vac.dev, MVDS | [`sync`] |
-//! | envelopes, messages, topics, bloom filters, proof of work, packets | EIP-627; Status, "Whisper usage" | [`whisper`] |
+//! | packets of the network | EIP-627; Status, "Whisper usage" | [`wire`] |
+//! | envelopes, topics, bloom filters, proof of work | EIP-627; Status, "Whisper usage" | [`envelope`] |
 //! | accounts: phrases, key trees, key files, names, identicons | BIP39, BIP32, EIP-1581; Status, "Account" | [`account`] |
 //! | Ethereum standards | EIP-55, EIP-191, EIP-1581 | [`eip`] |
 //! | RLPx handshake, frames, Hello, capabilities | devp2p, "RLPx", EIP-8, EIP-706 | [`devp2p`] |
@@ -25,7 +26,7 @@
 //! again. What comes from outside is bounded, and never makes anything here panic.
 //!
 //! ```
-//! use statuskit::{chat::PublicChat, crypto::seeded_rng, whisper::{Draft, Opener, Recipient, seal}};
+//! use statuskit::{chat::PublicChat, crypto::seeded_rng, envelope::{Draft, Opener, Recipient, seal}};
 //!
 //! let chat = PublicChat::new("status");
 //! let draft = Draft { topic: chat.topic, now: 1_585_500_000, ttl: 15, payload: b"hi", signer: None };
@@ -37,20 +38,12 @@
 
 #![deny(unsafe_code)]
 
-pub mod account;
-pub mod chat;
-pub mod cli;
-pub mod crypto;
-pub mod devp2p;
-pub mod eip;
-mod lmdb;
-pub mod mailserver;
-pub mod node;
-pub mod payload;
-pub mod rlp;
-pub mod secure;
-pub mod sync;
-pub mod whisper;
+pub use statuskit_core::*;
+
+#[cfg(feature = "client")]
+pub use statuskit_client as client;
+#[cfg(feature = "net")]
+pub use statuskit_net as net;
 
 /// The example of the README is run, too.
 #[cfg(doctest)]

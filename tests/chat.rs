@@ -7,8 +7,9 @@
 mod world;
 
 use proptest::prelude::*;
-use statuskit::{
+use statuskit_core::{
     chat::messenger::{ChatError, Event, GiveUp, PostKind, Subject, without_state},
+    envelope::{SymKey, check::DEFAULT_MAX_MESSAGE_SIZE},
     payload::{
         Wrapper, chat,
         group::{Change, ChangeError, Denied, Group},
@@ -19,8 +20,8 @@ use statuskit::{
         },
     },
     secure::How,
-    whisper::{SymKey, check::DEFAULT_MAX_MESSAGE_SIZE},
 };
+
 use world::World;
 
 /// Two users with a device each.
@@ -245,7 +246,7 @@ fn an_update_with_a_bad_text_is_still_an_update() {
     let mut world = two();
     let (alice, bob) = (world.devices[0].me, world.devices[1].me);
     let key = world.devices[0].identity.clone();
-    let id = statuskit::account::Uuid::from_bytes([7; 16]);
+    let id = statuskit_core::account::Uuid::from_bytes([7; 16]);
     let group = Group::create(id, "team", &[bob], &key, world.now).unwrap().group;
     let blank = chat::text(MessageType::PrivateGroup, group.chat_id(), "  ", world.now, 0);
     let update = prost::Message::encode_to_vec(&group.update(Some(blank)));

@@ -11,9 +11,19 @@ use std::{env, fs, path::Path};
 
 /// Definition in `proto/`, package, generated code, generated table of fields.
 const DEFINITIONS: &[(&str, &str, &str, &str)] = &[
-    ("status.proto", "status", "src/payload/proto.rs", "src/payload/schema.rs"),
-    ("sync.proto", "sync", "src/sync/proto.rs", "src/sync/schema.rs"),
-    ("secure.proto", "secure", "src/secure/proto.rs", "src/secure/schema.rs"),
+    (
+        "status.proto",
+        "status",
+        "crates/core/src/payload/proto.rs",
+        "crates/core/src/payload/schema.rs",
+    ),
+    ("sync.proto", "sync", "crates/core/src/sync/proto.rs", "crates/core/src/sync/schema.rs"),
+    (
+        "secure.proto",
+        "secure",
+        "crates/core/src/secure/proto.rs",
+        "crates/core/src/secure/schema.rs",
+    ),
 ];
 
 #[test]

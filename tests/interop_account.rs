@@ -2,7 +2,6 @@
 //! `tests/interop/account/README.md`.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
-#![cfg(feature = "interop")]
 
 use std::{
     env,
@@ -13,7 +12,7 @@ use std::{
 
 use rand::{Rng as _, RngExt as _, rngs::ChaCha20Rng};
 use serde_json::{Value, json};
-use statuskit::{
+use statuskit_core::{
     account::{
         Address, ChildIndex, DerivationPath, ExtendedPrivateKey, ExtendedPublicKey, KeyFile,
         Language, Limits, Mnemonic, Nonces, ScryptCost, WordCount,

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use statuskit::account::{
+use statuskit_core::account::{
     DerivationPath, ExtendedPrivateKey, ExtendedPublicKey, Imported, KeyFile, Limits,
     parse_chat_key,
 };

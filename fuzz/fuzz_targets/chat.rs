@@ -9,7 +9,8 @@
 mod world;
 
 use libfuzzer_sys::fuzz_target;
-use statuskit::{payload::group::Change, payload::matching::Chat};
+use statuskit_core::payload::{group::Change, matching::Chat};
+
 use world::World;
 
 fuzz_target!(|data: &[u8]| {

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use statuskit::{
+use statuskit_core::{
     crypto::{SecretKey, seeded_rng},
     devp2p::{
         base::Hello,

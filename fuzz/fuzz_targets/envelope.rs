@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use statuskit::whisper::{
+use statuskit_core::envelope::{
     Envelope, Rules,
     check::{checks, future_diff, verdict},
 };

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use statuskit::{
+use statuskit_core::{
     account::Uuid,
     crypto::SecretKey,
     payload::{

@@ -5,17 +5,17 @@
 use std::{sync::LazyLock, time::Duration};
 
 use libfuzzer_sys::fuzz_target;
-use statuskit::{
-    mailserver::{
-        Archive, Dialect, Form, Refused, Reply, Request, Server, ServerConfig,
-        archive::{MemoryArchive, Order},
-        request,
-    },
-    whisper::{
-        Draft, Envelope, Packet, Recipient, SymKey, Topic,
+use statuskit_core::{
+    envelope::{Draft, Envelope, Recipient, SymKey, Topic, seal},
+    mailserver::{Form, Reply, Request, request},
+    wire::{
+        Dialect, Packet,
         p2p::{P2pRequest, RequestComplete},
-        seal,
     },
+};
+use statuskit_mailserver::{
+    Archive, Refused, Server, ServerConfig,
+    archive::{MemoryArchive, Order},
 };
 
 const NOW: u32 = 1_585_400_000;
@@ -74,10 +74,10 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(request) = P2pRequest::decode(data) {
         ask(&request);
     }
-    let signer = statuskit::crypto::SecretKey::from_bytes(&[1; 32]).expect("a key");
+    let signer = statuskit_core::crypto::SecretKey::from_bytes(&[1; 32]).expect("a key");
     let draft =
         Draft { topic: Topic([0; 4]), now: NOW, ttl: 50, payload: data, signer: Some(&signer) };
-    let rng = &mut statuskit::crypto::seeded_rng("fuzz");
+    let rng = &mut statuskit_core::crypto::seeded_rng("fuzz");
     if let Ok(envelope) = seal::seal(&draft, Recipient::Sym(&KEY), rng) {
         ask(&P2pRequest::Envelope(envelope));
     }
@@ -98,7 +98,7 @@ fn now() -> Duration {
     Duration::from_secs(NOW.into())
 }
 
-fn check(answer: Result<statuskit::mailserver::Answer, Refused>, code: u64) {
+fn check(answer: Result<statuskit_mailserver::Answer, Refused>, code: u64) {
     let replies: Vec<Reply> = match answer {
         Ok(mut answer) => {
             std::iter::from_fn(|| answer.next(&*ARCHIVE).expect("memory does not fail")).collect()

@@ -2,9 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use statuskit::{
+use statuskit_core::{
+    envelope::Message,
     payload::{Wrapper, chat},
-    whisper::Message,
 };
 
 fuzz_target!(|data: &[u8]| {

@@ -5,10 +5,8 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use statuskit::{
-    node::{Config, Node, Output, PeerInfo},
-    whisper::{Status, packet::code},
-};
+use statuskit_core::wire::{Status, packet::code};
+use statuskit_net::node::{Config, Node, Output, PeerInfo};
 
 fuzz_target!(|data: &[u8]| {
     let mut now = Duration::from_secs(1_585_500_000);

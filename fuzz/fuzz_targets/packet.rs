@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use statuskit::whisper::{Packet, packet::code};
+use statuskit_core::wire::{Packet, packet::code};
 
 fuzz_target!(|data: &[u8]| {
     let Some((&first, payload)) = data.split_first() else { return };

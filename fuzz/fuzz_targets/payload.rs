@@ -3,12 +3,13 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use statuskit::payload::{
-    Message, Wrapper,
-    check::{Receipt, checks},
-    fields::Fields,
-    json,
-    types::TYPES,
+use statuskit_core::{
+    payload::{
+        Message, Wrapper,
+        check::{Receipt, checks},
+        types::TYPES,
+    },
+    protobuf::{Fields, json},
 };
 
 fuzz_target!(|data: &[u8]| {

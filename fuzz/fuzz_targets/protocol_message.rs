@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use statuskit::{
+use statuskit_core::{
     crypto::{SecretKey, seeded_rng},
     secure::{Device, MemoryStore, ProtocolMessage, Timestamp},
 };

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use statuskit::secure::MemoryStore;
+use statuskit_core::secure::MemoryStore;
 
 #[path = "../../tests/secure/world.rs"]
 mod world;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use statuskit::cli::{Tool, main as run};
+use statuskit_cli::{Tool, main as run};
 
 fn main() -> ExitCode {
     run(Tool::Account)

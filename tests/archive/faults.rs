@@ -15,13 +15,10 @@ use std::{
 };
 
 use rand::{Rng, RngExt};
-use statuskit::{
-    crypto::seeded_rng,
-    mailserver::{
-        Archive, ArchiveError, Position,
-        archive::{EmbeddedArchive, Order, Record, embedded::Settings},
-    },
-    whisper::Envelope,
+use statuskit_core::{crypto::seeded_rng, envelope::Envelope, mailserver::Position};
+use statuskit_mailserver::{
+    Archive, ArchiveError,
+    archive::{EmbeddedArchive, Order, Record, embedded::Settings},
 };
 
 use super::model::{envelope, everything, pages};
@@ -270,7 +267,13 @@ fn a_full_archive_is_pruned_though_most_of_it_is_not_merged() {
             let of = |n: u32| {
                 let topic = n.wrapping_mul(0x9e37_79b9).to_be_bytes();
                 let data = [1; 40];
-                Envelope::new(START + n + 50, 50, statuskit::whisper::Topic(topic), &data, n.into())
+                Envelope::new(
+                    START + n + 50,
+                    50,
+                    statuskit_core::envelope::Topic(topic),
+                    &data,
+                    n.into(),
+                )
             };
             let mut n = 0;
             while archive.append(&(n..n + batch).map(of).collect::<Vec<_>>()).is_ok() {

@@ -9,12 +9,12 @@ use std::{
 };
 
 use proptest::prelude::*;
-use statuskit::{
-    mailserver::archive::{
-        Archive, EmbeddedArchive, MemoryArchive, Order, Position, Query, Select, Summary,
-        embedded::Settings,
-    },
-    whisper::{Bloom, Envelope, Topic},
+use statuskit_core::{
+    envelope::{Bloom, Envelope, Topic},
+    mailserver::Position,
+};
+use statuskit_mailserver::archive::{
+    Archive, EmbeddedArchive, MemoryArchive, Order, Query, Select, Summary, embedded::Settings,
 };
 
 const DAY: u32 = 86_400;
@@ -73,7 +73,7 @@ fn query() -> impl Strategy<Value = Query> {
         0.3,
         (second(), any::<[u8; 32]>()).prop_map(|(sent, hash)| Position {
             sent,
-            hash: statuskit::whisper::EnvelopeHash(hash),
+            hash: statuskit_core::envelope::EnvelopeHash(hash),
         }),
     );
     let order = prop_oneof![Just(Order::OldestFirst), Just(Order::NewestFirst)];

@@ -3,15 +3,15 @@
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Mutex};
 
 use rand::rngs::ChaCha20Rng;
-use statuskit::{
+use statuskit_core::{
     chat::messenger::{ChatError, Event, Incoming, Messenger, Post, PostKey},
     crypto::{PublicKey, SecretKey, seeded_rng},
+    envelope::{Topic, topic},
     payload::{matching::Chat, wrapper::MessageId},
     secure::{
         How, MemoryStore, Store, StoreError,
         store::{Changes, Record, Visit},
     },
-    whisper::{Topic, topic},
 };
 
 /// A store that survives its messenger, and may fail once.

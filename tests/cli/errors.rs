@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde_json::Value;
-use statuskit::cli::{Tool, explanations};
+use statuskit_cli::{Tool, explanations};
 
 use crate::{
     record, records,

@@ -1,6 +1,6 @@
 //! The examples of every `--help` run.
 
-use statuskit::cli::Tool;
+use statuskit_cli::Tool;
 
 use crate::network::{Node, network};
 

@@ -9,15 +9,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use statuskit::{
+use statuskit_core::{
     crypto::{SecretKey, seeded_rng},
-    devp2p::{self, Enode, Event, PeerStream, Protocol},
-    node::{Service, ServiceConfig},
-    whisper::{
-        Envelope, Packet, Status, Topic,
+    devp2p::{Enode, Protocol},
+    envelope::{Envelope, Topic},
+    wire::{
+        Packet, Status,
         packet::{self, PROTOCOL, PROTOCOL_LENGTH, code},
         status::VERSION,
     },
+};
+use statuskit_net::{
+    connection::{self, Event, PeerStream},
+    node::{Service, ServiceConfig},
 };
 use tokio::runtime::Runtime;
 
@@ -72,9 +76,9 @@ impl Running {
 }
 
 /// What a node by hand needs.
-fn by_hand() -> (SecretKey, devp2p::Config, TcpListener, Enode) {
+fn by_hand() -> (SecretKey, connection::Config, TcpListener, Enode) {
     let key = SecretKey::generate(&mut seeded_rng("by hand"));
-    let p2p = devp2p::Config::new(vec![Protocol::new(PROTOCOL, VERSION, PROTOCOL_LENGTH)]);
+    let p2p = connection::Config::new(vec![Protocol::new(PROTOCOL, VERSION, PROTOCOL_LENGTH)]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let enode = Enode::new(key.public_key(), IpAddr::V4(Ipv4Addr::LOCALHOST), port);
@@ -86,7 +90,7 @@ fn accept(
     runtime: &Runtime,
     listener: &TcpListener,
     key: &SecretKey,
-    p2p: &devp2p::Config,
+    p2p: &connection::Config,
 ) -> PeerStream {
     let (stream, _) = listener.accept().unwrap();
     stream.set_nonblocking(true).unwrap();

@@ -114,9 +114,9 @@ fn replay_tells_why_and_goes_on() {
     let shell = team();
     // Eve was never invited: the event can be signed by hand only.
     let chat_id = shell.ok("head -1 events.json | sed 's/.*\"chat_id\":\"\\([^\"]*\\)\".*/\\1/'");
-    let stranger = statuskit::payload::group::Event::sign(
+    let stranger = statuskit_core::payload::group::Event::sign(
         chat_id.trim(),
-        statuskit::payload::proto::MembershipUpdateEvent {
+        statuskit_core::payload::proto::MembershipUpdateEvent {
             clock: 1,
             r#type: 4,
             ..Default::default()

@@ -9,7 +9,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use statuskit::whisper::{Envelope, Topic};
+use statuskit_core::envelope::{Envelope, Topic};
 
 use crate::{
     network::Node,

@@ -1,7 +1,7 @@
 //! `status-payload`: messages as JSON and as bytes, signatures, checks.
 
 use serde_json::{Value, json};
-use statuskit::cli::Tool;
+use statuskit_cli::Tool;
 
 use crate::{record, records, shell::Shell};
 

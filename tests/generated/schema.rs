@@ -1,4 +1,4 @@
-//! The table of messages and fields behind `payload::fields`, from the definitions.
+//! The table of messages and fields behind `protobuf`, from the definitions.
 
 use std::fmt::Write as _;
 
@@ -29,7 +29,7 @@ pub fn table(file: &FileDescriptorProto) -> String {
     let enums = if out.contains("EnumDef") { "EnumDef, " } else { "" };
     format!(
         "// This file is @generated from the definitions: see tests/generated.rs.\n\
-         use crate::payload::fields::{{{enums}FieldDef, FieldType, MessageDef}};\n{out}"
+         use crate::protobuf::{{{enums}FieldDef, FieldType, MessageDef}};\n{out}"
     )
 }
 

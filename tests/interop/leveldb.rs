@@ -10,15 +10,16 @@ use std::{
 };
 
 use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng};
-use statuskit::{
-    mailserver::{
-        Intake, Position,
-        archive::{
-            Archive, MemoryArchive,
-            import::{Entry, LevelDb, Source, import},
-        },
+use statuskit_core::{
+    envelope::{Envelope, Topic},
+    mailserver::Position,
+};
+use statuskit_mailserver::{
+    Intake,
+    archive::{
+        Archive, MemoryArchive,
+        import::{Entry, LevelDb, Source, import},
     },
-    whisper::{Envelope, Topic},
 };
 
 /// Envelopes that are put, some again, some deleted: into tables of several levels, and at last

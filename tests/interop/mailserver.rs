@@ -13,7 +13,7 @@ use super::{
 /// Node id of one of our nodes, by the key in its enode.
 fn node_id(enode: &str) -> String {
     let key = hex::decode(&enode["enode://".len()..][..128]).expect("hexadecimal digits");
-    super::hex0x(statuskit::crypto::keccak256(&key))
+    super::hex0x(statuskit_core::crypto::keccak256(&key))
 }
 
 fn now() -> u64 {

@@ -7,10 +7,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use statuskit::{
-    crypto::keccak256,
-    whisper::{Envelope, Packet},
-};
+use statuskit_core::{crypto::keccak256, envelope::Envelope, wire::Packet};
 
 use super::{
     SOON, SYM_KEY, TOPIC, bytes, geth, harness::Peer, hex0x, message, shell::Shell, subscribe,
@@ -117,8 +114,8 @@ fn status_and_envelope_of_a_sender() {
     let expected = format!("0xf84a0680b840{}8001c3808080", "00".repeat(64));
     assert_eq!(status["payload"], expected);
     // Then for what it sends, as peers do not send an envelope back where it came from.
-    let bloom: statuskit::whisper::Topic = TOPIC.parse().expect("a topic");
-    let bloom = statuskit::whisper::Bloom::of_topic(bloom);
+    let bloom: statuskit_core::envelope::Topic = TOPIC.parse().expect("a topic");
+    let bloom = statuskit_core::envelope::Bloom::of_topic(bloom);
     assert_eq!(packet(&mut js), (3, [&[0xb8, 64], &bloom.0[..]].concat()));
     let envelope = Envelope::decode(&bytes(&sent, "raw")).expect("an envelope");
     assert_eq!(packet(&mut js), (1, Packet::Messages(vec![envelope]).encode()));

@@ -151,7 +151,11 @@ fn two_hundred_envelopes_in_one_packet() {
         super::SOON,
     );
     let total: usize = posted.iter().map(|it| bytes(it, "rlp").len()).sum();
-    assert_eq!(envelopes["size"], total + statuskit::rlp::header_len(total), "all in one packet");
+    assert_eq!(
+        envelopes["size"],
+        total + statuskit_core::rlp::header_len(total),
+        "all in one packet"
+    );
 
     let by_hash = |it: &Value| text(it, "hash").to_owned();
     received.sort_by_key(by_hash);

@@ -1,16 +1,22 @@
 //! Our node between peers that know nobody else.
 
 use serde_json::{Value, json};
-use statuskit::{
+use statuskit_core::{
     crypto::SecretKey,
     devp2p::Enode,
-    node::{Config, PeerKey, ServiceConfig},
-    whisper::{Bloom, Envelope, EnvelopeHash, Packet, Status, Topic},
+    envelope::{Bloom, Envelope, EnvelopeHash, Topic},
+    wire::{Packet, Status},
 };
+use statuskit_net::node::{Config, PeerKey, ServiceConfig};
 
 use super::{
-    Keys, OTHER_TOPIC, SYM_KEY, TOPIC, bytes, geth, harness::Peer, hex0x, message, message_of,
-    pool, post, shell::Shell, subscribe, text, tool::OurNode, tool::Tool, until,
+    Keys, OTHER_TOPIC, SYM_KEY, TOPIC, bytes, geth,
+    harness::Peer,
+    hex0x, message, message_of, pool, post,
+    shell::Shell,
+    subscribe, text,
+    tool::{OurNode, Tool},
+    until,
 };
 
 /// Envelopes with less than this are cheap here, others dear.

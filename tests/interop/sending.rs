@@ -1,9 +1,9 @@
 //! What `status-send` sends, as geth gets it.
 
 use serde_json::{Value, json};
-use statuskit::{
+use statuskit_core::{
+    envelope::Topic,
     payload::{Wrapper, chat, wrapper::Type},
-    whisper::Topic,
 };
 
 use super::{
@@ -171,7 +171,7 @@ fn proof_of_work_follows_what_the_peers_ask_for() {
 #[test]
 fn topics_that_the_peer_does_not_want_are_not_sent() {
     let shell = Shell::new();
-    let bloom = statuskit::whisper::Bloom::of_topic(TOPIC.parse().expect("a topic"));
+    let bloom = statuskit_core::envelope::Bloom::of_topic(TOPIC.parse().expect("a topic"));
     let mut geth = geth(&["--bloom", &super::hex0x(bloom.0)]);
     subscribe(&mut geth);
     let line = |topic| {

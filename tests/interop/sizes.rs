@@ -1,13 +1,12 @@
 //! Envelopes as large as they come, and larger.
 
-use serde_json::{Value, json};
-use statuskit::{
-    crypto::seeded_rng,
-    rlp,
-    whisper::{Envelope, Topic, check::DEFAULT_MAX_MESSAGE_SIZE},
-};
-
 use rand::Rng as _;
+use serde_json::{Value, json};
+use statuskit_core::{
+    crypto::seeded_rng,
+    envelope::{Envelope, Topic, check::DEFAULT_MAX_MESSAGE_SIZE},
+    rlp,
+};
 
 use super::{
     SYM_KEY, TOPIC, bytes, geth, hex0x, message, pool, post, record, records, shell::Shell,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use serde_json::Value;
-use statuskit::node::{Handle, Service, ServiceConfig};
+use statuskit_net::node::{Handle, Service, ServiceConfig};
 use tokio::sync::oneshot;
 
 use super::{SOON, shell::Shell, text};

@@ -2,19 +2,20 @@
 
 use std::{sync::Arc, time::Duration};
 
-use statuskit::{
-    mailserver::{
-        Access, Archive, ClientConfig, ClientError, MailserverEvent, Position, Request,
-        archive::{MemoryArchive, Order},
-        client::{HistoryItem, HistoryQuery, Misbehaviour, PageDone, SyncOptions, sync},
-    },
-    node::{Event, News, PeerKey, Service, ServiceConfig, ServiceEvent},
-    whisper::{
-        Bloom, Envelope, EnvelopeHash, Opener, Packet, SymKey,
+use statuskit_core::{
+    envelope::{Bloom, Envelope, EnvelopeHash, Opener, SymKey, seal},
+    mailserver::{Access, Position, Request},
+    wire::{
+        Packet,
         p2p::{P2pRequest, RequestComplete, SyncResponse},
-        seal,
     },
 };
+use statuskit_mailserver::{
+    Archive, ClientConfig, ClientError, MailserverEvent,
+    archive::{MemoryArchive, Order},
+    client::{HistoryItem, HistoryQuery, Misbehaviour, PageDone, SyncOptions, sync},
+};
+use statuskit_net::node::{Event, News, PeerKey, Service, ServiceConfig, ServiceEvent};
 use tokio::task::JoinHandle;
 
 use crate::world::*;
@@ -50,7 +51,7 @@ async fn history_comes_in_pages_of_both_orders() {
 #[tokio::test]
 async fn topics_are_filtered_exactly_and_a_history_can_be_resumed() {
     // A topic with the same bloom filter: bits 3 to 7 of the fourth byte do not count.
-    let twin = statuskit::whisper::Topic([1, 2, 3, 4 | 0x80]);
+    let twin = statuskit_core::envelope::Topic([1, 2, 3, 4 | 0x80]);
     assert_eq!(Bloom::of_topic(twin), Bloom::of_topic(TOPICS[0]));
     let mut all = envelopes(90);
     all.extend((0..10).map(|i| envelope(NOW - 2 * i, twin, u64::from(i) + 1000)));
@@ -111,11 +112,8 @@ async fn refusals_and_emptiness_are_told_apart() {
 
     config.access = Access::Key(server.node.handle().id());
     config.rate_limit_patience = Duration::ZERO;
-    let right = statuskit::mailserver::Client::new(
-        node.handle(),
-        server.node.handle().id(),
-        config.clone(),
-    );
+    let right =
+        statuskit_mailserver::Client::new(node.handle(), server.node.handle().id(), config.clone());
     let empty = HistoryQuery::of_topics(5, 6, []);
     let (envelopes, page) = within(right.page(empty)).await.unwrap();
     assert_eq!(envelopes, []);
@@ -129,7 +127,7 @@ async fn refusals_and_emptiness_are_told_apart() {
     let nobody = key("nobody").public_key();
     config.connect_timeout = Duration::from_millis(50);
     config.retries = 0;
-    let nobody = statuskit::mailserver::Client::new(node.handle(), nobody, config);
+    let nobody = statuskit_mailserver::Client::new(node.handle(), nobody, config);
     let error = within(nobody.page(query)).await.unwrap_err();
     assert!(matches!(error, ClientError::NotConnected), "{error}");
     server.stop().await;
@@ -155,7 +153,7 @@ async fn a_rate_limit_between_pages_is_waited_for() {
     config.rate_limit_patience = Duration::from_secs(30);
     hands.forward(3600);
     let patient =
-        statuskit::mailserver::Client::new(node.handle(), server.node.handle().id(), config);
+        statuskit_mailserver::Client::new(node.handle(), server.node.handle().id(), config);
     let history = drain(patient.history(query));
     let (got, pages, error) = server.hastened(&hands, 3600, history).await;
     assert!(error.is_none(), "{error:?}");

@@ -2,14 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use statuskit::{
-    mailserver::{
-        Archive, Intake, Mailserver, MailserverConfig, PassedOver, ServerConfig,
-        archive::{Count, EmbeddedArchive, MemoryArchive},
-        client::{SyncOptions, sync},
-        intake::BEGINNING,
-    },
-    whisper::Envelope,
+use statuskit_core::envelope::Envelope;
+use statuskit_mailserver::{
+    Archive, Intake, Mailserver, MailserverConfig, PassedOver, ServerConfig,
+    archive::{Count, EmbeddedArchive, MemoryArchive},
+    client::{SyncOptions, sync},
+    intake::BEGINNING,
 };
 
 use crate::world::*;

@@ -4,20 +4,19 @@
 use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 
 use proptest::prelude::*;
-use statuskit::{
+use statuskit_core::{
     crypto::seeded_rng,
-    mailserver::{
-        Access, Answer, Archive, ConfigError, Dialect, Form, Position, Refusal, Reply, Request,
-        Server, ServerConfig,
-        archive::{MemoryArchive, Order},
-    },
+    envelope::{Bloom, Draft, Envelope, EnvelopeHash, Recipient, Topic, pow::MineOptions, seal},
+    mailserver::{Access, Form, Position, Reply, Request},
     rlp,
-    whisper::{
-        Bloom, Draft, Envelope, EnvelopeHash, Packet, Recipient, Topic,
+    wire::{
+        Dialect, Packet,
         p2p::{P2pRequest, RequestComplete, SyncRequest, SyncResponse},
-        pow::MineOptions,
-        seal,
     },
+};
+use statuskit_mailserver::{
+    Answer, Archive, ConfigError, Refusal, Server, ServerConfig,
+    archive::{MemoryArchive, Order},
 };
 
 use crate::world::{Moody, NOW, TOPICS, archive_of, envelope, envelopes, key, password, rules};
@@ -79,7 +78,7 @@ fn text(server: &Server, request: &P2pRequest, archive: &dyn Archive) -> String 
     let refused = server.request(CLIENT, request, archive, TIME).unwrap_err();
     match Packet::decode(refused.reply.code, &refused.reply.payload).unwrap() {
         Packet::RequestComplete(RequestComplete::Failure { request: id, text }) => {
-            assert_eq!(id, statuskit::mailserver::server::request_id(request));
+            assert_eq!(id, statuskit_mailserver::server::request_id(request));
             String::from_utf8_lossy(&text).into_owned()
         }
         other => panic!("{other:?}"),
@@ -151,7 +150,7 @@ fn every_malformed_request_gets_its_answer() {
     let password = password();
     let unsigned = sealed(&payload, false, Recipient::Sym(&password));
     assert_eq!(text(&server, &unsigned, &*archive), "wrong signature of p2p request");
-    let other = statuskit::whisper::SymKey::generate(&mut seeded_rng("other"));
+    let other = statuskit_core::envelope::SymKey::generate(&mut seeded_rng("other"));
     let undecryptable = "failed to decrypt p2p request";
     let wrong = sealed(&payload, true, Recipient::Sym(&other));
     assert_eq!(text(&server, &wrong, &*archive), undecryptable);

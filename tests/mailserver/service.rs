@@ -10,20 +10,22 @@ use std::{
     time::Duration,
 };
 
-use statuskit::{
-    mailserver::{
-        Archive, ArchiveError, ClientError, Mailserver, MailserverEvent, Position, Request,
-        archive::{Count, EmbeddedArchive, MemoryArchive, Query, Record, Summary},
-        client::{HistoryQuery, SyncOptions, sync},
-        service::Outcome,
-    },
-    node::{Event, News, Service, ServiceEvent},
-    whisper::{
-        Bloom, Envelope, Packet,
+use statuskit_core::{
+    envelope::{Bloom, Envelope},
+    mailserver::{Position, Request},
+    wire::{
+        Packet,
         p2p::{P2pRequest, RequestComplete, SyncRequest},
         packet::{PROTOCOL, code},
     },
 };
+use statuskit_mailserver::{
+    Archive, ArchiveError, ClientError, Mailserver, MailserverEvent,
+    archive::{Count, EmbeddedArchive, MemoryArchive, Query, Record, Summary},
+    client::{HistoryQuery, SyncOptions, sync},
+    service::Outcome,
+};
+use statuskit_net::node::{Event, News, Service, ServiceEvent};
 
 use crate::world::*;
 
@@ -90,9 +92,9 @@ async fn a_stop_loses_nothing_and_a_start_takes_what_is_in_the_pool() {
 
     // Another one on the same node finds them all in its pool.
     let again = Arc::new(MemoryArchive::new());
-    let config = statuskit::mailserver::MailserverConfig::new(rules());
+    let config = statuskit_mailserver::MailserverConfig::new(rules());
     let mailserver =
-        statuskit::mailserver::Mailserver::start(&handle, again.clone(), config).unwrap();
+        statuskit_mailserver::Mailserver::start(&handle, again.clone(), config).unwrap();
     until(|| mailserver.stats().archived == 90).await;
     node.shutdown().await;
     assert_eq!(within(mailserver.stop()).await.lost, 0);
@@ -267,9 +269,9 @@ async fn a_giant_request_is_refused_unread() {
 #[tokio::test]
 async fn a_node_that_is_not_prepared_is_refused() {
     let node = start_node("relay").await;
-    let config = statuskit::mailserver::MailserverConfig::new(rules());
+    let config = statuskit_mailserver::MailserverConfig::new(rules());
     let archive = Arc::new(MemoryArchive::new());
-    let error = statuskit::mailserver::Mailserver::start(node.handle(), archive, config);
+    let error = statuskit_mailserver::Mailserver::start(node.handle(), archive, config);
     assert_eq!(error.unwrap_err().code(), "mailserver.node");
 }
 

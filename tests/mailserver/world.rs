@@ -10,23 +10,28 @@ use std::{
 };
 
 use rand::{Rng, SeedableRng, rngs::ChaCha8Rng};
-use statuskit::{
+use statuskit_core::{
     crypto::{SecretKey, seeded_rng},
-    devp2p::{self, PeerStream, Protocol},
-    mailserver::{
-        Access, Archive, ArchiveError, Client, ClientConfig, Mailserver, MailserverConfig,
-        MailserverEvent, Position, ServerConfig,
-        archive::{Count, MemoryArchive, Query, Record, Summary},
-        client::{History, HistoryItem, PageDone},
-        service::MailserverNews,
-    },
-    node::{Clock, PeerOptions, Service, ServiceConfig},
-    whisper::{
-        Envelope, Packet, Status, SymKey, Topic,
+    devp2p::Protocol,
+    envelope::{Envelope, SymKey, Topic},
+    mailserver::{Access, Position},
+    wire::{
+        Packet, Status,
         p2p::SyncRequest,
         packet::{PROTOCOL, PROTOCOL_LENGTH, code},
         status::VERSION,
     },
+};
+use statuskit_mailserver::{
+    Archive, ArchiveError, Client, ClientConfig, Mailserver, MailserverConfig, MailserverEvent,
+    ServerConfig,
+    archive::{Count, MemoryArchive, Query, Record, Summary},
+    client::{History, HistoryItem, PageDone},
+    service::MailserverNews,
+};
+use statuskit_net::{
+    connection::{self, PeerStream},
+    node::{Clock, PeerOptions, Service, ServiceConfig},
 };
 use tokio::{
     net::{TcpSocket, TcpStream},
@@ -79,7 +84,7 @@ pub fn all_of(archive: &dyn Archive) -> Vec<Envelope> {
     let query = Query {
         from: 0,
         to: u32::MAX,
-        select: statuskit::mailserver::archive::Select::Bloom(statuskit::whisper::Bloom::FULL),
+        select: statuskit_mailserver::archive::Select::Bloom(statuskit_core::envelope::Bloom::FULL),
         order: Default::default(),
         after: None,
     };
@@ -234,7 +239,7 @@ pub fn client_with(node: &Service, server: &Service, config: ClientConfig) -> Cl
 /// All that a history brings.
 pub async fn drain(
     mut history: History,
-) -> (Vec<Envelope>, Vec<PageDone>, Option<statuskit::mailserver::ClientError>) {
+) -> (Vec<Envelope>, Vec<PageDone>, Option<statuskit_mailserver::ClientError>) {
     let (mut envelopes, mut pages) = (Vec::new(), Vec::new());
     let all = async {
         while let Some(item) = history.next().await {
@@ -253,7 +258,7 @@ pub async fn drain(
 /// A peer without a node, that has said its Status. Little fits into its socket.
 pub async fn stranger(name: &str, to: &Service) -> PeerStream<TcpStream> {
     let protocols = vec![Protocol::new(PROTOCOL, VERSION, PROTOCOL_LENGTH)];
-    let p2p = devp2p::Config::new(protocols);
+    let p2p = connection::Config::new(protocols);
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(16 << 10).unwrap();
     let socket = socket.connect(to.handle().local_addr().unwrap()).await.unwrap();
@@ -269,11 +274,11 @@ pub async fn packet(stream: &mut PeerStream<TcpStream>) -> Option<(u64, Vec<u8>)
     loop {
         let next = timeout(PATIENCE, stream.next()).await.expect("something comes");
         match next {
-            Ok(devp2p::Event::Message { code: code::STATUS, .. }) => {}
-            Ok(devp2p::Event::Message { code, payload, .. }) => {
+            Ok(connection::Event::Message { code: code::STATUS, .. }) => {}
+            Ok(connection::Event::Message { code, payload, .. }) => {
                 return Some((code, payload));
             }
-            Ok(devp2p::Event::Disconnected(_)) | Err(_) => return None,
+            Ok(connection::Event::Disconnected(_)) | Err(_) => return None,
         }
     }
 }

@@ -13,7 +13,8 @@ use std::{
     time::Duration,
 };
 
-use statuskit::mailserver::archive::{Archive, Order, Position};
+use statuskit_core::mailserver::Position;
+use statuskit_mailserver::archive::{Archive, Order};
 
 use crate::harness::{
     AtEnd, DAY, DAY_ONE, Tables, envelope, everything, of_topic, raw, read, topic, url,

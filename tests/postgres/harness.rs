@@ -8,9 +8,9 @@ use std::{
 };
 
 use postgres::{Client, NoTls};
-use statuskit::{
-    mailserver::archive::{Archive, Order, PostgresArchive, Query, Select, postgres::Options},
-    whisper::{Bloom, Envelope, EnvelopeHash, Topic},
+use statuskit_core::envelope::{Bloom, Envelope, EnvelopeHash, Topic};
+use statuskit_mailserver::archive::{
+    Archive, Order, PostgresArchive, Query, Select, postgres::Options,
 };
 
 /// A day in 2020, as second.

@@ -1,7 +1,8 @@
 //! The archive of a status-go mailserver in PostgreSQL.
 
-use statuskit::mailserver::{
-    Intake, Position,
+use statuskit_core::mailserver::Position;
+use statuskit_mailserver::{
+    Intake,
     archive::{
         Archive, MemoryArchive,
         import::{Event, StatusGoPostgres, import},

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use rand::{Rng, RngExt, SeedableRng, rngs::ChaCha8Rng};
-use statuskit::{
-    mailserver::archive::{Archive, Count, MemoryArchive, Order, Position, Query, Select},
-    whisper::{Bloom, Envelope, EnvelopeHash},
+use statuskit_core::{
+    envelope::{Bloom, Envelope, EnvelopeHash},
+    mailserver::Position,
 };
+use statuskit_mailserver::archive::{Archive, Count, MemoryArchive, Order, Query, Select};
 
 use crate::harness::{DAY, DAY_ONE, Tables, envelope, read, topic};
 

@@ -1,6 +1,6 @@
 //! What opening says when it can't.
 
-use statuskit::mailserver::archive::{Archive, Order, PostgresArchive, postgres::Options};
+use statuskit_mailserver::archive::{Archive, Order, PostgresArchive, postgres::Options};
 
 use crate::harness::{DAY_ONE, Tables, envelope, everything, raw, read, topic, url};
 

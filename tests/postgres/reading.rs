@@ -7,10 +7,8 @@ use std::{
     thread,
 };
 
-use statuskit::{
-    mailserver::archive::{Archive, MemoryArchive, Order, Select},
-    whisper::{Bloom, Envelope},
-};
+use statuskit_core::envelope::{Bloom, Envelope};
+use statuskit_mailserver::archive::{Archive, MemoryArchive, Order, Select};
 
 use crate::harness::{
     AtEnd, DAY, DAY_ONE, Tables, envelope, everything, of_topic, pages, read, topic,

@@ -2,7 +2,7 @@
 
 use std::{env, path::PathBuf};
 
-use statuskit::mailserver::archive::{Archive as _, Order, PostgresArchive};
+use statuskit_mailserver::archive::{Archive as _, Order, PostgresArchive};
 
 use crate::harness::{DAY_ONE, Tables, envelope, everything, raw, read, topic, url};
 

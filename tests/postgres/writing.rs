@@ -7,15 +7,15 @@ use std::{
     time::Duration,
 };
 
-use statuskit::{
+use statuskit_core::{
     crypto::{SecretKey, seeded_rng},
-    mailserver::{
-        Mailserver, MailserverConfig, ServerConfig,
-        archive::{Archive, MemoryArchive, Order},
-    },
-    node::{Clock, Service, ServiceConfig},
-    whisper::{Envelope, SymKey},
+    envelope::{Envelope, SymKey},
 };
+use statuskit_mailserver::{
+    Mailserver, MailserverConfig, ServerConfig,
+    archive::{Archive, MemoryArchive, Order},
+};
+use statuskit_net::node::{Clock, Service, ServiceConfig};
 
 use crate::harness::{DAY, DAY_ONE, Tables, envelope, everything, of_topic, raw, read, topic};
 

@@ -2,7 +2,7 @@
 //! conversation goes on afterwards.
 
 use rand::rngs::ChaCha20Rng;
-use statuskit::{
+use statuskit_core::{
     account::InstallationId,
     crypto::{PublicKey, SecretKey, seeded_rng},
     secure::{

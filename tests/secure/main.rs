@@ -7,7 +7,8 @@ mod secrets;
 mod world;
 
 use proptest::prelude::*;
-use statuskit::secure::{DiskStore, MemoryStore};
+use statuskit_client::state::DiskStore;
+use statuskit_core::secure::MemoryStore;
 
 fn schedules(steps: usize) -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(any::<u8>(), 1..steps * 3)

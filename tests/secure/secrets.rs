@@ -1,6 +1,6 @@
 //! No key in what `Debug`, `Display` or an error shows.
 
-use statuskit::{
+use statuskit_core::{
     crypto::{SecretKey, seeded_rng},
     secure::{Device, MemoryStore, NegotiatedSecret, Timestamp, x3dh},
 };

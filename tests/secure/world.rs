@@ -4,7 +4,7 @@
 
 use std::{cell::Cell, collections::BTreeMap};
 
-use statuskit::{
+use statuskit_core::{
     account::InstallationId,
     crypto::{PublicKey, SecretKey, seeded_rng},
     secure::{
@@ -227,7 +227,7 @@ impl<'a> World<'a> {
         let user = self.players[who].user;
         if crash {
             let (before, mut rng) = (self.sessions(who), seeded_rng(&self.seed()));
-            let decoded = statuskit::secure::ProtocolMessage::decode(&wire).expect("ours");
+            let decoded = statuskit_core::secure::ProtocolMessage::decode(&wire).expect("ours");
             let result = self.device(who).transaction(|work| {
                 work.decrypt(&sender, &decoded, &mut rng)?;
                 Err(Crash::Here)
@@ -313,7 +313,7 @@ trait Text {
     fn text(&self) -> Vec<u8>;
 }
 
-impl Text for statuskit::secure::Content {
+impl Text for statuskit_core::secure::Content {
     fn text(&self) -> Vec<u8> {
         self.plaintext.clone()
     }

@@ -5,7 +5,7 @@ use std::io::Cursor;
 use data_encoding::BASE64;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use statuskit::{
+use statuskit_core::{
     account::{
         Address, Base, Card, DerivationPath, Deriver, ExtendedPrivateKey, ExtendedPublicKey,
         Identicon, Imported, KeyFile, KeystoreError, Limits, Mnemonic, Multiaccount, Seed,
@@ -232,7 +232,7 @@ pub fn keystore(set: &mut Set) {
 }
 
 /// What the phrase of a case leads to is what the file holds.
-fn assert_kind(case: &Case<'_>, kind: &str, opened: &statuskit::account::OpenedKey) {
+fn assert_kind(case: &Case<'_>, kind: &str, opened: &statuskit_core::account::OpenedKey) {
     let phrase = Mnemonic::parse(case.str("mnemonic")).unwrap();
     let master = ExtendedPrivateKey::from_seed(&phrase.to_seed("")).unwrap();
     let extended = opened.extended.as_ref();

@@ -10,7 +10,7 @@ use std::{
 
 use prost::Message as _;
 use serde_json::Value;
-use statuskit::{
+use statuskit_core::{
     account::InstallationId,
     crypto::{PublicKey, SecretKey, seeded_rng},
     secure::{

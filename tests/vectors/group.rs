@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use serde_json::Value;
-use statuskit::{
+use statuskit_core::{
     crypto::SecretKey,
     payload::{
         Message,

@@ -4,25 +4,29 @@
 use std::{cell::RefCell, time::Duration};
 
 use serde_json::Value;
-use statuskit::{
+use statuskit_core::{
     crypto::{PublicKey, SecretKey, keccak256, seeded_rng},
-    mailserver::{
-        Access, Archive, ArchiveKey, Dialect, Form, Position, Request, Server, ServerConfig,
-        archive::MemoryArchive,
-        batch::Reply,
-        request::{MAX_RAW_RANGE, decode_waku_plain, default_range, encode_waku_plain, plain_id},
-        seal::{FLEET_PASSWORD, REQUEST_TOPIC},
-        server::request_id,
-    },
-    node::Time,
-    whisper::{
-        Bloom, Envelope, EnvelopeHash, Opener, Packet, Padding, SymKey, Topic, message,
-        p2p::{MessagesRequest, P2pRequest, RequestComplete, SyncRequest, SyncResponse},
-        packet::code,
+    envelope::{
+        Bloom, Envelope, EnvelopeHash, Opener, Padding, SymKey, Topic, message,
         pow::{self, MineOptions, MineResult},
         seal,
     },
+    mailserver::{
+        Access, ArchiveKey, Form, Position, Request,
+        batch::Reply,
+        request::{MAX_RAW_RANGE, decode_waku_plain, default_range, encode_waku_plain, plain_id},
+        seal::{FLEET_PASSWORD, REQUEST_TOPIC},
+    },
+    wire::{
+        Dialect, Packet,
+        p2p::{MessagesRequest, P2pRequest, RequestComplete, SyncRequest, SyncResponse},
+        packet::code,
+    },
 };
+use statuskit_mailserver::{
+    Archive, Server, ServerConfig, archive::MemoryArchive, server::request_id,
+};
+use statuskit_net::node::Time;
 
 use crate::case::{Case, Set, bytes, is_foreign};
 
@@ -312,7 +316,7 @@ impl World {
         }
     }
 
-    fn drain(&self, mut answer: statuskit::mailserver::Answer) -> Vec<Reply> {
+    fn drain(&self, mut answer: statuskit_mailserver::Answer) -> Vec<Reply> {
         let replies =
             std::iter::from_fn(|| answer.next(&self.archive).unwrap()).collect::<Vec<_>>();
         let envelopes: u32 = replies.iter().map(|reply| reply.envelopes).sum();

@@ -4,13 +4,15 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use statuskit::{
+use statuskit_core::{
     crypto::keccak256,
-    node::{Config, Event, Node, Outgoing, Output, PeerInfo, PeerKey},
-    rlp,
-    whisper::{
-        Bloom, Envelope, EnvelopeHash, Packet, RateLimits, Rules, Status, Topic, Verdict,
+    envelope::{
+        Bloom, Envelope, EnvelopeHash, Rules, Topic, Verdict,
         check::{future_diff, verdict},
+    },
+    rlp,
+    wire::{
+        Packet, RateLimits, Status,
         p2p::{
             MessagesRequest, P2pRequest, RequestComplete, SyncRequest as Sync,
             SyncResponse as Synced,
@@ -18,6 +20,7 @@ use statuskit::{
         packet::{EnvelopeError, MessageResponse, ReadResponse},
     },
 };
+use statuskit_net::node::{Config, Event, Node, Outgoing, Output, PeerInfo, PeerKey};
 
 use crate::case::Case;
 
@@ -165,7 +168,7 @@ fn sent(case: &Case) {
             let fields = case.value("fields");
             let limits = u64s(&fields["rate_limits"]);
             assert_eq!(limits[2..], [0], "{case}: no limit per topic");
-            let rate_limit = (limits != [0, 0, 0]).then(|| statuskit::node::RateLimit {
+            let rate_limit = (limits != [0, 0, 0]).then(|| statuskit_net::node::RateLimit {
                 per_ip: limits[0] as u32,
                 per_peer: limits[1] as u32,
                 tolerance: 0,

@@ -1,7 +1,7 @@
 //! The file about payloads: `payloads`.
 
 use serde_json::{Map, Value};
-use statuskit::{
+use statuskit_core::{
     account::Address,
     crypto::{PublicKey, SecretKey},
     eip::eip191::PersonalSignature,
@@ -9,11 +9,10 @@ use statuskit::{
         Message, PayloadType, Wrapper,
         check::{self, Receipt},
         clock,
-        fields::{FieldType, MessageDef},
-        json,
         transaction::{self, Asked, Invalid, Status, Transaction, Verdict},
         types::type_name,
     },
+    protobuf::{FieldType, MessageDef, json},
 };
 
 use crate::case::{Case, Set, is_foreign};
@@ -90,7 +89,7 @@ fn an_oddity(case: &Case<'_>) {
 
 fn a_validation(case: &Case<'_>) {
     let kind = case.str("kind");
-    let kind = statuskit::payload::types::TYPES
+    let kind = statuskit_core::payload::types::TYPES
         .iter()
         .find(|it| it.message.is_some_and(|def| def.name == kind))
         .unwrap();

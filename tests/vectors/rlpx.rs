@@ -3,7 +3,7 @@
 //! Everything is rebuilt from the given keys, nonces and plaintexts; nothing is only parsed.
 
 use serde_json::Value;
-use statuskit::{
+use statuskit_core::{
     crypto::{PublicKey, SecretKey, ecies, keccak256},
     devp2p::{
         base::{DisconnectReason, Hello, HelloError, VERSION},

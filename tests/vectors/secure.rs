@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use prost::Message as _;
 use rand::{TryCryptoRng, TryRng};
 use serde_json::Value;
-use statuskit::{
+use statuskit_core::{
     account::{ContactCode, InstallationId},
     crypto::{PublicKey, SecretKey, SharedSecret, seeded_rng},
-    payload::fields::{Fields, Value as FieldValue},
+    envelope::{SymKey, Topic, topic},
+    protobuf::{Fields, Value as FieldValue},
     secure::{
         BundleError, CompressedKey, Device, KeyPair, MemoryStore, NegotiatedSecret,
         ProtocolMessage, Timestamp, bundle,
@@ -19,7 +20,6 @@ use statuskit::{
         ratchet::{ChainKey, Header, MessageKey, RootKey},
         x3dh,
     },
-    whisper::{SymKey, Topic, topic},
 };
 
 use crate::{

@@ -1,9 +1,9 @@
 //! The file about data sync: `mvds`.
 
 use serde_json::Value;
-use statuskit::{
+use statuskit_core::{
     crypto::PublicKey,
-    payload::fields::{Fields, Value as FieldValue},
+    protobuf::{Fields, Value as FieldValue},
     sync::{GroupId, MemoryStore, Message, MessageId, Node, Payload, delay},
 };
 

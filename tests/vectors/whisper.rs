@@ -1,16 +1,18 @@
 //! The files about Whisper: `topics`, `symkey`, `bloom`, `pow`, `envelope_*`, `shh_packets`.
 
 use serde_json::Value;
-use statuskit::{
+use statuskit_core::{
     crypto::{PublicKey, SecretKey, Signature, ecies, keccak256},
-    whisper::{
-        Bloom, Envelope, EnvelopeHash, Message, Opener, Packet, Padding, RateLimits, Recipient,
-        Rules, Status, SymKey, Topic, Verdict,
+    envelope::{
+        Bloom, Envelope, EnvelopeHash, Message, Opener, Padding, Recipient, Rules, SymKey, Topic,
+        Verdict,
         check::{self, future_diff},
-        key, message,
+        key, message, pow, seal, topic,
+    },
+    wire::{
+        Packet, RateLimits, Status,
         p2p::{MessagesRequest, P2pRequest, RequestComplete, SyncRequest, SyncResponse},
         packet::{self, EnvelopeError, MessageResponse, ReadResponse, code},
-        pow, seal, topic,
     },
 };
 
@@ -256,7 +258,7 @@ fn assert_plaintext(case: &Case<'_>) -> Vec<u8> {
     }
     // Automatic padding has the length that the reference gave it.
     if !case.bool("custom_padding") {
-        let mut rng = statuskit::crypto::seeded_rng("any");
+        let mut rng = statuskit_core::crypto::seeded_rng("any");
         let signer = case.opt("signer_private_key").map(|_| secret_key(case, "signer_private_key"));
         let auto = message::build(&payload, Padding::Auto(&mut rng), signer.as_ref()).unwrap();
         assert_eq!(auto.len(), plaintext.len(), "{}", case.path());
@@ -290,7 +292,8 @@ fn assert_opens(case: &Case<'_>, envelope: &Envelope, opener: Opener<'_>) {
         payload: &message.payload,
         signer: None,
     };
-    let again = seal::seal(&draft, recipient_takes_it, &mut statuskit::crypto::seeded_rng("any"));
+    let again =
+        seal::seal(&draft, recipient_takes_it, &mut statuskit_core::crypto::seeded_rng("any"));
     assert_eq!(seal::open(&again.unwrap(), opener).unwrap().payload, message.payload);
 }
 

@@ -1,0 +1,197 @@
+//! The record of an account: what everybody may know about it, and its picture.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+use statuskit_core::{
+    account::{
+        Address, Card, DerivationPath, Identicon, ImportError, KeyUid, Unlocked, identicon::CELLS,
+    },
+    crypto::PublicKey,
+};
+use zeroize::Zeroizing;
+
+use crate::{
+    error::{CliError, Exit},
+    identity::{Identity, hex_of, import_error},
+    output::Record,
+};
+
+/// The card of a public key.
+pub fn of_key(key: &PublicKey) -> Record {
+    let card = Card::of_key(key);
+    let key_uid = card.key_uid.to_string();
+    of_card(&card, key_uid, None).with_raw(&key.to_uncompressed())
+}
+
+/// The card of an identity, with the keys below it that have a name.
+pub fn of_identity(identity: &Identity, path: Option<&DerivationPath>) -> Result<Record, CliError> {
+    let failed = |error: ImportError| import_error(&error, "the identity").field("--path");
+    let path = identity.path(path);
+    let key = identity.key(path).map_err(failed)?.public_key();
+    let master = match &identity.unlocked {
+        Unlocked::Master(master) => Some(master),
+        Unlocked::Key(_) | Unlocked::Node(_) => None,
+    };
+    // The account is named after its master key, where it has one.
+    let key_uid = KeyUid::of_key(&master.map_or(key, |master| master.public_key())).to_string();
+    let mut keys = Vec::new();
+    for (name, path) in master.iter().flat_map(|_| DerivationPath::NAMED) {
+        let key = identity.key(Some(&path)).map_err(failed)?.public_key();
+        keys.push(json!({
+            "name": name,
+            "path": path.to_string(),
+            "address": Address::of_key(&key).to_string(),
+            "public_key": key.to_string(),
+        }));
+    }
+    let record = of_card(&Card::of_key(&key), key_uid, path)
+        .with_some("words", identity.phrase.as_ref().map(|(phrase, _)| phrase.word_count()))
+        .with_some("language", identity.phrase.as_ref().map(|(phrase, _)| phrase.language().name()))
+        .with_some("keys", (!keys.is_empty()).then_some(keys));
+    Ok(record.with_raw(&key.to_uncompressed()))
+}
+
+fn of_card(card: &Card, key_uid: String, path: Option<&DerivationPath>) -> Record {
+    Record::new("account")
+        .with("name", card.name.to_string())
+        .with("public_key", card.public_key.to_string())
+        .with("compressed", card.compact.as_str())
+        .with("address", card.address.to_string())
+        .with("key_uid", key_uid)
+        .with_some("path", path.map(ToString::to_string))
+        .with("link", card.link().to_string())
+        .with("identicon", picture(&card.identicon))
+}
+
+/// Adds the secrets, for who asked to see them.
+pub fn with_secrets(mut record: Record, identity: &Identity) -> Record {
+    for (name, value) in identity.secret_members() {
+        record = record.with(name, value.as_str());
+    }
+    let known = record.members().contains_key("private_key");
+    match (known, identity.key(None)) {
+        (false, Ok(key)) => record.with("private_key", hex_of(&key).as_str()),
+        _ => record,
+    }
+}
+
+/// A file that holds an account: its record with what it takes to make everything again.
+pub fn file_of(record: &Record, identity: &Identity) -> Zeroizing<Vec<u8>> {
+    let mut file = Zeroizing::new(Vec::with_capacity(64 << 10));
+    let writes = "memory takes what is written";
+    serde_json::to_writer(&mut *file, record.members()).expect(writes);
+    file.pop();
+    for (name, value) in identity.secret_members() {
+        file.extend_from_slice(format!(",\"{name}\":").as_bytes());
+        serde_json::to_writer(&mut *file, value.as_str()).expect(writes);
+    }
+    file.extend_from_slice(b"}\n");
+    file
+}
+
+/// The identicon as a member of records.
+pub fn picture(identicon: &Identicon) -> Value {
+    let rows = identicon
+        .cells()
+        .iter()
+        .map(|row| row.iter().map(|cell| if *cell { '1' } else { '0' }).collect::<String>());
+    json!({
+        "color": format!("#{}", hex::encode(identicon.color())),
+        "rows": rows.collect::<Vec<_>>(),
+    })
+}
+
+/// The identicon as five lines, with or without colour. A character is twice as high as it is
+/// wide, so two of them are a cell.
+pub fn drawing(identicon: &Identicon, colour: bool) -> Vec<String> {
+    let [red, green, blue] = identicon.color();
+    let draw = |row: &[bool; CELLS]| {
+        let line: String = row.iter().map(|cell| if *cell { "██" } else { "  " }).collect();
+        if colour { format!("\x1b[38;2;{red};{green};{blue}m{line}\x1b[0m") } else { line }
+    };
+    identicon.cells().iter().map(draw).collect()
+}
+
+/// The card for people.
+pub fn text(record: &Record, colour: bool) -> String {
+    let members = record.members();
+    let member = |name: &str| members.get(name).and_then(Value::as_str);
+    let key: Option<PublicKey> = member("public_key").and_then(|text| text.parse().ok());
+    let picture = key.map(|key| drawing(&Identicon::of_key(&key), colour)).unwrap_or_default();
+    let mut beside = vec![member("name").unwrap_or_default().to_owned()];
+    let labels = [
+        ("", "compressed"),
+        ("address  ", "address"),
+        ("key UID  ", "key_uid"),
+        ("path     ", "path"),
+    ];
+    for (label, name) in labels {
+        beside.extend(member(name).map(|value| format!("{label}{value}")));
+    }
+    let mut out = String::new();
+    for at in 0..picture.len().max(beside.len()) {
+        let drawn = picture.get(at).map_or("          ", String::as_str);
+        let said = beside.get(at).map_or("", String::as_str);
+        out.push_str(format!("{drawn}  {said}").trim_end());
+        out.push('\n');
+    }
+    let _ = writeln!(out, "{}", member("public_key").unwrap_or_default());
+    for entry in members.get("keys").and_then(Value::as_array).into_iter().flatten() {
+        let [name, path, address] =
+            ["name", "path", "address"].map(|name| entry[name].as_str().unwrap_or_default());
+        let _ = writeln!(out, "  {name:12} {path:22} {address}");
+    }
+    for name in ["file", "mnemonic", "passphrase", "extended_key", "private_key"] {
+        if let Some(value) = member(name) {
+            let _ = writeln!(out, "{name:12} {value}");
+        }
+    }
+    out
+}
+
+/// Where a command leaves secrets.
+#[derive(Debug, Clone, clap::Args)]
+pub struct SecretArgs {
+    /// File for the account with its secret, readable only by you, for --identity
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<std::path::PathBuf>,
+    /// Replace the file of --out if it is there
+    #[arg(long, requires = "out")]
+    pub force: bool,
+    /// Print the secret, too
+    #[arg(long)]
+    pub show_secret: bool,
+}
+
+impl SecretArgs {
+    /// Fails early where [`write`](Self::write) would fail in the end.
+    pub fn check(&self) -> super::Result<()> {
+        match &self.out {
+            Some(path) => super::super::files::check_free(path, "--out", self.force),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the file, if one is wanted, and gives the record to print.
+    pub fn write(&self, record: Record, identity: &Identity) -> super::Result<Record> {
+        use super::super::files::{Readers, write_new};
+        let mut record = record;
+        if let Some(path) = &self.out {
+            if path.as_os_str() == "-" {
+                let error = CliError::usage("secrets are not written to standard output");
+                return Err(error.field("--out").hint("--show-secret prints them").into());
+            }
+            let file = file_of(&record, identity);
+            write_new(path, &file, Readers::Owner, "--out", self.force)?;
+            record = record.with("file", path.display().to_string());
+        }
+        Ok(if self.show_secret { with_secrets(record, identity) } else { record })
+    }
+}
+
+/// Malformed input that is no record of an account.
+pub fn no_key() -> CliError {
+    CliError::new("record.key", Exit::Malformed, "the record has no public key")
+        .hint("account and key records have public_key")
+}

@@ -1,0 +1,175 @@
+//! Pictures of keys: identicons and QR codes.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use statuskit_core::{
+    account::{Base, Identicon, Qr, ShareLink, chat_key::to_compact},
+    crypto::PublicKey,
+};
+
+use crate::{
+    account::{card, stream::each_key},
+    context::Context,
+    error::{CliError, Exit, Result},
+    files::{Readers, check_free, write_new},
+    output::{Format, Record},
+};
+
+/// The picture of each KEY, or of each key on standard input
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  $ status-account identicon zQ3shPyZJnxZK4Bwyx9QsaksNKDYTPmpwPvGSjMYVHoXHeEgB --png out.png --force
+  $ status-account new --seed 1 | status-account identicon --output text
+  $ status-account new --seed 1 | status-account identicon --output raw > out.png")]
+pub struct IdenticonCommand {
+    /// Public keys: 0x04…, 0x02…, zQ3sh…, fe701…, or share links
+    #[arg(value_name = "KEY")]
+    keys: Vec<String>,
+    /// Write the picture, 50 by 50 pixels; of one key only
+    #[arg(long, value_name = "FILE")]
+    png: Option<PathBuf>,
+    /// Replace the file if it is there
+    #[arg(long, requires = "png")]
+    force: bool,
+}
+
+impl IdenticonCommand {
+    pub fn run(&self, cx: &mut Context) -> Result<()> {
+        let colour = cx.has_colour();
+        if let Some(path) = &self.png {
+            check_free(path, "--png", self.force)?;
+        }
+        let mut count = 0;
+        each_key(cx, &self.keys, |cx, key| {
+            count += 1;
+            let identicon = Identicon::of_key(key);
+            let png = identicon.to_png();
+            if let Some(path) = &self.png {
+                only_one(count, "--png")?;
+                write_new(path, &png, Readers::Everyone, "--png", self.force)?;
+            }
+            let shown = self.png.as_ref().map(|path| path.display().to_string());
+            let record = Record::new("identicon")
+                .with("public_key", key.to_string())
+                .with("identicon", card::picture(&identicon))
+                .with("uri", identicon.to_data_uri())
+                .with_some("file", shown.as_deref())
+                .with_raw(&png);
+            if shown.is_some() && matches!(cx.format(), Format::Hex | Format::Raw) {
+                return Ok(());
+            }
+            cx.collect(&record, |_| shown.unwrap_or_else(|| drawing(&identicon, colour)))
+        })
+    }
+}
+
+fn drawing(identicon: &Identicon, colour: bool) -> String {
+    card::drawing(identicon, colour).join("\n")
+}
+
+/// Files hold one picture each.
+fn only_one(count: u32, option: &str) -> Result<()> {
+    if count == 1 {
+        return Ok(());
+    }
+    let error = CliError::usage("a file holds the picture of one key, and there are more");
+    Err(error.field(option.to_owned()).into())
+}
+
+/// The QR code of each KEY, or of each key on standard input
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  $ status-account new --seed 1 | status-account qr --output text
+  $ status-account new --seed 1 | status-account qr --link --png out.png --svg out.svg --force")]
+pub struct QrCommand {
+    /// Public keys: 0x04…, 0x02…, zQ3sh…, fe701…, or share links
+    #[arg(value_name = "KEY")]
+    keys: Vec<String>,
+    /// The share link, in place of the 0x04… that Status clients show
+    #[arg(long, conflicts_with = "compact")]
+    link: bool,
+    /// The compact text zQ3sh…, in place of 0x04…
+    #[arg(long)]
+    compact: bool,
+    /// Write the code as a PNG picture; of one key only
+    #[arg(long, value_name = "FILE")]
+    png: Option<PathBuf>,
+    /// Write the code as an SVG picture; of one key only
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Pixels per module of a PNG picture
+    #[arg(long, value_name = "PIXELS", default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=32))]
+    scale: u8,
+    /// Draw the dark modules in place of the light ones: for dark text on a light terminal
+    #[arg(long)]
+    invert: bool,
+    /// Replace files that are there
+    #[arg(long)]
+    force: bool,
+}
+
+impl QrCommand {
+    pub fn run(&self, cx: &mut Context) -> Result<()> {
+        let colour = cx.has_colour();
+        let files = [(&self.png, "--png"), (&self.svg, "--svg")];
+        for (path, option) in
+            files.iter().filter_map(|(path, option)| Some((path.as_ref()?, option)))
+        {
+            check_free(path, option, self.force)?;
+        }
+        let mut count = 0;
+        each_key(cx, &self.keys, |cx, key| {
+            count += 1;
+            let text = self.text(key);
+            let qr = Qr::new(&text)
+                .map_err(|error| CliError::new(error.code(), Exit::Malformed, error.to_string()))?;
+            let png = qr.to_png(self.scale);
+            if let Some(path) = &self.png {
+                only_one(count, "--png")?;
+                write_new(path, &png, Readers::Everyone, "--png", self.force)?;
+            }
+            if let Some(path) = &self.svg {
+                only_one(count, "--svg")?;
+                let svg = qr.to_svg();
+                write_new(path, svg.as_bytes(), Readers::Everyone, "--svg", self.force)?;
+            }
+            let names: Vec<String> = files
+                .iter()
+                .filter_map(|(path, _)| Some(path.as_ref()?.display().to_string()))
+                .collect();
+            let record = Record::new("qr")
+                .with("text", text.as_str())
+                .with("public_key", key.to_string())
+                .with("side", qr.side())
+                .with_some("files", (!names.is_empty()).then(|| names.clone()))
+                .with_raw(&png);
+            if !names.is_empty() && matches!(cx.format(), Format::Hex | Format::Raw) {
+                return Ok(());
+            }
+            cx.collect(&record, |_| match names.is_empty() {
+                true => draw(&qr, self.invert, colour),
+                false => names.join("\n"),
+            })
+        })
+    }
+
+    fn text(&self, key: &PublicKey) -> String {
+        match (self.link, self.compact) {
+            (true, _) => ShareLink::user(key).to_string(),
+            (_, true) => to_compact(key, Base::BASE58),
+            _ => key.to_string(),
+        }
+    }
+}
+
+/// White on black where there are colours, so that phones read it whatever the theme.
+fn draw(qr: &Qr, invert: bool, colour: bool) -> String {
+    let text = qr.to_text(invert);
+    if !colour || invert {
+        return text;
+    }
+    text.lines().map(|line| format!("\x1b[97;40m{line}\x1b[0m\n")).collect()
+}

@@ -1,0 +1,186 @@
+//! Of Whisper: RLP, envelopes, their messages, topics, proof of work, packets.
+
+use crate::codes::Explanation;
+
+pub(super) const CODES: &[Explanation] = &[
+    Explanation {
+        code: "envelope.from_future",
+        rule: "An envelope must not be sent more than 10 seconds after the receiver's clock. The time it was sent is expiry minus ttl, computed with 32 bits: a ttl above the expiry looks like the far future.",
+        source: "EIP-627, Whisper Envelope; the allowance is that of Status nodes",
+        causes: "The sender's clock runs ahead, or the receiver's behind. Compare with `date +%s`, or check with --now.",
+    },
+    Explanation {
+        code: "envelope.very_old",
+        rule: "An envelope that expired more than 20 seconds ago is refused with an error.",
+        source: "EIP-627, Whisper Envelope; the allowance is that of Status nodes",
+        causes: "It was stored and sent again, or the clocks differ. To check an old envelope as of its own time, use --now.",
+    },
+    Explanation {
+        code: "envelope.expired",
+        rule: "An envelope that expired up to 20 seconds ago is dropped, without an error to the sender.",
+        source: "EIP-627, Whisper Envelope; the allowance is that of Status nodes",
+        causes: "The time to live was too short for the way, or mining took most of it.",
+    },
+    Explanation {
+        code: "envelope.oversized",
+        rule: "20 bytes plus the data, and a packet with the envelope, must not exceed the largest message of the node, 1 MiB unless it was set otherwise (10 MiB at most).",
+        source: "EIP-627, Packet Codes",
+        causes: "Split the payload, or put a reference into it. A private message is in its envelope once for each installation of the recipient, up to three times.",
+    },
+    Explanation {
+        code: "envelope.low_pow",
+        rule: "The proof of work is 2^(leading zero bits) / (length of the RLP without the nonce) / ttl. Nodes of the protocol's defaults ask for 0.2; Status nodes take 0.002.",
+        source: "EIP-627, Mining",
+        causes: "The envelope was not mined (status-pow mine), was mined for a smaller target, or its ttl was raised afterwards.",
+    },
+    Explanation {
+        code: "envelope.no_bloom_match",
+        rule: "The topic's bits must all be set in the receiver's bloom filter. Two indexes in one byte count as one: the later bit overwrites the earlier.",
+        source: "EIP-627, Bloom Filter; the overwriting is that of the reference implementation",
+        causes: "The receiver is a light node that is not interested in the topic.",
+    },
+    Explanation {
+        code: "envelope.wrong_key",
+        rule: "The authentication tag of the encrypted data does not fit the key.",
+        source: "EIP-627, Payload Encryption",
+        causes: "Another chat or recipient, a password with other spelling, or a symmetric message tried with a private key.",
+    },
+    Explanation {
+        code: "envelope.no_key",
+        rule: "No key was given that belongs to the envelope's topic.",
+        source: "tools",
+        causes: "Give --chat, --password, --sym-key or --identity.",
+    },
+    Explanation {
+        code: "message.empty",
+        rule: "A decrypted message has at least one byte, the flags.",
+        source: "EIP-627, Contents of Data Field of the Message",
+        causes: "Made by something that is not a Whisper client.",
+    },
+    Explanation {
+        code: "message.signature",
+        rule: "If bit 2 of the flags is set, the last 65 bytes are a signature r, s, v over the Keccak-256 of everything before, and must recover a public key.",
+        source: "EIP-627, Contents of Data Field of the Message",
+        causes: "v is 27 or 28 instead of 0 or 1, or the message was changed after signing.",
+    },
+    Explanation {
+        code: "message.size",
+        rule: "Bits 0 and 1 of the flags are the length of the little-endian size field; the payload of that size must end before the signature.",
+        source: "EIP-627, Contents of Data Field of the Message",
+        causes: "A big-endian size field, or a payload that was cut.",
+    },
+    Explanation {
+        code: "message.payload_too_long",
+        rule: "The size field has at most three bytes: a payload has less than 16 MiB.",
+        source: "EIP-627, Contents of Data Field of the Message",
+        causes: "Peers take 1 MiB unless they were set otherwise, so the practical limit is lower.",
+    },
+    Explanation {
+        code: "pow.not_reached",
+        rule: "The search ended at its time limit without a nonce for the target. The envelope printed has the best nonce found.",
+        source: "EIP-627, Mining",
+        causes: "Twice the target, size or ttl takes twice the hashes: see status-pow estimate.",
+    },
+    Explanation {
+        code: "topic.no_name",
+        rule: "A topic is the first four bytes of the Keccak-256 of a name; names can only be found by trying.",
+        source: "EIP-627, Topics",
+        causes: "Give more candidate names.",
+    },
+    Explanation {
+        code: "rlp.truncated",
+        rule: "An item must end inside its list, and the list inside the input.",
+        source: "Ethereum yellow paper, appendix B",
+        causes: "Bytes were cut off, or a length was damaged.",
+    },
+    Explanation {
+        code: "rlp.non_canonical_length",
+        rule: "Lengths below 56, and single bytes below 0x80, have the short form; longer lengths have no leading zero.",
+        source: "Ethereum yellow paper, appendix B",
+        causes: "A writer that always uses the long form. Peers refuse such bytes.",
+    },
+    Explanation {
+        code: "rlp.leading_zero",
+        rule: "Integers have no leading zero byte; zero is the empty string 0x80.",
+        source: "Ethereum yellow paper, appendix B",
+        causes: "A nonce padded to eight bytes, as the prose of EIP-627 suggests. Peers refuse it.",
+    },
+    Explanation {
+        code: "rlp.integer_too_large",
+        rule: "Expiry and ttl have 32 bits, the nonce 64.",
+        source: "EIP-627, Whisper Envelope",
+        causes: "Milliseconds in place of seconds.",
+    },
+    Explanation {
+        code: "rlp.not_boolean",
+        rule: "A boolean is the integer 0 or 1.",
+        source: "EIP-627, Status",
+        causes: "Another layout of the packet.",
+    },
+    Explanation {
+        code: "rlp.expected_list",
+        rule: "A list must stand here.",
+        source: "Ethereum yellow paper, appendix B",
+        causes: "These bytes are something else: the data of an envelope instead of the envelope, or a packet with its code in front.",
+    },
+    Explanation {
+        code: "rlp.expected_string",
+        rule: "A string must stand here.",
+        source: "Ethereum yellow paper, appendix B",
+        causes: "One level of lists too many: a list of envelopes in place of an envelope.",
+    },
+    Explanation {
+        code: "rlp.wrong_length",
+        rule: "The field has a fixed length: topics 4 bytes, hashes 32, bloom filters 64.",
+        source: "EIP-627, Whisper Envelope",
+        causes: "A topic that was not cut to four bytes.",
+    },
+    Explanation {
+        code: "rlp.missing_item",
+        rule: "The list ends before all of its fields: an envelope has expiry, ttl, topic, data and nonce.",
+        source: "EIP-627, Whisper Envelope",
+        causes: "The form without nonce that is hashed for the proof of work.",
+    },
+    Explanation {
+        code: "rlp.extra_items",
+        rule: "The list has more fields than it may have.",
+        source: "EIP-627, Whisper Envelope",
+        causes: "An envelope of another version of Whisper.",
+    },
+    Explanation {
+        code: "rlp.trailing_bytes",
+        rule: "Nothing may follow the outermost value.",
+        source: "Ethereum yellow paper, appendix B",
+        causes: "A line break or padding that was hex-encoded too.",
+    },
+    Explanation {
+        code: "packet.version",
+        rule: "Both sides speak version 6 of Whisper.",
+        source: "EIP-627, Status",
+        causes: "The peer is of another time.",
+    },
+    Explanation {
+        code: "packet.pow",
+        rule: "A proof-of-work requirement is a finite number, at least 0, sent as the bits of a 64-bit float.",
+        source: "EIP-627, PoW Requirement",
+        causes: "A decimal in place of the bits.",
+    },
+    Explanation {
+        code: "packet.bloom_length",
+        rule: "A bloom filter has 64 bytes; in a Status packet it may also be empty, for all topics.",
+        source: "EIP-627, Bloom Filter",
+        causes: "Another size of filter.",
+    },
+    Explanation {
+        code: "packet.complete_length",
+        rule: "The end of a mailserver's answer has 32 to 100 bytes: request id, last envelope, cursor; or it begins with ERROR=.",
+        source: "Status specifications, Mailserver",
+        causes: "The list form of the document, which servers don't send.",
+    },
+    Explanation {
+        code: "packet.sync_range",
+        rule: "A sync request asks for 1 to 1000 envelopes of a range of time that goes up.",
+        source: "Status specifications, Mailserver",
+        causes: "Limit 0, or the two times exchanged.",
+    },
+];

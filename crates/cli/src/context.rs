@@ -1,0 +1,222 @@
+//! What every tool has: the common options, the output, the clock and the randomness.
+
+use std::{
+    io::{self, IsTerminal as _, StdinLock, Write as _},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use clap::Args;
+use rand::{
+    SeedableRng as _,
+    rngs::{ChaCha20Rng, SysRng},
+};
+use statuskit_core::crypto::seeded_rng;
+
+use crate::{
+    error::{CliError, Exit, Result, Stop},
+    input::Items,
+    output::{Format, Output, Record, escape},
+};
+
+// The options that every tool takes, in every subcommand. (A doc comment would become the help.)
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Common options")]
+pub struct Common {
+    /// Format of the results [default: text on a terminal, json in a pipe]
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    pub output: Option<Format>,
+    /// Stop at the first bad record of a stream
+    #[arg(long, global = true)]
+    pub fail_fast: bool,
+    /// Fix all randomness: the same seed gives the same bytes, for ever. For tests only
+    #[arg(long, global = true, env = "STATUS_SEED", hide_env_values = true)]
+    pub seed: Option<String>,
+    /// Fix the clock, in UNIX seconds
+    #[arg(long, global = true, env = "STATUS_NOW", value_name = "SECONDS")]
+    pub now: Option<u32>,
+}
+
+/// The context in which a tool runs.
+pub struct Context {
+    common: Common,
+    output: Output,
+    worst: Exit,
+    json_errors: bool,
+}
+
+impl Context {
+    /// Applies the common options.
+    pub fn new(common: Common) -> Self {
+        let output = Output::new(common.output);
+        let json_errors = json_errors(output.format(), common.output.is_some());
+        Self { common, output, worst: Exit::Done, json_errors }
+    }
+
+    /// Writes a result; `text` says it for people.
+    pub fn emit(&mut self, record: &Record, text: impl FnOnce(&Record) -> String) -> Result<()> {
+        self.output.emit(record, text)
+    }
+
+    /// Writes a result that may wait for others, until [`flush`](Self::flush): for streams, which
+    /// flush before they wait for input.
+    pub fn collect(&mut self, record: &Record, text: impl FnOnce(&Record) -> String) -> Result<()> {
+        self.output.collect(record, text)
+    }
+
+    /// Writes the results that wait.
+    pub fn flush(&mut self) -> Result<()> {
+        self.output.flush()
+    }
+
+    /// The format of results.
+    pub fn format(&self) -> Format {
+        self.output.format()
+    }
+
+    /// Whether results may have colours.
+    pub fn has_colour(&self) -> bool {
+        self.output.has_colour()
+    }
+
+    /// Whether a seed was given.
+    pub fn is_seeded(&self) -> bool {
+        self.common.seed.is_some()
+    }
+
+    /// Whether the first bad record of a stream is the last.
+    pub fn fails_fast(&self) -> bool {
+        self.common.fail_fast
+    }
+
+    /// Shows an error about one record of many. The tool goes on, unless `--fail-fast` was
+    /// given, and the exit code tells at the end.
+    pub fn report(&mut self, error: CliError) -> Result<()> {
+        if self.common.fail_fast {
+            return Err(error.into());
+        }
+        // On a terminal, the error follows the results before it.
+        self.flush()?;
+        self.show(&error);
+        self.worst = self.worst.max(error.exit);
+        Ok(())
+    }
+
+    /// Remembers a negative answer for the exit code.
+    pub fn negative(&mut self) {
+        self.worst = self.worst.max(Exit::Negative);
+    }
+
+    /// Says something on standard error: a record where errors are records.
+    pub fn note(&self, text: &str) {
+        let line = if self.json_errors {
+            serde_json::json!({ "type": "note", "message": text }).to_string()
+        } else {
+            format!("note: {}", escape(text))
+        };
+        // Nobody may be listening.
+        let _ = writeln!(io::stderr(), "{line}");
+    }
+
+    /// Shows an error on standard error.
+    pub fn show(&self, error: &CliError) {
+        show_error(error, self.json_errors);
+    }
+
+    /// Shows errors, on any thread.
+    pub fn shower(&self) -> impl Fn(&CliError) + Send + 'static {
+        let json = self.json_errors;
+        move |error| show_error(error, json)
+    }
+
+    /// How the tool exits after `result`.
+    pub fn exit(&mut self, result: Result<()>) -> Exit {
+        // What was found before an error is written all the same.
+        let flushed = self.flush();
+        match result.and(flushed) {
+            Ok(()) => self.worst,
+            // The reader has gone, and has what it wanted.
+            Err(Stop::ClosedPipe) => Exit::Done,
+            Err(Stop::Exit(exit)) => self.worst.max(exit),
+            Err(Stop::Error(error)) => {
+                self.show(&error);
+                self.worst.max(error.exit)
+            }
+        }
+    }
+
+    /// The clock: UNIX seconds.
+    pub fn now(&self) -> u32 {
+        (self.now_ms() / 1000) as u32
+    }
+
+    /// The clock: UNIX milliseconds.
+    pub fn now_ms(&self) -> u64 {
+        match self.common.now {
+            Some(seconds) => u64::from(seconds) * 1000,
+            None => {
+                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                since.as_millis() as u64
+            }
+        }
+    }
+
+    /// Whether the clock stands still.
+    pub fn is_clock_fixed(&self) -> bool {
+        self.common.now.is_some()
+    }
+
+    /// The randomness: from the seed if there is one, else from the system. `purpose` keeps the
+    /// streams of different uses apart.
+    pub fn rng(&self, purpose: &str) -> Result<ChaCha20Rng> {
+        match &self.common.seed {
+            Some(seed) => Ok(seeded_rng(&format!("{purpose}\n{seed}"))),
+            None => ChaCha20Rng::try_from_rng(&mut SysRng).map_err(|error| {
+                let message = format!("the system gives no randomness: {error}");
+                CliError::new("system.randomness", Exit::Local, message).into()
+            }),
+        }
+    }
+
+    /// Warns that what is about to be made is not secret, if a seed was given.
+    pub fn warn_of_seed(&self) {
+        if self.common.seed.is_some() {
+            self.note(
+                "warning: made from a seed; whoever knows the seed has the keys. For tests only",
+            );
+        }
+    }
+}
+
+/// Errors are records when JSON was asked for, or when nobody but a program reads them.
+fn json_errors(format: Format, asked: bool) -> bool {
+    format == Format::Json && (asked || !io::stderr().is_terminal())
+}
+
+/// Whether errors before there is a context (wrong usage) are records, with the format that was
+/// asked for.
+pub fn early_errors_are_records(asked: Option<Format>) -> bool {
+    json_errors(Output::new(asked).format(), asked.is_some())
+}
+
+/// Shows such an error as a record.
+pub fn show_early_error(error: &CliError) {
+    show_error(error, true);
+}
+
+fn show_error(error: &CliError, json: bool) {
+    let text = if json { error.to_json().to_string() } else { error.to_text() };
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Records from standard input.
+pub fn stdin_items() -> Items<StdinLock<'static>> {
+    announce_terminal("reading from the terminal; end with Ctrl-D");
+    Items::new(io::stdin().lock())
+}
+
+/// On a terminal, says that input is awaited.
+pub fn announce_terminal(text: &str) {
+    if io::stdin().is_terminal() {
+        let _ = writeln!(io::stderr(), "{text}");
+    }
+}

@@ -1,0 +1,248 @@
+//! Histories from standard input or a file.
+
+use std::{
+    collections::HashSet,
+    fs::File,
+    io::{BufRead, BufReader},
+    path::PathBuf,
+};
+
+use clap::Args;
+use serde_json::{Map, Value};
+use statuskit_core::{
+    payload::{
+        Message, Wrapper,
+        group::{Event, EventError, Group, MAX_RECEIVED},
+        proto::MembershipUpdateMessage,
+        schema::MEMBERSHIP_UPDATE_MESSAGE,
+    },
+    protobuf::json,
+};
+
+use crate::{
+    context::{Context, stdin_items},
+    empty_input,
+    error::{CliError, Exit, Result, Stop},
+    input::{Content, Item, Items},
+    payload::{payload_error, record::payload_members},
+    records::hex_member,
+};
+
+/// Where the history is.
+#[derive(Debug, Clone, Args)]
+pub struct HistoryArgs {
+    /// File with the history [default: standard input]
+    #[arg(long, value_name = "FILE")]
+    pub events: Option<PathBuf>,
+    /// Which group, if there are several
+    #[arg(long, value_name = "ID")]
+    pub group: Option<String>,
+}
+
+/// The events of a group, in the order in which they came, each once.
+#[derive(Debug)]
+pub struct History {
+    /// Its chat id.
+    pub chat_id: String,
+    /// Its events.
+    pub events: Vec<Event>,
+    seen: HashSet<Vec<u8>>,
+}
+
+impl HistoryArgs {
+    /// The histories of all groups, or of the one that was asked for.
+    pub fn read_all(&self, cx: &mut Context) -> Result<Vec<History>> {
+        let mut histories = Vec::new();
+        let any = match &self.events {
+            None => read(stdin_items(), &mut histories, cx)?,
+            Some(path) => {
+                let file = File::open(path).map_err(|error| {
+                    let message =
+                        format!("can't read the history from {}: {error}", path.display());
+                    CliError::new("file.read", Exit::Local, message).field("--events")
+                })?;
+                read(Items::new(BufReader::new(file)), &mut histories, cx)?
+            }
+        };
+        if let Some(wanted) = &self.group {
+            histories.retain(|history| history.chat_id == *wanted);
+        }
+        match (histories.is_empty(), any) {
+            (false, _) => Ok(histories),
+            (true, false) => Err(empty_input("the history of a group")),
+            (true, true) => {
+                let message = match &self.group {
+                    Some(id) => format!("no events of the group {id}"),
+                    None => "no events of a group".to_owned(),
+                };
+                Err(CliError::new("group.empty", Exit::Negative, message)
+                    .hint("status-group new --identity FILE --name NAME")
+                    .into())
+            }
+        }
+    }
+
+    /// The group that is to be changed; its history must be accepted.
+    pub fn read_group(&self, cx: &mut Context) -> Result<Group> {
+        let mut histories = self.read_all(cx)?;
+        if histories.len() > 1 {
+            let message = format!("histories of {} groups", histories.len());
+            return Err(CliError::usage(message)
+                .field("--group")
+                .hint("--group ID takes one")
+                .into());
+        }
+        let Some(history) = histories.pop() else { return Err(empty_input("a history")) };
+        Ok(history.group()?)
+    }
+}
+
+impl History {
+    fn group(self) -> std::result::Result<Group, CliError> {
+        Group::gather(&self.chat_id, self.events).map_err(|error| {
+            CliError::new(error.code(), Exit::Negative, error.to_string())
+                .hint("status-group replay shows which events are refused")
+        })
+    }
+}
+
+/// The one group in the file of an option, in any form that the commands here read. What is to be
+/// sent to others is whole: a bad record is an error.
+pub fn read_file(path: &str, field: &str) -> Result<Group> {
+    let read = || -> Result<Group> {
+        let file = File::open(path).map_err(|error| {
+            CliError::new("file.read", Exit::Local, format!("can't read {path}: {error}"))
+        })?;
+        let (mut items, mut histories) = (Items::new(BufReader::new(file)), Vec::new());
+        while let Some(item) = items.next()? {
+            add_numbered(&item?, &mut histories)?;
+        }
+        let (Some(history), true) = (histories.pop(), histories.is_empty()) else {
+            let message = format!("{path} must hold the events of one group");
+            return Err(CliError::new("group.history", Exit::Malformed, message)
+                .hint("status-group new, and its other commands, write such a file")
+                .into());
+        };
+        Ok(history.group()?)
+    };
+    read().map_err(|stop| match stop {
+        Stop::Error(error) if error.field.is_none() => error.field(field).into(),
+        other => other,
+    })
+}
+
+fn read<R: BufRead>(
+    mut items: Items<R>,
+    histories: &mut Vec<History>,
+    cx: &mut Context,
+) -> Result<bool> {
+    let mut any = false;
+    while let Some(item) = items.next()? {
+        any = true;
+        if let Err(error) = item.and_then(|item| add_numbered(&item, histories)) {
+            cx.report(error)?;
+        }
+    }
+    Ok(any)
+}
+
+/// Takes the events of a record; an error says on which line it is.
+fn add_numbered(item: &Item, histories: &mut Vec<History>) -> std::result::Result<(), CliError> {
+    add_item(item, histories)
+        .map_err(|error| if error.line.is_some() { error } else { error.line(item.line) })
+}
+
+/// Takes the events of a record.
+fn add_item(item: &Item, histories: &mut Vec<History>) -> std::result::Result<(), CliError> {
+    let members = match &item.content {
+        Content::Bytes(bytes) => return add_update(&update_of_bytes(bytes)?, histories),
+        Content::Record(members) => payload_members(members),
+    };
+    match members.get("type").and_then(Value::as_str) {
+        Some("group_event") => {
+            let chat_id = members.get("chat_id").and_then(Value::as_str).unwrap_or_default();
+            add_event(chat_id, &hex_member(members, "raw")?, histories)
+        }
+        Some("group") => {
+            let bytes = hex_member(members, "raw")?;
+            add_update(&update_of_payload(&bytes)?, histories)
+        }
+        Some("membership_update_message") => add_update(&update_of_members(members)?, histories),
+        kind => {
+            let kind = kind.unwrap_or("(none)");
+            let message = format!("a record of type {kind} has no events of a group");
+            Err(CliError::new("record.member", Exit::Malformed, message).field("type"))
+        }
+    }
+}
+
+/// A wrapper with an update, or an update alone.
+fn update_of_bytes(bytes: &[u8]) -> std::result::Result<MembershipUpdateMessage, CliError> {
+    match Wrapper::decode(bytes) {
+        Ok(wrapper) if wrapper.kind() == MEMBERSHIP_UPDATE => update_of_payload(wrapper.payload()),
+        _ => update_of_payload(bytes),
+    }
+}
+
+/// The type of payloads that carry updates.
+const MEMBERSHIP_UPDATE: i32 = 3;
+
+fn update_of_payload(bytes: &[u8]) -> std::result::Result<MembershipUpdateMessage, CliError> {
+    match Message::decode(MEMBERSHIP_UPDATE, bytes).map_err(|error| payload_error(&error))? {
+        Message::MembershipUpdateMessage(update) => Ok(update),
+        _ => Ok(MembershipUpdateMessage::default()),
+    }
+}
+
+/// Of a record with the fields, whatever else it says.
+fn update_of_members(
+    members: &Map<String, Value>,
+) -> std::result::Result<MembershipUpdateMessage, CliError> {
+    let fields = ["chat_id", "events"];
+    let fields =
+        fields.iter().filter_map(|name| Some(((*name).to_owned(), members.get(*name)?.clone())));
+    let bytes = json::encode(&MEMBERSHIP_UPDATE_MESSAGE, &fields.collect()).map_err(|error| {
+        CliError::new(error.code(), Exit::Malformed, error.message).field(error.path)
+    })?;
+    update_of_payload(&bytes)
+}
+
+fn add_update(
+    update: &MembershipUpdateMessage,
+    histories: &mut Vec<History>,
+) -> std::result::Result<(), CliError> {
+    for (index, raw) in update.events.iter().enumerate() {
+        add_event(&update.chat_id, raw, histories)
+            .map_err(|error| error.field(format!("events.{index}")))?;
+    }
+    Ok(())
+}
+
+fn add_event(
+    chat_id: &str,
+    raw: &[u8],
+    histories: &mut Vec<History>,
+) -> std::result::Result<(), CliError> {
+    let at = histories.iter().position(|history| history.chat_id == chat_id);
+    let at = at.unwrap_or_else(|| {
+        let chat_id = chat_id.to_owned();
+        histories.push(History { chat_id, events: Vec::new(), seen: HashSet::new() });
+        histories.len() - 1
+    });
+    let history = &mut histories[at];
+    // Known before a key is recovered: that costs.
+    if !history.seen.insert(raw.to_vec()) {
+        return Ok(());
+    }
+    if history.events.len() >= MAX_RECEIVED {
+        let message = format!("more than {MAX_RECEIVED} events of one group");
+        return Err(CliError::new("group.too_many", Exit::Malformed, message));
+    }
+    let event = Event::decode(chat_id, raw).map_err(|error| event_error(&error))?;
+    history.events.push(event);
+    Ok(())
+}
+
+fn event_error(error: &EventError) -> CliError {
+    CliError::new(error.code(), Exit::Malformed, error.to_string())
+}

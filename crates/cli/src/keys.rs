@@ -1,0 +1,270 @@
+//! Keys from options, files and the environment. Private keys never come from the arguments.
+
+use std::{
+    fs::File,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use statuskit_core::{
+    account::{ChatKeyError, DerivationPath, parse_chat_key},
+    chat::{KeyRing, PublicChat},
+    crypto::{PublicKey, SecretKey},
+    envelope::{SymKey, Topic},
+};
+use zeroize::Zeroizing;
+
+use crate::{
+    context::Context,
+    error::{CliError, Exit, Result},
+    identity::{self, Identity, UnlockArgs},
+};
+
+/// The longest file that is read as a symmetric key.
+const MAX_KEY_FILE: u64 = 64 << 10;
+
+/// Who the user is.
+#[derive(Debug, Clone, Args)]
+pub struct IdentityArgs {
+    /// Who you are: a file with 64 hex digits, a recovery phrase, xprv…, a key file (web3), or
+    /// what `status-account new --out` wrote; `-` is standard input. The environment variable
+    /// STATUS_IDENTITY holds a file name, or the secret itself
+    #[arg(long, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
+    /// Which key of the identity: a path such as m/44'/60'/0'/0/0, or its name (chat, wallet,
+    /// encryption, …) [default: chat]
+    #[arg(long, value_name = "PATH")]
+    pub path: Option<DerivationPath>,
+    #[command(flatten)]
+    pub unlock: UnlockArgs,
+}
+
+impl IdentityArgs {
+    /// The private key, if one was given by option or environment.
+    pub fn load(&self) -> Result<Option<SecretKey>> {
+        let Some(identity) = self.load_identity()? else {
+            if self.path.is_some() {
+                return Err(no_identity().field("--path").into());
+            }
+            return Ok(None);
+        };
+        Ok(Some(self.key_of(&identity)?))
+    }
+
+    /// The private key; an error says how to give one.
+    pub fn require(&self) -> Result<SecretKey> {
+        self.load()?.ok_or_else(|| no_identity().into())
+    }
+
+    /// Everything that the identity holds.
+    pub fn load_identity(&self) -> Result<Option<Identity>> {
+        let field = "STATUS_IDENTITY";
+        if let Some(path) = &self.identity {
+            return identity::read(path, "--identity", &self.unlock).map(Some);
+        }
+        let Some(value) = std::env::var_os(field) else { return Ok(None) };
+        let value = Zeroizing::new(value.to_string_lossy().into_owned());
+        let text = value.trim();
+        let digits = text.trim_start_matches("0x");
+        let is_key = digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_secret = is_key
+            || text.starts_with("xprv")
+            || text.starts_with('{')
+            || (text.contains(char::is_whitespace) && !Path::new(text).exists());
+        if is_secret {
+            return identity::parse(text.as_bytes(), field, field, &self.unlock).map(Some);
+        }
+        identity::read(Path::new(text), field, &self.unlock).map(Some)
+    }
+
+    /// Everything that the identity holds; an error says how to give one.
+    pub fn require_identity(&self) -> Result<Identity> {
+        self.load_identity()?.ok_or_else(|| no_identity().into())
+    }
+
+    /// The key that is meant.
+    pub fn key_of(&self, identity: &Identity) -> Result<SecretKey> {
+        let key = identity.key(self.path.as_ref());
+        Ok(key.map_err(|error| identity::import_error(&error, "the identity").field("--path"))?)
+    }
+}
+
+fn no_identity() -> CliError {
+    CliError::usage("this needs your private key")
+        .field("--identity")
+        .hint("status-account new --out me.json, then --identity me.json")
+}
+
+/// A private key from a file; `field` is the option that named it.
+pub fn read_identity(path: &Path, field: &str) -> Result<SecretKey> {
+    let identity = identity::read(path, field, &UnlockArgs::default())?;
+    let key = identity.key(None);
+    Ok(key.map_err(|error| identity::import_error(&error, "the identity").field(field))?)
+}
+
+/// Keys for opening envelopes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Keys")]
+pub struct OpenArgs {
+    /// Public chat; gives its topic and its key. Repeatable
+    #[arg(long, value_name = "NAME")]
+    pub chat: Vec<String>,
+    /// Password of a symmetric key, tried on every topic. Repeatable
+    #[arg(long, value_name = "TEXT")]
+    pub password: Vec<String>,
+    /// Symmetric key as 64 hex digits, or @FILE, tried on every topic. Repeatable
+    #[arg(long, value_name = "HEX")]
+    pub sym_key: Vec<String>,
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+}
+
+impl OpenArgs {
+    /// All the keys that were given.
+    pub fn key_ring(&self) -> Result<KeyRing> {
+        let mut ring = KeyRing::new();
+        for name in &self.chat {
+            ring.add_chat(&public_chat(name)?);
+        }
+        for password in &self.password {
+            ring.add_sym_key("password", SymKey::from_password(password), None);
+        }
+        for text in &self.sym_key {
+            ring.add_sym_key("symmetric key", parse_sym_key(text)?, None);
+        }
+        if let Some(key) = self.identity.load()? {
+            ring.add_identity("identity", key);
+        }
+        Ok(ring)
+    }
+}
+
+/// For whom a message is sealed.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Recipient")]
+#[group(id = "recipient", multiple = false)]
+pub struct SealArgs {
+    /// Public chat: the text becomes a chat message as Status clients send it
+    #[arg(long, value_name = "NAME")]
+    pub chat: Option<String>,
+    /// Password of a symmetric key
+    #[arg(long, value_name = "TEXT")]
+    pub password: Option<String>,
+    /// Symmetric key as 64 hex digits, or @FILE
+    #[arg(long, value_name = "HEX")]
+    pub sym_key: Option<String>,
+    /// Public key of the recipient: 0x04…, 0x02…, zQ3sh…, or a share link
+    #[arg(long, value_name = "KEY")]
+    pub to_key: Option<String>,
+    /// Public key of a person, in the same forms: the text becomes a chat message to their devices
+    #[arg(long, value_name = "KEY")]
+    pub to: Option<String>,
+}
+
+/// Who can open what is about to be sealed, and on which topic it goes by default.
+pub enum Target {
+    /// A public chat.
+    Chat(PublicChat),
+    /// Whoever has the key.
+    Sym(SymKey, Option<Topic>),
+    /// The owner of the key pair.
+    Asym(PublicKey, Topic),
+    /// The same, by a private chat message.
+    Person(PublicKey),
+}
+
+impl SealArgs {
+    /// The recipient, if one was given.
+    pub fn target(&self) -> Result<Option<Target>> {
+        Ok(Some(if let Some(name) = &self.chat {
+            Target::Chat(public_chat(name)?)
+        } else if let Some(password) = &self.password {
+            Target::Sym(SymKey::from_password(password), Some(Topic::of_name(password)))
+        } else if let Some(text) = &self.sym_key {
+            Target::Sym(parse_sym_key(text)?, None)
+        } else if let Some(text) = &self.to_key {
+            let key = parse_public_key(text, "--to-key")?;
+            Target::Asym(
+                key,
+                Topic::of_name(&statuskit_core::envelope::topic::partitioned_name(&key)),
+            )
+        } else if let Some(text) = &self.to {
+            Target::Person(parse_public_key(text, "--to")?)
+        } else {
+            return Ok(None);
+        }))
+    }
+}
+
+/// A symmetric key from an option: hex, or `@FILE` with hex inside.
+fn parse_sym_key(text: &str) -> Result<SymKey> {
+    let held;
+    let digits = match text.strip_prefix('@') {
+        None => text,
+        Some(path) => {
+            let mut content = Zeroizing::new(String::new());
+            File::open(path)
+                .and_then(|file| file.take(MAX_KEY_FILE).read_to_string(&mut content))
+                .map_err(|error| {
+                    let message = format!("can't read the symmetric key from {path}: {error}");
+                    CliError::new("file.read", Exit::Local, message).field("--sym-key")
+                })?;
+            held = content;
+            held.trim()
+        }
+    };
+    digits.parse().map_err(|error: statuskit_core::crypto::KeyError| {
+        CliError::usage(error.to_string()).field("--sym-key").hint("64 hex digits, or @FILE").into()
+    })
+}
+
+/// A public key from an option or argument, in any of the texts of chat keys.
+pub fn parse_public_key(text: &str, field: &str) -> Result<PublicKey> {
+    Ok(public_key(text).map_err(|error| error.exit(Exit::Usage).field(field.to_owned()))?)
+}
+
+/// A public key from a line of input, in any of the texts of chat keys.
+pub fn public_key(text: &str) -> std::result::Result<PublicKey, CliError> {
+    parse_chat_key(text).map_err(|error| {
+        let hint = match error {
+            ChatKeyError::Base { .. } | ChatKeyError::Empty => {
+                Some("0x04 and 128 hex digits, 0x02 or 0x03 and 64, zQ3sh…, or a share link")
+            }
+            _ => None,
+        };
+        let error = CliError::new(error.code(), Exit::Malformed, error.to_string());
+        match hint {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    })
+}
+
+/// The chat of the option `--chat`. Clients know none without a name; scripts forget one.
+pub fn public_chat(name: &str) -> Result<PublicChat> {
+    if name.is_empty() {
+        return Err(CliError::usage("the name of a chat can't be empty").field("--chat").into());
+    }
+    Ok(PublicChat::new(name))
+}
+
+/// A topic from an option or argument.
+pub fn parse_topic(text: &str, field: &str) -> Result<Topic> {
+    text.parse().map_err(|error: statuskit_core::envelope::topic::TopicError| {
+        CliError::usage(error.to_string())
+            .field(field.to_owned())
+            .hint("the topic of a public chat: status-topic chat NAME")
+            .into()
+    })
+}
+
+/// The author of signed messages: the identity, or a key of the moment.
+pub fn author(identity: &IdentityArgs, cx: &Context) -> Result<SecretKey> {
+    if let Some(key) = identity.load()? {
+        return Ok(key);
+    }
+    let key = SecretKey::generate(&mut cx.rng("author")?);
+    cx.note("no --identity given; the message is signed with a key of the moment");
+    Ok(key)
+}

@@ -1,0 +1,255 @@
+//! What those share who ask a mailserver: the connection, the errors, the progress.
+
+use std::{
+    io::{self, IsTerminal as _},
+    time::Duration,
+};
+
+use clap::Args;
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use statuskit_core::{
+    chat,
+    crypto::{PublicKey, SecretKey},
+    envelope::Bloom,
+    mailserver::Form,
+};
+use statuskit_mailserver::client::{self, Client, ClientConfig, ClientError};
+use statuskit_net::node::{Config, PeerOptions, ServiceConfig};
+
+use crate::{
+    context::Context,
+    error::{CliError, Exit, Result, Stop},
+    mailserver::access::AccessArgs,
+    net::{Network, PeerArgs, Peers, service_config},
+    time::parse_seconds,
+};
+
+/// How long to wait.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Network")]
+pub struct AskArgs {
+    /// How long to wait for the connection, and for the next packet of an answer
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_wait)]
+    timeout: u32,
+    /// How long to wait for each page while the server says that it is asked too often; 0 to take
+    /// its first refusal
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_seconds)]
+    patience: u32,
+}
+
+/// A time to wait for something: none at all would end before it can begin.
+fn parse_wait(text: &str) -> std::result::Result<u32, String> {
+    match parse_seconds(text)? {
+        0 => Err("expected 1 second at least: nobody answers at once".to_owned()),
+        seconds => Ok(seconds),
+    }
+}
+
+impl AskArgs {
+    /// The time limit.
+    pub fn limit(&self) -> Duration {
+        Duration::from_secs(self.timeout.into())
+    }
+
+    /// How long to wait for a rate limit.
+    pub fn patience(&self) -> Duration {
+        Duration::from_secs(self.patience.into())
+    }
+}
+
+/// How requests are made.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Request")]
+pub struct RequestArgs {
+    /// How often to ask again when the server is silent or the connection breaks
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    retries: u32,
+    /// The least proof of work of requests; more if the server says that it asks for more
+    #[arg(long, value_name = "POW", default_value_t = chat::POW_TARGET)]
+    pow: f64,
+    /// How the request is laid out, for other servers than those of Status in 2020
+    #[arg(long, value_enum, default_value = "seven")]
+    layout: Layout,
+    /// With --layout raw: the answer is complete when nothing more has come for so long, as the
+    /// mailserver of go-ethereum never says so
+    #[arg(long, value_name = "TIME", value_parser = parse_wait)]
+    quiet: Option<u32>,
+    #[command(flatten)]
+    access: AccessArgs,
+}
+
+/// The layouts of requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Layout {
+    /// Seven items in a list; what servers of 2020 read
+    Seven,
+    /// Six items: releases before
+    Six,
+    /// Five items: the specification
+    Five,
+    /// Fields of fixed length: the first releases, and go-ethereum. Asks for a day at a time
+    Raw,
+    /// Without an envelope: not encrypted, signed or mined
+    Plain,
+}
+
+impl RequestArgs {
+    /// How a client asks a server.
+    pub fn config(
+        &self,
+        server: &PublicKey,
+        signer: SecretKey,
+        ask: &AskArgs,
+    ) -> Result<ClientConfig> {
+        let mut config = ClientConfig::new(self.access.to(server)?, signer);
+        config.timeout = ask.limit();
+        config.connect_timeout = ask.limit();
+        config.rate_limit_patience = ask.patience();
+        config.retries = self.retries;
+        if !(self.pow >= 0.0 && self.pow.is_finite()) {
+            let message = "a proof of work is a number, at least 0";
+            return Err(CliError::usage(message).field("--pow").into());
+        }
+        config.min_pow = self.pow;
+        if self.quiet.is_some() && self.layout != Layout::Raw {
+            let message = "only servers of the raw layout leave the end of an answer open";
+            return Err(CliError::usage(message).field("--quiet").hint("--layout raw").into());
+        }
+        config.quiet = self.quiet.map(|seconds| Duration::from_secs(seconds.into()));
+        config.layout = match self.layout {
+            Layout::Seven => client::Layout::Sealed(Form::Seven),
+            Layout::Six => client::Layout::Sealed(Form::Six),
+            Layout::Five => client::Layout::Sealed(Form::Five),
+            Layout::Raw => client::Layout::Sealed(Form::Raw),
+            Layout::Plain => client::Layout::Plain,
+        };
+        Ok(config)
+    }
+}
+
+/// The settings of a node that takes no part in the network: nobody sends it what it did not ask
+/// for.
+pub fn quiet_config(key: SecretKey, cx: &Context) -> ServiceConfig {
+    let mut config = service_config(key, cx);
+    config.node = Config {
+        min_pow: 0.0,
+        min_pow_tolerance: 0.0,
+        bloom: Some(Bloom::EMPTY),
+        send_window: Duration::ZERO,
+        ..Config::default()
+    };
+    config
+}
+
+/// A connection with a mailserver.
+pub struct Connection {
+    /// The node that has it.
+    pub network: Network,
+    /// The server.
+    pub server: PublicKey,
+    /// The key of our node.
+    pub key: SecretKey,
+}
+
+impl Connection {
+    /// Connects to the first of the servers that can be reached.
+    pub fn open(
+        args: &PeerArgs,
+        limit: Duration,
+        change: impl FnOnce(&mut ServiceConfig),
+        cx: &Context,
+    ) -> Result<Self> {
+        let enodes = args.require()?;
+        let key = args.key(cx)?;
+        let mut config = quiet_config(key.clone(), cx);
+        change(&mut config);
+        let network = Network::start(config)?;
+        let mut failed = None;
+        for enode in enodes {
+            let server = enode.id;
+            match Peers::connect(&network, vec![enode], &PeerOptions::default(), limit, cx) {
+                Ok(_) => return Ok(Self { network, server, key }),
+                Err(Stop::Error(error)) => failed = Some(error),
+                Err(stop) => return Err(stop),
+            }
+            network.handle().remove_peer(&server);
+        }
+        // There is one at least.
+        Err(failed.map_or(Stop::Exit(Exit::Network), Stop::Error))
+    }
+
+    /// A client of the server.
+    pub fn client(&self, config: ClientConfig) -> Client {
+        Client::new(self.network.handle(), self.server, config)
+    }
+}
+
+/// What became of a request.
+pub fn client_error(error: &ClientError) -> CliError {
+    let exit = match error {
+        ClientError::Archive(_) | ClientError::Random(_) => Exit::Local,
+        ClientError::Request(_) => Exit::Usage,
+        _ => Exit::Network,
+    };
+    let shown = CliError::new(error.code(), exit, error.to_string());
+    match error {
+        ClientError::TimedOut => shown.hint(
+            "is it a mailserver? status-mailserver probe tells, with --layout of older ones, too",
+        ),
+        ClientError::Refused(text) if text.contains("decrypt") => {
+            shown.hint("another --password, or --asymmetric")
+        }
+        ClientError::Refused(text) if text.contains("PoW") => shown.hint("a higher --pow"),
+        ClientError::RateLimited(_) => {
+            shown.hint("ask again a little later, or a longer --patience")
+        }
+        _ => shown,
+    }
+}
+
+/// A cursor that a former run has told.
+pub fn parse_cursor(text: &str) -> Result<Vec<u8>> {
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    hex::decode(digits).map_err(|error| {
+        CliError::usage(format!("a cursor is in hex: {error}")).field("--cursor").into()
+    })
+}
+
+/// A bar over the range of time, on standard error, and only on a terminal.
+pub struct Progress {
+    bar: ProgressBar,
+    /// Whether the results go to a terminal, too.
+    is_shared: bool,
+}
+
+impl Progress {
+    /// The parts of a bar.
+    const PARTS: f64 = 1000.0;
+
+    /// At its beginning.
+    pub fn new() -> Self {
+        let target = ProgressDrawTarget::stderr();
+        let bar = ProgressBar::with_draw_target(Some(Self::PARTS as u64), target);
+        let style = ProgressStyle::with_template("{bar:40} {percent:>3} %  {msg}");
+        bar.set_style(style.expect("a constant template"));
+        Self { bar, is_shared: io::stdout().is_terminal() }
+    }
+
+    /// How much of the range is done, 0 to 1.
+    pub fn set(&self, done: f64, envelopes: u64) {
+        self.bar.set_position((done * Self::PARTS) as u64);
+        self.bar.set_message(format!("{} envelopes", HumanCount(envelopes)));
+    }
+
+    /// Writes a result without spoiling the bar. Elsewhere than beside it, a result costs no
+    /// drawing.
+    pub fn suspend<T>(&self, work: impl FnOnce() -> T) -> T {
+        if self.is_shared { self.bar.suspend(work) } else { work() }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,230 @@
+//! A local port on which a server tells how it is: `/metrics` for Prometheus, `/health` for
+//! whoever restarts what is ill.
+//!
+//! On a thread of its own, so that a slow reader of metrics, or an archive that takes long to
+//! count, keeps nobody else waiting. Few connections at a time, each for a short time only.
+
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, thread, time::Duration};
+
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::Incoming,
+    header::{ALLOW, CONTENT_TYPE},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::TcpListener, runtime::Runtime, sync::Semaphore, task::spawn_blocking, time::timeout,
+};
+
+use crate::{
+    error::{CliError, Exit, Result},
+    output::Record,
+};
+
+/// What is told about a server.
+pub trait Told: Send + Sync + 'static {
+    /// In the text format of Prometheus.
+    fn metrics(&self) -> String;
+    /// Whether all is well, and what there is to say about it.
+    fn health(&self) -> (bool, Record);
+}
+
+/// Connections at a time.
+const CONNECTIONS: usize = 16;
+/// The longest life of a connection.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a request may take to come.
+const HEADER_PATIENCE: Duration = Duration::from_secs(5);
+/// The longest request.
+const MAX_REQUEST: usize = 16 << 10;
+
+/// A port that is ours, on which nothing is told yet.
+pub struct Port {
+    addr: SocketAddr,
+    runtime: Runtime,
+    listener: TcpListener,
+}
+
+impl Port {
+    /// Listens there.
+    pub fn open(addr: SocketAddr) -> Result<Self> {
+        let failed = |error| failed_to_listen(addr, &error);
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let listener = runtime.block_on(TcpListener::bind(addr)).map_err(failed)?;
+        // With the port that was free, if 0 was asked for.
+        let addr = listener.local_addr().map_err(failed)?;
+        Ok(Self { addr, runtime, listener })
+    }
+
+    /// Begins to tell. Gives the address.
+    pub fn tell(self, told: Arc<dyn Told>) -> Result<SocketAddr> {
+        let Self { addr, runtime, listener } = self;
+        thread::Builder::new()
+            .name("metrics".to_owned())
+            .spawn(move || runtime.block_on(accept(&listener, &told)))
+            .map_err(|error| failed_to_listen(addr, &error))?;
+        Ok(addr)
+    }
+}
+
+fn failed_to_listen(addr: SocketAddr, error: &io::Error) -> CliError {
+    CliError::new("net.listen", Exit::Network, format!("can't listen on {addr}: {error}"))
+        .field("--metrics")
+}
+
+async fn accept(listener: &TcpListener, told: &Arc<dyn Told>) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        // Never closed.
+        let Ok(permit) = room.clone().acquire_owned().await else { return };
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of file descriptors, perhaps: some will be free in a moment.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let told = told.clone();
+        tokio::spawn(async move {
+            let _permit = permit;
+            let service = service_fn(move |request: Request<Incoming>| {
+                let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+                let told = told.clone();
+                // It may wait a moment for the archive.
+                let answer = spawn_blocking(move || answer(&method, &path, &*told));
+                async move { Ok::<_, Infallible>(answer.await.unwrap_or_else(|_| failed())) }
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADER_PATIENCE)
+                .max_buf_size(MAX_REQUEST)
+                .serve_connection(TokioIo::new(stream), service);
+            // Whatever ends it: the other side may ask again.
+            let _ = timeout(PATIENCE, connection).await;
+        });
+    }
+}
+
+fn answer(method: &Method, path: &str, told: &dyn Told) -> Response<String> {
+    let (status, kind, body) = match (method, path) {
+        (&Method::GET | &Method::HEAD, "/metrics") => {
+            (StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", told.metrics())
+        }
+        (&Method::GET | &Method::HEAD, "/health") => {
+            let (well, record) = told.health();
+            let status = if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            (status, "application/json", format!("{}\n", serde_json::Value::from(record)))
+        }
+        (&Method::GET | &Method::HEAD, _) => {
+            (StatusCode::NOT_FOUND, "text/plain", "there are /metrics and /health\n".to_owned())
+        }
+        _ => (StatusCode::METHOD_NOT_ALLOWED, "text/plain", String::new()),
+    };
+    let response = Response::builder().status(status).header(CONTENT_TYPE, kind);
+    let response = if status == StatusCode::METHOD_NOT_ALLOWED {
+        response.header(ALLOW, "GET, HEAD")
+    } else {
+        response
+    };
+    // All parts are constants.
+    response.body(body).unwrap_or_default()
+}
+
+/// When telling how it is has failed.
+fn failed() -> Response<String> {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    response
+}
+
+/// Metrics as Prometheus reads them.
+#[derive(Debug)]
+pub struct Metrics {
+    prefix: &'static str,
+    text: String,
+}
+
+impl Metrics {
+    /// None so far; their names begin with the prefix.
+    pub fn new(prefix: &'static str) -> Self {
+        Self { prefix, text: String::new() }
+    }
+
+    /// A number that only grows.
+    pub fn counter(&mut self, name: &str, help: &str, value: u64) {
+        self.family(name, help, "counter");
+        self.sample(name, value);
+    }
+
+    /// A number that goes up and down.
+    pub fn gauge(&mut self, name: &str, help: &str, value: u64) {
+        self.family(name, help, "gauge");
+        self.sample(name, value);
+    }
+
+    /// Numbers that only grow, told apart by a label, whose values are ours.
+    pub fn counters<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: impl IntoIterator<Item = (&'a str, u64)>,
+    ) {
+        self.family(name, help, "counter");
+        for (of, value) in values {
+            self.sample(&format!("{name}{{{label}=\"{of}\"}}"), value);
+        }
+    }
+
+    /// How many were at most so large, for ascending bounds, the last of them infinite; and their
+    /// sum.
+    pub fn histogram(
+        &mut self,
+        name: &str,
+        help: &str,
+        buckets: impl IntoIterator<Item = (f64, u64)>,
+        sum: f64,
+    ) {
+        self.family(name, help, "histogram");
+        let mut all = 0;
+        for (bound, count) in buckets {
+            all = count;
+            let bound = if bound.is_infinite() { "+Inf".to_owned() } else { bound.to_string() };
+            self.sample(&format!("{name}_bucket{{le=\"{bound}\"}}"), count);
+        }
+        self.sample(&format!("{name}_sum"), sum);
+        self.sample(&format!("{name}_count"), all);
+    }
+
+    /// All of them.
+    pub fn into_text(self) -> String {
+        self.text
+    }
+
+    fn family(&mut self, name: &str, help: &str, kind: &str) {
+        let prefix = self.prefix;
+        self.text += &format!("# HELP {prefix}{name} {help}\n# TYPE {prefix}{name} {kind}\n");
+    }
+
+    fn sample(&mut self, name: &str, value: impl std::fmt::Display) {
+        self.text += &format!("{}{name} {value}\n", self.prefix);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_text() {
+        let mut metrics = Metrics::new("x_");
+        metrics.counters("asked_total", "Asked.", "how", [("well", 2), ("badly", 1)]);
+        metrics.histogram("time", "Time.", [(0.5, 1), (f64::INFINITY, 3)], 2.5);
+        let expected = "# HELP x_asked_total Asked.\n# TYPE x_asked_total counter\n\
+            x_asked_total{how=\"well\"} 2\nx_asked_total{how=\"badly\"} 1\n\
+            # HELP x_time Time.\n# TYPE x_time histogram\nx_time_bucket{le=\"0.5\"} 1\n\
+            x_time_bucket{le=\"+Inf\"} 3\nx_time_sum 2.5\nx_time_count 3\n";
+        assert_eq!(metrics.into_text(), expected);
+    }
+}

@@ -1,0 +1,62 @@
+//! `status-mailserver prune`.
+
+use clap::Args;
+
+use crate::{
+    context::Context,
+    error::Result,
+    mailserver::store::{Purpose, StoreArgs, archive_error},
+    output::Record,
+    time::{Moment, parse_moment, parse_seconds, to_rfc3339},
+};
+
+/// Remove old envelopes
+///
+/// The file of an archive in a directory keeps its length: what comes next takes the room. For a
+/// small file, export the archive and import that into a new one.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  $ status-mailserver prune --store ./archive --keep 30d
+  $ status-mailserver prune --store ./archive --before 2020-03-01")]
+pub struct PruneCommand {
+    /// Remove what was sent before: 30d, 2020-03-01, or UNIX seconds
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = parse_moment,
+        required_unless_present = "keep",
+        conflicts_with = "keep"
+    )]
+    before: Option<Moment>,
+    /// Keep what was sent within this time before now
+    #[arg(long, value_name = "TIME", value_parser = parse_keep)]
+    keep: Option<u32>,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+/// How long to keep what was sent. Nothing is kept by zero, while a server with a retention of zero
+/// keeps all: whoever wants the one has to say so.
+fn parse_keep(text: &str) -> std::result::Result<u32, String> {
+    match parse_seconds(text)? {
+        0 => Err("expected 1 second at least; --before now removes all".to_owned()),
+        seconds => Ok(seconds),
+    }
+}
+
+impl PruneCommand {
+    pub fn run(&self, cx: &mut Context) -> Result<()> {
+        let keep = self.keep.map(Moment::Ago);
+        let before = self.before.or(keep).unwrap_or(Moment::At(0)).at(cx.now());
+        let archive = self.store.open(Purpose::Change)?;
+        let removed = archive.prune(before).map_err(|error| archive_error(&error))?;
+        let record = Record::new("pruned")
+            .with("store", self.store.shown())
+            .with("before", before)
+            .with("removed", removed);
+        cx.emit(&record, |_| {
+            format!("{removed} envelopes removed, sent before {}", to_rfc3339(before))
+        })
+    }
+}

@@ -1,0 +1,236 @@
+//! `status-mailserver query`.
+
+use clap::Args;
+use statuskit_core::{chat::KeyRing, envelope::Envelope, mailserver::DAY, wire::p2p::MAX_LIMIT};
+use statuskit_mailserver::client::{ClientError, History, HistoryItem, HistoryQuery, PageDone};
+
+use crate::{
+    context::Context,
+    error::{CliError, Exit, Result, Stop},
+    keys::{IdentityArgs, OpenArgs},
+    mailserver::{
+        ask::{AskArgs, Connection, Progress, RequestArgs, client_error, parse_cursor},
+        select::{RangeArgs, TopicArgs},
+        transfer::envelope_text,
+    },
+    net::{PeerArgs, interrupted, terminated},
+    output::hex0x,
+    records::{envelope_record, message_record, message_text},
+    time::Moment,
+};
+
+/// Ask a mailserver for envelopes, page after page
+///
+/// The results are envelopes, in the server's order, or with --open the messages in them. Exit 1
+/// if there are none. Errors 4 have codes that tell them apart: mailserver.refused,
+/// mailserver.rate_limited, mailserver.timeout, mailserver.disconnected; all that came before is
+/// printed, and the hint says with which --cursor to go on.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  $ status-mailserver query --peer \"$MAILSERVER\" --password status-offline-inbox --chat status --from 24h | status-envelope open --chat status
+  $ status-mailserver query --peer \"$MAILSERVER\" --chat status --from 7d --to now --open")]
+pub struct QueryCommand {
+    /// Ask for all topics
+    #[arg(long, conflicts_with_all = ["chat", "topic"], help_heading = "Selection")]
+    all: bool,
+    /// End after so many envelopes
+    #[arg(long, value_name = "N", help_heading = "Selection", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    /// End after so many pages [default: all]
+    #[arg(long, value_name = "N", help_heading = "Selection", value_parser = clap::value_parser!(u32).range(1..))]
+    pages: Option<u32>,
+    /// Envelopes per page, at most 1000 [default: as many as the server gives]
+    #[arg(long, value_name = "N", help_heading = "Selection", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    page_size: Option<u32>,
+    /// Where to go on, in hex, as the last query said; with its --from and --to
+    #[arg(long, value_name = "HEX", help_heading = "Selection")]
+    cursor: Option<String>,
+    /// Open envelopes: with the keys of the chats, the identity and the symmetric keys. Those
+    /// that no key opens are printed as they are
+    #[arg(long, help_heading = "Keys")]
+    open: bool,
+    /// Symmetric key to open with, 64 hex digits or @FILE. Repeatable
+    #[arg(long, value_name = "HEX", requires = "open", help_heading = "Keys")]
+    sym_key: Vec<String>,
+    #[command(flatten)]
+    identity: IdentityArgs,
+    #[command(flatten)]
+    topics: TopicArgs,
+    #[command(flatten)]
+    range: RangeArgs,
+    #[command(flatten)]
+    ask: AskArgs,
+    #[command(flatten)]
+    request: RequestArgs,
+    #[command(flatten)]
+    peers: PeerArgs,
+}
+
+/// How the wait for the server ended.
+enum Wake {
+    Item(Option<std::result::Result<HistoryItem, ClientError>>),
+    Interrupted,
+}
+
+impl QueryCommand {
+    pub fn run(&self, cx: &mut Context) -> Result<()> {
+        let query = self.query(cx)?;
+        let ring = self.ring(cx)?;
+        let connection = Connection::open(&self.peers, self.ask.limit(), |_| {}, cx)?;
+        let Connection { server, key, .. } = &connection;
+        let config = self.request.config(server, key.clone(), &self.ask)?;
+        let client = connection.client(config);
+        let mut running = Running {
+            history: connection.network.wait(async { client.history(query) }),
+            progress: Progress::new(),
+            connection: &connection,
+            ring,
+            shown: 0,
+            last: None,
+            since: 0,
+        };
+        let ended = running.run(self.limit, cx);
+        let shown = running.shown;
+        running.say_where_to_go_on(&ended, cx);
+        ended?;
+        if shown == 0 {
+            let message = "the mailserver has nothing of these topics in this time";
+            return Err(CliError::new("mailserver.empty", Exit::Negative, message).into());
+        }
+        Ok(())
+    }
+
+    fn query(&self, cx: &Context) -> Result<HistoryQuery> {
+        let topics = self.topics.topics()?;
+        if topics.is_empty() && !self.all {
+            return Err(CliError::usage("nothing to ask for")
+                .field("--topic")
+                .hint("--chat NAME, --topic HEX, or --all")
+                .into());
+        }
+        let (from, to) = self.range.seconds(Moment::Ago(DAY), Moment::Now, cx)?;
+        let mut query = HistoryQuery::of_topics(from, to, topics);
+        query.pages = self.pages;
+        let limit = self.limit.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(MAX_LIMIT);
+        let size = self.page_size.unwrap_or(MAX_LIMIT).min(limit);
+        // Zero is the server's maximum.
+        query.limit = if size == MAX_LIMIT { 0 } else { size };
+        if let Some(text) = &self.cursor {
+            query.cursor = parse_cursor(text)?;
+        }
+        Ok(query)
+    }
+
+    /// The keys to open with, if anything is to be opened.
+    fn ring(&self, cx: &Context) -> Result<Option<KeyRing>> {
+        if !self.open {
+            return Ok(None);
+        }
+        // What is opened is no longer bytes.
+        cx.format().require_records()?;
+        let keys = OpenArgs {
+            chat: self.topics.chat.clone(),
+            password: Vec::new(),
+            sym_key: self.sym_key.clone(),
+            identity: self.identity.clone(),
+        };
+        let ring = keys.key_ring()?;
+        if ring.is_empty() {
+            return Err(CliError::usage("no key to open with")
+                .field("--open")
+                .hint("--chat NAME, --sym-key HEX or --identity FILE")
+                .into());
+        }
+        Ok(Some(ring))
+    }
+}
+
+/// A query under way.
+struct Running<'a> {
+    connection: &'a Connection,
+    history: History,
+    progress: Progress,
+    ring: Option<KeyRing>,
+    shown: u64,
+    /// The last page that is complete.
+    last: Option<PageDone>,
+    /// Envelopes since then.
+    since: u64,
+}
+
+impl Running<'_> {
+    /// Shows what comes, until all has come, or as much as was wanted.
+    fn run(&mut self, limit: Option<u64>, cx: &mut Context) -> Result<()> {
+        loop {
+            match self.wake() {
+                Wake::Item(None) => return Ok(()),
+                Wake::Item(Some(Err(error))) => return Err(client_error(&error).into()),
+                Wake::Item(Some(Ok(HistoryItem::Envelope(envelope)))) => {
+                    if limit == Some(self.shown) {
+                        return Ok(());
+                    }
+                    self.shown += 1;
+                    self.since += 1;
+                    self.show(&envelope, cx)?;
+                }
+                Wake::Item(Some(Ok(HistoryItem::Page(page)))) => {
+                    self.progress.set(page.done, page.tally.envelopes);
+                    self.last = Some(page);
+                    self.since = 0;
+                    if limit == Some(self.shown) {
+                        return Ok(());
+                    }
+                }
+                Wake::Interrupted => return Err(Stop::Exit(Exit::Interrupted)),
+            }
+        }
+    }
+
+    fn wake(&mut self) -> Wake {
+        let history = &mut self.history;
+        self.connection.network.wait(async {
+            tokio::select! {
+                // First, since there is always a next item where the output is slow.
+                biased;
+                () = interrupted() => Wake::Interrupted,
+                () = terminated() => Wake::Interrupted,
+                item = history.next() => Wake::Item(item),
+            }
+        })
+    }
+
+    fn show(&self, envelope: &Envelope, cx: &mut Context) -> Result<()> {
+        let opened = self.ring.as_ref().map(|ring| ring.open(envelope));
+        self.progress.suspend(|| match &opened {
+            Some(Ok(opened)) => cx.emit(&message_record(envelope, opened), message_text),
+            Some(Err(_)) | None => cx.emit(&envelope_record(envelope), envelope_text),
+        })
+    }
+
+    /// What was left out, and where the next query may begin.
+    fn say_where_to_go_on(self, ended: &Result<()>, cx: &Context) {
+        let Self { last, since, progress, .. } = self;
+        drop(progress);
+        let Some(page) = last else { return };
+        let tally = page.tally;
+        if tally.unwanted > 0 {
+            let count = tally.unwanted;
+            cx.note(&format!("{count} envelopes came that were not asked for; they were left out"));
+        }
+        if ended.is_ok() && page.is_last {
+            return;
+        }
+        let place = if page.cursor.is_empty() {
+            format!("--from {}", page.to.saturating_add(1))
+        } else {
+            format!("--cursor {} --from {} --to {}", hex0x(&page.cursor), page.from, page.to)
+        };
+        let repeats = if since > 0 {
+            format!(" (its first {since} envelopes were printed already)")
+        } else {
+            String::new()
+        };
+        cx.note(&format!("there is more: go on with {place}{repeats}"));
+    }
+}

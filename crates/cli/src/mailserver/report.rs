@@ -1,0 +1,441 @@
+//! How a mailserver is: for its operator, for Prometheus, for whoever restarts what is ill.
+
+use std::{
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use serde_json::{Map, Value};
+use statuskit_mailserver::{
+    Archive, Mailserver, MailserverEvent, MailserverStats,
+    archive::Summary,
+    service::{Answered, MailserverNews, Outcome},
+};
+use statuskit_net::node::Handle;
+
+use crate::{
+    context::Context,
+    error::{CliError, Exit},
+    mailserver::http::{Metrics, Told},
+    output::{Record, escape},
+    records::float,
+};
+
+/// What is known of a running mailserver.
+pub struct Report {
+    handle: Handle,
+    archive: Arc<Watched>,
+    mailserver: Mutex<Option<Mailserver>>,
+}
+
+/// How long somebody who asks waits for the archive to say how it is. Then what it said before
+/// must do.
+const BRIEFLY: Duration = Duration::from_secs(1);
+
+/// An archive, and what is known of it: it may be far away, or gone, and nobody waits for that.
+struct Watched {
+    archive: Arc<dyn Archive>,
+    seen: Mutex<Seen>,
+    answered: Condvar,
+}
+
+/// What is known of an archive.
+#[derive(Debug, Default)]
+struct Seen {
+    /// What it said last of itself.
+    summary: Option<Summary>,
+    /// It is being asked.
+    asked: bool,
+    /// Why it could not be written, read and pruned, until it can.
+    write: Option<String>,
+    read: Option<String>,
+    prune: Option<String>,
+}
+
+impl Seen {
+    fn follow(&mut self, event: &MailserverEvent) {
+        match event {
+            MailserverEvent::ArchiveFailed { error, .. } => self.write = Some(error.to_string()),
+            MailserverEvent::ArchiveRecovered => self.write = None,
+            MailserverEvent::ReadFailed(error) => self.read = Some(error.to_string()),
+            MailserverEvent::ReadRecovered => self.read = None,
+            MailserverEvent::Answered(answered) => self.follow_outcome(&answered.outcome),
+            MailserverEvent::PruneFailed(error) => self.prune = Some(error.to_string()),
+            MailserverEvent::Pruned { .. } => self.prune = None,
+            _ => {}
+        }
+    }
+
+    /// The archive may have said meanwhile that it is well; whoever reads it knows better.
+    fn follow_outcome(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::ArchiveFailed(reason) => self.read = Some(reason.clone()),
+            Outcome::Delivered | Outcome::Empty => self.read = None,
+            _ => {}
+        }
+    }
+
+    fn fault(&self) -> Option<&String> {
+        self.write.as_ref().or(self.read.as_ref()).or(self.prune.as_ref())
+    }
+}
+
+impl Watched {
+    fn new(archive: Arc<dyn Archive>) -> Self {
+        Self { archive, seen: Mutex::default(), answered: Condvar::new() }
+    }
+
+    /// Asks the archive how it is, and gives what is known by then, or soon after.
+    fn look(self: &Arc<Self>) -> MutexGuard<'_, Seen> {
+        let mut seen = self.seen();
+        if !seen.asked {
+            let this = self.clone();
+            let thread = thread::Builder::new().name("archive".to_owned());
+            seen.asked = thread.spawn(move || this.ask()).is_ok();
+        }
+        // One that could not be read is not waited for.
+        let patience = if seen.read.is_some() { Duration::ZERO } else { BRIEFLY };
+        let waited = self.answered.wait_timeout_while(seen, patience, |seen| seen.asked);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn ask(&self) {
+        let summary = self.archive.summary();
+        let mut seen = self.seen();
+        seen.asked = false;
+        match summary {
+            Ok(summary) => (seen.summary, seen.read) = (Some(summary), None),
+            Err(error) => seen.read = Some(error.to_string()),
+        }
+        drop(seen);
+        self.answered.notify_all();
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Report {
+    /// For this mailserver on this node.
+    pub fn new(handle: Handle, mailserver: Mailserver) -> Self {
+        let archive = Arc::new(Watched::new(mailserver.archive().clone()));
+        Self { handle, archive, mailserver: Mutex::new(Some(mailserver)) }
+    }
+
+    /// The mailserver, for its end.
+    pub fn take(&self) -> Option<Mailserver> {
+        self.mailserver().take()
+    }
+
+    /// Takes note of the archive's troubles, as long as the mailserver runs.
+    pub async fn follow(self: Arc<Self>, mut news: MailserverNews) {
+        while let Some(event) = news.next().await {
+            self.archive.seen().follow(&event);
+        }
+    }
+
+    /// How many envelopes wait to be stored, if any do.
+    pub fn waiting(&self) -> Option<usize> {
+        Some(self.counted().waiting).filter(|waiting| *waiting > 0)
+    }
+
+    /// The record of type "stats".
+    pub fn stats(&self) -> Record {
+        let (stats, node) = (self.counted(), self.handle.stats());
+        let outcomes = |counts: &std::collections::BTreeMap<&'static str, u64>| {
+            let counts =
+                counts.iter().map(|(outcome, count)| (outcome.to_string(), (*count).into()));
+            counts.collect::<Map<String, Value>>()
+        };
+        Record::new("stats")
+            .with("peers", node.ready_peers)
+            .with("pooled", node.pooled)
+            .with("archived", stats.archived)
+            .with("duplicates", stats.duplicates)
+            .with("too_old", stats.passed_over.too_old)
+            .with("waiting", stats.waiting)
+            .with("archive_errors", stats.archive_errors)
+            .with("requests", outcomes(&stats.requests))
+            .with("sync_requests", outcomes(&stats.sync_requests))
+            .with("envelopes_sent", stats.envelopes_sent)
+            .with("bytes_sent", stats.bytes_sent)
+            .with("pruned", stats.pruned)
+    }
+
+    fn counted(&self) -> MailserverStats {
+        self.mailserver().as_ref().map(Mailserver::stats).unwrap_or_default()
+    }
+
+    fn mailserver(&self) -> MutexGuard<'_, Option<Mailserver>> {
+        self.mailserver.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Told for Report {
+    fn metrics(&self) -> String {
+        let mut metrics = Metrics::new("statuskit_");
+        put_requests(&mut metrics, &self.counted());
+        let node = self.handle.stats();
+        metrics.gauge("peers", "Peers that have sent their Status.", node.ready_peers as u64);
+        metrics.gauge("pool_envelopes", "Envelopes in the pool.", node.pooled as u64);
+        metrics.gauge(
+            "pool_bytes",
+            "Bytes of the envelopes in the pool.",
+            node.pooled_bytes as u64,
+        );
+        metrics.counter("node_envelopes_new_total", "Envelopes accepted.", node.new);
+        metrics.counter(
+            "node_envelopes_duplicate_total",
+            "Envelopes known already.",
+            node.duplicates,
+        );
+        metrics.counter("node_envelopes_refused_total", "Envelopes refused.", node.refused);
+        metrics.counter("node_received_bytes_total", "Bytes from peers.", node.bytes_in);
+        metrics.counter("node_sent_bytes_total", "Bytes to peers.", node.bytes_out);
+        // As it was when the archive last said so; without these, if it never did.
+        let archive = self.archive.look().summary.clone();
+        if let Some(archive) = archive {
+            metrics.gauge("archive_envelopes", "Envelopes in the archive.", archive.envelopes);
+            metrics.gauge("archive_bytes", "Bytes of the envelopes in the archive.", archive.bytes);
+            metrics.gauge("archive_topics", "Topics in the archive.", archive.topics);
+            if let Some((oldest, newest)) = archive.span {
+                let help = "When the oldest envelope was sent, UNIX time.";
+                metrics.gauge("archive_oldest_seconds", help, oldest.into());
+                let help = "When the newest envelope was sent, UNIX time.";
+                metrics.gauge("archive_newest_seconds", help, newest.into());
+            }
+            if let Some(disk) = archive.disk {
+                metrics.gauge("archive_disk_bytes", "Bytes that the archive takes on disk.", disk);
+            }
+        }
+        metrics.into_text()
+    }
+
+    fn health(&self) -> (bool, Record) {
+        let fault = self.archive.look().fault().cloned();
+        let fault = match fault {
+            Some(fault) => Some(fault),
+            None if self.mailserver().is_none() => Some("it is about to end".to_owned()),
+            None => None,
+        };
+        let record = Record::new("health")
+            .with("status", if fault.is_none() { "ok" } else { "failing" })
+            .with_some("fault", fault.clone())
+            .with("peers", self.handle.stats().ready_peers)
+            .with("waiting", self.counted().waiting);
+        (fault.is_none(), record)
+    }
+}
+
+fn put_requests(metrics: &mut Metrics, stats: &MailserverStats) {
+    let by_outcome = |counts: &std::collections::BTreeMap<&'static str, u64>| {
+        counts.iter().map(|(outcome, count)| (*outcome, *count)).collect::<Vec<_>>()
+    };
+    let help = "Requests for historic messages, by how they ended.";
+    metrics.counters("mailserver_requests_total", help, "outcome", by_outcome(&stats.requests));
+    let help = "Requests of other mailservers, by how they ended.";
+    let counts = by_outcome(&stats.sync_requests);
+    metrics.counters("mailserver_sync_requests_total", help, "outcome", counts);
+    let help = "How long answers took, from the request to the last packet.";
+    let durations = &stats.durations;
+    let buckets = durations.cumulative();
+    metrics.histogram("mailserver_request_duration_seconds", help, buckets, durations.sum());
+    metrics.gauge("mailserver_queued_requests", "Requests that wait.", stats.queued as u64);
+    for (name, help, value) in [
+        ("envelopes_sent_total", "Envelopes sent to clients.", stats.envelopes_sent),
+        ("sent_bytes_total", "Bytes sent to clients.", stats.bytes_sent),
+        ("oversized_total", "Envelopes asked for that no packet has room for.", stats.oversized),
+        ("archived_total", "Envelopes stored.", stats.archived),
+        ("archived_duplicates_total", "Envelopes that were stored already.", stats.duplicates),
+        ("too_old_total", "Envelopes not stored for their age.", stats.passed_over.too_old),
+        ("commits_total", "Commits to the archive.", stats.commits),
+        ("archive_errors_total", "Failures of the archive.", stats.archive_errors),
+        ("left_out_total", "Envelopes put off since too many waited.", stats.left_out),
+        ("lagged_total", "Events of the node that came too fast.", stats.lagged),
+        ("pruned_total", "Envelopes removed for their age.", stats.pruned),
+    ] {
+        metrics.counter(&format!("mailserver_{name}"), help, value);
+    }
+    let help = "Envelopes that wait to be stored.";
+    metrics.gauge("mailserver_waiting_envelopes", help, stats.waiting as u64);
+}
+
+/// The record of a request that has ended.
+pub fn request_record(answered: &Answered, handle: &Handle) -> Record {
+    let peer = handle.peers().into_iter().find(|peer| peer.key == answered.peer);
+    let reason = match &answered.outcome {
+        Outcome::Refused(_, reason) | Outcome::ArchiveFailed(reason) => Some(reason.as_str()),
+        _ => None,
+    };
+    Record::new("request")
+        .with("outcome", answered.outcome.label())
+        .with_some("reason", reason)
+        .with("peer", peer.as_ref().map(|peer| peer.addr.to_string()))
+        .with("client", peer.as_ref().map(|peer| peer.client.clone()))
+        .with("sync", answered.sync)
+        .with("envelopes", answered.totals.envelopes)
+        .with("packets", answered.totals.packets)
+        .with("bytes", answered.totals.bytes)
+        .with("seconds", float(answered.elapsed.as_secs_f64()))
+}
+
+/// A request for people.
+pub fn request_text(record: &Record) -> String {
+    let members = record.members();
+    let member = |name: &str| members.get(name).and_then(Value::as_str).unwrap_or("-");
+    let kind = if members["sync"] == true { "sync request" } else { "request" };
+    format!(
+        "{kind} of {}: {} {}, {} envelopes, {} bytes, {:.1} ms",
+        escape(member("peer")),
+        member("outcome"),
+        escape(members.get("reason").and_then(Value::as_str).unwrap_or_default()),
+        members["envelopes"],
+        members["bytes"],
+        members["seconds"].as_f64().unwrap_or_default() * 1000.0,
+    )
+}
+
+/// What an operator should know at once.
+pub fn tell(event: &MailserverEvent, cx: &Context) {
+    match event {
+        MailserverEvent::ArchiveFailed { error, waiting, retry_in } => {
+            let next = retry_in.map_or_else(
+                || "they are lost".to_owned(),
+                |wait| format!("tried again in {wait:?}"),
+            );
+            let message = format!("{waiting} envelopes could not be stored: {error}; {next}");
+            cx.show(&CliError::new(error.code(), Exit::Local, message));
+        }
+        MailserverEvent::ArchiveRecovered => cx.note("envelopes are stored again"),
+        MailserverEvent::ReadFailed(error) => {
+            let message = format!("requests can't be answered from the archive: {error}");
+            cx.show(&CliError::new(error.code(), Exit::Local, message));
+        }
+        MailserverEvent::ReadRecovered => cx.note("requests are answered from the archive again"),
+        MailserverEvent::IngestFull { waiting } => {
+            cx.note(&format!("{waiting} envelopes wait to be stored; new ones are put off"));
+        }
+        MailserverEvent::Lagged(lost) => {
+            cx.note(&format!("{lost} events of the node came too fast; requests may be lost"));
+        }
+        MailserverEvent::Pruned { removed, before } => {
+            cx.note(&format!("{removed} envelopes removed, sent before {before}"));
+        }
+        MailserverEvent::PruneFailed(error) => {
+            let message = format!("old envelopes could not be removed: {error}");
+            cx.show(&CliError::new(error.code(), Exit::Local, message));
+        }
+        MailserverEvent::ClockJumped(seconds) => {
+            cx.note(&format!("the clock jumped by {seconds} s; nothing is removed for now"));
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{ops::ControlFlow, sync::mpsc};
+
+    use super::*;
+    use statuskit_core::{envelope::Envelope, mailserver::Position};
+    use statuskit_mailserver::{
+        ArchiveError,
+        archive::{Count, Query, Record},
+    };
+
+    /// Says how it is when it is told to.
+    #[derive(Debug)]
+    struct Slow(Mutex<mpsc::Receiver<Result<Summary, ArchiveError>>>);
+
+    impl Archive for Slow {
+        fn append(&self, _: &[Envelope]) -> Result<usize, ArchiveError> {
+            Ok(0)
+        }
+
+        fn read(
+            &self,
+            _: &Query,
+            _: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
+        ) -> Result<(), ArchiveError> {
+            Ok(())
+        }
+
+        fn contains(&self, _: &Position) -> Result<bool, ArchiveError> {
+            Ok(false)
+        }
+
+        fn prune(&self, _: u32) -> Result<u64, ArchiveError> {
+            Ok(0)
+        }
+
+        fn summary(&self) -> Result<Summary, ArchiveError> {
+            self.0.lock().unwrap().recv().unwrap()
+        }
+
+        fn counts(&self, _: &mut dyn FnMut(Count)) -> Result<(), ArchiveError> {
+            Ok(())
+        }
+    }
+
+    fn gone() -> ArchiveError {
+        ArchiveError::Unusable("the database is gone".to_owned())
+    }
+
+    /// Waits until the archive has been asked to the end.
+    fn settle(watched: &Watched) -> MutexGuard<'_, Seen> {
+        watched.answered.wait_while(watched.seen(), |seen| seen.asked).unwrap()
+    }
+
+    #[test]
+    fn nobody_waits_for_an_archive_that_does_not_answer() {
+        let (say, heard) = mpsc::channel();
+        let watched = Arc::new(Watched::new(Arc::new(Slow(Mutex::new(heard)))));
+        say.send(Ok(Summary { envelopes: 7, ..Summary::default() })).unwrap();
+        drop(watched.look());
+        assert_eq!(settle(&watched).summary.as_ref().unwrap().envelopes, 7);
+        // Now it is silent: what it said last must do, and it is asked once only.
+        for _ in 0..2 {
+            let seen = watched.look();
+            assert_eq!((seen.summary.as_ref().unwrap().envelopes, seen.fault()), (7, None));
+        }
+        say.send(Err(gone())).unwrap();
+        assert_eq!(settle(&watched).fault().unwrap(), "the database is gone");
+        // It is well again when it says so.
+        let seen = watched.look();
+        assert_eq!(seen.fault().unwrap(), "the database is gone");
+        drop(seen);
+        say.send(Ok(Summary::default())).unwrap();
+        let seen = settle(&watched);
+        assert_eq!((seen.fault(), seen.summary.as_ref().unwrap().envelopes), (None, 0));
+    }
+
+    #[test]
+    fn every_kind_of_failure_is_a_fault_until_it_is_over() {
+        let failed =
+            |waiting| MailserverEvent::ArchiveFailed { error: gone(), waiting, retry_in: None };
+        let text = "the database is gone";
+        for (failure, success) in [
+            (failed(1), MailserverEvent::ArchiveRecovered),
+            (MailserverEvent::ReadFailed(gone()), MailserverEvent::ReadRecovered),
+            (
+                MailserverEvent::PruneFailed(gone()),
+                MailserverEvent::Pruned { before: 1, removed: 0 },
+            ),
+        ] {
+            let mut seen = Seen::default();
+            seen.follow(&failure);
+            assert_eq!(seen.fault().unwrap(), text, "{failure:?}");
+            seen.follow_outcome(&Outcome::Left);
+            assert!(seen.fault().is_some());
+            seen.follow(&success);
+            assert_eq!(seen.fault(), None, "{success:?}");
+        }
+        let mut seen = Seen::default();
+        seen.follow_outcome(&Outcome::ArchiveFailed(text.to_owned()));
+        assert_eq!(seen.fault().unwrap(), text);
+        seen.follow_outcome(&Outcome::Empty);
+        assert_eq!(seen.fault(), None);
+    }
+}

@@ -1,0 +1,283 @@
+//! `status-mailserver serve`.
+
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+use statuskit_core::{
+    crypto::SecretKey,
+    envelope::{
+        SymKey,
+        check::{DEFAULT_MAX_MESSAGE_SIZE, DEFAULT_MIN_POW},
+    },
+    mailserver::seal::FLEET_PASSWORD,
+};
+use statuskit_mailserver::{
+    Mailserver, MailserverConfig, MailserverEvent, ServerConfig, archive,
+    service::{MailserverNews, Stopped},
+};
+use statuskit_net::node::{Config, Handle, PeerOptions};
+
+use crate::{
+    context::Context,
+    error::{CliError, Exit, Result, Stop},
+    interrupt,
+    mailserver::{
+        access::AccessArgs,
+        http,
+        report::{Report, request_record, request_text, tell},
+        store::{Purpose, StoreArgs, inspect_meanwhile},
+    },
+    net::{
+        Network, PeerArgs, check_enode_file, check_listen, check_message_size, check_min_pow,
+        interrupted, service_config, terminated, until, write_enode,
+    },
+    output::Record,
+    records::float,
+    time::parse_seconds,
+};
+
+/// Run a mailserver: a node that keeps the envelopes it sees, for those who ask for them
+///
+/// Without a password or --asymmetric, requests are taken with the password that Status has
+/// published. The first result is a record of type "ready" with the enode to ask. Ctrl-C or SIGTERM end it:
+/// peers are told, and what was accepted is stored.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  $ timeout -s TERM 1 status-mailserver serve --listen 127.0.0.1:0 --store ./archive --password status-offline-inbox || test $? = 124
+  $ timeout -s TERM 1 status-mailserver serve --listen 127.0.0.1:0 --store ./archive --asymmetric --retention 30d --metrics 127.0.0.1:0 || test $? = 124")]
+pub struct ServeCommand {
+    /// Address and port to listen on; port 0 for any that is free
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:30303")]
+    listen: SocketAddr,
+    /// The least proof of work of the envelopes it takes and keeps
+    #[arg(long, value_name = "POW", default_value_t = 0.001)]
+    min_pow: f64,
+    /// The least proof of work of requests [default: --min-pow]
+    #[arg(long, value_name = "POW")]
+    request_pow: Option<f64>,
+    /// The least time between two requests of one client; 0 for none
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = parse_seconds)]
+    rate_limit: u32,
+    /// Remove envelopes that were sent so long ago, once per hour; 0 keeps all
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = parse_seconds)]
+    retention: u32,
+    /// Don't store envelopes that were sent longer ago when they come, nor what --retention would
+    /// remove; 0 for any age within that. Those of Status live for some seconds
+    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = parse_seconds)]
+    max_age: u32,
+    /// Which envelopes of a range are sent first
+    #[arg(long, value_enum, default_value = "oldest")]
+    order: Order,
+    /// The largest packet and envelope it takes and sends, in bytes; from 1024 to 10 MiB
+    #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_MAX_MESSAGE_SIZE)]
+    max_message_size: u32,
+    /// The most peers that may dial it
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    max_peers: usize,
+    /// Refuse and overlook exactly what status-go refuses and overlooks
+    #[arg(long)]
+    as_reference: bool,
+    /// Address and port on which to tell /metrics (Prometheus) and /health, by HTTP. Not for
+    /// the open network
+    #[arg(long, value_name = "ADDR")]
+    metrics: Option<SocketAddr>,
+    /// Print a record of type "request" for each request, when it has ended
+    #[arg(long)]
+    requests: bool,
+    /// Print a record of type "stats" so often
+    #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
+    stats: Option<u32>,
+    /// File to write the enode to, once it listens
+    #[arg(long, value_name = "FILE")]
+    enode_file: Option<PathBuf>,
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    access: AccessArgs,
+    #[command(flatten)]
+    peers: PeerArgs,
+}
+
+/// The order of envelopes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Order {
+    /// As mailservers with LevelDB
+    Oldest,
+    /// As mailservers with PostgreSQL
+    Newest,
+}
+
+impl ServeCommand {
+    pub fn run(&self, cx: &mut Context) -> Result<()> {
+        let enodes = self.peers.enodes()?;
+        let mut config = service_config(self.peers.key(cx)?, cx);
+        check_min_pow(self.min_pow, "--min-pow")?;
+        let server = self.server_config(&config.key, cx)?;
+        config.node = self.node_config()?;
+        config.listen = Some(self.listen);
+        config.max_peers = self.max_peers;
+        config.p2p.listen_port = 0;
+        Mailserver::prepare(&mut config);
+        // The archive last: it is made, if need be, when nothing else is wrong.
+        let port = self.metrics.map(http::Port::open).transpose()?;
+        check_listen(self.listen)?;
+        self.enode_file.as_deref().map(check_enode_file).transpose()?;
+        let archive = self.store.open_to_serve(Purpose::Make)?;
+        inspect_meanwhile(archive.clone(), cx);
+
+        let network = Network::start(config)?;
+        let handle = network.handle().clone();
+        let started = network.wait(async {
+            Mailserver::start(&handle, archive.clone(), self.mailserver_config(server))
+        });
+        let mailserver = started.map_err(|error| {
+            CliError::new(error.code(), Exit::Usage, error.to_string())
+                .hint("--password, or --asymmetric")
+        })?;
+        let (news, faults) = (mailserver.subscribe(), mailserver.subscribe());
+        let report = Arc::new(Report::new(handle.clone(), mailserver));
+        network.spawn(report.clone().follow(faults));
+        let ended = self.announce(port, &handle, &report, cx).and_then(|()| {
+            for enode in enodes {
+                network.dial(enode, PeerOptions::default());
+            }
+            self.tell(&network, news, &report, cx)
+        });
+        // Whatever ended it: peers are told, and what was accepted is stored.
+        interrupt::end_at_once();
+        if let Some(waiting) = report.waiting() {
+            cx.note(&format!(
+                "{waiting} envelopes wait to be stored; an archive that fails is given up after \
+                 ten seconds, and with Ctrl-C at once"
+            ));
+        }
+        let lost = report.take().and_then(|mailserver| network.stop_then(mailserver.stop()));
+        match lost {
+            Some(Stopped { lost: 0 }) | None => ended,
+            Some(Stopped { lost }) => {
+                let message = format!("{lost} envelopes could not be stored, and are lost");
+                Err(CliError::new("mailserver.lost", Exit::Local, message).into())
+            }
+        }
+    }
+
+    /// Says that it is ready, to all who may want to know.
+    fn announce(
+        &self,
+        port: Option<http::Port>,
+        handle: &Handle,
+        report: &Arc<Report>,
+        cx: &mut Context,
+    ) -> Result<()> {
+        let metrics = port.map(|port| port.tell(report.clone())).transpose()?;
+        let enode = handle.enode().expect("it listens").to_string();
+        if let Some(path) = &self.enode_file {
+            write_enode(path, &enode)?;
+        }
+        let ready = Record::new("ready")
+            .with("enode", enode)
+            .with("public_key", handle.id().to_string())
+            .with("listen", handle.local_addr().map(|addr| addr.to_string()))
+            .with("min_pow", float(self.min_pow))
+            .with("store", self.store.shown())
+            .with_some("metrics", metrics.map(|addr| addr.to_string()));
+        cx.emit(&ready, |record| record.members()["enode"].as_str().unwrap_or_default().to_owned())
+    }
+
+    fn mailserver_config(&self, server: ServerConfig) -> MailserverConfig {
+        let age = (self.max_age > 0).then(|| Duration::from_secs(self.max_age.into()));
+        MailserverConfig { max_age: age, ..MailserverConfig::new(server) }
+    }
+
+    fn server_config(&self, key: &SecretKey, cx: &Context) -> Result<ServerConfig> {
+        let request_pow = self.request_pow.unwrap_or(self.min_pow);
+        check_min_pow(request_pow, "--request-pow")?;
+        let mut config = ServerConfig {
+            password: self.access.key()?,
+            key: self.access.asymmetric.then(|| key.clone()),
+            min_pow: request_pow,
+            rate_limit: Duration::from_secs(self.rate_limit.into()),
+            order: match self.order {
+                Order::Oldest => archive::Order::OldestFirst,
+                Order::Newest => archive::Order::NewestFirst,
+            },
+            max_message_size: self.max_message_size,
+            // The server keeps all if it is zero.
+            retention: Some(Duration::from_secs(self.retention.into())),
+            as_reference: self.as_reference,
+            ..ServerConfig::default()
+        };
+        // Whoever sets up nothing is asked for what clients ask with by default.
+        if config.password.is_none() && config.key.is_none() {
+            cx.note(
+                "requests are taken with the published password of Status: status-offline-inbox",
+            );
+            config.password = Some(SymKey::from_password(FLEET_PASSWORD));
+        }
+        Ok(config)
+    }
+
+    fn node_config(&self) -> Result<Config> {
+        check_message_size(self.max_message_size)?;
+        Ok(Config {
+            min_pow: self.min_pow,
+            // Where the minimum is higher than the default, it holds from the start.
+            min_pow_tolerance: self.min_pow.max(DEFAULT_MIN_POW),
+            max_message_size: self.max_message_size,
+            ..Config::default()
+        })
+    }
+
+    /// Tells what happens, until the end.
+    fn tell(
+        &self,
+        network: &Network,
+        mut news: MailserverNews,
+        report: &Report,
+        cx: &mut Context,
+    ) -> Result<()> {
+        let every = self.stats.map(|seconds| Duration::from_secs(seconds.max(1).into()));
+        let mut next = every.map(|every| Instant::now() + every);
+        loop {
+            let wake = network.wait(async {
+                tokio::select! {
+                    news = news.next() => Wake::News(news),
+                    () = until(next) => Wake::Stats,
+                    () = interrupted() => Wake::Interrupted,
+                    () = terminated() => Wake::Terminated,
+                }
+            });
+            match wake {
+                Wake::News(Some(event)) => {
+                    if let MailserverEvent::Answered(answered) = &*event {
+                        if self.requests {
+                            cx.emit(&request_record(answered, network.handle()), request_text)?;
+                        }
+                    } else {
+                        tell(&event, cx);
+                    }
+                }
+                Wake::Stats => {
+                    next = every.map(|every| Instant::now() + every);
+                    cx.emit(&report.stats(), Record::to_text)?;
+                }
+                Wake::Interrupted => return Err(Stop::Exit(Exit::Interrupted)),
+                Wake::Terminated | Wake::News(None) => return Ok(()),
+            }
+        }
+    }
+}
+
+/// What the loop wakes up for.
+enum Wake {
+    News(Option<Arc<MailserverEvent>>),
+    Stats,
+    Interrupted,
+    Terminated,
+}

@@ -1,0 +1,249 @@
+//! Which store an archive is in.
+
+use std::{fs, io, path::Path, sync::Arc, thread};
+
+use clap::Args;
+use statuskit_mailserver::{
+    Archive, ArchiveError,
+    archive::{
+        EmbeddedArchive, PostgresArchive,
+        embedded::{Report, Salvage, Settings},
+        postgres::Options,
+    },
+};
+
+use crate::{
+    context::Context,
+    error::{CliError, Exit, Result},
+};
+
+/// Where the archive is.
+#[derive(Debug, Clone, Args)]
+pub struct StoreArgs {
+    /// The archive: a directory, or the URL of a PostgreSQL database. The environment variable
+    /// STATUS_STORE is the place for a URL with a password in it
+    #[arg(long, value_name = "PATH|URL", env = "STATUS_STORE", hide_env_values = true)]
+    store: String,
+}
+
+/// What is going to be done with an archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Nothing is written; there must be one.
+    Read,
+    /// There must be one.
+    Change,
+    /// It is made if there is none.
+    Make,
+}
+
+impl StoreArgs {
+    /// Opens the archive, and looks whether it is sound before anything is read from it.
+    pub fn open(&self, purpose: Purpose) -> Result<Arc<dyn Archive>> {
+        let archive = self.open_to_serve(purpose)?;
+        archive.inspect().map_err(|error| self.failed(&error))?;
+        Ok(archive)
+    }
+
+    /// Opens the archive, unless there is nothing yet under its name.
+    pub fn open_what_is_there(&self) -> Result<Option<Arc<dyn Archive>>> {
+        if let Place::Directory(dir) = self.place()? {
+            let is_new = match fs::read_dir(dir) {
+                Ok(mut files) => files.next().is_none(),
+                Err(error) => error.kind() == io::ErrorKind::NotFound,
+            };
+            if is_new {
+                return Ok(None);
+            }
+        }
+        self.open(Purpose::Make).map(Some)
+    }
+
+    /// Opens the archive. Whether a large one is sound is not looked at: that takes too long for a
+    /// server that others wait for.
+    pub fn open_to_serve(&self, purpose: Purpose) -> Result<Arc<dyn Archive>> {
+        Ok(match self.place()? {
+            Place::Database => {
+                if purpose == Purpose::Change {
+                    // A slip of the pen makes no archive.
+                    drop(self.open_database(true)?);
+                }
+                Arc::new(self.open_database(purpose == Purpose::Read)?)
+            }
+            Place::Directory(dir) => {
+                let archive = match purpose {
+                    Purpose::Read => EmbeddedArchive::open_read_only(dir),
+                    Purpose::Make => EmbeddedArchive::open(dir),
+                    Purpose::Change => {
+                        let settings = Settings { existing: true, ..Settings::default() };
+                        EmbeddedArchive::open_with(dir, &settings)
+                    }
+                };
+                Arc::new(archive.map_err(|error| self.failed(&error))?)
+            }
+        })
+    }
+
+    fn open_database(&self, read_only: bool) -> Result<PostgresArchive> {
+        let options = Options { read_only, ..Options::default() };
+        let archive = PostgresArchive::open(&self.store, options);
+        Ok(archive.map_err(|error| self.failed(&error))?)
+    }
+
+    /// What is wrong with an archive in a directory.
+    pub fn check(&self) -> Result<Report> {
+        let report = EmbeddedArchive::check_at(self.directory()?);
+        Ok(report.map_err(|error| self.failed(&error))?)
+    }
+
+    /// What can be read of an archive in a directory, in whatever state it is.
+    pub fn salvage(&self) -> Result<Salvage> {
+        Ok(EmbeddedArchive::salvage(self.directory()?).map_err(|error| self.failed(&error))?)
+    }
+
+    fn directory(&self) -> Result<&Path> {
+        match self.place()? {
+            Place::Directory(dir) => Ok(dir),
+            Place::Database => {
+                let message = "this is for archives in a directory, not for databases";
+                Err(CliError::usage(message).field("--store").into())
+            }
+        }
+    }
+
+    /// What is meant. What looks like a database, but for a slip of the pen, is no directory: its
+    /// name would be a password. It is not shown for the same reason.
+    fn place(&self) -> Result<Place<'_>> {
+        let store = self.store.trim();
+        let lower = store.to_ascii_lowercase();
+        let wrong = |message: &str| -> Result<Place<'_>> {
+            Err(CliError::usage(message)
+                .field("--store")
+                .hint("a directory, or postgres://USER:PASSWORD@HOST:PORT/DATABASE")
+                .into())
+        };
+        let is_known = SCHEMES.iter().any(|scheme| lower.starts_with(scheme));
+        if store.is_empty() {
+            wrong("the archive has no name")
+        } else if is_known {
+            Ok(Place::Database)
+        } else if lower.contains("://") || lower.starts_with("postgres") && lower.contains(':') {
+            wrong("not the URL of a PostgreSQL database")
+        } else if is_list_of_settings(&lower) {
+            wrong("a list of settings, where the URL of a database was expected")
+        } else {
+            Ok(Place::Directory(Path::new(&self.store)))
+        }
+    }
+
+    fn failed(&self, error: &ArchiveError) -> CliError {
+        archive_error(error).field("--store")
+    }
+
+    /// How the archive is named in results: a password is left out.
+    pub fn shown(&self) -> String {
+        match self.place() {
+            Ok(Place::Directory(_)) => self.store.clone(),
+            Ok(Place::Database) => shown_url(self.store.trim()),
+            Err(_) => String::new(),
+        }
+    }
+}
+
+/// What a store can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place<'a> {
+    Directory(&'a Path),
+    Database,
+}
+
+/// What the URL of a database begins with.
+const SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
+
+/// Whether this is `host=… password=…`, in lower case.
+fn is_list_of_settings(text: &str) -> bool {
+    let names = ["host", "hostaddr", "port", "user", "password", "dbname", "sslmode"];
+    text.split_whitespace()
+        .any(|word| word.split_once('=').is_some_and(|(name, _)| names.contains(&name)))
+}
+
+/// A URL without user, password and settings. Whatever could be a part of them is left out.
+fn shown_url(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return String::new() };
+    let before = rest.split(['?', '#']).next().unwrap_or_default();
+    let place = match rest.matches('@').count() {
+        0 => before,
+        1 => before.split_once('@').map_or("", |(_, place)| place),
+        _ => "",
+    };
+    format!("{}://{place}", scheme.to_ascii_lowercase())
+}
+
+/// Looks whether an archive is sound while it is in use, and says so if not. It then fails by
+/// itself in whatever it is asked for.
+pub fn inspect_meanwhile(archive: Arc<dyn Archive>, cx: &Context) {
+    let show = cx.shower();
+    thread::spawn(move || {
+        if let Err(error) = archive.inspect() {
+            show(&archive_error(&error).field("--store"));
+        }
+    });
+}
+
+/// What went wrong with an archive.
+pub fn archive_error(error: &ArchiveError) -> CliError {
+    let shown = CliError::new(error.code(), Exit::Local, error.to_string());
+    match error {
+        ArchiveError::Damaged(_) => {
+            shown.hint("status-mailserver export --salvage gets out what is whole")
+        }
+        _ => shown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::super::error::Stop, *};
+
+    fn args(store: &str) -> StoreArgs {
+        StoreArgs { store: store.to_owned() }
+    }
+
+    #[test]
+    fn only_what_is_one_is_a_directory() {
+        for store in ["archive", "./a b", "/srv/archive:2", "a@b", "postgres", "hosts=1"] {
+            assert!(matches!(args(store).place(), Ok(Place::Directory(_))), "{store}");
+            assert_eq!(args(store).shown(), store);
+        }
+        for store in ["postgres://h/d", "PostgreSQL://u:p@h/d", " postgres://h"] {
+            assert!(matches!(args(store).place(), Ok(Place::Database)), "{store}");
+        }
+        for store in [
+            "",
+            " ",
+            "mysql://u:secret@h/d",
+            "postgres:/u:secret@h/d",
+            "postgres:u:secret@h",
+            "host=127.0.0.1 password=secret",
+            "user=u password=secret",
+            "dir password=secret",
+        ] {
+            let Err(Stop::Error(error)) = args(store).place() else { panic!("{store}") };
+            assert_eq!(error.exit, Exit::Usage);
+            assert!(!error.to_text().contains("secret"), "{store}");
+            assert_eq!(args(store).shown(), "");
+        }
+    }
+
+    #[test]
+    fn no_part_of_a_password_is_shown() {
+        let shown = |store| args(store).shown();
+        assert_eq!(shown("Postgres://u:secret@h:1/d?sslmode=require"), "postgres://h:1/d");
+        assert_eq!(shown("postgres://h:1/d?user=u&password=secret"), "postgres://h:1/d");
+        assert_eq!(shown("postgres://u:se?cret@h:1/d"), "postgres://");
+        assert_eq!(shown("postgres://u:se@cret@h:1/d"), "postgres://");
+        assert_eq!(shown("postgres://h:1/d?password=se@cret"), "postgres://");
+        assert_eq!(shown("postgres://u:se#cret@h"), "postgres://");
+        assert_eq!(shown("postgres://u:se/cret@h/d"), "postgres://h/d");
+    }
+}

@@ -1,0 +1,129 @@
+//! `status-mailserver sync`.
+
+use std::time::Duration;
+
+use clap::Args;
+use statuskit_core::{
+    envelope::Bloom,
+    mailserver::{DAY, Position},
+};
+use statuskit_mailserver::client;
+
+use crate::{
+    context::Context,
+    error::{CliError, Exit, Result, Stop},
+    mailserver::{
+        ask::{AskArgs, Connection, Progress, client_error, parse_cursor},
+        retention::{RetentionArgs, passed_over_text, with_passed_over},
+        select::{RangeArgs, TopicArgs},
+        store::{Purpose, StoreArgs},
+    },
+    net::{PeerArgs, interrupted, terminated},
+    output::{Record, hex0x},
+    time::{Moment, parse_seconds},
+};
+
+/// Copy a range of another mailserver's archive into a store
+///
+/// Mailservers of one operator fill each other's gaps so. What comes is stored page by page; the
+/// result says how much of it was new, and how much was passed over: what was sent before
+/// 2015-07-30 or is more than a day ahead of the clock, and what --retention leaves out.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  $ status-mailserver sync --peer \"$MAILSERVER\" --store ./made --from 24h")]
+pub struct SyncCommand {
+    /// Time between two pages; a server that refuses those who ask too often is waited for anyway,
+    /// up to --patience
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = parse_seconds)]
+    pause: u32,
+    /// Where to go on, in hex, as the last sync said; with its --from and --to
+    #[arg(long, value_name = "HEX", help_heading = "Selection")]
+    cursor: Option<String>,
+    #[command(flatten)]
+    retention: RetentionArgs,
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    topics: TopicArgs,
+    #[command(flatten)]
+    range: RangeArgs,
+    #[command(flatten)]
+    ask: AskArgs,
+    #[command(flatten)]
+    peers: PeerArgs,
+}
+
+impl SyncCommand {
+    pub fn run(&self, cx: &mut Context) -> Result<()> {
+        let (from, to) = self.range.seconds(Moment::Ago(DAY), Moment::Now, cx)?;
+        let topics = self.topics.topics()?;
+        let cursor = self.cursor.as_deref().map(parse_cursor).transpose()?;
+        // Only mailservers hear such answers.
+        let listens =
+            |config: &mut statuskit_net::node::ServiceConfig| config.node.mailserver = true;
+        let Connection { network, server, .. } =
+            Connection::open(&self.peers, self.ask.limit(), listens, cx)?;
+        // No new archive is made for nothing.
+        let archive = self.store.open(Purpose::Make)?;
+        let mut options = client::SyncOptions::new(from, to);
+        if !topics.is_empty() {
+            options.bloom = Bloom::of_topics(topics);
+        }
+        options.pause = Duration::from_secs(self.pause.into());
+        options.timeout = self.ask.limit();
+        options.rate_limit_patience = self.ask.patience();
+        options.cursor = cursor.unwrap_or_default();
+        options.intake = self.retention.intake(cx);
+
+        let bar = Progress::new();
+        let cursor = options.cursor.clone();
+        let mut last = client::SyncReport { cursor, ..client::SyncReport::default() };
+        let ended = {
+            let last = &mut last;
+            let progress = |report: &client::SyncReport| {
+                last.clone_from(report);
+                let at = Position::from_cursor(&report.cursor).map_or(to, |position| position.sent);
+                let done = f64::from(at.saturating_sub(from)) / f64::from((to - from).max(1));
+                bar.set(done.clamp(0.0, 1.0), report.received);
+            };
+            let sync = client::sync(network.handle(), &server, archive.clone(), options, progress);
+            network.wait(async {
+                tokio::select! {
+                    report = sync => report.map(|_| ()).map_err(|error| client_error(&error).into()),
+                    () = interrupted() => Err(Stop::Exit(Exit::Interrupted)),
+                    () = terminated() => Err(Stop::Exit(Exit::Interrupted)),
+                }
+            })
+        };
+        drop(bar);
+        let record = Record::new("synced")
+            .with("store", self.store.shown())
+            .with("from", from)
+            .with("to", to)
+            .with("pages", last.pages)
+            .with("envelopes", last.received)
+            .with("new", last.new);
+        let record = with_passed_over(record, &last.passed_over)
+            .with("unwanted", last.unwanted)
+            .with("complete", ended.is_ok())
+            .with_some("cursor", (!last.cursor.is_empty()).then(|| hex0x(&last.cursor)));
+        cx.emit(&record, |_| {
+            let client::SyncReport { pages, received, new, passed_over, .. } = &last;
+            let passed_over = passed_over_text(passed_over);
+            format!("{received} envelopes in {pages} pages, {new} of them new{passed_over}")
+        })?;
+        if ended.is_err() && !last.cursor.is_empty() {
+            let cursor = hex0x(&last.cursor);
+            cx.note(&format!(
+                "there is more: go on with --cursor {cursor} --from {from} --to {to}"
+            ));
+        }
+        ended?;
+        if last.received == 0 {
+            let message = "the mailserver has nothing in this time";
+            return Err(CliError::new("mailserver.empty", Exit::Negative, message).into());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,225 @@
+//! `status-node`: a relay.
+
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+use statuskit_core::envelope::{
+    Bloom,
+    check::{DEFAULT_MAX_MESSAGE_SIZE, DEFAULT_MIN_POW},
+};
+use statuskit_net::node::{
+    Config, Event, Handle, Interest, News, PeerOptions, RateLimit, ServiceEvent, Subscription,
+};
+
+use crate::{
+    context::Context,
+    error::{Exit, Result, Stop},
+    keys::parse_topic,
+    net::{
+        Network, PeerArgs, check_message_size, check_min_pow, interrupted, service_config,
+        terminated, until, write_enode,
+    },
+    output::Record,
+    records::{envelope_record, float},
+    time::parse_seconds,
+};
+
+/// Run a Whisper node: it listens, dials its peers, checks envelopes and forwards them
+///
+/// The first result is a record of type "ready" with the node's enode. Ctrl-C or SIGTERM end it;
+/// peers are told.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  $ timeout -s INT 1 status-node --listen 127.0.0.1:0 || test $? = 124
+  $ timeout -s TERM 1 status-node --listen 127.0.0.1:0 --peer \"$ENODE\" --min-pow 0.002 --envelopes || test $? = 124")]
+pub struct NodeArgs {
+    /// Address and port to listen on; port 0 for any that is free
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:30303")]
+    listen: SocketAddr,
+    /// The least proof of work of the envelopes it takes. Status nodes run with 0.001 to 0.002,
+    /// the protocol's default is 0.2
+    #[arg(long, value_name = "POW", default_value_t = 0.001)]
+    min_pow: f64,
+    /// Take envelopes with this topic only. Repeatable [default: all topics]
+    #[arg(long, value_name = "HEX")]
+    topic: Vec<String>,
+    /// Say that this node only receives
+    #[arg(long)]
+    light: bool,
+    /// Don't answer what peers send with confirmations
+    #[arg(long)]
+    no_confirmations: bool,
+    /// The largest packet and envelope it takes, in bytes; at most 10 MiB. From its --peer, packets
+    /// (not envelopes) may be up to 10 MiB
+    #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_MAX_MESSAGE_SIZE)]
+    max_message_size: u32,
+    /// The most peers that may dial it
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    max_peers: usize,
+    /// New envelopes wait up to so many milliseconds for others, half of it on average
+    #[arg(long, value_name = "MS", default_value_t = Config::DEFAULT_SEND_WINDOW.as_millis() as u64)]
+    send_window: u64,
+    /// Packets per second from one address (0: no limits)
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    rate_limit_ip: u32,
+    /// Packets per second from one node
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    rate_limit_peer: u32,
+    /// Part with the peer whose packet is the so many-th in excess (0: never)
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    rate_limit_tolerance: u64,
+    /// Print every envelope that it takes
+    #[arg(long)]
+    envelopes: bool,
+    /// Print a record of type "stats" so often
+    #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
+    stats: Option<u32>,
+    /// File to write the enode to, once it listens
+    #[arg(long, value_name = "FILE")]
+    enode_file: Option<PathBuf>,
+    #[command(flatten)]
+    peers: PeerArgs,
+}
+
+pub fn run(args: &NodeArgs, cx: &mut Context) -> Result<()> {
+    let enodes = args.peers.enodes()?;
+    let mut config = service_config(args.peers.key(cx)?, cx);
+    config.node = args.config()?;
+    config.listen = Some(args.listen);
+    config.max_peers = args.max_peers;
+    config.p2p.listen_port = 0;
+    let network = Network::start(config)?;
+    let handle = network.handle();
+    let news = handle.subscribe();
+    let enode = handle.enode().expect("it listens").to_string();
+    if let Some(path) = &args.enode_file {
+        write_enode(path, &enode)?;
+    }
+    let ready = Record::new("ready")
+        .with("enode", enode)
+        .with("public_key", handle.id().to_string())
+        .with("listen", handle.local_addr().map(|addr| addr.to_string()))
+        .with("min_pow", float(args.min_pow));
+    cx.emit(&ready, |record| record.members()["enode"].as_str().unwrap_or_default().to_owned())?;
+    for enode in enodes {
+        network.dial(enode, PeerOptions::default());
+    }
+    serve(args, &network, news, cx)
+}
+
+impl NodeArgs {
+    fn config(&self) -> Result<Config> {
+        check_min_pow(self.min_pow, "--min-pow")?;
+        check_message_size(self.max_message_size)?;
+        let topics = self.topic.iter().map(|text| parse_topic(text, "--topic"));
+        let topics: Vec<_> = topics.collect::<Result<_>>()?;
+        Ok(Config {
+            min_pow: self.min_pow,
+            // Where the minimum is higher than the default, it holds from the start.
+            min_pow_tolerance: self.min_pow.max(DEFAULT_MIN_POW),
+            bloom: (!topics.is_empty()).then(|| Bloom::of_topics(topics)),
+            light: self.light,
+            confirmations: !self.no_confirmations,
+            max_message_size: self.max_message_size,
+            send_window: Duration::from_millis(self.send_window),
+            rate_limit: (self.rate_limit_ip > 0).then_some(RateLimit {
+                per_ip: self.rate_limit_ip,
+                per_peer: self.rate_limit_peer,
+                tolerance: self.rate_limit_tolerance,
+            }),
+            interest: if self.envelopes { Interest::Everything } else { Interest::Nothing },
+            ..Config::default()
+        })
+    }
+}
+
+/// What the loop wakes up for.
+enum Wake {
+    News(Option<News>),
+    Stats,
+    Interrupted,
+    Terminated,
+}
+
+fn serve(
+    args: &NodeArgs,
+    network: &Network,
+    mut news: Subscription,
+    cx: &mut Context,
+) -> Result<()> {
+    let every = args.stats.map(|seconds| Duration::from_secs(seconds.max(1).into()));
+    let mut next = every.map(|every| Instant::now() + every);
+    loop {
+        let wake = network.wait(async {
+            tokio::select! {
+                news = news.next() => Wake::News(news),
+                () = until(next) => Wake::Stats,
+                () = interrupted() => Wake::Interrupted,
+                () = terminated() => Wake::Terminated,
+            }
+        });
+        match wake {
+            Wake::News(Some(News::Event(event))) => tell(&event, cx)?,
+            Wake::News(Some(News::Lagged(lost))) => cx.note(&format!("{lost} events were lost")),
+            Wake::Stats => {
+                next = every.map(|every| Instant::now() + every);
+                cx.emit(&stats(network.handle()), Record::to_text)?;
+            }
+            Wake::Interrupted => return Err(Stop::Exit(Exit::Interrupted)),
+            Wake::Terminated | Wake::News(None) => return Ok(()),
+        }
+    }
+}
+
+/// Envelopes are results; who comes and goes is for people.
+fn tell(event: &ServiceEvent, cx: &mut Context) -> Result<()> {
+    match event {
+        ServiceEvent::Node(Event::Envelope { envelope, .. }) => {
+            cx.emit(&envelope_record(envelope.envelope()), |record| {
+                let members = record.members();
+                let [hash, topic] =
+                    ["hash", "topic"].map(|name| members[name].as_str().unwrap_or_default());
+                format!("{hash} {topic} {} bytes", members["size"])
+            })
+        }
+        ServiceEvent::Connected(peer) => {
+            cx.note(&format!("peer {} connected: {}", peer.addr, peer.client));
+            Ok(())
+        }
+        ServiceEvent::Disconnected { peer, reason } => {
+            cx.note(&format!("peer {} is gone: {reason}", peer.addr));
+            Ok(())
+        }
+        ServiceEvent::DialFailed { enode, error, .. } => {
+            cx.note(&format!("peer {}:{} was not reached: {error}", enode.host, enode.tcp));
+            Ok(())
+        }
+        ServiceEvent::InboundFailed { addr, error } => {
+            cx.note(&format!("{addr} did not become a peer: {error}"));
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn stats(handle: &Handle) -> Record {
+    let stats = handle.stats();
+    Record::new("stats")
+        .with("peers", stats.ready_peers)
+        .with("pooled", stats.pooled)
+        .with("pooled_bytes", stats.pooled_bytes)
+        .with("new", stats.new)
+        .with("duplicates", stats.duplicates)
+        .with("refused", stats.refused)
+        .with("expired", stats.expired)
+        .with("forwarded", stats.forwarded)
+        .with("packets_in", stats.packets_in)
+        .with("packets_out", stats.packets_out)
+        .with("bytes_in", stats.bytes_in)
+        .with("bytes_out", stats.bytes_out)
+}

@@ -1,0 +1,251 @@
+//! Results on standard output, in the format that was asked for.
+
+use std::{
+    fmt::Write as _,
+    io::{self, IsTerminal as _, Write as _},
+};
+
+use serde_json::{Map, Value};
+
+use crate::error::{CliError, Result};
+
+/// The formats of results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people; the default on a terminal.
+    Text,
+    /// One JSON object per line; the default in a pipe.
+    Json,
+    /// The record's raw bytes as 0x hex, one record per line.
+    Hex,
+    /// The record's raw bytes.
+    Raw,
+}
+
+/// A result: what one line of JSON says, members in a fixed order.
+#[derive(Debug, Clone)]
+pub struct Record(Map<String, Value>);
+
+impl Format {
+    /// Refuses the formats of raw bytes, for tools whose results have none: before they do what
+    /// can't be undone.
+    pub fn require_records(self) -> Result<()> {
+        match self {
+            Self::Text | Self::Json => Ok(()),
+            Self::Hex | Self::Raw => Err(no_raw_bytes().into()),
+        }
+    }
+}
+
+fn no_raw_bytes() -> CliError {
+    CliError::usage("this result has no raw bytes").field("--output").hint("--output json or text")
+}
+
+impl Record {
+    /// A record of the given type.
+    pub fn new(kind: &str) -> Self {
+        Self(Map::new()).with("type", kind)
+    }
+
+    /// Adds a member.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.0.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Adds a member if it has a value.
+    #[must_use]
+    pub fn with_some(self, name: &str, value: Option<impl Into<Value>>) -> Self {
+        match value {
+            Some(value) => self.with(name, value),
+            None => self,
+        }
+    }
+
+    /// Adds the exact bytes, as 0x hex.
+    #[must_use]
+    pub fn with_raw(self, bytes: &[u8]) -> Self {
+        self.with("raw", hex0x(bytes))
+    }
+
+    /// Takes a member out of an object that is a member.
+    #[must_use]
+    pub fn without(mut self, name: &str, inner: &str) -> Self {
+        if let Some(Value::Object(members)) = self.0.get_mut(name) {
+            members.shift_remove(inner);
+        }
+        self
+    }
+
+    /// The members.
+    pub fn members(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
+    /// A block of `name: value` lines, for people. Long values are cut; JSON has the whole.
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        write_members(&mut text, &self.0, 0);
+        text
+    }
+
+    fn raw(&self) -> Option<Vec<u8>> {
+        let digits = self.0.get("raw")?.as_str()?.strip_prefix("0x")?;
+        hex::decode(digits).ok()
+    }
+}
+
+impl From<Record> for Value {
+    fn from(record: Record) -> Self {
+        Self::Object(record.0)
+    }
+}
+
+fn write_members(text: &mut String, members: &Map<String, Value>, depth: usize) {
+    const WIDTH: usize = 12;
+    for (name, value) in members {
+        let indent = "  ".repeat(depth);
+        match value {
+            Value::Null => {}
+            Value::Object(inner) => {
+                let _ = writeln!(text, "{indent}{}:", escape(name));
+                write_members(text, inner, depth + 1);
+            }
+            Value::String(string) => {
+                let _ = writeln!(text, "{indent}{:WIDTH$} {}", escape(name), cut(&escape(string)));
+            }
+            other => {
+                let shown = cut(&escape(&other.to_string()));
+                let _ = writeln!(text, "{indent}{:WIDTH$} {shown}", escape(name));
+            }
+        }
+    }
+}
+
+fn cut(text: &str) -> String {
+    const MAX: usize = 140;
+    let length = text.chars().count();
+    if length <= MAX {
+        return text.to_owned();
+    }
+    format!("{}… ({length} characters)", text.chars().take(MAX).collect::<String>())
+}
+
+/// Where results go.
+#[derive(Debug)]
+pub struct Output {
+    format: Format,
+    /// Results that wait for others to be written together.
+    pending: Vec<u8>,
+}
+
+/// How much waits at most.
+const MAX_PENDING: usize = 64 << 10;
+
+impl Output {
+    /// The format asked for, else text for a terminal and JSON for a pipe.
+    pub fn new(format: Option<Format>) -> Self {
+        let default = if io::stdout().is_terminal() { Format::Text } else { Format::Json };
+        Self { format: format.unwrap_or(default), pending: Vec::new() }
+    }
+
+    /// The format of results.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Whether results may have colours: on a terminal, unless `NO_COLOR` is set.
+    pub fn has_colour(&self) -> bool {
+        let asked_not = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        io::stdout().is_terminal() && !asked_not
+    }
+
+    /// Writes a record and flushes it. `text` says it for people.
+    pub fn emit(&mut self, record: &Record, text: impl FnOnce(&Record) -> String) -> Result<()> {
+        self.collect(record, text)?;
+        self.flush()
+    }
+
+    /// Writes a record that may wait for others, until [`flush`](Self::flush).
+    pub fn collect(&mut self, record: &Record, text: impl FnOnce(&Record) -> String) -> Result<()> {
+        let out = &mut self.pending;
+        match self.format {
+            Format::Text => {
+                out.extend_from_slice(text(record).trim_end_matches('\n').as_bytes());
+                out.push(b'\n');
+            }
+            Format::Json => {
+                serde_json::to_writer(&mut *out, &record.0).expect("a map of JSON values");
+                out.push(b'\n');
+            }
+            Format::Hex | Format::Raw => {
+                let raw = record.raw().ok_or_else(no_raw_bytes)?;
+                if self.format == Format::Raw {
+                    out.extend_from_slice(&raw);
+                } else {
+                    out.extend_from_slice(hex0x(&raw).as_bytes());
+                    out.push(b'\n');
+                }
+            }
+        }
+        if self.pending.len() >= MAX_PENDING { self.flush() } else { Ok(()) }
+    }
+
+    /// Writes what waits.
+    pub fn flush(&mut self) -> Result<()> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let mut stdout = io::stdout().lock();
+        let written = stdout.write_all(&self.pending).and_then(|()| stdout.flush());
+        self.pending.clear();
+        Ok(written?)
+    }
+}
+
+/// Bytes as `0x` hex.
+pub fn hex0x(bytes: impl AsRef<[u8]>) -> String {
+    format!("0x{}", hex::encode(bytes))
+}
+
+/// Makes text from strangers safe for a terminal: control characters and the controls of
+/// bidirectional text become visible escapes; line breaks and tabs too.
+pub fn escape(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
+        let hidden = c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+            || matches!(c, '\u{061c}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}');
+        if hidden {
+            let _ = match c {
+                '\n' => write!(out, "\\n"),
+                '\r' => write!(out, "\\r"),
+                '\t' => write!(out, "\\t"),
+                _ => write!(out, "\\u{{{:x}}}", c as u32),
+            };
+        } else {
+            out.push(c);
+        }
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_text_is_visible() {
+        assert_eq!(escape("a\x1b[31mb"), "a\\u{1b}[31mb");
+        assert_eq!(escape("user\u{202e}gpj.exe"), "user\\u{202e}gpj.exe");
+        assert_eq!(escape("two\nlines"), "two\\nlines");
+        assert_eq!(escape("żółć 🙂"), "żółć 🙂");
+    }
+
+    #[test]
+    fn members_keep_their_order() {
+        let record = Record::new("topic").with("b", 1).with("a", 2).with_raw(&[255]);
+        let json = serde_json::to_string(record.members()).unwrap();
+        assert_eq!(json, r#"{"type":"topic","b":1,"a":2,"raw":"0xff"}"#);
+    }
+}

@@ -1,0 +1,203 @@
+//! Passwords: from a file, a file descriptor, the environment, or the terminal. Never from the
+//! arguments.
+
+use std::{
+    fs::File,
+    io::{self, Read, Write as _},
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use rustix::termios::{
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
+};
+use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::error::{CliError, Exit, Result, Stop};
+
+/// The longest password.
+const MAX_PASSWORD: usize = 4096;
+
+/// The bytes of a password.
+pub type Password = Zeroizing<Vec<u8>>;
+
+/// Where the password of a key file comes from.
+#[derive(Debug, Clone, Default, Args)]
+pub struct PasswordArgs {
+    /// File with the password of a key file, on one line. Without this and the next option: the
+    /// environment variable STATUS_PASSWORD, else a prompt on the terminal
+    #[arg(long, value_name = "FILE", help_heading = "Key files")]
+    pub password_file: Option<PathBuf>,
+    /// File descriptor to read the password from
+    #[arg(long, value_name = "N", conflicts_with = "password_file", help_heading = "Key files")]
+    pub password_fd: Option<u32>,
+}
+
+/// Which password is meant: what it is called in prompts and errors.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// What it is for.
+    pub purpose: &'a str,
+    /// The environment variable.
+    pub variable: &'static str,
+    /// The option that names a file.
+    pub option: &'static str,
+    /// Whether a typed one is asked for twice.
+    pub twice: bool,
+}
+
+impl PasswordArgs {
+    /// The password that opens something.
+    pub fn existing(&self, purpose: &str) -> Result<Password> {
+        let variable = "STATUS_PASSWORD";
+        self.read(&Wanted { purpose, variable, option: "--password-file", twice: false })
+    }
+
+    /// The password that something new is encrypted with.
+    pub fn new_one(&self, purpose: &str) -> Result<Password> {
+        let variable = "STATUS_PASSWORD";
+        self.read(&Wanted { purpose, variable, option: "--password-file", twice: true })
+    }
+
+    /// The password.
+    pub fn read(&self, wanted: &Wanted<'_>) -> Result<Password> {
+        if let Some(path) = &self.password_file {
+            return from_file(path, wanted.option);
+        }
+        if let Some(descriptor) = self.password_fd {
+            return from_file(Path::new(&format!("/dev/fd/{descriptor}")), wanted.option);
+        }
+        if let Some(value) = std::env::var_os(wanted.variable) {
+            return Ok(Zeroizing::new(value.into_encoded_bytes()));
+        }
+        let Some(mut terminal) = Terminal::open() else {
+            let message = format!("{} needs a password", wanted.purpose);
+            let hint = format!("{}, {}, or a terminal", wanted.option, wanted.variable);
+            return Err(CliError::new("password.missing", Exit::Usage, message).hint(hint).into());
+        };
+        let password = terminal.ask(&format!("Password of {}: ", wanted.purpose))?;
+        if wanted.twice && terminal.ask("The same again: ")? != password {
+            return Err(CliError::usage("the two passwords differ").into());
+        }
+        Ok(password)
+    }
+}
+
+/// The first line of a file; `-` is standard input.
+pub fn from_file(path: &Path, option: &'static str) -> Result<Password> {
+    let shown = path.display();
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_PASSWORD + 2));
+    let limit = MAX_PASSWORD as u64 + 2;
+    let read = if path == Path::new("-") {
+        io::stdin().lock().take(limit).read_to_end(&mut bytes)
+    } else {
+        File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes))
+    };
+    read.map_err(|error| {
+        let message = format!("can't read the password from {shown}: {error}");
+        CliError::new("file.read", Exit::Local, message).field(option)
+    })?;
+    let kept = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    let kept = kept.strip_suffix(b"\r").unwrap_or(kept).len();
+    bytes.truncate(kept);
+    let refused = |why: &str| {
+        let message = format!("{shown} holds no password: {why}");
+        CliError::new("password.file", Exit::Malformed, message).field(option)
+    };
+    if bytes.len() > MAX_PASSWORD {
+        return Err(refused("it is longer than 4096 bytes").into());
+    }
+    if bytes.contains(&b'\n') {
+        return Err(refused("it has more than one line").into());
+    }
+    Ok(bytes)
+}
+
+/// The terminal itself, whatever standard input is.
+struct Terminal(File);
+
+impl Terminal {
+    fn open() -> Option<Self> {
+        File::options().read(true).write(true).open("/dev/tty").ok().map(Self)
+    }
+
+    fn ask(&mut self, prompt: &str) -> Result<Password> {
+        let failed = |error: io::Error| {
+            let message = format!("can't ask for the password on the terminal: {error}");
+            CliError::new("file.read", Exit::Local, message)
+        };
+        self.0.write_all(prompt.as_bytes()).map_err(failed)?;
+        let line = {
+            let silence = Silence::new(&self.0).map_err(failed)?;
+            read_line(silence.0)
+        };
+        let _ = self.0.write_all(b"\n");
+        line.map_err(failed)?.ok_or(Stop::Exit(Exit::Interrupted))
+    }
+}
+
+/// Keys come one by one and are not shown, until this is dropped. Ctrl-C comes as a key, too, so
+/// that it can't leave the terminal silent.
+struct Silence<'a>(&'a File, Termios);
+
+impl<'a> Silence<'a> {
+    fn new(terminal: &'a File) -> io::Result<Self> {
+        let before = tcgetattr(terminal)?;
+        let mut silent = before.clone();
+        silent.local_modes -= LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG;
+        silent.special_codes[SpecialCodeIndex::VMIN] = 1;
+        silent.special_codes[SpecialCodeIndex::VTIME] = 0;
+        tcsetattr(terminal, OptionalActions::Flush, &silent)?;
+        Ok(Self(terminal, before))
+    }
+}
+
+impl Drop for Silence<'_> {
+    fn drop(&mut self) {
+        let _ = tcsetattr(self.0, OptionalActions::Now, &self.1);
+    }
+}
+
+/// A line of keys. `None`: the user gave up.
+fn read_line(mut terminal: impl Read) -> io::Result<Option<Password>> {
+    let mut line = Zeroizing::new(Vec::with_capacity(MAX_PASSWORD));
+    let mut key = [0];
+    loop {
+        if terminal.read(&mut key)? == 0 {
+            return Ok((!line.is_empty()).then_some(line));
+        }
+        match key[0] {
+            b'\r' | b'\n' => return Ok(Some(line)),
+            // Ctrl-C, Ctrl-\
+            0x03 | 0x1c => return Ok(None),
+            // Ctrl-D
+            0x04 if line.is_empty() => return Ok(None),
+            0x04 => return Ok(Some(line)),
+            // Ctrl-U
+            0x15 => line.zeroize(),
+            // A character goes as a whole: what continues it, and its first byte.
+            0x08 | 0x7f => while line.pop().is_some_and(|byte| byte & 0xc0 == 0x80) {},
+            byte if line.len() < MAX_PASSWORD => line.push(byte),
+            _ => {}
+        }
+        key.zeroize();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_make_a_line() {
+        let line = |keys: &[u8]| read_line(keys).unwrap().map(|line| line.to_vec());
+        assert_eq!(line(b"secret\nmore"), Some(b"secret".to_vec()));
+        assert_eq!(line("zł\u{7f}\u{7f}aŻ\u{7f}b\r".as_bytes()), Some(b"ab".to_vec()));
+        assert_eq!(line(b"wrong\x15right\n"), Some(b"right".to_vec()));
+        assert_eq!(line(b"\n"), Some(Vec::new()));
+        assert_eq!(line(b"abc\x03"), None);
+        assert_eq!(line(b"\x04"), None);
+        assert_eq!(line(b"ab\x04"), Some(b"ab".to_vec()));
+        assert_eq!(line(b""), None);
+    }
+}

@@ -1,0 +1,119 @@
+//! `status-payload check`: what a receiver would do, rule by rule.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+use serde_json::{Value, json};
+use statuskit_core::payload::{
+    check::{self, Check, Receipt},
+    types::type_name,
+};
+
+use crate::{
+    context::Context,
+    error::{CliError, Exit, Result},
+    keys::{IdentityArgs, parse_public_key},
+    output::{Record, escape},
+    payload::{
+        each_payload,
+        record::{self, member_of, message_of},
+    },
+};
+
+/// Apply the checks of a receiver, one by one; exit 1 if a payload fails one
+///
+/// The time of the envelope is that of the message record, or --sent, or now.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  $ status-payload encode chat --set text=hi --set chat_id=status | status-payload check --output text
+  $ ! status-payload encode chat --set text=' ' --set chat_id=status | status-payload check")]
+pub struct CheckCommand {
+    /// When the envelope was sent, in UNIX seconds
+    #[arg(long, value_name = "SECONDS")]
+    sent: Option<u32>,
+    /// Who receives it: what only oneself may send is then checked, too [default: --identity, if
+    /// given]
+    #[arg(long, value_name = "KEY")]
+    me: Option<String>,
+    /// An installation that is known. Repeatable; with none, that is not checked
+    #[arg(long, value_name = "ID")]
+    installation: Vec<String>,
+    #[command(flatten)]
+    identity: IdentityArgs,
+}
+
+impl CheckCommand {
+    pub fn run(&self, cx: &mut Context) -> Result<()> {
+        let me = match &self.me {
+            Some(text) => Some(parse_public_key(text, "--me")?),
+            None => self.identity.load()?.map(|key| key.public_key()),
+        };
+        each_payload(cx, |cx, input, line| {
+            let wrapper = input.wrapper()?;
+            let message = message_of(&wrapper)?;
+            let sent = self.sent.or(input.sent).unwrap_or_else(|| cx.now());
+            let receipt = Receipt {
+                sent_ms: u64::from(sent) * 1000,
+                now_ms: cx.now_ms(),
+                author: wrapper.author().or(input.signer.as_ref()),
+                me: me.as_ref(),
+                installations: (!self.installation.is_empty()).then_some(&*self.installation),
+            };
+            let checks = check::checks(&message, &receipt);
+            let fields = record::of_wrapper(&wrapper);
+            let failed = checks.iter().find(|check| !check.pass);
+            let record = Record::new("check")
+                .with("payload_type", type_name(wrapper.kind()))
+                .with("message_id", wrapper.message_id().to_string())
+                .with("author", receipt.author.map(ToString::to_string))
+                .with("sent", sent)
+                .with("accepted", failed.is_none())
+                .with("checks", checks.iter().map(|it| a_check(it, &fields)).collect::<Value>())
+                .with_raw(wrapper.raw());
+            cx.emit(&record, text)?;
+            if let Some(failed) = failed {
+                cx.negative();
+                let message = format!("a client refuses this payload: {}", failed.refusal);
+                let error = CliError::new(failed.refusal.code(), Exit::Negative, message);
+                cx.show(&error.field(failed.refusal.field()).line(line));
+            }
+            Ok(())
+        })
+    }
+}
+
+fn a_check(check: &Check, fields: &Record) -> Value {
+    let refusal = check.refusal;
+    let members = fields.members();
+    let found = members
+        .get(&member_of(refusal.field()))
+        .or_else(|| members.get(refusal.field()))
+        .or_else(|| members.get("message").and_then(|it| it.get(refusal.field())));
+    // Lists of events are long, and in the record anyway.
+    let found = found.filter(|it| !it.is_array());
+    json!({
+        "rule": refusal.rule(),
+        "pass": check.pass,
+        "code": refusal.code(),
+        "field": refusal.field(),
+        "found": found,
+    })
+}
+
+fn text(record: &Record) -> String {
+    let members = record.members();
+    let verdict = if members["accepted"] == Value::Bool(true) { "accepted" } else { "REFUSED" };
+    let [kind, id] = ["payload_type", "message_id"].map(|it| members[it].as_str().unwrap_or(""));
+    let mut out = format!("{verdict}  {kind} {id}\n");
+    for check in members["checks"].as_array().into_iter().flatten() {
+        let mark = if check["pass"] == Value::Bool(true) { "ok  " } else { "FAIL" };
+        let rule = check["rule"].as_str().unwrap_or_default();
+        let found = match &check["found"] {
+            Value::Null => String::new(),
+            found => format!(": {}", escape(&found.to_string())),
+        };
+        let _ = writeln!(out, "  {mark} {rule}{found}");
+    }
+    out
+}

@@ -1,0 +1,110 @@
+//! `status-payload encode`.
+
+use clap::Args;
+use statuskit_core::{crypto::SecretKey, payload::PayloadType};
+
+use crate::{
+    context::{Context, stdin_items},
+    error::{CliError, Result},
+    input::Item,
+    keys::IdentityArgs,
+    payload::{
+        parse_type,
+        record::{self, ToWrap},
+        template::{self, SetArgs},
+    },
+};
+
+/// Make payloads of JSON records on standard input, or one of flags
+///
+/// A record that `decode` printed gives the same bytes again. With --identity payloads are signed;
+/// without, they keep the signature that they had, or have none: then a client takes whoever
+/// signed the envelope for the author.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  $ status-payload encode chat --set text=hi --set chat_id=status --identity me.key
+  $ status-payload template contact | status-payload encode --set ens_name=bob.eth --output hex
+  $ status-payload encode chat --set text=look --set content_type=sticker --set sticker.hash=e3010170 --set chat_id=status")]
+pub struct EncodeCommand {
+    /// Make a message of this type of --set alone; time and clock are now. Without it, records
+    /// are read
+    #[arg(value_name = "TYPE", value_parser = parse_type)]
+    kind: Option<&'static PayloadType>,
+    #[command(flatten)]
+    set: SetArgs,
+    /// Leave away the signature that a record has
+    #[arg(long, conflicts_with = "identity")]
+    unsigned: bool,
+    /// The message alone, without a wrapper
+    #[arg(long)]
+    bare: bool,
+    #[command(flatten)]
+    identity: IdentityArgs,
+}
+
+impl EncodeCommand {
+    pub fn run(&self, cx: &mut Context) -> Result<()> {
+        let identity = if self.unsigned || self.bare { None } else { self.identity.load()? };
+        if let Some(kind) = self.kind {
+            let mut members = template::members(kind, cx.now_ms());
+            self.set.apply(kind, &mut members)?;
+            let made = ToWrap::of_members(&members)
+                .map_err(|error| error.exit(super::super::error::Exit::Usage))?;
+            self.note_unsigned(&made, identity.as_ref(), cx);
+            return self.emit(made, identity.as_ref(), cx);
+        }
+        let mut items = stdin_items();
+        let mut any = false;
+        while let Some(item) = items.next()? {
+            let read = item.and_then(|item| Ok((self.read(&item)?, item.line)));
+            match read {
+                Err(error) => cx.report(error)?,
+                Ok((made, line)) => {
+                    if !any {
+                        self.note_unsigned(&made, identity.as_ref(), cx);
+                    }
+                    let done = self.emit(made, identity.as_ref(), cx);
+                    super::super::absorb(cx, done, line)?;
+                }
+            }
+            any = true;
+        }
+        if any { Ok(()) } else { Err(super::super::empty_input("records of payloads")) }
+    }
+
+    fn read(&self, item: &Item) -> std::result::Result<ToWrap, CliError> {
+        ToWrap::of_item(item, |members| {
+            let kind = members.get("type").and_then(|it| it.as_str());
+            match kind.and_then(PayloadType::of_name) {
+                Some(kind) => self.set.apply(kind, members).map_err(|stop| match stop {
+                    super::super::error::Stop::Error(error) => error,
+                    _ => CliError::usage("--set"),
+                }),
+                None => Ok(()),
+            }
+        })
+    }
+
+    fn emit(&self, mut made: ToWrap, key: Option<&SecretKey>, cx: &mut Context) -> Result<()> {
+        if self.bare {
+            let kind = PayloadType::of_number(made.kind);
+            let record = kind.map_or_else(
+                || super::super::output::Record::new("bytes").with_raw(&made.payload),
+                |kind| record::of_message(kind, &made.payload),
+            );
+            return cx.emit(&record, super::super::output::Record::to_text);
+        }
+        if self.unsigned {
+            made.unsign();
+        }
+        let wrapper = made.wrap(key)?;
+        cx.emit(&record::of_wrapper(&wrapper), super::super::output::Record::to_text)
+    }
+
+    fn note_unsigned(&self, made: &ToWrap, key: Option<&SecretKey>, cx: &Context) {
+        if key.is_none() && made.is_unsigned() && !self.bare && !self.unsigned {
+            cx.note("no --identity given; the payload is not signed");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! `status-payload`: every message of Status clients, made, read, checked and taken apart.
+
+mod check;
+mod decode;
+mod encode;
+pub mod record;
+mod show;
+mod sign;
+mod template;
+
+use clap::{Args, Subcommand};
+use statuskit_core::payload::{PayloadError, PayloadType};
+
+use crate::{
+    context::{Context, stdin_items},
+    error::{CliError, Exit, Result},
+};
+use record::Input;
+
+/// Payloads: make any message from JSON or flags, read them, sign and check them
+///
+/// A record has the type of the message and its fields, by their names in the specification. Where
+/// a name is also that of a member of the record itself (type, message_id, …), the field has an
+/// underscore behind it: type_, message_id_.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  $ status-payload template chat --set text=hi --set chat_id=status | status-payload encode | status-payload decode
+  $ status-payload encode contact --set ens_name=bob.eth --identity me.key | status-payload verify
+  $ echo hi | status-envelope seal --chat status | status-envelope open --chat status | status-payload check")]
+pub struct PayloadArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Template(template::TemplateCommand),
+    Encode(encode::EncodeCommand),
+    Decode(decode::DecodeCommand),
+    Sign(sign::SignCommand),
+    Verify(sign::VerifyCommand),
+    Id(sign::IdCommand),
+    Check(check::CheckCommand),
+    Show(show::ShowCommand),
+    Types(template::TypesCommand),
+}
+
+pub fn run(args: &PayloadArgs, cx: &mut Context) -> Result<()> {
+    match &args.command {
+        Command::Template(command) => command.run(cx),
+        Command::Encode(command) => command.run(cx),
+        Command::Decode(command) => command.run(cx),
+        Command::Sign(command) => command.run(cx),
+        Command::Verify(command) => command.run(cx),
+        Command::Id(command) => command.run(cx),
+        Command::Check(command) => command.run(cx),
+        Command::Show(command) => command.run(cx),
+        Command::Types(command) => command.run(cx),
+    }
+}
+
+/// Runs `work` on each payload of standard input. A bad record is reported, and the rest goes on;
+/// no record at all is an error.
+fn each_payload(
+    cx: &mut Context,
+    mut work: impl FnMut(&mut Context, Input, u64) -> Result<()>,
+) -> Result<()> {
+    let mut items = stdin_items();
+    let mut any = false;
+    while let Some(item) = items.next()? {
+        any = true;
+        match item.and_then(|item| Ok((Input::of_item(&item)?, item.line))) {
+            Err(error) => cx.report(error)?,
+            Ok((input, line)) => {
+                let done = work(cx, input, line);
+                super::absorb(cx, done, line)?;
+            }
+        }
+    }
+    if any { Ok(()) } else { Err(super::empty_input("payloads")) }
+}
+
+/// A type of payloads from an argument.
+fn parse_type(text: &str) -> std::result::Result<&'static PayloadType, String> {
+    PayloadType::search(text)
+        .ok_or_else(|| format!("no type of payloads is called {text:?}; see status-payload types"))
+}
+
+/// Bytes that are no payload.
+pub fn payload_error(error: &PayloadError) -> CliError {
+    let shown = CliError::new(error.code(), Exit::Malformed, error.to_string());
+    match error {
+        PayloadError::Protobuf { error, .. } => shown.offset(error.at),
+        _ => shown,
+    }
+}

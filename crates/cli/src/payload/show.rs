@@ -1,0 +1,151 @@
+//! `status-payload show`: every field on the wire with its place, known or not.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+use serde_json::{Value as Json, json};
+use statuskit_core::{
+    payload::{
+        PayloadError, PayloadType, Wrapper,
+        schema::{APPLICATION_METADATA_MESSAGE, MEMBERSHIP_UPDATE_EVENT},
+        types::type_name,
+    },
+    protobuf::{FieldError, FieldProblem, FieldType, Fields, MAX_SHOWN, MessageDef, Value},
+};
+
+use crate::{
+    context::Context,
+    error::Result,
+    output::{Record, escape, hex0x},
+    payload::{each_payload, parse_type, payload_error},
+};
+
+/// Take payloads apart: every field with its number, wire type, offset and length
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  $ status-payload encode chat --set text=hi --set chat_id=status | status-payload show --output text
+  $ echo 0x08011a026869a20601ff | status-payload show --as chat")]
+pub struct ShowCommand {
+    /// The bytes are the message alone, of this type, without a wrapper
+    #[arg(long = "as", value_name = "TYPE", value_parser = parse_type)]
+    kind: Option<&'static PayloadType>,
+}
+
+impl ShowCommand {
+    pub fn run(&self, cx: &mut Context) -> Result<()> {
+        each_payload(cx, |cx, input, _| {
+            let bytes = &input.bytes;
+            // What the bytes are, and what the payload in them is.
+            let (def, number) = match self.kind {
+                Some(kind) => (kind.message.unwrap_or(&NOTHING), kind.number),
+                None => {
+                    let wrapper = Wrapper::decode(bytes).map_err(|error| payload_error(&error))?;
+                    (&APPLICATION_METADATA_MESSAGE, wrapper.kind())
+                }
+            };
+            let inner = PayloadType::of_number(number).and_then(|kind| kind.message);
+            let mut parts = Parts { inner, found: Vec::new() };
+            parts.add(def, bytes, 0, "").map_err(|error| payload_error(&error))?;
+            let record = Record::new("payload_fields")
+                .with("payload_type", type_name(number))
+                .with("length", bytes.len())
+                .with("fields", parts.found)
+                .with_raw(bytes);
+            cx.emit(&record, text)
+        })
+    }
+}
+
+/// Where every field is unknown.
+static NOTHING: MessageDef = MessageDef { name: "message", fields: &[], is_entry: false };
+
+struct Parts {
+    /// What the payload of a wrapper is.
+    inner: Option<&'static MessageDef>,
+    found: Vec<Json>,
+}
+
+impl Parts {
+    fn add(
+        &mut self,
+        def: &'static MessageDef,
+        bytes: &[u8],
+        base: usize,
+        path: &str,
+    ) -> std::result::Result<(), PayloadError> {
+        for field in Fields::new(bytes) {
+            let field = field.map_err(|mut error| {
+                error.at += base;
+                PayloadError::Protobuf { what: def.name, error }
+            })?;
+            if self.found.len() == MAX_SHOWN {
+                let error = FieldError { at: base + field.start, problem: FieldProblem::TooMany };
+                return Err(PayloadError::Protobuf { what: def.name, error });
+            }
+            let known = def.field(field.number).filter(|it| it.takes(&field.value));
+            let name = known.map_or_else(|| field.number.to_string(), |it| it.name.to_owned());
+            let path = if path.is_empty() { name } else { format!("{path}.{name}") };
+            let value = match (&field.value, known.map(|it| &it.kind)) {
+                (Value::Varint(value), _) => value.to_string(),
+                (Value::Bytes(bytes), Some(FieldType::String)) => {
+                    String::from_utf8_lossy(bytes).into_owned()
+                }
+                (Value::Bytes(bytes), _) | (Value::Group(bytes), _) => hex0x(bytes),
+                (Value::Fixed64(bytes), _) => hex0x(bytes),
+                (Value::Fixed32(bytes), _) => hex0x(bytes),
+            };
+            self.found.push(json!({
+                "name": path,
+                "number": field.number,
+                "wire_type": field.value.wire_type(),
+                "known": known.is_some(),
+                "offset": base + field.start,
+                "length": field.end - field.start,
+                "value": value,
+            }));
+            let Value::Bytes(inside) = field.value else { continue };
+            let at = base + field.end - inside.len();
+            let is_wrapper = std::ptr::eq(def, &APPLICATION_METADATA_MESSAGE);
+            match known.map(|it| (&it.kind, it.name)) {
+                Some((FieldType::Message(inner), _)) => self.add(inner, inside, at, &path)?,
+                // What does not decode stays bytes.
+                Some((FieldType::Bytes, "payload")) if is_wrapper => {
+                    if let Some(inner) = self.inner {
+                        let before = self.found.len();
+                        if self.add(inner, inside, at, &path).is_err() {
+                            self.found.truncate(before);
+                        }
+                    }
+                }
+                Some((FieldType::Bytes, "events")) if inside.len() > 65 => {
+                    let before = self.found.len();
+                    let event = self.add(&MEMBERSHIP_UPDATE_EVENT, &inside[65..], at + 65, &path);
+                    if event.is_err() {
+                        self.found.truncate(before);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn text(record: &Record) -> String {
+    let members = record.members();
+    let kind = members["payload_type"].as_str().unwrap_or_default();
+    let mut out = format!("{kind}, {} bytes\n", members["length"]);
+    let _ = writeln!(out, "  {:>6} {:>6}  {:8} {:32} value", "offset", "length", "wire", "field");
+    for field in members["fields"].as_array().into_iter().flatten() {
+        let [name, wire, value] =
+            ["name", "wire_type", "value"].map(|it| field[it].as_str().unwrap_or_default());
+        let [offset, length] = ["offset", "length"].map(|it| field[it].as_u64().unwrap_or(0));
+        let known = if field["known"] == Json::Bool(true) { "" } else { "  (unknown)" };
+        let value = escape(value);
+        let shown: String = value.chars().take(48).collect();
+        let dots = if shown.len() < value.len() { "…" } else { "" };
+        let _ = writeln!(out, "  {offset:>6} {length:>6}  {wire:8} {name:32} {shown}{dots}{known}");
+    }
+    out
+}

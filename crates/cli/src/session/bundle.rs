@@ -1,0 +1,190 @@
+//! `status-session bundle`.
+
+use std::collections::BTreeMap;
+
+use clap::{Args, Subcommand};
+use prost::Message as _;
+use statuskit_core::{
+    account::InstallationId,
+    secure::{
+        KeyPair, Timestamp,
+        bundle::{self, PreKey, VerifiedBundle},
+        device::PROTOCOL_VERSION,
+        proto,
+    },
+};
+
+use crate::{
+    absorb,
+    context::{Context, stdin_items},
+    error::{CliError, Exit, Result},
+    identity::hex_of,
+    input::{Content, Item},
+    output::Record,
+    records::hex_member,
+    session::{DeviceArgs, record::bundle_record},
+    state::{IfMissing, secure_error},
+};
+
+/// Bundles: how a device can be written to
+#[derive(Debug, Args)]
+pub struct BundleArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    New(NewCommand),
+    Show(ShowCommand),
+    Verify(VerifyCommand),
+    Learn(LearnCommand),
+}
+
+impl BundleArgs {
+    pub fn run(&self, cx: &mut Context) -> Result<()> {
+        match &self.command {
+            Command::New(command) => command.run(cx),
+            Command::Show(ShowCommand {}) => {
+                each(cx, |cx, bundle, raw| cx.emit(&bundle_record(bundle, raw), Record::to_text))
+            }
+            Command::Verify(VerifyCommand {}) => each(cx, verify),
+            Command::Learn(command) => command.run(cx),
+        }
+    }
+}
+
+/// Make and sign a bundle
+///
+/// With a state: that of its device, with a new pre key if the last is older than a day. Without:
+/// a pre key of the moment, whose private part is printed with --show-secret, and else forgotten.
+#[derive(Debug, Args)]
+struct NewCommand {
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// Id of the installation [default: that of the state, else random]
+    #[arg(long, value_name = "ID")]
+    installation: Option<String>,
+    /// Print the private pre key, too
+    #[arg(long)]
+    show_secret: bool,
+}
+
+impl NewCommand {
+    fn run(&self, cx: &mut Context) -> Result<()> {
+        let identity = self.device.identity.require()?;
+        let mut rng = cx.rng("bundle")?;
+        cx.warn_of_seed();
+        let now = Timestamp::from_millis(cx.now_ms());
+        let installation = self.installation.as_deref();
+        let device = self.device.find(IfMissing::Make, &identity, installation, &mut rng)?;
+        let (bundle, secret) = if let Some(mut device) = device {
+            let bundle = device.bundle(now, &mut rng).map_err(|error| secure_error(&error))?;
+            let own = device.pre_keys().map_err(|error| secure_error(&error.into()))?;
+            (bundle, own.into_iter().next_back().map(|own| own.pair))
+        } else {
+            let id = match installation {
+                Some(id) => InstallationId::new(id),
+                None => InstallationId::generate(&mut rng),
+            };
+            let pair = KeyPair::generate(&mut rng);
+            let pre_key =
+                PreKey { key: pair.public(), version: 1, protocol_version: PROTOCOL_VERSION };
+            if !self.show_secret {
+                cx.note(
+                    "nobody can read what is written to this bundle: its private key is not kept \
+                     (--state DIR keeps it, --show-secret prints it)",
+                );
+            }
+            let pre_keys = BTreeMap::from([(id, pre_key)]);
+            (bundle::sign(&KeyPair::from(identity), &pre_keys, now), Some(pair))
+        };
+        let mut record = bundle_record(&bundle, &bundle.encode_to_vec());
+        if let Some(pair) = secret.filter(|_| self.show_secret) {
+            record = record.with("private_pre_key", hex_of(pair.secret()).as_str());
+        }
+        cx.emit(&record, Record::to_text)
+    }
+}
+
+/// Say what is in bundles, true or not
+#[derive(Debug, Args)]
+struct ShowCommand {}
+
+/// Check the signature and all keys of bundles: of records, those of the member raw
+#[derive(Debug, Args)]
+struct VerifyCommand {}
+
+fn verify(cx: &mut Context, bundle: &proto::Bundle, raw: &[u8]) -> Result<()> {
+    let verdict = bundle::verify(bundle).and_then(VerifiedBundle::all_usable);
+    let mut record = Record::new("verification")
+        .with("valid", verdict.is_ok())
+        .with("identity", verdict.as_ref().ok().map(|good| good.identity.to_string()));
+    if let Err(error) = &verdict {
+        record = record.with("code", error.code()).with("reason", error.to_string());
+        cx.negative();
+    }
+    cx.emit(&record.with_raw(raw), Record::to_text)
+}
+
+/// Take bundles into the state: messages to their owners get sessions
+#[derive(Debug, Args)]
+struct LearnCommand {
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+impl LearnCommand {
+    fn run(&self, cx: &mut Context) -> Result<()> {
+        cx.warn_of_seed();
+        let mut device = self.device.require(IfMissing::Make, &mut cx.rng("session")?)?;
+        each(cx, |cx, bundle, raw| {
+            let learned = device.learn(bundle).map_err(|error| secure_error(&error))?;
+            let learned: Vec<_> =
+                learned.iter().map(super::super::conversation::installation_value).collect();
+            cx.emit(&bundle_record(bundle, raw).with("learned", learned), Record::to_text)
+        })
+    }
+}
+
+/// Runs `work` on each bundle of standard input.
+fn each(
+    cx: &mut Context,
+    mut work: impl FnMut(&mut Context, &proto::Bundle, &[u8]) -> Result<()>,
+) -> Result<()> {
+    let mut items = stdin_items();
+    let mut any = false;
+    while let Some(item) = items.next()? {
+        any = true;
+        let line = item.as_ref().map_or_else(|error| error.line.unwrap_or(0), |item| item.line);
+        let done = item.and_then(|item| bundles_of(&item)).map_err(Into::into);
+        let done = done
+            .and_then(|bundles| bundles.iter().try_for_each(|(bundle, raw)| work(cx, bundle, raw)));
+        absorb(cx, done, line)?;
+    }
+    if any { Ok(()) } else { Err(super::super::empty_input("bundles")) }
+}
+
+/// The bundles of a record or of bytes.
+fn bundles_of(item: &Item) -> std::result::Result<Vec<(proto::Bundle, Vec<u8>)>, CliError> {
+    let raw = match &item.content {
+        Content::Bytes(bytes) => bytes.clone(),
+        Content::Record(members) => {
+            let raw = hex_member(members, "raw").map_err(|error| error.line(item.line))?;
+            if members.get("type").is_some_and(|kind| kind == "protocol_message") {
+                let message =
+                    statuskit_core::secure::ProtocolMessage::decode(&raw).map_err(|error| {
+                        CliError::new(error.code(), Exit::Malformed, error.to_string())
+                    })?;
+                let bundles = message.fields().bundles.iter();
+                return Ok(bundles.map(|it| (it.clone(), it.encode_to_vec())).collect());
+            }
+            raw
+        }
+    };
+    let bundle = bundle::decode(&raw).map_err(|error| {
+        CliError::new("bundle.protobuf", Exit::Malformed, format!("not a Bundle: {error}"))
+            .line(item.line)
+    })?;
+    Ok(vec![(bundle, raw)])
+}

@@ -1,0 +1,250 @@
+//! `status-session encrypt` and `decrypt`: protocol messages without a network.
+
+use clap::Args;
+use statuskit_core::{
+    chat::messenger::fallback_message,
+    crypto::PublicKey,
+    secure::{How, ProtocolMessage, SessionId, SessionState, Timestamp},
+};
+
+use crate::{
+    absorb,
+    context::{Context, stdin_items},
+    conversation::{how_value, installation_value},
+    error::{CliError, Exit, Result, Stop},
+    input::{Content, Item},
+    keys::{parse_public_key, public_key},
+    output::Record,
+    records::hex_member,
+    session::{
+        AnyDevice, DeviceArgs,
+        record::{message_record, session_id, state_value},
+    },
+    state::{IfMissing, secure_error},
+};
+
+/// Encrypt payloads to the devices of somebody
+///
+/// Payloads are read from standard input: records with their raw bytes, hex, base64 or binary.
+/// Without a state, they are encrypted to the identity of the recipient.
+#[derive(Debug, Args)]
+pub struct EncryptCommand {
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// Public key of the recipient: 0x04…, 0x02…, zQ3sh…, or a share link
+    #[arg(long, value_name = "KEY")]
+    to: String,
+    /// All of standard input is one payload, whatever it looks like
+    #[arg(long)]
+    literal: bool,
+    #[command(flatten)]
+    trace: TraceArgs,
+}
+
+/// Decrypt protocol messages
+///
+/// Messages are read from standard input: records of encrypt or of `status-envelope open`, hex,
+/// base64 or binary. What is decrypted is in the member raw. A message that was read is confirmed:
+/// it can't be read again.
+#[derive(Debug, Args)]
+pub struct DecryptCommand {
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// Public key of the sender, who signed the envelope [default: the signer in the record]
+    #[arg(long, value_name = "KEY")]
+    from: Option<String>,
+    /// Do not confirm: the same message can be read again
+    #[arg(long)]
+    no_confirm: bool,
+    #[command(flatten)]
+    trace: TraceArgs,
+}
+
+/// What is shown of the sessions while they work.
+#[derive(Debug, Args)]
+struct TraceArgs {
+    /// Print each step of a ratchet, before and after
+    #[arg(long)]
+    trace: bool,
+    /// With the private keys, root keys and chain keys of the steps: whoever sees them reads the
+    /// conversation
+    #[arg(long, requires = "trace")]
+    subtle: bool,
+}
+
+impl TraceArgs {
+    /// The state of a session, if it is to be shown.
+    fn state(&self, device: &mut AnyDevice, id: &SessionId) -> Result<Option<SessionState>> {
+        if !self.trace {
+            return Ok(None);
+        }
+        Ok(device.session(id).map_err(|error| secure_error(&error.into()))?)
+    }
+
+    /// All sessions, if steps are to be shown.
+    fn all(&self, device: &AnyDevice) -> Result<Vec<SessionState>> {
+        if !self.trace {
+            return Ok(Vec::new());
+        }
+        Ok(device.sessions().map_err(|error| secure_error(&error.into()))?)
+    }
+
+    /// Shows how a session has gone on.
+    fn step(
+        &self,
+        direction: &str,
+        id: &SessionId,
+        before: Option<&SessionState>,
+        after: Option<&SessionState>,
+        cx: &mut Context,
+    ) -> Result<()> {
+        if !self.trace {
+            return Ok(());
+        }
+        let value = |state: &SessionState| state_value(state, self.subtle);
+        let record = Record::new("ratchet_step")
+            .with("direction", direction)
+            .with("session", session_id(id))
+            .with("before", before.map(value))
+            .with("after", after.map(value));
+        cx.emit(&record, Record::to_text)
+    }
+}
+
+impl EncryptCommand {
+    pub fn run(&self, cx: &mut Context) -> Result<()> {
+        let to = parse_public_key(&self.to, "--to")?;
+        let mut rng = cx.rng("session")?;
+        cx.warn_of_seed();
+        let mut device = match self.device.state.state {
+            Some(_) => Some(self.device.require(IfMissing::Make, &mut rng)?),
+            None => None,
+        };
+        self.each(cx, |cx, payload| {
+            let Some(device) = &mut device else {
+                let message = fallback_message(&to, payload, &mut rng);
+                return cx.emit(&message_record(&message), Record::to_text);
+            };
+            let before = self.trace.all(device)?;
+            let now = Timestamp::from_millis(cx.now_ms());
+            let sent = device.encrypt_to(&to, payload, now, &mut rng);
+            let sent = sent.map_err(|error| secure_error(&error))?;
+            for part in &sent.parts {
+                let after = self.trace.state(device, &part.session)?;
+                let before = before.iter().find(|it| it.id == part.session);
+                self.trace.step("send", &part.session, before, after.as_ref(), cx)?;
+            }
+            let record = message_record(&sent.message)
+                .with("to", to.to_string())
+                .with("agreed", sent.agreed);
+            cx.emit(&record, Record::to_text)
+        })
+    }
+
+    fn each(
+        &self,
+        cx: &mut Context,
+        mut work: impl FnMut(&mut Context, &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        if self.literal {
+            let mut all = Vec::new();
+            std::io::Read::read_to_end(&mut std::io::stdin().lock(), &mut all)?;
+            return work(cx, &all);
+        }
+        each_item(cx, "payloads", |cx, item| {
+            let bytes = match &item.content {
+                Content::Bytes(bytes) => bytes.clone(),
+                Content::Record(members) => hex_member(members, "raw")?,
+            };
+            work(cx, &bytes)
+        })
+    }
+}
+
+impl DecryptCommand {
+    pub fn run(&self, cx: &mut Context) -> Result<()> {
+        let from = self.from.as_deref().map(|text| parse_public_key(text, "--from")).transpose()?;
+        let mut rng = cx.rng("session")?;
+        let identity = self.device.identity.require()?;
+        let device = self.device.find(IfMissing::Fail, &identity, None, &mut rng)?;
+        let mut device = match device {
+            Some(device) => device,
+            None => super::forgetful(identity, &mut rng)?,
+        };
+        let mut failed = false;
+        each_item(cx, "protocol messages", |cx, item| {
+            let (sender, bytes) = message_of(item, from.as_ref())?;
+            // A message that is refused changes nothing.
+            let before = self.trace.all(&device)?;
+            let received = device.decrypt(&sender, &bytes, &mut rng);
+            let received = received.map_err(|error| secure_error(&error))?;
+            let learned: Vec<_> = received.learned.iter().map(installation_value).collect();
+            let content = match received.content {
+                Ok(content) => content,
+                Err(refusal) => {
+                    failed = true;
+                    let message = format!("the message stays closed: {refusal}");
+                    return Err(CliError::new(refusal.code(), Exit::Negative, message).into());
+                }
+            };
+            if let How::Session { session, .. } = &content.how {
+                let after = self.trace.state(&mut device, session)?;
+                let before = before.iter().find(|it| it.id == *session);
+                self.trace.step("receive", session, before, after.as_ref(), cx)?;
+            }
+            if let Some(confirmation) = content.confirmation.filter(|_| !self.no_confirm) {
+                device.confirm(&confirmation).map_err(|error| secure_error(&error))?;
+            }
+            let record = Record::new("decrypted")
+                .with("from", sender.to_string())
+                .with("installation", received.installation.as_str())
+                .with("how", how_value(&content.how))
+                .with("learned", learned)
+                .with_raw(&content.plaintext);
+            cx.emit(&record, Record::to_text)
+        })?;
+        if failed { Err(Stop::Exit(Exit::Negative)) } else { Ok(()) }
+    }
+}
+
+/// Sender and bytes of a message.
+fn message_of(
+    item: &Item,
+    from: Option<&PublicKey>,
+) -> std::result::Result<(PublicKey, Vec<u8>), CliError> {
+    let (signer, bytes) = match &item.content {
+        Content::Bytes(bytes) => (None, bytes.clone()),
+        Content::Record(members) => {
+            let signer = members.get("signer").and_then(|signer| signer.as_str());
+            let signer = signer.map(public_key).transpose()?;
+            let payload = members.get("payload").and_then(|payload| payload.as_object());
+            let is_message = members.get("type").is_some_and(|kind| kind == "message");
+            let holder = payload.filter(|_| is_message).unwrap_or(members);
+            (signer, hex_member(holder, "raw")?)
+        }
+    };
+    let sender = from.copied().or(signer).ok_or_else(|| {
+        CliError::usage("nobody says who sent this").field("--from").hint("--from KEY")
+    })?;
+    // Said here, since it is the input that is wrong.
+    ProtocolMessage::decode(&bytes)
+        .map_err(|error| CliError::new(error.code(), Exit::Malformed, error.to_string()))?;
+    Ok((sender, bytes))
+}
+
+/// Runs `work` on each record of standard input.
+fn each_item(
+    cx: &mut Context,
+    expected: &str,
+    mut work: impl FnMut(&mut Context, &Item) -> Result<()>,
+) -> Result<()> {
+    let mut items = stdin_items();
+    let mut any = false;
+    while let Some(item) = items.next()? {
+        any = true;
+        let line = item.as_ref().map_or_else(|error| error.line.unwrap_or(0), |item| item.line);
+        let done = item.map_err(Into::into).and_then(|item| work(cx, &item));
+        absorb(cx, done, line)?;
+    }
+    if any { Ok(()) } else { Err(super::super::empty_input(expected)) }
+}

@@ -1,0 +1,174 @@
+//! `status-session list`, `show`, `export` and `forget`: what a state holds.
+
+use clap::Args;
+use statuskit_core::secure::{CompressedKey, SessionState};
+
+use crate::{
+    context::Context,
+    conversation::installation_value,
+    error::{CliError, Exit, Result},
+    identity::hex_of,
+    keys::parse_public_key,
+    output::{Record, hex0x},
+    session::{AnyDevice, DeviceArgs, record::session_record},
+    state::{IfMissing, secure_error, store_error},
+};
+
+/// List the installations and sessions that a state knows
+#[derive(Debug, Args)]
+pub struct ListCommand {
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+impl ListCommand {
+    pub fn run(&self, cx: &mut Context) -> Result<()> {
+        let mut device = self.device.require(IfMissing::Fail, &mut cx.rng("session")?)?;
+        let own = Record::new("device")
+            .with("identity", device.identity().to_string())
+            .with("installation", device.installation().as_str());
+        cx.emit(&own, Record::to_text)?;
+        for peer in device.peers().map_err(|error| store_error(&error))? {
+            for installation in &peer.installations {
+                let members = installation_value(installation);
+                let mut record = Record::new("installation");
+                for (name, value) in members.as_object().into_iter().flatten() {
+                    record = record.with(name, value.clone());
+                }
+                cx.emit(&record, Record::to_text)?;
+            }
+        }
+        show_sessions(&mut device, |_| true, false, cx)?;
+        Ok(())
+    }
+}
+
+/// Show the sessions with somebody
+#[derive(Debug, Args)]
+pub struct ShowCommand {
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// Public key of the other side [default: all]
+    #[arg(long, value_name = "KEY")]
+    with: Option<String>,
+    /// With root keys, chain keys and private ratchet keys: whoever sees them reads the
+    /// conversation
+    #[arg(long)]
+    subtle: bool,
+}
+
+impl ShowCommand {
+    pub fn run(&self, cx: &mut Context) -> Result<()> {
+        let peer = peer_of(self.with.as_deref())?;
+        let mut device = self.device.require(IfMissing::Fail, &mut cx.rng("session")?)?;
+        let is_wanted = |state: &SessionState| peer.is_none_or(|peer| state.id.identity == peer);
+        let count = show_sessions(&mut device, is_wanted, self.subtle, cx)?;
+        if count == 0 {
+            return Err(no_session().into());
+        }
+        Ok(())
+    }
+}
+
+/// Write down the whole device: pre keys, secrets and sessions, with all private keys
+#[derive(Debug, Args)]
+pub struct ExportCommand {
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// Print private keys: whoever sees them reads all conversations of the device
+    #[arg(long)]
+    subtle: bool,
+}
+
+impl ExportCommand {
+    pub fn run(&self, cx: &mut Context) -> Result<()> {
+        let mut device = self.device.require(IfMissing::Fail, &mut cx.rng("session")?)?;
+        for own in device.pre_keys().map_err(|error| store_error(&error))? {
+            let mut record = Record::new("pre_key")
+                .with("public_key", own.pair.public().to_string())
+                .with("version", own.version)
+                .with("created", own.created.to_string());
+            if self.subtle {
+                record = record.with("private_key", hex_of(own.pair.secret()).as_str());
+            }
+            cx.emit(&record, Record::to_text)?;
+        }
+        for peer in device.peers().map_err(|error| store_error(&error))? {
+            let installations: Vec<_> = peer.installations.iter().map(installation_value).collect();
+            let mut record = Record::new("peer")
+                .with("identity", peer.identity.to_string())
+                .with("installations", installations)
+                .with("has_secret", peer.secret.is_some());
+            if let Some(secret) = peer.secret.filter(|_| self.subtle) {
+                record = record.with("secret", hex0x(secret.as_bytes()));
+            }
+            cx.emit(&record, Record::to_text)?;
+        }
+        show_sessions(&mut device, |_| true, self.subtle, cx)?;
+        Ok(())
+    }
+}
+
+/// Forget the sessions with somebody, with all their keys
+///
+/// The files of the state are overwritten where keys were. What the file system or the disk keeps of
+/// their old contents (snapshots, backups, the spare blocks of an SSD) is out of reach.
+#[derive(Debug, Args)]
+pub struct ForgetCommand {
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// Public key of the other side
+    #[arg(long, value_name = "KEY")]
+    with: String,
+    /// Only those with this installation
+    #[arg(long, value_name = "ID")]
+    installation: Option<String>,
+}
+
+impl ForgetCommand {
+    pub fn run(&self, cx: &mut Context) -> Result<()> {
+        let peer = peer_of(Some(&self.with))?;
+        let mut device = self.device.require(IfMissing::Fail, &mut cx.rng("session")?)?;
+        let sessions = device.sessions().map_err(|error| store_error(&error))?;
+        let is_wanted = |state: &&SessionState| {
+            Some(state.id.identity) == peer
+                && self.installation.as_ref().is_none_or(|id| state.id.installation.as_str() == id)
+        };
+        let ids: Vec<_> = sessions.iter().filter(is_wanted).map(|state| state.id.clone()).collect();
+        if !device.forget(&ids).map_err(|error| secure_error(&error))? {
+            return Err(no_session().into());
+        }
+        for id in &ids {
+            let record = Record::new("forgotten").with("session", super::record::session_id(id));
+            cx.emit(&record, Record::to_text)?;
+        }
+        Ok(())
+    }
+}
+
+fn peer_of(text: Option<&str>) -> Result<Option<CompressedKey>> {
+    let key = text.map(|text| parse_public_key(text, "--with")).transpose()?;
+    Ok(key.as_ref().map(CompressedKey::from))
+}
+
+fn no_session() -> CliError {
+    CliError::new("session.none", Exit::Negative, "there is no such session")
+        .hint("status-session list")
+}
+
+fn show_sessions(
+    device: &mut AnyDevice,
+    is_wanted: impl Fn(&SessionState) -> bool,
+    subtle: bool,
+    cx: &mut Context,
+) -> Result<usize> {
+    let sessions = device.sessions().map_err(|error| store_error(&error))?;
+    let mut count = 0;
+    for state in sessions.iter().filter(|state| is_wanted(state)) {
+        let in_use = device.in_use(&state.id).map_err(|error| store_error(&error))?;
+        let record = session_record(state, in_use, subtle);
+        cx.emit(&record, Record::to_text)?;
+        count += 1;
+    }
+    Ok(count)
+}

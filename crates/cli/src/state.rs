@@ -1,0 +1,189 @@
+//! `--state DIR`: where the sessions of an identity are kept.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use rand::CryptoRng;
+use statuskit_client::state::DiskStore;
+use statuskit_core::{
+    account::InstallationId,
+    chat::messenger::{ChatError, Messenger},
+    crypto::SecretKey,
+    secure::{SecureError, Store, StoreError},
+    sync::SyncError,
+};
+
+use crate::{
+    error::{CliError, Exit, Result},
+    password::{Password, PasswordArgs, Wanted},
+};
+
+/// A messenger, wherever it keeps its state.
+pub type AnyMessenger = Messenger<Box<dyn Store>>;
+
+/// Where the state is.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Conversations")]
+pub struct StateArgs {
+    /// Directory with the sessions, groups and unacknowledged messages of the identity; made if it
+    /// is not there, unless it is only read or changed. One process at a time uses it
+    #[arg(long, value_name = "DIR", env = "STATUS_STATE", hide_env_values = true)]
+    pub state: Option<PathBuf>,
+    /// File with the password of the state: a new one is encrypted with it. Without this: the
+    /// environment variable STATUS_STATE_PASSWORD, else a prompt if the state is encrypted
+    #[arg(long, value_name = "FILE", requires = "state")]
+    pub state_password_file: Option<PathBuf>,
+}
+
+/// What happens where there is no state yet.
+#[derive(Debug, Clone, Copy)]
+pub enum IfMissing {
+    /// It is made.
+    Make,
+    /// The name is wrong, then: there is nothing to read or to change.
+    Fail,
+}
+
+/// The environment variable with the password.
+const PASSWORD: &str = "STATUS_STATE_PASSWORD";
+
+impl StateArgs {
+    /// Opens the messenger of the state, if one is named; makes it if it is not there.
+    pub fn messenger<R: CryptoRng + ?Sized>(
+        &self,
+        identity: SecretKey,
+        installation: Option<InstallationId>,
+        rng: &mut R,
+    ) -> Result<Option<AnyMessenger>> {
+        self.messenger_of(IfMissing::Make, identity, installation, rng)
+    }
+
+    /// Opens the messenger of the state, if one is named.
+    pub fn messenger_of<R: CryptoRng + ?Sized>(
+        &self,
+        if_missing: IfMissing,
+        identity: SecretKey,
+        installation: Option<InstallationId>,
+        rng: &mut R,
+    ) -> Result<Option<AnyMessenger>> {
+        let Some(store) = self.open(if_missing)? else { return Ok(None) };
+        let store: Box<dyn Store> = Box::new(store);
+        let messenger = Messenger::open(store, identity, installation, rng);
+        Ok(Some(messenger.map_err(|error| chat_error(&error))?))
+    }
+
+    /// Opens the store, if one is named.
+    pub fn open(&self, if_missing: IfMissing) -> Result<Option<DiskStore>> {
+        let Some(path) = &self.state else { return Ok(None) };
+        let open = match if_missing {
+            IfMissing::Make => DiskStore::open,
+            IfMissing::Fail => DiskStore::open_existing,
+        };
+        let given = self.given_password()?;
+        let opened = match open(path, given.as_ref().map(|password| &***password)) {
+            Err(StoreError::PasswordNeeded) => {
+                let password = self.ask()?;
+                open(path, Some(&password))
+            }
+            opened => opened,
+        };
+        Ok(Some(opened.map_err(|error| store_error(&error))?))
+    }
+
+    /// The password, if one is given without asking.
+    fn given_password(&self) -> Result<Option<Password>> {
+        let in_environment = std::env::var_os(PASSWORD).is_some_and(|value| !value.is_empty());
+        if self.state_password_file.is_some() {
+            let password = self.ask()?;
+            if password.is_empty() {
+                return Err(CliError::usage("the password of the state is empty")
+                    .field("--state-password-file")
+                    .hint("leave the option out for a state that is not encrypted")
+                    .into());
+            }
+            return Ok(Some(password));
+        }
+        if in_environment {
+            return self.ask().map(Some);
+        }
+        Ok(None)
+    }
+
+    fn ask(&self) -> Result<Password> {
+        let args =
+            PasswordArgs { password_file: self.state_password_file.clone(), password_fd: None };
+        args.read(&Wanted {
+            purpose: "the state",
+            variable: PASSWORD,
+            option: "--state-password-file",
+            twice: false,
+        })
+    }
+}
+
+/// Why a store does not do what it should.
+pub fn store_error(error: &StoreError) -> CliError {
+    let (exit, hint) = match error {
+        StoreError::WrongPassword => (Exit::Negative, None),
+        StoreError::Locked { .. } => {
+            (Exit::Local, Some("wait for the other to end, or give each process its own --state"))
+        }
+        StoreError::Missing { .. } => {
+            (Exit::Local, Some("status-session bundle new makes one; is the name right?"))
+        }
+        StoreError::Damaged { .. } => (
+            Exit::Local,
+            Some("begin a new --state; an older copy of this one would use message keys again"),
+        ),
+        StoreError::NotEncrypted => (Exit::Usage, Some("leave the password away")),
+        _ => (Exit::Local, None),
+    };
+    let error = CliError::new(error.code(), exit, error.to_string()).field("--state");
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+/// Why a device does not do what it should.
+pub fn secure_error(error: &SecureError) -> CliError {
+    match error {
+        SecureError::Store(error) => store_error(error),
+        SecureError::OtherIdentity(_) => {
+            CliError::new(error.code(), Exit::Usage, error.to_string())
+                .field("--state")
+                .hint("each identity has a state of its own")
+        }
+        SecureError::OtherInstallation(_) => {
+            CliError::new(error.code(), Exit::Usage, error.to_string())
+                .field("--installation")
+                .hint("leave it out: a state keeps the id that it was made with")
+        }
+        _ => CliError::new(error.code(), Exit::Malformed, error.to_string()),
+    }
+}
+
+/// Why a messenger does not do what it should.
+pub fn chat_error(error: &ChatError) -> CliError {
+    match error {
+        ChatError::Secure(error) => secure_error(error),
+        ChatError::Sync(SyncError::Store(error)) => store_error(error),
+        ChatError::Sync(SyncError::Damaged) => {
+            CliError::new(error.code(), Exit::Local, error.to_string())
+        }
+        ChatError::UnknownGroup(_) => {
+            CliError::new(error.code(), Exit::Negative, error.to_string())
+                .hint("--group @FILE takes the history that status-group prints")
+        }
+        ChatError::NotJoined => CliError::new(error.code(), Exit::Negative, error.to_string())
+            .hint(
+                "status-group join, with the history that came; then --group @FILE with its output",
+            ),
+        ChatError::Refused(_) => CliError::new(error.code(), Exit::Malformed, error.to_string()),
+        ChatError::Sync(SyncError::Full(_)) => {
+            CliError::new(error.code(), Exit::Negative, error.to_string())
+                .hint("status-receive with this state takes the acknowledgements")
+        }
+        _ => CliError::new(error.code(), Exit::Negative, error.to_string()),
+    }
+}

@@ -1,0 +1,5 @@
+//! What programs that talk over the Status network need.
+
+#![deny(unsafe_code)]
+
+pub mod state;

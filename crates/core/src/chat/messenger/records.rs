@@ -1,0 +1,274 @@
+//! What conversations remember beside the device, in the same store.
+//!
+//! | key | record |
+//! | --- | --- |
+//! | `xc`, hash of the chat id | a chat: what kind, its id, its last clock, whether we have written to it or joined it |
+//! | `xg`, hash of the chat id | the events of a group |
+//! | `xm`, bucket | ids of messages that were seen, hashes of payloads that were read |
+//! | `xn`, hash of the name | the symmetric key of a topic, which costs time to compute |
+//! | `xk`, identity | the hash of the name of the topic that was negotiated |
+//! | `xv` | there once those we talk with were made known to the device |
+//! | `xa`, id in data sync | the message that waits for its acknowledgement |
+//! | `xu`, contact | the clock of its last contact update |
+//! | `xt`, id of a message | a transaction command that one can answer to: of whom, how far it has come |
+//! | `xp` | when the contact code was published |
+//! | `xs`, … | rows of data sync |
+
+use std::collections::BTreeMap;
+
+use zeroize::Zeroizing;
+
+use super::pending::Pending;
+use crate::{
+    crypto::{PublicKey, keccak256},
+    envelope::SymKey,
+    payload::{
+        group::{Event, Group},
+        matching::Chat,
+        transaction::{State, Stored},
+        wrapper::MessageId,
+    },
+    secure::{
+        CompressedKey,
+        store::{
+            Record, Store, StoreError,
+            codec::{Reader, Writer},
+        },
+    },
+    sync,
+};
+
+const CHATS: &[u8] = b"xc";
+const GROUPS: &[u8] = b"xg";
+const SEEN: &[u8] = b"xm";
+const KEYS: &[u8] = b"xn";
+pub(super) const TOPICS: &[u8] = b"xk";
+const TALKING: &[u8] = b"xv";
+const AWAITED: &[u8] = b"xa";
+const UPDATED: &[u8] = b"xu";
+const COMMANDS: &[u8] = b"xt";
+const PUBLISHED: &[u8] = b"xp";
+
+/// Ids of messages are kept in so many buckets, by a hash that nobody else can compute: who could
+/// aim at a bucket would push out of it what it remembers. Of that, ...
+const BUCKETS: u16 = 4096;
+/// ... each bucket holds so much; then the oldest go.
+const BUCKET: usize = 32;
+
+/// All chats.
+pub(super) type KnownChats = BTreeMap<Chat, KnownChat>;
+
+/// What is known of a chat.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct KnownChat {
+    /// Its last clock.
+    pub clock: u64,
+    /// Whether we have written to it, or made or joined it.
+    pub ours: bool,
+}
+
+fn of_text(prefix: &[u8], text: &str) -> Vec<u8> {
+    [prefix, &keccak256(text.as_bytes())].concat()
+}
+
+fn of_key(prefix: &[u8], key: &CompressedKey) -> Vec<u8> {
+    [prefix, key.as_bytes()].concat()
+}
+
+fn number(value: u64) -> Record {
+    Zeroizing::new(value.to_be_bytes().to_vec())
+}
+
+fn read_number(what: &'static str, record: &[u8]) -> Result<u64, StoreError> {
+    record.try_into().map(u64::from_be_bytes).map_err(|_| StoreError::Corrupt { what })
+}
+
+impl<S: Store> Pending<S> {
+    fn seen_key(&self, id: &[u8; 32]) -> Vec<u8> {
+        let hash = self.secret_hash(&[b"seen", id]);
+        let bucket = u16::from_be_bytes([hash[0], hash[1]]) % BUCKETS;
+        [SEEN, &bucket.to_be_bytes()].concat()
+    }
+
+    pub fn load_chats(&self) -> Result<KnownChats, StoreError> {
+        let mut chats = KnownChats::new();
+        self.scan(CHATS, &mut |_, record| {
+            let mut reader = Reader::new("chat", record);
+            let (kind, id) = (reader.u8()?, reader.text()?.to_owned());
+            let known = KnownChat { clock: reader.u64()?, ours: reader.flag()? };
+            let chat = match kind {
+                0 => Chat::Public(id),
+                1 => Chat::OneToOne(id.parse().map_err(|_| reader.corrupt())?),
+                2 => Chat::Group(id),
+                _ => return Err(reader.corrupt()),
+            };
+            reader.finish()?;
+            chats.insert(chat, known);
+            Ok(())
+        })?;
+        Ok(chats)
+    }
+
+    pub fn put_chat(&mut self, chat: &Chat, known: KnownChat) {
+        let mut writer = Writer::default();
+        writer.u8(match chat {
+            Chat::Public(_) => 0,
+            Chat::OneToOne(_) => 1,
+            Chat::Group(_) => 2,
+        });
+        let id = chat.id();
+        writer.bytes(id.as_bytes());
+        writer.u64(known.clock);
+        writer.flag(known.ours);
+        self.put(of_text(CHATS, &id), writer.finish());
+    }
+
+    /// Forgets a chat that strangers have made.
+    pub fn delete_strangers(&mut self, chat: &Chat) {
+        self.delete(of_text(CHATS, &chat.id()));
+        match chat {
+            Chat::OneToOne(key) => self.delete(of_key(UPDATED, &key.into())),
+            Chat::Group(id) => self.delete(of_text(GROUPS, id)),
+            Chat::Public(_) => {}
+        }
+    }
+
+    pub fn group(&self, chat_id: &str) -> Result<Option<Group>, StoreError> {
+        let Some(record) = self.get(&of_text(GROUPS, chat_id))? else { return Ok(None) };
+        let mut reader = Reader::new("group", &record);
+        let mut events = Vec::new();
+        for _ in 0..reader.u32()? {
+            let event = Event::decode(chat_id, reader.bytes()?);
+            events.push(event.map_err(|_| reader.corrupt())?);
+        }
+        let group = Group::build(chat_id, events).map_err(|_| reader.corrupt())?;
+        reader.finish()?;
+        Ok(Some(group))
+    }
+
+    pub fn put_group(&mut self, group: &Group) {
+        let mut writer = Writer::default();
+        writer.u32(group.events().len() as u32);
+        group.events().iter().for_each(|event| writer.bytes(event.raw()));
+        self.put(of_text(GROUPS, group.chat_id()), writer.finish());
+    }
+
+    /// Whether something was seen before: a message by its id, an envelope's payload by its hash.
+    pub fn has_seen(&self, id: &[u8; 32]) -> Result<bool, StoreError> {
+        let ids = self.get(&self.seen_key(id))?.unwrap_or_default();
+        Ok(ids.as_chunks::<32>().0.contains(id))
+    }
+
+    /// Remembers something. Whether it was not known before.
+    pub fn see(&mut self, id: &[u8; 32]) -> Result<bool, StoreError> {
+        let key = self.seen_key(id);
+        let mut ids = self.get(&key)?.unwrap_or_default();
+        if ids.as_chunks::<32>().0.contains(id) {
+            return Ok(false);
+        }
+        let full = BUCKET * 32;
+        if ids.len() >= full {
+            let from = ids.len() - full + 32;
+            ids.drain(..from);
+        }
+        ids.extend_from_slice(id);
+        self.put(key, ids);
+        Ok(true)
+    }
+
+    /// The symmetric key of a topic's name; computed once.
+    pub fn key_of_name(&mut self, name: &str) -> Result<SymKey, StoreError> {
+        let place = of_text(KEYS, name);
+        let Some(record) = self.get(&place)? else {
+            let key = SymKey::from_password(name);
+            self.put(place, Zeroizing::new(key.as_bytes().to_vec()));
+            return Ok(key);
+        };
+        let bytes = record.as_slice().try_into().ok().map(Zeroizing::new);
+        let key = bytes.and_then(|bytes| SymKey::from_bytes(*bytes));
+        key.ok_or(StoreError::Corrupt { what: "key of a topic" })
+    }
+
+    /// The same for the topic that was negotiated with somebody: goes with whose it is.
+    pub fn key_of_negotiated(
+        &mut self,
+        identity: &CompressedKey,
+        name: &str,
+    ) -> Result<SymKey, StoreError> {
+        let place = of_key(TOPICS, identity);
+        if self.get(&place)?.is_none() {
+            self.put(place, Zeroizing::new(keccak256(name.as_bytes()).to_vec()));
+        }
+        self.key_of_name(name)
+    }
+
+    /// Forgets that topic.
+    pub fn forget_topic(&mut self, identity: &CompressedKey) -> Result<(), StoreError> {
+        let place = of_key(TOPICS, identity);
+        if let Some(hash) = self.get(&place)? {
+            self.delete([KEYS, &hash].concat());
+            self.delete(place);
+        }
+        Ok(())
+    }
+
+    /// Whether those we talk with were made known to the device, which earlier releases did not do.
+    pub fn is_talking(&self) -> Result<bool, StoreError> {
+        Ok(self.get(TALKING)?.is_some())
+    }
+
+    pub fn set_talking(&mut self) {
+        self.put(TALKING.to_vec(), Zeroizing::new(vec![1]));
+    }
+
+    pub fn put_awaited(&mut self, id: &sync::MessageId, message: &MessageId) {
+        self.put([AWAITED, &id.0].concat(), Zeroizing::new(message.0.to_vec()));
+    }
+
+    /// The message of an id in data sync, which is waited for no longer.
+    pub fn take_awaited(&mut self, id: &sync::MessageId) -> Result<Option<MessageId>, StoreError> {
+        let key = [AWAITED, &id.0].concat();
+        let Some(record) = self.get(&key)? else { return Ok(None) };
+        self.delete(key);
+        Ok(record.as_slice().try_into().ok().map(MessageId))
+    }
+
+    /// The clock of the last update of a contact, 0 if there was none.
+    pub fn updated(&self, contact: &PublicKey) -> Result<u64, StoreError> {
+        let record = self.get(&of_key(UPDATED, &contact.into()))?;
+        record.map_or(Ok(0), |record| read_number("contact", &record))
+    }
+
+    pub fn put_updated(&mut self, contact: &PublicKey, clock: u64) {
+        self.put(of_key(UPDATED, &contact.into()), number(clock));
+    }
+
+    /// A transaction command that was sent or received.
+    pub fn command(&self, id: &MessageId) -> Result<Option<Stored>, StoreError> {
+        let Some(record) = self.get(&[COMMANDS, &id.0].concat())? else { return Ok(None) };
+        let mut reader = Reader::new("command", &record);
+        let peer = reader.text()?.parse().map_err(|_| reader.corrupt())?;
+        let is_ours = reader.flag()?;
+        let state = State::of_number(reader.u8()?.into()).ok_or_else(|| reader.corrupt())?;
+        reader.finish()?;
+        Ok(Some(Stored { peer, is_ours, state }))
+    }
+
+    pub fn put_command(&mut self, id: &MessageId, command: &Stored) {
+        let mut writer = Writer::default();
+        writer.bytes(command.peer.to_string().as_bytes());
+        writer.flag(command.is_ours);
+        writer.u8(command.state as u8);
+        self.put([COMMANDS, &id.0].concat(), writer.finish());
+    }
+
+    /// When the contact code was published, in milliseconds.
+    pub fn published(&self) -> Result<Option<u64>, StoreError> {
+        let record = self.get(PUBLISHED)?;
+        record.map(|record| read_number("time of the contact code", &record)).transpose()
+    }
+
+    pub fn put_published(&mut self, now_ms: u64) {
+        self.put(PUBLISHED.to_vec(), number(now_ms));
+    }
+}

@@ -1,0 +1,511 @@
+//! Sending: from what is to be said to what goes into envelopes.
+
+use std::{collections::HashSet, sync::Arc};
+
+use rand::CryptoRng;
+
+use super::{
+    ChatError, GiveUp, GivenUp, Messenger, Oversized, Post, PostKind, Result, Sent, Ticked,
+    event::{Listening, PostKey},
+    topics::partitioned,
+};
+use crate::{
+    account::Uuid,
+    crypto::PublicKey,
+    envelope::{Topic, check::DEFAULT_MAX_MESSAGE_SIZE},
+    payload::{
+        Message, Wrapper, chat,
+        check::{self, Receipt},
+        clock,
+        group::{Change, Changed, Event, EventType, Group},
+        matching::Chat,
+        proto::{ChatMessage, ContactUpdate, MessageType, PairInstallation},
+        transaction,
+        wrapper::MessageId,
+    },
+    secure::{
+        Outgoing, ProtocolMessage, Timestamp,
+        device::{CONTACT_CODE_INTERVAL, encrypt_to_identity},
+        message, proto,
+        store::Store,
+    },
+    sync::{self, GroupId, Payload, TICK_MS},
+};
+
+/// What an envelope has room for, in bytes: that of the largest packet, without what is around the
+/// copies of a message (the envelope itself, keys and ids of the installations, our bundle).
+const ROOM: usize = DEFAULT_MAX_MESSAGE_SIZE as usize - (8 << 10);
+
+/// What data sync puts around a message that goes alone, in bytes, and then some.
+const SYNC_HEAD: usize = 128;
+
+impl<S: Store> Messenger<S> {
+    /// Says something in a chat.
+    pub fn send_text<R: CryptoRng + ?Sized>(
+        &mut self,
+        chat: &Chat,
+        text: &str,
+        now_ms: u64,
+        rng: &mut R,
+    ) -> Result<Sent> {
+        let kind = match chat {
+            Chat::Public(_) => MessageType::PublicGroup,
+            Chat::OneToOne(_) => MessageType::OneToOne,
+            Chat::Group(_) => MessageType::PrivateGroup,
+        };
+        self.atomically(|it| {
+            let last = it.clock(chat, now_ms)?;
+            let message = chat::text(kind, &chat.id(), text, now_ms, last);
+            it.send_now(chat, message.into(), now_ms, rng)
+        })
+    }
+
+    /// Sends any payload to a chat, as it is: clock and chat id are the caller's. To a group only
+    /// chat messages can be sent.
+    pub fn send<R: CryptoRng + ?Sized>(
+        &mut self,
+        chat: &Chat,
+        message: impl Into<Message>,
+        now_ms: u64,
+        rng: &mut R,
+    ) -> Result<Sent> {
+        let message = message.into();
+        self.atomically(|it| it.send_now(chat, message, now_ms, rng))
+    }
+
+    /// Tells somebody the name and the picture that we want to be seen with.
+    pub fn update_contact<R: CryptoRng + ?Sized>(
+        &mut self,
+        contact: &PublicKey,
+        ens_name: &str,
+        profile_image: &str,
+        now_ms: u64,
+        rng: &mut R,
+    ) -> Result<Sent> {
+        let chat = Chat::OneToOne(*contact);
+        self.atomically(|it| {
+            let update = ContactUpdate {
+                clock: clock::next(it.clock(&chat, now_ms)?, now_ms),
+                ens_name: ens_name.to_owned(),
+                profile_image: profile_image.to_owned(),
+            };
+            it.send_now(&chat, update.into(), now_ms, rng)
+        })
+    }
+
+    /// Makes a group and invites its members.
+    pub fn create_group<R: CryptoRng + ?Sized>(
+        &mut self,
+        name: &str,
+        members: &[PublicKey],
+        now_ms: u64,
+        rng: &mut R,
+    ) -> Result<(Group, Sent)> {
+        self.atomically(|it| {
+            let id = Uuid::generate(rng);
+            let changed = Group::create(id, name, members, &it.identity, now_ms)?;
+            it.tell(changed, now_ms, rng)
+        })
+    }
+
+    /// Changes a group and tells its members.
+    pub fn change_group<R: CryptoRng + ?Sized>(
+        &mut self,
+        chat_id: &str,
+        change: Change<'_>,
+        now_ms: u64,
+        rng: &mut R,
+    ) -> Result<(Group, Sent)> {
+        self.atomically(|it| {
+            let group = it.known_group(chat_id)?;
+            let last = it.clock(&Chat::Group(chat_id.to_owned()), now_ms)?;
+            let changed = group.change(change, &it.identity, last, now_ms)?;
+            it.tell(changed, now_ms, rng)
+        })
+    }
+
+    /// Takes the history of a group that was made or changed elsewhere, and tells its members;
+    /// also those whom it removes, if they are members of the group as it is known here.
+    pub fn announce_group<R: CryptoRng + ?Sized>(
+        &mut self,
+        group: Group,
+        now_ms: u64,
+        rng: &mut R,
+    ) -> Result<(Group, Sent)> {
+        self.atomically(|it| {
+            let known = it.stored_group(group.chat_id())?;
+            let group = merged(known.as_deref(), group)?;
+            let mut recipients = group.state().member_keys();
+            if let Some(known) = known {
+                recipients.extend(removed(&known, &group));
+            }
+            it.tell(Changed { group, recipients }, now_ms, rng)
+        })
+    }
+
+    /// Takes the history of a group that was made or changed elsewhere.
+    pub fn learn_group(&mut self, group: Group) -> Result<()> {
+        self.atomically(|it| {
+            let known = it.stored_group(group.chat_id())?;
+            it.keep_group(Arc::new(merged(known.as_deref(), group)?), true)
+        })
+    }
+
+    /// Tells our other devices about this one: its name, and what it is (`ios`, `android`,
+    /// `desktop`).
+    pub fn pair<R: CryptoRng + ?Sized>(
+        &mut self,
+        name: &str,
+        device_type: &str,
+        now_ms: u64,
+        rng: &mut R,
+    ) -> Result<Sent> {
+        self.atomically(|it| {
+            let me = it.me;
+            let pairing = PairInstallation {
+                clock: clock::next(0, now_ms),
+                installation_id: it.installation().to_string(),
+                device_type: device_type.to_owned(),
+                name: name.to_owned(),
+            };
+            let wrapper = it.wrap(pairing.into(), now_ms)?;
+            let id = wrapper.message_id();
+            let now = Timestamp::from_millis(now_ms);
+            let outgoing = it.device.pairing(wrapper.raw(), now, rng)?;
+            let mut post = it.post(&me, outgoing, vec![id], 0)?;
+            post.kind = PostKind::Pairing;
+            Ok(Sent { id, recipients: 1, posts: vec![post] })
+        })
+    }
+
+    /// Our own bundle, for whoever looks how we can be written to. Once it was sent, that is to be
+    /// [remembered](Self::contact_code_published).
+    pub fn publish_contact_code<R: CryptoRng + ?Sized>(
+        &mut self,
+        now_ms: u64,
+        rng: &mut R,
+    ) -> Result<Post> {
+        self.atomically(|it| {
+            let me = it.me;
+            let outgoing = it.device.contact_code(Timestamp::from_millis(now_ms), rng)?;
+            let Listening { topic, key, .. } = it.contact_code_of(&me)?;
+            let key = key.map_or(PostKey::Asym(me), PostKey::Sym);
+            let payload = outgoing.message.into_raw();
+            Ok(public_post(topic, key, payload, PostKind::ContactCode, Vec::new()))
+        })
+    }
+
+    /// Remembers that the contact code was sent, so that it is not due again for a while.
+    pub fn contact_code_published(&mut self, now_ms: u64) -> Result<()> {
+        self.atomically(|it| {
+            it.store().put_published(now_ms);
+            Ok(())
+        })
+    }
+
+    /// Whether it is time to publish the contact code again.
+    pub fn is_contact_code_due(&mut self, now_ms: u64) -> Result<bool> {
+        let interval = CONTACT_CODE_INTERVAL.as_millis() as u64;
+        let published = self.store().published()?;
+        Ok(published.is_none_or(|at| now_ms.saturating_sub(at) >= interval || at > now_ms))
+    }
+
+    /// What data sync has to send at `now_ms`: new messages, those that were not acknowledged for
+    /// too long, and acknowledgements. To be called every [`TICK_MS`] milliseconds while the
+    /// messenger [is not idle](Self::is_idle).
+    pub fn tick<R: CryptoRng + ?Sized>(&mut self, now_ms: u64, rng: &mut R) -> Result<Ticked> {
+        self.atomically(|it| {
+            let (now, last) = (now_ms / TICK_MS, it.last_epoch);
+            let mut node = it.sync()?;
+            // Whatever the clock says, time goes on: tick by tick, if it was set back.
+            let noted = node.epoch()?;
+            let epoch = if now > noted { now } else { noted.max(last) + 1 };
+            let ticked = node.tick_to(epoch)?;
+            it.last_epoch = epoch;
+            if ticked.payloads.is_empty() && ticked.given_up.is_empty() {
+                // The epoch alone is not worth a write.
+                it.store().discard();
+                return Ok(Ticked::default());
+            }
+            let mut result = Ticked::default();
+            for (peer, id) in ticked.given_up {
+                let why = GiveUp::Unacknowledged;
+                let message = it.store().take_awaited(&id)?;
+                result.given_up.push(GivenUp { peer, sync_id: id, message, why });
+            }
+            for (peer, mut payload) in ticked.payloads {
+                // It may go to more devices than when it was queued.
+                if let Err(oversized) = it.fits(&peer, payload.encode().len())? {
+                    for message in std::mem::take(&mut payload.messages) {
+                        let sync_id = message.id();
+                        it.sync()?.give_up(&peer, &sync_id)?;
+                        let message = it.store().take_awaited(&sync_id)?;
+                        let why = GiveUp::Oversized(oversized);
+                        result.given_up.push(GivenUp { peer, sync_id, message, why });
+                    }
+                }
+                if !payload.is_empty() {
+                    result.posts.push(it.post_of(&peer, &payload, now_ms, rng)?);
+                }
+            }
+            Ok(result)
+        })
+    }
+
+    /// Whether so many bytes can be sent to somebody: all copies go with one envelope.
+    fn fits(
+        &mut self,
+        peer: &PublicKey,
+        size: usize,
+    ) -> Result<std::result::Result<(), Oversized>> {
+        let copies = self.device.copies_for(peer)?;
+        let most = ROOM / copies;
+        Ok(if size <= most { Ok(()) } else { Err(Oversized { size, most, copies }) })
+    }
+
+    fn post_of<R: CryptoRng + ?Sized>(
+        &mut self,
+        peer: &PublicKey,
+        payload: &Payload,
+        now_ms: u64,
+        rng: &mut R,
+    ) -> Result<Post> {
+        let author = self.me.to_uncompressed();
+        let id = |message: &sync::Message| {
+            MessageId(crate::crypto::keccak256(&[&author[..], &message.body].concat()))
+        };
+        let messages = payload.messages.iter().map(id).collect();
+        let now = Timestamp::from_millis(now_ms);
+        let bytes = payload.encode();
+        // Who is only answered may stay a stranger.
+        let outgoing = if payload.messages.is_empty() {
+            self.device.answer_to(peer, &bytes, now, rng)?
+        } else {
+            self.device.encrypt_to(peer, &bytes, now, rng)?
+        };
+        self.post(peer, outgoing, messages, payload.acks.len())
+    }
+
+    fn send_now<R: CryptoRng + ?Sized>(
+        &mut self,
+        chat: &Chat,
+        message: Message,
+        now_ms: u64,
+        rng: &mut R,
+    ) -> Result<Sent> {
+        let clock = clock::of(&message);
+        match chat {
+            Chat::Public(name) => {
+                let wrapper = self.wrap(message, now_ms)?;
+                let size = wrapper.raw().len();
+                if size > ROOM {
+                    return Err(Oversized { size, most: ROOM, copies: 1 }.into());
+                }
+                let key = PostKey::Sym(self.store().key_of_name(name)?);
+                self.touch(chat, clock, true)?;
+                let (id, topic) = (wrapper.message_id(), Topic::of_name(name));
+                let payload = wrapper.raw().to_vec();
+                let post = public_post(topic, key, payload, PostKind::Public, vec![id]);
+                Ok(Sent { id, recipients: 1, posts: vec![post] })
+            }
+            Chat::OneToOne(peer) => {
+                let begun = transaction::begun(&message);
+                let wrapper = self.wrap(message, now_ms)?;
+                self.touch(chat, clock, true)?;
+                if let Some(state) = begun {
+                    let command = transaction::Stored { peer: *peer, is_ours: true, state };
+                    self.store().put_command(&wrapper.message_id(), &command);
+                }
+                self.dispatch(&[*peer], &wrapper, now_ms, rng)
+            }
+            Chat::Group(id) => {
+                let number = message.number();
+                let Message::ChatMessage(text) = message else {
+                    return Err(ChatError::NotForGroups(number));
+                };
+                let group = self.known_group(id)?;
+                if !group.state().may_write(&self.me.to_string()) {
+                    return Err(ChatError::NotJoined);
+                }
+                let wrapper = self.wrap_update(&group, Some(text), now_ms)?;
+                self.touch(chat, clock, true)?;
+                self.dispatch(&group.state().member_keys(), &wrapper, now_ms, rng)
+            }
+        }
+    }
+
+    /// Keeps a changed group, and tells those who must hear of it.
+    fn tell<R: CryptoRng + ?Sized>(
+        &mut self,
+        changed: Changed,
+        now_ms: u64,
+        rng: &mut R,
+    ) -> Result<(Group, Sent)> {
+        let Changed { group, recipients } = changed;
+        self.keep_group(Arc::new(group.clone()), true)?;
+        let wrapper = self.wrap_update(&group, None, now_ms)?;
+        let sent = self.dispatch(&recipients, &wrapper, now_ms, rng)?;
+        Ok((group, sent))
+    }
+
+    fn known_group(&mut self, chat_id: &str) -> Result<Arc<Group>> {
+        let group = self.stored_group(chat_id)?;
+        group.ok_or_else(|| ChatError::UnknownGroup(chat_id.to_owned()))
+    }
+
+    /// An update of a group, perhaps with a text. Who signed its events is known.
+    fn wrap_update(
+        &self,
+        group: &Group,
+        text: Option<ChatMessage>,
+        now_ms: u64,
+    ) -> Result<Wrapper> {
+        let receipt = sent_at(now_ms);
+        let clocks = check::first_failure(&check::event_clocks(group.events(), now_ms));
+        let text_is_taken = text.as_ref().map_or(Ok(()), |it| check::check_chat(it, &receipt));
+        clocks.and(text_is_taken).map_err(ChatError::Refused)?;
+        let message = Message::from(group.update(text));
+        Ok(Wrapper::sign(message.number(), message.encode(), &self.identity))
+    }
+
+    /// Signs a payload that others will take.
+    fn wrap(&self, message: Message, now_ms: u64) -> Result<Wrapper> {
+        check::check(&message, &sent_at(now_ms)).map_err(ChatError::Refused)?;
+        Ok(Wrapper::sign(message.number(), message.encode(), &self.identity))
+    }
+
+    /// The same wrapper to everyone, and to our own paired devices.
+    fn dispatch<R: CryptoRng + ?Sized>(
+        &mut self,
+        recipients: &[PublicKey],
+        wrapper: &Wrapper,
+        now_ms: u64,
+        rng: &mut R,
+    ) -> Result<Sent> {
+        let me = self.me;
+        let id = wrapper.message_id();
+        // What comes back over another way is known.
+        self.store().see(&id.0)?;
+        let paired = self.installations(&me)?.iter().any(|it| it.enabled);
+        let mut all: Vec<_> = recipients.iter().filter(|key| **key != me).copied().collect();
+        if paired || all.is_empty() && recipients.contains(&me) {
+            all.push(me);
+        }
+        // Nothing is queued that could never be sent.
+        for peer in &all {
+            self.fits(peer, wrapper.raw().len() + SYNC_HEAD)??;
+        }
+        let (recipients, mut posts) = (all.len(), Vec::new());
+        for peer in all {
+            self.device.keep(&peer)?;
+            // Without another device of ours, nobody would ever acknowledge what is to ourselves.
+            if self.data_sync && (peer != me || paired) {
+                let group = GroupId::of_pair(&me, &peer);
+                let now = (now_ms / 1000) as i64;
+                let sync_id = self.sync()?.append(&peer, group, wrapper.raw().to_vec(), now)?;
+                self.store().put_awaited(&sync_id, &id);
+            } else {
+                let now = Timestamp::from_millis(now_ms);
+                let outgoing = self.device.encrypt_to(&peer, wrapper.raw(), now, rng)?;
+                posts.push(self.post(&peer, outgoing, vec![id], 0)?);
+            }
+        }
+        Ok(Sent { id, recipients, posts })
+    }
+
+    fn post(
+        &mut self,
+        peer: &PublicKey,
+        outgoing: Outgoing,
+        messages: Vec<MessageId>,
+        acks: usize,
+    ) -> Result<Post> {
+        let Outgoing { message, parts, secret, agreed } = outgoing;
+        let answer = match &secret {
+            Some(secret) => Some(self.negotiated(peer, secret)?),
+            None => None,
+        };
+        let (topic, key) = match &answer {
+            Some(Listening { topic, key: Some(key), .. }) if agreed => {
+                (*topic, PostKey::Sym(key.clone()))
+            }
+            _ => partitioned(peer),
+        };
+        let kind = if parts.is_empty() { PostKind::Fallback } else { PostKind::Direct };
+        let (payload, to) = (message.into_raw(), Some(*peer));
+        Ok(Post { topic, key, payload, to, kind, messages, acks, parts, answer })
+    }
+}
+
+/// A post that is not for somebody.
+fn public_post(
+    topic: Topic,
+    key: PostKey,
+    payload: Vec<u8>,
+    kind: PostKind,
+    messages: Vec<MessageId>,
+) -> Post {
+    Post { topic, key, payload, to: None, kind, messages, acks: 0, parts: Vec::new(), answer: None }
+}
+
+/// A message to the identity of `peer` from nowhere: without an installation of our own and
+/// without a bundle, since nobody could answer to what nobody keeps. Not forward secret: whoever
+/// gets the key of the identity reads it.
+pub fn without_state<R: CryptoRng + ?Sized>(
+    peer: &PublicKey,
+    wrapper: &Wrapper,
+    rng: &mut R,
+) -> Post {
+    let message = fallback_message(peer, wrapper.raw(), rng);
+    let (topic, key) = partitioned(peer);
+    Post {
+        topic,
+        key,
+        payload: message.into_raw(),
+        to: Some(*peer),
+        kind: PostKind::Fallback,
+        messages: vec![wrapper.message_id()],
+        acks: 0,
+        parts: Vec::new(),
+        answer: None,
+    }
+}
+
+/// Encrypts a payload to an identity, without saying from which installation.
+pub fn fallback_message<R: CryptoRng + ?Sized>(
+    peer: &PublicKey,
+    plaintext: &[u8],
+    rng: &mut R,
+) -> ProtocolMessage {
+    let part = encrypt_to_identity(peer, plaintext, rng);
+    ProtocolMessage::new(proto::ProtocolMessage {
+        direct_message: [(message::NO_INSTALLATION.to_owned(), part)].into(),
+        ..Default::default()
+    })
+}
+
+/// What is sent right now.
+fn sent_at(now_ms: u64) -> Receipt<'static> {
+    Receipt { sent_ms: now_ms / 1000 * 1000, now_ms, ..Receipt::default() }
+}
+
+/// A history with what is known of it.
+fn merged(known: Option<&Group>, group: Group) -> Result<Group> {
+    match known {
+        Some(known) => known.merge(group.events()).map_err(|error| ChatError::Group(error.into())),
+        None => Ok(group),
+    }
+}
+
+/// Who is a member no longer, and has to be told: whoever left by themselves knows.
+fn removed(before: &Group, after: &Group) -> Vec<PublicKey> {
+    let left: HashSet<_> = before
+        .unknown(after.events())
+        .filter(|event| event.kind() == Some(EventType::MemberRemoved))
+        .filter(|event| event.members() == [event.author_text()])
+        .map(Event::author)
+        .collect();
+    let mut gone = before.state().member_keys();
+    gone.retain(|key| !after.state().members.contains(&key.to_string()) && !left.contains(key));
+    gone
+}

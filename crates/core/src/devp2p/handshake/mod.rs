@@ -1,0 +1,303 @@
+//! The encryption handshake: who the other side is, and keys that only both know.
+//!
+//! ```text
+//! Initiator            auth ->            Responder
+//!     |                                   ReceivedAuth
+//!  Secrets             <- ack              Secrets
+//! ```
+//!
+//! The initiator must know the responder's static key before. Both packets come in two
+//! formats, the plain one of fixed size and the one of EIP-8, which can grow; whoever
+//! receives tells them apart, and the responder answers in the format it received.
+//!
+//! States are consumed by what they do, so nothing can be done twice or too early. All
+//! randomness comes as an argument ([`Randomness`]): the same values give the same bytes.
+//!
+//! Source: devp2p `rlpx.md`, "Initial Handshake"; EIP-8.
+
+mod packet;
+mod secrets;
+
+use std::fmt;
+
+use rand::CryptoRng;
+use zeroize::Zeroizing;
+
+use crate::{
+    crypto::{KeyError, PublicKey, SecretKey, SharedSecret, ecies::EciesError},
+    rlp::RlpError,
+};
+pub use packet::{Ack, Auth};
+use packet::{Incoming, seal};
+pub use secrets::Secrets;
+
+/// The most bytes a handshake packet can have.
+pub const MAX_PACKET: usize = 2 + u16::MAX as usize;
+
+/// The version that both packets announce. Others are accepted and mean nothing.
+pub const VERSION: u64 = 4;
+
+/// How a handshake packet is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Fixed size: 307 bytes of auth, 210 of ack.
+    Plain,
+    /// A size prefix, RLP, and padding.
+    Eip8,
+}
+
+/// The two packets of the handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Packet {
+    /// The initiator's.
+    Auth,
+    /// The responder's.
+    Ack,
+}
+
+/// Why the handshake failed. All but the first variant's cause lie with the other side.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HandshakeError {
+    /// Neither a plain packet for us, nor a size prefix that EIP-8 allows.
+    #[error(
+        "{packet}: not readable as plain packet, and its size prefix is {got}; EIP-8 packets have at least {min}"
+    )]
+    Size { packet: Packet, got: usize, min: usize },
+    /// The packet was made for another key, or is damaged.
+    #[error("{packet}: {error}")]
+    Decrypt { packet: Packet, error: EciesError },
+    /// The decrypted body is not the list it should be.
+    #[error("{packet}: the body is malformed, {error}")]
+    Body { packet: Packet, error: RlpError },
+    /// A key in the body is not a point of the curve.
+    #[error("{packet}: {what}: {error}")]
+    Key { packet: Packet, what: &'static str, error: KeyError },
+    /// The signature gives no ephemeral key.
+    #[error("auth: {0}")]
+    Signature(KeyError),
+}
+
+impl HandshakeError {
+    /// The stable code of this error, as the tools print it.
+    pub fn code(&self) -> &'static str {
+        let packet = match self {
+            Self::Size { packet, .. }
+            | Self::Decrypt { packet, .. }
+            | Self::Body { packet, .. }
+            | Self::Key { packet, .. } => *packet,
+            Self::Signature(_) => return "rlpx.auth_signature",
+        };
+        match packet {
+            Packet::Auth => "rlpx.auth",
+            Packet::Ack => "rlpx.ack",
+        }
+    }
+}
+
+/// What one side of a handshake chooses at random.
+pub struct Randomness {
+    /// The ephemeral key of the session.
+    pub ephemeral: SecretKey,
+    /// The nonce of the session.
+    pub nonce: [u8; 32],
+    /// The ephemeral key of the packet's encryption.
+    pub ecies_ephemeral: SecretKey,
+    /// The IV of the packet's encryption.
+    pub ecies_iv: [u8; 16],
+    /// How many zero bytes follow the body of an EIP-8 packet: 100 to 299.
+    pub padding: u16,
+}
+
+impl std::fmt::Debug for Randomness {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Randomness(…)")
+    }
+}
+
+impl Randomness {
+    /// Fresh values.
+    pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Self {
+        let ephemeral = SecretKey::generate(rng);
+        let mut nonce = [0; 32];
+        rng.fill_bytes(&mut nonce);
+        let ecies_ephemeral = SecretKey::generate(rng);
+        let mut ecies_iv = [0; 16];
+        rng.fill_bytes(&mut ecies_iv);
+        let padding = 100 + (rng.next_u32() % 200) as u16;
+        Self { ephemeral, nonce, ecies_ephemeral, ecies_iv, padding }
+    }
+}
+
+/// Where a state that reads has got to.
+#[derive(Debug)]
+pub enum Step<S, T> {
+    /// All input is consumed; the state waits for at least `missing` bytes more.
+    More { state: S, missing: usize },
+    /// Done. Input behind the packet is left alone.
+    Done(T),
+}
+
+/// The side that dials, waiting for the ack.
+pub struct Initiator {
+    key: SecretKey,
+    remote: PublicKey,
+    ephemeral: SecretKey,
+    nonce: [u8; 32],
+    auth: Vec<u8>,
+    ack: Incoming,
+}
+
+impl Initiator {
+    /// Begins in the format of EIP-8, as every node of these networks does.
+    pub fn new<R: CryptoRng + ?Sized>(key: &SecretKey, remote: PublicKey, rng: &mut R) -> Self {
+        Self::with(key, remote, Format::Eip8, Randomness::generate(rng))
+    }
+
+    /// Begins in the given format with the given random values.
+    pub fn with(key: &SecretKey, remote: PublicKey, format: Format, random: Randomness) -> Self {
+        let Randomness { ephemeral, nonce, .. } = &random;
+        let signature = ephemeral.sign_digest(&signed(&key.ecdh(&remote), nonce));
+        let auth =
+            Auth { signature, key: key.public_key(), nonce: *nonce, version: VERSION, format };
+        let body = auth.body(&ephemeral.public_key(), random.padding.into());
+        let auth = seal(format, &remote, &body, &random.ecies_ephemeral, &random.ecies_iv);
+        let Randomness { ephemeral, nonce, .. } = random;
+        let ack = Incoming::new(Packet::Ack);
+        Self { key: key.clone(), remote, ephemeral, nonce, auth, ack }
+    }
+
+    /// The auth packet, to be sent first.
+    pub fn auth(&self) -> &[u8] {
+        &self.auth
+    }
+
+    /// Reads (a part of) the ack, taking from the front of `input` what belongs to it.
+    pub fn read(mut self, input: &mut &[u8]) -> Result<Step<Self, Secrets>, HandshakeError> {
+        let Some(opened) = self.ack.read(&self.key, input)? else {
+            let missing = self.ack.missing();
+            return Ok(Step::More { state: self, missing });
+        };
+        let ack = Ack::parse(opened.format, &opened.body)?;
+        let shared = self.ephemeral.ecdh(&ack.ephemeral);
+        let exchange = secrets::Exchange {
+            initiator_nonce: &self.nonce,
+            responder_nonce: &ack.nonce,
+            auth: &self.auth,
+            ack: &opened.packet,
+        };
+        Ok(Step::Done(exchange.initiator(&shared, self.remote)))
+    }
+}
+
+/// The side that listens, waiting for an auth.
+pub struct Responder {
+    key: SecretKey,
+    auth: Incoming,
+}
+
+impl Responder {
+    /// Begins to wait.
+    pub fn new(key: &SecretKey) -> Self {
+        Self { key: key.clone(), auth: Incoming::new(Packet::Auth) }
+    }
+
+    /// Reads (a part of) the auth, taking from the front of `input` what belongs to it.
+    pub fn read(mut self, input: &mut &[u8]) -> Result<Step<Self, ReceivedAuth>, HandshakeError> {
+        let Some(opened) = self.auth.read(&self.key, input)? else {
+            let missing = self.auth.missing();
+            return Ok(Step::More { state: self, missing });
+        };
+        let auth = Auth::parse(opened.format, &opened.body)?;
+        let ephemeral = auth.ephemeral(&self.key)?;
+        Ok(Step::Done(ReceivedAuth { auth, ephemeral, packet: opened.packet }))
+    }
+}
+
+/// The side that listens, knowing who dials and not yet having answered.
+pub struct ReceivedAuth {
+    auth: Auth,
+    ephemeral: PublicKey,
+    packet: Vec<u8>,
+}
+
+impl ReceivedAuth {
+    /// The initiator's static key, proven by the signature.
+    pub fn remote(&self) -> PublicKey {
+        self.auth.key
+    }
+
+    /// What the packet said.
+    pub fn auth(&self) -> &Auth {
+        &self.auth
+    }
+
+    /// Answers: the ack packet to be sent, and the session's secrets.
+    pub fn accept<R: CryptoRng + ?Sized>(self, rng: &mut R) -> (Vec<u8>, Secrets) {
+        self.accept_with(Randomness::generate(rng))
+    }
+
+    /// Answers with the given random values.
+    pub fn accept_with(self, random: Randomness) -> (Vec<u8>, Secrets) {
+        let ack = Ack {
+            ephemeral: random.ephemeral.public_key(),
+            nonce: random.nonce,
+            version: VERSION,
+            format: self.auth.format,
+        };
+        let body = ack.body(random.padding.into());
+        let packet = seal(
+            self.auth.format,
+            &self.auth.key,
+            &body,
+            &random.ecies_ephemeral,
+            &random.ecies_iv,
+        );
+        let exchange = secrets::Exchange {
+            initiator_nonce: &self.auth.nonce,
+            responder_nonce: &random.nonce,
+            auth: &self.packet,
+            ack: &packet,
+        };
+        let secrets = exchange.responder(&random.ephemeral.ecdh(&self.ephemeral), self.auth.key);
+        (packet, secrets)
+    }
+}
+
+/// What the initiator's ephemeral key signs: the static shared secret xor the nonce.
+fn signed(shared: &SharedSecret, nonce: &[u8; 32]) -> Zeroizing<[u8; 32]> {
+    Zeroizing::new(xor(shared.as_bytes(), nonce))
+}
+
+fn xor(a: &[u8; 32], b: &[u8; 32]) -> [u8; 32] {
+    std::array::from_fn(|i| a[i] ^ b[i])
+}
+
+impl fmt::Display for Packet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auth => "auth",
+            Self::Ack => "ack",
+        })
+    }
+}
+
+impl fmt::Debug for Initiator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Initiator").field("remote", &self.remote).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Responder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Responder").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ReceivedAuth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReceivedAuth").field("remote", &self.auth.key).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

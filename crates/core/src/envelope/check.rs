@@ -1,0 +1,249 @@
+//! What a peer checks when an envelope arrives, one rule at a time.
+//!
+//! The order and the arithmetic (32 bits, wrapping) are the reference's, so that
+//! [`verdict`] says what a peer with the same settings would do.
+
+use std::fmt;
+
+use crate::envelope::{Bloom, Envelope};
+
+/// How far clocks may differ, in seconds: envelopes up to this far from the future pass, and up
+/// to twice this long after their expiry they are dropped without being called very old.
+pub const SYNC_ALLOWANCE: u32 = 10;
+/// The minimum proof of work of the protocol.
+pub const DEFAULT_MIN_POW: f64 = 0.2;
+/// The largest packet, and the largest envelope `size`, that peers accept unless told otherwise.
+pub const DEFAULT_MAX_MESSAGE_SIZE: u32 = 1024 * 1024;
+
+/// The settings of the node that checks.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rules {
+    /// Its clock: UNIX seconds.
+    pub now: u32,
+    /// The largest [`Envelope::size`] it takes, in bytes.
+    pub max_message_size: u32,
+    /// The least proof of work it asks for.
+    pub min_pow: f64,
+    /// The least proof of work it still lets pass, for some seconds after a change.
+    pub min_pow_tolerance: f64,
+    /// Its bloom filter; none matches everything.
+    pub bloom: Option<Bloom>,
+    /// The bloom filter it still lets pass; none matches everything.
+    pub bloom_tolerance: Option<Bloom>,
+}
+
+impl Rules {
+    /// The settings of a full node of the protocol's defaults, at the time `now`.
+    pub fn new(now: u32) -> Self {
+        Self {
+            now,
+            max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
+            min_pow: DEFAULT_MIN_POW,
+            min_pow_tolerance: DEFAULT_MIN_POW,
+            bloom: None,
+            bloom_tolerance: None,
+        }
+    }
+}
+
+/// What becomes of an envelope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// Taken, pooled and forwarded.
+    Accepted,
+    /// Sent more than [`SYNC_ALLOWANCE`] in the future (or `ttl` above `expiry`, which wraps).
+    FromFuture,
+    /// Expired more than twice [`SYNC_ALLOWANCE`] ago.
+    VeryOld,
+    /// Expired recently: dropped without an error.
+    Expired,
+    /// Larger than the node takes.
+    Oversized,
+    /// Not enough proof of work.
+    LowPow,
+    /// Its topic is not in the node's bloom filter.
+    NoBloomMatch,
+}
+
+impl Verdict {
+    /// The name that records use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::FromFuture => "from_future",
+            Self::VeryOld => "very_old",
+            Self::Expired => "expired_dropped_silently",
+            Self::Oversized => "oversized",
+            Self::LowPow => "low_pow",
+            Self::NoBloomMatch => "no_bloom_match",
+        }
+    }
+
+    /// The stable code of this outcome, as the tools print it.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Accepted => "envelope.accepted",
+            Self::FromFuture => "envelope.from_future",
+            Self::VeryOld => "envelope.very_old",
+            Self::Expired => "envelope.expired",
+            Self::Oversized => "envelope.oversized",
+            Self::LowPow => "envelope.low_pow",
+            Self::NoBloomMatch => "envelope.no_bloom_match",
+        }
+    }
+
+    /// Whether a peer is told: everything but acceptance and recent expiry.
+    pub fn is_error(self) -> bool {
+        !matches!(self, Self::Accepted | Self::Expired)
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// One rule and how an envelope fares under it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Check {
+    /// What the envelope becomes when this is the first rule it fails.
+    pub verdict: Verdict,
+    /// Short name of the rule.
+    pub rule: &'static str,
+    /// Whether the envelope passes.
+    pub pass: bool,
+    /// What was found, for people.
+    pub found: String,
+    /// What was expected, for people.
+    pub expected: String,
+}
+
+/// Seconds that are added to the TTL when the proof of work of an envelope is valued: 0, but for
+/// envelopes from the (near) future, which would otherwise gain from a false clock.
+pub fn future_diff(sent: u32, now: u32) -> u32 {
+    if sent > now && sent.wrapping_sub(SYNC_ALLOWANCE) <= now { sent - now + 1 } else { 0 }
+}
+
+/// What a node with `rules` does with an envelope whose proof of work is worth `pow`
+/// (see [`Envelope::pow`] and [`future_diff`]).
+pub fn verdict(envelope: &Envelope, pow: f64, rules: &Rules) -> Verdict {
+    let (now, sent, expiry) = (rules.now, envelope.sent(), envelope.expiry());
+    if sent > now && sent.wrapping_sub(SYNC_ALLOWANCE) > now {
+        Verdict::FromFuture
+    } else if expiry < now && expiry.wrapping_add(2 * SYNC_ALLOWANCE) < now {
+        Verdict::VeryOld
+    } else if expiry < now {
+        Verdict::Expired
+    } else if envelope.size() > rules.max_message_size as usize {
+        Verdict::Oversized
+    } else if pow < rules.min_pow && pow < rules.min_pow_tolerance {
+        Verdict::LowPow
+    } else if !matches(rules.bloom.as_ref(), envelope)
+        && !matches(rules.bloom_tolerance.as_ref(), envelope)
+    {
+        Verdict::NoBloomMatch
+    } else {
+        Verdict::Accepted
+    }
+}
+
+/// Every rule in the order of the reference, whether or not an earlier one failed. The first
+/// that fails decides: see [`verdict`].
+pub fn checks(envelope: &Envelope, pow: f64, rules: &Rules) -> Vec<Check> {
+    let (now, sent, expiry) = (rules.now, envelope.sent(), envelope.expiry());
+    let offset = |time: u32| i64::from(time) - i64::from(now);
+    vec![
+        Check {
+            verdict: Verdict::FromFuture,
+            rule: "not from the future",
+            pass: !(sent > now && sent.wrapping_sub(SYNC_ALLOWANCE) > now),
+            found: format!("sent at {sent}, {:+} s from now", offset(sent)),
+            expected: format!("at most {SYNC_ALLOWANCE} s after {now}"),
+        },
+        Check {
+            verdict: Verdict::VeryOld,
+            rule: "not very old",
+            pass: !(expiry < now && expiry.wrapping_add(2 * SYNC_ALLOWANCE) < now),
+            found: format!("expiry {expiry}, {:+} s from now", offset(expiry)),
+            expected: format!("at most {} s before {now}", 2 * SYNC_ALLOWANCE),
+        },
+        Check {
+            verdict: Verdict::Expired,
+            rule: "not expired",
+            pass: expiry >= now,
+            found: format!("expiry {expiry}, {:+} s from now", offset(expiry)),
+            expected: format!("{now} or later"),
+        },
+        Check {
+            verdict: Verdict::Oversized,
+            rule: "size",
+            pass: envelope.size() <= rules.max_message_size as usize,
+            found: format!("{} bytes", envelope.size()),
+            expected: format!("at most {} bytes", rules.max_message_size),
+        },
+        Check {
+            verdict: Verdict::LowPow,
+            rule: "proof of work",
+            pass: !(pow < rules.min_pow && pow < rules.min_pow_tolerance),
+            found: format!("{pow}"),
+            expected: format!("at least {}", rules.min_pow.min(rules.min_pow_tolerance)),
+        },
+        Check {
+            verdict: Verdict::NoBloomMatch,
+            rule: "bloom filter",
+            pass: matches(rules.bloom.as_ref(), envelope)
+                || matches(rules.bloom_tolerance.as_ref(), envelope),
+            found: format!("topic {}", envelope.topic()),
+            expected: match rules.bloom {
+                Some(_) => "a topic in the node's bloom filter".to_owned(),
+                None => "any topic (no bloom filter is set)".to_owned(),
+            },
+        },
+    ]
+}
+
+fn matches(filter: Option<&Bloom>, envelope: &Envelope) -> bool {
+    filter.is_none_or(|filter| filter.matches(envelope.topic()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::envelope::Topic;
+
+    proptest! {
+        #[test]
+        fn the_first_failed_check_is_the_verdict(
+            expiry in 999_960u32..1_000_080, ttl in 0u32..100, len in 0usize..200, pow in 0.0..2.0,
+            max in 20u32..200, min_pow in 0.0..2.0, tolerance in 0.0..2.0, topic: [u8; 4],
+            filter: Option<[u8; 4]>,
+        ) {
+            let envelope = Envelope::new(expiry, ttl, Topic(topic), &vec![0; len], 0);
+            let bloom = filter.map(|topic| Bloom::of_topic(Topic(topic)));
+            let rules = Rules {
+                now: 1_000_000,
+                max_message_size: max,
+                min_pow,
+                min_pow_tolerance: tolerance,
+                bloom,
+                bloom_tolerance: bloom,
+            };
+            let first = checks(&envelope, pow, &rules)
+                .into_iter()
+                .find(|check| !check.pass)
+                .map_or(Verdict::Accepted, |check| check.verdict);
+            prop_assert_eq!(first, verdict(&envelope, pow, &rules));
+        }
+    }
+
+    #[test]
+    fn future_envelopes_get_a_longer_ttl() {
+        assert_eq!(future_diff(100, 100), 0);
+        assert_eq!(future_diff(101, 100), 2);
+        assert_eq!(future_diff(110, 100), 11);
+        assert_eq!(future_diff(111, 100), 0); // refused anyway
+    }
+}

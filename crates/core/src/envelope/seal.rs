@@ -1,0 +1,209 @@
+//! Sealing messages into envelopes, and opening them.
+//!
+//! | | key | `data` of the envelope |
+//! | --- | --- | --- |
+//! | symmetric | 32 bytes | AES-256-GCM: `ciphertext || tag (16) || salt (12)` |
+//! | asymmetric | secp256k1 | ECIES: `R (65) || iv (16) || ciphertext || tag (32)` |
+//!
+//! Source: EIP-627, "Payload Encryption".
+
+use rand::CryptoRng;
+use zeroize::Zeroizing;
+
+use crate::{
+    crypto::{
+        PublicKey, SecretKey,
+        aes::{self, GCM_TAG},
+        ecies::{self, EciesError},
+    },
+    envelope::{
+        Envelope, Message, MessageError, Padding, SymKey, Topic,
+        message::{self, MAX_PAYLOAD},
+    },
+};
+
+/// Length of the nonce that symmetric messages carry at their end.
+pub const SALT: usize = 12;
+/// The time to live that an envelope gets when none is asked for, in seconds.
+pub const DEFAULT_TTL: u32 = 50;
+
+/// Who can open an envelope.
+#[derive(Debug, Clone, Copy)]
+pub enum Recipient<'a> {
+    /// Whoever has this symmetric key.
+    Sym(&'a SymKey),
+    /// The owner of this key pair.
+    Asym(&'a PublicKey),
+}
+
+/// With what an envelope is opened.
+#[derive(Debug, Clone, Copy)]
+pub enum Opener<'a> {
+    /// A symmetric key.
+    Sym(&'a SymKey),
+    /// A private key.
+    Asym(&'a SecretKey),
+}
+
+/// Why an envelope could not be opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// Too short for a tag, a salt and at least one byte.
+    #[error("the data has {0} bytes; a symmetric message has at least 29")]
+    Short(usize),
+    /// Another key, or damaged bytes.
+    #[error("the key does not open this envelope (GCM tag mismatch)")]
+    SymKey,
+    /// Another recipient, or not an asymmetric message at all.
+    #[error("the key does not open this envelope: {0}")]
+    Asym(#[from] EciesError),
+    /// The key fits, but what is inside is not a Whisper message.
+    #[error("decrypted, but not a Whisper message: {0}")]
+    Message(#[from] MessageError),
+}
+
+impl OpenError {
+    /// The stable code of this error, as the tools print it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Short(_) | Self::SymKey | Self::Asym(_) => "envelope.wrong_key",
+            Self::Message(error) => error.code(),
+        }
+    }
+}
+
+/// What goes into an envelope.
+#[derive(Debug, Clone, Copy)]
+pub struct Draft<'a> {
+    /// Four bytes that everyone can see.
+    pub topic: Topic,
+    /// When the envelope is made: UNIX seconds.
+    pub now: u32,
+    /// Seconds until it dies; expiry is `now + ttl`.
+    pub ttl: u32,
+    /// What the message says.
+    pub payload: &'a [u8],
+    /// Who signs it, if anyone.
+    pub signer: Option<&'a SecretKey>,
+}
+
+/// Seals a message with automatic padding. The envelope has nonce 0: it is still to be mined.
+pub fn seal<R: CryptoRng>(
+    draft: &Draft<'_>,
+    recipient: Recipient<'_>,
+    rng: &mut R,
+) -> Result<Envelope, MessageError> {
+    seal_padded(draft, recipient, None, rng)
+}
+
+/// Seals a message, with the given padding in place of the automatic one.
+pub fn seal_padded<R: CryptoRng>(
+    draft: &Draft<'_>,
+    recipient: Recipient<'_>,
+    padding: Option<&[u8]>,
+    rng: &mut R,
+) -> Result<Envelope, MessageError> {
+    let padding = match padding {
+        Some(bytes) if bytes.len() > MAX_PAYLOAD => {
+            return Err(MessageError::PayloadTooLong(bytes.len()));
+        }
+        Some(bytes) => Padding::Custom(bytes),
+        None => Padding::Auto(rng),
+    };
+    let plaintext = message::build(draft.payload, padding, draft.signer)?;
+    let data = match recipient {
+        Recipient::Sym(key) => {
+            let mut salt = [0; SALT];
+            rng.fill_bytes(&mut salt);
+            encrypt_in_place(key, plaintext, &salt)
+        }
+        Recipient::Asym(key) => ecies::encrypt(key, &plaintext, &[], rng),
+    };
+    // An overflow here can only be a clock far beyond 2106; peers wrap, and so do we.
+    let expiry = draft.now.wrapping_add(draft.ttl);
+    Ok(Envelope::new(expiry, draft.ttl, draft.topic, &data, 0))
+}
+
+/// Opens an envelope.
+pub fn open(envelope: &Envelope, opener: Opener<'_>) -> Result<Message, OpenError> {
+    let plaintext = match opener {
+        Opener::Sym(key) => decrypt_sym(key, envelope.data())?,
+        Opener::Asym(key) => ecies::decrypt(key, envelope.data(), &[])?,
+    };
+    Ok(Message::parse(&plaintext)?)
+}
+
+/// Encrypts a plaintext under a symmetric key. A salt must never be used twice with one key.
+pub fn encrypt_sym(key: &SymKey, plaintext: &[u8], salt: &[u8; SALT]) -> Vec<u8> {
+    let mut data = Zeroizing::new(Vec::with_capacity(plaintext.len() + GCM_TAG + SALT));
+    data.extend_from_slice(plaintext);
+    encrypt_in_place(key, data, salt)
+}
+
+/// The plaintext becomes the data, so that no second copy of it must be erased. It must have room
+/// for [`message::ROOM`] more bytes, or a copy of it is left behind when it grows.
+fn encrypt_in_place(key: &SymKey, mut plaintext: Zeroizing<Vec<u8>>, salt: &[u8; SALT]) -> Vec<u8> {
+    let mut data = std::mem::take(&mut *plaintext);
+    debug_assert!(data.capacity() - data.len() >= GCM_TAG + SALT);
+    let tag = aes::gcm_seal(key.as_bytes(), salt, &mut data);
+    data.extend_from_slice(&tag);
+    data.extend_from_slice(salt);
+    data
+}
+
+/// Decrypts the data of an envelope with a symmetric key.
+pub fn decrypt_sym(key: &SymKey, data: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+    let short = || OpenError::Short(data.len());
+    let (rest, salt) = data.split_last_chunk::<SALT>().ok_or_else(short)?;
+    let (ciphertext, tag) = rest.split_last_chunk::<GCM_TAG>().ok_or_else(short)?;
+    if ciphertext.is_empty() {
+        return Err(short());
+    }
+    let mut plaintext = Zeroizing::new(ciphertext.to_vec());
+    if aes::gcm_open(key.as_bytes(), salt, &mut plaintext, tag) {
+        Ok(plaintext)
+    } else {
+        Err(OpenError::SymKey)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::crypto::seeded_rng;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn whoever_has_the_key_reads_it(
+            payload in prop::collection::vec(any::<u8>(), 0..600), asym: bool, sign: bool,
+        ) {
+            let mut rng = seeded_rng("seal");
+            let (sym, pair, author) =
+                (SymKey::generate(&mut rng), SecretKey::generate(&mut rng), SecretKey::generate(&mut rng));
+            let public = pair.public_key();
+            let draft = Draft {
+                topic: Topic([1, 2, 3, 4]),
+                now: 1_585_500_000,
+                ttl: 15,
+                payload: &payload,
+                signer: sign.then_some(&author),
+            };
+            let (recipient, opener) = if asym {
+                (Recipient::Asym(&public), Opener::Asym(&pair))
+            } else {
+                (Recipient::Sym(&sym), Opener::Sym(&sym))
+            };
+            let envelope = seal(&draft, recipient, &mut rng).unwrap();
+            let message = open(&envelope, opener).unwrap();
+            prop_assert_eq!(&message.payload, &payload);
+            prop_assert_eq!(message.signer().copied(), sign.then(|| author.public_key()));
+            prop_assert_eq!((envelope.sent(), envelope.expiry()), (1_585_500_000, 1_585_500_015));
+            prop_assert!(open(&envelope, Opener::Asym(&author)).is_err());
+            let other = SymKey::generate(&mut rng);
+            prop_assert!(open(&envelope, Opener::Sym(&other)).is_err());
+        }
+    }
+}

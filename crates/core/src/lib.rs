@@ -1,0 +1,20 @@
+//! The Status client protocols, pure: bytes in, typed values or typed errors out, and back to the
+//! same bytes.
+//!
+//! No sockets, clocks, files or runtime. Time and randomness are arguments.
+
+#![deny(unsafe_code)]
+
+pub mod account;
+pub mod chat;
+pub mod crypto;
+pub mod devp2p;
+pub mod eip;
+pub mod envelope;
+pub mod mailserver;
+pub mod payload;
+pub mod protobuf;
+pub mod rlp;
+pub mod secure;
+pub mod sync;
+pub mod wire;

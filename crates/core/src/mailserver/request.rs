@@ -1,0 +1,515 @@
+//! What a client asks of a mailserver.
+//!
+//! The request travels inside an envelope (see [`seal`](super::seal)), in one of four layouts:
+//!
+//! | form | layout | written by |
+//! | --- | --- | --- |
+//! | [seven items](Form::Seven) | `[lower, upper, bloom, [topic, …], limit, cursor, batch]` | clients of early 2020; what we write |
+//! | [six](Form::Six) | `[lower, upper, bloom, limit, cursor, batch]` | releases before |
+//! | [five](Form::Five) | `[lower, upper, bloom, limit, cursor]` | the specification |
+//! | [raw](Form::Raw) | `lower (4) || upper (4) [|| bloom (64) [|| limit (4) [|| cursor (40)]]]` | the first releases |
+//!
+//! or plainly, as the payload of packet 126: `[id, from, to, limit, cursor, bloom]`, with the
+//! topics as a seventh item in Waku.
+//!
+//! Which list it is can be told from the item after the bloom filter: only the seven have a list
+//! there. Both seconds of a range are inclusive.
+//!
+//! Source: mailserver specification of Status, "Requesting messages", for five items; the others
+//! as the reference reads them, which refuses five and six.
+
+use crate::{
+    envelope::{Bloom, Topic},
+    mailserver::DAY,
+    rlp::{self, Reader, RlpError},
+    wire::p2p::{MAX_LIMIT, MessagesRequest, SyncRequest},
+};
+
+/// How far ahead of the server's clock the range of a request without an end reaches, in seconds.
+pub const UPPER_MARGIN: u32 = 60;
+/// The longest range that the raw form may ask for, in seconds.
+pub const MAX_RAW_RANGE: u32 = DAY;
+
+const WORD: usize = 4;
+const BLOOM: usize = 64;
+const RAW_RANGE: usize = 2 * WORD;
+const RAW_BLOOM: usize = RAW_RANGE + BLOOM;
+const RAW_LIMIT: usize = RAW_BLOOM + WORD;
+/// The key of an envelope, as archives had it: the cursor and the topic.
+const RAW_CURSOR: usize = 40;
+
+/// A request for historic messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The first second, UNIX time, inclusive.
+    pub from: u32,
+    /// The last second, inclusive; 0 for a minute after the server's present.
+    pub to: u32,
+    /// Which topics; servers refuse a request without one.
+    pub bloom: Option<Bloom>,
+    /// The topics by name. No server selects by them, and clients send none.
+    pub topics: Vec<Topic>,
+    /// The most envelopes to answer with; 0 for the server's maximum.
+    pub limit: u32,
+    /// Where the last page ended, as the server said it; or empty.
+    pub cursor: Vec<u8>,
+    /// Whether envelopes may share packets.
+    pub batch: bool,
+}
+
+/// The layouts of a request inside an envelope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// `[lower, upper, bloom, [topic, …], limit, cursor, batch]`.
+    Seven,
+    /// `[lower, upper, bloom, limit, cursor, batch]`.
+    Six,
+    /// `[lower, upper, bloom, limit, cursor]`; never answered in batches.
+    Five,
+    /// Fields of fixed length, one after the other; never answered in batches.
+    Raw,
+}
+
+/// Why a request can't be read, or is not answered. Shown, it is what the reference answers; the
+/// last three are ours, where the reference crashes or goes on in silence.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// Not a list of seven, six or five items of the right kinds.
+    #[error("failed to decode data: {0}")]
+    Rlp(#[from] RlpError),
+    /// Less than the eight bytes of a range.
+    #[error("Undersized p2p request")]
+    Undersized(usize),
+    /// More than a range, less than a range and a bloom filter.
+    #[error("Undersized bloom filter in p2p request")]
+    UndersizedBloom(usize),
+    /// The range of a raw request goes down.
+    #[error("query range is invalid: from > to ({from} > {to})")]
+    RawRange { from: u32, to: u32 },
+    /// The range of a raw request is longer than a day.
+    #[error("query range too big")]
+    RawRangeTooBig { from: u32, to: u32 },
+    /// The range goes down.
+    #[error("query range is invalid: lower > upper")]
+    Range { from: u32, to: u32 },
+    /// Nothing is asked for.
+    #[error("bloom filter is empty")]
+    NoBloom,
+    /// More than [`MAX_LIMIT`].
+    #[error("limit exceeds the maximum allowed value")]
+    Limit(u32),
+    /// A bloom filter of another length than 64 bytes.
+    #[error("bloom filter has {0} bytes, expected 64")]
+    BloomLength(usize),
+    /// A cursor that is no position in this range.
+    #[error("cursor is not of this server: {0}")]
+    Cursor(CursorError),
+    /// The id of a plain request must have 32 bytes.
+    #[error("request id has {0} bytes, expected 32")]
+    IdLength(usize),
+}
+
+/// Why a cursor is not one of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CursorError {
+    /// Another length than 36 bytes.
+    #[error("{0} bytes, expected 36")]
+    Length(usize),
+    /// Its second is not in the range that is asked for.
+    #[error("outside of the range")]
+    OutOfRange,
+    /// No page ended there.
+    #[error("no such envelope")]
+    Unknown,
+}
+
+impl RequestError {
+    /// The stable code of this error, as the tools print it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Rlp(_) | Self::Undersized(_) | Self::UndersizedBloom(_) => "mailserver.payload",
+            Self::RawRange { .. } | Self::RawRangeTooBig { .. } | Self::Range { .. } => {
+                "mailserver.range"
+            }
+            Self::NoBloom | Self::BloomLength(_) => "mailserver.bloom",
+            Self::Limit(_) => "mailserver.limit",
+            Self::Cursor(_) => "mailserver.cursor",
+            Self::IdLength(_) => "mailserver.request_id",
+        }
+    }
+}
+
+impl Request {
+    /// For the envelopes of some topics, in batches, as many at a time as the server gives.
+    pub fn of_topics(from: u32, to: u32, topics: impl IntoIterator<Item = Topic>) -> Self {
+        Self::of_bloom(from, to, Bloom::of_topics(topics))
+    }
+
+    /// For the envelopes whose topics a filter matches.
+    pub fn of_bloom(from: u32, to: u32, bloom: Bloom) -> Self {
+        Self {
+            from,
+            to,
+            bloom: Some(bloom),
+            topics: Vec::new(),
+            limit: 0,
+            cursor: Vec::new(),
+            batch: true,
+        }
+    }
+
+    /// The payload, with seven items.
+    pub fn encode(&self) -> Vec<u8> {
+        self.encode_as(Form::Seven)
+    }
+
+    /// The payload in another form, which may have no place for topics, or for `batch`.
+    pub fn encode_as(&self, form: Form) -> Vec<u8> {
+        let mut out = Vec::new();
+        if form == Form::Raw {
+            self.put_raw(&mut out);
+            return out;
+        }
+        rlp::put_list(&mut out, |out| {
+            rlp::put_u64(out, self.from.into());
+            rlp::put_u64(out, self.to.into());
+            rlp::put_bytes(out, self.bloom_bytes());
+            if form == Form::Seven {
+                put_topics(out, &self.topics);
+            }
+            rlp::put_u64(out, self.limit.into());
+            rlp::put_bytes(out, &self.cursor);
+            if form != Form::Five {
+                rlp::put_bool(out, self.batch);
+            }
+        });
+        out
+    }
+
+    /// Reads a payload with seven items, six or five.
+    pub fn decode(payload: &[u8]) -> Result<(Self, Form), RequestError> {
+        let mut reader = Reader::new(payload);
+        let mut items = reader.list("request")?;
+        let (from, to) = (items.u32("lower")?, items.u32("upper")?);
+        let bits = items.string("bloom filter")?;
+        let (mut form, mut topics) = (Form::Six, Vec::new());
+        if let Ok(list) = items.clone().list("topics") {
+            items.item("topics")?;
+            (form, topics) = (Form::Seven, read_topics(list)?);
+        }
+        let limit = items.u32("limit")?;
+        let cursor = items.string("cursor")?.to_vec();
+        if form == Form::Six && items.is_empty() {
+            form = Form::Five;
+        }
+        let batch = form != Form::Five && items.bool("batch")?;
+        items.finish()?;
+        reader.finish()?;
+        let bloom = bloom(bits)?;
+        Ok((Self { from, to, bloom, topics, limit, cursor, batch }, form))
+    }
+
+    /// Reads a payload with seven items, as the reference does: an error tells what stands where the
+    /// topics should.
+    pub fn decode_seven(payload: &[u8]) -> Result<Self, RequestError> {
+        let mut items = Reader::new(payload).list("request")?;
+        let _ = (items.u32("lower")?, items.u32("upper")?, items.string("bloom filter")?);
+        items.list("topics")?;
+        Ok(Self::decode(payload)?.0)
+    }
+
+    /// Reads a payload of the raw form. Everything that is long enough, and whose first eight
+    /// bytes make a range, is one.
+    pub fn decode_raw(payload: &[u8]) -> Result<Self, RequestError> {
+        let (Some(from), Some(to)) = (word(payload, 0), word(payload, WORD)) else {
+            return Err(RequestError::Undersized(payload.len()));
+        };
+        let bloom = match payload.get(RAW_RANGE..RAW_BLOOM) {
+            Some(bytes) => bloom(bytes)?,
+            None if payload.len() == RAW_RANGE => Some(Bloom::FULL),
+            None => return Err(RequestError::UndersizedBloom(payload.len())),
+        };
+        if from > to {
+            return Err(RequestError::RawRange { from, to });
+        }
+        if to - from > MAX_RAW_RANGE {
+            return Err(RequestError::RawRangeTooBig { from, to });
+        }
+        let limit = word(payload, RAW_BLOOM).unwrap_or_default();
+        let mut cursor = payload.get(RAW_LIMIT..).unwrap_or_default();
+        if cursor.len() == RAW_CURSOR {
+            cursor = &cursor[..RAW_CURSOR - WORD];
+        }
+        let (topics, cursor) = (Vec::new(), cursor.to_vec());
+        Ok(Self { from, to, bloom, topics, limit, cursor, batch: false })
+    }
+
+    /// Reads the bare payload of packet 126, of Whisper (without topics) or of Waku, where they
+    /// are the seventh item. Gives the id, too.
+    pub fn of_plain(request: &MessagesRequest) -> Result<(Self, [u8; 32]), RequestError> {
+        let MessagesRequest { id, from, to, limit, cursor, bloom: bits } = request;
+        let request = Self {
+            from: *from,
+            to: *to,
+            bloom: bloom(bits)?,
+            topics: Vec::new(),
+            limit: *limit,
+            cursor: cursor.clone(),
+            batch: true,
+        };
+        Ok((request, plain_id(id)))
+    }
+
+    /// The bare payload of packet 126, with the checks that senders make.
+    pub fn to_plain(&self, id: &[u8]) -> Result<MessagesRequest, RequestError> {
+        if id.len() != 32 {
+            return Err(RequestError::IdLength(id.len()));
+        }
+        self.validate()?;
+        Ok(MessagesRequest {
+            id: id.to_vec(),
+            from: self.from,
+            to: self.to,
+            limit: self.limit,
+            cursor: self.cursor.clone(),
+            bloom: self.bloom_bytes().to_vec(),
+        })
+    }
+
+    /// What another mailserver asks for.
+    pub fn of_sync(request: &SyncRequest) -> Result<Self, RequestError> {
+        Ok(Self {
+            from: request.lower,
+            to: request.upper,
+            bloom: bloom(&request.bloom)?,
+            topics: Vec::new(),
+            limit: request.limit,
+            cursor: request.cursor.clone(),
+            batch: true,
+        })
+    }
+
+    /// What a server makes of zeros: the maximum, and a minute from now.
+    #[must_use]
+    pub fn with_server_defaults(mut self, now: u32) -> Self {
+        if self.limit == 0 {
+            self.limit = MAX_LIMIT;
+        }
+        if self.to == 0 {
+            self.to = now.saturating_add(UPPER_MARGIN);
+        }
+        self
+    }
+
+    /// What every server checks.
+    pub fn validate(&self) -> Result<(), RequestError> {
+        if self.from > self.to {
+            return Err(RequestError::Range { from: self.from, to: self.to });
+        }
+        if self.bloom.is_none() {
+            return Err(RequestError::NoBloom);
+        }
+        if self.limit > MAX_LIMIT {
+            return Err(RequestError::Limit(self.limit));
+        }
+        Ok(())
+    }
+
+    fn bloom_bytes(&self) -> &[u8] {
+        self.bloom.as_ref().map_or(&[], |bloom| &bloom.0[..])
+    }
+
+    /// Each field forces those before it to be there.
+    fn put_raw(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.from.to_be_bytes());
+        out.extend_from_slice(&self.to.to_be_bytes());
+        let full = self.bloom.is_none_or(|bloom| bloom.is_full());
+        if full && self.limit == 0 && self.cursor.is_empty() {
+            return;
+        }
+        out.extend_from_slice(&self.bloom.unwrap_or(Bloom::FULL).0);
+        if self.limit == 0 && self.cursor.is_empty() {
+            return;
+        }
+        out.extend_from_slice(&self.limit.to_be_bytes());
+        out.extend_from_slice(&self.cursor);
+        if self.cursor.len() == RAW_CURSOR - WORD {
+            // The topic, which nothing reads.
+            out.extend_from_slice(&[0; WORD]);
+        }
+    }
+}
+
+/// What a client asks for when it leaves the range open: up to now, and a day before.
+pub fn default_range(from: u32, to: u32, now: u32) -> (u32, u32) {
+    let to = if to == 0 { now } else { to };
+    let from = if from == 0 { to.saturating_sub(DAY) } else { from };
+    (from, to)
+}
+
+/// The id by which a plain request is answered: the last 32 bytes, or zeros in front.
+pub fn plain_id(id: &[u8]) -> [u8; 32] {
+    let id = &id[id.len().saturating_sub(32)..];
+    let mut padded = [0; 32];
+    padded[32 - id.len()..].copy_from_slice(id);
+    padded
+}
+
+/// Reads the plain request of Waku: the six items of Whisper's, and the topics.
+pub fn decode_waku_plain(payload: &[u8]) -> Result<(MessagesRequest, Vec<Topic>), RequestError> {
+    let mut reader = Reader::new(payload);
+    let mut items = reader.list("messages request")?;
+    let request = MessagesRequest {
+        id: items.string("id")?.to_vec(),
+        from: items.u32("from")?,
+        to: items.u32("to")?,
+        limit: items.u32("limit")?,
+        cursor: items.string("cursor")?.to_vec(),
+        bloom: items.string("bloom filter")?.to_vec(),
+    };
+    let topics = read_topics(items.list("topics")?)?;
+    items.finish()?;
+    reader.finish()?;
+    Ok((request, topics))
+}
+
+/// Writes the plain request of Waku.
+pub fn encode_waku_plain(request: &MessagesRequest, topics: &[Topic]) -> Vec<u8> {
+    let mut out = Vec::new();
+    rlp::put_list(&mut out, |out| {
+        rlp::put_bytes(out, &request.id);
+        rlp::put_u64(out, request.from.into());
+        rlp::put_u64(out, request.to.into());
+        rlp::put_u64(out, request.limit.into());
+        rlp::put_bytes(out, &request.cursor);
+        rlp::put_bytes(out, &request.bloom);
+        put_topics(out, topics);
+    });
+    out
+}
+
+fn bloom(bytes: &[u8]) -> Result<Option<Bloom>, RequestError> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let bits = bytes.try_into().map_err(|_| RequestError::BloomLength(bytes.len()))?;
+    Ok(Some(Bloom(bits)))
+}
+
+fn read_topics(mut list: Reader<'_>) -> Result<Vec<Topic>, RlpError> {
+    let mut topics = Vec::new();
+    while !list.is_empty() {
+        topics.push(Topic(list.bytes("topic")?));
+    }
+    Ok(topics)
+}
+
+fn put_topics(out: &mut Vec<u8>, topics: &[Topic]) {
+    rlp::put_list(out, |out| topics.iter().for_each(|topic| rlp::put_bytes(out, &topic.0)));
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    let word = bytes.get(at..at + WORD)?.try_into().ok()?;
+    Some(u32::from_be_bytes(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn request() -> impl Strategy<Value = Request> {
+        let bloom = prop_oneof![
+            Just(None),
+            Just(Some(Bloom::FULL)),
+            prop::collection::vec(any::<u8>(), 64)
+                .prop_map(|bits| Some(Bloom(bits.try_into().unwrap()))),
+        ];
+        let topics = prop::collection::vec(any::<[u8; 4]>().prop_map(Topic), 0..4);
+        let cursor = prop::collection::vec(any::<u8>(), 0..50);
+        let numbers: [BoxedStrategy<u32>; 3] = [(); 3].map(|()| any::<u32>().boxed());
+        (numbers, bloom, topics, cursor, any::<bool>()).prop_map(
+            |([from, to, limit], bloom, topics, cursor, batch)| Request {
+                from,
+                to,
+                bloom,
+                topics,
+                limit,
+                cursor,
+                batch,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn lists_round_trip(request in request()) {
+            let seven = Request::decode(&request.encode()).unwrap();
+            prop_assert_eq!(seven, (request.clone(), Form::Seven));
+            let without = Request { topics: Vec::new(), ..request };
+            let six = Request::decode(&without.encode_as(Form::Six)).unwrap();
+            prop_assert_eq!(six, (without.clone(), Form::Six));
+            let without = Request { batch: false, ..without };
+            let five = Request::decode(&without.encode_as(Form::Five)).unwrap();
+            prop_assert_eq!(five, (without, Form::Five));
+        }
+
+        #[test]
+        fn raw_round_trips(mut request in request(), from: u16, length in 0..=DAY) {
+            request.from = from.into();
+            request.to = request.from + length;
+            request.topics.clear();
+            request.batch = false;
+            if request.bloom.is_none() || request.cursor.len() == 40 {
+                (request.bloom, request.cursor) = (Some(Bloom::FULL), vec![3; 36]);
+            }
+            prop_assert_eq!(Request::decode_raw(&request.encode_as(Form::Raw)), Ok(request));
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok((request, form)) = Request::decode(&bytes) {
+                prop_assert_eq!(request.encode_as(form), bytes.clone());
+            }
+            let _ = Request::decode_raw(&bytes);
+            if let Ok((request, topics)) = decode_waku_plain(&bytes) {
+                prop_assert_eq!(encode_waku_plain(&request, &topics), bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let eight = {
+            let mut list = Request::of_bloom(1, 2, Bloom::FULL).encode();
+            list.push(1);
+            list[1] += 1;
+            list
+        };
+        assert!(matches!(Request::decode(&eight), Err(RequestError::Rlp(_))));
+        let short = Request { bloom: None, ..Request::of_topics(1, 2, []) }.encode();
+        assert_eq!(Request::decode(&short).unwrap().0.validate(), Err(RequestError::NoBloom));
+        let mut long_bloom = Vec::new();
+        rlp::put_list(&mut long_bloom, |out| {
+            [1, 2].into_iter().for_each(|second| rlp::put_u64(out, second));
+            rlp::put_bytes(out, &[0xff; 63]);
+            (0..2).for_each(|_| rlp::put_bytes(out, &[]));
+        });
+        assert_eq!(Request::decode(&long_bloom).unwrap_err(), RequestError::BloomLength(63));
+        for (length, error) in [
+            (0, RequestError::Undersized(0)),
+            (7, RequestError::Undersized(7)),
+            (9, RequestError::UndersizedBloom(9)),
+            (71, RequestError::UndersizedBloom(71)),
+        ] {
+            assert_eq!(Request::decode_raw(&vec![0; length]), Err(error));
+        }
+        let request = Request { limit: 1001, ..Request::of_topics(5, 4, []) };
+        assert_eq!(request.validate(), Err(RequestError::Range { from: 5, to: 4 }));
+        let request = Request { to: 5, ..request };
+        assert_eq!(request.validate(), Err(RequestError::Limit(1001)));
+        assert_eq!(request.to_plain(&[1; 31]), Err(RequestError::IdLength(31)));
+    }
+}

@@ -1,0 +1,733 @@
+//! Any message as JSON with the field names of its definition, and back to bytes.
+//!
+//! | field | JSON |
+//! | --- | --- |
+//! | text, boolean, small integer | as it is |
+//! | 64-bit integer | a number up to 2^53, else a decimal text; both are read |
+//! | bytes | `0x` and hex |
+//! | enumeration | its name in lower case, or its number if it has none; both are read |
+//! | message | an object; `null`, or left out of a oneof, if it is not there |
+//! | field that the definition does not know | in the list `unknown_fields` |
+//!
+//! Bytes as the reference writes them (fields in the order of their numbers, no zero values) come
+//! back exactly; others come back in that form.
+
+use std::{borrow::Cow, fmt};
+
+use serde_json::{Map, Value as Json, json};
+
+use crate::protobuf::{
+    FieldDef, FieldError, FieldProblem, FieldType, Fields, MAX_SHOWN, MessageDef, Value,
+};
+
+/// The member that lists what the definition does not know.
+pub const UNKNOWN_FIELDS: &str = "unknown_fields";
+
+/// Above this, numbers of JSON are not exact everywhere.
+const MAX_NUMBER: u64 = 1 << 53;
+
+/// Reads a message. Every field of the definition gets a member, set or not. What would have more
+/// than [`MAX_SHOWN`] of them is an error.
+pub fn decode(def: &MessageDef, bytes: &[u8]) -> Result<Map<String, Json>, FieldError> {
+    let mut room = MAX_SHOWN;
+    decode_within(def, bytes, &mut room)
+}
+
+/// The same, with at most `room` members and values.
+fn decode_within(
+    def: &MessageDef,
+    bytes: &[u8],
+    room: &mut usize,
+) -> Result<Map<String, Json>, FieldError> {
+    let content = Content::read(def, bytes)?;
+    let count = def.fields.len() + content.len();
+    let too_many = FieldError { at: 0, problem: FieldProblem::TooMany };
+    *room = room.checked_sub(count).ok_or(too_many)?;
+    let mut members = Map::new();
+    for (field, values) in def.fields.iter().zip(&content.known) {
+        let mut values = values.iter().map(|value| value.to_json(field, room));
+        let value = if field.repeated {
+            Json::Array(values.collect::<Result<_, _>>()?)
+        } else {
+            match values.next() {
+                Some(value) => value?,
+                None if field.oneof.is_some() => continue,
+                None => unset(field),
+            }
+        };
+        members.insert(field.name.to_owned(), value);
+    }
+    if !content.unknown.is_empty() {
+        let unknown = content.unknown.iter().map(|(number, value)| unknown_field(*number, value));
+        members.insert(UNKNOWN_FIELDS.to_owned(), unknown.collect());
+    }
+    Ok(members)
+}
+
+/// The same message as the reference writes it: known fields in the order of their numbers, each
+/// once, without zero values; unknown ones at their place among them.
+pub fn normalise(def: &MessageDef, bytes: &[u8]) -> Result<Vec<u8>, FieldError> {
+    rewrite(def, bytes, true)
+}
+
+/// The same, without what the definition does not know.
+pub fn known_only(def: &MessageDef, bytes: &[u8]) -> Result<Vec<u8>, FieldError> {
+    rewrite(def, bytes, false)
+}
+
+fn rewrite(def: &MessageDef, bytes: &[u8], unknown: bool) -> Result<Vec<u8>, FieldError> {
+    let content = Content::read(def, bytes)?;
+    let mut out = Writer::default();
+    for (field, values) in def.fields.iter().zip(&content.known) {
+        for value in values {
+            match (value, &field.kind) {
+                (Known::Number(number), _) => out.add(field, Value::Varint(*number)),
+                (Known::Bytes(at, bytes), FieldType::Message(inner)) => {
+                    let bytes =
+                        rewrite(inner, bytes, unknown).map_err(|error| error.inside(*at))?;
+                    out.add(field, Value::Bytes(&bytes));
+                }
+                (Known::Bytes(_, bytes), _) => out.add(field, Value::Bytes(bytes)),
+            }
+        }
+    }
+    if unknown {
+        content.unknown.iter().for_each(|(number, value)| out.add_unknown(*number, value));
+    }
+    Ok(out.finish())
+}
+
+/// Writes a message. Members that are missing are unset; those that the definition does not have
+/// are an error.
+pub fn encode(def: &MessageDef, members: &Map<String, Json>) -> Result<Vec<u8>, JsonError> {
+    let mut out = Writer::default();
+    let mut oneofs = Vec::new();
+    for (name, value) in members {
+        let inside = |error: JsonError| error.inside(name);
+        if name == UNKNOWN_FIELDS {
+            read_unknown(value, &mut out).map_err(inside)?;
+            continue;
+        }
+        let field = def.named(name).ok_or_else(|| JsonError::member(def, name))?;
+        if value.is_null() {
+            continue;
+        }
+        if let Some(oneof) = field.oneof {
+            if oneofs.contains(&oneof) {
+                let message = format!("another field of the oneof {oneof:?} is set, too");
+                return Err(inside(JsonError::value(message)));
+            }
+            oneofs.push(oneof);
+        }
+        if !field.repeated {
+            write_json(field, value, &mut out).map_err(inside)?;
+            continue;
+        }
+        let items = value.as_array().ok_or_else(|| inside(JsonError::expected("a list", value)))?;
+        for (index, item) in items.iter().enumerate() {
+            let inside = |error: JsonError| error.inside(&index.to_string()).inside(name);
+            write_json(field, item, &mut out).map_err(inside)?;
+        }
+    }
+    Ok(out.finish())
+}
+
+/// Why JSON is not a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JsonError {
+    /// The member, as in `sticker.pack`; empty for the whole.
+    pub path: String,
+    /// Whether the definition lacks a member of this name.
+    pub is_unknown: bool,
+    /// What is wrong and what was expected.
+    pub message: String,
+}
+
+impl JsonError {
+    fn value(message: impl Into<String>) -> Self {
+        Self { path: String::new(), is_unknown: false, message: message.into() }
+    }
+
+    fn expected(what: &str, found: &Json) -> Self {
+        Self::value(format!("expected {what}, found {}", shown(found)))
+    }
+
+    fn member(def: &MessageDef, name: &str) -> Self {
+        let known: Vec<_> = def.fields.iter().map(|field| field.name).collect();
+        let message = format!("{} has no such field; it has {}", def.name, known.join(", "));
+        Self { path: name.to_owned(), is_unknown: true, message }
+    }
+
+    fn inside(mut self, member: &str) -> Self {
+        let dot = if self.path.is_empty() { "" } else { "." };
+        self.path = format!("{member}{dot}{}", self.path);
+        self
+    }
+
+    /// The stable code of this error, as the tools print it.
+    pub fn code(&self) -> &'static str {
+        if self.is_unknown { "payload.member" } else { "payload.value" }
+    }
+}
+
+impl fmt::Display for JsonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.message)
+    }
+}
+
+impl std::error::Error for JsonError {}
+
+/// A message sorted by what its definition knows.
+struct Content<'a> {
+    /// The values of each field of the definition; one at most, unless it is repeated.
+    known: Vec<Vec<Known<'a>>>,
+    unknown: Vec<(u32, Value<'a>)>,
+}
+
+enum Known<'a> {
+    Number(u64),
+    /// With their place in the message.
+    Bytes(usize, Cow<'a, [u8]>),
+}
+
+impl<'a> Content<'a> {
+    fn read(def: &MessageDef, bytes: &'a [u8]) -> Result<Self, FieldError> {
+        let mut known: Vec<_> = def.fields.iter().map(|_| Vec::new()).collect();
+        let mut unknown = Vec::new();
+        for found in Fields::new(bytes) {
+            let found = found?;
+            let known_at = def.fields.iter().position(|it| it.number == found.number);
+            let (index, field) = match known_at.map(|index| (index, &def.fields[index])) {
+                Some((index, field)) if field.takes(&found.value) => (index, field),
+                Some((_, field)) if field.is_strict() => {
+                    return Err(FieldError { at: found.start, problem: FieldProblem::FieldType });
+                }
+                _ => {
+                    unknown.push((found.number, found.value));
+                    continue;
+                }
+            };
+            let value = match found.value {
+                Value::Bytes(bytes) => {
+                    let at = found.end - bytes.len();
+                    if field.kind == FieldType::String {
+                        check_text(bytes, at)?;
+                    }
+                    Known::Bytes(at, Cow::Borrowed(bytes))
+                }
+                Value::Varint(number) => Known::Number(field.kind.as_stored(number)),
+                _ => continue,
+            };
+            if field.oneof.is_some() {
+                for (other, values) in def.fields.iter().zip(&mut known) {
+                    if other.oneof == field.oneof && other.number != field.number {
+                        values.drain(..).try_for_each(|value: Known<'_>| value.check(other))?;
+                    }
+                }
+            }
+            let values = &mut known[index];
+            match (field.repeated, &field.kind, values.first_mut(), value) {
+                // A message that comes in parts is the sum of them, if each of them is one.
+                (
+                    false,
+                    FieldType::Message(inner),
+                    Some(Known::Bytes(first_at, first)),
+                    Known::Bytes(at, more),
+                ) if !field.is_in_oneof() => {
+                    if let Cow::Borrowed(first) = *first {
+                        let at = *first_at;
+                        Content::read(inner, first).map_err(|error| error.inside(at))?;
+                    }
+                    Content::read(inner, &more).map_err(|error| error.inside(at))?;
+                    first.to_mut().extend_from_slice(&more);
+                }
+                // In a oneof each takes the place of the one before.
+                (false, _, Some(value), last) if field.is_in_oneof() => {
+                    std::mem::replace(value, last).check(field)?;
+                }
+                (false, _, Some(value), last) => *value = last,
+                (_, _, _, value) => values.push(value),
+            }
+        }
+        // As they are written.
+        unknown.sort_by_key(|(number, _)| *number);
+        Ok(Self { known, unknown })
+    }
+
+    /// How many values there are.
+    fn len(&self) -> usize {
+        self.known.iter().map(Vec::len).sum::<usize>() + self.unknown.len()
+    }
+}
+
+impl FieldType {
+    /// Numbers are cut to the width of their type, as decoders do.
+    fn as_stored(&self, number: u64) -> u64 {
+        match self {
+            Self::Int32 | Self::Enum(_) => i64::from(number as i32) as u64,
+            Self::Bool => u64::from(number != 0),
+            _ => number,
+        }
+    }
+}
+
+impl Known<'_> {
+    /// Looks at a value that is not going to be used: it can be wrong all the same.
+    fn check(self, field: &FieldDef) -> Result<(), FieldError> {
+        match (self, &field.kind) {
+            (Self::Bytes(at, bytes), FieldType::Message(def)) => {
+                known_only(def, &bytes).map(drop).map_err(|error| error.inside(at))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn to_json(&self, field: &FieldDef, room: &mut usize) -> Result<Json, FieldError> {
+        Ok(match (self, &field.kind) {
+            (Self::Number(number), FieldType::Bool) => (*number != 0).into(),
+            (Self::Number(number), FieldType::Int32) => (*number as i32).into(),
+            (Self::Number(number), FieldType::Enum(def)) => {
+                let number = *number as i32;
+                def.name_of(number).map_or_else(|| number.into(), Into::into)
+            }
+            (Self::Number(number), _) => number_to_json(*number),
+            (Self::Bytes(at, bytes), FieldType::Message(def)) => {
+                Json::Object(decode_within(def, bytes, room).map_err(|error| error.inside(*at))?)
+            }
+            (Self::Bytes(at, bytes), FieldType::String) => check_text(bytes, *at)?.into(),
+            (Self::Bytes(_, bytes), _) => hex_text(bytes).into(),
+        })
+    }
+}
+
+fn check_text(bytes: &[u8], at: usize) -> Result<&str, FieldError> {
+    std::str::from_utf8(bytes)
+        .map_err(|error| FieldError { at: at + error.valid_up_to(), problem: FieldProblem::Utf8 })
+}
+
+impl FieldError {
+    /// The same error, seen from the message around.
+    fn inside(self, at: usize) -> Self {
+        Self { at: at + self.at, ..self }
+    }
+}
+
+fn unset(field: &FieldDef) -> Json {
+    match &field.kind {
+        FieldType::Uint64 | FieldType::Int32 => 0.into(),
+        FieldType::Bool => false.into(),
+        FieldType::String => "".into(),
+        FieldType::Bytes => "0x".into(),
+        FieldType::Enum(def) => def.name_of(0).into(),
+        FieldType::Message(_) => Json::Null,
+    }
+}
+
+fn number_to_json(number: u64) -> Json {
+    if number <= MAX_NUMBER { number.into() } else { number.to_string().into() }
+}
+
+fn hex_text(bytes: &[u8]) -> String {
+    format!("0x{}", hex::encode(bytes))
+}
+
+fn unknown_field(number: u32, value: &Value<'_>) -> Json {
+    let shown = match value {
+        Value::Varint(value) => number_to_json(*value),
+        Value::Fixed64(bytes) => hex_text(bytes).into(),
+        Value::Fixed32(bytes) => hex_text(bytes).into(),
+        Value::Bytes(bytes) | Value::Group(bytes) => hex_text(bytes).into(),
+    };
+    json!({ "number": number, "wire_type": value.wire_type(), "value": shown })
+}
+
+/// Fields, to be written in the order of their numbers.
+#[derive(Default)]
+struct Writer(Vec<(u32, Vec<u8>)>);
+
+impl Writer {
+    fn add(&mut self, field: &FieldDef, value: Value<'_>) {
+        let has_presence =
+            field.repeated || field.oneof.is_some() || matches!(field.kind, FieldType::Message(_));
+        if has_presence || !matches!(value, Value::Varint(0) | Value::Bytes([])) {
+            self.add_unknown(field.number, &value);
+        }
+    }
+
+    fn add_unknown(&mut self, number: u32, value: &Value<'_>) {
+        let mut bytes = Vec::new();
+        value.write(number, &mut bytes);
+        self.0.push((number, bytes));
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        self.0.sort_by_key(|(number, _)| *number);
+        self.0.into_iter().flat_map(|(_, bytes)| bytes).collect()
+    }
+}
+
+fn write_json(field: &FieldDef, value: &Json, out: &mut Writer) -> Result<(), JsonError> {
+    let number = |number: u64, out: &mut Writer| out.add(field, Value::Varint(number));
+    match &field.kind {
+        FieldType::Uint64 => {
+            number(read_u64(value).ok_or_else(|| JsonError::expected(UINT64, value))?, out);
+        }
+        FieldType::Int32 => {
+            let expected = || JsonError::expected(INT32, value);
+            number(i64::from(read_i32(value).ok_or_else(expected)?) as u64, out);
+        }
+        FieldType::Enum(def) => {
+            let named = value.as_str().and_then(|name| def.number_of(name));
+            let expected = || {
+                let names: Vec<_> = def.values.iter().map(|value| value.1).collect();
+                JsonError::expected(&format!("{INT32}, or one of {}", names.join(", ")), value)
+            };
+            let found = named.or_else(|| read_i32(value)).ok_or_else(expected)?;
+            number(i64::from(found) as u64, out);
+        }
+        FieldType::Bool => {
+            let expected = || JsonError::expected("true or false", value);
+            number(u64::from(value.as_bool().ok_or_else(expected)?), out);
+        }
+        FieldType::String => {
+            let text = value.as_str().ok_or_else(|| JsonError::expected("a text", value))?;
+            out.add(field, Value::Bytes(text.as_bytes()));
+        }
+        FieldType::Bytes => out.add(field, Value::Bytes(&read_hex(value)?)),
+        FieldType::Message(def) => {
+            let expected = || JsonError::expected("an object", value);
+            let members = value.as_object().ok_or_else(expected)?;
+            out.add(field, Value::Bytes(&encode(def, members)?));
+        }
+    }
+    Ok(())
+}
+
+const UINT64: &str = "an integer from 0 to 18446744073709551615 (2^64 - 1)";
+const INT32: &str = "an integer from -2147483648 to 2147483647";
+
+fn read_u64(value: &Json) -> Option<u64> {
+    value.as_u64().or_else(|| digits(value)?.parse().ok())
+}
+
+fn read_i32(value: &Json) -> Option<i32> {
+    match value.as_i64() {
+        Some(number) => i32::try_from(number).ok(),
+        None => digits(value)?.parse().ok(),
+    }
+}
+
+/// A number as a text. Rust would read a plus, too, which no number of JSON has.
+fn digits(value: &Json) -> Option<&str> {
+    value.as_str().filter(|text| !text.starts_with('+'))
+}
+
+/// A value for an error: so much of it that it is found again.
+fn shown(value: &Json) -> String {
+    const MAX: usize = 40;
+    match value {
+        Json::String(text) => {
+            let start: String = text.chars().take(MAX).collect();
+            let rest = if start.len() < text.len() { "…" } else { "" };
+            format!("the text {}{rest}", Json::from(start))
+        }
+        Json::Array(items) => format!("a list of {}", items.len()),
+        Json::Object(members) => format!("an object with {} members", members.len()),
+        Json::Null | Json::Bool(_) | Json::Number(_) => value.to_string(),
+    }
+}
+
+fn read_hex(value: &Json) -> Result<Vec<u8>, JsonError> {
+    let digits = value.as_str().and_then(|text| text.strip_prefix("0x"));
+    let bytes = digits.and_then(|digits| hex::decode(digits).ok());
+    bytes.ok_or_else(|| JsonError::expected("bytes as 0x and hex", value))
+}
+
+/// Takes up what [`unknown_field`] wrote.
+fn read_unknown(value: &Json, out: &mut Writer) -> Result<(), JsonError> {
+    let items = value.as_array().ok_or_else(|| JsonError::expected("a list", value))?;
+    for (index, item) in items.iter().enumerate() {
+        let inside = |member: &str| {
+            let (member, index) = (member.to_owned(), index.to_string());
+            move |error: JsonError| error.inside(&member).inside(&index)
+        };
+        let number = read_u64(&item["number"])
+            .and_then(|number| u32::try_from(number).ok())
+            .filter(|number| (1..1 << 29).contains(number))
+            .ok_or_else(|| JsonError::expected("a field number, 1 to 536870911", &item["number"]))
+            .map_err(inside("number"))?;
+        let value = &item["value"];
+        let bytes = || read_hex(value).map_err(inside("value"));
+        let fixed =
+            || JsonError::expected("as many bytes as the wire type has", value).inside("value");
+        match item["wire_type"].as_str() {
+            Some("varint") => {
+                let value = read_u64(value).ok_or_else(|| JsonError::expected(UINT64, value));
+                out.add_unknown(number, &Value::Varint(value.map_err(inside("value"))?));
+            }
+            Some("bytes") => out.add_unknown(number, &Value::Bytes(&bytes()?)),
+            Some("fixed64") => {
+                let bytes = bytes()?.try_into().map_err(|_| fixed().inside(&index.to_string()))?;
+                out.add_unknown(number, &Value::Fixed64(bytes));
+            }
+            Some("fixed32") => {
+                let bytes = bytes()?.try_into().map_err(|_| fixed().inside(&index.to_string()))?;
+                out.add_unknown(number, &Value::Fixed32(bytes));
+            }
+            Some("group") => {
+                let bytes = bytes()?;
+                let mut group = Vec::new();
+                Value::Group(&bytes).write(number, &mut group);
+                // Else what was written would be another message.
+                let whole = Fields::new(&group).next().and_then(Result::ok);
+                if whole.is_none_or(|field| field.end != group.len()) {
+                    let error = JsonError::expected("the fields of a group and its end", value);
+                    return Err(inside("value")(error));
+                }
+                out.add_unknown(number, &Value::Group(&bytes));
+            }
+            _ => {
+                let expected = "varint, bytes, fixed64, fixed32 or group";
+                let error = JsonError::expected(expected, &item["wire_type"]);
+                return Err(inside("wire_type")(error));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use prost::Message as _;
+
+    use super::*;
+    use crate::payload::{proto, schema, types};
+
+    #[test]
+    fn a_chat_message_goes_there_and_back() {
+        let message = proto::ChatMessage {
+            clock: 1 << 60,
+            timestamp: 5,
+            text: "hi".to_owned(),
+            message_type: 2,
+            content_type: 77,
+            payload: Some(proto::chat_message::Payload::Sticker(proto::StickerMessage {
+                hash: String::new(),
+                pack: -1,
+            })),
+            ..Default::default()
+        };
+        let bytes = message.encode_to_vec();
+        let json = decode(&schema::CHAT_MESSAGE, &bytes).unwrap();
+        assert_eq!(
+            Json::Object(json.clone()),
+            json!({
+                "clock": "1152921504606846976", "timestamp": 5, "text": "hi", "response_to": "",
+                "ens_name": "", "chat_id": "", "message_type": "public_group", "content_type": 77,
+                "sticker": { "hash": "", "pack": -1 }, "grant": "0x",
+            })
+        );
+        assert_eq!(encode(&schema::CHAT_MESSAGE, &json), Ok(bytes));
+    }
+
+    #[test]
+    fn unknown_fields_are_kept() {
+        let def = &schema::DECLINE_REQUEST_TRANSACTION;
+        // Field 2 as a number, too: of another wire type, so unknown.
+        let bytes = hex::decode("08011005120178a2060179a906010203040506070843084484020a").unwrap();
+        let bytes = &bytes[..bytes.len() - 6];
+        let json = decode(def, bytes).unwrap();
+        assert_eq!(json["id"], "x");
+        let numbers: Vec<_> =
+            json[UNKNOWN_FIELDS].as_array().unwrap().iter().map(|it| &it["number"]).collect();
+        assert_eq!(numbers, [2, 100, 101]);
+        let again = encode(def, &json).unwrap();
+        assert_eq!(decode(def, &again).unwrap(), json);
+        assert_eq!(normalise(def, bytes).unwrap(), again);
+    }
+
+    /// What is left of a message of a type, in its normal form.
+    fn read(number: i32, bytes: &str) -> Option<String> {
+        let bytes = hex::decode(bytes).unwrap();
+        let def = types::PayloadType::of_number(number).and_then(|it| it.message).unwrap();
+        let message = types::Message::decode(number, &bytes);
+        assert_eq!(decode(def, &bytes).is_ok(), message.is_ok(), "{message:?}");
+        message.ok().map(|message| hex::encode(message.encode()))
+    }
+
+    #[test]
+    fn more_fields_than_anybody_reads_are_not_shown() {
+        let def = &crate::payload::schema::SYNC_INSTALLATION;
+        // Each without anything in it, but with all its members once shown.
+        let contact = [10, 0];
+        let is_shown = |count: usize| decode(def, &contact.repeat(count)).is_ok();
+        assert!(is_shown(1000));
+        assert!(!is_shown(MAX_SHOWN / 2));
+        let error = decode(def, &[0x78, 1].repeat(MAX_SHOWN)).unwrap_err();
+        assert_eq!(error.problem, FieldProblem::TooMany);
+    }
+
+    #[test]
+    fn a_message_in_parts_is_their_sum_if_each_is_a_message() {
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(read(5, "1a0208051a021806"), text("1a0408051806"));
+        // A tag that is cut off does not go on in the next part.
+        for bytes in ["1a02c0801a020805", "1a0208051a02c080", "1a0208051a02c0801a020805"] {
+            assert_eq!(read(5, bytes), None, "{bytes}");
+        }
+        // What an update of a group carries, too.
+        assert_eq!(read(3, "1a0208051a021006"), text("1a0408051006"));
+        assert_eq!(read(3, "1805"), text(""));
+    }
+
+    #[test]
+    fn in_a_oneof_the_last_takes_the_place_of_the_others() {
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(read(1, "4a030a01784a021005"), text("4a021005"));
+        assert_eq!(read(1, "4a030a017852021001"), text("52021001"));
+        // Those are read all the same, and a number is not what any of them is.
+        assert_eq!(read(1, "4a010a4a021005"), None);
+        assert_eq!(read(1, "4a010a52021001"), None);
+        assert_eq!(read(1, "4805"), None);
+    }
+
+    #[test]
+    fn wrong_members_are_named() {
+        let def = &schema::CHAT_MESSAGE;
+        let cases = [
+            (json!({ "txet": "hi" }), "txet", "payload.member"),
+            (json!({ "text": 7 }), "text", "payload.value"),
+            (json!({ "clock": -1 }), "clock", "payload.value"),
+            (json!({ "message_type": "nobody" }), "message_type", "payload.value"),
+            (json!({ "sticker": { "pack": 1u64 << 40 } }), "sticker.pack", "payload.value"),
+            (json!({ "sticker": {}, "image": {} }), "image", "payload.value"),
+            (json!({ "grant": "ff" }), "grant", "payload.value"),
+            (
+                json!({ "unknown_fields": [{ "number": 0 }] }),
+                "unknown_fields.0.number",
+                "payload.value",
+            ),
+        ];
+        for (members, path, code) in cases {
+            let error = encode(def, members.as_object().unwrap()).unwrap_err();
+            assert_eq!((&*error.path, error.code()), (path, code));
+        }
+    }
+
+    #[test]
+    fn errors_say_what_was_expected_and_what_was_found() {
+        let def = &schema::CHAT_MESSAGE;
+        let message =
+            |members: Json| encode(def, members.as_object().unwrap()).unwrap_err().message;
+        let wide = "expected an integer from 0 to 18446744073709551615 (2^64 - 1), found ";
+        let narrow = "expected an integer from -2147483648 to 2147483647, found ";
+        let long = "x".repeat(1000);
+        let cases = [
+            (json!({ "clock": -1 }), format!("{wide}-1")),
+            (json!({ "clock": 1.5 }), format!("{wide}1.5")),
+            (json!({ "clock": "+5" }), format!("{wide}the text \"+5\"")),
+            (json!({ "clock": [1, 2] }), format!("{wide}a list of 2")),
+            (
+                json!({ "clock": "18446744073709551616" }),
+                format!("{wide}the text \"18446744073709551616\""),
+            ),
+            (json!({ "sticker": { "pack": "+5" } }), format!("{narrow}the text \"+5\"")),
+            (json!({ "sticker": { "pack": 1u64 << 31 } }), format!("{narrow}2147483648")),
+            (
+                json!({ "text": { "a": 1 } }),
+                "expected a text, found an object with 1 members".to_owned(),
+            ),
+            (
+                json!({ "grant": long }),
+                format!("expected bytes as 0x and hex, found the text \"{}\"…", &long[..40]),
+            ),
+        ];
+        for (members, expected) in cases {
+            assert_eq!(message(members), expected);
+        }
+        let kind = message(json!({ "message_type": "+1" }));
+        assert!(kind.contains("public_group") && kind.ends_with("found the text \"+1\""), "{kind}");
+        let max = json!({ "clock": "18446744073709551615", "message_type": "-1" });
+        assert!(encode(def, max.as_object().unwrap()).is_ok());
+    }
+
+    /// A message on the wire with fields of its definition in any order and number, fields of
+    /// other wire types where these are no error, and unknown ones.
+    fn any_message(def: &'static MessageDef, depth: u32) -> BoxedStrategy<Vec<u8>> {
+        let indices = 0..def.fields.len() + 1;
+        let field = (indices, any::<u64>(), "[ -~]{0,6}", any::<u8>()).prop_flat_map(
+            move |(index, number, text, choice)| {
+                let (tag, kind, is_strict) = match def.fields.get(index) {
+                    Some(field) => (field.number, Some(&field.kind), field.is_strict()),
+                    None => (number as u32 % 2000 + 1, None, false),
+                };
+                let choice = if is_strict { choice.max(21) } else { choice };
+                match kind {
+                    Some(FieldType::Message(inner)) if depth > 0 && choice > 20 => {
+                        any_message(inner, depth - 1)
+                            .prop_map(move |bytes| field_bytes(tag, &Value::Bytes(&bytes)))
+                            .boxed()
+                    }
+                    Some(FieldType::Message(_)) if is_strict => {
+                        Just(field_bytes(tag, &Value::Bytes(b""))).boxed()
+                    }
+                    Some(FieldType::String | FieldType::Bytes) if choice > 20 => {
+                        Just(field_bytes(tag, &Value::Bytes(text.as_bytes()))).boxed()
+                    }
+                    _ => {
+                        let number = if choice % 3 == 0 { number } else { number % 10 };
+                        let value = match choice {
+                            0..8 => Value::Fixed32([choice; 4]),
+                            8..16 => Value::Fixed64([choice; 8]),
+                            _ => Value::Varint(number),
+                        };
+                        Just(field_bytes(tag, &value)).boxed()
+                    }
+                }
+            },
+        );
+        proptest::collection::vec(field, 0..8).prop_map(|fields| fields.concat()).boxed()
+    }
+
+    fn field_bytes(number: u32, value: &Value<'_>) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        value.write(number, &mut bytes);
+        bytes
+    }
+
+    fn any_type() -> impl Strategy<Value = (i32, &'static MessageDef, Vec<u8>)> {
+        let known: Vec<_> =
+            types::TYPES.iter().filter_map(|it| Some((it.number, it.message?))).collect();
+        proptest::sample::select(known).prop_flat_map(|(number, def)| {
+            any_message(def, 3).prop_map(move |bytes| (number, def, bytes))
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+        #[test]
+        fn any_message_comes_back_in_its_normal_form((number, def, bytes) in any_type()) {
+            let json = decode(def, &bytes).unwrap();
+            let again = encode(def, &json).unwrap();
+            prop_assert_eq!(&normalise(def, &bytes).unwrap(), &again);
+            prop_assert_eq!(&decode(def, &again).unwrap(), &json);
+            // The typed messages know the same, and write it the same way.
+            let message = types::Message::decode(number, &bytes).unwrap();
+            prop_assert_eq!(message.number(), number);
+            prop_assert_eq!(message.encode(), known_only(def, &bytes).unwrap());
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused_by_both((number, def, bytes) in any_type(), at: usize, to: u8) {
+            let mut bytes = bytes;
+            if let Some(byte) = at.checked_rem(bytes.len()).and_then(|at| bytes.get_mut(at)) {
+                *byte = to;
+            }
+            let read = decode(def, &bytes);
+            let message = types::Message::decode(number, &bytes);
+            prop_assert_eq!(read.is_ok(), message.is_ok(), "{:?} {:?}", read, message);
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! The packets of `shh/6`: the handshake, and everything that follows it.
+//!
+//! | what | where |
+//! | --- | --- |
+//! | the handshake | [`status`] |
+//! | every other packet | [`packet`] |
+//! | between a node and its mailserver | [`p2p`] |
+//!
+//! Source: EIP-627, and the Whisper specifications of Status.
+
+pub mod p2p;
+pub mod packet;
+pub mod status;
+
+pub use packet::{Packet, PacketError};
+pub use status::{RateLimits, Status};
+
+/// Which protocol the packets are of. They are the same but for some words and lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Dialect {
+    /// `shh/6`.
+    #[default]
+    Whisper,
+    /// `waku/0` and `waku/1`: no raw form, and every batch is a list.
+    Waku,
+}

@@ -1,0 +1,240 @@
+//! The packets between a node and its mailserver, and between mailservers (codes 123 to 126).
+//!
+//! Only their shapes: what a mailserver does with them stands in its own module.
+//!
+//! Source: the mailserver specification of Status; the layouts are those that the reference
+//! writes and reads, where they differ.
+
+use crate::{
+    envelope::{Bloom, Envelope, EnvelopeHash},
+    rlp::{self, Reader},
+    wire::{
+        PacketError,
+        packet::{put_envelopes, read_envelopes},
+    },
+};
+
+/// The most envelopes that one request may ask for.
+pub const MAX_LIMIT: u32 = 1000;
+
+const ERROR_PREFIX: &[u8] = b"ERROR=";
+const CURSOR: usize = 36;
+const HASH: usize = 32;
+
+/// A request for historic messages (code 126).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum P2pRequest {
+    /// The request is inside an envelope; the one in use.
+    Envelope(Envelope),
+    /// The request is plain.
+    Plain(MessagesRequest),
+}
+
+impl P2pRequest {
+    /// The envelope form is tried first, then the plain form; the error is the plain form's.
+    pub fn decode(payload: &[u8]) -> Result<Self, PacketError> {
+        if let Ok(envelope) = Envelope::decode(payload) {
+            return Ok(Self::Envelope(envelope));
+        }
+        MessagesRequest::decode(payload).map(Self::Plain)
+    }
+
+    /// The payload of the packet.
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Envelope(envelope) => envelope.raw().to_vec(),
+            Self::Plain(request) => request.encode(),
+        }
+    }
+}
+
+/// A plain request: `[id, from, to, limit, cursor, bloom]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessagesRequest {
+    /// Names the request in its answer. Should have 32 bytes; others are kept as they are.
+    pub id: Vec<u8>,
+    /// UNIX seconds, inclusive.
+    pub from: u32,
+    /// UNIX seconds, inclusive.
+    pub to: u32,
+    /// The most envelopes to answer with; 0 for the server's maximum.
+    pub limit: u32,
+    /// Where the last page ended, or empty.
+    pub cursor: Vec<u8>,
+    /// The topics asked for: 64 bytes in practice.
+    pub bloom: Vec<u8>,
+}
+
+impl MessagesRequest {
+    fn decode(payload: &[u8]) -> Result<Self, PacketError> {
+        let mut reader = Reader::new(payload);
+        let mut items = reader.list("messages request")?;
+        let request = Self {
+            id: items.string("id")?.to_vec(),
+            from: items.u32("from")?,
+            to: items.u32("to")?,
+            limit: items.u32("limit")?,
+            cursor: items.string("cursor")?.to_vec(),
+            bloom: items.string("bloom filter")?.to_vec(),
+        };
+        items.finish()?;
+        reader.finish()?;
+        Ok(request)
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        rlp::put_list(&mut out, |out| {
+            rlp::put_bytes(out, &self.id);
+            rlp::put_u64(out, self.from.into());
+            rlp::put_u64(out, self.to.into());
+            rlp::put_u64(out, self.limit.into());
+            rlp::put_bytes(out, &self.cursor);
+            rlp::put_bytes(out, &self.bloom);
+        });
+        out
+    }
+}
+
+/// How a request for historic messages ended (code 125).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RequestComplete {
+    /// All of the page was sent.
+    Success {
+        /// Which request.
+        request: [u8; HASH],
+        /// The last envelope sent; zeros if none was.
+        last: EnvelopeHash,
+        /// Where the next page begins, or empty.
+        cursor: Vec<u8>,
+    },
+    /// The server refused.
+    Failure {
+        /// Which request.
+        request: [u8; HASH],
+        /// Why: text from a stranger, UTF-8 in most cases.
+        text: Vec<u8>,
+    },
+}
+
+impl RequestComplete {
+    /// Reads the bytes inside the packet's string.
+    pub fn decode(bytes: &[u8]) -> Result<Self, PacketError> {
+        let length = || PacketError::CompleteLength(bytes.len());
+        if bytes.len() < HASH {
+            return Err(length());
+        }
+        if let Some(rest) = bytes.strip_prefix(ERROR_PREFIX)
+            && let Some((request, text)) = rest.split_first_chunk()
+        {
+            return Ok(Self::Failure { request: *request, text: text.to_vec() });
+        }
+        if bytes.len() > 2 * HASH + CURSOR {
+            return Err(length());
+        }
+        let (request, rest) = bytes.split_first_chunk().ok_or_else(length)?;
+        let (last, rest) = match rest.split_first_chunk() {
+            Some((last, rest)) => (*last, rest),
+            None => ([0; HASH], rest),
+        };
+        let cursor = rest.get(..CURSOR).unwrap_or_default().to_vec();
+        Ok(Self::Success { request: *request, last: EnvelopeHash(last), cursor })
+    }
+
+    /// The bytes inside the packet's string.
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Success { request, last, cursor } => [&request[..], &last.0, cursor].concat(),
+            Self::Failure { request, text } => [ERROR_PREFIX, request, text].concat(),
+        }
+    }
+}
+
+/// One mailserver asks another for its archive: `[lower, upper, bloom, limit, cursor]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyncRequest {
+    /// UNIX seconds, inclusive.
+    pub lower: u32,
+    /// UNIX seconds, inclusive.
+    pub upper: u32,
+    /// The topics asked for.
+    pub bloom: Vec<u8>,
+    /// The most envelopes to answer with: 1 to [`MAX_LIMIT`].
+    pub limit: u32,
+    /// Where the last page ended, or empty.
+    pub cursor: Vec<u8>,
+}
+
+impl SyncRequest {
+    /// A request for everything in a range of time.
+    pub fn all(lower: u32, upper: u32) -> Self {
+        let bloom = Bloom::FULL.0.to_vec();
+        Self { lower, upper, bloom, limit: MAX_LIMIT, cursor: Vec::new() }
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, PacketError> {
+        let mut items = reader.list("sync request")?;
+        let request = Self {
+            lower: items.u32("lower")?,
+            upper: items.u32("upper")?,
+            bloom: items.string("bloom filter")?.to_vec(),
+            limit: items.u32("limit")?,
+            cursor: items.string("cursor")?.to_vec(),
+        };
+        items.finish()?;
+        if request.limit == 0 || request.limit > MAX_LIMIT {
+            return Err(PacketError::SyncLimit(request.limit));
+        }
+        if request.lower > request.upper {
+            let Self { lower, upper, .. } = request;
+            return Err(PacketError::SyncRange { lower, upper });
+        }
+        Ok(request)
+    }
+
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
+        rlp::put_list(out, |out| {
+            rlp::put_u64(out, self.lower.into());
+            rlp::put_u64(out, self.upper.into());
+            rlp::put_bytes(out, &self.bloom);
+            rlp::put_u64(out, self.limit.into());
+            rlp::put_bytes(out, &self.cursor);
+        });
+    }
+}
+
+/// The answer to a [`SyncRequest`]: `[[envelope, …], cursor, final, error]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyncResponse {
+    /// Part of the archive.
+    pub envelopes: Vec<Envelope>,
+    /// Where the next page begins; only with the last part.
+    pub cursor: Vec<u8>,
+    /// Whether this is the last part.
+    pub last: bool,
+    /// Why the server refused, or empty. Text from a stranger.
+    pub error: Vec<u8>,
+}
+
+impl SyncResponse {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, PacketError> {
+        let mut items = reader.list("sync response")?;
+        let response = Self {
+            envelopes: read_envelopes(&mut items)?,
+            cursor: items.string("cursor")?.to_vec(),
+            last: items.bool("final flag")?,
+            error: items.string("error")?.to_vec(),
+        };
+        items.finish()?;
+        Ok(response)
+    }
+
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
+        rlp::put_list(out, |out| {
+            put_envelopes(out, &self.envelopes);
+            rlp::put_bytes(out, &self.cursor);
+            rlp::put_bool(out, self.last);
+            rlp::put_bytes(out, &self.error);
+        });
+    }
+}

@@ -1,0 +1,392 @@
+//! The packets of `shh/6`: every code, both ways.
+//!
+//! | code | packet | payload |
+//! | --: | --- | --- |
+//! | 0 | Status | see [`Status`] |
+//! | 1 | Messages | list of envelopes |
+//! | 2 | PoW Requirement | bits of a 64-bit float, as a bare integer |
+//! | 3 | Bloom Filter | bare string of 64 bytes |
+//! | 11 | Batch Acknowledged | bare hash of the payload of a Messages packet |
+//! | 12 | Message Response | `[1, [hash, [[envelope hash, code, text], …]]]` |
+//! | 20 | Rate Limits | `[ip, peer id, topic]` |
+//! | 123-126 | mailserver requests and answers | see [`super::p2p`] |
+//! | 127 | P2P Message | one bare envelope, or a list of envelopes |
+//!
+//! Floats travel as the integer that has their bits, so their length varies.
+//!
+//! Source: EIP-627 "Packet Codes"; the codes 11, 12, 20 and 123 to 125 are extensions of Status.
+
+use crate::{
+    crypto::keccak256,
+    envelope::{Bloom, Envelope, EnvelopeHash},
+    rlp::{self, Item, Reader, RlpError},
+    wire::{
+        RateLimits, Status,
+        p2p::{P2pRequest, RequestComplete, SyncRequest, SyncResponse},
+    },
+};
+
+/// The name of the protocol in the devp2p handshake.
+pub const PROTOCOL: &str = "shh";
+/// How many message codes the protocol reserves; fewer, and a second protocol would be shifted.
+pub const PROTOCOL_LENGTH: u64 = 128;
+
+/// Packet codes.
+pub mod code {
+    #![allow(missing_docs)]
+    pub const STATUS: u64 = 0;
+    pub const MESSAGES: u64 = 1;
+    pub const POW_REQUIREMENT: u64 = 2;
+    pub const BLOOM_FILTER: u64 = 3;
+    pub const BATCH_ACK: u64 = 11;
+    pub const MESSAGE_RESPONSE: u64 = 12;
+    pub const RATE_LIMITS: u64 = 20;
+    pub const P2P_SYNC_REQUEST: u64 = 123;
+    pub const P2P_SYNC_RESPONSE: u64 = 124;
+    pub const P2P_REQUEST_COMPLETE: u64 = 125;
+    pub const P2P_REQUEST: u64 = 126;
+    pub const P2P_MESSAGE: u64 = 127;
+}
+
+/// The code in a Message Response that the specification gives to "time not synced".
+pub const TIME_NOT_SYNCED: u64 = 1;
+
+/// Why the payload of a packet is not what its code promises.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum PacketError {
+    /// The bytes are not the RLP that was expected.
+    #[error("{0}")]
+    Rlp(#[from] RlpError),
+    /// The peer speaks another version.
+    #[error("the peer speaks version {0} of Whisper; expected 6")]
+    Version(u64),
+    /// Not a number that a proof of work can be compared with.
+    #[error("{0} is no proof-of-work requirement; expected a finite number, at least 0")]
+    Pow(f64),
+    /// A bloom filter of another length.
+    #[error("the bloom filter has {0} bytes; expected 64")]
+    BloomLength(usize),
+    /// The answer of a mailserver has an impossible length.
+    #[error("a request-complete of {0} bytes; expected 32 to 100, or an error text")]
+    CompleteLength(usize),
+    /// The limit of a sync request is out of range.
+    #[error("a sync request with limit {0}; expected 1 to 1000")]
+    SyncLimit(u32),
+    /// The range of a sync request is empty.
+    #[error("a sync request from {lower} to {upper}; expected a range that goes up")]
+    SyncRange { lower: u32, upper: u32 },
+}
+
+impl PacketError {
+    /// The stable code of this error, as the tools print it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Rlp(error) => error.kind.code(),
+            Self::Version(_) => "packet.version",
+            Self::Pow(_) => "packet.pow",
+            Self::BloomLength(_) => "packet.bloom_length",
+            Self::CompleteLength(_) => "packet.complete_length",
+            Self::SyncLimit(_) | Self::SyncRange { .. } => "packet.sync_range",
+        }
+    }
+}
+
+/// An envelope that a peer did not take, as it reports it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvelopeError {
+    /// Which envelope.
+    pub hash: EnvelopeHash,
+    /// Why, as a number. Releases differ in what they send; any entry means "not accepted".
+    pub code: u64,
+    /// Why, in words. Text from a stranger.
+    pub description: String,
+}
+
+/// The answer to a Messages packet (code 12).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageResponse {
+    /// Which packet is answered: see [`batch_hash`].
+    pub batch: [u8; 32],
+    /// The envelopes that were refused.
+    pub errors: Vec<EnvelopeError>,
+}
+
+/// A Message Response as read: only version 1 has a known meaning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReadResponse {
+    /// Version 1.
+    V1(MessageResponse),
+    /// Version 1 with an inside that can't be read: counts as an answer that names no batch.
+    Unreadable,
+    /// Another version: ignored.
+    OtherVersion(u64),
+}
+
+/// A packet, decoded.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Packet {
+    /// Code 0.
+    Status(Status),
+    /// Code 1.
+    Messages(Vec<Envelope>),
+    /// Code 2.
+    PowRequirement(f64),
+    /// Code 3.
+    BloomFilter(Bloom),
+    /// Code 11: the batch with this hash was received.
+    BatchAck([u8; 32]),
+    /// Code 12.
+    MessageResponse(ReadResponse),
+    /// Code 20.
+    RateLimits(RateLimits),
+    /// Code 123.
+    SyncRequest(SyncRequest),
+    /// Code 124.
+    SyncResponse(SyncResponse),
+    /// Code 125.
+    RequestComplete(RequestComplete),
+    /// Code 126.
+    P2pRequest(P2pRequest),
+    /// Code 127.
+    P2pMessage(Vec<Envelope>),
+    /// Any other code: ignored by Whisper.
+    Unknown {
+        /// The code.
+        code: u64,
+        /// The payload, not interpreted.
+        payload: Vec<u8>,
+    },
+}
+
+impl Packet {
+    /// Reads the (uncompressed) payload of a packet.
+    pub fn decode(code: u64, payload: &[u8]) -> Result<Self, PacketError> {
+        let mut reader = Reader::new(payload);
+        let packet = match code {
+            // Lenient about what follows the list, unlike all others.
+            code::STATUS => return Status::decode(payload).map(Self::Status),
+            code::P2P_MESSAGE => return read_p2p_message(payload).map(Self::P2pMessage),
+            code::P2P_REQUEST => return P2pRequest::decode(payload).map(Self::P2pRequest),
+            code::MESSAGES => Self::Messages(read_envelopes(&mut reader)?),
+            code::POW_REQUIREMENT => {
+                Self::PowRequirement(float_bits(reader.u64("PoW requirement")?)?)
+            }
+            code::BLOOM_FILTER => {
+                let bytes = reader.string("bloom filter")?;
+                let bits = bytes.try_into().map_err(|_| PacketError::BloomLength(bytes.len()))?;
+                Self::BloomFilter(Bloom(bits))
+            }
+            code::BATCH_ACK => Self::BatchAck(reader.bytes("batch hash")?),
+            code::MESSAGE_RESPONSE => Self::MessageResponse(read_response(&mut reader)?),
+            code::RATE_LIMITS => Self::RateLimits(RateLimits::read(reader.list("rate limits")?)?),
+            code::P2P_SYNC_REQUEST => Self::SyncRequest(SyncRequest::read(&mut reader)?),
+            code::P2P_SYNC_RESPONSE => Self::SyncResponse(SyncResponse::read(&mut reader)?),
+            code::P2P_REQUEST_COMPLETE => {
+                Self::RequestComplete(RequestComplete::decode(reader.string("answer")?)?)
+            }
+            _ => return Ok(Self::Unknown { code, payload: payload.to_vec() }),
+        };
+        reader.finish()?;
+        Ok(packet)
+    }
+
+    /// The code of the packet.
+    pub fn code(&self) -> u64 {
+        match self {
+            Self::Status(_) => code::STATUS,
+            Self::Messages(_) => code::MESSAGES,
+            Self::PowRequirement(_) => code::POW_REQUIREMENT,
+            Self::BloomFilter(_) => code::BLOOM_FILTER,
+            Self::BatchAck(_) => code::BATCH_ACK,
+            Self::MessageResponse(_) => code::MESSAGE_RESPONSE,
+            Self::RateLimits(_) => code::RATE_LIMITS,
+            Self::SyncRequest(_) => code::P2P_SYNC_REQUEST,
+            Self::SyncResponse(_) => code::P2P_SYNC_RESPONSE,
+            Self::RequestComplete(_) => code::P2P_REQUEST_COMPLETE,
+            Self::P2pRequest(_) => code::P2P_REQUEST,
+            Self::P2pMessage(_) => code::P2P_MESSAGE,
+            Self::Unknown { code, .. } => *code,
+        }
+    }
+
+    /// The payload of the packet, as the reference writes it. A P2P message with exactly one
+    /// envelope is written bare, others as a list.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        match self {
+            Self::Status(status) => return status.encode(),
+            Self::Messages(envelopes) => put_envelopes(&mut out, envelopes),
+            Self::PowRequirement(pow) => put_float(&mut out, *pow),
+            Self::BloomFilter(bloom) => rlp::put_bytes(&mut out, &bloom.0),
+            Self::BatchAck(batch) => rlp::put_bytes(&mut out, batch),
+            Self::MessageResponse(response) => put_response(&mut out, response),
+            Self::RateLimits(limits) => limits.put(&mut out),
+            Self::SyncRequest(request) => request.put(&mut out),
+            Self::SyncResponse(response) => response.put(&mut out),
+            Self::RequestComplete(complete) => rlp::put_bytes(&mut out, &complete.encode()),
+            Self::P2pRequest(request) => return request.encode(),
+            Self::P2pMessage(envelopes) => match envelopes.as_slice() {
+                [one] => out.extend_from_slice(one.raw()),
+                _ => put_envelopes(&mut out, envelopes),
+            },
+            Self::Unknown { payload, .. } => return payload.clone(),
+        }
+        out
+    }
+}
+
+/// The hash by which codes 11 and 12 name a Messages packet: of its exact, uncompressed payload.
+pub fn batch_hash(payload: &[u8]) -> [u8; 32] {
+    keccak256(payload)
+}
+
+/// Appends a list of envelopes.
+pub(crate) fn put_envelopes<'a>(
+    out: &mut Vec<u8>,
+    envelopes: impl IntoIterator<Item = &'a Envelope> + Clone,
+) {
+    let length = envelopes.clone().into_iter().map(|envelope| envelope.raw().len()).sum();
+    out.reserve(length + 9);
+    rlp::put_list_header(out, length);
+    envelopes.into_iter().for_each(|envelope| out.extend_from_slice(envelope.raw()));
+}
+
+/// Reads a list of envelopes; one that can't be read makes the whole unreadable.
+pub fn read_envelopes(reader: &mut Reader<'_>) -> Result<Vec<Envelope>, RlpError> {
+    let mut list = reader.list("list of envelopes")?;
+    let mut envelopes = Vec::new();
+    while !list.is_empty() {
+        envelopes.push(Envelope::read(&mut list)?);
+    }
+    Ok(envelopes)
+}
+
+/// The list form is tried first, then the single form; the error is the list's.
+fn read_p2p_message(payload: &[u8]) -> Result<Vec<Envelope>, PacketError> {
+    let mut reader = Reader::new(payload);
+    let list = read_envelopes(&mut reader).and_then(|envelopes| {
+        reader.finish()?;
+        Ok(envelopes)
+    });
+    list.or_else(|error| match Envelope::decode(payload) {
+        Ok(envelope) => Ok(vec![envelope]),
+        Err(_) => Err(error.into()),
+    })
+}
+
+fn read_response(reader: &mut Reader<'_>) -> Result<ReadResponse, RlpError> {
+    let mut outer = reader.list("message response")?;
+    let version = outer.u64("version")?;
+    let response = outer.item("response")?;
+    outer.finish()?;
+    if version != 1 {
+        return Ok(ReadResponse::OtherVersion(version));
+    }
+    let Item::List(inner) = response else { return Ok(ReadResponse::Unreadable) };
+    Ok(read_response_v1(inner).map_or(ReadResponse::Unreadable, ReadResponse::V1))
+}
+
+fn read_response_v1(mut inner: Reader<'_>) -> Result<MessageResponse, RlpError> {
+    let batch = inner.bytes("batch hash")?;
+    let mut list = inner.list("errors")?;
+    inner.finish()?;
+    let mut errors = Vec::new();
+    while !list.is_empty() {
+        let mut entry = list.list("error")?;
+        errors.push(EnvelopeError {
+            hash: EnvelopeHash(entry.bytes("envelope hash")?),
+            code: entry.u64("code")?,
+            description: String::from_utf8_lossy(entry.string("description")?).into_owned(),
+        });
+        entry.finish()?;
+    }
+    Ok(MessageResponse { batch, errors })
+}
+
+fn put_response(out: &mut Vec<u8>, response: &ReadResponse) {
+    rlp::put_list(out, |out| match response {
+        ReadResponse::OtherVersion(version) => {
+            rlp::put_u64(out, *version);
+            rlp::put_list_header(out, 0);
+        }
+        ReadResponse::Unreadable => {
+            rlp::put_u64(out, 1);
+            rlp::put_list_header(out, 0);
+        }
+        ReadResponse::V1(response) => {
+            rlp::put_u64(out, 1);
+            rlp::put_list(out, |out| {
+                rlp::put_bytes(out, &response.batch);
+                rlp::put_list(out, |out| {
+                    for error in &response.errors {
+                        rlp::put_list(out, |out| {
+                            rlp::put_bytes(out, &error.hash.0);
+                            rlp::put_u64(out, error.code);
+                            rlp::put_bytes(out, error.description.as_bytes());
+                        });
+                    }
+                });
+            });
+        }
+    });
+}
+
+/// A proof-of-work requirement from its bits.
+pub(crate) fn float_bits(bits: u64) -> Result<f64, PacketError> {
+    let value = f64::from_bits(bits);
+    if value.is_finite() && value >= 0.0 { Ok(value) } else { Err(PacketError::Pow(value)) }
+}
+
+/// Appends a float as the integer with its bits.
+pub(crate) fn put_float(out: &mut Vec<u8>, value: f64) {
+    rlp::put_u64(out, value.to_bits());
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::envelope::Topic;
+
+    const CODES: [u64; 13] = [0, 1, 2, 3, 11, 12, 20, 50, 123, 124, 125, 126, 127];
+
+    fn envelope() -> impl Strategy<Value = Envelope> {
+        let data = prop::collection::vec(any::<u8>(), 0..80);
+        (any::<u32>(), any::<u32>(), any::<[u8; 4]>(), data, any::<u64>()).prop_map(
+            |(expiry, ttl, topic, data, nonce)| {
+                Envelope::new(expiry, ttl, Topic(topic), &data, nonce)
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn envelopes_round_trip(envelopes in prop::collection::vec(envelope(), 0..6)) {
+            for packet in [Packet::Messages(envelopes.clone()), Packet::P2pMessage(envelopes)] {
+                prop_assert_eq!(Packet::decode(packet.code(), &packet.encode()).unwrap(), packet);
+            }
+        }
+
+        #[test]
+        fn responses_round_trip(batch: [u8; 32], errors: Vec<([u8; 32], u64, String)>) {
+            let errors = errors.into_iter().map(|(hash, code, description)| EnvelopeError {
+                hash: EnvelopeHash(hash), code, description,
+            }).collect();
+            let packet =
+                Packet::MessageResponse(ReadResponse::V1(MessageResponse { batch, errors }));
+            prop_assert_eq!(Packet::decode(12, &packet.encode()).unwrap(), packet);
+        }
+
+        #[test]
+        fn any_bytes_decode_or_fail(
+            at in 0..CODES.len(), bytes in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
+            if let Ok(packet) = Packet::decode(CODES[at], &bytes) {
+                prop_assert_eq!(packet.code(), CODES[at]);
+                let _ = packet.encode();
+            }
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! The Status packet (code 0): the handshake of `shh/6`.
+//!
+//! `[version, minPow, bloom, isLightNode, confirmationsEnabled, [ip, peerId, topic]]`. We write
+//! all six items, as Status nodes do, and read as leniently as they do: everything after the
+//! version may be missing, and from the first item of an unexpected kind on the rest is ignored.
+//!
+//! Source: EIP-627 "Status", with the Status extensions (confirmations, rate limits).
+
+use crate::{
+    envelope::Bloom,
+    rlp::{self, Item, Reader},
+    wire::{
+        PacketError,
+        packet::{float_bits, put_float},
+    },
+};
+
+/// The version of Whisper that is spoken here.
+pub const VERSION: u64 = 6;
+
+/// Limits that a peer announces: packets per second, 0 for none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RateLimits {
+    /// Packets per second from one IP address.
+    pub ip: u64,
+    /// Packets per second from one node id.
+    pub peer_id: u64,
+    /// Packets per second on one topic.
+    pub topic: u64,
+}
+
+impl RateLimits {
+    /// Reads exactly three integers.
+    pub(crate) fn read(mut list: Reader<'_>) -> rlp::Result<Self> {
+        let limits =
+            Self { ip: list.u64("ip")?, peer_id: list.u64("peer id")?, topic: list.u64("topic")? };
+        list.finish()?;
+        Ok(limits)
+    }
+
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
+        rlp::put_list(out, |out| {
+            for limit in [self.ip, self.peer_id, self.topic] {
+                rlp::put_u64(out, limit);
+            }
+        });
+    }
+}
+
+/// What one node tells another when they meet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Status {
+    /// The least proof of work of envelopes that it takes.
+    pub min_pow: f64,
+    /// The topics that it takes; none means all, and travels as the empty string.
+    pub bloom: Option<Bloom>,
+    /// Whether it only receives, and does not forward.
+    pub light: bool,
+    /// Whether it understands confirmations (codes 11 and 12).
+    pub confirmations: bool,
+    /// What it limits its peers to.
+    pub rate_limits: RateLimits,
+}
+
+/// What is assumed of a peer that says nothing but its version.
+impl Default for Status {
+    fn default() -> Self {
+        Self {
+            min_pow: 0.0,
+            bloom: Some(Bloom::FULL),
+            light: false,
+            confirmations: false,
+            rate_limits: RateLimits::default(),
+        }
+    }
+}
+
+impl Status {
+    /// The payload of the packet.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(96);
+        rlp::put_list(&mut out, |out| {
+            rlp::put_u64(out, VERSION);
+            put_float(out, self.min_pow);
+            rlp::put_bytes(out, self.bloom.as_ref().map_or(&[], |bloom| &bloom.0));
+            rlp::put_bool(out, self.light);
+            rlp::put_bool(out, self.confirmations);
+            self.rate_limits.put(out);
+        });
+        out
+    }
+
+    /// Reads the payload of the packet.
+    pub fn decode(payload: &[u8]) -> Result<Self, PacketError> {
+        let mut reader = Reader::new(payload);
+        let mut items = reader.list("status")?;
+        let version = items.u64("version")?;
+        if version != VERSION {
+            return Err(PacketError::Version(version));
+        }
+        let mut status = Self::default();
+        status.read_options(&mut items)?;
+        Ok(status)
+    }
+
+    /// Reads the items after the version. One that can't be read is left where it is, so that
+    /// all after it can't be read either, except that a list found late may be the rate limits:
+    /// this is what the reference makes of such packets.
+    fn read_options(&mut self, items: &mut Reader<'_>) -> Result<(), PacketError> {
+        let Ok(bits) = items.u64("minimum PoW") else { return Ok(()) };
+        self.min_pow = float_bits(bits)?;
+
+        if let Some(bloom) = optional(items, |item| match item {
+            Item::String(bytes) => Some(bytes),
+            Item::List(_) => None,
+        }) {
+            self.bloom = match bloom {
+                [] => None,
+                _ => Some(Bloom(
+                    bloom.try_into().map_err(|_| PacketError::BloomLength(bloom.len()))?,
+                )),
+            };
+        }
+        for flag in [&mut self.light, &mut self.confirmations] {
+            // A small integer other than 0 and 1 is passed over.
+            *flag = optional(items, |item| match item {
+                Item::String([]) => Some(false),
+                Item::String([byte]) if *byte != 0 => Some(*byte == 1),
+                _ => None,
+            })
+            .unwrap_or(*flag);
+        }
+        let limits = optional(items, |item| match item {
+            Item::List(list) => RateLimits::read(list).ok(),
+            Item::String(_) => None,
+        });
+        self.rate_limits = limits.unwrap_or_default();
+        Ok(())
+    }
+
+    /// Whether the peer wants every envelope, whatever its topic.
+    pub fn is_full_node(&self) -> bool {
+        self.bloom.is_none_or(|bloom| bloom.is_full())
+    }
+}
+
+/// The next item if `read` makes something of it; otherwise it stays unread.
+fn optional<'a, T>(items: &mut Reader<'a>, read: impl FnOnce(Item<'a>) -> Option<T>) -> Option<T> {
+    let mut ahead = items.clone();
+    let value = read(ahead.item("option").ok()?)?;
+    *items = ahead;
+    Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn round_trip(pow in 0.0f64..1e9, bloom: Option<[[u8; 32]; 2]>, light: bool, confirmations: bool, limits: [u64; 3]) {
+            let status = Status {
+                min_pow: pow,
+                bloom: bloom.map(|halves| Bloom(halves.concat().try_into().unwrap())),
+                light,
+                confirmations,
+                rate_limits: RateLimits { ip: limits[0], peer_id: limits[1], topic: limits[2] },
+            };
+            prop_assert_eq!(Status::decode(&status.encode()).unwrap(), status);
+        }
+
+        #[test]
+        fn any_bytes_decode_or_fail(bytes in prop::collection::vec(any::<u8>(), 0..120)) {
+            let _ = Status::decode(&bytes);
+        }
+    }
+}

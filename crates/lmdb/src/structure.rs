@@ -1,0 +1,421 @@
+//! Whether the engine can be given a file: a walk over its pages without the engine.
+//!
+//! Everything that the engine trusts is looked at: that pages, nodes, keys and values lie where they
+//! can, that keys ascend within a page and stay within what the pages above say, that no page is
+//! used twice, and that each tree has as many pages and entries as its record says. What is not:
+//! whether a value is still the one that was written.
+//!
+//! It works on the state of one transaction. Whoever holds that transaction keeps its pages from
+//! being used again, so another process may write meanwhile.
+
+use std::{collections::HashSet, io, path::Path, rc::Rc};
+
+use crate::pages::{Meta, NO_PAGE, Node, Page, PageFile, Tree, Value, read_tree, u64_at};
+
+/// The engine gives up on trees that are deeper.
+const MAX_DEPTH: u16 = 32;
+
+/// So many faults are told, the others only counted.
+pub const TOLD: usize = 20;
+
+/// How much is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// The trees that are read at opening, and that of free pages.
+    Opening,
+    /// Every page in use, and that no page is both free and in use.
+    All,
+}
+
+/// What a file is there for.
+#[derive(Debug, Clone, Copy)]
+pub enum Holds {
+    /// Records, in the one tree that there always is.
+    Records,
+    /// Trees with names: what there can be in each, and whether it is read at opening.
+    Trees(fn(&[u8]) -> (Shape, bool)),
+}
+
+/// What is wrong with a file.
+#[derive(Debug, Default)]
+pub struct Faults {
+    /// The first few, in words.
+    pub told: Vec<String>,
+    pub count: u64,
+}
+
+impl Faults {
+    fn add(&mut self, page: u64, what: &str) {
+        self.count += 1;
+        if self.told.len() < TOLD {
+            self.told.push(format!("page {page}: {what}"));
+        }
+    }
+
+    /// All of them in a sentence, if there are any.
+    pub fn summary(self) -> Option<String> {
+        let first = self.told.into_iter().next()?;
+        Some(match self.count.saturating_sub(1) {
+            0 => first,
+            others => format!("{first}; and {others} more faults"),
+        })
+    }
+}
+
+/// Looks at the ends and roots of a file, which the engine reads when it opens it. Another process
+/// may be writing.
+pub fn inspect_ends(path: &Path) -> io::Result<Faults> {
+    let mut last = Faults::default();
+    // The pages at the beginning change with each commit: a few times, if they do.
+    for _ in 0..3 {
+        let mut file = PageFile::open(path)?;
+        last = Faults::default();
+        ends(&mut file, &mut last);
+        if last.count == 0 || !file.has_changed() {
+            break;
+        }
+    }
+    Ok(last)
+}
+
+/// Both of the first pages, of which the engine wants the two.
+fn ends(file: &mut PageFile, faults: &mut Faults) {
+    let metas = file.metas();
+    for (number, meta) in metas.iter().enumerate() {
+        match meta.map(|meta| file.check_meta(&meta)) {
+            Some(Ok(())) => {}
+            Some(Err(what)) => faults.add(number as u64, what),
+            None => faults.add(number as u64, "not a valid meta page"),
+        }
+    }
+}
+
+/// Looks at the pages of a transaction that is held. None if the file does not tell of it any
+/// more: somebody has written since it began.
+pub fn inspect(path: &Path, txn: u64, depth: Depth, holds: Holds) -> io::Result<Option<Faults>> {
+    let mut file = PageFile::open(path)?;
+    let Some(meta) = file.metas().into_iter().flatten().find(|meta| meta.txn == txn) else {
+        return Ok(None);
+    };
+    let mut walker = Walker::new(&mut file);
+    walker.walk_all(&meta, depth, holds)?;
+    Ok(Some(walker.faults))
+}
+
+/// Looks at all of a file that nobody is writing to. One that the engine can't be given is looked
+/// at as far as that goes.
+pub fn examine(path: &Path, holds: Holds) -> io::Result<Faults> {
+    let mut file = PageFile::open(path)?;
+    let mut faults = Faults::default();
+    ends(&mut file, &mut faults);
+    let newest = file.metas().into_iter().flatten().max_by_key(|meta| meta.txn);
+    let Some(meta) = newest.filter(|meta| file.check_meta(meta).is_ok()) else {
+        return Ok(faults);
+    };
+    let mut walker = Walker::new(&mut file);
+    walker.faults = faults;
+    walker.walk_all(&meta, Depth::All, holds)?;
+    Ok(walker.faults)
+}
+
+/// A set of pages of the file.
+struct PageSet(Vec<u64>);
+
+impl PageSet {
+    fn new(pages: u64) -> Self {
+        Self(vec![0; (pages / 64 + 1) as usize])
+    }
+
+    /// Whether it was not in it.
+    fn insert(&mut self, page: u64) -> bool {
+        let Some(word) = self.0.get_mut((page / 64) as usize) else { return true };
+        let bit = 1 << (page % 64);
+        let new = *word & bit == 0;
+        *word |= bit;
+        new
+    }
+
+    fn first_common(&self, other: &Self) -> Option<u64> {
+        let common = self.0.iter().zip(&other.0).map(|(one, other)| one & other);
+        (0..)
+            .zip(common)
+            .find_map(|(at, word)| (word != 0).then(|| at * 64 + u64::from(word.trailing_zeros())))
+    }
+}
+
+/// What there can be in a tree.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    /// Whether keys are numbers in the machine's order: so in the engine's list of free pages.
+    numbers: bool,
+    /// Whether values that have pages of their own are read.
+    reads_runs: bool,
+    key_len: Option<usize>,
+    /// The lengths that a value can have, the least and the greatest, ...
+    value_len: (usize, usize),
+    /// ... which are multiples of this.
+    value_unit: usize,
+}
+
+impl Shape {
+    const FREE: Self = Self { numbers: true, reads_runs: true, ..Self::new(8, 1, 8) };
+
+    const NAMES: Self = Self { reads_runs: true, value_len: (48, 48), ..Self::ANY };
+
+    /// Any keys and values.
+    pub const ANY: Self = Self {
+        numbers: false,
+        reads_runs: false,
+        key_len: None,
+        value_len: (0, usize::MAX),
+        value_unit: 1,
+    };
+
+    /// Keys of one length, and values whose lengths are `unit` times `least` or more.
+    pub const fn new(key_len: usize, least: usize, unit: usize) -> Self {
+        let value_len = (least * unit, usize::MAX);
+        Self { key_len: Some(key_len), value_len, value_unit: unit, ..Self::ANY }
+    }
+
+    /// Keys of one length, and values of one.
+    pub const fn fixed(key_len: usize, value_len: usize) -> Self {
+        Self { key_len: Some(key_len), value_len: (value_len, value_len), ..Self::ANY }
+    }
+
+    fn is_before(self, key: &[u8], other: &[u8]) -> bool {
+        if self.numbers { u64_at(key, 0) < u64_at(other, 0) } else { key < other }
+    }
+
+    fn admits(self, node: &Node<'_>, len: usize) -> bool {
+        let (least, most) = self.value_len;
+        self.key_len.is_none_or(|wanted| node.key.len() == wanted)
+            && (least..=most).contains(&len)
+            && len.is_multiple_of(self.value_unit)
+    }
+}
+
+/// A page that is still to be looked at, and what the pages above say of its keys.
+struct Next {
+    page: u64,
+    depth: u16,
+    low: Option<Rc<[u8]>>,
+    high: Option<Rc<[u8]>>,
+}
+
+/// Is shown what the leaves of a tree hold, and says what is wrong with it.
+type Look<'a> = dyn FnMut(&Node<'_>, &[u8]) -> Result<(), &'static str> + 'a;
+
+struct Walker<'a> {
+    file: &'a mut PageFile,
+    used: PageSet,
+    free: PageSet,
+    faults: Faults,
+}
+
+impl<'a> Walker<'a> {
+    fn new(file: &'a mut PageFile) -> Self {
+        let pages = file.pages();
+        let (used, free) = (PageSet::new(pages), PageSet::new(pages));
+        Self { file, used, free, faults: Faults::default() }
+    }
+
+    /// Walks the list of free pages, and the tree of the records; or that of the trees, and those
+    /// that are wanted.
+    fn walk_all(&mut self, meta: &Meta, depth: Depth, holds: Holds) -> io::Result<()> {
+        // The last pages may be missing if none of them is in use.
+        let depth = if meta.last_page < self.file.pages() { depth } else { Depth::All };
+        let last_page = meta.last_page;
+        let mut free = std::mem::replace(&mut self.free, PageSet::new(0));
+        let mut beyond = HashSet::new();
+        let pages = self.file.pages();
+        self.walk(meta.free, Shape::FREE, &mut |_, value| {
+            let mut list = value.chunks_exact(8).filter_map(|bytes| u64_at(bytes, 0));
+            let count = list.next().and_then(|count| usize::try_from(count).ok());
+            // There may be room behind the last.
+            let count = count.filter(|count| *count < value.len() / 8);
+            for page in list.take(count.ok_or("a malformed list of free pages")?) {
+                if page < 2 || page > last_page {
+                    return Err("a list of free pages with one that can't be");
+                }
+                if !(if page < pages { free.insert(page) } else { beyond.insert(page) }) {
+                    return Err("a list of free pages with one that another list has");
+                }
+            }
+            Ok(())
+        })?;
+        self.free = free;
+
+        let mut plain = |node: &Node<'_>, _: &[u8]| {
+            if node.is_plain() { Ok(()) } else { Err("an unexpected tree") }
+        };
+        match holds {
+            Holds::Records => self.walk(meta.main, Shape::ANY, &mut plain)?,
+            Holds::Trees(shape_of) => {
+                let mut trees = Vec::new();
+                self.walk(meta.main, Shape::NAMES, &mut |node, value| {
+                    let tree = read_tree(value).filter(|_| node.is_tree());
+                    trees.push((node.key.to_vec(), tree.ok_or("an entry that is not a tree")?));
+                    Ok(())
+                })?;
+                for (name, tree) in trees {
+                    let (shape, is_read_at_opening) = shape_of(&name);
+                    if depth == Depth::All || is_read_at_opening {
+                        self.walk(tree, shape, &mut plain)?;
+                    }
+                }
+            }
+        }
+        if let Some(page) = self.free.first_common(&self.used) {
+            self.faults.add(page, "it is said to be free, and in use");
+        }
+        Ok(())
+    }
+
+    /// Walks the pages of a tree. `look` gets what the leaves hold.
+    fn walk(&mut self, tree: Tree, shape: Shape, look: &mut Look<'_>) -> io::Result<()> {
+        let mut seen = Tree { branches: 0, leaves: 0, runs: 0, entries: 0, ..tree };
+        if tree.root == NO_PAGE {
+            if seen != tree || tree.depth != 0 {
+                self.faults.add(0, "the record of a tree without pages counts some");
+            }
+            return Ok(());
+        }
+        let before = self.faults.count;
+        let mut stack = vec![Next { page: tree.root, depth: 1, low: None, high: None }];
+        let mut bytes = Vec::new();
+        while let Some(next) = stack.pop() {
+            let number = next.page;
+            if let Err(what) =
+                self.step(&next, &tree, shape, &mut bytes, &mut seen, &mut stack, look)?
+            {
+                self.faults.add(number, what);
+            }
+        }
+        // Where a page could not be read, there is less, of course.
+        if self.faults.count == before && seen != tree {
+            self.faults.add(tree.root, "its tree does not have as much as its record says");
+        }
+        Ok(())
+    }
+
+    /// Looks at a page.
+    #[allow(clippy::too_many_arguments)]
+    fn step(
+        &mut self,
+        next: &Next,
+        tree: &Tree,
+        shape: Shape,
+        bytes: &mut Vec<u8>,
+        seen: &mut Tree,
+        stack: &mut Vec<Next>,
+        look: &mut Look<'_>,
+    ) -> io::Result<Result<(), &'static str>> {
+        let number = next.page;
+        if number < 2 || number >= self.file.pages() {
+            return Ok(Err("it is in use, but beyond the end of the file"));
+        }
+        if !self.used.insert(number) {
+            return Ok(Err("it is in use twice"));
+        }
+        if next.depth > tree.depth.min(MAX_DEPTH) {
+            return Ok(Err("it is deeper in its tree than that is"));
+        }
+        self.file.read(number, bytes)?;
+        let Some(page) = Page::parse(bytes, number) else { return Ok(Err("not a page of a tree")) };
+        if !page.is_plain() || page.is_branch() == (next.depth == tree.depth) {
+            return Ok(Err("of the wrong kind for its place in the tree"));
+        }
+        let nodes = match nodes_of(&page, next, shape) {
+            Ok(nodes) => nodes,
+            Err(what) => return Ok(Err(what)),
+        };
+        if page.is_branch() {
+            seen.branches += 1;
+            let begin = stack.len();
+            let mut high = next.high.clone();
+            // From the last to the first: the key of a node is the end of the one before.
+            for (index, node) in nodes.iter().enumerate().rev() {
+                let low = if index == 0 { next.low.clone() } else { Some(Rc::from(node.key)) };
+                let high = std::mem::replace(&mut high, low.clone());
+                stack.push(Next { page: node.child(), depth: next.depth + 1, low, high });
+            }
+            // In the order of the file, which the disk likes better.
+            stack[begin..].sort_unstable_by_key(|next| u64::MAX - next.page);
+            return Ok(Ok(()));
+        }
+        seen.leaves += 1;
+        seen.entries += nodes.len() as u64;
+        let mut result = Ok(());
+        for node in &nodes {
+            if let Err(what) = self.value(&page, node, shape, seen, look)? {
+                result = Err(what);
+            }
+        }
+        Ok(result)
+    }
+
+    /// Looks at the value of a node.
+    fn value(
+        &mut self,
+        page: &Page<'_>,
+        node: &Node<'_>,
+        shape: Shape,
+        seen: &mut Tree,
+        look: &mut Look<'_>,
+    ) -> io::Result<Result<(), &'static str>> {
+        let Some(value) = page.value(node) else { return Ok(Err("a value out of bounds")) };
+        let run = match value {
+            Value::Inline(value) if shape.admits(node, value.len()) => {
+                return Ok(look(node, value));
+            }
+            Value::Inline(_) => return Ok(Err("a key or a value of a length that can't be")),
+            Value::Run(run) => run,
+        };
+        if !shape.admits(node, run.len) {
+            return Ok(Err("a key or a value of a length that can't be"));
+        }
+        let Some(pages) = self.file.run_pages(&run)? else {
+            return Ok(Err("a value whose pages are not its own"));
+        };
+        for page in run.page..run.page + pages {
+            if !self.used.insert(page) {
+                return Ok(Err("a value whose pages are in use twice"));
+            }
+        }
+        seen.runs += pages;
+        let value = if shape.reads_runs { self.file.read_value(&run)? } else { Vec::new() };
+        Ok(look(node, &value))
+    }
+}
+
+/// The nodes of a page, if they lie where they can and their keys are in order.
+fn nodes_of<'a>(page: &Page<'a>, next: &Next, shape: Shape) -> Result<Vec<Node<'a>>, &'static str> {
+    // The engine stops the process at a branch that leads to one page only, but for the list of
+    // free pages.
+    if page.count() < if page.is_branch() && !shape.numbers { 2 } else { 1 } {
+        return Err("a page with too little on it");
+    }
+    let mut nodes: Vec<Node<'a>> = Vec::with_capacity(page.count());
+    for index in 0..page.count() {
+        let node = page.node(index).ok_or("a node out of bounds")?;
+        // The first key of a branch means nothing.
+        let counts = index > 0 || !page.is_branch();
+        if counts {
+            if shape.numbers && node.key.len() != 8 {
+                return Err("a key of a length that can't be");
+            }
+            let first = if page.is_branch() { 1 } else { 0 };
+            let last = nodes.last().filter(|_| index > first).map(|node| node.key);
+            if last.is_some_and(|last| !shape.is_before(last, node.key)) {
+                return Err("keys that do not ascend");
+            }
+            let below = next.low.as_ref().is_some_and(|low| shape.is_before(node.key, low));
+            let above = next.high.as_ref().is_some_and(|high| !shape.is_before(node.key, high));
+            if below || above {
+                return Err("keys that belong on another page");
+            }
+        }
+        nodes.push(node);
+    }
+    if page.is_packed(&nodes) { Ok(nodes) } else { Err("nodes that overlap, or gaps between them") }
+}

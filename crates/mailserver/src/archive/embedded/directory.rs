@@ -1,0 +1,165 @@
+//! What is known of the archive without reading it: how much there is of each topic, and of each
+//! day. In memory, so that the topics that a bloom filter matches are found in microseconds.
+
+use std::collections::{BTreeMap, HashMap};
+
+use statuskit_core::envelope::{Bloom, Topic};
+
+use crate::archive::{
+    Query, Select,
+    embedded::layout::{DAY, Entry, Tally},
+};
+
+/// Envelopes per topic, and per day.
+#[derive(Debug, Default)]
+pub struct Directory {
+    topics: HashMap<Topic, u64>,
+    /// The topics by the last bit that each sets in a bloom filter: a filter is only tried on the
+    /// topics of the bits that it has.
+    by_bit: Vec<Vec<Topic>>,
+    days: BTreeMap<u32, Tally>,
+    total: Tally,
+}
+
+/// What a query is about to find.
+#[derive(Debug, Clone, Copy)]
+pub struct Estimate {
+    /// Envelopes in its range of time, of any topic.
+    pub range: u64,
+    /// Envelopes of the whole archive.
+    pub total: u64,
+}
+
+impl Directory {
+    pub fn add(&mut self, day: u32, topic: Topic, tally: Tally) {
+        if tally.envelopes == 0 {
+            return;
+        }
+        let count = self.topics.entry(topic).or_default();
+        if *count == 0 {
+            self.by_bit.resize_with(512, Vec::new);
+            self.by_bit[bit_of(topic)].push(topic);
+        }
+        *count += tally.envelopes;
+        self.days.entry(day).or_default().add(tally);
+        self.total.add(tally);
+    }
+
+    pub fn remove(&mut self, day: u32, topic: Topic, tally: Tally) {
+        if let Some(count) = self.topics.get_mut(&topic) {
+            *count = count.saturating_sub(tally.envelopes);
+            if *count == 0 {
+                self.topics.remove(&topic);
+                self.by_bit[bit_of(topic)].retain(|other| *other != topic);
+            }
+        }
+        if let Some(sum) = self.days.get_mut(&day) {
+            sum.remove(tally);
+            if sum.envelopes == 0 {
+                self.days.remove(&day);
+            }
+        }
+        self.total.remove(tally);
+    }
+
+    pub fn add_entry(&mut self, entry: &Entry) {
+        self.add(entry.day(), entry.topic(), Tally::one(entry.len));
+    }
+
+    pub fn remove_entry(&mut self, entry: &Entry) {
+        self.remove(entry.day(), entry.topic(), Tally::one(entry.len));
+    }
+
+    pub fn total(&self) -> Tally {
+        self.total
+    }
+
+    pub fn topics(&self) -> u64 {
+        self.topics.len() as u64
+    }
+
+    /// How many envelopes there are in the days of a query, and in all.
+    pub fn estimate(&self, query: &Query) -> Estimate {
+        let days = self.days.range(query.from / DAY..=query.to / DAY);
+        Estimate {
+            range: days.map(|(_, tally)| tally.envelopes).sum(),
+            total: self.total.envelopes,
+        }
+    }
+
+    /// Calls `found` with each topic that is selected and how many envelopes it has, until it
+    /// returns false. Whether all were found.
+    pub fn select(&self, select: &Select, mut found: impl FnMut(Topic, u64) -> bool) -> bool {
+        match select {
+            Select::Topics(topics) if topics.len() < self.topics.len() => topics
+                .iter()
+                .filter_map(|topic| Some((*topic, *self.topics.get(topic)?)))
+                .all(|(topic, count)| found(topic, count)),
+            Select::Topics(topics) => self
+                .topics
+                .iter()
+                .filter(|(topic, _)| topics.contains(topic))
+                .all(|(topic, count)| found(*topic, *count)),
+            Select::Bloom(bloom) => bloom
+                .set_bits()
+                .filter_map(|bit| self.by_bit.get(usize::from(bit)))
+                .flatten()
+                .filter(|topic| bloom.matches(**topic))
+                .all(|topic| found(*topic, self.topics.get(topic).copied().unwrap_or(0))),
+        }
+    }
+}
+
+/// The greatest bit that a topic sets in a bloom filter: a filter without it does not match.
+fn bit_of(topic: Topic) -> usize {
+    Bloom::of_topic(topic).set_bits().last().map_or(0, usize::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_filter_finds_what_it_matches(
+            topics in prop::collection::btree_set(any::<[u8; 4]>(), 0..200),
+            wanted in prop::collection::vec(any::<[u8; 4]>(), 0..20),
+            picked in prop::collection::vec(any::<prop::sample::Index>(), 0..5),
+        ) {
+            let topics: Vec<Topic> = topics.into_iter().map(Topic).collect();
+            let mut directory = Directory::default();
+            for topic in &topics {
+                directory.add(7, *topic, Tally { envelopes: 2, bytes: 10 });
+            }
+            let mut wanted: Vec<Topic> = wanted.into_iter().map(Topic).collect();
+            if !topics.is_empty() {
+                wanted.extend(picked.iter().map(|index| *index.get(&topics)));
+            }
+            for select in [
+                Select::Bloom(Bloom::of_topics(wanted.iter().copied())),
+                Select::Topics(wanted.iter().copied().collect()),
+            ] {
+                let mut found = BTreeSet::new();
+                let all = directory.select(&select, |topic, count| {
+                    assert_eq!(count, 2);
+                    assert!(found.insert(topic), "found twice");
+                    true
+                });
+                prop_assert!(all);
+                let expected: BTreeSet<Topic> =
+                    topics.iter().copied().filter(|topic| select.matches(*topic)).collect();
+                prop_assert_eq!(found, expected);
+            }
+            for topic in &topics {
+                directory.remove(7, *topic, Tally { envelopes: 2, bytes: 10 });
+            }
+            prop_assert_eq!(directory.topics(), 0);
+            prop_assert_eq!(directory.total(), Tally::default());
+            prop_assert!(directory.select(&Select::Bloom(Bloom::FULL), |_, _| false));
+        }
+    }
+}

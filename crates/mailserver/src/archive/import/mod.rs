@@ -1,0 +1,324 @@
+//! Taking over an archive that a mailserver of status-go wrote.
+//!
+//! | source | where |
+//! | --- | --- |
+//! | a directory of LevelDB, its default | [`LevelDb`] |
+//! | a table of PostgreSQL | [`StatusGoPostgres`] |
+//!
+//! Both hold the same: a key of 40 bytes (second sent, hash, topic; archives begun by old versions
+//! have keys of 36 bytes, without the topic) and the RLP of the envelope. Every entry is checked
+//! against its key; one that is bad is reported and counted, and the others go on. Nothing is ever
+//! written to the source.
+//!
+//! Source: the mailserver of status-go v0.50.2 (behaviour only).
+
+mod leveldb;
+
+use std::ops::ControlFlow;
+
+use statuskit_core::{
+    envelope::Envelope,
+    mailserver::{ArchiveKey, Position},
+    rlp::RlpError,
+};
+
+pub use self::leveldb::LevelDb;
+#[cfg(feature = "postgres")]
+pub use crate::archive::postgres::StatusGoPostgres;
+use crate::{
+    Intake, PassedOver,
+    archive::{Archive, ArchiveError},
+};
+
+/// Most envelopes, and bytes of them, that are appended at once.
+const BATCH: usize = 1_000;
+const BATCH_BYTES: usize = 8 << 20;
+
+/// An archive of another program.
+pub trait Source {
+    /// Hands over all entries, in the order of their keys, until `visit` breaks.
+    ///
+    /// # Errors
+    /// The source can't be read at all, or not any further.
+    fn read(&self, visit: &mut dyn FnMut(Entry<'_>) -> ControlFlow<()>)
+    -> Result<(), ArchiveError>;
+}
+
+/// What a source hands over.
+#[derive(Debug)]
+pub enum Entry<'a> {
+    /// A key and its value, which nobody has looked at.
+    Pair(&'a [u8], &'a [u8]),
+    /// A part of the source that can't be read.
+    Unreadable(String),
+}
+
+/// Something that could not be taken over.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadEntry {
+    /// Part of a file.
+    #[error("{0}")]
+    Unreadable(String),
+    /// The key has neither 40 nor 36 bytes.
+    #[error("a key of {} bytes: expected 40 or 36", .0.len())]
+    Key(Vec<u8>),
+    /// The value is no envelope.
+    #[error("not an envelope: {error}")]
+    Envelope {
+        /// The key.
+        key: Vec<u8>,
+        /// What is wrong with the RLP.
+        error: RlpError,
+    },
+    /// The envelope is not the one that the key names.
+    #[error("the envelope has another {field} than its key")]
+    Mismatch {
+        /// The key.
+        key: Vec<u8>,
+        /// Which part of the key: `hash`, `time` or `topic`.
+        field: &'static str,
+    },
+}
+
+impl BadEntry {
+    /// The key, if there is one.
+    pub fn key(&self) -> Option<&[u8]> {
+        match self {
+            Self::Unreadable(_) => None,
+            Self::Key(key) | Self::Envelope { key, .. } | Self::Mismatch { key, .. } => Some(key),
+        }
+    }
+
+    /// The code of the error, for records.
+    pub fn code(&self) -> &'static str {
+        "archive.bad_entry"
+    }
+}
+
+/// How an import is going, or went.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Entries that were good.
+    pub good: u64,
+    /// Of these, those that the archive didn't have.
+    pub new: u64,
+    /// Of the good ones, those that were not appended, as they are of no time that is kept.
+    pub passed_over: PassedOver,
+    /// What could not be taken over.
+    pub bad: u64,
+    /// The second of the last envelope that was appended.
+    pub at: Option<u32>,
+}
+
+/// What is told during an import.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// This was not taken over.
+    Bad(&'a BadEntry),
+    /// Envelopes were appended, and are durable.
+    Appended(&'a Progress),
+}
+
+/// Appends to an archive what a source holds and is of a time that is kept. It may be repeated:
+/// what is there already is not appended again.
+///
+/// # Errors
+/// Those of the source and of the archive. What was read until then is appended, and stays.
+pub fn import(
+    source: &dyn Source,
+    archive: &dyn Archive,
+    intake: Intake,
+    tell: &mut dyn FnMut(Event<'_>),
+) -> Result<Progress, ArchiveError> {
+    let (batch, progress) = (Vec::new(), Progress::default());
+    let mut importer = Importer { archive, intake, batch, bytes: 0, progress };
+    let mut failed = None;
+    let read = source.read(&mut |entry| {
+        let done = importer.take(entry, tell);
+        match done {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                failed = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    });
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    // Also when the source could not be read to its end.
+    let appended = importer.append(tell);
+    read.and(appended)?;
+    Ok(importer.progress)
+}
+
+struct Importer<'a> {
+    archive: &'a dyn Archive,
+    intake: Intake,
+    batch: Vec<Envelope>,
+    bytes: usize,
+    progress: Progress,
+}
+
+impl Importer<'_> {
+    fn take(
+        &mut self,
+        entry: Entry<'_>,
+        tell: &mut dyn FnMut(Event<'_>),
+    ) -> Result<(), ArchiveError> {
+        let checked = match entry {
+            Entry::Pair(key, value) => check(key, value),
+            Entry::Unreadable(what) => Err(BadEntry::Unreadable(what)),
+        };
+        match checked {
+            Ok(envelope) => {
+                self.progress.good += 1;
+                match self.intake.check(&envelope) {
+                    Ok(()) => {
+                        self.bytes += envelope.raw().len();
+                        self.batch.push(envelope);
+                    }
+                    Err(why) => self.progress.passed_over.add(why),
+                }
+            }
+            Err(bad) => {
+                self.progress.bad += 1;
+                tell(Event::Bad(&bad));
+            }
+        }
+        if self.batch.len() >= BATCH || self.bytes >= BATCH_BYTES {
+            self.append(tell)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn append(&mut self, tell: &mut dyn FnMut(Event<'_>)) -> Result<(), ArchiveError> {
+        let Some(last) = self.batch.last() else { return Ok(()) };
+        let at = last.sent();
+        self.progress.new += self.archive.append(&self.batch)? as u64;
+        self.progress.at = Some(at);
+        self.batch.clear();
+        self.bytes = 0;
+        tell(Event::Appended(&self.progress));
+        Ok(())
+    }
+}
+
+/// The envelope of an entry, if it is the one that the key names.
+fn check(key: &[u8], value: &[u8]) -> Result<Envelope, BadEntry> {
+    let named = key.try_into().ok().map(ArchiveKey);
+    let position = named.map(|named| named.position()).or_else(|| Position::from_cursor(key));
+    let position = position.ok_or_else(|| BadEntry::Key(key.to_owned()))?;
+    let envelope = Envelope::decode(value)
+        .map_err(|error| BadEntry::Envelope { key: key.to_owned(), error })?;
+    let own = Position::of(&envelope);
+    let field = if own.hash != position.hash {
+        "hash"
+    } else if own.sent != position.sent {
+        "time"
+    } else if named.is_some_and(|named| named.topic() != envelope.topic()) {
+        "topic"
+    } else {
+        return Ok(envelope);
+    };
+    Err(BadEntry::Mismatch { key: key.to_owned(), field })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::MemoryArchive;
+    use statuskit_core::envelope::Topic;
+
+    fn key(envelope: &Envelope) -> Vec<u8> {
+        [&Position::of(envelope).to_cursor()[..], &envelope.topic().0].concat()
+    }
+
+    struct Pairs(Vec<(Vec<u8>, Vec<u8>)>);
+
+    impl Source for Pairs {
+        fn read(
+            &self,
+            visit: &mut dyn FnMut(Entry<'_>) -> ControlFlow<()>,
+        ) -> Result<(), ArchiveError> {
+            let _ = self.0.iter().try_for_each(|(key, value)| visit(Entry::Pair(key, value)));
+            Ok(())
+        }
+    }
+
+    /// Breaks off after so many.
+    struct Broken(Pairs);
+
+    impl Source for Broken {
+        fn read(
+            &self,
+            visit: &mut dyn FnMut(Entry<'_>) -> ControlFlow<()>,
+        ) -> Result<(), ArchiveError> {
+            self.0.read(visit)?;
+            Err(ArchiveError::Unusable("the connection is gone".to_owned()))
+        }
+    }
+
+    #[test]
+    fn what_was_read_before_the_source_failed_is_appended() {
+        let envelope = |n: u32| Envelope::new(1_000 + n, 10, Topic([1, 2, 3, 4]), b"data", 7);
+        let pairs = (0..1_500).map(|n| (key(&envelope(n)), envelope(n).raw().to_vec())).collect();
+        let (archive, mut last) = (MemoryArchive::new(), Progress::default());
+        let failed = import(&Broken(Pairs(pairs)), &archive, Intake::ALL, &mut |event| {
+            let Event::Appended(progress) = event else { panic!("{event:?}") };
+            last = *progress;
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "the connection is gone");
+        assert_eq!((last.new, archive.summary().unwrap().envelopes), (1_500, 1_500));
+    }
+
+    #[test]
+    fn bad_entries_are_told_and_the_good_ones_go_on() {
+        let good = |n: u32| Envelope::new(1_000 + n, 10, Topic([1, 2, 3, n as u8]), b"data", 7);
+        let mut pairs: Vec<_> =
+            (0..2_500).map(|n| (key(&good(n)), good(n).raw().to_vec())).collect();
+        // A key of an old version.
+        pairs[7].0.truncate(36);
+        pairs[100].0.truncate(39);
+        pairs[200].1.pop();
+        pairs[300].0[0] ^= 1;
+        pairs[400].0[10] ^= 1;
+        pairs[500].0[38] ^= 1;
+        pairs[600].1 = good(601).raw().to_vec();
+        let archive = MemoryArchive::new();
+        let (mut bad, mut appended) = (Vec::new(), Vec::new());
+        let source = Pairs(pairs.clone());
+        let done = import(&source, &archive, Intake::ALL, &mut |event| match event {
+            Event::Bad(entry) => bad.push((entry.key().unwrap().to_vec(), entry.to_string())),
+            Event::Appended(progress) => appended.push(*progress),
+        });
+        let at = Some(990 + 2_499);
+        let expected = Progress { good: 2_494, new: 2_494, bad: 6, at, ..Progress::default() };
+        assert_eq!(done.unwrap(), expected);
+        assert_eq!(appended.iter().map(|p| p.good).collect::<Vec<_>>(), [1_000, 2_000, 2_494]);
+        let keys: Vec<_> = [100, 200, 300, 400, 500, 600].map(|n: usize| pairs[n].0.clone()).into();
+        assert_eq!(bad.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>(), keys);
+        let words = ["39 bytes", "not an envelope", "time", "hash", "topic", "hash"];
+        for ((_, text), word) in bad.iter().zip(words) {
+            assert!(text.contains(word), "{text}");
+        }
+        let again = import(&source, &archive, Intake::ALL, &mut |_| ()).unwrap();
+        assert_eq!((again.good, again.new, again.bad), (2_494, 0, 6));
+    }
+
+    #[test]
+    fn what_is_of_no_time_that_is_kept_is_passed_over() {
+        let envelope =
+            |sent: u32| Envelope::new(sent.wrapping_add(10), 10, Topic([1, 2, 3, 4]), b"data", 7);
+        let times = [0, 99, 100, 150, 200, 201, u32::MAX];
+        let pairs = times.map(envelope).map(|it| (key(&it), it.raw().to_vec())).into();
+        let archive = MemoryArchive::new();
+        let intake = Intake { from: 100, to: 200 };
+        let done = import(&Pairs(pairs), &archive, intake, &mut |_| ()).unwrap();
+        let passed_over = PassedOver { too_old: 2, from_future: 2 };
+        let expected = Progress { good: 7, new: 3, bad: 0, passed_over, at: Some(200) };
+        assert_eq!(done, expected);
+        assert_eq!(archive.summary().unwrap().span, Some((100, 200)));
+    }
+}

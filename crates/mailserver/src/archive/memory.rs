@@ -1,0 +1,113 @@
+//! An archive that forgets: a sorted map.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    ops::{Bound, ControlFlow},
+    sync::{PoisonError, RwLock},
+};
+
+use statuskit_core::{
+    envelope::{Envelope, Topic},
+    mailserver::Position,
+};
+
+use crate::archive::{Archive, ArchiveError, Count, DAY, Order, Query, Record, Summary};
+
+/// An archive in memory. Queries read the whole range of time: it is for tests, where it is also
+/// the model that the other stores are compared with, and for demonstrations.
+#[derive(Debug, Default)]
+pub struct MemoryArchive(RwLock<BTreeMap<Position, Envelope>>);
+
+impl MemoryArchive {
+    /// An empty archive.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl Archive for MemoryArchive {
+    fn append(&self, envelopes: &[Envelope]) -> Result<usize, ArchiveError> {
+        let mut map = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let before = map.len();
+        map.extend(envelopes.iter().map(|envelope| (Position::of(envelope), envelope.clone())));
+        Ok(map.len() - before)
+    }
+
+    fn read(
+        &self,
+        query: &Query,
+        visit: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
+    ) -> Result<(), ArchiveError> {
+        if query.from > query.to {
+            return Ok(());
+        }
+        let map = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let range = (Bound::Included(first_of(query.from)), Bound::Included(last_of(query.to)));
+        let range = map.range(range);
+        let mut step = |(position, envelope): (&Position, &Envelope)| {
+            let passed = match (query.order, &query.after) {
+                (Order::OldestFirst, Some(after)) => position <= after,
+                (Order::NewestFirst, Some(after)) => position >= after,
+                (_, None) => false,
+            };
+            if passed || !query.select.matches(envelope.topic()) {
+                return ControlFlow::Continue(());
+            }
+            visit(Record { position: *position, topic: envelope.topic(), envelope: envelope.raw() })
+        };
+        let _ = match query.order {
+            Order::OldestFirst => range.into_iter().try_for_each(&mut step),
+            Order::NewestFirst => range.into_iter().rev().try_for_each(&mut step),
+        };
+        Ok(())
+    }
+
+    fn contains(&self, position: &Position) -> Result<bool, ArchiveError> {
+        Ok(self.0.read().unwrap_or_else(PoisonError::into_inner).contains_key(position))
+    }
+
+    fn prune(&self, before: u32) -> Result<u64, ArchiveError> {
+        let mut map = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let kept = map.split_off(&first_of(before));
+        Ok(std::mem::replace(&mut *map, kept).len() as u64)
+    }
+
+    fn summary(&self) -> Result<Summary, ArchiveError> {
+        let map = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let ends = (map.first_key_value(), map.last_key_value());
+        Ok(Summary {
+            envelopes: map.len() as u64,
+            bytes: map.values().map(|envelope| envelope.raw().len() as u64).sum(),
+            topics: map.values().map(Envelope::topic).collect::<BTreeSet<_>>().len() as u64,
+            span: match ends {
+                (Some((first, _)), Some((last, _))) => Some((first.sent, last.sent)),
+                _ => None,
+            },
+            disk: None,
+        })
+    }
+
+    fn counts(&self, visit: &mut dyn FnMut(Count)) -> Result<(), ArchiveError> {
+        let map = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let mut counts: HashMap<(u32, Topic), (u64, u64)> = HashMap::new();
+        for (position, envelope) in map.iter() {
+            let count = counts.entry((position.sent / DAY, envelope.topic())).or_default();
+            count.0 += 1;
+            count.1 += envelope.raw().len() as u64;
+        }
+        for ((day, topic), (envelopes, bytes)) in counts {
+            visit(Count { day, topic, envelopes, bytes });
+        }
+        Ok(())
+    }
+}
+
+/// The least position of a second.
+fn first_of(sent: u32) -> Position {
+    Position { sent, hash: statuskit_core::envelope::EnvelopeHash([0; 32]) }
+}
+
+/// The greatest position of a second.
+fn last_of(sent: u32) -> Position {
+    Position { sent, hash: statuskit_core::envelope::EnvelopeHash([0xff; 32]) }
+}

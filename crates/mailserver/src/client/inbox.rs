@@ -1,0 +1,161 @@
+//! What a mailserver sends us, until somebody takes it.
+//!
+//! The node's events do not wait for whoever is slow: they are overwritten, and until then they
+//! hold memory. So the inbox takes what comes from the server at once, also while its owner is
+//! busy ([`during`](Inbox::during)), keeps no more of it than it may, and leaves the rest out.
+
+use std::{collections::VecDeque, future::Future, sync::Arc, time::Duration};
+
+use statuskit_core::{
+    envelope::Envelope,
+    wire::p2p::{RequestComplete, SyncResponse},
+};
+use statuskit_net::node::{Event, Handle, News, PeerKey, ServiceEvent, Subscription};
+use tokio::time::timeout;
+
+use crate::client::ClientError;
+
+/// The news from one server.
+pub(super) struct Inbox {
+    events: Subscription,
+    peer: PeerKey,
+    /// The request whose end is of interest.
+    request: Option<[u8; 32]>,
+    waiting: VecDeque<Arc<ServiceEvent>>,
+    bytes: usize,
+    max_bytes: usize,
+    left_out: bool,
+    ended: Option<ClientError>,
+}
+
+/// What a server sent.
+pub(super) enum Mail<'a> {
+    Envelopes(&'a [Envelope]),
+    Complete(&'a RequestComplete),
+    Sync(&'a SyncResponse),
+}
+
+impl Inbox {
+    /// From now on, with at most so many bytes of envelopes that wait.
+    pub fn new(handle: &Handle, peer: PeerKey, max_bytes: usize) -> Self {
+        Self {
+            events: handle.subscribe(),
+            peer,
+            request: None,
+            waiting: VecDeque::new(),
+            bytes: 0,
+            max_bytes,
+            left_out: false,
+            ended: None,
+        }
+    }
+
+    /// Of the ends of requests, only that of this one is of interest.
+    pub fn expect(&mut self, request: [u8; 32]) {
+        self.request = Some(request);
+    }
+
+    /// Whether there was too much, and all that came from then on was left out.
+    pub fn left_out(&self) -> bool {
+        self.left_out
+    }
+
+    /// The next mail, if it comes in time.
+    pub async fn next(&mut self, limit: Duration) -> Result<Arc<ServiceEvent>, ClientError> {
+        let wait = async {
+            while self.waiting.is_empty() && self.ended.is_none() {
+                let news = self.events.next().await;
+                self.take(news);
+            }
+        };
+        let in_time = timeout(limit, wait).await;
+        if let Some(event) = self.waiting.pop_front() {
+            self.bytes -= size(&event);
+            return Ok(event);
+        }
+        match self.ended.take() {
+            Some(error) => Err(error),
+            None => {
+                debug_assert!(in_time.is_err());
+                Err(ClientError::TimedOut)
+            }
+        }
+    }
+
+    /// Does something else, and takes what comes meanwhile.
+    pub async fn during<F: Future>(&mut self, work: F) -> F::Output {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                output = &mut work => return output,
+                news = self.events.next(), if self.ended.is_none() => self.take(news),
+            }
+        }
+    }
+
+    fn take(&mut self, news: Option<News>) {
+        let event = match news {
+            Some(News::Event(event)) => event,
+            // Something of the server may have been among them.
+            Some(News::Lagged(_)) => {
+                self.ended = Some(ClientError::Lagged);
+                return;
+            }
+            None => {
+                self.ended = Some(ClientError::Disconnected("the node has ended".to_owned()));
+                return;
+            }
+        };
+        if let ServiceEvent::Disconnected { peer, reason } = &*event
+            && peer.key == self.peer
+        {
+            self.ended = Some(ClientError::Disconnected(reason.to_string()));
+        }
+        match mail(&event, self.peer) {
+            None => {}
+            Some(Mail::Complete(complete)) if Some(request_of(complete)) == self.request => {
+                self.waiting.push_back(event);
+            }
+            Some(Mail::Complete(_)) => {}
+            Some(Mail::Envelopes(_) | Mail::Sync(_)) => {
+                let size = size(&event);
+                // One may always wait, however large; and behind a gap, none.
+                self.left_out |= self.bytes > 0 && self.bytes + size > self.max_bytes;
+                if !self.left_out {
+                    self.bytes += size;
+                    self.waiting.push_back(event);
+                }
+            }
+        }
+    }
+}
+
+/// What is in an event, if it is mail from this peer.
+pub(super) fn mail(event: &ServiceEvent, from: PeerKey) -> Option<Mail<'_>> {
+    let ServiceEvent::Node(event) = event else { return None };
+    match event {
+        Event::P2pMessages { peer, envelopes } if *peer == from => Some(Mail::Envelopes(envelopes)),
+        Event::RequestComplete { peer, answer } if *peer == from => Some(Mail::Complete(answer)),
+        Event::SyncResponse { peer, response } if *peer == from => Some(Mail::Sync(response)),
+        _ => None,
+    }
+}
+
+fn request_of(complete: &RequestComplete) -> [u8; 32] {
+    match complete {
+        RequestComplete::Success { request, .. } | RequestComplete::Failure { request, .. } => {
+            *request
+        }
+    }
+}
+
+/// The bytes of the envelopes in an event, and something for what is around them.
+fn size(event: &ServiceEvent) -> usize {
+    let envelopes = match event {
+        ServiceEvent::Node(Event::P2pMessages { envelopes, .. }) => envelopes,
+        ServiceEvent::Node(Event::SyncResponse { response, .. }) => &response.envelopes,
+        _ => return 0,
+    };
+    256 + envelopes.iter().map(|it| it.raw().len() + size_of::<Envelope>()).sum::<usize>()
+}

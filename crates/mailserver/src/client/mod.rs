@@ -1,0 +1,391 @@
+//! Asking a mailserver, over a running node.
+//!
+//! ```no_run
+//! # use statuskit_core::{crypto::SecretKey, devp2p::Enode, envelope::{SymKey, Topic}, mailserver::Access};
+//! # use statuskit_net::node::{PeerOptions, Service};
+//! # use statuskit_mailserver::{client::{Client, ClientConfig, HistoryItem, HistoryQuery}};
+//! # async fn run(node: &Service, enode: Enode, key: SecretKey) -> Result<(), Box<dyn std::error::Error>> {
+//! node.handle().add_peer(enode.clone(), PeerOptions::default());
+//! let access = Access::Password(SymKey::from_password("status-offline-inbox"));
+//! let client = Client::new(node.handle(), enode.id, ClientConfig::new(access, key));
+//! let topics = [Topic::of_name("status")];
+//! let mut history = client.history(HistoryQuery::of_topics(1_585_400_000, 1_585_486_400, topics));
+//! while let Some(item) = history.next().await {
+//!     match item? {
+//!         HistoryItem::Envelope(envelope) => println!("{}", envelope.hash()),
+//!         HistoryItem::Page(page) => eprintln!("{:.0} %", 100.0 * page.done),
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A server answers a request with a page of at most 1,000 envelopes and, if there is more, with
+//! a cursor for the next. [`History`] asks for page after page and hands out the envelopes as they
+//! come. Only the order of packets tells to which request an envelope belongs; so a [`Client`]
+//! (with its clones) asks one thing at a time, and there should be one per server.
+//!
+//! A server is not trusted. What was not asked for is left out and counted, a cursor that leads in
+//! circles ends the history, and so do pages that bring nothing. Its order is its own affair.
+//!
+//! Source: mailserver specification of Status; time-outs as in the reference.
+
+mod history;
+mod inbox;
+mod pace;
+mod sync;
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use rand::{
+    CryptoRng, Rng, SeedableRng, TryRng,
+    rngs::{ChaCha20Rng, SysRng},
+};
+use statuskit_core::{
+    crypto::{PublicKey, SecretKey},
+    envelope::{Envelope, pow::MineOptions},
+    mailserver::{Access, Form, Request, RequestError, SealError, request::MAX_RAW_RANGE},
+    wire::p2p::P2pRequest,
+};
+use statuskit_net::node::{Event, Handle, News, PeerKey, SendError, ServiceEvent};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, timeout},
+};
+
+use crate::ArchiveError;
+pub use history::{History, HistoryItem, HistoryQuery, PageDone, Tally};
+use inbox::Inbox;
+use pace::Pace;
+pub use sync::{SyncOptions, SyncReport, sync};
+
+/// The settings of a [`Client`].
+#[derive(Debug, Clone)]
+pub struct ClientConfig {
+    /// What the requests are encrypted with.
+    pub access: Access,
+    /// How the requests are laid out.
+    pub layout: Layout,
+    /// A page is over when nothing more has come for so long: for the first servers, which don't
+    /// say when it is. None for all others.
+    pub quiet: Option<Duration>,
+    /// Who signs the requests. Servers take any signature.
+    pub signer: SecretKey,
+    /// The least proof of work of a request; more is done if the server asks for more.
+    pub min_pow: f64,
+    /// How long the search for it may take.
+    pub work_time: Duration,
+    /// How long to wait for the next packet of a page.
+    pub timeout: Duration,
+    /// How long to wait for the connection.
+    pub connect_timeout: Duration,
+    /// How often a page is asked for again that was not delivered: because the server was silent,
+    /// the connection broke, or we were too slow.
+    pub retries: u32,
+    /// How long to wait, for each page, when the server says that it is asked too often; zero to
+    /// take its first refusal. Before the next page, we wait as long as was enough.
+    pub rate_limit_patience: Duration,
+    /// Bytes of envelopes that wait for us, at most; a page with more is asked for in parts.
+    pub max_waiting_bytes: usize,
+    /// Fixes what is random in a request, for tests.
+    pub seed: Option<[u8; 32]>,
+}
+
+impl ClientConfig {
+    /// The defaults.
+    pub fn new(access: Access, signer: SecretKey) -> Self {
+        Self {
+            access,
+            layout: Layout::default(),
+            quiet: None,
+            signer,
+            min_pow: 0.002,
+            work_time: Duration::from_secs(5),
+            timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(10),
+            retries: 2,
+            rate_limit_patience: Duration::from_secs(60),
+            max_waiting_bytes: 64 << 20,
+            seed: None,
+        }
+    }
+}
+
+/// How a request is laid out. Servers of different times read different ones; ours reads all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// Inside an envelope. [`Form::Raw`] asks for a day at most.
+    Sealed(Form),
+    /// Plain: nothing is encrypted, signed or mined.
+    Plain,
+}
+
+impl Default for Layout {
+    fn default() -> Self {
+        Self::Sealed(Form::Seven)
+    }
+}
+
+impl Layout {
+    /// The longest range of one request, in seconds, if there is one.
+    fn max_span(self) -> Option<u32> {
+        (self == Self::Sealed(Form::Raw)).then_some(MAX_RAW_RANGE)
+    }
+}
+
+/// Why a mailserver did not answer with what it has.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// There is no connection with the server.
+    #[error("the mailserver is not connected")]
+    NotConnected,
+    /// The connection ended meanwhile.
+    #[error("the connection with the mailserver ended: {0}")]
+    Disconnected(String),
+    /// Nothing came for a while.
+    #[error("the mailserver does not answer")]
+    TimedOut,
+    /// The server refused. Text from a stranger.
+    #[error("the mailserver refused: {0}")]
+    Refused(String),
+    /// The server refused because it was asked a moment ago.
+    #[error("the mailserver is asked too often: {0}")]
+    RateLimited(String),
+    /// So much happened on the node that we missed some of it.
+    #[error("events of the node were lost")]
+    Lagged,
+    /// The server does not do what a mailserver does.
+    #[error("the mailserver misbehaves: {0}")]
+    Misbehaved(#[from] Misbehaviour),
+    /// What is asked for makes no sense.
+    #[error("{0}")]
+    Request(#[from] RequestError),
+    /// The request can't be sealed.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The request can't be sent.
+    #[error(transparent)]
+    Send(SendError),
+    /// What came can't be archived.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The system gives no randomness.
+    #[error("the system gives no random numbers: {0}")]
+    Random(String),
+}
+
+/// What a mailserver does not do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Misbehaviour {
+    /// A cursor that led here before.
+    #[error("its cursors lead in circles")]
+    CursorLoop,
+    /// Pages without anything that is new and was asked for, and yet with a cursor.
+    #[error("its pages bring nothing")]
+    NoProgress,
+    /// More envelopes in a page than may be in one.
+    #[error("its page does not end")]
+    EndlessPage,
+}
+
+impl ClientError {
+    /// The stable code of this error, as the tools print it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotConnected | Self::Disconnected(_) => "mailserver.disconnected",
+            Self::TimedOut => "mailserver.timeout",
+            Self::Refused(_) => "mailserver.refused",
+            Self::RateLimited(_) => "mailserver.rate_limited",
+            Self::Lagged => "mailserver.lagged",
+            Self::Misbehaved(_) => "mailserver.misbehaved",
+            Self::Request(error) => error.code(),
+            Self::Seal(error) => error.code(),
+            Self::Send(error) => error.code(),
+            Self::Archive(error) => error.code(),
+            Self::Random(_) => "local.random",
+        }
+    }
+
+    /// Whether it is worth asking again.
+    fn passes(&self) -> bool {
+        matches!(self, Self::NotConnected | Self::Disconnected(_) | Self::TimedOut | Self::Lagged)
+    }
+
+    /// What a server's refusal means.
+    fn refused(text: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(text).into_owned();
+        match text.as_str() {
+            "rate limit exceeded" | "requests per seconds limit exceeded" => {
+                Self::RateLimited(text)
+            }
+            _ => Self::Refused(text),
+        }
+    }
+}
+
+/// Asks one mailserver. Clones share the connection, and take turns.
+#[derive(Debug, Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    handle: Handle,
+    server: PublicKey,
+    config: ClientConfig,
+    /// Held while a request is under way.
+    turn: tokio::sync::Mutex<()>,
+    rng: Mutex<Option<ChaCha20Rng>>,
+    pace: Mutex<Pace>,
+}
+
+impl Client {
+    /// For the server with this key, which the node is to be connected to.
+    pub fn new(handle: &Handle, server: PublicKey, config: ClientConfig) -> Self {
+        let rng = Mutex::new(config.seed.map(ChaCha20Rng::from_seed));
+        let turn = tokio::sync::Mutex::new(());
+        let (handle, pace) = (handle.clone(), Mutex::default());
+        Self { inner: Arc::new(Inner { handle, server, config, turn, rng, pace }) }
+    }
+
+    /// Asks for envelopes, page after page, as they are taken. Dropping the history ends it. To
+    /// be called on a tokio runtime.
+    pub fn history(&self, query: HistoryQuery) -> History {
+        History::start(self.inner.clone(), query)
+    }
+
+    /// Asks for one page, and waits for all of it.
+    pub async fn page(
+        &self,
+        query: HistoryQuery,
+    ) -> Result<(Vec<Envelope>, PageDone), ClientError> {
+        let mut history = self.history(HistoryQuery { pages: Some(1), ..query });
+        let mut envelopes = Vec::new();
+        let mut done = PageDone::default();
+        while let Some(item) = history.next().await {
+            match item? {
+                HistoryItem::Envelope(envelope) => envelopes.push(envelope),
+                HistoryItem::Page(page) => done = page,
+            }
+        }
+        Ok((envelopes, done))
+    }
+}
+
+impl Inner {
+    /// The server, once its Status has come.
+    async fn connected(&self) -> Result<PeerKey, ClientError> {
+        connected(&self.handle, &self.server, self.config.connect_timeout).await
+    }
+
+    /// A request as the server gets it.
+    async fn packet(&self, request: &Request, peer: PeerKey) -> Result<P2pRequest, ClientError> {
+        match self.config.layout {
+            Layout::Sealed(form) => self.seal(request, form, peer).await.map(P2pRequest::Envelope),
+            Layout::Plain => {
+                let mut id = [0; 32];
+                self.rng()?.fill_bytes(&mut id);
+                Ok(P2pRequest::Plain(request.to_plain(&id)?))
+            }
+        }
+    }
+
+    /// Seals a request for the server.
+    async fn seal(
+        &self,
+        request: &Request,
+        form: Form,
+        peer: PeerKey,
+    ) -> Result<Envelope, ClientError> {
+        let status = self.handle.peer_state(peer).and_then(|state| state.status);
+        let min_pow = status.map_or(0.0, |status| status.min_pow).max(self.config.min_pow);
+        let mut rng = self.rng()?;
+        let (request, config) = (request.clone(), self.config.clone());
+        let now = self.handle.now().as_secs() as u32;
+        let sealed = spawn_blocking(move || {
+            let began = std::time::Instant::now();
+            let late = || began.elapsed() >= config.work_time;
+            let options = MineOptions { stop: Some(&late), ..MineOptions::default() };
+            let ClientConfig { access, signer, .. } = &config;
+            request.seal_as(form, access, signer, now, min_pow, &options, &mut rng)
+        });
+        match sealed.await {
+            Ok(sealed) => Ok(sealed?),
+            Err(_) => Err(ClientError::NotConnected),
+        }
+    }
+
+    /// How often the server lets itself be asked, as far as we know.
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A generator for one request.
+    fn rng(&self) -> Result<impl CryptoRng + Send + 'static, ClientError> {
+        let mut ours = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seed = [0; 32];
+        match &mut *ours {
+            Some(rng) => rng.fill_bytes(&mut seed),
+            None => SysRng
+                .try_fill_bytes(&mut seed)
+                .map_err(|error| ClientError::Random(error.to_string()))?,
+        }
+        Ok(ChaCha20Rng::from_seed(seed))
+    }
+}
+
+/// Waits until a peer is connected, and its Status has come.
+async fn connected(
+    handle: &Handle,
+    server: &PublicKey,
+    limit: Duration,
+) -> Result<PeerKey, ClientError> {
+    let ready = || {
+        let key = handle.peer_by_id(server)?;
+        handle.peer_state(key)?.status.map(|_| key)
+    };
+    let mut events = handle.subscribe();
+    let until = Instant::now() + limit;
+    loop {
+        if let Some(key) = ready() {
+            return Ok(key);
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        let is_ready =
+            |event: &ServiceEvent| matches!(event, ServiceEvent::Node(Event::Ready { .. }));
+        let change = async {
+            loop {
+                match events.next().await {
+                    Some(News::Event(event)) if !is_ready(&event) => {}
+                    Some(_) => return true,
+                    None => return false,
+                }
+            }
+        };
+        match timeout(left, change).await {
+            Ok(true) => {}
+            Ok(false) | Err(_) => return Err(ClientError::NotConnected),
+        }
+    }
+}
+
+/// Sends a packet to the server, while what it sends is taken in.
+async fn send(
+    inbox: &mut Inbox,
+    handle: &Handle,
+    peer: PeerKey,
+    packet: &statuskit_core::wire::Packet,
+    limit: Duration,
+) -> Result<(), ClientError> {
+    match inbox.during(timeout(limit, handle.send_packet(peer, packet))).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(SendError::NoPeer)) => Err(ClientError::NotConnected),
+        Ok(Err(error)) => Err(ClientError::Send(error)),
+        Err(_) => Err(ClientError::TimedOut),
+    }
+}

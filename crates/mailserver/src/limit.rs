@@ -1,0 +1,91 @@
+//! How often one client may ask.
+//!
+//! A client is known by its node id, which costs it nothing to change: this protects against
+//! clients gone wrong, not against an attacker.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
+
+use statuskit_net::node::Time;
+
+/// Clients that are remembered; the earliest are forgotten beyond.
+const MAX_CLIENTS: usize = 1 << 16;
+
+/// When each client last had a request accepted.
+#[derive(Debug)]
+pub(super) struct Intervals {
+    interval: Duration,
+    last: HashMap<[u8; 32], Time>,
+    /// In order of time, one for each request: the ones that count are those in `last`.
+    order: VecDeque<(Time, [u8; 32])>,
+}
+
+impl Intervals {
+    /// At least `interval` between two requests; zero for any number.
+    pub fn new(interval: Duration) -> Self {
+        Self { interval, last: HashMap::new(), order: VecDeque::new() }
+    }
+
+    /// Whether the client may ask now. A clock that was set back keeps nobody out.
+    pub fn allows(&self, client: &[u8; 32], now: Time) -> bool {
+        let since = |last: &Time| now.checked_sub(*last);
+        self.last.get(client).and_then(since).is_none_or(|since| since >= self.interval)
+    }
+
+    /// The client has had a request accepted.
+    pub fn note(&mut self, client: [u8; 32], now: Time) {
+        if self.interval.is_zero() {
+            return;
+        }
+        while let Some((at, earliest)) = self.order.front()
+            && (*at + self.interval <= now || self.order.len() >= MAX_CLIENTS)
+        {
+            if self.last.get(earliest) == Some(at) {
+                self.last.remove(earliest);
+            }
+            self.order.pop_front();
+        }
+        self.last.insert(client, now);
+        self.order.push_back((now, client));
+    }
+
+    /// The request was not accepted after all.
+    pub fn forget(&mut self, client: &[u8; 32]) {
+        self.last.remove(client);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Time = Duration::from_secs(1_585_400_000);
+
+    #[test]
+    fn an_interval_per_client() {
+        let mut intervals = Intervals::new(Duration::from_secs(10));
+        let (a, b) = ([1; 32], [2; 32]);
+        intervals.note(a, START);
+        assert!(!intervals.allows(&a, START + Duration::from_secs(9)));
+        assert!(intervals.allows(&a, START + Duration::from_secs(10)));
+        assert!(intervals.allows(&b, START));
+        assert!(intervals.allows(&a, START - Duration::from_secs(3600)), "the clock was set back");
+        let free = Intervals::new(Duration::ZERO);
+        assert!(free.allows(&a, START));
+    }
+
+    #[test]
+    fn memory_is_bounded_also_when_the_clock_stands_still() {
+        let mut intervals = Intervals::new(Duration::from_secs(3600));
+        for i in 0..200_000u32 {
+            let mut client = [0; 32];
+            client[..4].copy_from_slice(&i.to_be_bytes());
+            intervals.note(client, START);
+            intervals.note([0xff; 32], START);
+        }
+        assert!(intervals.last.len() <= MAX_CLIENTS && intervals.order.len() <= MAX_CLIENTS);
+        assert!(!intervals.allows(&[0xff; 32], START));
+    }
+}

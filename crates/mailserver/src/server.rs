@@ -1,0 +1,503 @@
+//! What a mailserver answers: every check of a request in its order, then the page in packets.
+//!
+//! Without sockets, clock or threads: a request, the archive and the time go in; packets come out
+//! of an [`Answer`], one piece of the archive at a time, so that a page of any size takes the
+//! memory of two packets.
+//!
+//! | # | check | answer |
+//! | --: | --- | --- |
+//! | 1 | proof of work of the envelope, if one is asked for | `PoW() is too low` |
+//! | 2 | opens with the server's key, or with the password | `failed to decrypt p2p request` |
+//! | 3 | is signed | `wrong signature of p2p request` |
+//! | 4 | can be read, and its range goes up; otherwise it is tried as the raw form | what is wrong with the raw form |
+//! | 5 | range, bloom filter, limit; the look of the cursor | `request is invalid: …` |
+//! | 6 | the time since the client's last request | `rate limit exceeded` |
+//! | 7 | the cursor's envelope | `request is invalid: …` |
+//!
+//! A plain request begins with the fifth, a sync request with the sixth.
+//!
+//! # Pages, and what a cursor promises
+//!
+//! Envelopes stand in the order of the second they were sent, then of their hash; a cursor is the
+//! position of the last envelope of a page, and the next page begins behind it. So pages of one
+//! range neither lose nor repeat an envelope that was in the archive when paging began, whatever
+//! arrives or is pruned meanwhile. An envelope that arrives meanwhile is seen if it stands behind
+//! the cursor, and only then: one that took long to get here may have been *sent* before, and
+//! whoever must not miss it asks again for the last minutes.
+//!
+//! A cursor that is not one of ours is refused; the reference starts over in silence. Ours has
+//! 36 bytes, lies in the range that is asked for, and its envelope is in the archive, or was: a
+//! position before the retention, or before what this server has pruned since it started, is gone
+//! on from, since everything behind it is still there. (Any other prune makes a cursor unknown:
+//! its client is told so, and starts over knowingly.)
+//!
+//! Source: mailserver specification of Status; checks, their order and texts as in the reference.
+//! What is understood beyond it can be switched off: see [`ServerConfig::as_reference`]. Two things
+//! are done differently in any case:
+//!
+//! - An archive that can't be read is told: `the archive can't be read`. The reference does not
+//!   answer at all, and its clients wait until their time is up.
+//! - After an error, the connection with another mailserver is ended as the reference does, but not
+//!   if it was we who dialled: that one was named by the operator, who may be filling our gaps from
+//!   it.
+
+mod answer;
+
+use std::{
+    ops::ControlFlow,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use statuskit_core::{
+    crypto::SecretKey,
+    envelope::{Bloom, Envelope, Opener, SymKey, check::DEFAULT_MAX_MESSAGE_SIZE, seal},
+    mailserver::{
+        CursorError, Position, Request, RequestError,
+        batch::{Batcher, Packing, Reply},
+        request,
+    },
+    wire::{
+        Dialect, Packet,
+        p2p::{P2pRequest, RequestComplete, SyncRequest, SyncResponse},
+    },
+};
+use statuskit_net::node::Time;
+
+use self::answer::To;
+pub use self::answer::{Answer, Totals};
+use crate::{
+    Archive, ArchiveError,
+    archive::{Order, Query, Select},
+    limit::Intervals,
+};
+
+/// The settings of a [`Server`].
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// The key of the password that clients use.
+    pub password: Option<SymKey>,
+    /// The private key, for clients that encrypt to the server instead.
+    pub key: Option<SecretKey>,
+    /// The least proof of work of a request; 0 for any.
+    pub min_pow: f64,
+    /// The least time between two accepted requests of one client; zero for none.
+    pub rate_limit: Duration,
+    /// In which order envelopes are sent.
+    pub order: Order,
+    /// The largest packet, in bytes.
+    pub max_message_size: u32,
+    /// How long envelopes are kept; none, or zero, for ever. What is older may be pruned at any
+    /// time.
+    pub retention: Option<Duration>,
+    /// Refuses what the reference refuses, and overlooks what it overlooks:
+    ///
+    /// - Requests with six and with five items are refused, in the words for the raw form (in
+    ///   Waku, which has none, as unreadable).
+    /// - A cursor of another length than 36 bytes starts over, as does any in a raw request; and
+    ///   one that names no envelope of the range loses the next (oldest first).
+    /// - A range up to the last second of 32 bits has nothing in it.
+    /// - Packets are reckoned without the header of their list, and an envelope that no packet has
+    ///   room for is sent.
+    pub as_reference: bool,
+    /// The protocol.
+    pub dialect: Dialect,
+}
+
+impl Default for ServerConfig {
+    /// Open to nobody yet: see [`ConfigError::NoKey`].
+    fn default() -> Self {
+        Self {
+            password: None,
+            key: None,
+            min_pow: 0.0,
+            rate_limit: Duration::ZERO,
+            order: Order::OldestFirst,
+            max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
+            retention: None,
+            as_reference: false,
+            dialect: Dialect::Whisper,
+        }
+    }
+}
+
+/// Why a server can't be set up so.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ConfigError {
+    /// Neither a password nor a key.
+    #[error("a mailserver needs a password, a key, or both")]
+    NoKey,
+    /// Not a number that a proof of work can be compared with.
+    #[error("{0} is no proof of work to ask for")]
+    Pow(f64),
+    /// The node ignores requests: see [`Mailserver::prepare`](super::Mailserver::prepare).
+    #[error("the node was not started as a mailserver's")]
+    NotPrepared,
+}
+
+impl ConfigError {
+    /// The stable code of this error, as the tools print it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoKey => "mailserver.no_key",
+            Self::Pow(_) => "mailserver.pow",
+            Self::NotPrepared => "mailserver.node",
+        }
+    }
+}
+
+/// Why a request is not answered with envelopes.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The proof of work of the envelope.
+    #[error("the proof of work is too low")]
+    LowPow,
+    /// Neither key opens the envelope, or there is no message in it.
+    #[error("no key opens the request")]
+    Undecryptable,
+    /// The message is not signed.
+    #[error("the request is not signed")]
+    Unsigned,
+    /// There is no request in the message.
+    #[error("{0}")]
+    Unreadable(RequestError),
+    /// The request asks for what is not given.
+    #[error("{0}")]
+    Invalid(RequestError),
+    /// The client has asked a moment ago.
+    #[error("the client asks too often")]
+    RateLimited,
+    /// More requests wait than are held.
+    #[error("too many requests wait")]
+    Busy,
+    /// No request is as long as this.
+    #[error("a request of {0} bytes")]
+    TooLarge(usize),
+    /// The archive can't be read.
+    #[error("{0}")]
+    Archive(#[from] ArchiveError),
+}
+
+impl Refusal {
+    /// One word, for counters.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::LowPow => "low_pow",
+            Self::Undecryptable => "undecryptable",
+            Self::Unsigned => "unsigned",
+            Self::Unreadable(_) => "unreadable",
+            Self::Invalid(RequestError::Cursor(_)) => "cursor",
+            Self::Invalid(_) => "invalid",
+            Self::RateLimited => "rate_limited",
+            Self::Busy => "busy",
+            Self::TooLarge(_) => "too_large",
+            Self::Archive(_) => "archive",
+        }
+    }
+
+    /// What the client is told. Not always UTF-8: one text has its raw node id.
+    fn text(&self, client: &[u8; 32], dialect: Dialect, sync: bool) -> Vec<u8> {
+        let waku = dialect == Dialect::Waku;
+        match self {
+            Self::LowPow if waku => "PoW too low".into(),
+            Self::LowPow => "PoW() is too low".into(),
+            Self::Undecryptable => "failed to decrypt p2p request".into(),
+            Self::Unsigned if waku => {
+                "check message signature failed: wrong signature of p2p request".into()
+            }
+            Self::Unsigned => "wrong signature of p2p request".into(),
+            Self::Unreadable(error @ RequestError::RawRangeTooBig { .. }) => {
+                [format!("{error} for peer ").as_bytes(), client].concat()
+            }
+            Self::Unreadable(error) => error.to_string().into(),
+            Self::Invalid(error) => format!("request is invalid: {error}").into(),
+            Self::RateLimited if sync => "requests per seconds limit exceeded".into(),
+            Self::RateLimited => "rate limit exceeded".into(),
+            Self::Busy => "too many requests".into(),
+            Self::TooLarge(_) => "the request is too large".into(),
+            // Nothing about our disks.
+            Self::Archive(_) => "the archive can't be read".into(),
+        }
+    }
+}
+
+/// A refusal, and the packet that says so.
+#[derive(Debug)]
+pub struct Refused {
+    /// Why.
+    pub refusal: Refusal,
+    /// What the client is told.
+    pub reply: Reply,
+}
+
+/// The rules of a mailserver, and what it remembers of its clients. It can be shared between
+/// threads.
+#[derive(Debug)]
+pub struct Server {
+    config: ServerConfig,
+    intervals: Mutex<Intervals>,
+    /// What this server has pruned: everything sent before this second.
+    pruned_before: AtomicU32,
+}
+
+/// A request that is to be answered with envelopes.
+#[derive(Debug)]
+struct Accepted {
+    request: Request,
+    bloom: Bloom,
+    after: Option<Position>,
+}
+
+impl Server {
+    /// A server with these rules.
+    pub fn new(mut config: ServerConfig) -> Result<Self, ConfigError> {
+        if config.password.is_none() && config.key.is_none() {
+            return Err(ConfigError::NoKey);
+        }
+        if !(config.min_pow >= 0.0 && config.min_pow.is_finite()) {
+            return Err(ConfigError::Pow(config.min_pow));
+        }
+        config.retention = config.retention.filter(|kept| !kept.is_zero());
+        let intervals = Mutex::new(Intervals::new(config.rate_limit));
+        Ok(Self { config, intervals, pruned_before: AtomicU32::new(0) })
+    }
+
+    /// The rules.
+    pub fn config(&self) -> &ServerConfig {
+        &self.config
+    }
+
+    /// To be called before envelopes sent before this second are pruned: positions before it
+    /// remain good as cursors.
+    pub fn prunes(&self, before: u32) {
+        self.pruned_before.fetch_max(before, Ordering::Relaxed);
+    }
+
+    /// Checks a request for historic messages (code 126) of a client with this node id.
+    ///
+    /// Costs a decryption and the recovery of a key, and at most one look into the archive.
+    pub fn request(
+        &self,
+        client: [u8; 32],
+        request: &P2pRequest,
+        archive: &dyn Archive,
+        now: Time,
+    ) -> Result<Answer, Refused> {
+        let accepted = self.open(request, now).and_then(|request| {
+            let accepted = self.check(request, now)?;
+            self.charge(client, now)?;
+            self.look_up(accepted, archive, now).inspect_err(|_| self.release(&client))
+        });
+        match accepted {
+            Ok(accepted) => Ok(self.answer(To::Client(request_id(request)), accepted)),
+            Err(refusal) => Err(self.refuse(client, request, refusal)),
+        }
+    }
+
+    /// Checks the request of another mailserver (code 123). After a refusal the connection is to
+    /// be ended.
+    pub fn sync_request(
+        &self,
+        client: [u8; 32],
+        request: &SyncRequest,
+        archive: &dyn Archive,
+        now: Time,
+    ) -> Result<Answer, Refused> {
+        let accepted = self.charge(client, now).and_then(|()| {
+            let request = Request::of_sync(request).map_err(Refusal::Invalid)?;
+            self.look_up(self.check(request, now)?, archive, now)
+        });
+        match accepted {
+            Ok(accepted) => Ok(self.answer(To::Mailserver, accepted)),
+            Err(refusal) => Err(self.refuse_sync(client, refusal)),
+        }
+    }
+
+    /// The answer to a request that is refused for another reason than its contents.
+    pub fn refuse(&self, client: [u8; 32], request: &P2pRequest, refusal: Refusal) -> Refused {
+        let text = refusal.text(&client, self.config.dialect, false);
+        let complete = RequestComplete::Failure { request: request_id(request), text };
+        Refused { refusal, reply: reply(&Packet::RequestComplete(complete)) }
+    }
+
+    /// The same for a sync request.
+    pub fn refuse_sync(&self, client: [u8; 32], refusal: Refusal) -> Refused {
+        let error = refusal.text(&client, self.config.dialect, true);
+        let (envelopes, cursor) = (Vec::new(), Vec::new());
+        let response = SyncResponse { envelopes, cursor, last: false, error };
+        Refused { refusal, reply: reply(&Packet::SyncResponse(response)) }
+    }
+
+    /// Checks 1 to 4: what the client asks for.
+    fn open(&self, request: &P2pRequest, now: Time) -> Result<Request, Refusal> {
+        match request {
+            P2pRequest::Plain(plain) => {
+                Request::of_plain(plain).map(|(request, _)| request).map_err(Refusal::Invalid)
+            }
+            P2pRequest::Envelope(envelope) => {
+                if self.config.min_pow > 0.0 && envelope.pow(0) < self.config.min_pow {
+                    return Err(Refusal::LowPow);
+                }
+                let message = self.decrypt(envelope).ok_or(Refusal::Undecryptable)?;
+                if message.signer().is_none() {
+                    return Err(Refusal::Unsigned);
+                }
+                self.read(&message.payload, now)
+            }
+        }
+    }
+
+    fn decrypt(&self, envelope: &Envelope) -> Option<statuskit_core::envelope::Message> {
+        let ServerConfig { key, password, .. } = &self.config;
+        let openers = [key.as_ref().map(Opener::Asym), password.as_ref().map(Opener::Sym)];
+        openers.into_iter().flatten().find_map(|opener| seal::open(envelope, opener).ok())
+    }
+
+    fn read(&self, payload: &[u8], now: Time) -> Result<Request, Refusal> {
+        let decoded = match self.config.as_reference {
+            true => Request::decode_seven(payload),
+            false => Request::decode(payload).map(|(request, _)| request),
+        };
+        let listed = decoded.and_then(|request| {
+            let request = request.with_server_defaults(seconds(now));
+            let range = RequestError::Range { from: request.from, to: request.to };
+            if request.from > request.to { Err(range) } else { Ok(request) }
+        });
+        match listed {
+            Ok(request) => Ok(request),
+            // There the reference crashes.
+            Err(error @ RequestError::BloomLength(_)) => Err(Refusal::Invalid(error)),
+            Err(error) if self.config.dialect == Dialect::Waku => Err(Refusal::Unreadable(error)),
+            Err(_) => {
+                let mut request = Request::decode_raw(payload).map_err(Refusal::Unreadable)?;
+                if self.config.as_reference {
+                    request.cursor.clear();
+                }
+                Ok(request)
+            }
+        }
+    }
+
+    /// Check 5.
+    fn check(&self, request: Request, now: Time) -> Result<Accepted, Refusal> {
+        let request = request.with_server_defaults(seconds(now));
+        request.validate().map_err(Refusal::Invalid)?;
+        let bloom = request.bloom.ok_or(Refusal::Invalid(RequestError::NoBloom))?;
+        let after =
+            self.cursor(&request).map_err(RequestError::Cursor).map_err(Refusal::Invalid)?;
+        Ok(Accepted { request, bloom, after })
+    }
+
+    fn cursor(&self, request: &Request) -> Result<Option<Position>, CursorError> {
+        let Request { cursor, from, to, .. } = request;
+        match Position::from_cursor(cursor) {
+            None if cursor.is_empty() || self.config.as_reference => Ok(None),
+            None => Err(CursorError::Length(cursor.len())),
+            Some(position) if self.config.as_reference => Ok(Some(position)),
+            Some(position) if (*from..=*to).contains(&position.sent) => Ok(Some(position)),
+            Some(_) => Err(CursorError::OutOfRange),
+        }
+    }
+
+    /// Check 6. An interval begins with it.
+    fn charge(&self, client: [u8; 32], now: Time) -> Result<(), Refusal> {
+        let mut intervals = self.intervals.lock().unwrap_or_else(PoisonError::into_inner);
+        if !intervals.allows(&client, now) {
+            return Err(Refusal::RateLimited);
+        }
+        intervals.note(client, now);
+        Ok(())
+    }
+
+    /// Takes back a charge: a refused request begins no interval.
+    pub(super) fn release(&self, client: &[u8; 32]) {
+        self.intervals.lock().unwrap_or_else(PoisonError::into_inner).forget(client);
+    }
+
+    /// Check 7.
+    fn look_up(
+        &self,
+        mut accepted: Accepted,
+        archive: &dyn Archive,
+        now: Time,
+    ) -> Result<Accepted, Refusal> {
+        let Some(position) = accepted.after else { return Ok(accepted) };
+        if self.config.as_reference {
+            accepted.after = Some(self.sought(position, &accepted.request, archive)?);
+        } else if position.sent >= self.horizon(now) && !archive.contains(&position)? {
+            return Err(Refusal::Invalid(RequestError::Cursor(CursorError::Unknown)));
+        }
+        Ok(accepted)
+    }
+
+    /// The envelope behind which the reference goes on: it seeks the first one of the range, of
+    /// whatever topic, that is not before the cursor, and takes it for the cursor's. In the other
+    /// order it compares.
+    fn sought(
+        &self,
+        cursor: Position,
+        request: &Request,
+        archive: &dyn Archive,
+    ) -> Result<Position, ArchiveError> {
+        let Request { from, to, .. } = *request;
+        let is_there = (from..=to).contains(&cursor.sent) && archive.contains(&cursor)?;
+        if is_there || self.config.order == Order::NewestFirst {
+            return Ok(cursor);
+        }
+        let (order, select) = (self.config.order, Select::Bloom(Bloom::FULL));
+        let mut sought = cursor;
+        archive.read(&Query { from, to, select, order, after: Some(cursor) }, &mut |record| {
+            sought = record.position;
+            ControlFlow::Break(())
+        })?;
+        Ok(sought)
+    }
+
+    /// What was sent before this second may have been pruned since a cursor was given.
+    fn horizon(&self, now: Time) -> u32 {
+        let kept = self.config.retention.map_or(0, |kept| seconds(now.saturating_sub(kept)));
+        kept.max(self.pruned_before.load(Ordering::Relaxed))
+    }
+
+    fn answer(&self, asker: To, accepted: Accepted) -> Answer {
+        let Accepted { request, bloom, after } = accepted;
+        let packing = match asker {
+            To::Mailserver => Packing::Sync,
+            To::Client(_) if request.batch => Packing::Batch,
+            To::Client(_) => Packing::Single,
+        };
+        let ServerConfig { dialect, max_message_size, order, as_reference, .. } = self.config;
+        // The reference reckons the end of a range in 32 bits: before second 0, there is nothing.
+        let (from, to) = match request.to {
+            u32::MAX if as_reference => (1, 0),
+            to => (request.from, to),
+        };
+        let query = Query { from, to, select: Select::Bloom(bloom), order, after };
+        let mut batcher = Batcher::new(packing, dialect, max_message_size as usize, request.limit);
+        if as_reference {
+            batcher = batcher.as_reference();
+        }
+        Answer::new(asker, query, batcher)
+    }
+}
+
+/// The id by which a request is answered.
+pub fn request_id(request: &P2pRequest) -> [u8; 32] {
+    match request {
+        P2pRequest::Envelope(envelope) => envelope.hash().0,
+        P2pRequest::Plain(plain) => request::plain_id(&plain.id),
+    }
+}
+
+fn reply(packet: &Packet) -> Reply {
+    Reply { code: packet.code(), payload: packet.encode(), envelopes: 0 }
+}
+
+/// As envelopes have it: 32 bits.
+fn seconds(now: Time) -> u32 {
+    now.as_secs() as u32
+}

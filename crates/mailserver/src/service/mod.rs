@@ -1,0 +1,365 @@
+//! A mailserver on a running node: it archives what the node accepts, and answers requests.
+//!
+//! ```no_run
+//! # use std::sync::Arc;
+//! # use statuskit_core::{crypto::SecretKey, envelope::SymKey};
+//! # use statuskit_net::node::{Service, ServiceConfig};
+//! # use statuskit_mailserver::{Mailserver, MailserverConfig, ServerConfig, archive::MemoryArchive};
+//! # async fn run(key: SecretKey) -> Result<(), Box<dyn std::error::Error>> {
+//! let mut node = ServiceConfig::new(key);
+//! Mailserver::prepare(&mut node);
+//! let node = Service::start(node).await?;
+//! let config = MailserverConfig::new(ServerConfig {
+//!     password: Some(SymKey::from_password("status-offline-inbox")),
+//!     ..ServerConfig::default()
+//! });
+//! let mailserver = Mailserver::start(node.handle(), Arc::new(MemoryArchive::new()), config)?;
+//! // …
+//! node.shutdown().await;
+//! mailserver.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | what | where |
+//! | --- | --- |
+//! | envelopes into the archive, many in one commit | `ingest` |
+//! | answers | `serve` |
+//! | what is older than the retention goes | here |
+//! | what the operator hears | [`MailserverEvent`], [`MailserverStats`] |
+//!
+//! Archived is every envelope that the node newly accepts, its own included: all that has passed
+//! the checks, and is not older than what is kept (see [`intake`](super::intake)). P2P messages are
+//! not, they pass none. What another mailserver sends is archived by whoever asked for it: see
+//! [`sync`](super::client::sync).
+//!
+//! Source: mailserver specification of Status; what is archived, hours of pruning and the minute
+//! for slow clients as in the reference.
+
+mod event;
+mod ingest;
+mod serve;
+mod stats;
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use statuskit_net::node::{
+    Event, Handle, Interest, News, PooledEnvelope, ServiceConfig, ServiceEvent, Subscription,
+};
+use tokio::{
+    sync::{broadcast, oneshot, watch},
+    task::{JoinSet, spawn_blocking},
+    time::{sleep, timeout},
+};
+
+use crate::{Archive, ConfigError, Server, ServerConfig, intake::MAX_AGE};
+pub use event::{Answered, MailserverEvent, MailserverNews, Outcome};
+use ingest::Ingest;
+use serve::{Asked, Desk};
+use stats::Counters;
+pub use stats::{Histogram, MailserverStats};
+
+/// Events of the node that may wait for the mailserver: one packet may have some 50,000 envelopes.
+const EVENT_CAPACITY: usize = 1 << 17;
+/// Events that may wait for each of the mailserver's own subscribers.
+const NEWS_CAPACITY: usize = 1024;
+/// How long a mailserver that is to stop still listens to a node that goes on.
+const LAST_EVENTS: Duration = Duration::from_secs(1);
+/// After what could not be pruned is tried again, if that is before the next time.
+const PRUNE_RETRY: Duration = Duration::from_secs(60);
+/// A clock that moves so much more or less than time is taken for wrong.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(120);
+
+/// The settings of a [`Mailserver`].
+#[derive(Debug, Clone)]
+pub struct MailserverConfig {
+    /// Who may ask for what, and how long envelopes are kept.
+    pub server: ServerConfig,
+    /// How long an envelope waits for others to share its commit.
+    pub commit_interval: Duration,
+    /// The most envelopes of one commit; so many don't wait.
+    pub commit_envelopes: usize,
+    /// The most envelopes that wait while the archive is slow or fails.
+    pub waiting_envelopes: usize,
+    /// The most bytes of them.
+    pub waiting_bytes: usize,
+    /// The greatest age of an envelope that is taken, by when it was sent; none for any. With a
+    /// [retention](ServerConfig::retention), whichever is shorter.
+    pub max_age: Option<Duration>,
+    /// How often what is older than the retention is removed, for the first time after one such
+    /// interval.
+    pub prune_interval: Duration,
+    /// Threads that read the archive at a time.
+    pub readers: usize,
+    /// Requests of one peer that may wait for its first to be answered.
+    pub queue_per_peer: usize,
+    /// Requests of all peers that may wait so.
+    pub queue: usize,
+    /// How long a client is waited for that does not read, per packet.
+    pub send_timeout: Duration,
+    /// How long the end waits for an archive that fails.
+    pub stop_timeout: Duration,
+}
+
+impl MailserverConfig {
+    /// The defaults, with these rules.
+    pub fn new(server: ServerConfig) -> Self {
+        Self {
+            server,
+            commit_interval: Duration::from_millis(10),
+            commit_envelopes: 1000,
+            waiting_envelopes: 1 << 18,
+            waiting_bytes: 256 << 20,
+            max_age: Some(MAX_AGE),
+            prune_interval: Duration::from_secs(3600),
+            readers: 4,
+            queue_per_peer: 8,
+            queue: 1024,
+            send_timeout: Duration::from_secs(60),
+            stop_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A mailserver at work. Dropping it ends it, and what waits is still archived, but nobody waits
+/// for that: see [`stop`](Self::stop).
+#[derive(Debug)]
+pub struct Mailserver {
+    desk: Arc<Desk>,
+    ingest: Arc<Ingest>,
+    closing: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+    /// Where the thread that writes tells at its end how many envelopes it has lost.
+    writer: Option<oneshot::Receiver<usize>>,
+    stop_timeout: Duration,
+}
+
+/// What became of the last envelopes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopped {
+    /// Envelopes that the archive did not take.
+    pub lost: usize,
+}
+
+/// Counts, and tells whoever listens.
+#[derive(Debug)]
+pub(super) struct Reporter {
+    counters: Counters,
+    news: broadcast::Sender<Arc<MailserverEvent>>,
+}
+
+impl Reporter {
+    fn report(&self, event: MailserverEvent) {
+        // Nobody may be listening.
+        let _ = self.news.send(Arc::new(event));
+    }
+}
+
+impl Mailserver {
+    /// Changes the settings of a node to what a mailserver needs: it hears of every envelope and
+    /// of requests, and misses nothing in a rush.
+    pub fn prepare(config: &mut ServiceConfig) {
+        config.node.mailserver = true;
+        config.node.interest = Interest::Everything;
+        config.event_capacity = config.event_capacity.max(EVENT_CAPACITY);
+    }
+
+    /// Starts a mailserver on a node that is [prepared](Self::prepare) for it, on the current tokio
+    /// runtime. What is in the node's pool already is archived as well.
+    pub fn start(
+        handle: &Handle,
+        archive: Arc<dyn Archive>,
+        config: MailserverConfig,
+    ) -> Result<Self, ConfigError> {
+        if !handle.with(|node, _| node.config().mailserver) {
+            return Err(ConfigError::NotPrepared);
+        }
+        let server = Arc::new(Server::new(config.server.clone())?);
+        let reporter = Arc::new(Reporter {
+            counters: Counters::default(),
+            news: broadcast::Sender::new(NEWS_CAPACITY),
+        });
+        let ingest = Arc::new(Ingest::new(handle, &server, &config));
+        let (ended, writer) = oneshot::channel();
+        std::thread::spawn({
+            let (ingest, archive, reporter) = (ingest.clone(), archive.clone(), reporter.clone());
+            move || {
+                // Nobody may be waiting.
+                let _ = ended.send(ingest.run(&*archive, &reporter));
+            }
+        });
+        let retention = server.config().retention;
+        let desk = Arc::new(Desk::new(handle.clone(), archive, server, reporter, &config));
+        let closing = watch::Sender::new(false);
+        let mut tasks = JoinSet::new();
+        let events = handle.subscribe();
+        tasks.spawn(take_in(events, desk.clone(), ingest.clone(), closing.subscribe()));
+        if let Some(retention) = retention {
+            tasks.spawn(prune(desk.clone(), retention, config.prune_interval));
+        }
+        let stop_timeout = config.stop_timeout;
+        Ok(Self { desk, ingest, closing, tasks, writer: Some(writer), stop_timeout })
+    }
+
+    /// The archive.
+    pub fn archive(&self) -> &Arc<dyn Archive> {
+        &self.desk.archive
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> MailserverStats {
+        self.desk.reporter.counters.lock().clone()
+    }
+
+    /// The news from now on.
+    pub fn subscribe(&self) -> MailserverNews {
+        MailserverNews(self.desk.reporter.news.subscribe())
+    }
+
+    /// Ends it: takes in what the node has accepted so far, archives it, and ends answers under
+    /// way. Best called when the node has been shut down: then nothing is missing. It takes as
+    /// long as the archive goes on taking envelopes; one that fails is given up after the
+    /// [time for that](MailserverConfig::stop_timeout).
+    pub async fn stop(mut self) -> Stopped {
+        self.closing.send_replace(true);
+        self.desk.close().await;
+        // The task that takes in ends by itself; the one that prunes does not.
+        let _ = self.tasks.join_next().await;
+        self.tasks.shutdown().await;
+        self.ingest.stop();
+        let lost = match self.writer.take() {
+            Some(writer) => self.last_commits(writer).await,
+            None => None,
+        };
+        // A writer that panicked has lost what waited.
+        let lost = lost.unwrap_or_else(|| self.stats().waiting);
+        Stopped { lost }
+    }
+
+    /// Waits for the thread that writes. An attempt of its own may take long, so it is left alone
+    /// when nothing but failures has come of it for a while.
+    async fn last_commits(&self, mut writer: oneshot::Receiver<usize>) -> Option<usize> {
+        loop {
+            let commits = self.stats().commits;
+            match timeout(self.stop_timeout, &mut writer).await {
+                Ok(lost) => return lost.ok(),
+                Err(_) if self.stats().commits > commits => {}
+                Err(_) => {
+                    // Otherwise the first attempt is still under way: a slow disk, perhaps.
+                    if let Some(waiting) = self.ingest.stuck() {
+                        return Some(waiting);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Mailserver {
+    fn drop(&mut self) {
+        self.closing.send_replace(true);
+        self.ingest.stop();
+    }
+}
+
+/// Takes envelopes and requests from the node.
+async fn take_in(
+    mut events: Subscription,
+    desk: Arc<Desk>,
+    ingest: Arc<Ingest>,
+    mut closing: watch::Receiver<bool>,
+) {
+    // What is in the pool, and has not found room yet.
+    let mut pool = take_pool(&desk);
+    let mut until = None;
+    loop {
+        // What the node has said before the end is still heard, but not for ever.
+        let is_closing = *closing.borrow();
+        if is_closing && *until.get_or_insert_with(|| Instant::now() + LAST_EVENTS) < Instant::now()
+        {
+            return;
+        }
+        ingest.push_some(&mut pool, &desk.reporter);
+        let news = tokio::select! {
+            biased;
+            news = events.next() => news,
+            () = ingest.room.notified() => {
+                if pool.is_empty() && ingest.take_left_out() {
+                    pool = take_pool(&desk);
+                }
+                continue;
+            }
+            _ = closing.wait_for(|closing| *closing) => return,
+        };
+        match news {
+            Some(News::Event(event)) => take_event(&event, &desk, &ingest, *closing.borrow()),
+            Some(News::Lagged(lost)) => {
+                desk.reporter.counters.lock().lagged += lost;
+                desk.reporter.report(MailserverEvent::Lagged(lost));
+                pool = take_pool(&desk);
+            }
+            None => return,
+        }
+    }
+}
+
+fn take_event(event: &ServiceEvent, desk: &Arc<Desk>, ingest: &Ingest, closing: bool) {
+    match event {
+        ServiceEvent::Node(Event::Envelope { envelope, .. }) => {
+            ingest.push(envelope.clone(), &desk.reporter);
+        }
+        ServiceEvent::Node(Event::Request { peer, request }) if !closing => {
+            desk.take(*peer, Asked::Messages(Arc::new((**request).clone())));
+        }
+        ServiceEvent::Node(Event::SyncRequest { peer, request }) if !closing => {
+            desk.take(*peer, Asked::Sync(Arc::new((**request).clone())));
+        }
+        ServiceEvent::Disconnected { peer, .. } => desk.forget(peer.key),
+        _ => {}
+    }
+}
+
+/// All that is in the node's pool.
+fn take_pool(desk: &Desk) -> VecDeque<Arc<PooledEnvelope>> {
+    desk.handle.with(|node, _| node.pool().cloned().collect())
+}
+
+/// Removes what is older than the retention, again and again; but not by a clock that has just
+/// jumped, since what is removed is gone.
+async fn prune(desk: Arc<Desk>, retention: Duration, interval: Duration) {
+    let mut last = (desk.handle.now(), Instant::now());
+    let mut failing = false;
+    loop {
+        sleep(if failing { interval.min(PRUNE_RETRY) } else { interval }).await;
+        let now = (desk.handle.now(), Instant::now());
+        let expected = last.0 + now.1.duration_since(last.1);
+        last = now;
+        if now.0.abs_diff(expected) > CLOCK_TOLERANCE {
+            let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+            let jump = seconds(now.0).saturating_sub(seconds(expected));
+            desk.reporter.report(MailserverEvent::ClockJumped(jump));
+            continue;
+        }
+        let before = now.0.saturating_sub(retention).as_secs() as u32;
+        desk.server.prunes(before);
+        let archive = desk.archive.clone();
+        match spawn_blocking(move || archive.prune(before)).await {
+            Ok(Ok(removed)) => {
+                failing = false;
+                desk.reporter.counters.lock().pruned += removed;
+                desk.reporter.report(MailserverEvent::Pruned { before, removed });
+            }
+            Ok(Err(error)) => {
+                desk.reporter.counters.lock().archive_errors += 1;
+                if !std::mem::replace(&mut failing, true) {
+                    desk.reporter.report(MailserverEvent::PruneFailed(error));
+                }
+            }
+            Err(_) => {}
+        }
+    }
+}

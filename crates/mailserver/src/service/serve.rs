@@ -1,0 +1,452 @@
+//! Answers, one client at a time: packets of two requests can only be told apart by their order,
+//! so that a client's requests are answered one after the other. Different clients do not wait
+//! for each other, but for their turn to read the archive.
+//!
+//! A client that does not read is waited for, a minute per packet; nothing is read for it
+//! meanwhile, and what it holds up are its own requests. Those that it sends beyond the few that
+//! are held are refused on the spot.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use statuskit_core::{
+    mailserver::Reply,
+    wire::p2p::{P2pRequest, SyncRequest},
+};
+use statuskit_net::node::{Handle, PeerKey, SendError};
+use tokio::{
+    sync::Semaphore,
+    task::{JoinSet, spawn_blocking},
+    time::{sleep, timeout},
+};
+
+use crate::{
+    Answer, Archive, ArchiveError, Refusal, Refused, Server,
+    server::Totals,
+    service::{Answered, MailserverConfig, MailserverEvent, Outcome, Reporter},
+};
+
+/// How long a refusal is given to reach a mailserver, before the connection is ended.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// The longest request that is looked at, in bytes; those of clients have a few hundred.
+const MAX_REQUEST: usize = 64 << 10;
+
+/// A request that waits.
+#[derive(Debug, Clone)]
+pub(super) enum Asked {
+    Messages(Arc<P2pRequest>),
+    Sync(Arc<SyncRequest>),
+}
+
+impl Asked {
+    /// What it takes while it waits, in bytes.
+    fn size(&self) -> usize {
+        match self {
+            Self::Messages(request) => match &**request {
+                P2pRequest::Envelope(envelope) => envelope.raw().len(),
+                P2pRequest::Plain(plain) => plain.id.len() + plain.cursor.len() + plain.bloom.len(),
+            },
+            Self::Sync(request) => request.cursor.len() + request.bloom.len(),
+        }
+    }
+}
+
+/// Answers requests.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub handle: Handle,
+    pub archive: Arc<dyn Archive>,
+    pub server: Arc<Server>,
+    pub reporter: Arc<Reporter>,
+    limits: Limits,
+    /// Whoever reads the archive holds a permit.
+    readers: Semaphore,
+    queues: Mutex<Queues>,
+    tasks: Mutex<JoinSet<()>>,
+    /// The archive could not be read when that was last tried.
+    reads_fail: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Limits {
+    per_peer: usize,
+    all: usize,
+    send_timeout: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Queues {
+    /// What waits, of each peer that is being served.
+    peers: HashMap<PeerKey, VecDeque<(Asked, Instant)>>,
+    queued: usize,
+}
+
+/// A request that is answered, and the first packet of the answer.
+struct Accepted {
+    answer: Answer,
+    first: Result<Option<Reply>, ArchiveError>,
+}
+
+/// How sending has ended before its time.
+enum Broken {
+    Stalled,
+    Left,
+}
+
+impl Desk {
+    pub fn new(
+        handle: Handle,
+        archive: Arc<dyn Archive>,
+        server: Arc<Server>,
+        reporter: Arc<Reporter>,
+        config: &MailserverConfig,
+    ) -> Self {
+        let limits = Limits {
+            per_peer: config.queue_per_peer,
+            all: config.queue,
+            send_timeout: config.send_timeout,
+        };
+        let readers = Semaphore::new(config.readers.max(1));
+        let (queues, tasks) = (Mutex::default(), Mutex::default());
+        let reads_fail = AtomicBool::new(false);
+        Self { handle, archive, server, reporter, limits, readers, queues, tasks, reads_fail }
+    }
+
+    /// Takes a request: answers it, after those before it, or refuses it.
+    pub fn take(self: &Arc<Self>, peer: PeerKey, asked: Asked) {
+        let now = Instant::now();
+        if asked.size() > MAX_REQUEST {
+            return self.turn_away(peer, &asked, Refusal::TooLarge(asked.size()), now);
+        }
+        let mut queues = self.queues();
+        let Queues { peers, queued } = &mut *queues;
+        match peers.get_mut(&peer) {
+            None => {
+                peers.insert(peer, VecDeque::new());
+                drop(queues);
+                self.spawn(self.clone().serve(peer, asked, now));
+            }
+            Some(queue) if queue.len() < self.limits.per_peer && *queued < self.limits.all => {
+                queue.push_back((asked, now));
+                *queued += 1;
+                let queued = *queued;
+                drop(queues);
+                self.reporter.counters.lock().queued = queued;
+            }
+            Some(_) => {
+                drop(queues);
+                self.turn_away(peer, &asked, Refusal::Busy, now);
+            }
+        }
+    }
+
+    /// Forgets what waits of a peer that has left.
+    pub fn forget(&self, peer: PeerKey) {
+        let mut queues = self.queues();
+        let Queues { peers, queued } = &mut *queues;
+        if let Some(queue) = peers.get_mut(&peer) {
+            *queued -= queue.len();
+            queue.clear();
+        }
+    }
+
+    /// Ends everything that is under way.
+    pub async fn close(&self) {
+        let mut tasks = std::mem::take(&mut *self.tasks());
+        tasks.shutdown().await;
+    }
+
+    /// Serves a peer until nothing of it waits.
+    async fn serve(self: Arc<Self>, peer: PeerKey, first: Asked, since: Instant) {
+        let mut next = Some((first, since));
+        while let Some((asked, since)) = next {
+            let outcome = self.answer(peer, &asked, since).await;
+            if matches!(outcome, Outcome::Stalled) {
+                self.end(peer);
+            }
+            let mut queues = self.queues();
+            let Queues { peers, queued } = &mut *queues;
+            next = peers.get_mut(&peer).and_then(VecDeque::pop_front);
+            match next {
+                Some(_) => *queued -= 1,
+                None => drop(peers.remove(&peer)),
+            }
+            let queued = *queued;
+            drop(queues);
+            self.reporter.counters.lock().queued = queued;
+        }
+    }
+
+    async fn answer(self: &Arc<Self>, peer: PeerKey, asked: &Asked, since: Instant) -> Outcome {
+        let mut totals = Totals::default();
+        let sent = self.send_answer(peer, asked, &mut totals).await;
+        let outcome = sent.unwrap_or_else(|broken| match broken {
+            Broken::Stalled => Outcome::Stalled,
+            Broken::Left => Outcome::Left,
+        });
+        self.report(peer, asked, outcome.clone(), totals, since);
+        outcome
+    }
+
+    async fn send_answer(
+        self: &Arc<Self>,
+        peer: PeerKey,
+        asked: &Asked,
+        totals: &mut Totals,
+    ) -> Result<Outcome, Broken> {
+        let client = self.client(peer).ok_or(Broken::Left)?;
+        // The checks and the first piece of the archive, in one go.
+        let work = {
+            let (desk, asked) = (self.clone(), asked.clone());
+            move || desk.decide(client, &asked)
+        };
+        let Accepted { mut answer, first } = match self.read(work).await {
+            None => return self.fail(peer, client, asked, totals, panicked()).await,
+            Some(Ok(accepted)) => accepted,
+            Some(Err(refused)) => {
+                let Refused { refusal, reply } = *refused;
+                let outcome = self.refused(refusal);
+                self.send(peer, reply).await?;
+                self.end_sync(peer, asked).await;
+                return Ok(outcome);
+            }
+        };
+        self.read_ended(&first);
+        let mut first = Some(first);
+        loop {
+            let next = match first.take() {
+                Some(next) => next,
+                None if answer.is_ready() => answer.next(&*self.archive),
+                None => {
+                    let archive = self.archive.clone();
+                    let work = move || {
+                        let next = answer.next(&*archive);
+                        (answer, next)
+                    };
+                    match self.read(work).await {
+                        None => return self.fail(peer, client, asked, totals, panicked()).await,
+                        Some((rest, next)) => {
+                            answer = rest;
+                            self.read_ended(&next);
+                            next
+                        }
+                    }
+                }
+            };
+            let reply = match next {
+                Ok(Some(reply)) => reply,
+                Ok(None) if totals.envelopes > 0 => return Ok(Outcome::Delivered),
+                Ok(None) => return Ok(Outcome::Empty),
+                Err(error) => return self.fail(peer, client, asked, totals, error).await,
+            };
+            self.send(peer, reply).await?;
+            *totals = answer.totals();
+        }
+    }
+
+    /// Ends an answer half-way. The client keeps what it has, and can ask again: at once, if it
+    /// has nothing.
+    async fn fail(
+        &self,
+        peer: PeerKey,
+        client: [u8; 32],
+        asked: &Asked,
+        totals: &Totals,
+        error: ArchiveError,
+    ) -> Result<Outcome, Broken> {
+        if totals.packets == 0 && matches!(asked, Asked::Messages(_)) {
+            self.server.release(&client);
+        }
+        let Refused { refusal, reply } = self.refuse(client, asked, error.into());
+        let outcome = self.refused(refusal);
+        self.send(peer, reply).await?;
+        self.end_sync(peer, asked).await;
+        Ok(outcome)
+    }
+
+    /// Takes note of a refusal before it is sent.
+    fn refused(&self, refusal: Refusal) -> Outcome {
+        let Refusal::Archive(error) = refusal else {
+            return Outcome::Refused(refusal.label(), refusal.to_string());
+        };
+        self.reporter.counters.lock().archive_errors += 1;
+        let reason = error.to_string();
+        if !self.reads_fail.swap(true, Ordering::Relaxed) {
+            self.reporter.report(MailserverEvent::ReadFailed(error));
+        }
+        Outcome::ArchiveFailed(reason)
+    }
+
+    /// Takes note of a read that went well; the others are told with their refusal.
+    fn read_ended<T>(&self, result: &Result<T, ArchiveError>) {
+        if result.is_ok() && self.reads_fail.swap(false, Ordering::Relaxed) {
+            self.reporter.report(MailserverEvent::ReadRecovered);
+        }
+    }
+
+    /// On a thread that may block.
+    fn decide(&self, client: [u8; 32], asked: &Asked) -> Result<Accepted, Box<Refused>> {
+        let (archive, now) = (&*self.archive, self.handle.now());
+        let mut answer = match asked {
+            Asked::Messages(request) => self.server.request(client, request, archive, now),
+            Asked::Sync(request) => self.server.sync_request(client, request, archive, now),
+        }?;
+        let first = answer.next(archive);
+        Ok(Accepted { answer, first })
+    }
+
+    /// Does work that reads the archive, when it is its turn. None if it panicked.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let _permit = self.readers.acquire().await.ok()?;
+        spawn_blocking(work).await.ok()
+    }
+
+    async fn send(&self, peer: PeerKey, reply: Reply) -> Result<(), Broken> {
+        let packet = reply.into_packet();
+        match timeout(self.limits.send_timeout, self.handle.send_packet(peer, &packet)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Broken::Left),
+            Err(_) => Err(Broken::Stalled),
+        }
+    }
+
+    /// Refuses a request at once, if the peer has room for a refusal.
+    fn turn_away(self: &Arc<Self>, peer: PeerKey, asked: &Asked, refusal: Refusal, since: Instant) {
+        let Some(client) = self.client(peer) else { return };
+        let Refused { refusal, reply } = self.refuse(client, asked, refusal);
+        let outcome = match self.handle.try_send_packet(peer, &reply.into_packet()) {
+            Ok(()) | Err(SendError::OutboxFull { .. }) => {
+                Outcome::Refused(refusal.label(), refusal.to_string())
+            }
+            Err(_) => Outcome::Left,
+        };
+        self.report(peer, asked, outcome, Totals::default(), since);
+        if matches!(asked, Asked::Sync(_)) {
+            let (desk, asked) = (self.clone(), asked.clone());
+            self.spawn(async move { desk.end_sync(peer, &asked).await });
+        }
+    }
+
+    fn refuse(&self, client: [u8; 32], asked: &Asked, refusal: Refusal) -> Refused {
+        match asked {
+            Asked::Messages(request) => self.server.refuse(client, request, refusal),
+            Asked::Sync(_) => self.server.refuse_sync(client, refusal),
+        }
+    }
+
+    fn report(
+        &self,
+        peer: PeerKey,
+        asked: &Asked,
+        outcome: Outcome,
+        totals: Totals,
+        since: Instant,
+    ) {
+        let sync = matches!(asked, Asked::Sync(_));
+        let elapsed = since.elapsed();
+        let answered = Answered { peer, sync, outcome, totals, elapsed };
+        self.reporter.counters.answered(&answered);
+        self.reporter.report(MailserverEvent::Answered(Box::new(answered)));
+    }
+
+    /// A refused mailserver is parted with.
+    async fn end_sync(&self, peer: PeerKey, asked: &Asked) {
+        if matches!(asked, Asked::Sync(_)) {
+            sleep(LINGER).await;
+            self.end(peer);
+        }
+    }
+
+    /// Ends the connection with a peer, unless we dialled it: then it is the operator's, who has
+    /// named it, and may be filling our own gaps from it.
+    fn end(&self, peer: PeerKey) {
+        let peers = self.handle.peers();
+        if let Some(summary) = peers.iter().find(|it| it.key == peer && it.inbound) {
+            self.handle.remove_peer(&summary.id);
+        }
+    }
+
+    /// Begins a task, and forgets those that have ended.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks();
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+    }
+
+    /// The node id of a peer.
+    fn client(&self, peer: PeerKey) -> Option<[u8; 32]> {
+        self.handle.peer_state(peer).map(|state| state.info.id)
+    }
+
+    fn queues(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn panicked() -> ArchiveError {
+    ArchiveError::Unusable("reading the archive ended with a panic".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{Mailserver, ServerConfig, archive::MemoryArchive, service::Counters};
+    use statuskit_core::{
+        crypto::{SecretKey, seeded_rng},
+        envelope::SymKey,
+    };
+    use statuskit_net::node::{PeerOptions, Service, ServiceConfig};
+
+    /// Whoever we dialled is not parted with, so it can be refused for ever.
+    #[tokio::test]
+    async fn refusals_leave_nothing_behind() {
+        let key = |name| SecretKey::generate(&mut seeded_rng(name));
+        let mut listens = ServiceConfig::new(key("other"));
+        listens.listen = Some(([127, 0, 0, 1], 0).into());
+        let other = Service::start(listens).await.unwrap();
+        let mut config = ServiceConfig::new(key("server"));
+        Mailserver::prepare(&mut config);
+        let node = Service::start(config).await.unwrap();
+        let handle = node.handle();
+        handle.add_peer(other.handle().enode().unwrap(), PeerOptions::default());
+        let peer = loop {
+            match handle.peers().first() {
+                Some(summary) => break summary.key,
+                None => sleep(Duration::from_millis(5)).await,
+            }
+        };
+        let password = Some(SymKey::from_password("x"));
+        let config = MailserverConfig::new(ServerConfig { password, ..ServerConfig::default() });
+        let server = Arc::new(Server::new(config.server.clone()).unwrap());
+        let news = tokio::sync::broadcast::Sender::new(1);
+        let reporter = Arc::new(Reporter { counters: Counters::default(), news });
+        let archive = Arc::new(MemoryArchive::new());
+        let desk = Arc::new(Desk::new(handle.clone(), archive, server, reporter, &config));
+        let asked = Asked::Sync(Arc::new(SyncRequest::all(0, 1)));
+        let refuse = || desk.turn_away(peer, &asked, Refusal::Busy, Instant::now());
+        (0..1000).for_each(|_| refuse());
+        assert!(desk.tasks().len() >= 1000, "each is given time to arrive");
+        while desk.tasks().len() >= 1000 {
+            sleep(Duration::from_millis(50)).await;
+            refuse();
+        }
+        node.shutdown().await;
+        other.shutdown().await;
+    }
+}

@@ -1,0 +1,226 @@
+//! A peer after the handshake: Hello, compression, message codes, ping and time limits.
+//!
+//! [`Greeting`] has sent our Hello and waits for theirs; it becomes a [`Connection`], which
+//! carries messages until one side ends it. Both are sans-IO: input and the time are
+//! arguments, events are results, and output waits in a buffer until it is taken.
+//!
+//! Source: devp2p `rlpx.md`, "p2p Capability"; EIP-706; the reference's limits.
+
+mod connection;
+mod greeting;
+
+use std::time::{Duration, Instant};
+
+use statuskit_core::{
+    crypto::PublicKey,
+    devp2p::{
+        base::{DisconnectReason, Hello, HelloError, VERSION},
+        capability::{Capability, Protocol},
+        frame::FrameError,
+        snappy::SnappyError,
+    },
+};
+
+pub use connection::Connection;
+pub use greeting::{Greeting, Refusal};
+
+/// What we say of ourselves, and how much patience we have.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The client's name: `Name/vX.Y.Z/os-arch`.
+    pub client: String,
+    /// What we speak.
+    pub protocols: Vec<Protocol>,
+    /// The version of the base protocol that we announce. 5; with 4 nothing is compressed.
+    pub version: u64,
+    /// The port that Hello tells. 0, as by the reference.
+    pub listen_port: u16,
+    /// Sizes and times.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// The given protocols under this package's name, with the usual limits.
+    pub fn new(protocols: Vec<Protocol>) -> Self {
+        Self { protocols, ..Self::default() }
+    }
+
+    fn hello(&self, id: &PublicKey) -> Hello {
+        let mut capabilities: Vec<Capability> =
+            self.protocols.iter().map(|protocol| protocol.capability.clone()).collect();
+        capabilities.sort();
+        Hello {
+            version: self.version,
+            client: self.client.clone(),
+            capabilities,
+            listen_port: self.listen_port.into(),
+            id: id.to_xy(),
+            extra: Vec::new(),
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            client: client_name(),
+            protocols: Vec::new(),
+            version: VERSION,
+            listen_port: 0,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// `statuskit/vX.Y.Z/os-arch`, with the names of systems that other clients use.
+fn client_name() -> String {
+    let os = match std::env::consts::OS {
+        "macos" => "darwin",
+        other => other,
+    };
+    let arch = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "386",
+        other => other,
+    };
+    format!("statuskit/v{}/{os}-{arch}", env!("CARGO_PKG_VERSION"))
+}
+
+/// Sizes and times. The defaults are the reference's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest uncompressed payload that is received, in bytes.
+    pub message: usize,
+    /// Opening a TCP connection.
+    pub dial: Duration,
+    /// Encryption handshake and Hello together.
+    pub handshake: Duration,
+    /// Between two complete messages from the peer.
+    pub idle: Duration,
+    /// Between two pings of ours.
+    pub ping: Duration,
+    /// Writing what is to be written.
+    pub write: Duration,
+    /// Writing Disconnect at the end.
+    pub farewell: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message: statuskit_core::devp2p::snappy::MAX_LENGTH,
+            dial: Duration::from_secs(15),
+            handshake: Duration::from_secs(5),
+            idle: Duration::from_secs(30),
+            ping: Duration::from_secs(15),
+            write: Duration::from_secs(20),
+            farewell: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What a connection reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A message of a protocol that both sides speak.
+    Message {
+        /// Which protocol.
+        capability: Capability,
+        /// The message code within the protocol.
+        code: u64,
+        /// The payload, uncompressed.
+        payload: Vec<u8>,
+    },
+    /// The peer ends the connection. Nothing comes after this.
+    Disconnected(DisconnectReason),
+}
+
+/// Why a connection ended, or why something can't be sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PeerError {
+    /// A frame is damaged or too large.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// A payload can't be (de)compressed.
+    #[error("message with code {code}: {error}")]
+    Snappy { code: u64, error: SnappyError },
+    /// An uncompressed payload of a peer that doesn't compress is larger than we take.
+    #[error("the payload of message {code} has {got} bytes; at most {max} are allowed")]
+    TooLarge { code: u64, got: usize, max: usize },
+    /// The first message is not an acceptable Hello.
+    #[error(transparent)]
+    Hello(#[from] HelloError),
+    /// Hello names another key than the handshake proved.
+    #[error("the id in Hello is not the key of the handshake")]
+    UnexpectedIdentity,
+    /// The other side has our own key.
+    #[error("connected to self")]
+    ConnectedToSelf,
+    /// No protocol in common.
+    #[error("no protocol in common; the peer has [{}]", list(.theirs))]
+    Useless { theirs: Vec<Capability> },
+    /// A message code that belongs to no common protocol.
+    #[error("message code {0} belongs to no protocol in common")]
+    UnknownCode(u64),
+    /// Handshake or Hello took too long.
+    #[error("the handshake was not done within {0:?}")]
+    HandshakeTimeout(Duration),
+    /// Nothing came for too long.
+    #[error("no message from the peer for {0:?}")]
+    Idle(Duration),
+    /// To be sent: the protocol is not shared with this peer.
+    #[error("the peer doesn't speak {0}")]
+    NotShared(String),
+    /// To be sent: the protocol has no such message code.
+    #[error("{capability} has message codes below {length}; got {code}")]
+    CodeRange { capability: Capability, code: u64, length: u64 },
+    /// The connection has ended before.
+    #[error("the connection is closed")]
+    Closed,
+}
+
+impl PeerError {
+    /// The stable code of this error, as the tools print it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Frame(error) => error.code(),
+            Self::Snappy { error, .. } => error.code(),
+            Self::TooLarge { .. } => "p2p.message_size",
+            Self::Hello(error) => error.code(),
+            Self::UnexpectedIdentity => "p2p.unexpected_identity",
+            Self::ConnectedToSelf => "p2p.self",
+            Self::Useless { .. } => "p2p.useless",
+            Self::UnknownCode(_) => "p2p.unknown_code",
+            Self::HandshakeTimeout(_) => "p2p.handshake_timeout",
+            Self::Idle(_) => "p2p.idle",
+            Self::NotShared(_) => "p2p.not_shared",
+            Self::CodeRange { .. } => "p2p.code_range",
+            Self::Closed => "p2p.closed",
+        }
+    }
+
+    /// What the peer is told before the connection closes; nothing where the reference
+    /// closes silently.
+    pub fn answer(&self) -> Option<DisconnectReason> {
+        match self {
+            Self::Hello(error) => error.answer(),
+            Self::UnexpectedIdentity => Some(DisconnectReason::UnexpectedIdentity),
+            Self::ConnectedToSelf => Some(DisconnectReason::ConnectedToSelf),
+            Self::Useless { .. } => Some(DisconnectReason::UselessPeer),
+            _ => None,
+        }
+    }
+}
+
+/// `start + time`; a time for ever is half a century.
+pub(super) fn after(start: Instant, time: Duration) -> Instant {
+    start.checked_add(time).unwrap_or_else(|| start + Duration::from_secs(50 * 31_557_600))
+}
+
+fn list(capabilities: &[Capability]) -> String {
+    capabilities.iter().map(Capability::to_string).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests;

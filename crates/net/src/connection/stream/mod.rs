@@ -1,0 +1,376 @@
+//! A peer over a socket: the thin layer between [`Connection`] and tokio.
+//!
+//! One task owns one [`PeerStream`]. Its [`next`](PeerStream::next) writes what is queued,
+//! reads what comes and keeps the time, all at once: neither side can block the other by not
+//! reading. Nothing is lost when the future is dropped, so it fits a `select!`:
+//!
+//! ```no_run
+//! # use statuskit_net::connection::{PeerStream, StreamError, Event};
+//! # async fn run(mut peer: PeerStream, mut outgoing: tokio::sync::mpsc::Receiver<Vec<u8>>)
+//! # -> Result<(), StreamError> {
+//! loop {
+//!     tokio::select! {
+//!         event = peer.next() => match event? {
+//!             Event::Message { code, payload, .. } => println!("{code}: {} bytes", payload.len()),
+//!             Event::Disconnected(reason) => break println!("{reason}"),
+//!         },
+//!         // Takes no more while the peer is slow.
+//!         Some(payload) = outgoing.recv(), if peer.queued() < 1 << 20 => {
+//!             peer.send("shh", 1, &payload)?;
+//!         }
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod error;
+mod wire;
+
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use rand::{
+    CryptoRng, SeedableRng,
+    rngs::{ChaCha20Rng, SysRng},
+};
+use statuskit_core::{
+    crypto::{PublicKey, SecretKey},
+    devp2p::{
+        base::{DisconnectReason, Hello},
+        capability::SharedProtocol,
+        enode::{Enode, Host},
+        handshake::{Initiator, Responder, Secrets, Step},
+    },
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::{Instant, Sleep, sleep_until, timeout, timeout_at},
+};
+
+use crate::connection::peer::{self, Config, Connection, Event, Greeting, PeerError, Refusal};
+pub use error::StreamError;
+use wire::Wire;
+
+/// How many bytes of messages [`PeerStream::flush`] reads ahead.
+const READ_AHEAD: usize = 1 << 20;
+
+/// A peer, both handshakes done.
+pub struct PeerStream<S = TcpStream> {
+    wire: Wire<S>,
+    connection: Connection,
+    /// What `flush` read.
+    ahead: VecDeque<Event>,
+    ahead_bytes: usize,
+    sleep: Pin<Box<Sleep>>,
+    farewell: Duration,
+}
+
+impl PeerStream<TcpStream> {
+    /// Dials a node.
+    pub async fn connect(
+        node: &Enode,
+        key: &SecretKey,
+        config: &Config,
+    ) -> Result<Self, StreamError> {
+        if node.id == key.public_key() {
+            return Err(PeerError::ConnectedToSelf.into());
+        }
+        let limit = config.limits.dial;
+        let dialled = match &node.host {
+            Host::Ip(ip) => timeout(limit, TcpStream::connect((*ip, node.tcp))).await,
+            Host::Name(name) => timeout(limit, TcpStream::connect((&**name, node.tcp))).await,
+        };
+        let to = || format!("{}:{}", node.host, node.tcp);
+        let stream = dialled
+            .map_err(|_| StreamError::DialTimeout { to: to(), limit })?
+            .map_err(|error| StreamError::Dial { to: to(), error })?;
+        let _ = stream.set_nodelay(true);
+        Self::initiate(stream, node.id, key, config, &mut os_rng()?).await
+    }
+
+    /// Answers a node that dialled us.
+    pub async fn accept(
+        stream: TcpStream,
+        key: &SecretKey,
+        config: &Config,
+    ) -> Result<Self, StreamError> {
+        let _ = stream.set_nodelay(true);
+        Self::respond(stream, key, config, &mut os_rng()?).await
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> PeerStream<S> {
+    /// Both handshakes as the side that dialled, over any byte stream that doesn't buffer
+    /// what is written.
+    pub async fn initiate<R: CryptoRng + ?Sized>(
+        io: S,
+        remote: PublicKey,
+        key: &SecretKey,
+        config: &Config,
+        rng: &mut R,
+    ) -> Result<Self, StreamError> {
+        let started = Instant::now();
+        let mut wire = Wire::new(io, config.limits.write);
+        let mut initiator = Initiator::new(key, remote, rng);
+        wire.push(initiator.auth());
+        let secrets = within(started, config, async {
+            loop {
+                wire.fill("before its ack, as nodes do whose key is another than the one dialled")
+                    .await?;
+                match wire.consume(|input| initiator.read(input))? {
+                    Step::Done(secrets) => return Ok(secrets),
+                    Step::More { state, .. } => initiator = state,
+                }
+            }
+        });
+        let secrets = secrets.await?;
+        Self::greet(wire, secrets, key, config, started).await
+    }
+
+    /// Both handshakes as the side that was dialled, over any byte stream that doesn't
+    /// buffer what is written.
+    pub async fn respond<R: CryptoRng + ?Sized>(
+        io: S,
+        key: &SecretKey,
+        config: &Config,
+        rng: &mut R,
+    ) -> Result<Self, StreamError> {
+        let started = Instant::now();
+        let mut wire = Wire::new(io, config.limits.write);
+        let mut responder = Responder::new(key);
+        let auth = within(started, config, async {
+            loop {
+                wire.fill("before its auth").await?;
+                match wire.consume(|input| responder.read(input))? {
+                    Step::Done(auth) => return Ok(auth),
+                    Step::More { state, .. } => responder = state,
+                }
+            }
+        });
+        let (ack, secrets) = auth.await?.accept(rng);
+        wire.push(&ack);
+        Self::greet(wire, secrets, key, config, started).await
+    }
+
+    async fn greet(
+        mut wire: Wire<S>,
+        secrets: Secrets,
+        key: &SecretKey,
+        config: &Config,
+        started: Instant,
+    ) -> Result<Self, StreamError> {
+        let farewell = config.limits.farewell;
+        let greeting = Greeting::new(secrets, &key.public_key(), config, started.into_std());
+        let mut greeting = match greeting {
+            Ok(greeting) => greeting,
+            Err(refusal) => return Err(refuse(wire, refusal, farewell).await),
+        };
+        wire.push(&greeting.take_output());
+        let connection = loop {
+            let now = Instant::now().into_std();
+            match wire.consume(|input| greeting.read(input, now)) {
+                Ok(Step::Done(connection)) => break connection,
+                Ok(Step::More { state, .. }) => greeting = state,
+                Err(refusal) => return Err(refuse(wire, refusal, farewell).await),
+            }
+            within(started, config, wire.fill("before its Hello")).await?;
+        };
+        // Theirs may have come before ours was written; they wait for it too.
+        within(started, config, wire.flush()).await?;
+        Ok(Self {
+            wire,
+            connection,
+            ahead: VecDeque::new(),
+            ahead_bytes: 0,
+            sleep: Box::pin(sleep_until(after(Instant::now(), config.limits.ping))),
+            farewell,
+        })
+    }
+
+    /// The next event; writes what is queued meanwhile. Cancel-safe.
+    ///
+    /// After an error or [`Event::Disconnected`] the peer is lost; drop it.
+    pub async fn next(&mut self) -> Result<Event, StreamError> {
+        if let Some(event) = self.ahead.pop_front() {
+            self.ahead_bytes = self.ahead_bytes.saturating_sub(size(&event));
+            return Ok(event);
+        }
+        poll_fn(|cx| self.poll_event(cx)).await
+    }
+
+    /// Queues a message of the shared protocol with this name; [`next`](Self::next) and
+    /// [`flush`](Self::flush) write it.
+    pub fn send(&mut self, name: &str, code: u64, payload: &[u8]) -> Result<(), PeerError> {
+        self.connection.send(name, code, payload)
+    }
+
+    /// How many bytes are queued and not yet taken by the socket. A sender that minds this
+    /// keeps the memory for a slow peer bounded.
+    pub fn queued(&self) -> usize {
+        self.connection.queued() + self.wire.pending()
+    }
+
+    /// Writes all that is queued. Messages that come meanwhile (up to a bound) wait for
+    /// [`next`](Self::next). Cancel-safe.
+    pub async fn flush(&mut self) -> Result<(), StreamError> {
+        poll_fn(|cx| {
+            loop {
+                self.poll_output(cx);
+                if self.queued() == 0 {
+                    return Poll::Ready(self.wire.take_error().map_or(Ok(()), Err));
+                }
+                if self.ahead_bytes >= READ_AHEAD {
+                    ready!(self.poll_time(cx))?;
+                    continue;
+                }
+                match self.poll_event(cx) {
+                    Poll::Ready(event) => {
+                        let event = event?;
+                        self.ahead_bytes += size(&event);
+                        self.ahead.push_back(event);
+                    }
+                    Poll::Pending if self.queued() == 0 => {}
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await
+    }
+
+    /// Tells the peer why and closes, within a second. What is queued is written before as
+    /// far as the time allows.
+    pub async fn close(mut self, reason: DisconnectReason) {
+        self.connection.disconnect(reason);
+        if reason != DisconnectReason::NetworkError {
+            self.wire.push(&self.connection.take_output());
+            self.wire.finish(self.farewell).await;
+        }
+    }
+
+    /// The peer's static key.
+    pub fn remote(&self) -> PublicKey {
+        self.connection.remote()
+    }
+
+    /// What the peer said of itself.
+    pub fn hello(&self) -> &Hello {
+        self.connection.hello()
+    }
+
+    /// The protocols that both sides speak; at least one.
+    pub fn shared(&self) -> &[SharedProtocol] {
+        self.connection.shared()
+    }
+
+    /// The socket, for its addresses.
+    pub fn get_ref(&self) -> &S {
+        self.wire.get_ref()
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, StreamError>> {
+        loop {
+            if !self.connection.is_open() {
+                return Poll::Ready(Err(PeerError::Closed.into()));
+            }
+            self.poll_output(cx);
+            let now = Instant::now().into_std();
+            let connection = &mut self.connection;
+            if let Some(event) = self.wire.consume(|input| connection.read(input, now))? {
+                return Poll::Ready(Ok(event));
+            }
+            match self.wire.poll_fill(cx, "without a Disconnect") {
+                Poll::Ready(result) => result?,
+                // Reading may have queued a pong, which nothing else would wake us for.
+                Poll::Pending if self.connection.queued() > 0 && self.wire.pending() == 0 => {}
+                Poll::Pending => ready!(self.poll_time(cx))?,
+            }
+        }
+    }
+
+    /// Hands output to the socket until it takes no more.
+    fn poll_output(&mut self, cx: &mut Context<'_>) {
+        while self.wire.poll_write(cx).is_ready() && self.connection.queued() > 0 {
+            self.wire.replace(self.connection.take_output());
+        }
+    }
+
+    /// Ready when a timer had something to do.
+    fn poll_time(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
+        loop {
+            let wakeup = self.connection.next_wakeup().map(Instant::from_std);
+            let wakeup = [wakeup, self.wire.deadline()].into_iter().flatten().min();
+            let Some(wakeup) = wakeup else { return Poll::Pending };
+            // A timer that is too early is left alone: most are moved before they strike.
+            if wakeup < self.sleep.deadline() {
+                self.sleep.as_mut().reset(wakeup);
+            }
+            ready!(self.sleep.as_mut().poll(cx));
+            let now = Instant::now();
+            // Armed again in any case: a timer that struck must not be polled twice.
+            self.sleep.as_mut().reset(wakeup.max(now + Duration::from_millis(1)));
+            if now >= wakeup {
+                self.wire.check_deadline(now)?;
+                self.connection.handle_timeout(now.into_std())?;
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+impl<S> std::fmt::Debug for PeerStream<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PeerStream").field("connection", &self.connection).finish_non_exhaustive()
+    }
+}
+
+/// Sends what is still to be said to a peer that is not taken.
+async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
+    mut wire: Wire<S>,
+    refusal: Refusal,
+    farewell: Duration,
+) -> StreamError {
+    if refusal.error.answer().is_some() {
+        wire.push(&refusal.farewell);
+        wire.finish(farewell).await;
+    }
+    refusal.error.into()
+}
+
+/// What remains of the time for both handshakes.
+async fn within<T>(
+    started: Instant,
+    config: &Config,
+    future: impl Future<Output = Result<T, StreamError>>,
+) -> Result<T, StreamError> {
+    let limit = config.limits.handshake;
+    timeout_at(after(started, limit), future)
+        .await
+        .unwrap_or_else(|_| Err(PeerError::HandshakeTimeout(limit).into()))
+}
+
+/// A moment that may lie too far ahead to be told.
+fn after(start: Instant, time: Duration) -> Instant {
+    Instant::from_std(peer::after(start.into_std(), time))
+}
+
+fn size(event: &Event) -> usize {
+    match event {
+        Event::Message { payload, .. } => payload.len() + size_of::<Event>(),
+        Event::Disconnected(_) => size_of::<Event>(),
+    }
+}
+
+fn os_rng() -> Result<ChaCha20Rng, StreamError> {
+    ChaCha20Rng::try_from_rng(&mut SysRng)
+        .map_err(|error| StreamError::Io { doing: "asking for randomness", error: error.into() })
+}
+
+#[cfg(test)]
+mod tests;

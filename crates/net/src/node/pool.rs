@@ -1,0 +1,360 @@
+//! The pool: every living envelope once, in the order of arrival.
+//!
+//! - The **log** holds the envelopes in the order they came. A peer reads it with a cursor of its
+//!   own, so that work follows new envelopes, never the size of the pool.
+//! - **Marks** say which peer knows which envelope: one bit each, in planes of 64 peers beside
+//!   the log.
+//! - The **index** finds an envelope by its hash; it holds places in the log, not hashes.
+//! - **Expiry** goes by buckets of one second.
+//!
+//! An envelope of 402 bytes takes about 550 bytes in all of this, up to 64 peers; `benches/node.rs`
+//! measures it.
+//!
+//! Places in the log are numbers that only grow. What expires leaves a hole; when holes are in
+//! the majority the log is written anew, which costs a pass for at least as many expiries.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use hashbrown::HashTable;
+use statuskit_core::envelope::{Envelope, EnvelopeHash, pow};
+
+/// An envelope with what was computed of it when it came.
+#[derive(Debug, PartialEq)]
+pub struct PooledEnvelope {
+    envelope: Envelope,
+    hash: EnvelopeHash,
+    zero_bits: u16,
+    future_diff: u8,
+    own: bool,
+}
+
+impl PooledEnvelope {
+    /// `zero_bits` are those of the proof-of-work hash, `future_diff` the seconds that
+    /// [`future_diff`](statuskit_core::envelope::check::future_diff) gave on arrival (at most 11).
+    pub(super) fn new(
+        envelope: Envelope,
+        hash: EnvelopeHash,
+        zero_bits: u32,
+        future_diff: u32,
+        own: bool,
+    ) -> Self {
+        let (zero_bits, future_diff) = (zero_bits as u16, future_diff as u8);
+        Self { envelope, hash, zero_bits, future_diff, own }
+    }
+
+    /// The envelope.
+    pub fn envelope(&self) -> &Envelope {
+        &self.envelope
+    }
+
+    /// Its identity.
+    pub fn hash(&self) -> EnvelopeHash {
+        self.hash
+    }
+
+    /// Its proof of work, as it was valued on arrival.
+    pub fn pow(&self) -> f64 {
+        let ttl = self.envelope.ttl().wrapping_add(self.future_diff.into());
+        pow::pow_value(self.zero_bits.into(), self.envelope.rlp4_len(), ttl)
+    }
+
+    /// Leading zero bits of its proof-of-work hash.
+    pub(super) fn zero_bits(&self) -> u32 {
+        self.zero_bits.into()
+    }
+
+    /// Whether we sent it ourselves.
+    pub fn is_own(&self) -> bool {
+        self.own
+    }
+}
+
+/// The place of an envelope in the log.
+pub(super) type Place = u64;
+
+#[derive(Debug)]
+pub(super) struct Pool {
+    log: VecDeque<Option<Arc<PooledEnvelope>>>,
+    /// The place of the front of the log.
+    front: Place,
+    /// Bit `s % 64` of `marks[s / 64][i]`: the peer in slot `s` knows `log[i]`.
+    marks: Vec<VecDeque<u64>>,
+    /// The low half of places: the log is shorter than 2^32.
+    index: HashTable<u32>,
+    seeds: [u64; 2],
+    /// Low halves of places, by expiry.
+    by_expiry: BTreeMap<u32, Vec<u32>>,
+    bytes: usize,
+}
+
+impl Pool {
+    /// `seeds` keep strangers from choosing hashes that collide.
+    pub fn new(seeds: [u64; 2]) -> Self {
+        Self {
+            log: VecDeque::new(),
+            front: 0,
+            marks: Vec::new(),
+            index: HashTable::new(),
+            seeds,
+            by_expiry: BTreeMap::new(),
+            bytes: 0,
+        }
+    }
+
+    /// How many envelopes live.
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Bytes of their RLP.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The first place that may hold an envelope.
+    pub fn front(&self) -> Place {
+        self.front
+    }
+
+    /// The place of the next envelope to come.
+    pub fn end(&self) -> Place {
+        self.front + self.log.len() as u64
+    }
+
+    /// The envelope in a place, unless it has expired.
+    pub fn get(&self, place: Place) -> Option<&Arc<PooledEnvelope>> {
+        let at = usize::try_from(place.checked_sub(self.front)?).ok()?;
+        self.log.get(at)?.as_ref()
+    }
+
+    /// Where an envelope is.
+    pub fn find(&self, hash: &EnvelopeHash) -> Option<Place> {
+        let low = self.index.find(key(self.seeds, hash), |&low| {
+            self.get(self.widen(low)).is_some_and(|it| it.hash == *hash)
+        })?;
+        Some(self.widen(*low))
+    }
+
+    /// Appends an envelope that [`find`](Self::find) does not find.
+    pub fn push(&mut self, envelope: PooledEnvelope) -> Place {
+        let place = self.end();
+        let (low, hash) = (place as u32, key(self.seeds, &envelope.hash));
+        self.bytes += envelope.envelope.raw().len();
+        self.by_expiry.entry(envelope.envelope.expiry()).or_default().push(low);
+        self.log.push_back(Some(Arc::new(envelope)));
+        self.marks.iter_mut().for_each(|plane| plane.push_back(0));
+
+        let (log, front, seeds) = (&self.log, self.front, self.seeds);
+        self.index.insert_unique(hash, low, |&low| rehash(log, front, seeds, low));
+        place
+    }
+
+    /// Notes that the peer in `slot` knows the envelope in `place`.
+    pub fn mark(&mut self, place: Place, slot: usize) {
+        while self.marks.len() <= slot / 64 {
+            self.marks.push(std::iter::repeat_n(0, self.log.len()).collect());
+        }
+        let at = place.wrapping_sub(self.front) as usize;
+        if let Some(bits) = self.marks[slot / 64].get_mut(at) {
+            *bits |= 1 << (slot % 64);
+        }
+    }
+
+    /// Whether the peer in `slot` knows the envelope in `place`.
+    pub fn is_marked(&self, place: Place, slot: usize) -> bool {
+        let at = place.wrapping_sub(self.front) as usize;
+        let bits = self.marks.get(slot / 64).and_then(|plane| plane.get(at));
+        bits.is_some_and(|bits| bits >> (slot % 64) & 1 == 1)
+    }
+
+    /// Forgets what the peer in `slot` knows. Costs a pass over the marks: 8 bytes per envelope.
+    pub fn clear_marks(&mut self, slot: usize) {
+        if let Some(plane) = self.marks.get_mut(slot / 64) {
+            plane.iter_mut().for_each(|bits| *bits &= !(1 << (slot % 64)));
+        }
+    }
+
+    /// The first second, if any, in which something is to expire: when it has begun.
+    pub fn next_expiry(&self) -> Option<u64> {
+        self.by_expiry.first_key_value().map(|(expiry, _)| u64::from(*expiry) + 1)
+    }
+
+    /// Removes the envelopes with `expiry < now` (UNIX seconds); says how many.
+    pub fn expire(&mut self, now: u64) -> usize {
+        let before = self.index.len();
+        while self.next_expiry().is_some_and(|second| second <= now) {
+            let Some((_, places)) = self.by_expiry.pop_first() else { break };
+            places.into_iter().for_each(|low| self.remove(low));
+        }
+        while let Some(None) = self.log.front() {
+            self.log.pop_front();
+            for plane in &mut self.marks {
+                plane.pop_front();
+            }
+            self.front += 1;
+        }
+        let gone = before - self.index.len();
+        if gone > 0 {
+            self.shrink();
+        }
+        gone
+    }
+
+    /// Whether most of the log is holes, so that it should be [written anew](Self::compact).
+    pub fn is_sparse(&self) -> bool {
+        self.log.len() > 2 * self.index.len() + 1024
+    }
+
+    fn remove(&mut self, low: u32) {
+        let at = low.wrapping_sub(self.front as u32) as usize;
+        let Some(envelope) = self.log.get_mut(at).and_then(Option::take) else { return };
+        self.bytes -= envelope.envelope.raw().len();
+        let hash = key(self.seeds, &envelope.hash);
+        if let Ok(entry) = self.index.find_entry(hash, |&other| other == low) {
+            entry.remove();
+        }
+    }
+
+    /// Writes the log anew, without holes, and moves cursors into it along.
+    pub fn compact<'a>(&mut self, cursors: impl Iterator<Item = &'a mut Place>) {
+        let mut living = 0u64;
+        // How many live before each place.
+        let ranks: Vec<u64> = self
+            .log
+            .iter()
+            .map(|slot| {
+                living += u64::from(slot.is_some());
+                living - u64::from(slot.is_some())
+            })
+            .collect();
+        let (old_front, old_len) = (self.front, self.log.len());
+        // New places begin where the old ones ended, so that none means two things.
+        self.front += old_len as u64;
+        let moved = |at: usize| self.front + ranks.get(at).copied().unwrap_or(living);
+        for cursor in cursors {
+            *cursor = moved(cursor.saturating_sub(old_front) as usize);
+        }
+        for low in self.by_expiry.values_mut().flatten() {
+            *low = moved(low.wrapping_sub(old_front as u32) as usize) as u32;
+        }
+        for plane in &mut self.marks {
+            let mut slots = self.log.iter();
+            plane.retain(|_| slots.next().is_some_and(Option::is_some));
+        }
+        self.log.retain(Option::is_some);
+        self.index.clear();
+        let (log, front, seeds) = (&self.log, self.front, self.seeds);
+        for (at, envelope) in log.iter().enumerate() {
+            let Some(envelope) = envelope else { continue };
+            let hash = key(seeds, &envelope.hash);
+            let low = (front + at as u64) as u32;
+            self.index.insert_unique(hash, low, |&low| rehash(log, front, seeds, low));
+        }
+    }
+
+    /// Gives memory back after a flood.
+    fn shrink(&mut self) {
+        if self.log.capacity() > 4 * self.log.len() + 1024 {
+            self.log.shrink_to(2 * self.log.len());
+            self.marks.iter_mut().for_each(|plane| plane.shrink_to(2 * plane.len()));
+            let (log, front, seeds) = (&self.log, self.front, self.seeds);
+            self.index.shrink_to(2 * self.index.len(), |&low| rehash(log, front, seeds, low));
+        }
+    }
+
+    /// The place whose low half this is.
+    fn widen(&self, low: u32) -> Place {
+        self.front + u64::from(low.wrapping_sub(self.front as u32))
+    }
+}
+
+fn rehash(
+    log: &VecDeque<Option<Arc<PooledEnvelope>>>,
+    front: Place,
+    seeds: [u64; 2],
+    low: u32,
+) -> u64 {
+    let slot = log.get(low.wrapping_sub(front as u32) as usize);
+    slot.and_then(Option::as_ref).map_or(0, |envelope| key(seeds, &envelope.hash))
+}
+
+/// Envelope hashes are uniform, but their makers choose them: sixteen bytes, folded with secret
+/// seeds.
+fn key(seeds: [u64; 2], EnvelopeHash(hash): &EnvelopeHash) -> u64 {
+    let [a, b] = [0, 8].map(|at| {
+        hash.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_le_bytes)
+    });
+    let product = u128::from(a ^ seeds[0]) * u128::from(b ^ seeds[1]);
+    product as u64 ^ (product >> 64) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use statuskit_core::envelope::Topic;
+
+    fn envelope(expiry: u32, nonce: u64) -> PooledEnvelope {
+        let envelope = Envelope::new(expiry, 10, Topic([1; 4]), &[7; 40], nonce);
+        let hash = envelope.hash();
+        PooledEnvelope::new(envelope, hash, 0, 0, false)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+
+        /// Against a plain list of `(envelope, who knows it)`.
+        #[test]
+        fn pushes_marks_and_expiries_in_any_order(
+            steps in prop::collection::vec((0u32..40, 0usize..130, any::<bool>()), 1..1500),
+        ) {
+            let mut pool = Pool::new([3, 5]);
+            let mut model: Vec<(Place, EnvelopeHash, u32, Vec<usize>)> = Vec::new();
+            let mut cursor;
+            let mut now = 100;
+            for (nonce, (life, slot, mark)) in steps.into_iter().enumerate() {
+                let new = envelope(now + life * life, nonce as u64);
+                let (hash, expiry) = (new.hash(), new.envelope().expiry());
+                prop_assert_eq!(pool.find(&hash), None);
+                let place = pool.push(new);
+                prop_assert_eq!(pool.find(&hash), Some(place));
+                if mark {
+                    pool.mark(place, slot);
+                }
+                model.push((place, hash, expiry, if mark { vec![slot] } else { vec![] }));
+                if life % 4 == 0 {
+                    now += 7;
+                    cursor = model.get(model.len() / 2).map_or(0, |it| it.0);
+                    let middle = model.get(model.len() / 2).map(|it| it.1);
+                    pool.expire(now.into());
+                    if pool.is_sparse() || life == 8 {
+                        pool.compact(std::iter::once(&mut cursor));
+                    }
+                    model.retain(|it| it.2 >= now);
+                    for it in &mut model {
+                        it.0 = pool.find(&it.1).unwrap();
+                    }
+                    if let Some(alive) = model.iter().find(|it| Some(it.1) == middle) {
+                        prop_assert_eq!(alive.0, cursor);
+                    }
+                }
+            }
+            prop_assert_eq!(pool.len(), model.len());
+            prop_assert!(model.windows(2).all(|pair| pair[0].0 < pair[1].0), "order is kept");
+            for (place, hash, _, slots) in &model {
+                prop_assert_eq!(pool.get(*place).unwrap().hash(), *hash);
+                for slot in 0..130 {
+                    prop_assert_eq!(pool.is_marked(*place, slot), slots.contains(&slot));
+                }
+            }
+            pool.clear_marks(7);
+            prop_assert!(model.iter().all(|it| !pool.is_marked(it.0, 7)));
+            pool.expire(u64::from(u32::MAX) + 1);
+            prop_assert_eq!((pool.len(), pool.bytes(), pool.front()), (0, 0, pool.end()));
+        }
+    }
+}

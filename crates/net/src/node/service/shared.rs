@@ -1,0 +1,316 @@
+//! The node behind its lock, and the ways out of it: to peers' tasks, subscribers and the timer.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use statuskit_core::crypto::{PublicKey, SecretKey, keccak256};
+use tokio::sync::{Notify, broadcast, watch};
+
+use super::{
+    Clock, ConnectError, EndReason, PeerSummary, ServiceEvent, dial::Dials, event::Subscription,
+};
+use crate::{
+    connection,
+    node::{Event, Node, Outgoing, Output, PeerInfo, PeerKey, Time, Token},
+};
+
+/// The longest sleep of the timer: a clock that is set forward is noticed after it.
+const LONGEST_SLEEP: Duration = Duration::from_secs(10);
+
+/// What all tasks of a service share.
+pub(super) struct Shared {
+    pub key: SecretKey,
+    pub p2p: connection::Config,
+    pub clock: Clock,
+    pub max_peers: usize,
+    /// Set once, at the end.
+    pub closing: watch::Sender<bool>,
+    state: Mutex<State>,
+    events: broadcast::Sender<Arc<ServiceEvent>>,
+    /// Pokes the timer when something becomes due earlier than it sleeps.
+    timer: Notify,
+}
+
+struct State {
+    node: Node,
+    links: HashMap<PeerKey, Link>,
+    /// The peers that are connected, or were just let in.
+    by_id: HashMap<PublicKey, PeerKey>,
+    dials: Dials,
+    /// When the timer wakes.
+    wakes_at: Option<Time>,
+}
+
+/// A connection, as seen from outside of its task.
+struct Link {
+    summary: Arc<PeerSummary>,
+    /// Pokes the task.
+    poke: Arc<Notify>,
+    /// Wakes those who wait for room in the outbox.
+    room: Arc<Notify>,
+    /// Why the task is to end.
+    end: Option<EndReason>,
+    /// Whether the peer's Status has come. Dropped when the connection is gone.
+    ready: watch::Sender<bool>,
+    /// Whether another connection with the same peer waits for the fate of this one.
+    has_rival: bool,
+}
+
+/// A connection that is to become a peer.
+pub(super) struct Newcomer {
+    pub id: PublicKey,
+    pub addr: SocketAddr,
+    pub inbound: bool,
+    pub client: String,
+    pub info: PeerInfo,
+}
+
+/// A connection that has become a peer.
+pub(super) struct Joined {
+    pub key: PeerKey,
+    /// Wakes the connection's task.
+    pub poke: Arc<Notify>,
+}
+
+/// What a connection's task is to do next.
+pub(super) enum Next {
+    Write(Outgoing),
+    Wait,
+    End(EndReason),
+}
+
+impl Shared {
+    pub fn new(
+        node: Node,
+        key: SecretKey,
+        p2p: connection::Config,
+        clock: Clock,
+        max_peers: usize,
+        event_capacity: usize,
+    ) -> Self {
+        Self {
+            key,
+            p2p,
+            clock,
+            max_peers,
+            closing: watch::Sender::new(false),
+            state: Mutex::new(State {
+                node,
+                links: HashMap::new(),
+                by_id: HashMap::new(),
+                dials: Dials::default(),
+                wakes_at: None,
+            }),
+            events: broadcast::Sender::new(event_capacity.max(1)),
+            timer: Notify::new(),
+        }
+    }
+
+    /// Works on the node, and passes on what comes of it.
+    pub fn with<T>(&self, work: impl FnOnce(&mut Node, Time) -> T) -> T {
+        let mut state = self.lock();
+        let result = work(&mut state.node, self.clock.now());
+        self.pass_on(&mut state);
+        result
+    }
+
+    pub fn dials<T>(&self, work: impl FnOnce(&mut Dials) -> T) -> T {
+        work(&mut self.lock().dials)
+    }
+
+    pub fn subscribe(&self) -> Subscription {
+        Subscription(self.events.subscribe())
+    }
+
+    pub fn publish(&self, event: ServiceEvent) {
+        // Nobody may be listening.
+        let _ = self.events.send(Arc::new(event));
+    }
+
+    pub fn is_closing(&self) -> bool {
+        *self.closing.borrow()
+    }
+
+    /// Resolves when the service is to end.
+    pub async fn closed(&self) {
+        // The sender is in `self`, and can't be gone.
+        let _ = self.closing.subscribe().wait_for(|closing| *closing).await;
+    }
+
+    pub fn peers(&self) -> Vec<Arc<PeerSummary>> {
+        let mut peers: Vec<_> =
+            self.lock().links.values().map(|link| link.summary.clone()).collect();
+        peers.sort_by_key(|peer| peer.key);
+        peers
+    }
+
+    pub fn peer_by_id(&self, id: &PublicKey) -> Option<PeerKey> {
+        self.lock().by_id.get(id).copied()
+    }
+
+    /// Makes a peer of a connection.
+    pub fn join(&self, newcomer: &Newcomer) -> Result<Joined, ConnectError> {
+        let Newcomer { id, addr, inbound, client, info } = newcomer;
+        let mut state = self.lock();
+        if *id == self.key.public_key() {
+            return Err(ConnectError::ToSelf);
+        }
+        if state.by_id.contains_key(id) {
+            return Err(ConnectError::AlreadyConnected);
+        }
+        // Whom we dial ourselves is always welcome.
+        let dialled_us = state.links.values().filter(|link| link.summary.inbound).count();
+        if *inbound && dialled_us >= self.max_peers {
+            return Err(ConnectError::TooManyPeers);
+        }
+        let info = PeerInfo { id: keccak256(&id.to_xy()), ..info.clone() };
+        let now = self.clock.now();
+        let key = state.node.add_peer(info, now).ok_or(ConnectError::TooManyPeers)?;
+        let client = client.clone();
+        let summary =
+            Arc::new(PeerSummary { key, id: *id, addr: *addr, inbound: *inbound, client });
+        let link = Link {
+            summary: summary.clone(),
+            poke: Arc::default(),
+            room: Arc::default(),
+            end: None,
+            ready: watch::Sender::new(false),
+            has_rival: false,
+        };
+        let poke = link.poke.clone();
+        state.links.insert(key, link);
+        state.by_id.insert(*id, key);
+        self.publish(ServiceEvent::Connected(summary));
+        self.pass_on(&mut state);
+        Ok(Joined { key, poke })
+    }
+
+    /// The connection with the same peer, if the newcomer may wait for its fate: one that goes the
+    /// other way, and whose Status has not come. Tells that, and by an error when it is gone.
+    pub fn undecided(&self, newcomer: &Newcomer) -> Option<(PeerKey, watch::Receiver<bool>)> {
+        let mut state = self.lock();
+        let key = *state.by_id.get(&newcomer.id)?;
+        let link = state.links.get_mut(&key)?;
+        let crossed = link.summary.inbound != newcomer.inbound;
+        let first = crossed && !*link.ready.borrow() && !link.has_rival;
+        link.has_rival |= first;
+        first.then(|| (key, link.ready.subscribe()))
+    }
+
+    /// Forgets a peer whose connection has ended, and says so.
+    pub fn leave(&self, key: PeerKey, reason: EndReason) {
+        let mut state = self.lock();
+        state.node.remove_peer(key);
+        if let Some(link) = state.links.remove(&key) {
+            link.room.notify_waiters();
+            state.by_id.remove(&link.summary.id);
+            self.publish(ServiceEvent::Disconnected { peer: link.summary, reason });
+        }
+        self.pass_on(&mut state);
+    }
+
+    /// Ends the connection with a peer.
+    pub fn end(&self, key: PeerKey, reason: EndReason) {
+        let mut state = self.lock();
+        state.node.remove_peer(key);
+        if let Some(link) = state.links.get_mut(&key) {
+            link.end.get_or_insert(reason);
+            link.poke.notify_one();
+        }
+    }
+
+    /// What the task of a peer is to do.
+    pub fn next_for(&self, key: PeerKey) -> Next {
+        let mut state = self.lock();
+        let State { node, links, .. } = &mut *state;
+        let Some(link) = links.get_mut(&key) else { return Next::End(EndReason::Removed) };
+        if let Some(reason) = link.end.take() {
+            return Next::End(reason);
+        }
+        let outgoing = node.poll_peer(key, self.clock.now());
+        link.room.notify_waiters();
+        self.pass_on(&mut state);
+        outgoing.map_or(Next::Wait, Next::Write)
+    }
+
+    /// Why the task of a peer is to end, if it is.
+    pub fn end_of(&self, key: PeerKey) -> Option<EndReason> {
+        match self.lock().links.get_mut(&key) {
+            Some(link) => link.end.take(),
+            None => Some(EndReason::Removed),
+        }
+    }
+
+    /// Packets with these tokens were written.
+    pub fn written(&self, key: PeerKey, tokens: &mut Vec<Token>) {
+        let mut state = self.lock();
+        tokens.drain(..).for_each(|token| state.node.written(key, token));
+        self.pass_on(&mut state);
+    }
+
+    /// To be awaited before trying again to send a packet: resolves when one was taken. None if
+    /// the peer is gone.
+    pub fn room(&self, key: PeerKey) -> Option<Arc<Notify>> {
+        self.lock().links.get(&key).map(|link| link.room.clone())
+    }
+
+    /// Tells the node the time whenever it wants to know it, until the service ends.
+    pub async fn keep_time(&self) {
+        loop {
+            let now = self.clock.now();
+            let wait = {
+                let mut state = self.lock();
+                state.node.handle_timeout(now);
+                state.wakes_at = state.node.next_timeout();
+                self.pass_on(&mut state);
+                state.wakes_at.map_or(LONGEST_SLEEP, |at| at.saturating_sub(now))
+            };
+            tokio::select! {
+                () = tokio::time::sleep(wait.min(LONGEST_SLEEP)) => {}
+                () = self.timer.notified() => {}
+                () = self.closed() => return,
+            }
+        }
+    }
+
+    /// Gives outputs to those whom they concern.
+    fn pass_on(&self, state: &mut State) {
+        while let Some(output) = state.node.poll_output() {
+            match output {
+                Output::Writable(key) => {
+                    if let Some(link) = state.links.get(&key) {
+                        link.poke.notify_one();
+                    }
+                }
+                Output::Disconnect { peer, error } => {
+                    if let Some(link) = state.links.get_mut(&peer) {
+                        link.end.get_or_insert(error.into());
+                        link.poke.notify_one();
+                    }
+                }
+                Output::Event(event) => {
+                    if let Event::Ready { peer, .. } = &event
+                        && let Some(link) = state.links.get(peer)
+                    {
+                        link.ready.send_replace(true);
+                    }
+                    self.publish(ServiceEvent::Node(event));
+                }
+            }
+        }
+        let next = state.node.next_timeout();
+        if next.is_some_and(|next| state.wakes_at.is_none_or(|at| next < at)) {
+            state.wakes_at = next;
+            self.timer.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it holds the lock; and if it did, the rest could go on.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,306 @@
+//! Packets that leave: made when the transport asks for them.
+//!
+//! What waits for a peer is, in this order: our Status, answers and direct packets; changes of
+//! our requirements; and the envelopes behind its cursor, once its send window has ended. Each
+//! envelope goes to each peer at most once, and never back to one it came from.
+//!
+//! **The window.** The first new envelope starts a random wait for every peer that rests; what
+//! comes meanwhile travels in the same packet, and what a peer itself sends meanwhile does not
+//! travel at all. A longer wait saves more of these duplicates, and costs as much at every hop:
+//! `benches/duplicates.rs` shows the trade, and [`Config::DEFAULT_SEND_WINDOW`] what was made of
+//! it. Our own envelopes wait like all others: whoever watches should not see which are ours.
+//!
+//! **Limits.** To a peer that announces rate limits packets are written no faster than it allows
+//! (see `pace`), whatever is in them; answers and envelopes take turns. It gets one answer to a
+//! packet, code 12, since that says all that code 11 says.
+//!
+//! Source: EIP-627; the reference sends everything new every 300 ms, in packets of any size.
+
+use statuskit_core::{
+    envelope::{Bloom, Envelope, EnvelopeHash, check::future_diff, pow::leading_zero_bits},
+    rlp,
+    wire::{
+        Packet,
+        packet::{EnvelopeError, MessageResponse, ReadResponse, batch_hash, code},
+    },
+};
+
+#[allow(unused_imports, reason = "for the documentation")]
+use super::Config;
+use super::{
+    Event, Node, PeerKey, SendError, Sent,
+    core::Time,
+    hashing::{hashes, pow_hashes},
+    peer::{Batch, Peer},
+    pool::{Place, PooledEnvelope},
+    receive::Refusal,
+};
+
+/// A packet for the transport.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// The code, without the offset of the capability.
+    pub code: u64,
+    /// The uncompressed payload.
+    pub payload: Vec<u8>,
+    /// To be given to [`Node::written`] when the packet was written: it has envelopes of our own.
+    pub token: Option<Token>,
+}
+
+/// Names a packet with envelopes of our own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token(pub(super) u64);
+
+impl Node {
+    /// Sends an envelope of our own: to the peers that want it, and to those that will.
+    ///
+    /// It must pass the node's own rules, as any other. Nothing is written yet: its fate is told
+    /// by [`Event::Written`] and [`Event::BatchAcknowledged`], or by [`Event::Held`].
+    pub fn send(&mut self, envelope: Envelope, now: Time) -> Result<Sent, SendError> {
+        self.advance(now);
+        let (size, max) = (envelope.packet_len(), self.config.max_message_size);
+        if size > max as usize {
+            return Err(SendError::Oversized { size, max });
+        }
+        let rules = self.rules(now);
+        let hashes = hashes(std::slice::from_ref(&envelope));
+        let pow_hashes = pow_hashes(std::iter::once(&envelope));
+        let hash = hashes.first().copied().unwrap_or_else(|| envelope.hash());
+        let zero_bits = pow_hashes.first().map_or(0, leading_zero_bits);
+        let diff = future_diff(envelope.sent(), rules.now);
+        let entry = PooledEnvelope::new(envelope, hash, zero_bits, diff, true);
+        let place = self.pool.find(&hash);
+        let new = self.cache(entry, place, None, &rules).map_err(|(refusal, _)| match refusal {
+            Refusal::Check(verdict) => SendError::Refused(verdict),
+            Refusal::PoolFull => SendError::PoolFull,
+        })?;
+        if new {
+            self.wake(now);
+        }
+        let place = self.pool.find(&hash);
+        let missing = |&(key, peer): &(PeerKey, &Peer)| {
+            place.is_some_and(|place| self.is_for(place, key, peer))
+        };
+        let peers = self.peers.iter().filter(missing).map(|(key, _)| key).collect();
+        Ok(Sent { hash, known: !new, peers })
+    }
+
+    /// Sends a packet to one peer, past the pool: requests for historic messages (code 126,
+    /// which makes the peer trusted), answers to them, and P2P messages.
+    pub fn send_packet(
+        &mut self,
+        key: PeerKey,
+        packet: &Packet,
+        now: Time,
+    ) -> Result<(), SendError> {
+        self.advance(now);
+        let limits = &self.config.limits;
+        let (max_packets, max_bytes) = (limits.outbox_packets, limits.outbox_bytes);
+        let peer = self.peers.get_mut(key).ok_or(SendError::NoPeer)?;
+        if peer.status.is_none() {
+            return Err(SendError::NoPeer);
+        }
+        if peer.outbox.len() >= max_packets || peer.outbox_bytes >= max_bytes {
+            return Err(SendError::OutboxFull { bytes: peer.outbox_bytes });
+        }
+        peer.trusted |= packet.code() == code::P2P_REQUEST;
+        peer.push(packet.code(), packet.encode());
+        self.announce(key);
+        Ok(())
+    }
+
+    /// The next packet to write for a peer, if there is one now.
+    ///
+    /// Costs a look at each envelope behind the peer's cursor, and a copy of those it gets.
+    pub fn poll_peer(&mut self, key: PeerKey, now: Time) -> Option<Outgoing> {
+        self.advance(now);
+        let outgoing = self.next_allowed(key, now);
+        match &outgoing {
+            Some(outgoing) => {
+                self.stats.packets_out += 1;
+                self.stats.bytes_out += outgoing.payload.len() as u64;
+            }
+            None => {
+                if let Some(peer) = self.peers.get_mut(key) {
+                    peer.announced = false;
+                }
+            }
+        }
+        outgoing
+    }
+
+    /// The transport has written a packet with this token.
+    pub fn written(&mut self, key: PeerKey, token: Token) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        let Some(at) = peer.batches.iter().position(|batch| batch.token == token) else { return };
+        let confirms = peer.status.as_ref().is_some_and(|status| status.confirmations);
+        let envelopes = match peer.batches.get_mut(at) {
+            Some(batch) if confirms => {
+                batch.written = true;
+                batch.own.clone()
+            }
+            // No answer is to come.
+            _ => peer.batches.remove(at).map(|batch| batch.own).unwrap_or_default(),
+        };
+        self.emit(Event::Written { peer: key, envelopes, confirms });
+    }
+
+    /// The peer has answered a packet: our envelopes in it, if this is the first answer.
+    pub(super) fn answered(&mut self, key: PeerKey, hash: [u8; 32]) -> Vec<EnvelopeHash> {
+        let Some(peer) = self.peers.get_mut(key) else { return Vec::new() };
+        let at = peer.batches.iter().position(|batch| batch.hash == hash);
+        let Some(batch) = at.and_then(|at| peer.batches.remove(at)) else { return Vec::new() };
+        if !batch.written {
+            // The answer overtook the news of the writing.
+            let envelopes = batch.own.clone();
+            self.emit(Event::Written { peer: key, envelopes, confirms: true });
+        }
+        batch.own
+    }
+
+    /// Answers a Messages packet: with code 12, and then with code 11 unless packets are counted.
+    pub(super) fn answer(&mut self, key: PeerKey, batch: [u8; 32], errors: Vec<EnvelopeError>) {
+        let limits = &self.config.limits;
+        let (max_packets, max_bytes) = (limits.outbox_packets, limits.outbox_bytes);
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        let max_packets = max_packets.min(peer.pace.answers());
+        if peer.outbox.len() >= max_packets || peer.outbox_bytes >= max_bytes {
+            self.stats.answers_dropped += 1;
+            return;
+        }
+        let response = ReadResponse::V1(MessageResponse { batch, errors });
+        let acknowledge = (!peer.pace.is_limited()).then_some(Packet::BatchAck(batch));
+        for packet in [Some(Packet::MessageResponse(response)), acknowledge].into_iter().flatten() {
+            peer.push(packet.code(), packet.encode());
+        }
+        self.announce(key);
+    }
+
+    /// The next packet, unless the peer's limits make it wait.
+    fn next_allowed(&mut self, key: PeerKey, now: Time) -> Option<Outgoing> {
+        let peer = self.peers.get_mut(key)?;
+        if let Some(at) = peer.pace.wait_until(now) {
+            if peer.has_work(now) {
+                self.pace_at(key, at);
+            }
+            return None;
+        }
+        let outgoing = self.next_packet(key, now)?;
+        self.peers.get_mut(key)?.pace.count(now);
+        Some(outgoing)
+    }
+
+    fn next_packet(&mut self, key: PeerKey, now: Time) -> Option<Outgoing> {
+        let min_pow = self.config.min_pow;
+        let bloom = self.config.bloom;
+        if std::mem::take(&mut self.peers.get_mut(key)?.batch_first)
+            && let Some(batch) = self.next_batch(key, now)
+        {
+            return Some(batch);
+        }
+        let peer = self.peers.get_mut(key)?;
+        if let Some((code, payload)) = peer.pop() {
+            peer.batch_first = peer.pace.is_limited();
+            return Some(Outgoing { code, payload, token: None });
+        }
+        let packet = if std::mem::take(&mut peer.tell_pow) {
+            Packet::PowRequirement(min_pow)
+        } else if std::mem::take(&mut peer.tell_bloom) {
+            // Peers take no empty filter here: it can only be said in a Status.
+            Packet::BloomFilter(bloom.unwrap_or(Bloom::FULL))
+        } else {
+            return self.next_batch(key, now);
+        };
+        Some(Outgoing { code: packet.code(), payload: packet.encode(), token: None })
+    }
+
+    /// The envelopes behind the peer's cursor, if it is time for them.
+    fn next_batch(&mut self, key: PeerKey, now: Time) -> Option<Outgoing> {
+        let (front, end) = (self.pool.front(), self.pool.end());
+        let peer = self.peers.get_mut(key)?;
+        if peer.flush_at.is_none_or(|at| at > now) {
+            return None;
+        }
+        if peer.rewind_at.is_some_and(|at| at <= now) {
+            peer.rewind_at = None;
+            peer.rewound_at = Some(now);
+            peer.cursor = front;
+        }
+        let from = peer.cursor.max(front);
+        let rewind_at = peer.rewind_at;
+
+        let (places, length, cursor) = self.collect(key, from..end);
+        if let Some(peer) = self.peers.get_mut(key) {
+            peer.cursor = cursor;
+        }
+        // With more to come the time stays due, and the next call goes on.
+        if cursor == end {
+            self.rest(key);
+            if let Some(at) = rewind_at {
+                self.flush_at(key, at);
+            }
+        }
+        if places.is_empty() {
+            return None;
+        }
+        self.stats.forwarded += places.len() as u64;
+        let mut payload = Vec::with_capacity(length + rlp::header_len(length));
+        rlp::put_list_header(&mut payload, length);
+        let mut own = Vec::new();
+        for place in places {
+            self.pool.mark(place, key.slot as usize);
+            let Some(envelope) = self.pool.get(place) else { continue };
+            payload.extend_from_slice(envelope.envelope().raw());
+            if envelope.is_own() {
+                own.push(envelope.hash());
+            }
+        }
+        let token = (!own.is_empty()).then(|| self.remember_batch(key, &payload, own));
+        Some(Outgoing { code: code::MESSAGES, payload, token })
+    }
+
+    /// The envelopes in a range of the log that the peer gets in one packet, the sum of their
+    /// lengths, and where the next packet begins.
+    fn collect(&self, key: PeerKey, range: std::ops::Range<Place>) -> (Vec<Place>, usize, Place) {
+        let (mut places, mut length) = (Vec::new(), 0);
+        let end = range.end;
+        let Some(peer) = self.peers.get(key) else { return (places, length, end) };
+        let most = self.config.limits.batch_bytes;
+        for place in range {
+            if !self.is_for(place, key, peer) {
+                continue;
+            }
+            let Some(envelope) = self.pool.get(place) else { continue };
+            let longer = length + envelope.envelope().raw().len();
+            if rlp::header_len(longer) + longer > most && !places.is_empty() {
+                return (places, length, place);
+            }
+            length = longer;
+            places.push(place);
+        }
+        (places, length, end)
+    }
+
+    /// Whether the peer wants the envelope in a place, and does not have it.
+    fn is_for(&self, place: Place, key: PeerKey, peer: &Peer) -> bool {
+        !self.pool.is_marked(place, key.slot as usize)
+            && self
+                .pool
+                .get(place)
+                .is_some_and(|envelope| peer.wants(envelope.envelope().topic(), || envelope.pow()))
+    }
+
+    fn remember_batch(&mut self, key: PeerKey, payload: &[u8], own: Vec<EnvelopeHash>) -> Token {
+        self.next_token += 1;
+        let token = Token(self.next_token);
+        let most = self.config.limits.batches;
+        if let Some(peer) = self.peers.get_mut(key) {
+            while peer.batches.len() >= most.max(1) {
+                peer.batches.pop_front();
+            }
+            let hash = batch_hash(payload);
+            peer.batches.push_back(Batch { token, hash, own, written: false });
+        }
+        token
+    }
+}
