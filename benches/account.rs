@@ -44,7 +44,7 @@ fn name(criterion: &mut Criterion) {
     group.bench_function("of_key", |bencher| {
         bencher.iter(|| {
             for key in &keys {
-                black_box(ThreeWordName::of_key(black_box(key)));
+                black_box(ThreeWordName::from_key(black_box(key)));
             }
         });
     });
@@ -53,7 +53,7 @@ fn name(criterion: &mut Criterion) {
         bencher.iter(|| {
             out.clear();
             for key in &keys {
-                let _ = writeln!(out, "{}", ThreeWordName::of_key(black_box(key)));
+                let _ = writeln!(out, "{}", ThreeWordName::from_key(black_box(key)));
             }
             out.len()
         });
@@ -61,7 +61,7 @@ fn name(criterion: &mut Criterion) {
     group.bench_function("of_text", |bencher| {
         bencher.iter(|| {
             for text in &texts {
-                black_box(parse_chat_key(black_box(text)).map(|key| ThreeWordName::of_key(&key)))
+                black_box(parse_chat_key(black_box(text)).map(|key| ThreeWordName::from_key(&key)))
                     .ok();
             }
         });
@@ -79,8 +79,9 @@ fn name(criterion: &mut Criterion) {
             .iter(|| compact.iter().filter(|text| parse_chat_key(black_box(text)).is_ok()).count());
     });
     group.bench_function("address", |bencher| {
-        bencher
-            .iter(|| keys.iter().map(|key| Address::of_key(key).to_string().len()).sum::<usize>());
+        bencher.iter(|| {
+            keys.iter().map(|key| Address::from_key(key).to_string().len()).sum::<usize>()
+        });
     });
     group.finish();
 }
@@ -146,12 +147,12 @@ fn keystore(criterion: &mut Criterion) {
 fn identicon(criterion: &mut Criterion) {
     let [key, ..] = &*keys(1) else { return };
     let mut group = criterion.benchmark_group("identicon");
-    group.bench_function("cells", |bencher| bencher.iter(|| Identicon::of_key(black_box(key))));
+    group.bench_function("cells", |bencher| bencher.iter(|| Identicon::from_key(black_box(key))));
     group.bench_function("pixels", |bencher| {
-        bencher.iter(|| Identicon::of_key(black_box(key)).rgba());
+        bencher.iter(|| Identicon::from_key(black_box(key)).rgba());
     });
     group.bench_function("data_uri", |bencher| {
-        bencher.iter(|| Identicon::of_key(black_box(key)).to_data_uri());
+        bencher.iter(|| Identicon::from_key(black_box(key)).to_data_uri());
     });
     group.finish();
 }

@@ -205,7 +205,7 @@ impl Bench<'_> {
         let some =
             |run: u32, count: u32| (0..count).map(move |n| topic((run * 31 + n * 7) % TOPICS));
         let topics = |count| move |run| Select::Topics(some(run, count).collect());
-        let bloom = |count| move |run| Select::Bloom(Bloom::of_topics(some(run, count)));
+        let bloom = |count| move |run| Select::Bloom(Bloom::from_topics(some(run, count)));
         let full = |_| Select::Bloom(Bloom::FULL);
         let one = self.kind_of_one();
         let kind = Kind { goal: None, reference: None, ..one };

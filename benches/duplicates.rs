@@ -23,7 +23,7 @@ use std::{
 };
 
 use statuskit_core::envelope::{Envelope, Topic};
-use statuskit_net::node::{Config, Event, Interest, Node, Output, PeerInfo, PeerKey, Time};
+use statuskit_net::node::{Config, ConnectionId, Event, Interest, Node, Output, PeerInfo, Time};
 
 const LINK: Duration = Duration::from_millis(50);
 const START: Time = Duration::from_secs(1_600_000_000);
@@ -107,14 +107,14 @@ struct Measured {
 /// What happens, and to whom.
 enum Happening {
     Timeout(usize),
-    Packet { to: usize, at: PeerKey, code: u64, payload: Rc<[u8]> },
+    Packet { to: usize, at: ConnectionId, code: u64, payload: Rc<[u8]> },
 }
 
 /// Many cores, and links between them that deliver in order after a fixed time.
 struct Network {
     nodes: Vec<Node>,
     /// For each node and slot of a peer: the node at the other end, and our key there.
-    links: Vec<Vec<(PeerKey, usize, PeerKey)>>,
+    links: Vec<Vec<(ConnectionId, usize, ConnectionId)>>,
     heap: BinaryHeap<Reverse<(Time, u64, usize)>>,
     happenings: Vec<Option<Happening>>,
     sequence: u64,

@@ -19,7 +19,7 @@ use statuskit_core::{
     wire::{Packet, Status, packet::code},
 };
 use statuskit_net::node::{
-    Config, Event, Interest, News, Node, Output, PeerInfo, PeerKey, PeerOptions, Service,
+    Config, ConnectionId, Event, Interest, News, Node, Output, PeerInfo, PeerOptions, Service,
     ServiceConfig, ServiceEvent, Time,
 };
 
@@ -60,7 +60,7 @@ fn envelopes(length: usize, count: u64, ttl: u32) -> Vec<Envelope> {
     envelopes
 }
 
-fn relay(peers: usize, confirmations: bool) -> (Node, Vec<PeerKey>) {
+fn relay(peers: usize, confirmations: bool) -> (Node, Vec<ConnectionId>) {
     let config = Config { min_pow: 0.0, confirmations, ..Config::default() };
     let mut node = Node::new(config, 1, START);
     let peers: Vec<_> = (0..peers)

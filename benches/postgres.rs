@@ -67,11 +67,11 @@ fn main() {
     let some = |n: u32, many: u32| (0..many).map(move |i| topic((n * 7 + i * 491) % TOPICS));
     query(&archive, "1 topic, 30 days", 200, |n| with(Select::Topics(some(n, 1).collect())));
     query(&archive, "1 topic by bloom filter, 30 days", 200, |n| {
-        with(Select::Bloom(Bloom::of_topics(some(n, 1))))
+        with(Select::Bloom(Bloom::from_topics(some(n, 1))))
     });
     query(&archive, "10 topics, 30 days", 50, |n| with(Select::Topics(some(n, 10).collect())));
     query(&archive, "10 topics by bloom filter, 30 days", 50, |n| {
-        with(Select::Bloom(Bloom::of_topics(some(n, 10))))
+        with(Select::Bloom(Bloom::from_topics(some(n, 10))))
     });
     query(&archive, "1 topic, 1 day", 200, |n| Query {
         from: START + (n % DAYS) * DAY,
@@ -90,7 +90,7 @@ fn main() {
     let some: Vec<_> = (0..200).map(|n| envelope(n * (half / 200))).collect();
     let mut times: Vec<_> = some
         .iter()
-        .map(|e| time(|| assert!(archive.contains(&Position::of(e)).unwrap())))
+        .map(|e| time(|| assert!(archive.contains(&Position::from_envelope(e)).unwrap())))
         .collect();
     report("whether a position is there", &mut times, 1);
     report("summary", &mut [time(|| assert!(archive.summary().unwrap().topics > 0))], 1);
@@ -112,7 +112,7 @@ fn main() {
 }
 
 fn topic(n: u32) -> Topic {
-    Topic::of_name(&n.to_string())
+    Topic::from_name(&n.to_string())
 }
 
 /// Envelope number `n`, 400 bytes: in the order of time, with some disorder.
@@ -138,9 +138,10 @@ fn one_by_one(client: &mut Client) {
     let envelopes: Vec<_> = (0..3_000).map(envelope).collect();
     let elapsed = time(|| {
         for envelope in &envelopes {
-            let key = [&Position::of(envelope).to_cursor()[..], &envelope.topic().0].concat();
+            let key =
+                [&Position::from_envelope(envelope).to_cursor()[..], &envelope.topic().0].concat();
             let bloom: String =
-                Bloom::of_topic(envelope.topic()).0.iter().map(|b| format!("{b:08b}")).collect();
+                Bloom::from_topic(envelope.topic()).0.iter().map(|b| format!("{b:08b}")).collect();
             let insert = format!(
                 "INSERT INTO one_by_one (id, data, topic, bloom)
                 VALUES ($1, $2, $3, B'{bloom}'::bit(512)) ON CONFLICT (id) DO NOTHING"

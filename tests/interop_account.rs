@@ -105,7 +105,7 @@ fn random_path(rng: &mut ChaCha20Rng, hardened: bool) -> DerivationPath {
 fn assert_node(key: &ExtendedPrivateKey, theirs: &Value) {
     assert_eq!(theirs["private_key"], secret(key.secret_key()));
     assert_eq!(theirs["public_key"], key.public_key().to_string());
-    assert_eq!(theirs["address"], Address::of_key(&key.public_key()).to_string());
+    assert_eq!(theirs["address"], Address::from_key(&key.public_key()).to_string());
     assert_eq!(theirs["xprv"], *key.to_xprv());
     assert_eq!(theirs["xpub"], key.to_public().to_string());
     assert_eq!(theirs["xprv"].as_str().unwrap().parse().as_ref(), Ok(key));
@@ -176,7 +176,7 @@ fn public_derivation() {
             "cmd": "derive_public", "xpub": account.to_string(), "path": below,
         }));
         assert_eq!(theirs["xpub"], key.to_string());
-        assert_eq!(theirs["address"], Address::of_key(&key.public_key()).to_string());
+        assert_eq!(theirs["address"], Address::from_key(&key.public_key()).to_string());
     }
 }
 
@@ -194,7 +194,7 @@ fn key_files_open_on_both_sides() {
         let question = json!({ "cmd": "decrypt", "json": file.to_json(), "password": password });
         let theirs = ethers.call(&question);
         assert_eq!(theirs["private_key"], secret(key.secret_key()));
-        assert_eq!(theirs["address"], Address::of_key(&key.public_key()).to_string());
+        assert_eq!(theirs["address"], Address::from_key(&key.public_key()).to_string());
 
         let theirs = ethers.call(&json!({
             "cmd": "encrypt", "private_key": secret(key.secret_key()), "password": password,
@@ -232,7 +232,7 @@ fn signatures() {
             "cmd": "verify_message", "message": hex0x(&message), "signature": hex0x(&signature),
         }));
         let recovered = recover(Signed::Personal(&message), &signature).unwrap();
-        assert_eq!(signer, Address::of_key(&recovered).to_string());
+        assert_eq!(signer, Address::from_key(&recovered).to_string());
         assert_eq!(recovered, key.public_key());
 
         let mut digest = [0; 32];

@@ -14,7 +14,7 @@ const LIMITS: Limits =
 fuzz_target!(|data: &[u8]| {
     let keys =
         [1, 2, 3].map(|byte| SecretKey::from_bytes(&[byte; 32]).expect("in range").public_key());
-    let group = GroupId::of_pair(&keys[0], &keys[1]);
+    let group = GroupId::from_pair(&keys[0], &keys[1]);
     let mut stores = [MemoryStore::default(), MemoryStore::default()];
     let mut on_the_way: Vec<(usize, Vec<u8>)> = Vec::new();
     let mut delivered = [Vec::new(), Vec::new()];

@@ -166,7 +166,7 @@ fn killed_again_and_again(mode: &str) {
             ControlFlow::Continue(())
         };
         archive.read(&everything(Order::OldestFirst), &mut visit).unwrap();
-        positions.extend((positions.len() as u32..next).map(|n| Position::of(&nth(n))));
+        positions.extend((positions.len() as u32..next).map(|n| Position::from_envelope(&nth(n))));
         for (n, position) in positions.iter().enumerate() {
             if position.sent >= floor {
                 assert!(held.contains(position), "round {round}: lost {n} of {next}");
@@ -175,7 +175,7 @@ fn killed_again_and_again(mode: &str) {
         // What was not acknowledged is there as a whole or not at all.
         let len = 1 + next % 61;
         let rest = (next..next + len)
-            .map(|n| Position::of(&nth(n)))
+            .map(|n| Position::from_envelope(&nth(n)))
             .filter(|position| position.sent >= floor)
             .map(|position| held.contains(&position))
             .collect::<HashSet<bool>>();

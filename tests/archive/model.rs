@@ -57,7 +57,7 @@ fn select() -> impl Strategy<Value = Select> {
     prop_oneof![
         Just(Select::Bloom(Bloom::FULL)),
         Just(Select::Bloom(Bloom::EMPTY)),
-        topics.clone().prop_map(|topics| Select::Bloom(Bloom::of_topics(topics))),
+        topics.clone().prop_map(|topics| Select::Bloom(Bloom::from_topics(topics))),
         topics.prop_map(Select::Topics),
         Just(Select::Topics((0..=255).map(topic_of).collect())),
     ]
@@ -106,7 +106,7 @@ pub fn pages(archive: &dyn Archive, query: &Query, page: usize) -> Vec<(Position
             .read(&query, &mut |record| {
                 let envelope = Envelope::decode(record.envelope).unwrap();
                 assert_eq!(envelope.topic(), record.topic);
-                assert_eq!(Position::of(&envelope), record.position);
+                assert_eq!(Position::from_envelope(&envelope), record.position);
                 all.push((record.position, record.envelope.to_vec()));
                 match all.len() - before == page {
                     true => ControlFlow::Break(()),
@@ -162,7 +162,7 @@ fn run(acts: &[Act], merge_at: usize) {
                 let new = embedded.append(envelopes).unwrap();
                 assert_eq!(new, model.append(envelopes).unwrap());
                 for envelope in envelopes {
-                    assert!(embedded.contains(&Position::of(envelope)).unwrap());
+                    assert!(embedded.contains(&Position::from_envelope(envelope)).unwrap());
                 }
             }
             Act::Prune(before) => {
@@ -218,7 +218,7 @@ fn paging_goes_on_while_others_write() {
     let queries = [
         Select::Bloom(Bloom::FULL),
         Select::Topics(BTreeSet::from([topic_of(3)])),
-        Select::Bloom(Bloom::of_topics([topic_of(1), topic_of(6)])),
+        Select::Bloom(Bloom::from_topics([topic_of(1), topic_of(6)])),
     ];
     thread::scope(|scope| {
         for writer in 0..2u32 {
@@ -256,7 +256,10 @@ fn paging_goes_on_while_others_write() {
                     let wanted = select.matches(envelope.topic());
                     let lasts = envelope.sent() >= START + 2 * DAY;
                     if wanted && lasts {
-                        assert!(read.contains(&Position::of(envelope)), "lost: {envelope:?}");
+                        assert!(
+                            read.contains(&Position::from_envelope(envelope)),
+                            "lost: {envelope:?}"
+                        );
                     }
                 }
             }

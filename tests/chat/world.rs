@@ -90,7 +90,7 @@ pub struct World {
 }
 
 pub fn partitioned(key: &PublicKey) -> Topic {
-    Topic::of_name(&topic::partitioned_name(key))
+    Topic::from_name(&topic::partitioned_name(key))
 }
 
 impl World {

@@ -115,7 +115,7 @@ fn status_and_envelope_of_a_sender() {
     assert_eq!(status["payload"], expected);
     // Then for what it sends, as peers do not send an envelope back where it came from.
     let bloom: statuskit_core::envelope::Topic = TOPIC.parse().expect("a topic");
-    let bloom = statuskit_core::envelope::Bloom::of_topic(bloom);
+    let bloom = statuskit_core::envelope::Bloom::from_topic(bloom);
     assert_eq!(packet(&mut js), (3, [&[0xb8, 64], &bloom.0[..]].concat()));
     let envelope = Envelope::decode(&bytes(&sent, "raw")).expect("an envelope");
     assert_eq!(packet(&mut js), (1, Packet::Messages(vec![envelope]).encode()));

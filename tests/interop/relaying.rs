@@ -7,7 +7,7 @@ use statuskit_core::{
     envelope::{Bloom, Envelope, EnvelopeHash, Topic},
     wire::{Packet, Status},
 };
-use statuskit_net::node::{Config, PeerKey, ServiceConfig};
+use statuskit_net::node::{Config, ConnectionId, ServiceConfig};
 
 use super::{
     Keys, OTHER_TOPIC, SYM_KEY, TOPIC, bytes, geth,
@@ -148,7 +148,7 @@ impl Middle {
     /// What a peer asks for, as our node knows it.
     fn status(&self, peer: &Peer) -> Status {
         let enode: Enode = peer.enode().parse().expect("an enode");
-        let key: Option<PeerKey> = self.node.handle.peer_by_id(&enode.id);
+        let key: Option<ConnectionId> = self.node.handle.peer_by_id(&enode.id);
         let state = key.and_then(|key| self.node.handle.peer_state(key));
         state.and_then(|state| state.status).expect("a connected peer")
     }
@@ -173,7 +173,7 @@ impl Middle {
 }
 
 fn bloom(topics: &[&str]) -> Bloom {
-    Bloom::of_topics(topics.iter().map(|topic| topic.parse::<Topic>().expect("a topic")))
+    Bloom::from_topics(topics.iter().map(|topic| topic.parse::<Topic>().expect("a topic")))
 }
 
 #[test]

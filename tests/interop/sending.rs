@@ -81,7 +81,7 @@ fn an_unsigned_message_with_a_password_and_padding_of_its_own() {
     assert_eq!(message["padding"], "0xc0ffee");
     assert_eq!(message["src"], Value::Null);
     assert_eq!(message["ttl"], 50);
-    assert_eq!(text(&message, "topic"), Topic::of_name("sesame").to_string());
+    assert_eq!(text(&message, "topic"), Topic::from_name("sesame").to_string());
     agree(&shell, &sent, &message, "--password sesame");
 }
 
@@ -111,7 +111,7 @@ fn a_message_to_a_public_key() {
 fn a_chat_message_is_wrapped_and_signed() {
     let (shell, mut geth) = (Shell::new(), geth(&["--min-pow", "0.002"]));
     let me = Keys::new(&shell, "me");
-    let topic = Topic::of_name("interop chat").to_string();
+    let topic = Topic::from_name("interop chat").to_string();
     geth.call(json!({ "cmd": "subscribe", "password": "interop chat", "topics": [topic] }));
     let line =
         "echo 'Grüße 👋' | status-send --peer $ENODE --chat 'interop chat' --identity me.key";
@@ -171,7 +171,7 @@ fn proof_of_work_follows_what_the_peers_ask_for() {
 #[test]
 fn topics_that_the_peer_does_not_want_are_not_sent() {
     let shell = Shell::new();
-    let bloom = statuskit_core::envelope::Bloom::of_topic(TOPIC.parse().expect("a topic"));
+    let bloom = statuskit_core::envelope::Bloom::from_topic(TOPIC.parse().expect("a topic"));
     let mut geth = geth(&["--bloom", &super::hex0x(bloom.0)]);
     subscribe(&mut geth);
     let line = |topic| {

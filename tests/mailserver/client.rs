@@ -15,7 +15,7 @@ use statuskit_mailserver::{
     archive::{MemoryArchive, Order},
     client::{HistoryItem, HistoryQuery, Misbehaviour, PageDone, SyncOptions, sync},
 };
-use statuskit_net::node::{Event, News, PeerKey, Service, ServiceConfig, ServiceEvent};
+use statuskit_net::node::{ConnectionId, Event, News, Service, ServiceConfig, ServiceEvent};
 use tokio::task::JoinHandle;
 
 use crate::world::*;
@@ -30,7 +30,7 @@ async fn history_comes_in_pages_of_both_orders() {
         .await;
         let node = start_node("client").await;
         let client = client(&node, &server.node);
-        let query = HistoryQuery::of_topics(NOW - 10_000, NOW, []);
+        let query = HistoryQuery::from_topics(NOW - 10_000, NOW, []);
         let (mut got, pages, error) = drain(client.history(query)).await;
         assert!(error.is_none(), "{error:?}");
         if order == Order::NewestFirst {
@@ -52,16 +52,16 @@ async fn history_comes_in_pages_of_both_orders() {
 async fn topics_are_filtered_exactly_and_a_history_can_be_resumed() {
     // A topic with the same bloom filter: bits 3 to 7 of the fourth byte do not count.
     let twin = statuskit_core::envelope::Topic([1, 2, 3, 4 | 0x80]);
-    assert_eq!(Bloom::of_topic(twin), Bloom::of_topic(TOPICS[0]));
+    assert_eq!(Bloom::from_topic(twin), Bloom::from_topic(TOPICS[0]));
     let mut all = envelopes(90);
     all.extend((0..10).map(|i| envelope(NOW - 2 * i, twin, u64::from(i) + 1000)));
-    all.sort_by_key(Position::of);
+    all.sort_by_key(Position::from_envelope);
     let server = start_server("server", archive_of(&all)).await;
     let node = start_node("client").await;
     let client = client(&node, &server.node);
     let wanted = [TOPICS[0], TOPICS[2]];
     let expected: Vec<_> = all.iter().filter(|it| wanted.contains(&it.topic())).cloned().collect();
-    let query = HistoryQuery { limit: 15, ..HistoryQuery::of_topics(NOW - 1000, NOW, wanted) };
+    let query = HistoryQuery { limit: 15, ..HistoryQuery::from_topics(NOW - 1000, NOW, wanted) };
     let (got, pages, error) = drain(client.history(query.clone())).await;
     assert!(error.is_none(), "{error:?}");
     assert!(got == expected);
@@ -82,8 +82,8 @@ async fn topics_are_filtered_exactly_and_a_history_can_be_resumed() {
     assert_eq!((resumed, count), (got, pages.len()));
     // A cursor of another range is refused.
     let query = HistoryQuery {
-        cursor: Position::of(&all[3]).to_cursor().to_vec(),
-        ..HistoryQuery::of_topics(NOW - 5, NOW, [])
+        cursor: Position::from_envelope(&all[3]).to_cursor().to_vec(),
+        ..HistoryQuery::from_topics(NOW - 5, NOW, [])
     };
     let error = within(client.page(query)).await.unwrap_err();
     assert!(matches!(&error, ClientError::Refused(text) if text.contains("outside of the range")));
@@ -103,7 +103,7 @@ async fn refusals_and_emptiness_are_told_apart() {
     let mut config = client_config();
     let other = SymKey::from_bytes([1; 32]).unwrap();
     config.access = Access::Password(other);
-    let query = HistoryQuery::of_topics(NOW - 100, NOW, []);
+    let query = HistoryQuery::from_topics(NOW - 100, NOW, []);
     let wrong = client_with(&node, &server.node, config.clone());
     let error = within(wrong.page(query.clone())).await.unwrap_err();
     assert!(
@@ -114,7 +114,7 @@ async fn refusals_and_emptiness_are_told_apart() {
     config.rate_limit_patience = Duration::ZERO;
     let right =
         statuskit_mailserver::Client::new(node.handle(), server.node.handle().id(), config.clone());
-    let empty = HistoryQuery::of_topics(5, 6, []);
+    let empty = HistoryQuery::from_topics(5, 6, []);
     let (envelopes, page) = within(right.page(empty)).await.unwrap();
     assert_eq!(envelopes, []);
     let expected = PageDone { from: 5, to: 6, is_last: true, done: 1.0, ..PageDone::default() };
@@ -144,7 +144,7 @@ async fn a_rate_limit_between_pages_is_waited_for() {
     .await;
     let node = start_node("client").await;
     let mut config = client_config();
-    let query = HistoryQuery { limit: 12, ..HistoryQuery::of_topics(NOW - 100, NOW, []) };
+    let query = HistoryQuery { limit: 12, ..HistoryQuery::from_topics(NOW - 100, NOW, []) };
     config.rate_limit_patience = Duration::ZERO;
     let impatient = client_with(&node, &server.node, config.clone());
     let (got, _, error) = drain(impatient.history(query.clone())).await;
@@ -187,7 +187,7 @@ async fn the_end_of_time_is_an_end() {
     let server = start_server("server", archive_of(&all)).await;
     let node = start_node("client").await;
     let client = client(&node, &server.node);
-    let query = HistoryQuery { limit: 5, ..HistoryQuery::of_topics(0, u32::MAX, []) };
+    let query = HistoryQuery { limit: 5, ..HistoryQuery::from_topics(0, u32::MAX, []) };
     let (got, pages, error) = drain(client.history(query)).await;
     assert!(error.is_none(), "{error:?}");
     assert!(got == all);
@@ -209,7 +209,7 @@ async fn long_ranges_go_in_parts() {
     let query = HistoryQuery {
         max_span: Some(86_400),
         limit: 4,
-        ..HistoryQuery::of_topics(NOW - days * 86_400 + 1, NOW, [TOPICS[0]])
+        ..HistoryQuery::from_topics(NOW - days * 86_400 + 1, NOW, [TOPICS[0]])
     };
     let (got, pages, error) = drain(client.history(query.clone())).await;
     assert!(error.is_none(), "{error:?}");
@@ -235,7 +235,7 @@ async fn whoever_is_slow_gets_everything_once() {
     // Room for some 30 of them, and as many more are on the way to us.
     config.max_waiting_bytes = 10_000;
     let client = client_with(&node, &server.node, config);
-    let query = HistoryQuery { limit: 200, ..HistoryQuery::of_topics(NOW - 1000, NOW, []) };
+    let query = HistoryQuery { limit: 200, ..HistoryQuery::from_topics(NOW - 1000, NOW, []) };
     let mut history = client.history(query);
     // The whole page is there before anything is taken.
     let packets = server
@@ -264,7 +264,7 @@ async fn new_envelopes_during_paging_are_no_trouble() {
     let server = start_server("server", archive.clone()).await;
     let node = start_node("client").await;
     let client = client(&node, &server.node);
-    let query = HistoryQuery { limit: 20, ..HistoryQuery::of_topics(NOW - 1000, NOW + 60, []) };
+    let query = HistoryQuery { limit: 20, ..HistoryQuery::from_topics(NOW - 1000, NOW + 60, []) };
     let mut history = client.history(query);
     let mut got = Vec::new();
     let mut arrived = 0;
@@ -292,7 +292,7 @@ async fn a_lost_connection_is_taken_up_again() {
     addr.replace(server.node.handle().local_addr().unwrap());
     let node = start_node("client").await;
     let client = client(&node, &server.node);
-    let query = HistoryQuery { limit: 20, ..HistoryQuery::of_topics(NOW - 1000, NOW, []) };
+    let query = HistoryQuery { limit: 20, ..HistoryQuery::from_topics(NOW - 1000, NOW, []) };
     let mut history = client.history(query);
     let mut server = Some(server);
     let mut got = Vec::new();
@@ -338,7 +338,7 @@ async fn puppet(
             let payload = seal::open(envelope, Opener::Sym(&password())).unwrap().payload;
             let (request, _) = Request::decode(&payload).unwrap();
             count += 1;
-            let peer: PeerKey = *peer;
+            let peer: ConnectionId = *peer;
             match answer(count, envelope.hash().0, request) {
                 Some(packets) => {
                     for packet in packets {
@@ -383,7 +383,7 @@ impl Drop for Puppet {
 }
 
 fn query() -> HistoryQuery {
-    HistoryQuery::of_topics(NOW - 100, NOW, [TOPICS[0]])
+    HistoryQuery::from_topics(NOW - 100, NOW, [TOPICS[0]])
 }
 
 #[tokio::test]
@@ -522,7 +522,7 @@ async fn old_servers_get_ranges_of_a_day() {
         Some(found.into_iter().chain([complete(id, &[])]).collect())
     })
     .await;
-    let query = HistoryQuery::of_topics(NOW - 3 * 86_400, NOW, [TOPICS[0]]);
+    let query = HistoryQuery::from_topics(NOW - 3 * 86_400, NOW, [TOPICS[0]]);
     let (got, pages, error) = ask(&puppet, |_| {}, query).await;
     assert!(error.is_none(), "{error:?}");
     assert_eq!((got, pages.len()), (all, 4));

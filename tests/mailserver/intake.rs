@@ -118,7 +118,7 @@ async fn a_copy_leaves_out_what_is_of_no_time() {
         let archive = Arc::new(MemoryArchive::new());
         // Pages of which nothing is kept are no reason to end.
         let mut options = SyncOptions { limit: 1, ..SyncOptions::new(0, u32::MAX) };
-        options.intake = Intake::of_copy(NOW, kept);
+        options.intake = Intake::from_copy(NOW, kept);
         let copied = sync(to.node.handle(), &server, archive.clone(), options, |_| {});
         let report = within(copied).await.unwrap();
         assert_eq!(report.passed_over, passed_over);

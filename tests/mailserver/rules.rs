@@ -94,7 +94,7 @@ fn ok(server: &Server, request: &P2pRequest, archive: &dyn Archive) -> (Vec<Enve
 fn every_malformed_request_gets_its_answer() {
     let archive = archive_of(&envelopes(3));
     let server = server();
-    let full = Request::of_bloom(NOW - 10, NOW, Bloom::FULL);
+    let full = Request::from_bloom(NOW - 10, NOW, Bloom::FULL);
     let list = |items: &dyn Fn(&mut Vec<u8>)| {
         let mut out = Vec::new();
         rlp::put_list(&mut out, |out| items(out));
@@ -175,18 +175,18 @@ fn every_malformed_request_gets_its_answer() {
 fn every_form_is_answered() {
     let all = envelopes(3);
     let archive = archive_of(&all);
-    let request = Request::of_bloom(NOW - 10, NOW, Bloom::FULL);
+    let request = Request::from_bloom(NOW - 10, NOW, Bloom::FULL);
     for form in [Form::Seven, Form::Six, Form::Five, Form::Raw] {
         let (got, cursor) = ok(&server(), &by_password(&request.encode_as(form)), &*archive);
         assert_eq!((&got, cursor), (&all, vec![]), "{form:?}");
     }
     // And goes on from a cursor.
-    let cursor = Position::of(&all[0]).to_cursor().to_vec();
+    let cursor = Position::from_envelope(&all[0]).to_cursor().to_vec();
     let request = Request { cursor, limit: 1, ..request };
     for form in [Form::Seven, Form::Six, Form::Five, Form::Raw] {
         let (got, cursor) = ok(&server(), &by_password(&request.encode_as(form)), &*archive);
         assert_eq!(got, all[1..2], "{form:?}");
-        assert_eq!(cursor, Position::of(&all[1]).to_cursor(), "{form:?}");
+        assert_eq!(cursor, Position::from_envelope(&all[1]).to_cursor(), "{form:?}");
     }
     let as_reference = Server::new(ServerConfig { as_reference: true, ..rules() }).unwrap();
     for form in [Form::Six, Form::Five] {
@@ -215,10 +215,10 @@ fn what_the_reference_overlooks() {
     let descending = Server::new(ServerConfig { as_reference, order, ..rules() }).unwrap();
     let ask = |server: &Server, cursor: Position, to: u32| {
         let cursor = cursor.to_cursor().to_vec();
-        let request = Request { cursor, ..Request::of_bloom(all[1].sent(), to, Bloom::FULL) };
+        let request = Request { cursor, ..Request::from_bloom(all[1].sent(), to, Bloom::FULL) };
         ok(server, &by_password(&request.encode()), &*archive).0
     };
-    let at = |index: usize| Position::of(&all[index]);
+    let at = |index: usize| Position::from_envelope(&all[index]);
     let before = |index: usize| Position { hash: EnvelopeHash([0; 32]), ..at(index) };
     assert!(all.iter().map(Envelope::sent).is_sorted_by(|a, b| a < b));
     assert_eq!(ask(&server, at(2), NOW), all[3..]);
@@ -248,7 +248,7 @@ fn a_cursor_of_another_server_is_refused_and_ours_survives_a_prune() {
     let server = server();
     let from = NOW - 100;
     let ask = |cursor: Vec<u8>| {
-        let request = Request { limit: 5, cursor, ..Request::of_bloom(from, NOW, Bloom::FULL) };
+        let request = Request { limit: 5, cursor, ..Request::from_bloom(from, NOW, Bloom::FULL) };
         by_password(&request.encode())
     };
     let unknown = Position { sent: NOW - 5, hash: EnvelopeHash([5; 32]) }.to_cursor().to_vec();
@@ -276,9 +276,9 @@ fn the_rate_limit_counts_what_is_accepted() {
     let archive = archive_of(&envelopes(3));
     let config = ServerConfig { rate_limit: Duration::from_secs(5), ..rules() };
     let server = Server::new(config).unwrap();
-    let good = by_password(&Request::of_bloom(NOW - 10, NOW, Bloom::FULL).encode());
+    let good = by_password(&Request::from_bloom(NOW - 10, NOW, Bloom::FULL).encode());
     let unknown = Position { sent: NOW, hash: EnvelopeHash([5; 32]) }.to_cursor().to_vec();
-    let request = Request { cursor: unknown, ..Request::of_bloom(NOW - 10, NOW, Bloom::FULL) };
+    let request = Request { cursor: unknown, ..Request::from_bloom(NOW - 10, NOW, Bloom::FULL) };
     let bad_cursor = by_password(&request.encode());
     let at = |request: &P2pRequest, seconds: u64, client: u8| {
         let now = TIME + Duration::from_secs(seconds);
@@ -316,11 +316,11 @@ fn what_can_not_be_sent_does_not_stop_the_rest() {
     let mut all = envelopes(3);
     let huge = Envelope::new(NOW + 9, 10, TOPICS[0], &[9; 3000], 0);
     all.push(huge.clone());
-    all.sort_by_key(Position::of);
+    all.sort_by_key(Position::from_envelope);
     let archive = archive_of(&all);
     let server = Server::new(ServerConfig { max_message_size: 1000, ..rules() }).unwrap();
     for batch in [true, false] {
-        let request = Request { batch, ..Request::of_bloom(NOW - 10, NOW, Bloom::FULL) };
+        let request = Request { batch, ..Request::from_bloom(NOW - 10, NOW, Bloom::FULL) };
         let request = by_password(&request.encode());
         let mut answer = server.request(CLIENT, &request, &*archive, TIME).unwrap();
         let replies: Vec<_> = std::iter::from_fn(|| answer.next(&*archive).unwrap()).collect();
@@ -340,8 +340,8 @@ fn a_server_needs_a_key_and_an_archive_that_works() {
 
     let archive = Moody::default();
     archive.inner.append(&envelopes(5)).unwrap();
-    let position = Position::of(&envelopes(5)[1]).to_cursor().to_vec();
-    let request = Request { cursor: position, ..Request::of_bloom(NOW - 10, NOW, Bloom::FULL) };
+    let position = Position::from_envelope(&envelopes(5)[1]).to_cursor().to_vec();
+    let request = Request { cursor: position, ..Request::from_bloom(NOW - 10, NOW, Bloom::FULL) };
     let request = by_password(&request.encode());
     let server = server();
     let mut answer = server.request(CLIENT, &request, &archive, TIME).unwrap();
@@ -356,7 +356,7 @@ fn a_server_needs_a_key_and_an_archive_that_works() {
 #[test]
 fn requests_are_sealed_for_the_server_alone() {
     let archive = archive_of(&envelopes(2));
-    let request = Request::of_topics(NOW - 10, NOW, TOPICS);
+    let request = Request::from_topics(NOW - 10, NOW, TOPICS);
     let signer = key("signer");
     let config = ServerConfig { key: Some(key("server")), min_pow: 0.01, ..rules() };
     let server = Server::new(config).unwrap();
@@ -389,8 +389,8 @@ proptest! {
         let request = Request {
             limit,
             batch,
-            cursor: Position::of(&envelopes(20)[3]).to_cursor().repeat(2)[..cursor].to_vec(),
-            ..Request::of_bloom(NOW - 100, NOW, Bloom::FULL)
+            cursor: Position::from_envelope(&envelopes(20)[3]).to_cursor().repeat(2)[..cursor].to_vec(),
+            ..Request::from_bloom(NOW - 100, NOW, Bloom::FULL)
         };
         let mut payload = request.encode_as(form);
         for (at, bits) in flips {
@@ -463,13 +463,13 @@ proptest! {
         let order = if newest_first { Order::NewestFirst } else { Order::OldestFirst };
         let config = ServerConfig { order, max_message_size: 1200, ..rules() };
         let server = Server::new(config).unwrap();
-        let bloom = Bloom::of_topics(topics.iter().map(|at| TOPICS[*at]));
+        let bloom = Bloom::from_topics(topics.iter().map(|at| TOPICS[*at]));
         let mut pruned = 0;
         let mut got: Vec<Envelope> = Vec::new();
         let mut cursor = Vec::new();
         for step in steps {
             let request =
-                Request { limit, batch, cursor, ..Request::of_bloom(base, NOW, bloom) };
+                Request { limit, batch, cursor, ..Request::from_bloom(base, NOW, bloom) };
             let answer = if sync {
                 let request = SyncRequest {
                     lower: base, upper: NOW, bloom: bloom.0.to_vec(), limit, cursor: request.cursor,
@@ -507,10 +507,10 @@ proptest! {
             }
         }
         prop_assert!(cursor.is_empty(), "it ends");
-        let distinct: BTreeSet<_> = got.iter().map(Position::of).collect();
+        let distinct: BTreeSet<_> = got.iter().map(Position::from_envelope).collect();
         prop_assert_eq!(distinct.len(), got.len(), "nothing comes twice");
         let mut ordered = got.clone();
-        ordered.sort_by_key(Position::of);
+        ordered.sort_by_key(Position::from_envelope);
         if newest_first {
             ordered.reverse();
         }
@@ -520,7 +520,7 @@ proptest! {
         }
         for envelope in start {
             if envelope.sent() >= pruned && bloom.matches(envelope.topic()) {
-                prop_assert!(distinct.contains(&Position::of(&envelope)), "nothing is lost");
+                prop_assert!(distinct.contains(&Position::from_envelope(&envelope)), "nothing is lost");
             }
         }
     }

@@ -30,7 +30,7 @@ use statuskit_net::node::{Event, News, Service, ServiceEvent};
 use crate::world::*;
 
 fn plain(limit: u32, id: u8) -> Packet {
-    let request = Request { limit, ..Request::of_bloom(NOW - 100_000, NOW, Bloom::FULL) };
+    let request = Request { limit, ..Request::from_bloom(NOW - 100_000, NOW, Bloom::FULL) };
     Packet::P2pRequest(P2pRequest::Plain(request.to_plain(&[id; 32]).unwrap()))
 }
 
@@ -126,7 +126,7 @@ async fn a_failing_archive_is_reported_and_made_up_for() {
     // Requests are told so.
     let node = start_node("client").await;
     let client = client(&node, &server.node);
-    let query = HistoryQuery::of_topics(NOW - 10, NOW, TOPICS);
+    let query = HistoryQuery::from_topics(NOW - 10, NOW, TOPICS);
     let error = client.page(query.clone()).await.unwrap_err();
     assert!(matches!(&error, ClientError::Refused(text) if text == "the archive can't be read"));
 
@@ -165,7 +165,7 @@ async fn a_client_that_does_not_read_is_given_up_and_holds_up_nobody() {
     let node = start_node("client").await;
     let client = client(&node, &server.node);
     let (got, _, error) =
-        drain(client.history(HistoryQuery::of_topics(NOW - 10_000, NOW, []))).await;
+        drain(client.history(HistoryQuery::from_topics(NOW - 10_000, NOW, []))).await;
     assert!(error.is_none(), "{error:?}");
     assert_eq!(got.len(), 1500);
     server
@@ -234,12 +234,12 @@ async fn what_is_on_disk_is_served_after_a_restart() {
     let client = client(&node, &server.node);
     let query = HistoryQuery {
         limit: 70,
-        ..HistoryQuery::of_topics(NOW - 100, NOW, [TOPICS[0], TOPICS[1]])
+        ..HistoryQuery::from_topics(NOW - 100, NOW, [TOPICS[0], TOPICS[1]])
     };
     let (got, pages, error) = drain(client.history(query)).await;
     assert!(error.is_none(), "{error:?}");
     let mut expected: Vec<_> = sent.into_iter().filter(|it| it.topic() != TOPICS[2]).collect();
-    expected.sort_by_key(Position::of);
+    expected.sort_by_key(Position::from_envelope);
     assert!(got == expected);
     assert_eq!(pages.len(), 3);
     server.stop().await;
@@ -250,7 +250,7 @@ async fn what_is_on_disk_is_served_after_a_restart() {
 async fn a_giant_request_is_refused_unread() {
     let server = start_server("server", archive_of(&envelopes(5))).await;
     let mut stranger = stranger("giant", &server.node).await;
-    let giant = Request { cursor: vec![1; 100_000], ..Request::of_bloom(1, NOW, Bloom::FULL) };
+    let giant = Request { cursor: vec![1; 100_000], ..Request::from_bloom(1, NOW, Bloom::FULL) };
     let plain = P2pRequest::Plain(giant.to_plain(&[4; 32]).unwrap());
     let payload = Packet::P2pRequest(plain).encode();
     stranger.send(PROTOCOL, code::P2P_REQUEST, &payload).unwrap();
@@ -295,7 +295,7 @@ async fn rubbish_ends_the_connection_and_nothing_else() {
     }
     let node = start_node("client").await;
     let client = client(&node, &server.node);
-    let page = client.page(HistoryQuery::of_topics(NOW - 10, NOW, [])).await.unwrap();
+    let page = client.page(HistoryQuery::from_topics(NOW - 10, NOW, [])).await.unwrap();
     assert_eq!(page.0.len(), 5);
     server.stop().await;
     node.shutdown().await;
@@ -371,7 +371,7 @@ async fn mailservers_copy_each_other() {
 
     // One topic, from a cursor on.
     let some = Arc::new(MemoryArchive::new());
-    let bloom = Bloom::of_topics([TOPICS[1]]);
+    let bloom = Bloom::from_topics([TOPICS[1]]);
     let options = SyncOptions { bloom, limit: 1000, ..options };
     let copied = sync(to.node.handle(), &server, some.clone(), options.clone(), |_| {});
     within(copied).await.unwrap();
@@ -471,7 +471,7 @@ async fn reads_that_fail_are_told_once_and_cost_the_client_nothing() {
     .await;
     let node = start_node("client").await;
     let client = client(&node, &server.node);
-    let query = HistoryQuery::of_topics(NOW - 10, NOW, TOPICS);
+    let query = HistoryQuery::from_topics(NOW - 10, NOW, TOPICS);
     // Refused for the archive both times: the first began no interval.
     for _ in 0..2 {
         let error = client.page(query.clone()).await.unwrap_err();

@@ -65,7 +65,7 @@ fn connections_are_killed_while_reading() {
                 ControlFlow::Continue(())
             })
             .unwrap();
-        let mut expected: Vec<_> = all.iter().map(Position::of).collect();
+        let mut expected: Vec<_> = all.iter().map(Position::from_envelope).collect();
         expected.sort_unstable();
         if order == Order::NewestFirst {
             expected.reverse();
@@ -185,7 +185,7 @@ fn the_way_is_cut_for_a_while() {
     thread::scope(|scope| {
         let append = scope.spawn(|| archive.append(&[envelope(DAY_ONE + DAY, topic(1), 2)]));
         let reading =
-            scope.spawn(|| read(&archive, &of_topic(topic(1), Order::OldestFirst), 1).len());
+            scope.spawn(|| read(&archive, &from_topic(topic(1), Order::OldestFirst), 1).len());
         thread::sleep(Duration::from_millis(300));
         assert!(!append.is_finished() && !reading.is_finished(), "they wait");
         way.mend();

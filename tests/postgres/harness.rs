@@ -102,7 +102,7 @@ pub fn everything(order: Order) -> Query {
     Query { from: 0, to: u32::MAX, select: Select::Bloom(Bloom::FULL), order, after: None }
 }
 
-pub fn of_topic(wanted: Topic, order: Order) -> Query {
+pub fn from_topic(wanted: Topic, order: Order) -> Query {
     Query { select: Select::Topics([wanted].into()), ..everything(order) }
 }
 

@@ -76,7 +76,7 @@ fn compare(seed: u64, topics: u32, steps: usize) {
             }
             _ => {
                 if let Some(envelope) = made.get(rng.random_range(0..made.len().max(1))) {
-                    let position = Position::of(envelope);
+                    let position = Position::from_envelope(envelope);
                     let expected = model.contains(&position).unwrap();
                     assert_eq!(server.contains(&position).unwrap(), expected, "{about}");
                     let other = Position { hash: EnvelopeHash([7; 32]), ..position };
@@ -97,8 +97,8 @@ fn random_query(rng: &mut impl Rng, topics: u32, made: &[Envelope]) -> Query {
     };
     let select = match rng.random_range(0..3) {
         0 => Select::Topics(wanted.into_iter().collect()),
-        1 => Select::Bloom(Bloom::of_topics(wanted)),
-        _ => Select::Bloom(if rng.random() { Bloom::FULL } else { Bloom::of_topics(wanted) }),
+        1 => Select::Bloom(Bloom::from_topics(wanted)),
+        _ => Select::Bloom(if rng.random() { Bloom::FULL } else { Bloom::from_topics(wanted) }),
     };
     let mut second = || match rng.random_range(0..4) {
         0 => 0,
@@ -109,7 +109,7 @@ fn random_query(rng: &mut impl Rng, topics: u32, made: &[Envelope]) -> Query {
     let (from, to) =
         if rng.random_ratio(9, 10) { (from.min(to), from.max(to)) } else { (from, to) };
     let after = (rng.random() && !made.is_empty()).then(|| {
-        let position = Position::of(&made[rng.random_range(0..made.len())]);
+        let position = Position::from_envelope(&made[rng.random_range(0..made.len())]);
         match rng.random_range(0..3) {
             0 => Position { hash: EnvelopeHash(rng.random()), ..position },
             _ => position,

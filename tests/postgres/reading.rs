@@ -35,11 +35,11 @@ fn pages_in_both_orders() {
     assert_eq!(archive.append(&mixture()).unwrap(), mixture().len());
     model.append(&mixture()).unwrap();
     for order in [Order::OldestFirst, Order::NewestFirst] {
-        let mut few = of_topic(topic(1), order);
+        let mut few = from_topic(topic(1), order);
         few.select = Select::Topics((1..4).map(topic).collect());
         let mut range = everything(order);
         (range.from, range.to) = (DAY_ONE + 50_000, DAY_ONE + DAY + 5);
-        for query in [everything(order), of_topic(topic(1), order), few, range] {
+        for query in [everything(order), from_topic(topic(1), order), few, range] {
             let expected = read(&model, &query, usize::MAX);
             assert!(expected.len() > 300, "{}", expected.len());
             assert_eq!(read(&archive, &query, usize::MAX), expected, "{query:?}");
@@ -56,7 +56,7 @@ fn a_filter_selects_by_topic() {
     let archive = tables.open();
     archive.append(&mixture()).unwrap();
     let mut query = everything(Order::OldestFirst);
-    query.select = Select::Bloom(Bloom::of_topic(topic(3)));
+    query.select = Select::Bloom(Bloom::from_topic(topic(3)));
     let expected = mixture().iter().filter(|e| e.topic() == topic(3)).count();
     assert!(read(&archive, &query, usize::MAX).len() >= expected && expected > 20);
     query.select = Select::Bloom(Bloom::EMPTY);
@@ -72,7 +72,7 @@ fn a_query_that_selects_nothing() {
     let mut query = everything(Order::NewestFirst);
     (query.from, query.to) = (10, 9);
     assert!(read(&archive, &query, usize::MAX).is_empty());
-    assert!(read(&archive, &of_topic(topic(5000), Order::OldestFirst), usize::MAX).is_empty());
+    assert!(read(&archive, &from_topic(topic(5000), Order::OldestFirst), usize::MAX).is_empty());
 }
 
 /// What was there is read exactly once, whatever is appended meanwhile.
@@ -100,7 +100,7 @@ fn pages_while_others_append() {
         });
         let _done = AtEnd(|| done.store(true, Ordering::Relaxed));
         for order in [Order::OldestFirst, Order::NewestFirst] {
-            for query in [everything(order), of_topic(topic(1), order)] {
+            for query in [everything(order), from_topic(topic(1), order)] {
                 let found = pages(&reader, &query, 50);
                 let distinct: BTreeSet<_> = found.iter().collect();
                 assert_eq!(distinct.len(), found.len(), "none twice");
@@ -120,7 +120,7 @@ fn stopping_early() {
     let archive = tables.open();
     archive.append(&mixture()).unwrap();
     for order in [Order::OldestFirst, Order::NewestFirst] {
-        for query in [everything(order), of_topic(topic(1), order)] {
+        for query in [everything(order), from_topic(topic(1), order)] {
             let mut visited = 0;
             archive
                 .read(&query, &mut |_| {

@@ -115,7 +115,7 @@ fn a_busy_topic_is_spread_on_the_next_day() {
         let model = MemoryArchive::new();
         let all = (0..3).flat_map(|day| (0..250).map(move |n| on(day, n, 1)));
         model.append(&all.collect::<Vec<_>>()).unwrap();
-        let query = of_topic(topic(1), order);
+        let query = from_topic(topic(1), order);
         assert_eq!(read(&archive, &query, usize::MAX), read(&model, &query, usize::MAX));
     }
     // The expectation of the test: envelopes of the second day lie where their hash says.

@@ -30,7 +30,7 @@ fn what_is_shown_holds_no_key() {
         }
     }
     let shared = x3dh::initiate(&alice_key, &bob_key, &bob_public, &bob_public);
-    let secret = NegotiatedSecret::of(&alice_key, &bob_public);
+    let secret = NegotiatedSecret::agree(&alice_key, &bob_public);
     shown.push(format!("{shared:?} {secret:?}"));
 
     let mut keys =

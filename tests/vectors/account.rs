@@ -79,7 +79,7 @@ pub fn accounts(set: &mut Set) {
         let plain = text.strip_prefix("0x").unwrap_or(text);
         assert_eq!(format!("0x{plain}").parse(), Ok(key.clone()));
         assert!(matches!(Imported::parse(text.as_bytes()), Ok(Imported::Key(it)) if it == key));
-        let card = Card::of_key(&key.public_key());
+        let card = Card::from_key(&key.public_key());
         assert_eq!(card.public_key.to_string(), case.str("public_key"));
         assert_eq!(card.address.to_string(), case.str("address"));
         assert_eq!(card.key_uid.to_string(), case.str("key_uid"), "{}", case.path());
@@ -279,24 +279,24 @@ pub fn alias(set: &mut Set) {
     set.each("cases", |case| {
         let key: PublicKey = case.str("public_key").parse().unwrap();
         assert_eq!(format!("{:016x}", name::seed(&key)), case.str("seed"), "{}", case.path());
-        assert_eq!(ThreeWordName::of_key(&key).to_string(), case.str("alias"), "{}", case.path());
+        assert_eq!(ThreeWordName::from_key(&key).to_string(), case.str("alias"), "{}", case.path());
     });
     set.each("known", |case| {
         let key = parse_chat_key(case.str("public_key")).unwrap();
-        assert_eq!(ThreeWordName::of_key(&key).to_string(), case.str("alias"));
+        assert_eq!(ThreeWordName::from_key(&key).to_string(), case.str("alias"));
     });
     set.one("known_seed", |case| {
         let seed = u64::from_str_radix(case.str("seed"), 16).unwrap();
-        assert_eq!(ThreeWordName::of_seed(seed).to_string(), case.str("alias"));
+        assert_eq!(ThreeWordName::from_seed(seed).to_string(), case.str("alias"));
     });
 }
 
 pub fn identicon(set: &mut Set) {
     set.each("cases", |case| {
         let text = case.str("input");
-        let identicon = Identicon::of_text(text);
+        let identicon = Identicon::from_text(text);
         if let Ok(key) = text.parse::<PublicKey>() {
-            assert_eq!(Identicon::of_key(&key), identicon);
+            assert_eq!(Identicon::from_key(&key), identicon);
         }
         assert_eq!(hex::encode(identicon.hash()), case.str("md5"), "{}", case.path());
         assert_eq!(hex::encode(identicon.color()), case.str("color_rgb"), "{}", case.path());
@@ -357,7 +357,7 @@ pub fn key_compression(set: &mut Set) {
 }
 
 fn address(key: &ExtendedPrivateKey) -> String {
-    Address::of_key(&key.public_key()).to_string()
+    Address::from_key(&key.public_key()).to_string()
 }
 
 fn secret_hex(key: &SecretKey) -> String {

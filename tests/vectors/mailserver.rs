@@ -85,7 +85,7 @@ fn request_payload(case: &Case<'_>) {
         let request = Request {
             limit: case.u32("limit"),
             cursor: case.hex("cursor"),
-            ..Request::of_topics(case.u32("from"), case.u32("to"), wanted)
+            ..Request::from_topics(case.u32("from"), case.u32("to"), wanted)
         };
         assert_eq!(request, fields, "{case}");
     }
@@ -93,13 +93,13 @@ fn request_payload(case: &Case<'_>) {
 
 fn archive_key(case: &Case<'_>) {
     let envelope = Envelope::decode(&case.hex("envelope")).unwrap();
-    let (position, topic) = (Position::of(&envelope), Topic(case.array("topic")));
+    let (position, topic) = (Position::from_envelope(&envelope), Topic(case.array("topic")));
     assert_eq!(envelope.topic(), topic, "{case}");
     assert_eq!((position.sent, position.hash.0), (case.u32("sent"), case.array("hash")), "{case}");
     assert_eq!(position.to_cursor().to_vec(), case.hex("cursor"), "{case}");
     assert_eq!(Position::from_cursor(&case.hex("cursor")), Some(position), "{case}");
     let key = ArchiveKey(case.array("key"));
-    assert_eq!(ArchiveKey::of(&envelope), key, "{case}");
+    assert_eq!(ArchiveKey::from_envelope(&envelope), key, "{case}");
     assert_eq!((key.position(), key.topic()), (position, topic), "{case}");
 }
 
@@ -432,7 +432,7 @@ impl World {
         let interval = Duration::from_secs(seconds);
         let server = Server::new(ServerConfig { rate_limit: interval, ..self.config() }).unwrap();
         let ask = |case: &Case<'_>, now: Time| {
-            let request = Request { limit: 2, ..Request::of_bloom(0, self.now, Bloom::FULL) };
+            let request = Request { limit: 2, ..Request::from_bloom(0, self.now, Bloom::FULL) };
             let plain = request.to_plain(&case.hex("request_id")).unwrap();
             let replies =
                 match server.request(CLIENT, &P2pRequest::Plain(plain), &self.archive, now) {
@@ -501,7 +501,7 @@ fn plain_request(case: &Case<'_>) -> MessagesRequest {
 
 /// What a sender refuses to send, and what it sends.
 fn assert_sender(plain: &MessagesRequest, case: &Case<'_>) {
-    let (request, id) = Request::of_plain(plain).unwrap();
+    let (request, id) = Request::from_plain(plain).unwrap();
     assert_eq!(id, plain_id(&plain.id), "{case}");
     let sendable = plain.id.len() == 32
         && plain.from <= plain.to

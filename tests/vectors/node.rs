@@ -20,7 +20,7 @@ use statuskit_core::{
         packet::{EnvelopeError, MessageResponse, ReadResponse},
     },
 };
-use statuskit_net::node::{Config, Event, Node, Outgoing, Output, PeerInfo, PeerKey};
+use statuskit_net::node::{Config, ConnectionId, Event, Node, Outgoing, Output, PeerInfo};
 
 use crate::case::Case;
 
@@ -455,7 +455,7 @@ fn messages_of_length(length: usize) -> Vec<u8> {
 /// A node with one peer, and what came of what that peer sent.
 struct World {
     node: Node,
-    peer: PeerKey,
+    peer: ConnectionId,
     now: Duration,
     events: Vec<Event>,
     disconnected: bool,

@@ -31,7 +31,7 @@ pub fn payloads(set: &mut Set) {
 
 fn a_case(case: &Case<'_>) {
     let number = case.u64("type") as i32;
-    let kind = PayloadType::of_number(number).unwrap();
+    let kind = PayloadType::from_number(number).unwrap();
     assert_eq!(kind.name, case.str("type_name").to_lowercase(), "{case}");
     let def = kind.message.unwrap();
     assert!(case.bool("handled_by_parser"), "{case}");
@@ -59,7 +59,7 @@ fn a_case(case: &Case<'_>) {
     // The wallet's signature inside.
     if let Message::SendTransaction(message) = message {
         let wallet: SecretKey = case.str("wallet_private").parse().unwrap();
-        let address = Address::of_key(&wallet.public_key());
+        let address = Address::from_key(&wallet.public_key());
         assert_eq!(address.to_string(), case.str("wallet_address"), "{case}");
         let mut hash = [0; 32];
         hex::decode_to_slice(&message.transaction_hash[2..], &mut hash).unwrap();
@@ -147,7 +147,7 @@ fn a_proof(case: &Case<'_>) {
     let sender = chat.public_key();
     assert_eq!(sender, case.str("chat_public").parse::<PublicKey>().unwrap(), "{case}");
     let wallet: SecretKey = case.str("wallet_private").parse().unwrap();
-    let address = Address::of_key(&wallet.public_key());
+    let address = Address::from_key(&wallet.public_key());
     assert_eq!(address.to_string(), case.str("wallet_address"), "{case}");
 
     let mut transaction = None;

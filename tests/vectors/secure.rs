@@ -432,7 +432,7 @@ fn assert_decoded(fields: &proto::ProtocolMessage, case: &Case<'_>) {
 
 pub fn negotiated_topic(set: &mut Set) {
     let topic_of = |name: &str, case: &Case<'_>, member: &str| {
-        assert_eq!(hex::encode(Topic::of_name(name).0), case.str(member), "{}", case.path());
+        assert_eq!(hex::encode(Topic::from_name(name).0), case.str(member), "{}", case.path());
     };
     let key_of = |name: &str, case: &Case<'_>| {
         let key = SymKey::from_password(name);
@@ -442,8 +442,8 @@ pub fn negotiated_topic(set: &mut Set) {
         let (a, b) = (secret(case, "private_a"), secret(case, "private_b"));
         let (public_a, public_b) = (public(case, "public_a"), public(case, "public_b"));
         assert_eq!((a.public_key(), b.public_key()), (public_a, public_b), "{}", case.path());
-        let at_a = NegotiatedSecret::of(&a, &public_b);
-        assert_eq!(at_a.as_bytes(), NegotiatedSecret::of(&b, &public_a).as_bytes());
+        let at_a = NegotiatedSecret::agree(&a, &public_b);
+        assert_eq!(at_a.as_bytes(), NegotiatedSecret::agree(&b, &public_a).as_bytes());
         assert_eq!(hex::encode(at_a.as_bytes()), case.str("secret"), "{}", case.path());
         let name = at_a.topic_name();
         assert_eq!(*name, case.str("topic_string"), "{}", case.path());
@@ -565,7 +565,7 @@ pub fn contact_code(set: &mut Set) {
         let key = secret(case, "identity_private");
         let public = public(case, "identity_public");
         assert_eq!(key.public_key(), public, "{at}");
-        let code = ContactCode::of_key(&public);
+        let code = ContactCode::from_key(&public);
         assert_eq!(code.name, case.str("contact_code"), "{at}");
         assert_eq!(hex::encode(code.topic.0), case.str("topic"), "{at}");
         assert_eq!(hex::encode(code.sym_key().as_bytes()), case.str("symmetric_key"));

@@ -20,7 +20,11 @@ pub fn mvds(set: &mut Set) {
         let [a, b] = ["public_a", "public_b"].map(|member| public_key(case, member));
         assert_eq!(a.to_uncompressed()[..], case.plain_hex("peer_id_a"), "{case}");
         let expected = GroupId(case.plain_hex("group_id").try_into().unwrap());
-        assert_eq!([GroupId::of_pair(&a, &b), GroupId::of_pair(&b, &a)], [expected; 2], "{case}");
+        assert_eq!(
+            [GroupId::from_pair(&a, &b), GroupId::from_pair(&b, &a)],
+            [expected; 2],
+            "{case}"
+        );
     });
     set.each("payloads", |case| {
         a_payload(case);
@@ -149,7 +153,7 @@ impl Flow {
             .collect();
         let keys = ["public_a", "public_b"].map(|member| public_key(case, member));
         let group_id = GroupId(case.plain_hex("group_id").try_into().unwrap());
-        assert_eq!(GroupId::of_pair(&keys[0], &keys[1]), group_id, "{case}");
+        assert_eq!(GroupId::from_pair(&keys[0], &keys[1]), group_id, "{case}");
         let appended = case.list("appended").iter().enumerate().filter_map(|(index, value)| {
             let inner = Case::new(format!("{case}.appended[{index}]"), value);
             let (body, id) = (inner.plain_hex("body"), inner.plain_hex("id"));

@@ -56,9 +56,9 @@ fn assert_topic(case: &Case<'_>) -> String {
     let name = String::from_utf8(utf8).expect("names are UTF-8");
     assert_eq!(name, case.str("name"));
     assert_eq!(keccak256(name.as_bytes()), case.array("keccak256"), "{}", case.path());
-    let topic = Topic::of_name(&name);
+    let topic = Topic::from_name(&name);
     assert_eq!(topic.0, case.array("topic"), "{}", case.path());
-    let bloom = Bloom::of_topic(topic);
+    let bloom = Bloom::from_topic(topic);
     assert_eq!(bloom.0, case.array("bloom"), "{}", case.path());
     assert_eq!(set_bits(&bloom), numbers(case.list("bloom_set_bits")), "{}", case.path());
     name
@@ -92,13 +92,13 @@ pub fn symkey(set: &mut Set) {
 
 pub fn bloom(set: &mut Set) {
     set.each("single_topic", |case| {
-        let bloom = Bloom::of_topic(Topic(case.array("topic")));
+        let bloom = Bloom::from_topic(Topic(case.array("topic")));
         assert_eq!(bloom.0, case.array("bloom"), "{}", case.path());
         assert_eq!(set_bits(&bloom), numbers(case.list("set_bits")), "{}", case.path());
     });
     set.each("aggregate", |case| {
         let topics = case.list("topics").iter().map(|topic| array(topic, &case.path()));
-        let bloom = Bloom::of_topics(topics.map(Topic));
+        let bloom = Bloom::from_topics(topics.map(Topic));
         assert_eq!(bloom.0, case.array("bloom"), "{}", case.path());
         assert_eq!(bloom.set_bits().count() as u64, case.u64("set_bit_count"));
         assert_eq!(bloom.is_full(), case.bool("is_full_node"));
@@ -106,7 +106,7 @@ pub fn bloom(set: &mut Set) {
     set.each("match", |case| {
         let filter = case.opt_hex("filter").map(|bytes| Bloom(bytes.try_into().unwrap()));
         let (topic, sample) = (Topic(case.array("topic")), Bloom(case.array("sample")));
-        assert_eq!(Bloom::of_topic(topic), sample, "{}", case.path());
+        assert_eq!(Bloom::from_topic(topic), sample, "{}", case.path());
         let expected = case.bool("match");
         assert_eq!(filter.is_none_or(|filter| filter.contains(&sample)), expected);
         assert_eq!(filter.is_none_or(|filter| filter.matches(topic)), expected);

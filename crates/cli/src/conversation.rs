@@ -283,7 +283,7 @@ impl Talk {
         let Some(topics) = topics.filter(|_| !added.is_empty()) else { return };
         topics.extend(added.iter().copied());
         network.handle().set_interest(Interest::Topics(topics.clone()));
-        network.handle().widen_bloom(&Bloom::of_topics(added));
+        network.handle().widen_bloom(&Bloom::from_topics(added));
     }
 
     /// Says something.
@@ -373,7 +373,7 @@ impl Talk {
         };
         let target = peers.min_pow().max(chat::POW_TARGET);
         let envelope = mining::mine_or_fail(cx, &sealed, target)?;
-        network.handle().widen_bloom(&Bloom::of_topic(envelope.topic()));
+        network.handle().widen_bloom(&Bloom::from_topic(envelope.topic()));
         Ok(match network.handle().send(envelope) {
             Ok(sent) => {
                 if post.kind == PostKind::ContactCode && !sent.peers.is_empty() {

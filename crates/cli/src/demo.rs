@@ -109,7 +109,7 @@ pub fn run(args: &DemoArgs, cx: &mut Context) -> Result<()> {
     config.node = Config {
         min_pow: 0.0,
         min_pow_tolerance: 0.0,
-        bloom: Some(Bloom::of_topic(public.topic)),
+        bloom: Some(Bloom::from_topic(public.topic)),
         send_window: Duration::ZERO,
         ..Config::default()
     };
@@ -208,7 +208,7 @@ fn wait_until_stored(
     archive: &Arc<dyn Archive>,
     envelope: &Envelope,
 ) -> Result<()> {
-    let position = Position::of(envelope);
+    let position = Position::from_envelope(envelope);
     let deadline = Instant::now() + LIMIT;
     while Instant::now() < deadline {
         if archive.contains(&position).map_err(|error| archive_error(&error))? {
@@ -234,7 +234,7 @@ fn ask(
     let client = Client::new(network.handle(), enode.id, ClientConfig::new(access, key));
     let now = cx.now();
     let (from, to) = (now.saturating_sub(3600), now.saturating_add(60));
-    let query = HistoryQuery::of_topics(from, to, [public.topic]);
+    let query = HistoryQuery::from_topics(from, to, [public.topic]);
     let page = network.wait(client.page(query));
     let (envelopes, _) = page.map_err(|error| client_error(&error))?;
     let found = envelopes.into_iter().find(|envelope| envelope.hash() == message.hash());

@@ -87,7 +87,7 @@ pub struct Identity {
 
 impl Identity {
     /// The identity of a phrase.
-    pub fn of_phrase(
+    pub fn from_phrase(
         phrase: Mnemonic,
         passphrase: Zeroizing<String>,
     ) -> std::result::Result<Self, HdError> {
@@ -97,14 +97,17 @@ impl Identity {
     }
 
     /// The identity of a text that is no phrase, as the reference imports it.
-    pub fn of_unchecked_phrase(text: &str, passphrase: &str) -> std::result::Result<Self, HdError> {
+    pub fn from_unchecked_phrase(
+        text: &str,
+        passphrase: &str,
+    ) -> std::result::Result<Self, HdError> {
         let seed = Seed::from_unchecked_phrase(text, passphrase);
         let unlocked = Unlocked::Master(ExtendedPrivateKey::from_seed(&seed)?);
         Ok(Self { unlocked, phrase: None, path: None })
     }
 
     /// The identity of a single key.
-    pub fn of_key(key: SecretKey) -> Self {
+    pub fn from_key(key: SecretKey) -> Self {
         Self { unlocked: Unlocked::Key(key), phrase: None, path: None }
     }
 
@@ -200,7 +203,7 @@ pub fn parse(bytes: &[u8], shown: &str, field: &str, unlock: &UnlockArgs) -> Res
     }
     let imported = Imported::parse(bytes).map_err(failed)?;
     if let Imported::Phrase(phrase) = imported {
-        let identity = Identity::of_phrase(phrase, unlock.passphrase()?);
+        let identity = Identity::from_phrase(phrase, unlock.passphrase()?);
         return Ok(identity.map_err(|error| failed(error.into()))?);
     }
     let password = if let Imported::KeyFile(file) = &imported {
@@ -248,14 +251,14 @@ fn from_record(
                 _ => CliError::usage("no passphrase"),
             })?;
         }
-        Identity::of_phrase(phrase, passphrase).map_err(|error| failed(error.into()))?
+        Identity::from_phrase(phrase, passphrase).map_err(|error| failed(error.into()))?
     } else if let Some(extended) = text("extended_key") {
         let key: ExtendedPrivateKey =
             extended.parse().map_err(|error: HdError| failed(error.into()))?;
         let unlocked = if key.depth() == 0 { Unlocked::Master(key) } else { Unlocked::Node(key) };
         Identity { unlocked, phrase: None, path: None }
     } else if let Some(key) = text("private_key") {
-        Identity::of_key(key.parse().map_err(|error| failed(ImportError::Key(error)))?)
+        Identity::from_key(key.parse().map_err(|error| failed(ImportError::Key(error)))?)
     } else {
         let message = format!("{} has the public part of an account only", escape(shown));
         return Err(CliError::new("identity.public_only", Exit::Malformed, message)

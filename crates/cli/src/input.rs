@@ -54,7 +54,7 @@ impl<R: BufRead> Items<R> {
 
     /// Takes binary input for a sequence of RLP lists, such as envelopes, each of them a record.
     #[must_use]
-    pub fn of_lists(mut self) -> Self {
+    pub fn reading_lists(mut self) -> Self {
         self.lists = true;
         self
     }
@@ -299,7 +299,7 @@ mod tests {
     #[test]
     fn lists_are_read_one_by_one() {
         let lists = |input: &[u8]| {
-            let (mut items, mut out) = (Items::new(input).of_lists(), Vec::new());
+            let (mut items, mut out) = (Items::new(input).reading_lists(), Vec::new());
             while let Some(Ok(Item { line, content: Content::Bytes(bytes) })) =
                 items.next().unwrap()
             {
@@ -327,7 +327,7 @@ mod tests {
         assert!(found.iter().all(|(_, bytes)| *bytes == list));
         // But one may not.
         let long = [&[0xfb, 0x04, 0, 0, 0], &vec![0; MAX_INPUT][..]].concat();
-        assert!(Items::new(&long[..]).of_lists().next().is_err());
+        assert!(Items::new(&long[..]).reading_lists().next().is_err());
     }
 
     #[test]

@@ -180,14 +180,14 @@ impl SealArgs {
         Ok(Some(if let Some(name) = &self.chat {
             Target::Chat(public_chat(name)?)
         } else if let Some(password) = &self.password {
-            Target::Sym(SymKey::from_password(password), Some(Topic::of_name(password)))
+            Target::Sym(SymKey::from_password(password), Some(Topic::from_name(password)))
         } else if let Some(text) = &self.sym_key {
             Target::Sym(parse_sym_key(text)?, None)
         } else if let Some(text) = &self.to_key {
             let key = parse_public_key(text, "--to-key")?;
             Target::Asym(
                 key,
-                Topic::of_name(&statuskit_core::envelope::topic::partitioned_name(&key)),
+                Topic::from_name(&statuskit_core::envelope::topic::partitioned_name(&key)),
             )
         } else if let Some(text) = &self.to {
             Target::Person(parse_public_key(text, "--to")?)

@@ -24,7 +24,7 @@ use statuskit_core::{
     wire::Status,
 };
 use statuskit_net::node::{
-    Clock, Event, Handle, News, PeerKey, PeerOptions, PeerSummary, Service, ServiceConfig,
+    Clock, ConnectionId, Event, Handle, News, PeerOptions, PeerSummary, Service, ServiceConfig,
     ServiceError, ServiceEvent, Subscription,
 };
 use tokio::{
@@ -278,8 +278,8 @@ struct Ready {
 pub struct Peers {
     /// The news of the node.
     pub news: Subscription,
-    known: HashMap<PeerKey, Arc<PeerSummary>>,
-    ready: HashMap<PeerKey, Ready>,
+    known: HashMap<ConnectionId, Arc<PeerSummary>>,
+    ready: HashMap<ConnectionId, Ready>,
     /// Those that were lost before, and why the last one was.
     lost: HashSet<PublicKey>,
     last_failure: Option<String>,
@@ -372,7 +372,7 @@ impl Peers {
     }
 
     /// A connected peer.
-    pub fn summary(&self, peer: PeerKey) -> Option<&Arc<PeerSummary>> {
+    pub fn summary(&self, peer: ConnectionId) -> Option<&Arc<PeerSummary>> {
         self.known.get(&peer)
     }
 

@@ -122,7 +122,7 @@ impl NodeArgs {
             min_pow: self.min_pow,
             // Where the minimum is higher than the default, it holds from the start.
             min_pow_tolerance: self.min_pow.max(DEFAULT_MIN_POW),
-            bloom: (!topics.is_empty()).then(|| Bloom::of_topics(topics)),
+            bloom: (!topics.is_empty()).then(|| Bloom::from_topics(topics)),
             light: self.light,
             confirmations: !self.no_confirmations,
             max_message_size: self.max_message_size,

@@ -104,7 +104,7 @@ pub fn run(args: &ReceiveArgs, cx: &mut Context) -> Result<()> {
         Config { min_pow: args.min_pow, min_pow_tolerance: args.min_pow, ..Config::default() };
     match &topics {
         Some(topics) => {
-            config.node.bloom = Some(Bloom::of_topics(topics.iter().copied()));
+            config.node.bloom = Some(Bloom::from_topics(topics.iter().copied()));
             config.node.interest = Interest::Topics(topics.clone());
         }
         None => config.node.interest = Interest::Everything,
@@ -149,7 +149,7 @@ impl ReceiveArgs {
         for text in &self.topic {
             topics.insert(parse_topic(text, "--topic")?);
         }
-        topics.extend(self.keys.password.iter().map(|password| Topic::of_name(password)));
+        topics.extend(self.keys.password.iter().map(|password| Topic::from_name(password)));
         topics.extend(ring.identities().flat_map(|key| own_topics(&key)));
         if self.all {
             return Ok(None);
@@ -170,7 +170,7 @@ impl ReceiveArgs {
 /// Where the owner of a key is written to by those who don't know them yet.
 fn own_topics(key: &PublicKey) -> [Topic; 2] {
     [topic::partitioned_name(key), topic::personal_discovery_name(key)]
-        .map(|name| Topic::of_name(&name))
+        .map(|name| Topic::from_name(&name))
 }
 
 struct Receiver<'a> {

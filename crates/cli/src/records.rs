@@ -106,7 +106,7 @@ fn describe_payload(opened: &Opened<'_>, sent: u32) -> Map<String, Value> {
 fn describe_wrapper(wrapper: &Wrapper, sent: u32) -> Record {
     let message = wrapper.message();
     let refused = message.ok().and_then(|it| check::check(&it, &Receipt::at(sent)).err());
-    payload::record::of_wrapper(wrapper)
+    payload::record::from_wrapper(wrapper)
         .with_some("refused", refused.map(|refusal| refusal.to_string()))
 }
 

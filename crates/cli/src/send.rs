@@ -16,7 +16,7 @@ use statuskit_core::{
     payload::Message,
 };
 use statuskit_net::node::{
-    Config, Event, News, PeerKey, PeerOptions, SendError, Sent, ServiceEvent,
+    Config, ConnectionId, Event, News, PeerOptions, SendError, Sent, ServiceEvent,
 };
 use tokio::sync::mpsc;
 
@@ -217,7 +217,7 @@ fn read_payloads(push: &mut dyn FnMut(Input) -> bool) -> Result<()> {
 }
 
 fn read_envelopes(push: &mut dyn FnMut(Input) -> bool) -> Result<()> {
-    let mut items = Items::new(std::io::stdin().lock()).of_lists();
+    let mut items = Items::new(std::io::stdin().lock()).reading_lists();
     while let Some(item) = items.next()? {
         match item.and_then(|item| Ok((envelopes_of(&item)?, item.line))) {
             Err(error) => {
@@ -398,7 +398,7 @@ impl Sender<'_> {
     /// Gives an envelope to the node.
     fn hand_over(&self, envelope: &Envelope) -> Result<Sent> {
         let handle = self.network.handle();
-        handle.widen_bloom(&Bloom::of_topic(envelope.topic()));
+        handle.widen_bloom(&Bloom::from_topic(envelope.topic()));
         let sent = handle.send(envelope.clone());
         let sent = sent.map_err(|error| refused_by_us(&error, envelope))?;
         // If there is none, it waits for one.
@@ -493,7 +493,7 @@ fn is_of_one(error: &CliError) -> bool {
 }
 
 /// A peer, for results.
-fn describe(peers: &Peers, key: PeerKey) -> Value {
+fn describe(peers: &Peers, key: ConnectionId) -> Value {
     peers.summary(key).map_or(Value::Null, |peer| {
         json!({
             "id": peer.id.to_string(),

@@ -187,7 +187,7 @@ fn usage(error: &clap::Error, arguments: &[OsString]) -> Exit {
         _ => {}
     }
     if early_errors_are_records(asked_format(arguments)) {
-        show_early_error(&of_clap(error));
+        show_early_error(&from_clap(error));
     } else {
         let _ = error.print();
     }
@@ -195,7 +195,7 @@ fn usage(error: &clap::Error, arguments: &[OsString]) -> Exit {
 }
 
 /// What clap says in some paragraphs: the message, then a tip and how the tool is used.
-fn of_clap(error: &clap::Error) -> CliError {
+fn from_clap(error: &clap::Error) -> CliError {
     let text = error.to_string();
     let mut paragraphs = text.split("\n\n").map(str::trim);
     let message = paragraphs.next().unwrap_or_default();

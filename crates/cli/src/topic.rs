@@ -114,7 +114,7 @@ fn each(
 }
 
 fn emit_name(cx: &mut Context, kind: &str, name: &str, key: Option<&PublicKey>) -> Result<()> {
-    let topic = Topic::of_name(name);
+    let topic = Topic::from_name(name);
     let record = topic_record(kind, topic)
         .with("name", name)
         .with_some(
@@ -127,7 +127,7 @@ fn emit_name(cx: &mut Context, kind: &str, name: &str, key: Option<&PublicKey>) 
 }
 
 fn topic_record(kind: &str, topic: Topic) -> Record {
-    let bloom = Bloom::of_topic(topic);
+    let bloom = Bloom::from_topic(topic);
     Record::new("topic")
         .with("kind", kind)
         .with("topic", topic.to_string())
@@ -138,7 +138,7 @@ fn topic_record(kind: &str, topic: Topic) -> Record {
 fn negotiated(cx: &mut Context, key: &str, identity: &IdentityArgs, show: bool) -> Result<()> {
     let theirs = parse_public_key(key, "key")?;
     let name = topic::negotiated_name(&identity.require()?, &theirs);
-    let topic = Topic::of_name(&name);
+    let topic = Topic::from_name(&name);
     let record = topic_record("negotiated", topic)
         .with_some("name", show.then(|| name.as_str()))
         .with("public_key", theirs.to_string())
@@ -166,7 +166,7 @@ fn bloom(cx: &mut Context, topics: &[String]) -> Result<()> {
     for text in topics {
         parsed.push(parse_topic(text, "topic")?);
     }
-    let bloom = Bloom::of_topics(parsed.iter().copied());
+    let bloom = Bloom::from_topics(parsed.iter().copied());
     let record = Record::new("bloom")
         .with("topics", parsed.iter().map(ToString::to_string).collect::<Vec<_>>())
         .with("bloom", bloom.to_string())
@@ -228,7 +228,7 @@ fn which(cx: &mut Context, text: &str) -> Result<()> {
             }
         };
         tried += 1;
-        if Topic::of_name(&name) == wanted {
+        if Topic::from_name(&name) == wanted {
             found = true;
             emit_name(cx, "chat", &name, None)?;
         }

@@ -329,12 +329,12 @@ pub struct Header {
 
 impl Header {
     /// The header of a list whose items take `length` bytes.
-    pub fn of_list(length: usize) -> Self {
+    pub fn from_list(length: usize) -> Self {
         Self::new(0xc0, length)
     }
 
     /// The header of a string of `length` bytes that is not a single byte below 0x80.
-    pub fn of_string(length: usize) -> Self {
+    pub fn from_string(length: usize) -> Self {
         Self::new(0x80, length)
     }
 

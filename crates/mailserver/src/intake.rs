@@ -69,14 +69,14 @@ impl Intake {
 
     /// For a copy that is made `now` (UNIX seconds): of what was sent within the time to be kept,
     /// or of all there can be.
-    pub fn of_copy(now: u32, kept: Option<Duration>) -> Self {
+    pub fn from_copy(now: u32, kept: Option<Duration>) -> Self {
         let from = kept.map_or(0, |kept| before(now, kept)).max(BEGINNING);
         Self { from, to: now.saturating_add(DAY) }
     }
 
     /// For what a node has just accepted, which is not from the future: no older than the
     /// retention and the age, if there are such.
-    pub fn of_node(now: u32, retention: Option<Duration>, max_age: Option<Duration>) -> Self {
+    pub fn from_node(now: u32, retention: Option<Duration>, max_age: Option<Duration>) -> Self {
         let kept = retention.into_iter().chain(max_age).min();
         Self { from: kept.map_or(0, |kept| before(now, kept)), to: u32::MAX }
     }
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn both_ends_are_taken() {
         let kept = Some(Duration::from_secs(100));
-        let copy = Intake::of_copy(NOW, kept);
+        let copy = Intake::from_copy(NOW, kept);
         assert_eq!(copy, Intake { from: NOW - 100, to: NOW + DAY });
         let mut passed = PassedOver::default();
         for (at, taken) in [
@@ -149,18 +149,18 @@ mod tests {
 
     #[test]
     fn without_an_end_there_is_the_beginning_of_all() {
-        let copy = Intake::of_copy(NOW, None);
+        let copy = Intake::from_copy(NOW, None);
         assert!(copy.check(&sent(BEGINNING)).is_ok());
         assert!(copy.check(&sent(BEGINNING - 1)).is_err());
-        assert_eq!(Intake::of_copy(NOW, Some(Duration::MAX)), copy);
-        assert_eq!(Intake::of_node(NOW, None, None), Intake::ALL);
+        assert_eq!(Intake::from_copy(NOW, Some(Duration::MAX)), copy);
+        assert_eq!(Intake::from_node(NOW, None, None), Intake::ALL);
     }
 
     #[test]
     fn those_of_a_node_are_as_old_as_the_shorter_of_both() {
         let from = |retention: Option<u64>, age: Option<u64>| {
             let time = |seconds: Option<u64>| seconds.map(Duration::from_secs);
-            NOW - Intake::of_node(NOW, time(retention), time(age)).from
+            NOW - Intake::from_node(NOW, time(retention), time(age)).from
         };
         assert_eq!(from(Some(5), Some(7)), 5);
         assert_eq!(from(Some(7), Some(5)), 5);

@@ -308,7 +308,7 @@ impl Server {
         now: Time,
     ) -> Result<Answer, Refused> {
         let accepted = self.charge(client, now).and_then(|()| {
-            let request = Request::of_sync(request).map_err(Refusal::Invalid)?;
+            let request = Request::from_sync(request).map_err(Refusal::Invalid)?;
             self.look_up(self.check(request, now)?, archive, now)
         });
         match accepted {
@@ -336,7 +336,7 @@ impl Server {
     fn open(&self, request: &P2pRequest, now: Time) -> Result<Request, Refusal> {
         match request {
             P2pRequest::Plain(plain) => {
-                Request::of_plain(plain).map(|(request, _)| request).map_err(Refusal::Invalid)
+                Request::from_plain(plain).map(|(request, _)| request).map_err(Refusal::Invalid)
             }
             P2pRequest::Envelope(envelope) => {
                 if self.config.min_pow > 0.0 && envelope.pow(0) < self.config.min_pow {

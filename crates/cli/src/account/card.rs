@@ -18,14 +18,17 @@ use crate::{
 };
 
 /// The card of a public key.
-pub fn of_key(key: &PublicKey) -> Record {
-    let card = Card::of_key(key);
+pub fn from_key(key: &PublicKey) -> Record {
+    let card = Card::from_key(key);
     let key_uid = card.key_uid.to_string();
-    of_card(&card, key_uid, None).with_raw(&key.to_uncompressed())
+    from_card(&card, key_uid, None).with_raw(&key.to_uncompressed())
 }
 
 /// The card of an identity, with the keys below it that have a name.
-pub fn of_identity(identity: &Identity, path: Option<&DerivationPath>) -> Result<Record, CliError> {
+pub fn from_identity(
+    identity: &Identity,
+    path: Option<&DerivationPath>,
+) -> Result<Record, CliError> {
     let failed = |error: ImportError| import_error(&error, "the identity").field("--path");
     let path = identity.path(path);
     let key = identity.key(path).map_err(failed)?.public_key();
@@ -34,25 +37,25 @@ pub fn of_identity(identity: &Identity, path: Option<&DerivationPath>) -> Result
         Unlocked::Key(_) | Unlocked::Node(_) => None,
     };
     // The account is named after its master key, where it has one.
-    let key_uid = KeyUid::of_key(&master.map_or(key, |master| master.public_key())).to_string();
+    let key_uid = KeyUid::from_key(&master.map_or(key, |master| master.public_key())).to_string();
     let mut keys = Vec::new();
     for (name, path) in master.iter().flat_map(|_| DerivationPath::NAMED) {
         let key = identity.key(Some(&path)).map_err(failed)?.public_key();
         keys.push(json!({
             "name": name,
             "path": path.to_string(),
-            "address": Address::of_key(&key).to_string(),
+            "address": Address::from_key(&key).to_string(),
             "public_key": key.to_string(),
         }));
     }
-    let record = of_card(&Card::of_key(&key), key_uid, path)
+    let record = from_card(&Card::from_key(&key), key_uid, path)
         .with_some("words", identity.phrase.as_ref().map(|(phrase, _)| phrase.word_count()))
         .with_some("language", identity.phrase.as_ref().map(|(phrase, _)| phrase.language().name()))
         .with_some("keys", (!keys.is_empty()).then_some(keys));
     Ok(record.with_raw(&key.to_uncompressed()))
 }
 
-fn of_card(card: &Card, key_uid: String, path: Option<&DerivationPath>) -> Record {
+fn from_card(card: &Card, key_uid: String, path: Option<&DerivationPath>) -> Record {
     Record::new("account")
         .with("name", card.name.to_string())
         .with("public_key", card.public_key.to_string())
@@ -118,7 +121,7 @@ pub fn text(record: &Record, colour: bool) -> String {
     let members = record.members();
     let member = |name: &str| members.get(name).and_then(Value::as_str);
     let key: Option<PublicKey> = member("public_key").and_then(|text| text.parse().ok());
-    let picture = key.map(|key| drawing(&Identicon::of_key(&key), colour)).unwrap_or_default();
+    let picture = key.map(|key| drawing(&Identicon::from_key(&key), colour)).unwrap_or_default();
     let mut beside = vec![member("name").unwrap_or_default().to_owned()];
     let labels = [
         ("", "compressed"),

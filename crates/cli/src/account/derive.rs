@@ -157,17 +157,17 @@ fn record(path: &DerivationPath, key: &ExtendedPublicKey) -> (Record, PublicKey)
     let public = key.public_key();
     let record = Record::new("key")
         .with("path", path.to_string())
-        .with("name", ThreeWordName::of_key(&public).to_string())
+        .with("name", ThreeWordName::from_key(&public).to_string())
         .with("public_key", public.to_string())
         .with("compressed", to_compact(&public, Base::BASE58))
-        .with("address", Address::of_key(&public).to_string())
+        .with("address", Address::from_key(&public).to_string())
         .with("extended_public_key", key.to_string())
         .with_raw(&public.to_uncompressed());
     (record, public)
 }
 
 fn text(record: &Record, path: &DerivationPath, key: &PublicKey) -> String {
-    let mut text = format!("{path}  {}  {key}", Address::of_key(key));
+    let mut text = format!("{path}  {}  {key}", Address::from_key(key));
     for name in ["private_key", "extended_key"] {
         if let Some(value) = record.members().get(name).and_then(|value| value.as_str()) {
             text.push_str("  ");

@@ -213,7 +213,7 @@ impl DecryptCommand {
             }
         };
         let identity = Identity { unlocked, phrase: None, path: None };
-        let record = card::of_identity(&identity, None)?.with("id", file.id.as_str());
+        let record = card::from_identity(&identity, None)?.with("id", file.id.as_str());
         let record = self.secret.write(record, &identity)?;
         super::make::emit(cx, &record)
     }

@@ -51,11 +51,11 @@ impl NewCommand {
         let identity = loop {
             let phrase = Mnemonic::generate(&mut rng, self.words, self.language);
             // A seed without a master key turns up once in 2^127.
-            if let Ok(identity) = Identity::of_phrase(phrase, passphrase.clone()) {
+            if let Ok(identity) = Identity::from_phrase(phrase, passphrase.clone()) {
                 break identity;
             }
         };
-        let record = self.secret.write(card::of_identity(&identity, None)?, &identity)?;
+        let record = self.secret.write(card::from_identity(&identity, None)?, &identity)?;
         emit(cx, &record)?;
         if self.secret.out.is_none() && !self.secret.show_secret && !cx.is_seeded() {
             cx.note("the phrase was not kept; --out FILE or --show-secret keeps it");
@@ -117,7 +117,7 @@ impl ImportCommand {
                 .map_err(|error| identity::import_error(&error, &shown).field("--path"))?;
             identity.path = Some(path.clone());
         }
-        let record = self.secret.write(card::of_identity(&identity, None)?, &identity)?;
+        let record = self.secret.write(card::from_identity(&identity, None)?, &identity)?;
         emit(cx, &record)
     }
 
@@ -134,11 +134,11 @@ impl ImportCommand {
         if let Some(language) = self.language {
             let phrase =
                 Mnemonic::parse_in(text, language).map_err(|error| failed(error.into()))?;
-            let identity = Identity::of_phrase(phrase, passphrase);
+            let identity = Identity::from_phrase(phrase, passphrase);
             return Ok(identity.map_err(|error| failed(error.into()))?);
         }
         let text = Zeroizing::new(text.strip_suffix('\n').unwrap_or(text).to_owned());
-        let identity = Identity::of_unchecked_phrase(&text, &passphrase);
+        let identity = Identity::from_unchecked_phrase(&text, &passphrase);
         Ok(identity.map_err(|error| failed(error.into()))?)
     }
 }

@@ -44,7 +44,7 @@ impl IdenticonCommand {
         let mut count = 0;
         each_key(cx, &self.keys, |cx, key| {
             count += 1;
-            let identicon = Identicon::of_key(key);
+            let identicon = Identicon::from_key(key);
             let png = identicon.to_png();
             if let Some(path) = &self.png {
                 only_one(count, "--png")?;

@@ -47,11 +47,11 @@ impl ShowCommand {
                 && std::env::var_os("STATUS_IDENTITY").is_some());
         if is_me {
             let identity = self.identity.require_identity()?;
-            let record = card::of_identity(&identity, self.identity.path.as_ref())?;
+            let record = card::from_identity(&identity, self.identity.path.as_ref())?;
             return cx.emit(&record, |record| card::text(record, colour));
         }
         each_key(cx, &self.keys, |cx, key| {
-            cx.collect(&card::of_key(key), |record| card::text(record, colour))
+            cx.collect(&card::from_key(key), |record| card::text(record, colour))
         })
     }
 }
@@ -71,7 +71,7 @@ pub struct NameCommand {
 impl NameCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
         each_key(cx, &self.keys, |cx, key| {
-            let name = ThreeWordName::of_key(key).to_string();
+            let name = ThreeWordName::from_key(key).to_string();
             let record = Record::new("name")
                 .with("name", name.as_str())
                 .with("public_key", key.to_string())

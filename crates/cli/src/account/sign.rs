@@ -105,8 +105,8 @@ impl Message {
             .with("digest", hex0x(self.digest()))
             .with("signature", hex0x(signature))
             .with("public_key", by.to_string())
-            .with("address", Address::of_key(by).to_string())
-            .with("name", ThreeWordName::of_key(by).to_string())
+            .with("address", Address::from_key(by).to_string())
+            .with("name", ThreeWordName::from_key(by).to_string())
     }
 }
 
@@ -252,7 +252,7 @@ impl Signer {
     fn is(&self, key: &PublicKey) -> bool {
         match self {
             Self::Key(expected) => expected == key,
-            Self::Address(expected) => *expected == Address::of_key(key),
+            Self::Address(expected) => *expected == Address::from_key(key),
         }
     }
 }

@@ -81,8 +81,8 @@ impl VanityCommand {
                     .into());
             }
         };
-        let identity = Identity::of_key(key);
-        let record = card::of_identity(&identity, None)?
+        let identity = Identity::from_key(key);
+        let record = card::from_identity(&identity, None)?
             .with("expected_tries", pattern.expected_tries())
             .with("tries", steps + 1);
         // The same bytes from the same seed: times are for people.

@@ -54,7 +54,7 @@ pub fn each_envelope(
     cx: &mut Context,
     mut work: impl FnMut(&mut Context, Envelope, u64) -> Result<()>,
 ) -> Result<()> {
-    let mut items = stdin_items().of_lists();
+    let mut items = stdin_items().reading_lists();
     let mut any = false;
     while let Some(item) = items.next()? {
         any = true;

@@ -231,7 +231,7 @@ fn kind_of(record: &Map<String, Value>) -> Option<Kind> {
     match record.get("type")?.as_str()? {
         "message" => Some(Kind::Message),
         "protocol_message" => Some(Kind::Bytes),
-        other => PayloadType::of_name(other).map(|_| Kind::Bytes),
+        other => PayloadType::from_name(other).map(|_| Kind::Bytes),
     }
 }
 
@@ -331,7 +331,7 @@ impl Sealer {
             Target::Sym(key, topic) => (Recipient::Sym(key), *topic, DEFAULT_TTL),
             Target::Asym(key, topic) => (Recipient::Asym(key), Some(*topic), DEFAULT_TTL),
             Target::Person(key) => {
-                let topic = Topic::of_name(&topic::partitioned_name(key));
+                let topic = Topic::from_name(&topic::partitioned_name(key));
                 (Recipient::Asym(key), Some(topic), chat::TTL)
             }
         };

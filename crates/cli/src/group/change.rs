@@ -43,7 +43,7 @@ impl PrintArgs {
             None => group.events().iter().collect::<Vec<_>>(),
         };
         for event in events {
-            cx.collect(&record::of_event(group.chat_id(), event), record::event_text)?;
+            cx.collect(&record::from_event(group.chat_id(), event), record::event_text)?;
         }
         cx.flush()
     }

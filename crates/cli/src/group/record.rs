@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The record of an event.
-pub fn of_event(chat_id: &str, event: &Event) -> Record {
+pub fn from_event(chat_id: &str, event: &Event) -> Record {
     let kind = event.kind_number();
     let kind = MEMBERSHIP_UPDATE_EVENT_EVENT_TYPE
         .name_of(kind)
@@ -30,8 +30,8 @@ pub fn of_event(chat_id: &str, event: &Event) -> Record {
 }
 
 /// The record of an event that was replayed.
-pub fn of_replayed(chat_id: &str, event: &Event, done: Result<(), Denied>) -> Record {
-    let record = of_event(chat_id, event).with("accepted", done.is_ok());
+pub fn from_replayed(chat_id: &str, event: &Event, done: Result<(), Denied>) -> Record {
+    let record = from_event(chat_id, event).with("accepted", done.is_ok());
     match done {
         Ok(()) => record,
         Err(denied) => record.with("code", denied.code()).with("reason", denied.to_string()),
@@ -60,7 +60,7 @@ pub fn event_text(record: &Record) -> String {
 }
 
 /// The record of a group. Its bytes are those of an update with the events.
-pub fn of_group(state: &State, update: &MembershipUpdateMessage) -> Record {
+pub fn from_group(state: &State, update: &MembershipUpdateMessage) -> Record {
     use prost::Message as _;
     Record::new("group")
         .with("chat_id", update.chat_id.as_str())

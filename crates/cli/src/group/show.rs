@@ -44,7 +44,7 @@ impl ReplayCommand {
             let replayed = replayed(history);
             for (event, done) in &replayed.events {
                 if done.is_ok() || !self.accepted_only {
-                    let record = record::of_replayed(&chat_id, event, *done);
+                    let record = record::from_replayed(&chat_id, event, *done);
                     cx.collect(&record, record::event_text)?;
                 }
             }
@@ -69,7 +69,7 @@ fn group_record(chat_id: &str, replayed: &Replayed) -> Record {
         events: accepted.map(|(event, _)| event.raw().to_vec()).collect(),
         chat_entity: None,
     };
-    record::of_group(&replayed.state, &update)
+    record::from_group(&replayed.state, &update)
 }
 
 /// The name and the members of groups; exit 1 if a history is refused
@@ -177,6 +177,6 @@ impl UpdateCommand {
         }
         let update = Message::from(group.update(message));
         let wrapper = Wrapper::sign(update.number(), update.encode(), &key);
-        cx.emit(&payload::record::of_wrapper(&wrapper), Record::to_text)
+        cx.emit(&payload::record::from_wrapper(&wrapper), Record::to_text)
     }
 }

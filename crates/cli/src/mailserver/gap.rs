@@ -81,7 +81,7 @@ impl Gaps {
             }
         }
         let range = self.range.as_ref()?;
-        let mut query = HistoryQuery::of_topics(range.from, range.to, topics.iter().copied());
+        let mut query = HistoryQuery::from_topics(range.from, range.to, topics.iter().copied());
         query.cursor.clone_from(&range.cursor);
         query.max_span = range.span;
         Some((query, goes_on))

@@ -284,13 +284,13 @@ impl Probe<'_> {
         let envelope = mining::mine_or_fail(self.cx, &sealed, status.min_pow)?;
         let began = Instant::now();
         let handle = self.network.handle();
-        handle.widen_bloom(&Bloom::of_topic(topic));
+        handle.widen_bloom(&Bloom::from_topic(topic));
         if let Err(error) = handle.send(envelope.clone()) {
             let found = Found::fail(format!("not sent: {error} ({})", error.code()));
             return self.tell("store", began, found);
         }
         let (from, to) = (now.saturating_sub(60), now.saturating_add(60));
-        let query = || HistoryQuery::of_topics(from, to, [topic]);
+        let query = || HistoryQuery::from_topics(from, to, [topic]);
         let mut found = Found::fail("it did not come back");
         while began.elapsed() < self.limit {
             match self.page(query())? {
@@ -312,8 +312,8 @@ impl Probe<'_> {
     /// All that the filter of the topics matches: servers cut pages by it, not by the topics.
     fn query(&self) -> HistoryQuery {
         let topics = self.topics.iter().copied();
-        let bloom = (!self.topics.is_empty()).then(|| Bloom::of_topics(topics));
-        HistoryQuery { bloom, ..HistoryQuery::of_topics(self.range.0, self.range.1, []) }
+        let bloom = (!self.topics.is_empty()).then(|| Bloom::from_topics(topics));
+        HistoryQuery { bloom, ..HistoryQuery::from_topics(self.range.0, self.range.1, []) }
     }
 
     /// One page; what the user interrupts ends the tool.

@@ -110,7 +110,7 @@ impl QueryCommand {
                 .into());
         }
         let (from, to) = self.range.seconds(Moment::Ago(DAY), Moment::Now, cx)?;
-        let mut query = HistoryQuery::of_topics(from, to, topics);
+        let mut query = HistoryQuery::from_topics(from, to, topics);
         query.pages = self.pages;
         let limit = self.limit.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(MAX_LIMIT);
         let size = self.page_size.unwrap_or(MAX_LIMIT).min(limit);

@@ -20,7 +20,7 @@ impl RetentionArgs {
     /// What is taken.
     pub fn intake(&self, cx: &Context) -> Intake {
         let kept = (self.retention > 0).then(|| Duration::from_secs(self.retention.into()));
-        Intake::of_copy(cx.now(), kept)
+        Intake::from_copy(cx.now(), kept)
     }
 }
 

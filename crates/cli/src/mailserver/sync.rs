@@ -68,7 +68,7 @@ impl SyncCommand {
         let archive = self.store.open(Purpose::Make)?;
         let mut options = client::SyncOptions::new(from, to);
         if !topics.is_empty() {
-            options.bloom = Bloom::of_topics(topics);
+            options.bloom = Bloom::from_topics(topics);
         }
         options.pause = Duration::from_secs(self.pause.into());
         options.timeout = self.ask.limit();

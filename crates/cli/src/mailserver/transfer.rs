@@ -273,7 +273,7 @@ fn read_input() -> Receiver<Input> {
     announce_terminal("reading from the terminal; end with Ctrl-D");
     let (send, receive) = mpsc::sync_channel(16);
     thread::spawn(move || {
-        let mut items = Items::new(io::stdin().lock()).of_lists();
+        let mut items = Items::new(io::stdin().lock()).reading_lists();
         loop {
             let input = match items.next() {
                 Ok(None) => return,
@@ -466,7 +466,7 @@ mod tests {
         ) -> std::result::Result<(), ArchiveError> {
             for nonce in 0.. {
                 let envelope = Envelope::new(1_000, 10, Topic([1, 2, 3, 4]), b"data", nonce);
-                let key = ArchiveKey::of(&envelope);
+                let key = ArchiveKey::from_envelope(&envelope);
                 if visit(Entry::Pair(&key.0, envelope.raw())).is_break() {
                     break;
                 }

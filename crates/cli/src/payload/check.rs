@@ -61,7 +61,7 @@ impl CheckCommand {
                 installations: (!self.installation.is_empty()).then_some(&*self.installation),
             };
             let checks = check::checks(&message, &receipt);
-            let fields = record::of_wrapper(&wrapper);
+            let fields = record::from_wrapper(&wrapper);
             let failed = checks.iter().find(|check| !check.pass);
             let record = Record::new("check")
                 .with("payload_type", type_name(wrapper.kind()))

@@ -38,12 +38,12 @@ impl DecodeCommand {
             if let Some(kind) = self.kind {
                 Message::decode(kind.number, &input.bytes)
                     .map_err(|error| payload_error(&error))?;
-                return cx.emit(&record::of_message(kind, &input.bytes), Record::to_text);
+                return cx.emit(&record::from_message(kind, &input.bytes), Record::to_text);
             }
             let Some(payload) = sync::Payload::detect(&input.bytes) else {
                 return decode(cx, &input.bytes);
             };
-            cx.emit(&of_data_sync(&payload, &input.bytes), Record::to_text)?;
+            cx.emit(&from_data_sync(&payload, &input.bytes), Record::to_text)?;
             let bodies = payload.messages.iter().map(|message| &message.body);
             let strays = payload.strays.iter().map(|stray| &stray.body);
             bodies.chain(strays).try_for_each(|body| decode(cx, body))
@@ -53,12 +53,12 @@ impl DecodeCommand {
 
 fn decode(cx: &mut Context, bytes: &[u8]) -> Result<()> {
     let wrapper = Wrapper::decode(bytes).map_err(|error| payload_error(&error))?;
-    cx.emit(&record::of_wrapper(&wrapper), Record::to_text)?;
+    cx.emit(&record::from_wrapper(&wrapper), Record::to_text)?;
     message_of(&wrapper)?;
     Ok(())
 }
 
-fn of_data_sync(payload: &sync::Payload, bytes: &[u8]) -> Record {
+fn from_data_sync(payload: &sync::Payload, bytes: &[u8]) -> Record {
     let ids = |ids: &[sync::MessageId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
     let messages = payload.messages.iter().map(|message| {
         json!({

@@ -49,7 +49,7 @@ impl EncodeCommand {
         if let Some(kind) = self.kind {
             let mut members = template::members(kind, cx.now_ms());
             self.set.apply(kind, &mut members)?;
-            let made = ToWrap::of_members(&members)
+            let made = ToWrap::from_members(&members)
                 .map_err(|error| error.exit(super::super::error::Exit::Usage))?;
             self.note_unsigned(&made, identity.as_ref(), cx);
             return self.emit(made, identity.as_ref(), cx);
@@ -74,9 +74,9 @@ impl EncodeCommand {
     }
 
     fn read(&self, item: &Item) -> std::result::Result<ToWrap, CliError> {
-        ToWrap::of_item(item, |members| {
+        ToWrap::from_item(item, |members| {
             let kind = members.get("type").and_then(|it| it.as_str());
-            match kind.and_then(PayloadType::of_name) {
+            match kind.and_then(PayloadType::from_name) {
                 Some(kind) => self.set.apply(kind, members).map_err(|stop| match stop {
                     super::super::error::Stop::Error(error) => error,
                     _ => CliError::usage("--set"),
@@ -88,10 +88,10 @@ impl EncodeCommand {
 
     fn emit(&self, mut made: ToWrap, key: Option<&SecretKey>, cx: &mut Context) -> Result<()> {
         if self.bare {
-            let kind = PayloadType::of_number(made.kind);
+            let kind = PayloadType::from_number(made.kind);
             let record = kind.map_or_else(
                 || super::super::output::Record::new("bytes").with_raw(&made.payload),
-                |kind| record::of_message(kind, &made.payload),
+                |kind| record::from_message(kind, &made.payload),
             );
             return cx.emit(&record, super::super::output::Record::to_text);
         }
@@ -99,7 +99,7 @@ impl EncodeCommand {
             made.unsign();
         }
         let wrapper = made.wrap(key)?;
-        cx.emit(&record::of_wrapper(&wrapper), super::super::output::Record::to_text)
+        cx.emit(&record::from_wrapper(&wrapper), super::super::output::Record::to_text)
     }
 
     fn note_unsigned(&self, made: &ToWrap, key: Option<&SecretKey>, cx: &Context) {

@@ -70,7 +70,7 @@ fn each_payload(
     let mut any = false;
     while let Some(item) = items.next()? {
         any = true;
-        match item.and_then(|item| Ok((Input::of_item(&item)?, item.line))) {
+        match item.and_then(|item| Ok((Input::from_item(&item)?, item.line))) {
             Err(error) => cx.report(error)?,
             Ok((input, line)) => {
                 let done = work(cx, input, line);

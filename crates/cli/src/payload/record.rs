@@ -35,11 +35,11 @@ const OWN: [&str; 10] = [
 ];
 
 /// A payload with its wrapper.
-pub fn of_wrapper(wrapper: &Wrapper) -> Record {
+pub fn from_wrapper(wrapper: &Wrapper) -> Record {
     let record = Record::new(&type_name(wrapper.kind()))
         .with("message_id", wrapper.message_id().to_string())
         .with("author", wrapper.author().map(ToString::to_string));
-    let def = PayloadType::of_number(wrapper.kind()).and_then(|kind| kind.message);
+    let def = PayloadType::from_number(wrapper.kind()).and_then(|kind| kind.message);
     let mut record = with_fields(record, def, wrapper.payload());
     // What is not said by the fields.
     let read = match json::decode(&APPLICATION_METADATA_MESSAGE, wrapper.raw()) {
@@ -63,7 +63,7 @@ pub fn of_wrapper(wrapper: &Wrapper) -> Record {
 }
 
 /// A message without a wrapper.
-pub fn of_message(kind: &PayloadType, payload: &[u8]) -> Record {
+pub fn from_message(kind: &PayloadType, payload: &[u8]) -> Record {
     with_fields(Record::new(kind.name), kind.message, payload).with_raw(payload)
 }
 
@@ -122,24 +122,24 @@ pub struct ToWrap {
 
 impl ToWrap {
     /// Reads the fields of a record, after `change`; or a wrapper in bytes.
-    pub fn of_item(
+    pub fn from_item(
         item: &Item,
         change: impl FnOnce(&mut Map<String, Value>) -> Result<(), CliError>,
     ) -> Result<Self, CliError> {
         let made = match &item.content {
             Content::Bytes(bytes) => Wrapper::decode(bytes)
-                .map(|wrapper| Self::of_wrapper(&wrapper))
+                .map(|wrapper| Self::from_wrapper(&wrapper))
                 .map_err(|error| payload_error(&error)),
             Content::Record(members) => {
                 let mut members = payload_members(members).clone();
-                change(&mut members).and_then(|()| Self::of_members(&members))
+                change(&mut members).and_then(|()| Self::from_members(&members))
             }
         };
         made.map_err(|error| error.line(item.line))
     }
 
     /// Reads the fields of a record.
-    pub fn of_members(members: &Map<String, Value>) -> Result<Self, CliError> {
+    pub fn from_members(members: &Map<String, Value>) -> Result<Self, CliError> {
         let malformed = |code, message: String| CliError::new(code, Exit::Malformed, message);
         let text = members.get("type").and_then(Value::as_str).ok_or_else(|| {
             let message = match members.get("type") {
@@ -151,7 +151,7 @@ impl ToWrap {
                  template TYPE prints a record to fill in",
             )
         })?;
-        let (kind, def) = match PayloadType::of_name(text) {
+        let (kind, def) = match PayloadType::from_name(text) {
             Some(kind) => (kind.number, kind.message),
             None => {
                 let number = match text {
@@ -192,7 +192,7 @@ impl ToWrap {
     }
 
     /// What a wrapper has inside.
-    pub fn of_wrapper(wrapper: &Wrapper) -> Self {
+    pub fn from_wrapper(wrapper: &Wrapper) -> Self {
         let payload = wrapper.payload().to_vec();
         Self { kind: wrapper.kind(), payload, wrapper: Map::new(), author: None }
     }
@@ -253,7 +253,7 @@ pub struct Input {
 
 impl Input {
     /// The payload in a record of any tool, or in bytes.
-    pub fn of_item(item: &Item) -> Result<Self, CliError> {
+    pub fn from_item(item: &Item) -> Result<Self, CliError> {
         let members = match &item.content {
             Content::Bytes(bytes) => {
                 return Ok(Self { bytes: bytes.clone(), sent: None, signer: None });
@@ -297,7 +297,7 @@ pub fn payload_members(members: &Map<String, Value>) -> &Map<String, Value> {
 
 /// The message that a record has, or a wrapper in bytes; who signed it does not count.
 pub fn message_of_item(item: &Item) -> Result<Message, CliError> {
-    let ToWrap { kind, payload, .. } = ToWrap::of_item(item, |_| Ok(()))?;
+    let ToWrap { kind, payload, .. } = ToWrap::from_item(item, |_| Ok(()))?;
     message_of(&Wrapper::unsigned(kind, payload)).map_err(|error| error.line(item.line))
 }
 

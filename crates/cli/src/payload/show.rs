@@ -44,7 +44,7 @@ impl ShowCommand {
                     (&APPLICATION_METADATA_MESSAGE, wrapper.kind())
                 }
             };
-            let inner = PayloadType::of_number(number).and_then(|kind| kind.message);
+            let inner = PayloadType::from_number(number).and_then(|kind| kind.message);
             let mut parts = Parts { inner, found: Vec::new() };
             parts.add(def, bytes, 0, "").map_err(|error| payload_error(&error))?;
             let record = Record::new("payload_fields")

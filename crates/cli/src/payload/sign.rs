@@ -27,8 +27,8 @@ impl SignCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
         let key = self.identity.require()?;
         each_payload(cx, |cx, input, _| {
-            let wrapper = ToWrap::of_wrapper(&input.wrapper()?).wrap(Some(&key))?;
-            cx.emit(&record::of_wrapper(&wrapper), Record::to_text)
+            let wrapper = ToWrap::from_wrapper(&input.wrapper()?).wrap(Some(&key))?;
+            cx.emit(&record::from_wrapper(&wrapper), Record::to_text)
         })
     }
 }

@@ -125,14 +125,14 @@ impl TemplateCommand {
         let mut members = members(self.kind, cx.now_ms());
         self.set.apply(self.kind, &mut members)?;
         // What is filled in must fit.
-        let made = record::ToWrap::of_members(&members)
+        let made = record::ToWrap::from_members(&members)
             .map_err(|error| error.exit(super::super::error::Exit::Usage))?;
         let mut record = Record::new(self.kind.name);
         for (name, value) in members {
             record = record.with(&name, value);
         }
         // The bytes of the message, for --output hex only: a template is for JSON.
-        let bare = record::of_message(self.kind, &made.payload);
+        let bare = record::from_message(self.kind, &made.payload);
         let wants_bytes = matches!(
             cx.format(),
             super::super::output::Format::Hex | super::super::output::Format::Raw

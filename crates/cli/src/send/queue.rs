@@ -16,7 +16,7 @@ use statuskit_core::{
     envelope::{Envelope, EnvelopeHash},
     wire::packet::EnvelopeError,
 };
-use statuskit_net::node::{PeerKey, Sent};
+use statuskit_net::node::{ConnectionId, Sent};
 
 use crate::{error::CliError, output::Record};
 
@@ -55,7 +55,7 @@ pub struct Pending {
 /// What is known of an envelope and a peer.
 #[derive(Clone)]
 pub struct Fate {
-    key: PeerKey,
+    key: ConnectionId,
     /// Id, address and client, for the result.
     pub peer: Value,
     pub state: State,
@@ -83,7 +83,7 @@ impl Pending {
     pub fn new(
         envelope: Rc<Envelope>,
         sent: Sent,
-        peer: impl Fn(PeerKey) -> Value,
+        peer: impl Fn(ConnectionId) -> Value,
         about: Record,
         line: u64,
         [until, expires]: [Instant; 2],
@@ -126,7 +126,7 @@ impl Pending {
         }
     }
 
-    fn set(&mut self, key: PeerKey, new: State, peer: impl FnOnce() -> Value) {
+    fn set(&mut self, key: ConnectionId, new: State, peer: impl FnOnce() -> Value) {
         if let Some(fate) = self.fates.iter_mut().find(|fate| fate.key == key) {
             fate.set(new);
             return;
@@ -231,7 +231,7 @@ impl Queue {
     pub fn set(
         &mut self,
         hash: &EnvelopeHash,
-        key: PeerKey,
+        key: ConnectionId,
         state: &State,
         peer: impl Fn() -> Value,
     ) {
@@ -241,7 +241,7 @@ impl Queue {
     }
 
     /// A peer is gone.
-    pub fn lose(&mut self, key: PeerKey) {
+    pub fn lose(&mut self, key: ConnectionId) {
         for pending in self.pending_mut() {
             if let Some(fate) = pending.fates.iter_mut().find(|fate| fate.key == key) {
                 fate.set(State::Gone);

@@ -200,7 +200,7 @@ impl Talking {
     /// What the node listens to, if acknowledgements are waited for.
     pub fn configure(&self, config: &mut Config) {
         if self.wait.is_some() {
-            config.bloom = Some(Bloom::of_topics(self.topics.iter().copied()));
+            config.bloom = Some(Bloom::from_topics(self.topics.iter().copied()));
             config.interest = Interest::Topics(self.topics.clone());
         }
     }

@@ -42,7 +42,7 @@ impl ContactCodeCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
         if let Some(text) = &self.key {
             let key = parse_public_key(text, "KEY")?;
-            let code = ContactCode::of_key(&key);
+            let code = ContactCode::from_key(&key);
             let record = Record::new("contact_code")
                 .with("public_key", key.to_string())
                 .with("name", code.name.as_str())

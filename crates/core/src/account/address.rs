@@ -44,7 +44,7 @@ pub struct Address(pub [u8; 20]);
 
 impl Address {
     /// The address of a key.
-    pub fn of_key(key: &PublicKey) -> Self {
+    pub fn from_key(key: &PublicKey) -> Self {
         let hash = keccak256(&key.to_xy());
         let mut address = [0; 20];
         address.copy_from_slice(&hash[12..]);
@@ -98,7 +98,7 @@ pub struct KeyUid(pub [u8; 32]);
 
 impl KeyUid {
     /// The UID of a key.
-    pub fn of_key(key: &PublicKey) -> Self {
+    pub fn from_key(key: &PublicKey) -> Self {
         Self(hash::sha256(&key.to_uncompressed()))
     }
 }

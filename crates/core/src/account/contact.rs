@@ -20,9 +20,9 @@ pub struct ContactCode {
 
 impl ContactCode {
     /// The contact code of `key`.
-    pub fn of_key(key: &PublicKey) -> Self {
+    pub fn from_key(key: &PublicKey) -> Self {
         let name = topic::contact_code_name(key);
-        let topic = Topic::of_name(&name);
+        let topic = Topic::from_name(&name);
         Self { name, topic }
     }
 
@@ -55,7 +55,7 @@ mod tests {
     fn codes_of_the_reference() {
         for [identity, topic, sym_key] in CASES {
             let key = identity.parse::<SecretKey>().unwrap().public_key();
-            let code = ContactCode::of_key(&key);
+            let code = ContactCode::from_key(&key);
             assert_eq!(code.name, format!("{key}-contact-code"));
             assert_eq!(code.topic, topic.parse().unwrap());
             assert_eq!(hex::encode(code.sym_key().as_bytes()), sym_key);

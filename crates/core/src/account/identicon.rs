@@ -28,12 +28,12 @@ pub struct Identicon {
 
 impl Identicon {
     /// The picture of a chat key.
-    pub fn of_key(key: &PublicKey) -> Self {
-        Self::of_text(&key.to_string())
+    pub fn from_key(key: &PublicKey) -> Self {
+        Self::from_text(&key.to_string())
     }
 
     /// The picture of any text; clients use it only for `0x04…`.
-    pub fn of_text(text: &str) -> Self {
+    pub fn from_text(text: &str) -> Self {
         let hash = crypto::hash::md5(text.as_bytes());
         let mut cells = [[false; CELLS]; CELLS];
         for (row, bytes) in cells.iter_mut().zip(hash.chunks_exact(3)) {

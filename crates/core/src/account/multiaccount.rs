@@ -28,13 +28,13 @@ pub struct Card {
 
 impl Card {
     /// The card of a chat key.
-    pub fn of_key(key: &PublicKey) -> Self {
+    pub fn from_key(key: &PublicKey) -> Self {
         Self {
             public_key: *key,
-            name: ThreeWordName::of_key(key),
-            identicon: Identicon::of_key(key),
-            address: Address::of_key(key),
-            key_uid: KeyUid::of_key(key),
+            name: ThreeWordName::from_key(key),
+            identicon: Identicon::from_key(key),
+            address: Address::from_key(key),
+            key_uid: KeyUid::from_key(key),
             compact: chat_key::to_compact(key, Base::BASE58),
         }
     }
@@ -88,12 +88,12 @@ impl Multiaccount {
 
     /// The account's address: of the master key.
     pub fn address(&self) -> Address {
-        Address::of_key(&self.master().public_key())
+        Address::from_key(&self.master().public_key())
     }
 
     /// The account's key UID: of the master key.
     pub fn key_uid(&self) -> KeyUid {
-        KeyUid::of_key(&self.master().public_key())
+        KeyUid::from_key(&self.master().public_key())
     }
 
     /// The key at a path.
@@ -108,14 +108,14 @@ impl Multiaccount {
 
     /// What the public sees: the card of the chat key.
     pub fn card(&mut self) -> Result<Card, HdError> {
-        Ok(Card::of_key(&self.chat_key()?.public_key()))
+        Ok(Card::from_key(&self.chat_key()?.public_key()))
     }
 
     /// The address of the EIP-1581 root as old apps stored it (`eip1581-address`): that of
     /// `m/43'/60'`, because of the reference's path parser.
     pub fn reference_eip1581_address(&mut self) -> Result<Address, HdError> {
         let key = self.derive(&DerivationPath::EIP1581_ROOT_OF_REFERENCE)?;
-        Ok(Address::of_key(&key.public_key()))
+        Ok(Address::from_key(&key.public_key()))
     }
 
     /// The paths whose keys the app stores when an account is made: wallet root, EIP-1581 root

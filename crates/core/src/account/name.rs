@@ -28,12 +28,12 @@ pub struct ThreeWordName([&'static str; 3]);
 
 impl ThreeWordName {
     /// The name of a chat key.
-    pub fn of_key(key: &PublicKey) -> Self {
-        Self::of_seed(seed(key))
+    pub fn from_key(key: &PublicKey) -> Self {
+        Self::from_seed(seed(key))
     }
 
     /// The name that the register gives from `seed`.
-    pub fn of_seed(seed: u64) -> Self {
+    pub fn from_seed(seed: u64) -> Self {
         let first = step(seed);
         let second = step(first);
         let third = step(second);
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn documented_names() {
-        assert_eq!(ThreeWordName::of_seed(42).to_string(), "Hard Tame Brownbutterfly");
-        assert_eq!(format!("{:<26}|", ThreeWordName::of_seed(42)), "Hard Tame Brownbutterfly  |");
+        assert_eq!(ThreeWordName::from_seed(42).to_string(), "Hard Tame Brownbutterfly");
+        assert_eq!(format!("{:<26}|", ThreeWordName::from_seed(42)), "Hard Tame Brownbutterfly  |");
     }
 }

@@ -102,7 +102,7 @@ impl KeyRing {
 
     /// The filter that matches the topics with keys; none if some key belongs to no topic.
     pub fn bloom(&self) -> Option<Bloom> {
-        self.anywhere.is_empty().then(|| Bloom::of_topics(self.topics()))
+        self.anywhere.is_empty().then(|| Bloom::from_topics(self.topics()))
     }
 
     /// Opens an envelope with the first key that fits. The error is the most telling one: that

@@ -41,7 +41,7 @@ impl PublicChat {
     pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
-            topic: Topic::of_name(name),
+            topic: Topic::from_name(name),
             key: SymKey::from_password(name),
         }
     }

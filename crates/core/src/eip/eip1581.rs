@@ -60,7 +60,7 @@ mod tests {
         for [path, key, address] in CASES {
             let derived = master.derive(&path.parse().unwrap()).unwrap();
             assert_eq!(derived.secret_key(), &key.parse().unwrap(), "{path}");
-            assert_eq!(Address::of_key(&derived.public_key()).to_string(), address);
+            assert_eq!(Address::from_key(&derived.public_key()).to_string(), address);
         }
     }
 

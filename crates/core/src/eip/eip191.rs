@@ -223,7 +223,7 @@ mod tests {
             assert_eq!(made.to_string(), format!("0x{signature}"));
             let signer = made.recover(&message).unwrap();
             assert_eq!(signer, key.public_key());
-            assert_eq!(Address::of_key(&signer).to_string(), address);
+            assert_eq!(Address::from_key(&signer).to_string(), address);
             assert!(made.verify(&message, &signer) && !made.verify(b"other", &signer));
         }
     }

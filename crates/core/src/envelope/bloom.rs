@@ -19,7 +19,7 @@ impl Bloom {
     /// The reference *overwrites* the byte of each index with its single bit, in order. When
     /// two of the three indexes share a byte, only the later bit survives. Setting all three,
     /// as EIP-627 reads, would keep reference peers from forwarding such topics.
-    pub fn of_topic(topic: Topic) -> Self {
+    pub fn from_topic(topic: Topic) -> Self {
         let mut bits = [0; 64];
         for (byte, bit) in indexes(topic) {
             bits[byte] = bit;
@@ -28,8 +28,8 @@ impl Bloom {
     }
 
     /// The filter that matches each of `topics`.
-    pub fn of_topics(topics: impl IntoIterator<Item = Topic>) -> Self {
-        topics.into_iter().fold(Self::EMPTY, |bloom, topic| bloom.union(&Self::of_topic(topic)))
+    pub fn from_topics(topics: impl IntoIterator<Item = Topic>) -> Self {
+        topics.into_iter().fold(Self::EMPTY, |bloom, topic| bloom.union(&Self::from_topic(topic)))
     }
 
     /// Every bit of both.
@@ -43,7 +43,7 @@ impl Bloom {
         self.0.iter().zip(&sample.0).all(|(filter, sample)| filter | sample == *filter)
     }
 
-    /// Whether an envelope with `topic` passes; the same as `contains(of_topic(topic))`.
+    /// Whether an envelope with `topic` passes; the same as `contains(from_topic(topic))`.
     pub fn matches(&self, topic: Topic) -> bool {
         let [a, b, c] = indexes(topic);
         // An index whose byte a later one overwrites does not count.
@@ -107,16 +107,16 @@ mod tests {
 
     #[test]
     fn a_shared_byte_keeps_only_the_last_bit() {
-        let bloom = Bloom::of_topic(Topic([0, 1, 2, 0]));
+        let bloom = Bloom::from_topic(Topic([0, 1, 2, 0]));
         assert_eq!(bloom.set_bits().collect::<Vec<_>>(), [2]);
     }
 
     #[test]
     fn the_fourth_byte_moves_indexes_up() {
-        let bloom = Bloom::of_topic(Topic([0, 0, 0, 0b1111_1101]));
+        let bloom = Bloom::from_topic(Topic([0, 0, 0, 0b1111_1101]));
         assert_eq!(bloom.set_bits().collect::<Vec<_>>(), [0, 256]);
         assert_eq!(bloom.set_bits().collect::<Vec<_>>(), {
-            let low = Bloom::of_topic(Topic([0, 0, 0, 0b0000_0101]));
+            let low = Bloom::from_topic(Topic([0, 0, 0, 0b0000_0101]));
             low.set_bits().collect::<Vec<_>>()
         });
     }
@@ -124,11 +124,11 @@ mod tests {
     proptest! {
         #[test]
         fn matches_is_contains_of_the_topic(topic: [u8; 4], filter: [[u8; 4]; 3], noise: [u8; 32]) {
-            let mut bloom = Bloom::of_topics(filter.map(Topic));
+            let mut bloom = Bloom::from_topics(filter.map(Topic));
             bloom.0[..32].iter_mut().zip(noise).for_each(|(byte, noise)| *byte |= noise);
             let topic = Topic(topic);
-            prop_assert_eq!(bloom.matches(topic), bloom.contains(&Bloom::of_topic(topic)));
-            prop_assert!(bloom.union(&Bloom::of_topic(topic)).matches(topic));
+            prop_assert_eq!(bloom.matches(topic), bloom.contains(&Bloom::from_topic(topic)));
+            prop_assert!(bloom.union(&Bloom::from_topic(topic)).matches(topic));
         }
     }
 }

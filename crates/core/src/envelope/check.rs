@@ -222,7 +222,7 @@ mod tests {
             filter: Option<[u8; 4]>,
         ) {
             let envelope = Envelope::new(expiry, ttl, Topic(topic), &vec![0; len], 0);
-            let bloom = filter.map(|topic| Bloom::of_topic(Topic(topic)));
+            let bloom = filter.map(|topic| Bloom::from_topic(Topic(topic)));
             let rules = Rules {
                 now: 1_000_000,
                 max_message_size: max,

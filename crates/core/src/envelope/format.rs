@@ -55,13 +55,13 @@ impl Envelope {
         rlp::put_bytes(&mut before, &topic.0);
         // A single small byte is its own encoding.
         if data.len() != 1 || data[0] >= 0x80 {
-            before.extend_from_slice(Header::of_string(data.len()).as_bytes());
+            before.extend_from_slice(Header::from_string(data.len()).as_bytes());
         }
         let mut after = Vec::with_capacity(9);
         rlp::put_u64(&mut after, nonce);
 
         let length = before.len() + data.len() + after.len();
-        let header = Header::of_list(length);
+        let header = Header::from_list(length);
         let mut raw = Vec::with_capacity(header.as_bytes().len() + length);
         raw.extend_from_slice(header.as_bytes());
         raw.extend_from_slice(&before);
@@ -177,7 +177,7 @@ impl Envelope {
     /// The RLP list of the four fields before the nonce, in two parts: header and fields.
     pub fn rlp4_parts(&self) -> (Header, &[u8]) {
         let fields = &self.raw[self.fields_at()..self.fields_end()];
-        (Header::of_list(fields.len()), fields)
+        (Header::from_list(fields.len()), fields)
     }
 
     /// The RLP list of the four fields before the nonce: what proof of work is done over.

@@ -13,7 +13,7 @@ pub struct Topic(pub [u8; 4]);
 
 impl Topic {
     /// The topic of a name: of a public chat, the chat's name itself.
-    pub fn of_name(name: &str) -> Self {
+    pub fn from_name(name: &str) -> Self {
         let [a, b, c, d, ..] = keccak256(name.as_bytes());
         Self([a, b, c, d])
     }

@@ -26,8 +26,8 @@ impl ArchiveKey {
     }
 
     /// The key of an envelope.
-    pub fn of(envelope: &Envelope) -> Self {
-        Self::new(Position::of(envelope), envelope.topic())
+    pub fn from_envelope(envelope: &Envelope) -> Self {
+        Self::new(Position::from_envelope(envelope), envelope.topic())
     }
 
     /// Where the envelope stands.

@@ -17,7 +17,7 @@ impl Position {
     pub const CURSOR_LEN: usize = 36;
 
     /// The position of an envelope.
-    pub fn of(envelope: &Envelope) -> Self {
+    pub fn from_envelope(envelope: &Envelope) -> Self {
         Self { sent: envelope.sent(), hash: envelope.hash() }
     }
 

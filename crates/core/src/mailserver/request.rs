@@ -142,12 +142,12 @@ impl RequestError {
 
 impl Request {
     /// For the envelopes of some topics, in batches, as many at a time as the server gives.
-    pub fn of_topics(from: u32, to: u32, topics: impl IntoIterator<Item = Topic>) -> Self {
-        Self::of_bloom(from, to, Bloom::of_topics(topics))
+    pub fn from_topics(from: u32, to: u32, topics: impl IntoIterator<Item = Topic>) -> Self {
+        Self::from_bloom(from, to, Bloom::from_topics(topics))
     }
 
     /// For the envelopes whose topics a filter matches.
-    pub fn of_bloom(from: u32, to: u32, bloom: Bloom) -> Self {
+    pub fn from_bloom(from: u32, to: u32, bloom: Bloom) -> Self {
         Self {
             from,
             to,
@@ -247,7 +247,7 @@ impl Request {
 
     /// Reads the bare payload of packet 126, of Whisper (without topics) or of Waku, where they
     /// are the seventh item. Gives the id, too.
-    pub fn of_plain(request: &MessagesRequest) -> Result<(Self, [u8; 32]), RequestError> {
+    pub fn from_plain(request: &MessagesRequest) -> Result<(Self, [u8; 32]), RequestError> {
         let MessagesRequest { id, from, to, limit, cursor, bloom: bits } = request;
         let request = Self {
             from: *from,
@@ -278,7 +278,7 @@ impl Request {
     }
 
     /// What another mailserver asks for.
-    pub fn of_sync(request: &SyncRequest) -> Result<Self, RequestError> {
+    pub fn from_sync(request: &SyncRequest) -> Result<Self, RequestError> {
         Ok(Self {
             from: request.lower,
             to: request.upper,
@@ -483,13 +483,13 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         let eight = {
-            let mut list = Request::of_bloom(1, 2, Bloom::FULL).encode();
+            let mut list = Request::from_bloom(1, 2, Bloom::FULL).encode();
             list.push(1);
             list[1] += 1;
             list
         };
         assert!(matches!(Request::decode(&eight), Err(RequestError::Rlp(_))));
-        let short = Request { bloom: None, ..Request::of_topics(1, 2, []) }.encode();
+        let short = Request { bloom: None, ..Request::from_topics(1, 2, []) }.encode();
         assert_eq!(Request::decode(&short).unwrap().0.validate(), Err(RequestError::NoBloom));
         let mut long_bloom = Vec::new();
         rlp::put_list(&mut long_bloom, |out| {
@@ -506,7 +506,7 @@ mod tests {
         ] {
             assert_eq!(Request::decode_raw(&vec![0; length]), Err(error));
         }
-        let request = Request { limit: 1001, ..Request::of_topics(5, 4, []) };
+        let request = Request { limit: 1001, ..Request::from_topics(5, 4, []) };
         assert_eq!(request.validate(), Err(RequestError::Range { from: 5, to: 4 }));
         let request = Request { to: 5, ..request };
         assert_eq!(request.validate(), Err(RequestError::Limit(1001)));

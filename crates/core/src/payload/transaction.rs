@@ -56,7 +56,7 @@ pub enum CommandError {
 
 impl State {
     /// The state of a number.
-    pub fn of_number(number: i32) -> Option<Self> {
+    pub fn from_number(number: i32) -> Option<Self> {
         [
             Self::AddressRequested,
             Self::AddressDeclined,
@@ -357,7 +357,7 @@ fn is_proven(transaction: &Transaction<'_>, proof: &[u8], sender: &PublicKey) ->
     let signature = <[u8; 65]>::try_from(proof).ok().map(PersonalSignature::from_bytes);
     let Some(Ok(signature)) = signature else { return false };
     let signer = signature.recover(&proof_material(sender, &transaction.hash));
-    signer.is_ok_and(|signer| Address::of_key(&signer) == transaction.from)
+    signer.is_ok_and(|signer| Address::from_key(&signer) == transaction.from)
 }
 
 /// `0x` and 40 digits without capitals, as clients write addresses in commands.
@@ -429,7 +429,7 @@ mod tests {
         data[67] = 24;
         let mut transaction = Transaction {
             hash: [1; 32],
-            from: Address::of_key(&sender),
+            from: Address::from_key(&sender),
             to: Address([7; 20]),
             value: [0; 32],
             data: &data,

@@ -129,12 +129,12 @@ impl PayloadType {
     }
 
     /// The type of a number, if we know it.
-    pub fn of_number(number: i32) -> Option<&'static Self> {
+    pub fn from_number(number: i32) -> Option<&'static Self> {
         TYPES.iter().find(|it| it.number == number)
     }
 
     /// The type of a name, or of a name without its `_message`. Capitals and hyphens don't matter.
-    pub fn of_name(text: &str) -> Option<&'static Self> {
+    pub fn from_name(text: &str) -> Option<&'static Self> {
         let text = text.to_ascii_lowercase().replace('-', "_");
         let exact = |wanted: &str| TYPES.iter().find(|it| it.name == wanted);
         exact(&text).or_else(|| exact(&format!("{text}_message")))
@@ -143,7 +143,7 @@ impl PayloadType {
     /// The type that a person means: by its name, or by the beginning of one name only; among
     /// those of March 2020, if there are any.
     pub fn search(text: &str) -> Option<&'static Self> {
-        Self::of_name(text).or_else(|| {
+        Self::from_name(text).or_else(|| {
             let text = text.to_ascii_lowercase().replace('-', "_");
             let mut found: Vec<_> = TYPES.iter().filter(|it| it.name.starts_with(&text)).collect();
             if found.iter().any(|it| it.is_first()) {
@@ -187,8 +187,8 @@ mod tests {
     fn names_and_numbers_agree() {
         for it in TYPES {
             assert_eq!(type_name(it.number), it.name);
-            assert_eq!(PayloadType::of_number(it.number), Some(it));
-            assert_eq!(PayloadType::of_name(it.name), Some(it));
+            assert_eq!(PayloadType::from_number(it.number), Some(it));
+            assert_eq!(PayloadType::from_name(it.name), Some(it));
             if let Some(def) = it.message {
                 let spelled: String = it
                     .name
@@ -206,7 +206,7 @@ mod tests {
         let found = short.map(|text| PayloadType::search(text).map(|it| it.number));
         assert_eq!(found, [1, 1, 4, 3, 2].map(Some));
         assert_eq!(["", "x", "sync", "push"].map(PayloadType::search), [None; 4]);
-        assert_eq!(PayloadType::of_name("pair"), None);
+        assert_eq!(PayloadType::from_name("pair"), None);
         assert_eq!(type_name(99), "unknown_99");
     }
 

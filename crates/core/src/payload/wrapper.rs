@@ -121,7 +121,7 @@ impl Wrapper {
     }
 
     fn is_taken_unsigned(&self, receipt: &Receipt<'_>) -> bool {
-        let is_known = types::PayloadType::of_number(self.kind).is_some_and(|it| it.is_first());
+        let is_known = types::PayloadType::from_number(self.kind).is_some_and(|it| it.is_first());
         is_known
             && match self.message() {
                 // Its events cost too much to be looked at for a guess.

@@ -551,7 +551,7 @@ mod tests {
     /// What is left of a message of a type, in its normal form.
     fn read(number: i32, bytes: &str) -> Option<String> {
         let bytes = hex::decode(bytes).unwrap();
-        let def = types::PayloadType::of_number(number).and_then(|it| it.message).unwrap();
+        let def = types::PayloadType::from_number(number).and_then(|it| it.message).unwrap();
         let message = types::Message::decode(number, &bytes);
         assert_eq!(decode(def, &bytes).is_ok(), message.is_ok(), "{message:?}");
         message.ok().map(|message| hex::encode(message.encode()))

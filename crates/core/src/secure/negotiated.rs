@@ -18,7 +18,7 @@ pub struct NegotiatedSecret([u8; 32]);
 
 impl NegotiatedSecret {
     /// Computes it; both sides get the same.
-    pub fn of(ours: &SecretKey, theirs: &PublicKey) -> Self {
+    pub fn agree(ours: &SecretKey, theirs: &PublicKey) -> Self {
         Self::from(&ours.ecdh(theirs))
     }
 

@@ -22,7 +22,7 @@ pub struct GroupId(pub [u8; 32]);
 impl GroupId {
     /// The group of two people: Keccak-256 of their compressed keys, that with the smaller X
     /// first.
-    pub fn of_pair(a: &PublicKey, b: &PublicKey) -> Self {
+    pub fn from_pair(a: &PublicKey, b: &PublicKey) -> Self {
         let (first, second) = if a.x() <= b.x() { (a, b) } else { (b, a) };
         Self(keccak256(&[first.to_compressed(), second.to_compressed()].concat()))
     }

@@ -55,7 +55,7 @@ pub struct MemoryStore {
 
 impl MemoryStore {
     /// With the rows that were kept elsewhere.
-    pub fn of_rows(rows: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Self {
+    pub fn from_rows(rows: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Self {
         Self { rows: rows.into_iter().collect(), changed: BTreeSet::new() }
     }
 

@@ -172,7 +172,7 @@ fn acknowledgements_make_nothing_too_large() {
 fn offers_are_requested_and_known_ones_acknowledged() {
     let (a, b) = (public(1), public(2));
     let mut node = node(Limits::default());
-    let message = Message { group_id: GroupId::of_pair(&a, &b), timestamp: 1, body: vec![1] };
+    let message = Message { group_id: GroupId::from_pair(&a, &b), timestamp: 1, body: vec![1] };
     let id = message.id();
     let offer = || Payload { offers: vec![id], ..Payload::default() };
     // Twice: the reference would crash.
@@ -240,7 +240,7 @@ proptest! {
         restarts in proptest::collection::vec(0..60_u64, 0..3),
     ) {
         let keys = [public(1), public(2)];
-        let group = GroupId::of_pair(&keys[0], &keys[1]);
+        let group = GroupId::from_pair(&keys[0], &keys[1]);
         let mut stores = [MemoryStore::default(), MemoryStore::default()];
         // The rows as something durable has them.
         let mut kept = [BTreeMap::new(), BTreeMap::new()];
@@ -259,7 +259,7 @@ proptest! {
                 keep(&mut stores[to], &mut kept[to]);
                 let received = Node::new(&mut stores[to]).receive(&keys[1 - to], payload).unwrap();
                 if restarts.contains(&now) {
-                    stores[to] = MemoryStore::of_rows(kept[to].clone());
+                    stores[to] = MemoryStore::from_rows(kept[to].clone());
                 } else {
                     arrived[to].extend(received.messages.iter().map(Message::id));
                 }

@@ -29,7 +29,9 @@ impl Archive for MemoryArchive {
     fn append(&self, envelopes: &[Envelope]) -> Result<usize, ArchiveError> {
         let mut map = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let before = map.len();
-        map.extend(envelopes.iter().map(|envelope| (Position::of(envelope), envelope.clone())));
+        map.extend(
+            envelopes.iter().map(|envelope| (Position::from_envelope(envelope), envelope.clone())),
+        );
         Ok(map.len() - before)
     }
 

@@ -67,7 +67,7 @@ pub struct HistoryQuery {
 
 impl HistoryQuery {
     /// The envelopes of some topics; of all, if there are none.
-    pub fn of_topics(from: u32, to: u32, topics: impl IntoIterator<Item = Topic>) -> Self {
+    pub fn from_topics(from: u32, to: u32, topics: impl IntoIterator<Item = Topic>) -> Self {
         Self {
             from,
             to,
@@ -84,7 +84,7 @@ impl HistoryQuery {
         match (self.bloom, self.topics.is_empty()) {
             (Some(bloom), _) => bloom,
             (None, true) => Bloom::FULL,
-            (None, false) => Bloom::of_topics(self.topics.iter().copied()),
+            (None, false) => Bloom::from_topics(self.topics.iter().copied()),
         }
     }
 }
@@ -254,7 +254,7 @@ impl Pager {
         let mut request = Request {
             limit: self.limit,
             cursor: cursor.to_vec(),
-            ..Request::of_bloom(from, to, self.filter)
+            ..Request::from_bloom(from, to, self.filter)
         };
         let mut cursors: HashSet<Vec<u8>> = HashSet::new();
         let mut fruitless = 0;

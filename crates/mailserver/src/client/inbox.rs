@@ -10,7 +10,7 @@ use statuskit_core::{
     envelope::Envelope,
     wire::p2p::{RequestComplete, SyncResponse},
 };
-use statuskit_net::node::{Event, Handle, News, PeerKey, ServiceEvent, Subscription};
+use statuskit_net::node::{ConnectionId, Event, Handle, News, ServiceEvent, Subscription};
 use tokio::time::timeout;
 
 use crate::client::ClientError;
@@ -18,7 +18,7 @@ use crate::client::ClientError;
 /// The news from one server.
 pub(super) struct Inbox {
     events: Subscription,
-    peer: PeerKey,
+    peer: ConnectionId,
     /// The request whose end is of interest.
     request: Option<[u8; 32]>,
     waiting: VecDeque<Arc<ServiceEvent>>,
@@ -37,7 +37,7 @@ pub(super) enum Mail<'a> {
 
 impl Inbox {
     /// From now on, with at most so many bytes of envelopes that wait.
-    pub fn new(handle: &Handle, peer: PeerKey, max_bytes: usize) -> Self {
+    pub fn new(handle: &Handle, peer: ConnectionId, max_bytes: usize) -> Self {
         Self {
             events: handle.subscribe(),
             peer,
@@ -132,7 +132,7 @@ impl Inbox {
 }
 
 /// What is in an event, if it is mail from this peer.
-pub(super) fn mail(event: &ServiceEvent, from: PeerKey) -> Option<Mail<'_>> {
+pub(super) fn mail(event: &ServiceEvent, from: ConnectionId) -> Option<Mail<'_>> {
     let ServiceEvent::Node(event) = event else { return None };
     match event {
         Event::P2pMessages { peer, envelopes } if *peer == from => Some(Mail::Envelopes(envelopes)),

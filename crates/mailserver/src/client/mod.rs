@@ -8,8 +8,8 @@
 //! node.handle().add_peer(enode.clone(), PeerOptions::default());
 //! let access = Access::Password(SymKey::from_password("status-offline-inbox"));
 //! let client = Client::new(node.handle(), enode.id, ClientConfig::new(access, key));
-//! let topics = [Topic::of_name("status")];
-//! let mut history = client.history(HistoryQuery::of_topics(1_585_400_000, 1_585_486_400, topics));
+//! let topics = [Topic::from_name("status")];
+//! let mut history = client.history(HistoryQuery::from_topics(1_585_400_000, 1_585_486_400, topics));
 //! while let Some(item) = history.next().await {
 //!     match item? {
 //!         HistoryItem::Envelope(envelope) => println!("{}", envelope.hash()),
@@ -50,7 +50,7 @@ use statuskit_core::{
     mailserver::{Access, Form, Request, RequestError, SealError, request::MAX_RAW_RANGE},
     wire::p2p::P2pRequest,
 };
-use statuskit_net::node::{Event, Handle, News, PeerKey, SendError, ServiceEvent};
+use statuskit_net::node::{ConnectionId, Event, Handle, News, SendError, ServiceEvent};
 use tokio::{
     task::spawn_blocking,
     time::{Instant, timeout},
@@ -279,12 +279,16 @@ impl Client {
 
 impl Inner {
     /// The server, once its Status has come.
-    async fn connected(&self) -> Result<PeerKey, ClientError> {
+    async fn connected(&self) -> Result<ConnectionId, ClientError> {
         connected(&self.handle, &self.server, self.config.connect_timeout).await
     }
 
     /// A request as the server gets it.
-    async fn packet(&self, request: &Request, peer: PeerKey) -> Result<P2pRequest, ClientError> {
+    async fn packet(
+        &self,
+        request: &Request,
+        peer: ConnectionId,
+    ) -> Result<P2pRequest, ClientError> {
         match self.config.layout {
             Layout::Sealed(form) => self.seal(request, form, peer).await.map(P2pRequest::Envelope),
             Layout::Plain => {
@@ -300,7 +304,7 @@ impl Inner {
         &self,
         request: &Request,
         form: Form,
-        peer: PeerKey,
+        peer: ConnectionId,
     ) -> Result<Envelope, ClientError> {
         let status = self.handle.peer_state(peer).and_then(|state| state.status);
         let min_pow = status.map_or(0.0, |status| status.min_pow).max(self.config.min_pow);
@@ -344,7 +348,7 @@ async fn connected(
     handle: &Handle,
     server: &PublicKey,
     limit: Duration,
-) -> Result<PeerKey, ClientError> {
+) -> Result<ConnectionId, ClientError> {
     let ready = || {
         let key = handle.peer_by_id(server)?;
         handle.peer_state(key)?.status.map(|_| key)
@@ -378,7 +382,7 @@ async fn connected(
 async fn send(
     inbox: &mut Inbox,
     handle: &Handle,
-    peer: PeerKey,
+    peer: ConnectionId,
     packet: &statuskit_core::wire::Packet,
     limit: Duration,
 ) -> Result<(), ClientError> {

@@ -16,7 +16,7 @@ use statuskit_core::{
         p2p::{MAX_LIMIT, SyncRequest},
     },
 };
-use statuskit_net::node::{Handle, PeerKey};
+use statuskit_net::node::{ConnectionId, Handle};
 use tokio::{
     task::spawn_blocking,
     time::{Instant, sleep, timeout},
@@ -152,7 +152,7 @@ pub async fn sync(
 
 /// Waits until a connection has ended: whoever asks too often is sent away. Servers that don't do
 /// so are asked over the same connection.
-async fn gone(handle: &Handle, peer: PeerKey) {
+async fn gone(handle: &Handle, peer: ConnectionId) {
     let mut events = handle.subscribe();
     let gone =
         async { while handle.peer_state(peer).is_some() && events.next().await.is_some() {} };
@@ -161,7 +161,7 @@ async fn gone(handle: &Handle, peer: PeerKey) {
 
 struct Page<'a> {
     handle: &'a Handle,
-    peer: PeerKey,
+    peer: ConnectionId,
     archive: &'a Arc<dyn Archive>,
     options: &'a SyncOptions,
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use statuskit_net::node::PeerKey;
+use statuskit_net::node::ConnectionId;
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::{ArchiveError, server::Totals};
@@ -56,7 +56,7 @@ pub enum MailserverEvent {
 #[derive(Debug, Clone)]
 pub struct Answered {
     /// Whose it was.
-    pub peer: PeerKey,
+    pub peer: ConnectionId,
     /// Whether it was that of another mailserver.
     pub sync: bool,
     /// How it ended.

@@ -112,7 +112,7 @@ impl Ingest {
     /// whoever sends them could drown the other news.
     fn is_kept(&self, envelope: &PooledEnvelope, reporter: &Reporter) -> bool {
         let Limits { retention, max_age, .. } = self.limits;
-        let intake = Intake::of_node(self.handle.now().as_secs() as u32, retention, max_age);
+        let intake = Intake::from_node(self.handle.now().as_secs() as u32, retention, max_age);
         let checked = intake.check(envelope.envelope());
         checked.inspect_err(|why| reporter.counters.lock().passed_over.add(*why)).is_ok()
     }

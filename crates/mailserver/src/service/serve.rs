@@ -19,7 +19,7 @@ use statuskit_core::{
     mailserver::Reply,
     wire::p2p::{P2pRequest, SyncRequest},
 };
-use statuskit_net::node::{Handle, PeerKey, SendError};
+use statuskit_net::node::{ConnectionId, Handle, SendError};
 use tokio::{
     sync::Semaphore,
     task::{JoinSet, spawn_blocking},
@@ -84,7 +84,7 @@ struct Limits {
 #[derive(Debug, Default)]
 struct Queues {
     /// What waits, of each peer that is being served.
-    peers: HashMap<PeerKey, VecDeque<(Asked, Instant)>>,
+    peers: HashMap<ConnectionId, VecDeque<(Asked, Instant)>>,
     queued: usize,
 }
 
@@ -120,7 +120,7 @@ impl Desk {
     }
 
     /// Takes a request: answers it, after those before it, or refuses it.
-    pub fn take(self: &Arc<Self>, peer: PeerKey, asked: Asked) {
+    pub fn take(self: &Arc<Self>, peer: ConnectionId, asked: Asked) {
         let now = Instant::now();
         if asked.size() > MAX_REQUEST {
             return self.turn_away(peer, &asked, Refusal::TooLarge(asked.size()), now);
@@ -148,7 +148,7 @@ impl Desk {
     }
 
     /// Forgets what waits of a peer that has left.
-    pub fn forget(&self, peer: PeerKey) {
+    pub fn forget(&self, peer: ConnectionId) {
         let mut queues = self.queues();
         let Queues { peers, queued } = &mut *queues;
         if let Some(queue) = peers.get_mut(&peer) {
@@ -164,7 +164,7 @@ impl Desk {
     }
 
     /// Serves a peer until nothing of it waits.
-    async fn serve(self: Arc<Self>, peer: PeerKey, first: Asked, since: Instant) {
+    async fn serve(self: Arc<Self>, peer: ConnectionId, first: Asked, since: Instant) {
         let mut next = Some((first, since));
         while let Some((asked, since)) = next {
             let outcome = self.answer(peer, &asked, since).await;
@@ -184,7 +184,12 @@ impl Desk {
         }
     }
 
-    async fn answer(self: &Arc<Self>, peer: PeerKey, asked: &Asked, since: Instant) -> Outcome {
+    async fn answer(
+        self: &Arc<Self>,
+        peer: ConnectionId,
+        asked: &Asked,
+        since: Instant,
+    ) -> Outcome {
         let mut totals = Totals::default();
         let sent = self.send_answer(peer, asked, &mut totals).await;
         let outcome = sent.unwrap_or_else(|broken| match broken {
@@ -197,7 +202,7 @@ impl Desk {
 
     async fn send_answer(
         self: &Arc<Self>,
-        peer: PeerKey,
+        peer: ConnectionId,
         asked: &Asked,
         totals: &mut Totals,
     ) -> Result<Outcome, Broken> {
@@ -255,7 +260,7 @@ impl Desk {
     /// has nothing.
     async fn fail(
         &self,
-        peer: PeerKey,
+        peer: ConnectionId,
         client: [u8; 32],
         asked: &Asked,
         totals: &Totals,
@@ -311,7 +316,7 @@ impl Desk {
         spawn_blocking(work).await.ok()
     }
 
-    async fn send(&self, peer: PeerKey, reply: Reply) -> Result<(), Broken> {
+    async fn send(&self, peer: ConnectionId, reply: Reply) -> Result<(), Broken> {
         let packet = reply.into_packet();
         match timeout(self.limits.send_timeout, self.handle.send_packet(peer, &packet)).await {
             Ok(Ok(())) => Ok(()),
@@ -321,7 +326,13 @@ impl Desk {
     }
 
     /// Refuses a request at once, if the peer has room for a refusal.
-    fn turn_away(self: &Arc<Self>, peer: PeerKey, asked: &Asked, refusal: Refusal, since: Instant) {
+    fn turn_away(
+        self: &Arc<Self>,
+        peer: ConnectionId,
+        asked: &Asked,
+        refusal: Refusal,
+        since: Instant,
+    ) {
         let Some(client) = self.client(peer) else { return };
         let Refused { refusal, reply } = self.refuse(client, asked, refusal);
         let outcome = match self.handle.try_send_packet(peer, &reply.into_packet()) {
@@ -346,7 +357,7 @@ impl Desk {
 
     fn report(
         &self,
-        peer: PeerKey,
+        peer: ConnectionId,
         asked: &Asked,
         outcome: Outcome,
         totals: Totals,
@@ -360,7 +371,7 @@ impl Desk {
     }
 
     /// A refused mailserver is parted with.
-    async fn end_sync(&self, peer: PeerKey, asked: &Asked) {
+    async fn end_sync(&self, peer: ConnectionId, asked: &Asked) {
         if matches!(asked, Asked::Sync(_)) {
             sleep(LINGER).await;
             self.end(peer);
@@ -369,7 +380,7 @@ impl Desk {
 
     /// Ends the connection with a peer, unless we dialled it: then it is the operator's, who has
     /// named it, and may be filling our own gaps from it.
-    fn end(&self, peer: PeerKey) {
+    fn end(&self, peer: ConnectionId) {
         let peers = self.handle.peers();
         if let Some(summary) = peers.iter().find(|it| it.key == peer && it.inbound) {
             self.handle.remove_peer(&summary.id);
@@ -384,7 +395,7 @@ impl Desk {
     }
 
     /// The node id of a peer.
-    fn client(&self, peer: PeerKey) -> Option<[u8; 32]> {
+    fn client(&self, peer: ConnectionId) -> Option<[u8; 32]> {
         self.handle.peer_state(peer).map(|state| state.info.id)
     }
 

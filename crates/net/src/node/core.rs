@@ -30,7 +30,7 @@ use statuskit_core::{
 };
 
 use super::{
-    Config, Event, Interest, Output, PeerError, PeerInfo, PeerKey, PeerState,
+    Config, ConnectionId, Event, Interest, Output, PeerError, PeerInfo, PeerState,
     limit::RateLimiter,
     peer::{Peer, Peers},
     pool::Pool,
@@ -56,9 +56,9 @@ pub struct Node {
     pub(super) stats: Stats,
     pub(super) next_token: u64,
     /// When a peer needs a look: its window ends, or its Status should have come.
-    timers: BinaryHeap<Reverse<(Time, PeerKey)>>,
+    timers: BinaryHeap<Reverse<(Time, ConnectionId)>>,
     /// Peers with nothing to wait for: the next new envelope starts their window.
-    idle: Vec<PeerKey>,
+    idle: Vec<ConnectionId>,
     /// What the tolerances become, and when.
     pow_changes: VecDeque<(Time, f64)>,
     bloom_changes: VecDeque<(Time, Option<Bloom>)>,
@@ -76,7 +76,7 @@ pub struct Sent {
     /// Whether it was in the pool already. It is not reported on then.
     pub known: bool,
     /// The peers that want it and don't have it; peers that come later get it as well.
-    pub peers: Vec<PeerKey>,
+    pub peers: Vec<ConnectionId>,
 }
 
 /// Why something can't be sent.
@@ -200,7 +200,7 @@ impl Node {
 
     /// Adds a peer with which `shh/6` was negotiated. Our Status is ready to be written at once.
     /// None if there are [too many](super::Limits::peers).
-    pub fn add_peer(&mut self, info: PeerInfo, now: Time) -> Option<PeerKey> {
+    pub fn add_peer(&mut self, info: PeerInfo, now: Time) -> Option<ConnectionId> {
         self.advance(now);
         if self.peers.len() >= self.config.limits.peers {
             return None;
@@ -215,26 +215,26 @@ impl Node {
     }
 
     /// Forgets a peer whose connection has ended. One that is gone already is fine.
-    pub fn remove_peer(&mut self, peer: PeerKey) {
+    pub fn remove_peer(&mut self, peer: ConnectionId) {
         if self.peers.remove(peer).is_some() {
             self.pool.clear_marks(peer.slot as usize);
         }
     }
 
     /// The connected peers.
-    pub fn peers(&self) -> impl Iterator<Item = PeerKey> + '_ {
+    pub fn peers(&self) -> impl Iterator<Item = ConnectionId> + '_ {
         self.peers.keys()
     }
 
     /// What is known of a peer.
-    pub fn peer(&self, peer: PeerKey) -> Option<PeerState> {
+    pub fn peer(&self, peer: ConnectionId) -> Option<PeerState> {
         let Peer { info, status, trusted, .. } = self.peers.get(peer)?;
         Some(PeerState { info: info.clone(), status: status.clone(), trusted: *trusted })
     }
 
     /// Takes what this peer sends directly (codes 124, 125 and 127) from now on. Sending it a
     /// request for historic messages does the same.
-    pub fn mark_trusted(&mut self, peer: PeerKey) {
+    pub fn mark_trusted(&mut self, peer: ConnectionId) {
         if let Some(peer) = self.peers.get_mut(peer) {
             peer.trusted = true;
         }
@@ -368,7 +368,7 @@ impl Node {
         }
     }
 
-    fn look_at(&mut self, key: PeerKey, now: Time) {
+    fn look_at(&mut self, key: ConnectionId, now: Time) {
         let Some(peer) = self.peers.get(key) else { return };
         if peer.status.is_none() && peer.status_until <= now {
             self.disconnect(key, PeerError::StatusTimeout);
@@ -404,7 +404,7 @@ impl Node {
     }
 
     /// Tells the transport that there may be something to write.
-    pub(super) fn announce(&mut self, key: PeerKey) {
+    pub(super) fn announce(&mut self, key: ConnectionId) {
         if let Some(peer) = self.peers.get_mut(key)
             && !peer.announced
         {
@@ -429,14 +429,14 @@ impl Node {
         self.outputs.push_back(Output::Event(event));
     }
 
-    pub(super) fn disconnect(&mut self, peer: PeerKey, error: PeerError) {
+    pub(super) fn disconnect(&mut self, peer: ConnectionId, error: PeerError) {
         self.remove_peer(peer);
         self.stats.disconnected += 1;
         self.outputs.push_back(Output::Disconnect { peer, error });
     }
 
     /// The envelopes behind the peer's cursor are to be sent at this time.
-    pub(super) fn flush_at(&mut self, key: PeerKey, at: Time) {
+    pub(super) fn flush_at(&mut self, key: ConnectionId, at: Time) {
         let Some(peer) = self.peers.get_mut(key) else { return };
         if peer.flush_at.is_none_or(|earlier| at < earlier) {
             peer.flush_at = Some(at);
@@ -449,7 +449,7 @@ impl Node {
     }
 
     /// By its limits, the peer takes the next packet at this time.
-    pub(super) fn pace_at(&mut self, key: PeerKey, at: Time) {
+    pub(super) fn pace_at(&mut self, key: ConnectionId, at: Time) {
         let Some(peer) = self.peers.get_mut(key) else { return };
         if peer.paced_until != Some(at) {
             peer.paced_until = Some(at);
@@ -458,7 +458,7 @@ impl Node {
     }
 
     /// The peer has been offered everything: the next new envelope wakes it.
-    pub(super) fn rest(&mut self, key: PeerKey) {
+    pub(super) fn rest(&mut self, key: ConnectionId) {
         if let Some(peer) = self.peers.get_mut(key) {
             peer.flush_at = None;
             if !peer.idle {

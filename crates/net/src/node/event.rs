@@ -11,7 +11,7 @@ use statuskit_core::{
     },
 };
 
-use super::{PeerKey, pool::PooledEnvelope};
+use super::{ConnectionId, pool::PooledEnvelope};
 
 /// What [`Node::poll_output`](super::Node::poll_output) gives.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,11 +19,11 @@ pub enum Output {
     /// There may be something to write for this peer:
     /// [`poll_peer`](super::Node::poll_peer) until it gives nothing, then wait for the next such
     /// output.
-    Writable(PeerKey),
+    Writable(ConnectionId),
     /// The connection to this peer must end. The node has forgotten the peer already.
     Disconnect {
         /// Who.
-        peer: PeerKey,
+        peer: ConnectionId,
         /// Why.
         error: PeerError,
     },
@@ -38,7 +38,7 @@ pub enum Event {
     /// The peer has sent its Status: envelopes flow from now on.
     Ready {
         /// Who.
-        peer: PeerKey,
+        peer: ConnectionId,
         /// What it said.
         status: Box<Status>,
     },
@@ -46,7 +46,7 @@ pub enum Event {
     /// [`Interest`](super::Interest). Once per envelope.
     Envelope {
         /// Who sent it; none for our own.
-        from: Option<PeerKey>,
+        from: Option<ConnectionId>,
         /// What.
         envelope: Arc<PooledEnvelope>,
     },
@@ -54,14 +54,14 @@ pub enum Event {
     /// pooled.
     P2pMessages {
         /// Who.
-        peer: PeerKey,
+        peer: ConnectionId,
         /// What.
         envelopes: Vec<Envelope>,
     },
     /// Envelopes of our own were written to a peer.
     Written {
         /// To whom.
-        peer: PeerKey,
+        peer: ConnectionId,
         /// Which.
         envelopes: Vec<EnvelopeHash>,
         /// Whether the peer is going to say what it thinks of them.
@@ -71,14 +71,14 @@ pub enum Event {
     /// there will be no [`Written`](Self::Written).
     Held {
         /// Who.
-        peer: PeerKey,
+        peer: ConnectionId,
         /// Which.
         envelope: EnvelopeHash,
     },
     /// A peer has answered a Messages packet (code 11 or 12, and most peers send both).
     BatchAcknowledged {
         /// Who.
-        peer: PeerKey,
+        peer: ConnectionId,
         /// The hash of the packet; zeros if the answer could not be read.
         batch: [u8; 32],
         /// What the peer did not take; none with code 11, which does not say.
@@ -89,21 +89,21 @@ pub enum Event {
     /// The answer to a request for historic messages, from a trusted peer (code 125).
     RequestComplete {
         /// Who.
-        peer: PeerKey,
+        peer: ConnectionId,
         /// What it said.
         answer: RequestComplete,
     },
     /// A request for historic messages (code 126); only with [`mailserver`](super::Config::mailserver).
     Request {
         /// Who asks.
-        peer: PeerKey,
+        peer: ConnectionId,
         /// For what.
         request: Box<P2pRequest>,
     },
     /// Another mailserver wants our archive (code 123); only with [`mailserver`](super::Config::mailserver).
     SyncRequest {
         /// Who asks.
-        peer: PeerKey,
+        peer: ConnectionId,
         /// For what.
         request: Box<SyncRequest>,
     },
@@ -111,7 +111,7 @@ pub enum Event {
     /// [`mailserver`](super::Config::mailserver).
     SyncResponse {
         /// Who.
-        peer: PeerKey,
+        peer: ConnectionId,
         /// What.
         response: Box<SyncResponse>,
     },

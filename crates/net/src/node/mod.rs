@@ -36,7 +36,7 @@ pub use core::{Node, SendError, Sent, Stats, Time};
 
 pub use config::{Config, Interest, Limits, RateLimit};
 pub use event::{Event, Output, PeerError};
-pub use peer::{PeerInfo, PeerKey, PeerState};
+pub use peer::{ConnectionId, PeerInfo, PeerState};
 pub use pool::PooledEnvelope;
 pub use service::{
     Clock, ConnectError, EndReason, Handle, News, PeerOptions, PeerSummary, Service, ServiceConfig,

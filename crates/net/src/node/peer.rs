@@ -11,12 +11,12 @@ use super::{core::Time, pace::Pace, pool::Place, transmit::Token};
 
 /// Names a peer of one node for as long as it is connected; never used again for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PeerKey {
+pub struct ConnectionId {
     pub(super) slot: u32,
     pub(super) generation: u32,
 }
 
-impl fmt::Display for PeerKey {
+impl fmt::Display for ConnectionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.slot, self.generation)
     }
@@ -158,7 +158,7 @@ impl Peers {
     }
 
     /// Takes the lowest free slot, so that marks stay dense.
-    pub fn insert(&mut self, peer: Peer) -> PeerKey {
+    pub fn insert(&mut self, peer: Peer) -> ConnectionId {
         let free = self.slots.iter().position(|(_, peer)| peer.is_none());
         let slot = free.unwrap_or(self.slots.len());
         if slot == self.slots.len() {
@@ -167,10 +167,10 @@ impl Peers {
         let (generation, place) = &mut self.slots[slot];
         *place = Some(Box::new(peer));
         self.len += 1;
-        PeerKey { slot: slot as u32, generation: *generation }
+        ConnectionId { slot: slot as u32, generation: *generation }
     }
 
-    pub fn remove(&mut self, key: PeerKey) -> Option<Box<Peer>> {
+    pub fn remove(&mut self, key: ConnectionId) -> Option<Box<Peer>> {
         let (generation, place) = self.slots.get_mut(key.slot as usize)?;
         if *generation != key.generation {
             return None;
@@ -181,24 +181,24 @@ impl Peers {
         Some(peer)
     }
 
-    pub fn get(&self, key: PeerKey) -> Option<&Peer> {
+    pub fn get(&self, key: ConnectionId) -> Option<&Peer> {
         let (generation, peer) = self.slots.get(key.slot as usize)?;
         peer.as_deref().filter(|_| *generation == key.generation)
     }
 
-    pub fn get_mut(&mut self, key: PeerKey) -> Option<&mut Peer> {
+    pub fn get_mut(&mut self, key: ConnectionId) -> Option<&mut Peer> {
         let (generation, peer) = self.slots.get_mut(key.slot as usize)?;
         let same = *generation == key.generation;
         peer.as_deref_mut().filter(|_| same)
     }
 
-    pub fn keys(&self) -> impl Iterator<Item = PeerKey> + '_ {
+    pub fn keys(&self) -> impl Iterator<Item = ConnectionId> + '_ {
         self.iter().map(|(key, _)| key)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (PeerKey, &Peer)> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = (ConnectionId, &Peer)> + '_ {
         self.slots.iter().enumerate().filter_map(|(slot, (generation, peer))| {
-            let key = PeerKey { slot: slot as u32, generation: *generation };
+            let key = ConnectionId { slot: slot as u32, generation: *generation };
             Some((key, peer.as_deref()?))
         })
     }

@@ -21,7 +21,7 @@ use statuskit_core::{
 };
 
 use super::{
-    Event, Node, PeerError, PeerKey,
+    ConnectionId, Event, Node, PeerError,
     core::Time,
     hashing::{hashes, packet_hashes, pow_hashes},
     limit::Count,
@@ -48,7 +48,7 @@ impl Node {
     /// payload.
     ///
     /// Costs a pass over the packet, and per envelope one hash, or two if it is new.
-    pub fn handle_packet(&mut self, peer: PeerKey, code: u64, payload: &[u8], now: Time) {
+    pub fn handle_packet(&mut self, peer: ConnectionId, code: u64, payload: &[u8], now: Time) {
         self.advance(now);
         if let Err(error) = self.receive(peer, code, payload, now) {
             self.disconnect(peer, error);
@@ -57,7 +57,7 @@ impl Node {
 
     fn receive(
         &mut self,
-        key: PeerKey,
+        key: ConnectionId,
         code: u64,
         payload: &[u8],
         now: Time,
@@ -106,7 +106,7 @@ impl Node {
     /// The first packet.
     fn meet(
         &mut self,
-        key: PeerKey,
+        key: ConnectionId,
         code: u64,
         payload: &[u8],
         now: Time,
@@ -139,7 +139,7 @@ impl Node {
 
     fn take(
         &mut self,
-        key: PeerKey,
+        key: ConnectionId,
         code: u64,
         payload: &[u8],
         now: Time,
@@ -196,7 +196,7 @@ impl Node {
     /// for envelopes that it does not have: the reference looks through its pool all the time.
     fn change(
         &mut self,
-        key: PeerKey,
+        key: ConnectionId,
         now: Time,
         change: impl FnOnce(&mut Status) -> bool,
     ) -> Result<(), PeerError> {
@@ -215,7 +215,7 @@ impl Node {
         Ok(())
     }
 
-    fn set_pace(&mut self, key: PeerKey, limits: &RateLimits) {
+    fn set_pace(&mut self, key: ConnectionId, limits: &RateLimits) {
         if let Some(peer) = self.peers.get_mut(key) {
             peer.pace.change(limits);
             self.announce(key);
@@ -224,7 +224,7 @@ impl Node {
 
     fn acknowledged(
         &mut self,
-        key: PeerKey,
+        key: ConnectionId,
         batch: [u8; 32],
         errors: Option<Vec<EnvelopeError>>,
     ) -> Event {
@@ -233,7 +233,12 @@ impl Node {
     }
 
     /// A Messages packet.
-    fn take_envelopes(&mut self, key: PeerKey, payload: &[u8], now: Time) -> Result<(), PeerError> {
+    fn take_envelopes(
+        &mut self,
+        key: ConnectionId,
+        payload: &[u8],
+        now: Time,
+    ) -> Result<(), PeerError> {
         let mut reader = Reader::new(payload);
         let envelopes = read_envelopes(&mut reader)
             .and_then(|envelopes| reader.finish().map(|()| envelopes))
@@ -284,7 +289,7 @@ impl Node {
         &mut self,
         entry: PooledEnvelope,
         place: Option<Place>,
-        from: Option<PeerKey>,
+        from: Option<ConnectionId>,
         rules: &Rules,
     ) -> Result<bool, (Refusal, PooledEnvelope)> {
         if let (Some(place), Some(from)) = (place, from) {
@@ -358,7 +363,7 @@ impl Refusal {
                 Verdict::NoBloomMatch => format!(
                     "envelope does not match bloom filter, hash=[{hash}], bloom: \n{} \n{} \n{}",
                     hex::encode(rules.bloom.unwrap_or(Bloom::FULL).0),
-                    hex::encode(Bloom::of_topic(entry.envelope().topic()).0),
+                    hex::encode(Bloom::from_topic(entry.envelope().topic()).0),
                     hex::encode(entry.envelope().topic().0),
                 ),
                 Verdict::Accepted | Verdict::Expired => return None,

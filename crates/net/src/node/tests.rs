@@ -31,19 +31,19 @@ fn messages(envelopes: &[Envelope]) -> Vec<u8> {
     Packet::Messages(envelopes.to_vec()).encode()
 }
 
-fn join(node: &mut Node, status: &Status, now: Time) -> PeerKey {
+fn join(node: &mut Node, status: &Status, now: Time) -> ConnectionId {
     let peer = node.add_peer(PeerInfo::default(), now).unwrap();
     node.handle_packet(peer, code::STATUS, &status.encode(), now);
     peer
 }
 
 /// All packets for a peer.
-fn poll(node: &mut Node, peer: PeerKey, now: Time) -> Vec<Outgoing> {
+fn poll(node: &mut Node, peer: ConnectionId, now: Time) -> Vec<Outgoing> {
     std::iter::from_fn(|| node.poll_peer(peer, now)).collect()
 }
 
 /// The envelopes for a peer, packet by packet.
-fn batches(node: &mut Node, peer: PeerKey, now: Time) -> Vec<Vec<EnvelopeHash>> {
+fn batches(node: &mut Node, peer: ConnectionId, now: Time) -> Vec<Vec<EnvelopeHash>> {
     let packets = poll(node, peer, now).into_iter().filter(|it| it.code == code::MESSAGES);
     let hashes = |payload: &[u8]| {
         let envelopes = read_envelopes(&mut Reader::new(payload)).unwrap();
@@ -262,21 +262,21 @@ fn a_change_of_the_bloom_filter_is_told_and_tolerated() {
         node.pooled(&envelope.hash()).is_some()
     };
     // Nothing is set: nothing to widen.
-    node.widen_bloom(&Bloom::of_topic(topic), START);
+    node.widen_bloom(&Bloom::from_topic(topic), START);
     assert_eq!(node.config().bloom, None);
     node.set_bloom(Some(Bloom::EMPTY), START);
     assert!(taken(&mut node, 1, START + 9 * SECOND));
     assert!(!taken(&mut node, 2, START + 10 * SECOND));
     poll(&mut node, peer, START + 10 * SECOND);
-    node.widen_bloom(&Bloom::of_topic(topic), START + 11 * SECOND);
+    node.widen_bloom(&Bloom::from_topic(topic), START + 11 * SECOND);
     assert!(taken(&mut node, 3, START + 11 * SECOND));
     let told = poll(&mut node, peer, START + 11 * SECOND);
     let told: Vec<_> = told.into_iter().filter(|it| it.code == 3).collect();
     assert_eq!(
         Packet::decode(3, &told[0].payload),
-        Ok(Packet::BloomFilter(Bloom::of_topic(topic)))
+        Ok(Packet::BloomFilter(Bloom::from_topic(topic)))
     );
-    node.widen_bloom(&Bloom::of_topic(topic), START + 12 * SECOND);
+    node.widen_bloom(&Bloom::from_topic(topic), START + 12 * SECOND);
     assert_eq!(poll(&mut node, peer, START + 12 * SECOND), [], "nothing has changed");
     // An empty filter can't be said in this packet.
     node.set_bloom(None, START + 13 * SECOND);
@@ -298,7 +298,7 @@ fn a_peer_that_asks_for_more_gets_what_it_missed() {
     node.handle_packet(peer, 2, &Packet::PowRequirement(0.0).encode(), now);
     assert_eq!(batches(&mut node, peer, now), [[]; 0]);
     now += SECOND;
-    let bloom = Bloom::of_topic(Topic([1, 2, 3, 4]));
+    let bloom = Bloom::from_topic(Topic([1, 2, 3, 4]));
     node.handle_packet(peer, 3, &Packet::BloomFilter(bloom).encode(), now);
     assert_eq!(batches(&mut node, peer, now), [hashes]);
     // What it knows it does not get again, whatever it asks for.
@@ -659,7 +659,7 @@ proptest! {
         let good = join(&mut node, &Status::default(), now);
         let mut peers = vec![good];
         // Per peer: what it sent or got, while it may be in the pool.
-        let mut knows: std::collections::HashMap<PeerKey, Vec<EnvelopeHash>> = Default::default();
+        let mut knows: std::collections::HashMap<ConnectionId, Vec<EnvelopeHash>> = Default::default();
         for step in steps {
             let pick = |at: usize| peers[at % peers.len()];
             match step {

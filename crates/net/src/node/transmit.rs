@@ -28,7 +28,7 @@ use statuskit_core::{
 #[allow(unused_imports, reason = "for the documentation")]
 use super::Config;
 use super::{
-    Event, Node, PeerKey, SendError, Sent,
+    ConnectionId, Event, Node, SendError, Sent,
     core::Time,
     hashing::{hashes, pow_hashes},
     peer::{Batch, Peer},
@@ -78,7 +78,7 @@ impl Node {
             self.wake(now);
         }
         let place = self.pool.find(&hash);
-        let missing = |&(key, peer): &(PeerKey, &Peer)| {
+        let missing = |&(key, peer): &(ConnectionId, &Peer)| {
             place.is_some_and(|place| self.is_for(place, key, peer))
         };
         let peers = self.peers.iter().filter(missing).map(|(key, _)| key).collect();
@@ -89,7 +89,7 @@ impl Node {
     /// which makes the peer trusted), answers to them, and P2P messages.
     pub fn send_packet(
         &mut self,
-        key: PeerKey,
+        key: ConnectionId,
         packet: &Packet,
         now: Time,
     ) -> Result<(), SendError> {
@@ -112,7 +112,7 @@ impl Node {
     /// The next packet to write for a peer, if there is one now.
     ///
     /// Costs a look at each envelope behind the peer's cursor, and a copy of those it gets.
-    pub fn poll_peer(&mut self, key: PeerKey, now: Time) -> Option<Outgoing> {
+    pub fn poll_peer(&mut self, key: ConnectionId, now: Time) -> Option<Outgoing> {
         self.advance(now);
         let outgoing = self.next_allowed(key, now);
         match &outgoing {
@@ -130,7 +130,7 @@ impl Node {
     }
 
     /// The transport has written a packet with this token.
-    pub fn written(&mut self, key: PeerKey, token: Token) {
+    pub fn written(&mut self, key: ConnectionId, token: Token) {
         let Some(peer) = self.peers.get_mut(key) else { return };
         let Some(at) = peer.batches.iter().position(|batch| batch.token == token) else { return };
         let confirms = peer.status.as_ref().is_some_and(|status| status.confirmations);
@@ -146,7 +146,7 @@ impl Node {
     }
 
     /// The peer has answered a packet: our envelopes in it, if this is the first answer.
-    pub(super) fn answered(&mut self, key: PeerKey, hash: [u8; 32]) -> Vec<EnvelopeHash> {
+    pub(super) fn answered(&mut self, key: ConnectionId, hash: [u8; 32]) -> Vec<EnvelopeHash> {
         let Some(peer) = self.peers.get_mut(key) else { return Vec::new() };
         let at = peer.batches.iter().position(|batch| batch.hash == hash);
         let Some(batch) = at.and_then(|at| peer.batches.remove(at)) else { return Vec::new() };
@@ -159,7 +159,12 @@ impl Node {
     }
 
     /// Answers a Messages packet: with code 12, and then with code 11 unless packets are counted.
-    pub(super) fn answer(&mut self, key: PeerKey, batch: [u8; 32], errors: Vec<EnvelopeError>) {
+    pub(super) fn answer(
+        &mut self,
+        key: ConnectionId,
+        batch: [u8; 32],
+        errors: Vec<EnvelopeError>,
+    ) {
         let limits = &self.config.limits;
         let (max_packets, max_bytes) = (limits.outbox_packets, limits.outbox_bytes);
         let Some(peer) = self.peers.get_mut(key) else { return };
@@ -177,7 +182,7 @@ impl Node {
     }
 
     /// The next packet, unless the peer's limits make it wait.
-    fn next_allowed(&mut self, key: PeerKey, now: Time) -> Option<Outgoing> {
+    fn next_allowed(&mut self, key: ConnectionId, now: Time) -> Option<Outgoing> {
         let peer = self.peers.get_mut(key)?;
         if let Some(at) = peer.pace.wait_until(now) {
             if peer.has_work(now) {
@@ -190,7 +195,7 @@ impl Node {
         Some(outgoing)
     }
 
-    fn next_packet(&mut self, key: PeerKey, now: Time) -> Option<Outgoing> {
+    fn next_packet(&mut self, key: ConnectionId, now: Time) -> Option<Outgoing> {
         let min_pow = self.config.min_pow;
         let bloom = self.config.bloom;
         if std::mem::take(&mut self.peers.get_mut(key)?.batch_first)
@@ -215,7 +220,7 @@ impl Node {
     }
 
     /// The envelopes behind the peer's cursor, if it is time for them.
-    fn next_batch(&mut self, key: PeerKey, now: Time) -> Option<Outgoing> {
+    fn next_batch(&mut self, key: ConnectionId, now: Time) -> Option<Outgoing> {
         let (front, end) = (self.pool.front(), self.pool.end());
         let peer = self.peers.get_mut(key)?;
         if peer.flush_at.is_none_or(|at| at > now) {
@@ -261,7 +266,11 @@ impl Node {
 
     /// The envelopes in a range of the log that the peer gets in one packet, the sum of their
     /// lengths, and where the next packet begins.
-    fn collect(&self, key: PeerKey, range: std::ops::Range<Place>) -> (Vec<Place>, usize, Place) {
+    fn collect(
+        &self,
+        key: ConnectionId,
+        range: std::ops::Range<Place>,
+    ) -> (Vec<Place>, usize, Place) {
         let (mut places, mut length) = (Vec::new(), 0);
         let end = range.end;
         let Some(peer) = self.peers.get(key) else { return (places, length, end) };
@@ -282,7 +291,7 @@ impl Node {
     }
 
     /// Whether the peer wants the envelope in a place, and does not have it.
-    fn is_for(&self, place: Place, key: PeerKey, peer: &Peer) -> bool {
+    fn is_for(&self, place: Place, key: ConnectionId, peer: &Peer) -> bool {
         !self.pool.is_marked(place, key.slot as usize)
             && self
                 .pool
@@ -290,7 +299,12 @@ impl Node {
                 .is_some_and(|envelope| peer.wants(envelope.envelope().topic(), || envelope.pow()))
     }
 
-    fn remember_batch(&mut self, key: PeerKey, payload: &[u8], own: Vec<EnvelopeHash>) -> Token {
+    fn remember_batch(
+        &mut self,
+        key: ConnectionId,
+        payload: &[u8],
+        own: Vec<EnvelopeHash>,
+    ) -> Token {
         self.next_token += 1;
         let token = Token(self.next_token);
         let most = self.config.limits.batches;

@@ -27,7 +27,7 @@ pub struct OpenedKey {
 impl OpenedKey {
     /// The address of the private key: what the file should be called.
     pub fn address(&self) -> Address {
-        Address::of_key(&self.secret.public_key())
+        Address::from_key(&self.secret.public_key())
     }
 
     /// The extended key, for derivation. Refused when it is not the extended form of the private
@@ -37,7 +37,7 @@ impl OpenedKey {
         if *extended.secret_key() != self.secret {
             return Err(KeystoreError::ExtendedMismatch {
                 key: self.address(),
-                extended: Address::of_key(&extended.public_key()),
+                extended: Address::from_key(&extended.public_key()),
             });
         }
         Ok(extended)

@@ -52,7 +52,7 @@ impl KeyFile {
     ) -> Result<Self, KeystoreError> {
         let kdf = Kdf::Scrypt { cost, salt: nonces.salt.to_vec() };
         Ok(Self {
-            address: Some(Address::of_key(&key.public_key())),
+            address: Some(Address::from_key(&key.public_key())),
             id: nonces.id.to_string(),
             subaccount_index: 0,
             version: Version::V3,

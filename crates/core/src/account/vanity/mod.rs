@@ -201,9 +201,9 @@ mod tests {
                 "0x04ab" => assert!(public.to_string().starts_with(pattern)),
                 "0x02a" => assert!(hex::encode(public.to_compressed()).starts_with("02a")),
                 "zQ3shk" => assert!(to_compact(&public, Base::BASE58).starts_with(pattern)),
-                "* * Frog" => assert_eq!(ThreeWordName::of_key(&public).words()[2], "Frog"),
+                "* * Frog" => assert_eq!(ThreeWordName::from_key(&public).words()[2], "Frog"),
                 _ => {
-                    let [first, _, animal] = ThreeWordName::of_key(&public).words();
+                    let [first, _, animal] = ThreeWordName::from_key(&public).words();
                     assert!(first.starts_with('S') && animal.starts_with('C'));
                 }
             }

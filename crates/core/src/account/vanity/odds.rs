@@ -107,7 +107,7 @@ mod tests {
     fn names_of_keys_are_possible() {
         let mut rng = seeded_rng("possible");
         for _ in 0..200 {
-            let name = ThreeWordName::of_seed(rng.next_u64()).to_string();
+            let name = ThreeWordName::from_seed(rng.next_u64()).to_string();
             let odds = odds(&name);
             // Of the second adjectives and animals that go with a first adjective, few are left.
             assert!(odds > 1e-8 && odds < 1e-4, "{name}: {odds}");

@@ -67,11 +67,11 @@ pub(super) struct KnownChat {
     pub ours: bool,
 }
 
-fn of_text(prefix: &[u8], text: &str) -> Vec<u8> {
+fn from_text(prefix: &[u8], text: &str) -> Vec<u8> {
     [prefix, &keccak256(text.as_bytes())].concat()
 }
 
-fn of_key(prefix: &[u8], key: &CompressedKey) -> Vec<u8> {
+fn from_key(prefix: &[u8], key: &CompressedKey) -> Vec<u8> {
     [prefix, key.as_bytes()].concat()
 }
 
@@ -120,21 +120,21 @@ impl<S: Store> Pending<S> {
         writer.bytes(id.as_bytes());
         writer.u64(known.clock);
         writer.flag(known.ours);
-        self.put(of_text(CHATS, &id), writer.finish());
+        self.put(from_text(CHATS, &id), writer.finish());
     }
 
     /// Forgets a chat that strangers have made.
     pub fn delete_strangers(&mut self, chat: &Chat) {
-        self.delete(of_text(CHATS, &chat.id()));
+        self.delete(from_text(CHATS, &chat.id()));
         match chat {
-            Chat::OneToOne(key) => self.delete(of_key(UPDATED, &key.into())),
-            Chat::Group(id) => self.delete(of_text(GROUPS, id)),
+            Chat::OneToOne(key) => self.delete(from_key(UPDATED, &key.into())),
+            Chat::Group(id) => self.delete(from_text(GROUPS, id)),
             Chat::Public(_) => {}
         }
     }
 
     pub fn group(&self, chat_id: &str) -> Result<Option<Group>, StoreError> {
-        let Some(record) = self.get(&of_text(GROUPS, chat_id))? else { return Ok(None) };
+        let Some(record) = self.get(&from_text(GROUPS, chat_id))? else { return Ok(None) };
         let mut reader = Reader::new("group", &record);
         let mut events = Vec::new();
         for _ in 0..reader.u32()? {
@@ -150,7 +150,7 @@ impl<S: Store> Pending<S> {
         let mut writer = Writer::default();
         writer.u32(group.events().len() as u32);
         group.events().iter().for_each(|event| writer.bytes(event.raw()));
-        self.put(of_text(GROUPS, group.chat_id()), writer.finish());
+        self.put(from_text(GROUPS, group.chat_id()), writer.finish());
     }
 
     /// Whether something was seen before: a message by its id, an envelope's payload by its hash.
@@ -178,7 +178,7 @@ impl<S: Store> Pending<S> {
 
     /// The symmetric key of a topic's name; computed once.
     pub fn key_of_name(&mut self, name: &str) -> Result<SymKey, StoreError> {
-        let place = of_text(KEYS, name);
+        let place = from_text(KEYS, name);
         let Some(record) = self.get(&place)? else {
             let key = SymKey::from_password(name);
             self.put(place, Zeroizing::new(key.as_bytes().to_vec()));
@@ -195,7 +195,7 @@ impl<S: Store> Pending<S> {
         identity: &CompressedKey,
         name: &str,
     ) -> Result<SymKey, StoreError> {
-        let place = of_key(TOPICS, identity);
+        let place = from_key(TOPICS, identity);
         if self.get(&place)?.is_none() {
             self.put(place, Zeroizing::new(keccak256(name.as_bytes()).to_vec()));
         }
@@ -204,7 +204,7 @@ impl<S: Store> Pending<S> {
 
     /// Forgets that topic.
     pub fn forget_topic(&mut self, identity: &CompressedKey) -> Result<(), StoreError> {
-        let place = of_key(TOPICS, identity);
+        let place = from_key(TOPICS, identity);
         if let Some(hash) = self.get(&place)? {
             self.delete([KEYS, &hash].concat());
             self.delete(place);
@@ -235,12 +235,12 @@ impl<S: Store> Pending<S> {
 
     /// The clock of the last update of a contact, 0 if there was none.
     pub fn updated(&self, contact: &PublicKey) -> Result<u64, StoreError> {
-        let record = self.get(&of_key(UPDATED, &contact.into()))?;
+        let record = self.get(&from_key(UPDATED, &contact.into()))?;
         record.map_or(Ok(0), |record| read_number("contact", &record))
     }
 
     pub fn put_updated(&mut self, contact: &PublicKey, clock: u64) {
-        self.put(of_key(UPDATED, &contact.into()), number(clock));
+        self.put(from_key(UPDATED, &contact.into()), number(clock));
     }
 
     /// A transaction command that was sent or received.
@@ -249,7 +249,7 @@ impl<S: Store> Pending<S> {
         let mut reader = Reader::new("command", &record);
         let peer = reader.text()?.parse().map_err(|_| reader.corrupt())?;
         let is_ours = reader.flag()?;
-        let state = State::of_number(reader.u8()?.into()).ok_or_else(|| reader.corrupt())?;
+        let state = State::from_number(reader.u8()?.into()).ok_or_else(|| reader.corrupt())?;
         reader.finish()?;
         Ok(Some(Stored { peer, is_ours, state }))
     }

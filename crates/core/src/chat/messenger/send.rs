@@ -303,7 +303,7 @@ impl<S: Store> Messenger<S> {
                 }
                 let key = PostKey::Sym(self.store().key_of_name(name)?);
                 self.touch(chat, clock, true)?;
-                let (id, topic) = (wrapper.message_id(), Topic::of_name(name));
+                let (id, topic) = (wrapper.message_id(), Topic::from_name(name));
                 let payload = wrapper.raw().to_vec();
                 let post = public_post(topic, key, payload, PostKind::Public, vec![id]);
                 Ok(Sent { id, recipients: 1, posts: vec![post] })
@@ -400,7 +400,7 @@ impl<S: Store> Messenger<S> {
             self.device.keep(&peer)?;
             // Without another device of ours, nobody would ever acknowledge what is to ourselves.
             if self.data_sync && (peer != me || paired) {
-                let group = GroupId::of_pair(&me, &peer);
+                let group = GroupId::from_pair(&me, &peer);
                 let now = (now_ms / 1000) as i64;
                 let sync_id = self.sync()?.append(&peer, group, wrapper.raw().to_vec(), now)?;
                 self.store().put_awaited(&sync_id, &id);

@@ -19,7 +19,7 @@ impl<S: Store> Messenger<S> {
         self.atomically(|it| {
             let me = it.me;
             let own =
-                |name: String, what| Listening { topic: Topic::of_name(&name), key: None, what };
+                |name: String, what| Listening { topic: Topic::from_name(&name), key: None, what };
             let mut all = vec![
                 own(topic::partitioned_name(&me), Subject::Partitioned),
                 own(topic::personal_discovery_name(&me), Subject::Personal),
@@ -28,7 +28,7 @@ impl<S: Store> Messenger<S> {
             for name in it.public_chats.clone() {
                 let key = Some(it.store().key_of_name(&name)?);
                 all.push(Listening {
-                    topic: Topic::of_name(&name),
+                    topic: Topic::from_name(&name),
                     key,
                     what: Subject::Public(name),
                 });
@@ -55,7 +55,7 @@ impl<S: Store> Messenger<S> {
     }
 
     pub(super) fn contact_code_of(&mut self, owner: &PublicKey) -> Result<Listening> {
-        let ContactCode { name, topic } = ContactCode::of_key(owner);
+        let ContactCode { name, topic } = ContactCode::from_key(owner);
         let key = Some(self.store().key_of_name(&name)?);
         Ok(Listening { topic, key, what: Subject::ContactCode(*owner) })
     }
@@ -91,11 +91,11 @@ impl<S: Store> Messenger<S> {
     ) -> std::result::Result<Listening, StoreError> {
         let name = secret.topic_name();
         let key = Some(self.store().key_of_negotiated(&peer.into(), &name)?);
-        Ok(Listening { topic: Topic::of_name(&name), key, what: Subject::Negotiated(*peer) })
+        Ok(Listening { topic: Topic::from_name(&name), key, what: Subject::Negotiated(*peer) })
     }
 }
 
 /// Where whoever has never talked with `peer` can write.
 pub(super) fn partitioned(peer: &PublicKey) -> (Topic, PostKey) {
-    (Topic::of_name(&topic::partitioned_name(peer)), PostKey::Asym(*peer))
+    (Topic::from_name(&topic::partitioned_name(peer)), PostKey::Asym(*peer))
 }

@@ -254,7 +254,7 @@ impl<S: Store> Work<'_, S> {
         if let Some(secret) = &self.peer(identity)?.secret {
             return Ok(secret.clone());
         }
-        let secret = NegotiatedSecret::of(self.identity.secret(), peer);
+        let secret = NegotiatedSecret::agree(self.identity.secret(), peer);
         self.peer_mut(identity)?.secret = Some(secret.clone());
         Ok(secret)
     }

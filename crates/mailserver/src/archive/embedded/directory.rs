@@ -112,7 +112,7 @@ impl Directory {
 
 /// The greatest bit that a topic sets in a bloom filter: a filter without it does not match.
 fn bit_of(topic: Topic) -> usize {
-    Bloom::of_topic(topic).set_bits().last().map_or(0, usize::from)
+    Bloom::from_topic(topic).set_bits().last().map_or(0, usize::from)
 }
 
 #[cfg(test)]
@@ -140,7 +140,7 @@ mod tests {
                 wanted.extend(picked.iter().map(|index| *index.get(&topics)));
             }
             for select in [
-                Select::Bloom(Bloom::of_topics(wanted.iter().copied())),
+                Select::Bloom(Bloom::from_topics(wanted.iter().copied())),
                 Select::Topics(wanted.iter().copied().collect()),
             ] {
                 let mut found = BTreeSet::new();

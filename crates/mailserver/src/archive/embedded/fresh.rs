@@ -22,10 +22,10 @@ impl Layer {
     pub fn new(mut entries: Vec<Entry>) -> Self {
         entries.sort_unstable();
         let oldest = entries.iter().map(Entry::sent).min();
-        Self::of_sorted(entries, oldest)
+        Self::from_sorted(entries, oldest)
     }
 
-    fn of_sorted(entries: Vec<Entry>, oldest: Option<u32>) -> Self {
+    fn from_sorted(entries: Vec<Entry>, oldest: Option<u32>) -> Self {
         // About eight entries per range, if topics are as random as hashes are.
         let bits = (entries.len() / 8).checked_ilog2().unwrap_or(0).min(16);
         let mut starts = Vec::with_capacity((1 << bits) + 1);
@@ -65,7 +65,7 @@ impl Layer {
         // A stable sort merges runs that are sorted already.
         entries.sort();
         let oldest = layers.iter().filter_map(|layer| layer.oldest).min();
-        Self::of_sorted(entries, oldest)
+        Self::from_sorted(entries, oldest)
     }
 }
 

@@ -212,7 +212,7 @@ fn check(key: &[u8], value: &[u8]) -> Result<Envelope, BadEntry> {
     let position = position.ok_or_else(|| BadEntry::Key(key.to_owned()))?;
     let envelope = Envelope::decode(value)
         .map_err(|error| BadEntry::Envelope { key: key.to_owned(), error })?;
-    let own = Position::of(&envelope);
+    let own = Position::from_envelope(&envelope);
     let field = if own.hash != position.hash {
         "hash"
     } else if own.sent != position.sent {
@@ -232,7 +232,7 @@ mod tests {
     use statuskit_core::envelope::Topic;
 
     fn key(envelope: &Envelope) -> Vec<u8> {
-        [&Position::of(envelope).to_cursor()[..], &envelope.topic().0].concat()
+        [&Position::from_envelope(envelope).to_cursor()[..], &envelope.topic().0].concat()
     }
 
     struct Pairs(Vec<(Vec<u8>, Vec<u8>)>);

@@ -235,7 +235,7 @@ impl PostgresArchive {
             }
         };
         let name = PeriodName { day, incarnation };
-        session.execute(&self.names.of_period(Statement::MakeEnvelopes, name), &[])?;
+        session.execute(&self.names.in_period(Statement::MakeEnvelopes, name), &[])?;
         let begun = if incarnation == 1 {
             session.execute(&self.names.sql(Statement::FirstIncarnation), &[&id])?
         } else {
@@ -251,7 +251,7 @@ impl PostgresArchive {
                 None => None,
             };
             if now.is_some_and(|now| now.0 > incarnation || now == (incarnation, 3)) {
-                session.execute(&self.names.of_period(Statement::DropEnvelopes, name), &[])?;
+                session.execute(&self.names.in_period(Statement::DropEnvelopes, name), &[])?;
             }
         }
         Ok(())

@@ -54,7 +54,7 @@ impl PostgresArchive {
         name: PeriodName,
     ) -> Result<u64, Fault> {
         self.directory_mut().forget(name.day);
-        session.execute(&self.names.of_period(Statement::DropEnvelopes, name), &[])?;
+        session.execute(&self.names.in_period(Statement::DropEnvelopes, name), &[])?;
         let (day, incarnation) = (i64::from(name.day), name.incarnation);
         session.transaction(|session| {
             let sql = self.names.sql(Statement::EndedPeriod);
@@ -81,7 +81,7 @@ impl PostgresArchive {
                 by_shard.entry(shard).or_default().push(topic);
             }
         }
-        let sql = self.names.of_period(Statement::Remove, period.name);
+        let sql = self.names.in_period(Statement::Remove, period.name);
         let mut removed = 0;
         for shards in by_shard.into_iter().collect::<Vec<_>>().chunks(SHARDS) {
             removed += self

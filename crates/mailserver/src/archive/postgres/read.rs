@@ -343,7 +343,7 @@ impl PostgresArchive {
         };
         let shards: Vec<i64> = streams.pairs.iter().map(|(shard, _)| *shard).collect();
         let topics: Vec<&[u8]> = streams.pairs.iter().map(|(_, topic)| &topic.0[..]).collect();
-        let sql = self.names.of_period(statement, streams.name);
+        let sql = self.names.in_period(statement, streams.name);
         let most = window.rows as i64;
         let mut rows = 0;
         let params: [&(dyn ToSql + Sync); 7] =
@@ -373,7 +373,7 @@ impl PostgresArchive {
             let pairs: Vec<(i64, Topic)> = (period.topics())
                 .map(|(topic, spread)| (shard(topic, spread, &position.hash), topic))
                 .collect();
-            let sql = self.names.of_period(Statement::Holds, period.name);
+            let sql = self.names.in_period(Statement::Holds, period.name);
             for chunk in pairs.chunks(PROBES) {
                 let shards: Vec<i64> = chunk.iter().map(|(shard, _)| *shard).collect();
                 let topics: Vec<&[u8]> = chunk.iter().map(|(_, topic)| &topic.0[..]).collect();

@@ -202,7 +202,7 @@ impl Names {
     }
 
     /// A statement about the table of a period.
-    pub(super) fn of_period(&self, statement: Statement, period: PeriodName) -> Sql {
+    pub(super) fn in_period(&self, statement: Statement, period: PeriodName) -> Sql {
         Sql(self.fill(statement).replace("{table}", &self.table(period)))
     }
 
@@ -413,7 +413,7 @@ mod tests {
         let names = Names::new("x").unwrap();
         let period = PeriodName { day: 18_350, incarnation: 2 };
         for statement in Statement::ALL {
-            let text = names.of_period(*statement, period).0;
+            let text = names.in_period(*statement, period).0;
             let text = text.replace("{streams}", "").replace("{shard}", "").replace("{topic}", "");
             assert!(!text.contains(['{', '}']), "{text}");
         }

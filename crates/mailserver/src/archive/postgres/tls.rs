@@ -87,8 +87,8 @@ mod connector {
     impl Connector {
         pub(in super::super) fn new(wanted: &Wanted) -> Result<Self, ArchiveError> {
             let authorities = match &wanted.authorities {
-                Some(path) => of_file(path)?,
-                None => of_system()?,
+                Some(path) => from_file(path)?,
+                None => from_system()?,
             };
             let provider = Arc::new(crypto::ring::default_provider());
             let config = ClientConfig::builder_with_provider(provider)
@@ -100,7 +100,7 @@ mod connector {
         }
     }
 
-    fn of_file(path: &Path) -> Result<RootCertStore, ArchiveError> {
+    fn from_file(path: &Path) -> Result<RootCertStore, ArchiveError> {
         let unusable = |error: &dyn std::fmt::Display| {
             ArchiveError::Unusable(format!("sslrootcert {}: {error}", path.display()))
         };
@@ -115,7 +115,7 @@ mod connector {
         Ok(store)
     }
 
-    fn of_system() -> Result<RootCertStore, ArchiveError> {
+    fn from_system() -> Result<RootCertStore, ArchiveError> {
         let mut store = RootCertStore::empty();
         let found = rustls_native_certs::load_native_certs();
         // Some systems have one that nobody can read.

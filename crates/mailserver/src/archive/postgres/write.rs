@@ -49,7 +49,7 @@ impl PostgresArchive {
         }
         let mut days: BTreeMap<u32, Vec<(Position, &Envelope)>> = BTreeMap::new();
         for envelope in envelopes {
-            let position = Position::of(envelope);
+            let position = Position::from_envelope(envelope);
             days.entry(position.sent / DAY).or_default().push((position, envelope));
         }
         let mut first = true;
@@ -93,7 +93,7 @@ impl PostgresArchive {
         entries.sort_unstable();
         entries.dedup();
 
-        let sql = self.names.of_period(Statement::Append, period.name);
+        let sql = self.names.in_period(Statement::Append, period.name);
         let mut rest = &entries[..];
         while !rest.is_empty() {
             let mut bytes = 0;

@@ -10,7 +10,7 @@ use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::{
     connection::StreamError,
-    node::{self, PeerError, PeerKey},
+    node::{self, ConnectionId, PeerError},
 };
 
 /// News of a service: what its node says, and what becomes of connections.
@@ -51,7 +51,7 @@ pub enum ServiceEvent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerSummary {
     /// Its name in the node.
-    pub key: PeerKey,
+    pub key: ConnectionId,
     /// Its public key.
     pub id: PublicKey,
     /// The other end of the connection.

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     connection::{Event, PeerStream},
-    node::{PeerKey, Token},
+    node::{ConnectionId, Token},
 };
 
 /// No packet is asked for while so many bytes wait for the socket.
@@ -27,7 +27,7 @@ pub(super) const HIGH_WATER: usize = 64 << 10;
 pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     shared: &Shared,
     mut stream: PeerStream<S>,
-    key: PeerKey,
+    key: ConnectionId,
     poke: Arc<Notify>,
 ) {
     let reason = tokio::select! {
@@ -46,7 +46,7 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
 async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
     shared: &Shared,
     stream: &mut PeerStream<S>,
-    key: PeerKey,
+    key: ConnectionId,
     poke: &Notify,
 ) -> EndReason {
     // Packets whose writing is to be reported.

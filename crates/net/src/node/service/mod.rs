@@ -59,7 +59,7 @@ use statuskit_core::{
 };
 use tokio::{net::TcpListener, task::JoinSet, time::timeout};
 
-use super::{Config, Interest, Node, PeerKey, PeerState, SendError, Sent, Stats, Time};
+use super::{Config, ConnectionId, Interest, Node, PeerState, SendError, Sent, Stats, Time};
 use crate::connection;
 pub use clock::Clock;
 pub use dial::PeerOptions;
@@ -271,12 +271,12 @@ impl Handle {
     }
 
     /// The name in the node of a connected peer.
-    pub fn peer_by_id(&self, id: &PublicKey) -> Option<PeerKey> {
+    pub fn peer_by_id(&self, id: &PublicKey) -> Option<ConnectionId> {
         self.shared.peer_by_id(id)
     }
 
     /// What the node knows of a peer.
-    pub fn peer_state(&self, peer: PeerKey) -> Option<PeerState> {
+    pub fn peer_state(&self, peer: ConnectionId) -> Option<PeerState> {
         self.with(|node, _| node.peer(peer))
     }
 
@@ -286,12 +286,12 @@ impl Handle {
     }
 
     /// Sends a packet to one peer, if there is room: see [`Node::send_packet`].
-    pub fn try_send_packet(&self, peer: PeerKey, packet: &Packet) -> Result<(), SendError> {
+    pub fn try_send_packet(&self, peer: ConnectionId, packet: &Packet) -> Result<(), SendError> {
         self.with(|node, now| node.send_packet(peer, packet, now))
     }
 
     /// Sends a packet to one peer, as soon as there is room.
-    pub async fn send_packet(&self, peer: PeerKey, packet: &Packet) -> Result<(), SendError> {
+    pub async fn send_packet(&self, peer: ConnectionId, packet: &Packet) -> Result<(), SendError> {
         loop {
             let room = self.shared.room(peer).ok_or(SendError::NoPeer)?;
             let notified = room.notified();
@@ -326,7 +326,7 @@ impl Handle {
     }
 
     /// See [`Node::mark_trusted`].
-    pub fn mark_trusted(&self, peer: PeerKey) {
+    pub fn mark_trusted(&self, peer: ConnectionId) {
         self.with(|node, _| node.mark_trusted(peer));
     }
 

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     connection,
-    node::{Event, Node, Outgoing, Output, PeerInfo, PeerKey, Time, Token},
+    node::{ConnectionId, Event, Node, Outgoing, Output, PeerInfo, Time, Token},
 };
 
 /// The longest sleep of the timer: a clock that is set forward is noticed after it.
@@ -37,9 +37,9 @@ pub(super) struct Shared {
 
 struct State {
     node: Node,
-    links: HashMap<PeerKey, Link>,
+    links: HashMap<ConnectionId, Link>,
     /// The peers that are connected, or were just let in.
-    by_id: HashMap<PublicKey, PeerKey>,
+    by_id: HashMap<PublicKey, ConnectionId>,
     dials: Dials,
     /// When the timer wakes.
     wakes_at: Option<Time>,
@@ -71,7 +71,7 @@ pub(super) struct Newcomer {
 
 /// A connection that has become a peer.
 pub(super) struct Joined {
-    pub key: PeerKey,
+    pub key: ConnectionId,
     /// Wakes the connection's task.
     pub poke: Arc<Notify>,
 }
@@ -148,7 +148,7 @@ impl Shared {
         peers
     }
 
-    pub fn peer_by_id(&self, id: &PublicKey) -> Option<PeerKey> {
+    pub fn peer_by_id(&self, id: &PublicKey) -> Option<ConnectionId> {
         self.lock().by_id.get(id).copied()
     }
 
@@ -191,7 +191,7 @@ impl Shared {
 
     /// The connection with the same peer, if the newcomer may wait for its fate: one that goes the
     /// other way, and whose Status has not come. Tells that, and by an error when it is gone.
-    pub fn undecided(&self, newcomer: &Newcomer) -> Option<(PeerKey, watch::Receiver<bool>)> {
+    pub fn undecided(&self, newcomer: &Newcomer) -> Option<(ConnectionId, watch::Receiver<bool>)> {
         let mut state = self.lock();
         let key = *state.by_id.get(&newcomer.id)?;
         let link = state.links.get_mut(&key)?;
@@ -202,7 +202,7 @@ impl Shared {
     }
 
     /// Forgets a peer whose connection has ended, and says so.
-    pub fn leave(&self, key: PeerKey, reason: EndReason) {
+    pub fn leave(&self, key: ConnectionId, reason: EndReason) {
         let mut state = self.lock();
         state.node.remove_peer(key);
         if let Some(link) = state.links.remove(&key) {
@@ -214,7 +214,7 @@ impl Shared {
     }
 
     /// Ends the connection with a peer.
-    pub fn end(&self, key: PeerKey, reason: EndReason) {
+    pub fn end(&self, key: ConnectionId, reason: EndReason) {
         let mut state = self.lock();
         state.node.remove_peer(key);
         if let Some(link) = state.links.get_mut(&key) {
@@ -224,7 +224,7 @@ impl Shared {
     }
 
     /// What the task of a peer is to do.
-    pub fn next_for(&self, key: PeerKey) -> Next {
+    pub fn next_for(&self, key: ConnectionId) -> Next {
         let mut state = self.lock();
         let State { node, links, .. } = &mut *state;
         let Some(link) = links.get_mut(&key) else { return Next::End(EndReason::Removed) };
@@ -238,7 +238,7 @@ impl Shared {
     }
 
     /// Why the task of a peer is to end, if it is.
-    pub fn end_of(&self, key: PeerKey) -> Option<EndReason> {
+    pub fn end_of(&self, key: ConnectionId) -> Option<EndReason> {
         match self.lock().links.get_mut(&key) {
             Some(link) => link.end.take(),
             None => Some(EndReason::Removed),
@@ -246,7 +246,7 @@ impl Shared {
     }
 
     /// Packets with these tokens were written.
-    pub fn written(&self, key: PeerKey, tokens: &mut Vec<Token>) {
+    pub fn written(&self, key: ConnectionId, tokens: &mut Vec<Token>) {
         let mut state = self.lock();
         tokens.drain(..).for_each(|token| state.node.written(key, token));
         self.pass_on(&mut state);
@@ -254,7 +254,7 @@ impl Shared {
 
     /// To be awaited before trying again to send a packet: resolves when one was taken. None if
     /// the peer is gone.
-    pub fn room(&self, key: PeerKey) -> Option<Arc<Notify>> {
+    pub fn room(&self, key: ConnectionId) -> Option<Arc<Notify>> {
         self.lock().links.get(&key).map(|link| link.room.clone())
     }
 

@@ -62,7 +62,7 @@ async fn wait_for<T>(
     timeout(PATIENCE, search).await.expect("the event comes")
 }
 
-async fn ready(news: &mut Subscription) -> PeerKey {
+async fn ready(news: &mut Subscription) -> ConnectionId {
     wait_for(news, |event| match event {
         ServiceEvent::Node(Event::Ready { peer, .. }) => Some(*peer),
         _ => None,
