@@ -10,7 +10,7 @@ use std::{
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use statuskit_core::envelope::{
     Envelope,
-    pow::{self, MineOptions, MineResult, TargetError},
+    pow::{self, MineOptions, MinedEnvelope, TargetError},
 };
 
 use crate::{
@@ -32,97 +32,21 @@ pub struct Effort {
 
 /// How a search ended.
 pub struct Mined {
-    /// The envelope with the nonce found, or the best one so far.
-    pub envelope: Envelope,
-    /// Its zero bits.
-    pub bits: u32,
-    /// Nonces tried.
-    pub tried: u64,
+    /// The envelope, and how the search ended.
+    pub result: MinedEnvelope,
     /// How long it took.
     pub elapsed: Duration,
-    /// Whether it reached the target.
-    pub reached: bool,
     /// Whether the user stopped it.
     pub interrupted: bool,
 }
 
-/// Looks for the lowest nonce with which the envelope has a proof of work of `target`, as peers
-/// compute it.
-///
-/// A target of 0 takes nonce 0. A negative one works for the whole time and keeps the best; the
-/// expiry must have been moved before.
+/// Mines an envelope to `target`, with a progress bar; see [`pow::mine_envelope`].
 pub fn mine(
     envelope: &Envelope,
     target: f64,
     effort: &Effort,
 ) -> std::result::Result<Mined, CliError> {
     let began = Instant::now();
-    if target == 0.0 {
-        let envelope = envelope.with_nonce(0);
-        return Ok(Mined {
-            bits: envelope.leading_zero_bits(),
-            envelope,
-            tried: 0,
-            elapsed: began.elapsed(),
-            reached: true,
-            interrupted: false,
-        });
-    }
-    let mut bits = if target < 0.0 { u32::MAX } else { bits_for(envelope, target)? };
-    let (mut start, mut tried) = (effort.start, 0);
-    loop {
-        let from = Effort { start, ..effort.clone() };
-        let (result, interrupted) = search(envelope, bits, &from, began);
-        let (nonce, found_bits, reached) = match result {
-            MineResult::Found { nonce, bits, tried: more } => {
-                tried += more;
-                (nonce, bits, true)
-            }
-            MineResult::Stopped { best_nonce, best_bits, tried: more } => {
-                tried += more;
-                (best_nonce, best_bits, target < 0.0)
-            }
-        };
-        let mined = envelope.with_nonce(nonce);
-        // The sender's formula and the peers' differ by a little in rare cases (see
-        // `pow::target_bits`): then one bit more is needed.
-        if reached && target > 0.0 && mined.pow(0) < target {
-            (bits, start) = (bits + 1, nonce);
-            continue;
-        }
-        let elapsed = began.elapsed();
-        return Ok(Mined {
-            envelope: mined,
-            bits: found_bits,
-            tried,
-            elapsed,
-            reached,
-            interrupted,
-        });
-    }
-}
-
-/// Mines without limits, for tools whose purpose is another. Ctrl-C ends the tool.
-pub fn mine_or_fail(cx: &Context, envelope: &Envelope, target: f64) -> Result<Envelope> {
-    let mined = mine(envelope, target, &Effort::default())?;
-    if mined.interrupted {
-        cx.note("interrupted while mining");
-        return Err(Stop::Exit(Exit::Interrupted));
-    }
-    Ok(mined.envelope)
-}
-
-/// The zero bits that a target takes for this envelope.
-pub fn bits_for(envelope: &Envelope, target: f64) -> std::result::Result<u32, CliError> {
-    pow::target_bits(target, envelope.data().len(), envelope.ttl()).map_err(target_error)
-}
-
-/// A target that makes no sense.
-pub fn target_error(error: TargetError) -> CliError {
-    CliError::usage(error.to_string()).field("--target").hint("Status clients use 0.002")
-}
-
-fn search(envelope: &Envelope, bits: u32, effort: &Effort, began: Instant) -> (MineResult, bool) {
     let guard = Guard::new();
     let progress = AtomicU64::new(0);
     let done = AtomicBool::new(false);
@@ -135,18 +59,41 @@ fn search(envelope: &Envelope, bits: u32, effort: &Effort, began: Instant) -> (M
         progress: Some(&progress),
         ..MineOptions::default()
     };
-    let rlp4 = envelope.rlp4();
+    // Only for the bar: a negative target works for the whole time.
+    let bits = bits_for(envelope, target.max(0.0))?;
+    let bits = if target < 0.0 { u32::MAX } else { bits };
     let bar = bar();
     let result = thread::scope(|scope| {
-        if !bar.is_hidden() {
+        if !bar.is_hidden() && target != 0.0 {
             scope.spawn(|| draw(&bar, bits, &progress, &done));
         }
-        let result = pow::mine(&rlp4, bits, &options);
+        let result = pow::mine_envelope(envelope, target, &options);
         done.store(true, Ordering::SeqCst);
         result
     });
     bar.finish_and_clear();
-    (result, guard.is_set())
+    let result = result.map_err(target_error)?;
+    Ok(Mined { result, elapsed: began.elapsed(), interrupted: guard.is_set() })
+}
+
+/// Mines without limits, for tools whose purpose is another. Ctrl-C ends the tool.
+pub fn mine_or_fail(cx: &Context, envelope: &Envelope, target: f64) -> Result<Envelope> {
+    let mined = mine(envelope, target, &Effort::default())?;
+    if mined.interrupted {
+        cx.note("interrupted while mining");
+        return Err(Stop::Exit(Exit::Interrupted));
+    }
+    Ok(mined.result.envelope)
+}
+
+/// The zero bits that a target takes for this envelope.
+pub fn bits_for(envelope: &Envelope, target: f64) -> std::result::Result<u32, CliError> {
+    pow::target_bits(target, envelope.data().len(), envelope.ttl()).map_err(target_error)
+}
+
+/// A target that makes no sense.
+pub fn target_error(error: TargetError) -> CliError {
+    CliError::usage(error.to_string()).field("--target").hint("Status clients use 0.002")
 }
 
 /// On standard error, and only on a terminal.

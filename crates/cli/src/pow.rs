@@ -124,15 +124,16 @@ impl MineCommand {
                 Some(seconds) if self.target < 0.0 => later(&envelope, seconds),
                 _ => envelope,
             };
-            let mined = mining::mine(&envelope, self.target, &effort)?;
-            let rate = mined.tried as f64 / mined.elapsed.as_secs_f64().max(1e-9);
+            let mining::Mined { result: mined, elapsed, interrupted } =
+                mining::mine(&envelope, self.target, &effort)?;
+            let rate = mined.tried as f64 / elapsed.as_secs_f64().max(1e-9);
             let record = envelope_record(&mined.envelope)
                 .with("target", self.target)
                 .with("leading_zero_bits", mined.bits)
                 .with("tried", mined.tried)
                 .with("nonces_per_second", rate as u64);
             cx.emit(&record, |record| record.to_text())?;
-            if mined.interrupted {
+            if interrupted {
                 cx.note("interrupted: the envelope has the best nonce so far");
                 return Err(Stop::Exit(Exit::Interrupted));
             }

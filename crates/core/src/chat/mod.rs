@@ -3,6 +3,7 @@
 //! | what | where |
 //! | --- | --- |
 //! | public chats | [`PublicChat`] |
+//! | where a message goes, and sealing it without a state | [`compose`] |
 //! | a set of keys that opens whatever it has keys for | [`KeyRing`] |
 //! | private conversations and groups: all layers put together | [`messenger`] |
 //!
@@ -14,10 +15,12 @@
 //! | group | none of its own: to each member | |
 //! | contact code | of the code's name | from the name as password |
 
+pub mod compose;
 pub mod keyring;
 pub mod messenger;
 
 use crate::envelope::{SymKey, Topic};
+pub use compose::{ComposeError, Composed, Composer, Destination};
 pub use keyring::{KeyRing, Opened};
 
 /// Time to live of the envelopes that Status clients send, in seconds.

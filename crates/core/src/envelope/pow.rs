@@ -7,12 +7,15 @@
 //! - [`pow_value`] is what a receiver checks: `2^zero bits / length of rlp4 / TTL`.
 //! - [`target_bits`] is what a sender aims at. It reckons with another size, 20 bytes plus the
 //!   data.
+//! - [`mine_envelope`] mines an envelope to a target.
 //! - [`mine()`] finds the lowest nonce for a number of bits; [`mine_best`] works until it is told
 //!   to stop.
 
+mod envelope;
 mod mine;
 mod search;
 mod value;
 
+pub use envelope::{MinedEnvelope, mine_envelope};
 pub use mine::{MineOptions, MineResult, Miner, mine, mine_best};
 pub use value::{TargetError, leading_zero_bits, pow_hash, pow_value, target_bits};

@@ -13,7 +13,7 @@ use crate::{
     crypto::{PublicKey, SecretKey},
     envelope::{
         Draft, Envelope, MessageError, Recipient, SymKey, Topic,
-        pow::{self, MineOptions, MineResult, TargetError},
+        pow::{self, MineOptions, TargetError},
         seal::{self, DEFAULT_TTL},
     },
     mailserver::{Form, Request},
@@ -101,31 +101,14 @@ impl Request {
     }
 }
 
-/// The envelope with the lowest nonce from the start on that reaches the target.
 fn mined(
     envelope: &Envelope,
     target: f64,
     options: &MineOptions<'_>,
 ) -> Result<Envelope, SealError> {
-    if target == 0.0 {
-        return Ok(envelope.clone());
+    let mined = pow::mine_envelope(envelope, target, options)?;
+    if mined.reached {
+        return Ok(mined.envelope);
     }
-    let rlp4 = envelope.rlp4();
-    let mut bits = pow::target_bits(target, envelope.data().len(), envelope.ttl())?;
-    loop {
-        match pow::mine(&rlp4, bits, options) {
-            MineResult::Found { nonce, .. } => {
-                let envelope = envelope.with_nonce(nonce);
-                if envelope.pow(0) >= target {
-                    return Ok(envelope);
-                }
-                // The formula of senders is a little more generous in rare cases.
-                bits += 1;
-            }
-            MineResult::Stopped { best_nonce, .. } => {
-                let best = envelope.with_nonce(best_nonce).pow(0);
-                return Err(SealError::NotReached { target, best });
-            }
-        }
-    }
+    Err(SealError::NotReached { target, best: mined.envelope.pow(0) })
 }

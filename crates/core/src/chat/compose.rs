@@ -1,0 +1,222 @@
+//! Sealing a message for a destination, without a state.
+//!
+//! A text for a public chat or a person becomes a signed chat message with a clock. For a person it
+//! is encrypted to the identity, since nobody keeps a session. Keys take any bytes.
+
+use rand::CryptoRng;
+
+use super::{
+    PublicChat, TTL,
+    messenger::{self, PostKey},
+};
+use crate::{
+    crypto::{PublicKey, SecretKey},
+    envelope::{
+        Draft, Envelope, MessageError, Recipient, SymKey, Topic,
+        seal::{self, DEFAULT_TTL},
+        topic,
+    },
+    payload::{self, PayloadError, matching::Chat, proto::MessageType, wrapper::MessageId},
+};
+
+/// Where a message goes.
+#[derive(Debug, Clone)]
+pub enum Destination {
+    /// A public chat.
+    Public(PublicChat),
+    /// A person: their chat key.
+    Person(PublicKey),
+    /// A group that the state knows, by its chat id.
+    Group(String),
+    /// The holders of a symmetric key. Takes bytes as they are.
+    SymKey {
+        /// The key.
+        key: SymKey,
+        /// The topic; `None` if the key belongs to none.
+        topic: Option<Topic>,
+    },
+    /// The owner of a key pair. Takes bytes as they are.
+    PublicKey(PublicKey),
+}
+
+impl Destination {
+    /// Returns the public chat of this name. Deriving its key takes some milliseconds.
+    pub fn public(name: &str) -> Self {
+        Self::Public(PublicChat::new(name))
+    }
+
+    /// Returns the holders of a password, on the topic that the password names.
+    pub fn password(password: &str) -> Self {
+        let topic = Some(Topic::from_name(password));
+        Self::SymKey { key: SymKey::from_password(password), topic }
+    }
+
+    /// Returns the chat it belongs to; `None` for bare keys.
+    pub fn chat(&self) -> Option<Chat> {
+        match self {
+            Self::Public(chat) => Some(Chat::Public(chat.name.clone())),
+            Self::Person(key) => Some(Chat::OneToOne(*key)),
+            Self::Group(id) => Some(Chat::Group(id.clone())),
+            Self::SymKey { .. } | Self::PublicKey(_) => None,
+        }
+    }
+}
+
+/// Why a message can't be composed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ComposeError {
+    /// A symmetric key names no topic, and none was given.
+    #[error("a symmetric key belongs to no topic")]
+    NoTopic,
+    /// Chat messages are signed.
+    #[error("a chat message needs an author")]
+    NoAuthor,
+    /// Groups have a state.
+    #[error("a group needs a state")]
+    NoState,
+    /// Bare keys take bytes, not chat messages.
+    #[error("the destination takes bytes, not chat messages")]
+    NoChat,
+    /// Receivers would refuse the message.
+    #[error(transparent)]
+    Payload(#[from] PayloadError),
+    /// It does not fit into an envelope.
+    #[error(transparent)]
+    Message(#[from] MessageError),
+}
+
+impl ComposeError {
+    /// The stable code of this error, as the tools print it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoTopic | Self::NoAuthor | Self::NoState | Self::NoChat => "usage",
+            Self::Payload(error) => error.code(),
+            Self::Message(error) => error.code(),
+        }
+    }
+}
+
+/// An envelope that is not mined, and the id of the chat message in it.
+#[derive(Debug, Clone)]
+pub struct Composed {
+    /// With nonce 0.
+    pub envelope: Envelope,
+    /// `None` if it holds no chat message.
+    pub message_id: Option<MessageId>,
+}
+
+/// What else a sealed message can have.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The topic, instead of the destination's.
+    pub topic: Option<Topic>,
+    /// Time to live in seconds, instead of the destination's.
+    pub ttl: Option<u32>,
+    /// The padding, instead of a random one.
+    pub padding: Option<Vec<u8>>,
+}
+
+impl Options {
+    /// Returns these options, and where one is unset that of `others`.
+    #[must_use]
+    pub fn or(&self, others: &Self) -> Self {
+        Self {
+            topic: self.topic.or(others.topic),
+            ttl: self.ttl.or(others.ttl),
+            padding: self.padding.clone().or_else(|| others.padding.clone()),
+        }
+    }
+}
+
+/// Composes messages for one destination, with clocks that only grow.
+#[derive(Debug, Clone)]
+pub struct Composer {
+    destination: Destination,
+    author: Option<SecretKey>,
+    last_clock: u64,
+}
+
+impl Composer {
+    /// Creates a composer; `author` signs.
+    pub fn new(destination: Destination, author: Option<SecretKey>) -> Self {
+        Self { destination, author, last_clock: 0 }
+    }
+
+    /// Returns the destination.
+    pub fn destination(&self) -> &Destination {
+        &self.destination
+    }
+
+    /// Seals a chat message at `now_ms` (UNIX milliseconds).
+    ///
+    /// # Errors
+    /// If the destination is no public chat or person, or receivers would refuse the text.
+    pub fn text<R: CryptoRng>(
+        &mut self,
+        text: &str,
+        options: &Options,
+        now_ms: u64,
+        rng: &mut R,
+    ) -> Result<Composed, ComposeError> {
+        let (kind, chat_id) = match &self.destination {
+            Destination::Public(chat) => (MessageType::PublicGroup, chat.name.clone()),
+            Destination::Person(key) => (MessageType::OneToOne, key.to_string()),
+            Destination::Group(_) => return Err(ComposeError::NoState),
+            Destination::SymKey { .. } | Destination::PublicKey(_) => {
+                return Err(ComposeError::NoChat);
+            }
+        };
+        let author = self.author.as_ref().ok_or(ComposeError::NoAuthor)?;
+        let now = (now_ms / 1000) as u32;
+        let message = payload::chat::text(kind, &chat_id, text, now_ms, self.last_clock);
+        payload::chat::validate(&message, now)?;
+        self.last_clock = message.clock;
+        let wrapper = payload::chat::wrap(&message, author);
+        let message_id = Some(wrapper.message_id());
+        let payload = match &self.destination {
+            Destination::Person(key) => messenger::without_state(key, &wrapper, rng).payload,
+            _ => wrapper.raw().to_vec(),
+        };
+        Ok(Composed { message_id, ..self.bytes(&payload, options, now, rng)? })
+    }
+
+    /// Seals bytes as they are at `now` (UNIX seconds).
+    ///
+    /// # Errors
+    /// If no topic is known, or the bytes don't fit.
+    pub fn bytes<R: CryptoRng>(
+        &self,
+        payload: &[u8],
+        options: &Options,
+        now: u32,
+        rng: &mut R,
+    ) -> Result<Composed, ComposeError> {
+        let (key, default_topic, default_ttl) = match &self.destination {
+            Destination::Public(chat) => (PostKey::Sym(chat.key.clone()), Some(chat.topic), TTL),
+            Destination::SymKey { key, topic } => (PostKey::Sym(key.clone()), *topic, DEFAULT_TTL),
+            Destination::PublicKey(key) => {
+                (PostKey::Asym(*key), Some(partitioned(key)), DEFAULT_TTL)
+            }
+            Destination::Person(key) => (PostKey::Asym(*key), Some(partitioned(key)), TTL),
+            Destination::Group(_) => return Err(ComposeError::NoState),
+        };
+        let draft = Draft {
+            topic: options.topic.or(default_topic).ok_or(ComposeError::NoTopic)?,
+            now,
+            ttl: options.ttl.unwrap_or(default_ttl),
+            payload,
+            signer: self.author.as_ref(),
+        };
+        let recipient = match &key {
+            PostKey::Sym(key) => Recipient::Sym(key),
+            PostKey::Asym(key) => Recipient::Asym(key),
+        };
+        let envelope = seal::seal_padded(&draft, recipient, options.padding.as_deref(), rng)?;
+        Ok(Composed { envelope, message_id: None })
+    }
+}
+
+fn partitioned(key: &PublicKey) -> Topic {
+    Topic::from_name(&topic::partitioned_name(key))
+}
