@@ -2,14 +2,14 @@
 //!
 //! `cargo bench --bench account`. All on one core, except `vanity/all_cores`.
 //!
-//! What it is to be compared with is the reference, status-go v0.50.2, on the same inputs: its
-//! `extkeys` package for `derive/*` (a master key from the seed, then `m/43'/60'/1581'/0'/0` and the
-//! public key at its end), `protocol/identity/alias` for `name/*`, `protocol/identity/identicon`
-//! for `identicon/*`, and for `keystore/*` the `accounts/keystore` package of its go-ethereum with
-//! n = 4096, r = 8, p = 6. Where status-go can't be had, `btcutil/hdkeychain` v1.0.2 on btcec
-//! v0.20.1 (the same pure Go curve) stands in for `extkeys`, and current `btcd/btcutil/hdkeychain`
-//! and `tyler-smith/go-bip32` show what other Go code does. `derive/chat_key` against theirs is
-//! the ratio that counts; `derive/chat_key_from_phrase` is mostly PBKDF2.
+//! The baseline is the reference, status-go v0.50.2, on the same inputs: its `extkeys` package for
+//! `derive/*` (a master key from the seed, then `m/43'/60'/1581'/0'/0` and the public key at its
+//! end), `protocol/identity/alias` for `name/*`, `protocol/identity/identicon` for `identicon/*`,
+//! and go-ethereum's `accounts/keystore` with n = 4096, r = 8, p = 6 for `keystore/*`. If status-go
+//! is not available, `btcutil/hdkeychain` v1.0.2 on btcec v0.20.1 (the same pure Go curve) stands in
+//! for `extkeys`, and current `btcd/btcutil/hdkeychain` and `tyler-smith/go-bip32` show what other
+//! Go code does. The ratio that counts is `derive/chat_key`; `derive/chat_key_from_phrase` is mostly
+//! PBKDF2.
 
 use std::hint::black_box;
 
@@ -159,7 +159,7 @@ fn identicon(criterion: &mut Criterion) {
 
 fn vanity(criterion: &mut Criterion) {
     const TRIES: u64 = 1 << 14;
-    // No key of the first 2^14 is like that.
+    // None of the first 2^14 keys matches.
     let prefix = "zQ3shkkkkkkkkk".parse().expect("a possible prefix");
     let mut group = criterion.benchmark_group("vanity");
     group.throughput(Throughput::Elements(TRIES));

@@ -1,10 +1,10 @@
-//! The embedded archive: what queries, ingest and disk cost, beside the goals and the reference.
+//! The embedded archive: queries, ingest and disk, beside the goals and the reference.
 //!
 //! `cargo bench --bench archive`. 1,000,000 envelopes of 400 bytes over 30 days and 5,000 topics,
-//! in a directory below `target/`, files in the page cache. Each envelope that is read is copied,
-//! as into a packet. `cargo bench --bench archive -- large` does it again with ten times the
-//! archive (300 days, 6 GB). The reference is status-go v0.50.2 on LevelDB, measured on a
-//! machine of the same kind; its figures include the request's way in and out.
+//! in a directory below `target/`, files in the page cache. Each envelope is copied when read, as
+//! into a packet. `cargo bench --bench archive -- large` repeats this with ten times the archive
+//! (300 days, 6 GB). The reference is status-go v0.50.2 on LevelDB, measured on a similar machine;
+//! its figures include handling the request and the answer.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
@@ -31,11 +31,11 @@ const BATCH: usize = 1_500;
 const PAGE: usize = 1_000;
 
 fn topic(n: u32) -> Topic {
-    // Topics are hashes: spread over all of them.
+    // Topics are hashes, so they are spread over the whole range.
     Topic(n.wrapping_add(1).wrapping_mul(2_654_435_761).to_be_bytes())
 }
 
-/// Envelopes as they arrive: in the order of time, but for some seconds of delay.
+/// Envelopes in order of arrival: by time, give or take some seconds.
 struct Arrivals<R> {
     rng: R,
     count: u32,
@@ -66,7 +66,7 @@ impl<R: Rng> Arrivals<R> {
     }
 }
 
-/// Appends all, and returns the time of each append, and the time on a core of all.
+/// Appends everything. Returns the time of each append, and the total CPU time.
 fn ingest(
     archive: &EmbeddedArchive,
     seed: &str,
@@ -106,7 +106,7 @@ fn report_ingest(name: &str, count: u32, (times, busy): (Vec<Duration>, f64), go
     println!("{line}");
 }
 
-/// What reading a query in pages took: time to the first envelope, to the last, and how many.
+/// Reads a query in pages. Returns the time to the first and to the last envelope, and the count.
 fn read(archive: &EmbeddedArchive, query: &Query) -> (Duration, Duration, usize) {
     let mut query = query.clone();
     let mut packet = Vec::with_capacity(PAGE * LENGTH);
@@ -133,21 +133,21 @@ fn read(archive: &EmbeddedArchive, query: &Query) -> (Duration, Duration, usize)
     }
 }
 
-/// A share of the times is at most this, in milliseconds.
+/// Returns a quantile of the times, in milliseconds.
 fn at(times: &[Duration], share: f64) -> f64 {
     let mut times = times.to_vec();
     times.sort();
     times[((times.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3
 }
 
-/// The time that this thread has been on a core, where the system tells.
+/// Returns this thread's CPU time, if the system provides it.
 fn on_core() -> Option<f64> {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     Some(stat.split_whitespace().next()?.parse::<f64>().ok()? / 1e9)
 }
 
-/// A kind of query: the days it spans, its order, and in milliseconds what is allowed and what the
-/// reference takes, if there is such a figure.
+/// A kind of query: its days and order, and the goal and the reference's time in milliseconds, if
+/// known.
 #[derive(Clone, Copy)]
 struct Kind {
     days: u32,
@@ -163,8 +163,8 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// Many queries of a kind, with other topics each time. What counts is the time that
-    /// a tenth of them stay below, as the machine may have other work.
+    /// Runs many queries of a kind, with different topics. The tenth percentile counts, since the
+    /// machine may have other work.
     fn queries(&self, name: &str, kind: Kind, select: impl Fn(u32) -> Select) -> f64 {
         let (mut first, mut total, mut found) = (Vec::new(), Vec::new(), 0);
         for run in 0..kind.runs {
@@ -194,13 +194,13 @@ impl Bench<'_> {
         time
     }
 
-    /// One topic in 30 days.
+    /// Queries one topic in 30 days.
     fn kind_of_one(&self) -> Kind {
         let (goal, reference) = (Some(0.5), Some(628.0));
         Kind { days: 30, order: Order::OldestFirst, runs: 400, goal, reference }
     }
 
-    /// All kinds of queries. Returns the time of one topic in 30 days.
+    /// Runs all kinds of queries. Returns the time of one topic in 30 days.
     fn all(&self) -> f64 {
         let some =
             |run: u32, count: u32| (0..count).map(move |n| topic((run * 31 + n * 7) % TOPICS));
@@ -261,14 +261,14 @@ fn archive_of(path: &Path, days: u32) -> f64 {
     bench.queries("1 topic, 30 days, just opened", one, |run| {
         Select::Topics([topic(run * 31 % TOPICS)].into())
     });
-    // From here on every page has been seen by this process.
+    // From here on this process has touched every page.
     let start = Instant::now();
     let report = archive.check().unwrap();
     assert!(report.is_sound(), "{report:?}");
     println!("{:<46} {:>9.1} ms", "check", start.elapsed().as_secs_f64() * 1e3);
     let one = bench.all();
 
-    // A day goes, while others append.
+    // Prunes a day while other threads append.
     thread::scope(|scope| {
         let pruning = scope.spawn(|| {
             let start = Instant::now();

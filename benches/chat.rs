@@ -1,9 +1,9 @@
-//! What a message costs with all layers: payload, data sync, secure transport, one transaction.
+//! The cost of a message through all layers: payload, data sync, secure transport, one transaction.
 //!
-//! `cargo bench --bench chat`. Two messengers talk, each with a store of its own. `send` is a text
-//! and the tick that encrypts it; `receive` opens it, confirms it and moves the chat's clock;
-//! `acknowledge` is the tick that answers; `together` is a message out of 64 received in one
-//! transaction. On disk every transaction waits for it; the directory is made in the current one.
+//! `cargo bench --bench chat`. Two messengers talk, each with its own store. `send` is a text and
+//! the tick that encrypts it; `receive` opens and confirms it, and moves the chat's clock;
+//! `acknowledge` is the tick that answers; `together` is one of 64 messages received in one
+//! transaction. On disk every transaction is synced; the files are below the current directory.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
@@ -39,7 +39,7 @@ impl Talk {
             .map(|(store, identity)| Messenger::open(store, identity, None, &mut rng).unwrap());
         let sides = [sides.next().unwrap(), sides.next().unwrap()];
         let mut talk = Self { sides, keys, rng: seeded_rng("talk"), now: NOW };
-        // Until sessions and topic are agreed on.
+        // Until sessions and topic are negotiated.
         for from in [0, 1, 0, 1] {
             let posts = talk.say(from);
             talk.hear(1 - from, &posts);
@@ -73,7 +73,7 @@ impl Talk {
     }
 }
 
-/// The parts of one message's way.
+/// The time of each step of a message.
 #[derive(Clone, Copy, PartialEq)]
 enum Part {
     Send,

@@ -1,4 +1,4 @@
-//! What a node costs: envelopes per second, memory per envelope, time while nothing happens.
+//! The cost of a node: envelopes per second, memory per envelope, CPU time while idle.
 //!
 //! `cargo bench --bench node`. The envelopes have 380 bytes and come in Messages packets; a relay
 //! decodes, checks and pools them, answers the packet, and writes the packet for another peer.
@@ -25,7 +25,7 @@ use statuskit_net::node::{
 
 const START: Time = Duration::from_secs(1_600_000_000);
 
-/// Counts the bytes that are asked for and not yet given back.
+/// Counts the allocated bytes.
 struct Counting;
 
 static HELD: AtomicUsize = AtomicUsize::new(0);
@@ -33,11 +33,11 @@ static HELD: AtomicUsize = AtomicUsize::new(0);
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-// SAFETY: every call is passed on unchanged to the system's allocator, which keeps the contract.
+// SAFETY: forwards every call unchanged to the system's allocator, which upholds the contract.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         HELD.fetch_add(layout.size(), Relaxed);
-        // SAFETY: the caller's promise is the one that is needed here.
+        // SAFETY: the caller upholds the same contract.
         unsafe { System.alloc(layout) }
     }
 
@@ -48,7 +48,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// Envelopes whose RLP has `length` bytes.
+/// Creates envelopes whose RLP has `length` bytes.
 fn envelopes(length: usize, count: u64, ttl: u32) -> Vec<Envelope> {
     let expiry = START.as_secs() as u32 + ttl;
     let of = |data: usize, nonce: u64| {
@@ -74,7 +74,7 @@ fn relay(peers: usize, confirmations: bool) -> (Node, Vec<ConnectionId>) {
     (node, peers)
 }
 
-/// Carries away all that the node has to give: packets and bytes.
+/// Drains the node's output. Returns the number of packets and bytes.
 fn deliver(node: &mut Node, now: Time) -> (usize, usize) {
     node.handle_timeout(now);
     let (mut packets, mut bytes) = (0, 0);
@@ -139,7 +139,7 @@ fn throughput(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Bytes held per envelope of 402 bytes: pooled, and marked for 8 peers.
+/// Measures bytes per envelope of 402 bytes: pooled, and marked for 8 peers.
 fn memory() {
     for count in [1_000, 10_000, 50_000, 100_000, 150_000, 200_000] {
         let packets: Vec<Vec<u8>> = envelopes(402, count, 50)
@@ -161,7 +161,7 @@ fn memory() {
     }
 }
 
-/// The core's time per second in which nothing is received, with 10,000 envelopes and 50 peers.
+/// Measures the core's time per idle second, with 10,000 envelopes and 50 peers.
 fn idle() {
     let (mut node, peers) = relay(50, true);
     for chunk in envelopes(402, 10_000, 86_400).chunks(100) {
@@ -178,7 +178,7 @@ fn idle() {
         deliver(&mut node, now);
         calls += 1;
     }
-    // The service's timer looks at the clock every ten seconds all the same.
+    // The service's timer still checks the clock every ten seconds.
     for _ in 0..360 {
         deliver(&mut node, now);
         calls += 1;
@@ -190,7 +190,7 @@ fn idle() {
     );
 }
 
-/// From one service through another to a third, over the loopback interface.
+/// Measures the latency from one service through another to a third, on loopback.
 fn latency() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {

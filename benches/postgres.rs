@@ -1,8 +1,8 @@
 //! The archive in PostgreSQL: 1,000,000 envelopes of 400 bytes over 30 days and 5,000 topics.
 //!
 //! `STATUSKIT_POSTGRES=postgres://user@host/database cargo bench --bench postgres [-- ENVELOPES]`.
-//! Without the variable it says so and does nothing; `tests/postgres/run bench` starts a server of
-//! Debian's with its default settings. The tables are removed in the end.
+//! Without the variable it does nothing; `tests/postgres/run bench` starts Debian's server with its
+//! default settings. The tables are removed at the end.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
@@ -115,7 +115,7 @@ fn topic(n: u32) -> Topic {
     Topic::from_name(&n.to_string())
 }
 
-/// Envelope number `n`, 400 bytes: in the order of time, with some disorder.
+/// Creates envelope number `n`, 400 bytes, roughly in order of time.
 fn envelope(n: u32) -> Envelope {
     let mut rng = ChaCha8Rng::seed_from_u64(n.into());
     let step = f64::from(DAYS * DAY) / 1e6;
@@ -124,8 +124,8 @@ fn envelope(n: u32) -> Envelope {
     Envelope::new(sent + 10, 10, topic(rng.random_range(0..TOPICS)), &data, u64::from(n) << 8)
 }
 
-/// Each row in a transaction and a prepared statement of its own, in a table with the columns and
-/// indexes of the reference.
+/// Inserts each row in its own transaction with a prepared statement, into a table with the
+/// reference's columns and indexes.
 fn one_by_one(client: &mut Client) {
     client
         .batch_execute(
@@ -157,7 +157,7 @@ fn one_by_one(client: &mut Client) {
 }
 
 fn ingest(what: &str, archives: &[&PostgresArchive], numbers: std::ops::Range<u32>) {
-    // Made beforehand in parts, so that making them isn't measured.
+    // Created in advance, so that creation isn't measured.
     let mut elapsed = Duration::ZERO;
     let mut slowest = Duration::ZERO;
     let numbers: Vec<u32> = numbers.collect();

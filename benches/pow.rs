@@ -1,7 +1,6 @@
-//! Proof of work and hashing by the batch: every backend, side by side.
+//! Proof of work and batch hashing: every backend, side by side.
 //!
-//! `cargo bench --bench pow`. The rate of `mine/...` is nonces per second, of `many/...` envelopes
-//! per second.
+//! `cargo bench --bench pow`. `mine/...` counts nonces per second, `many/...` envelopes per second.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
@@ -16,8 +15,8 @@ use statuskit_core::{
 /// Nonces tried per measurement.
 const NONCES: u64 = 1 << 19;
 
-/// Lengths of `rlp4`: the usual sizes, and every kind of place where the nonce can lie in the last
-/// block of 136 bytes.
+/// Lengths of `rlp4`: common sizes, and each kind of position of the nonce in the last block of 136
+/// bytes.
 const LENGTHS: [(usize, &str); 8] = [
     (30, "short"),
     (321, "usual"),
@@ -53,8 +52,7 @@ fn mine(criterion: &mut Criterion) {
     }
 }
 
-/// The two hashes of a received envelope: the whole of it, and all but the nonce with the nonce's
-/// eight bytes.
+/// Measures both hashes of a received envelope: its identity, and its proof of work.
 fn many(criterion: &mut Criterion) {
     const ENVELOPES: usize = 256;
     let envelopes: Vec<[u8; 402]> = (0..ENVELOPES).map(|i| [i as u8; 402]).collect();

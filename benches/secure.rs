@@ -1,12 +1,12 @@
 //! The secure transport: agreements, bundles, the ratchet alone, and devices with their stores.
 //!
-//! `cargo bench --bench secure`. What it is to be compared with is the reference, status-go
-//! v0.50.2 with its database in WAL mode: encrypt 0.87 ms, decrypt and confirm 2.28 ms, decrypt
-//! after 299 missing messages 55 ms.
+//! `cargo bench --bench secure`. The baseline is the reference, status-go v0.50.2 with its database
+//! in WAL mode: encrypt 0.87 ms, decrypt and confirm 2.28 ms, decrypt after 299 missing messages
+//! 55 ms.
 //!
-//! Conversations on disk wait for it at every message, as a client would; `fdatasync` says how long
-//! one wait is. The directory is made in the current one, not in a file system in memory. Of these
-//! the least time is shown beside the median.
+//! Conversations on disk sync every message, as a client would; `fdatasync` is the time of one sync.
+//! The files are below the current directory, not in a file system in memory. The minimum is shown
+//! beside the median.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
@@ -61,7 +61,7 @@ fn agreements(c: &mut Criterion) {
     group.finish();
 }
 
-/// The two sides of a session, which has turned once.
+/// Both sides of a session after one turn of the ratchet.
 fn ratchets() -> (Ratchet, Ratchet, ChaCha20Rng) {
     let mut rng = seeded_rng("ratchet");
     let [a, e, b] = [(); 3].map(|()| SecretKey::generate(&mut rng));
@@ -115,7 +115,7 @@ fn ratchet(c: &mut Criterion) {
 
 type Anywhere = Box<dyn Store>;
 
-/// Two devices that have talked; each is the writer and the reader in turn.
+/// Two devices with a session. They take turns writing and reading.
 struct Pair {
     writer: Device<Anywhere>,
     writer_key: PublicKey,
@@ -126,7 +126,7 @@ struct Pair {
 }
 
 impl Pair {
-    /// The reader's store is the one to be measured.
+    /// Measures the reader's store.
     fn new(store: Anywhere) -> Self {
         let mut rng = seeded_rng("pair");
         let (a, b) = (SecretKey::generate(&mut rng), SecretKey::generate(&mut rng));
@@ -143,7 +143,7 @@ impl Pair {
         pair
     }
 
-    /// A message, and the other one to write.
+    /// Encrypts a message, and swaps the roles.
     fn talk(&mut self) {
         let message = self.write();
         self.read(&[message]);
@@ -152,7 +152,7 @@ impl Pair {
     }
 
     fn write(&mut self) -> ProtocolMessage {
-        // Later each time, as it would be.
+        // Time passes between messages.
         self.now.0 += 1_000_000;
         self.writer.encrypt_to(&self.reader_key, TEXT, self.now, &mut self.rng).unwrap().message
     }
@@ -173,7 +173,7 @@ impl Pair {
         result.unwrap()
     }
 
-    /// The time of reading what `write` prepares.
+    /// Measures reading what `write` prepares.
     fn reading(&mut self, write: impl FnOnce(&mut Self) -> Vec<ProtocolMessage>) -> Duration {
         let messages = write(self);
         let start = Instant::now();
@@ -182,7 +182,7 @@ impl Pair {
     }
 }
 
-/// Each step of a conversation, over the store that `open` gives: the least time and the median.
+/// Measures each step of a conversation on the store that `open` returns: minimum and median.
 fn conversation(name: &str, mut open: impl FnMut() -> Anywhere) {
     const BATCH: usize = 100;
     const MISSING: usize = 299;
@@ -220,8 +220,8 @@ fn conversation(name: &str, mut open: impl FnMut() -> Anywhere) {
     });
 }
 
-/// Not means: what the disk takes depends on who else uses it, and the least is what it takes when
-/// nobody does.
+/// Minimum and median instead of the mean: other work on the disk skews the mean, and the minimum
+/// is free of it.
 fn least(name: &str, times: usize, mut run: impl FnMut() -> Duration) {
     let mut all: Vec<Duration> = (0..times).map(|_| run()).collect();
     all.sort();
@@ -230,7 +230,7 @@ fn least(name: &str, times: usize, mut run: impl FnMut() -> Duration) {
 
 fn conversations(_: &mut Criterion) {
     conversation("memory", || Box::new(MemoryStore::new()));
-    // Not where temporary files go: that may be in memory.
+    // Not in the directory for temporary files: that may be in memory.
     let dir = tempfile::tempdir_in(".").unwrap();
     let mut count = 0;
     for (name, password) in [("disk", None), ("disk, encrypted", Some(&b"password"[..]))] {
@@ -240,7 +240,7 @@ fn conversations(_: &mut Criterion) {
             Box::new(DiskStore::open_with_cost(&path, password, 4).unwrap())
         });
     }
-    // What a commit can't do without.
+    // The least that a commit needs.
     let file = File::create(dir.path().join("file")).unwrap();
     file.write_all_at(&vec![0; 1 << 20], 0).unwrap();
     file.sync_all().unwrap();

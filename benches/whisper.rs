@@ -1,4 +1,4 @@
-//! Sealing, opening and keys. See `benches/README.md` for the reference's figures.
+//! Sealing, opening and keys. `benches/README.md` has the reference's figures.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 

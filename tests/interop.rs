@@ -1,9 +1,9 @@
-//! Conversations with live peers whose protocol code was written by others: go-ethereum's
-//! `whisperv6` and EthereumJS' devp2p. `tests/interop/run` builds them and runs this.
+//! Conversations with live peers of independent implementations: go-ethereum's `whisperv6` and
+//! EthereumJS' devp2p. `tests/interop/run` builds the peers and runs these tests.
 //!
-//! Each test starts peers of its own, on the loopback interface. Every wait is bounded. That
-//! something does *not* arrive is shown by something sent later that does, not by waiting. What
-//! is compared is what the two sides say of the same bytes.
+//! Each test starts its own peers on the loopback interface. Every wait is bounded. To show that
+//! something does *not* arrive, tests send something later that does, instead of waiting. They
+//! compare what both sides read from the same bytes.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
@@ -44,7 +44,7 @@ use serde_json::{Value, json};
 use harness::Peer;
 use shell::Shell;
 
-/// For what should come at once, on a machine that may be busy.
+/// Time limit for immediate events on a busy machine.
 const SOON: Duration = Duration::from_secs(60);
 /// A symmetric key, without 0x.
 const SYM_KEY: &str = "4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b";
@@ -56,7 +56,7 @@ fn geth(args: &[&str]) -> Peer {
     Peer::start("geth", args)
 }
 
-/// The only record of some output.
+/// Parses output that is a single record.
 #[track_caller]
 fn record(output: &str) -> Value {
     let mut records = records(output);
@@ -64,7 +64,7 @@ fn record(output: &str) -> Value {
     records.remove(0)
 }
 
-/// The records of some output, one per line.
+/// Parses output into records, one per line.
 #[track_caller]
 fn records(output: &str) -> Vec<Value> {
     output
@@ -73,13 +73,13 @@ fn records(output: &str) -> Vec<Value> {
         .collect()
 }
 
-/// A text member.
+/// Returns a string member.
 #[track_caller]
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_else(|| panic!("no text {name:?} in {value}"))
 }
 
-/// The bytes of a member in `0x` hex.
+/// Returns the bytes of a `0x` hex member.
 #[track_caller]
 fn bytes(value: &Value, name: &str) -> Vec<u8> {
     let digits = text(value, name).strip_prefix("0x").expect("0x");
@@ -90,7 +90,7 @@ fn hex0x(bytes: impl AsRef<[u8]>) -> String {
     format!("0x{}", hex::encode(bytes))
 }
 
-/// A key pair: the file in the shell's directory, the private and the public key in `0x` hex.
+/// A key pair: its file in the shell's directory, and both keys in `0x` hex.
 struct Keys {
     file: String,
     private: String,
@@ -106,7 +106,7 @@ impl Keys {
     }
 }
 
-/// A file in the shell's directory.
+/// Writes a file into the shell's directory.
 fn write(shell: &Shell, name: &str, content: impl AsRef<[u8]>) {
     std::fs::write(Path::join(shell.dir(), name), content).expect("a file");
 }
@@ -117,19 +117,19 @@ fn subscribe(peer: &mut Peer) -> String {
     text(&answer, "subscription").to_owned()
 }
 
-/// The next message that a geth peer could open.
+/// Waits for the next message that a geth peer opened.
 #[track_caller]
 fn message(peer: &mut Peer) -> Value {
     peer.wait_event(|event| event["event"] == "message", SOON)
 }
 
-/// The message that a geth peer opened from the envelope with this hash.
+/// Waits for the message that a geth peer opened from the envelope with this hash.
 #[track_caller]
 fn message_of(peer: &mut Peer, hash: &Value) -> Value {
     peer.wait_event(|event| event["event"] == "message" && event["hash"] == *hash, SOON)
 }
 
-/// Lets a geth peer seal, mine and send something with the symmetric key; `more` overrides.
+/// Makes a geth peer seal, mine and send with the symmetric key. `more` overrides parameters.
 #[track_caller]
 fn post(peer: &mut Peer, payload: &str, more: &Value) -> Value {
     let mut command = json!({
@@ -145,14 +145,14 @@ fn post(peer: &mut Peer, payload: &str, more: &Value) -> Value {
     peer.call(command)
 }
 
-/// The hashes of the envelopes that a geth peer holds.
+/// Returns the hashes of the envelopes that a geth peer holds.
 fn pool(peer: &mut Peer) -> Vec<String> {
     let answer = peer.call(json!({ "cmd": "pool" }));
     let hashes = answer["envelopes"].as_array().expect("hashes");
     hashes.iter().map(|hash| hash.as_str().expect("a hash").to_owned()).collect()
 }
 
-/// Asks again and again until the answer is yes.
+/// Polls until `done` returns true.
 #[track_caller]
 fn until(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + SOON;

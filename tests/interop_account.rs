@@ -1,4 +1,4 @@
-//! Accounts against an implementation by others: ethers, on random inputs. See
+//! Accounts against another implementation, ethers, on random inputs. See
 //! `tests/interop/account/README.md`.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
@@ -62,13 +62,13 @@ impl Ethers {
 
 impl Drop for Ethers {
     fn drop(&mut self) {
-        // Both fail only when it has ended already.
+        // Both fail only if it has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Reproducible randomness; the seed is shown when a test fails.
+/// Reproducible randomness. A failing test shows the seed.
 fn rng(test: &str) -> ChaCha20Rng {
     let seed = env::var("STATUSKIT_INTEROP_SEED")
         .unwrap_or_else(|_| format!("{:016x}", fresh().next_u64()));
@@ -121,7 +121,7 @@ fn phrases_and_trees() {
             let theirs = ethers.call(&json!({
                 "cmd": "phrase", "entropy": hex0x(&phrase.entropy()), "language": language.name(),
             }));
-            // Japanese ones come with wide spaces, others composed: all the same phrase.
+            // Japanese phrases come with wide spaces, others composed: all are equivalent.
             assert_eq!(Mnemonic::parse(theirs.as_str().unwrap()).as_ref(), Ok(&phrase));
             let passphrase = ["", "TREZOR", "päßwörd Åﬁ 🔑"][rng.random_range(0..3)];
             let mut paths = vec![DerivationPath::MASTER, DerivationPath::CHAT];
@@ -143,7 +143,7 @@ fn phrases_and_trees() {
 }
 
 #[test]
-fn wrong_phrases_are_refused_by_both() {
+fn both_refuse_wrong_phrases() {
     let (mut ethers, mut rng) = (Ethers::start(), rng("wrong phrases"));
     let words = Language::ENGLISH.words();
     let mut valid = 0;
@@ -253,7 +253,7 @@ fn addresses() {
         let address = Address(rng.random());
         let theirs = ethers.call(&json!({ "cmd": "checksum", "address": hex0x(&address.0) }));
         assert_eq!(theirs, address.to_string());
-        // A digit's capital swapped: both refuse, or it was no letter that counts.
+        // With one letter's case swapped both refuse, unless the checksum ignores that letter.
         let mut text = address.to_string();
         let at = rng.random_range(2..42);
         let swapped: String = text[at..=at]

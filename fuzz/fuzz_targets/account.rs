@@ -1,4 +1,4 @@
-//! Any bytes as an identity, a key file, a key text or a path: read or refused, at little cost.
+//! Any bytes as an identity, a key file, a key text or a path: accepted or refused, at low cost.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -7,7 +7,7 @@ use statuskit_core::account::{
     parse_chat_key,
 };
 
-/// So that what is opened at all is opened fast.
+/// Low limits, so that every accepted file opens fast.
 const LIMITS: Limits = Limits { memory: 1 << 16, work: 1 << 8, rounds: 1 << 8 };
 
 fuzz_target!(|data: &[u8]| {

@@ -1,6 +1,5 @@
-//! Three people and a group over a network that does whatever the input says: loses, repeats,
-//! reorders, changes bytes, crashes. Nothing panics, nothing is shown twice, and in the end
-//! everything has arrived.
+//! Three users and a group on a network driven by the input: loss, repetition, reordering, forged
+//! bytes, crashes. Nothing panics, nothing is shown twice, and finally everything arrives.
 
 #![no_main]
 #![allow(dead_code)]
@@ -39,7 +38,7 @@ fuzz_target!(|data: &[u8]| {
             9 => world.restart(who),
             10 => world.fail_next(who),
             _ => {
-                // Bytes of anybody, signed by anybody.
+                // Arbitrary bytes, signed by anyone.
                 let from = world.devices[(who + 1) % 3].me;
                 let bytes = &data[at.min(data.len())..];
                 world.heal();

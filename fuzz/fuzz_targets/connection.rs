@@ -33,7 +33,7 @@ fuzz_target!(|data: &[u8]| {
             let _ = snappy::decompress(rest, 1 << 16);
         }
         _ => {
-            // Frames under the right keys are made by the tests; here, those under wrong ones.
+            // Tests cover frames under the right keys; these are under wrong ones.
             let initiator = Initiator::new(&ours, theirs.public_key(), &mut rng);
             let mut auth = initiator.auth();
             let Ok(Step::Done(received)) = Responder::new(&theirs).read(&mut auth) else {

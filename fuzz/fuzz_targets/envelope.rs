@@ -1,4 +1,4 @@
-//! Any bytes are an envelope that encodes to the same bytes, or an error inside them.
+//! Any bytes are an envelope that encodes to the same bytes, or an error at an offset inside them.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

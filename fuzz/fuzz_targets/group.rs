@@ -1,5 +1,5 @@
-//! Any sequence of events by a few people, and any bytes as an update: whatever a receiver
-//! accepts keeps the invariants of a group, in whatever order it came.
+//! Any sequence of events by a few members, and any bytes as an update: accepted events keep the
+//! group's invariants, in any order.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -28,7 +28,7 @@ fuzz_target!(|data: &[u8]| {
     let group = group.expect("a name is enough").group;
     let id = group.chat_id();
     let mut events = group.events().to_vec();
-    // Each event: who and what, to whom, when.
+    // Each event: author and kind, target, clock.
     for step in data.chunks_exact(3).take(48) {
         let [what, whom, when] = step else { continue };
         let text = |number: usize| people[number].public_key().to_string();
@@ -55,7 +55,7 @@ fuzz_target!(|data: &[u8]| {
     let accepted: Vec<_> = accepted.map(|(event, _)| event.clone()).collect();
     let built = Group::build(id, accepted).expect("each event was accepted");
     assert_eq!(built.state(), &replayed.state);
-    // Whoever receives it has the same group.
+    // Receivers end up with the same group.
     let state = built.state();
     if let Some(member) =
         people.iter().find(|it| state.members.contains(&it.public_key().to_string()))

@@ -1,5 +1,5 @@
-//! Any request, in any form: what can be read is written again to the same bytes; a server answers
-//! each with packets that fit and can be read, the last of which says how it ended.
+//! Any request, in any form: decoded requests encode to the same bytes; a server answers each with
+//! valid packets within the size limit, ending with the outcome.
 #![no_main]
 
 use std::{sync::LazyLock, time::Duration};
@@ -20,7 +20,7 @@ use statuskit_mailserver::{
 
 const NOW: u32 = 1_585_400_000;
 const MAX: usize = 2000;
-/// The header of a list, which the reference does not reckon with.
+/// The list header, which the reference leaves out of its size limit.
 const HEADER: usize = 3;
 
 static ARCHIVE: LazyLock<MemoryArchive> = LazyLock::new(|| {
@@ -61,7 +61,7 @@ fuzz_target!(|data: &[u8]| {
     }
     if let Ok(request) = Request::decode_raw(data) {
         let again = Request::decode_raw(&request.encode_as(Form::Raw));
-        // A cursor of another length than ours may end up as one of ours, with the topic cut off.
+        // A cursor of a different length may decode as one of ours, without the topic.
         assert!(
             again.is_ok_and(|again| again.from == request.from && again.limit == request.limit)
         );
@@ -70,7 +70,7 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(request::encode_waku_plain(&plain, &topics), data);
         ask(&P2pRequest::Plain(plain));
     }
-    // As a packet, and as what is inside a sealed envelope.
+    // As a packet, and as the payload of a sealed envelope.
     if let Ok(request) = P2pRequest::decode(data) {
         ask(&request);
     }

@@ -1,5 +1,5 @@
-//! Any sequence of packets from several peers: the node stays alive and bounded, and goes on
-//! serving a peer that behaves.
+//! Any sequence of packets from several peers: the node stays alive and bounded, and keeps serving
+//! a well-behaved peer.
 #![no_main]
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Any code with any payload decodes or fails; what decodes as a strict packet encodes again.
+//! Any code with any payload decodes or fails; strictly decoded packets encode to the same bytes.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -12,8 +12,8 @@ fuzz_target!(|data: &[u8]| {
         if matches!(u64::from(first), code::MESSAGES | code::POW_REQUIREMENT | code::BLOOM_FILTER) {
             assert_eq!(encoded, payload);
         }
-        // Two packets are read leniently in ways that can't be written again: an unreadable
-        // response, and an answer whose request id begins as a failure does.
+        // Two packets are decoded leniently and do not round-trip: an unreadable response, and an
+        // answer whose request ID begins like a failure.
         if !matches!(packet, Packet::MessageResponse(_) | Packet::RequestComplete(_)) {
             assert_eq!(Packet::decode(first.into(), &encoded).as_ref(), Ok(&packet));
         }

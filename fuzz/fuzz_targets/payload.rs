@@ -1,5 +1,5 @@
-//! Any bytes as a wrapper, and as a message of any type: what our tables read is what the typed
-//! messages read, nothing is lost on the way to JSON and back, and every check has an answer.
+//! Any bytes as a wrapper, and as a message of any type: field tables and typed messages agree, the
+//! JSON form round-trips, and no check panics.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -29,7 +29,7 @@ fuzz_target!(|data: &[u8]| {
     let message = Message::decode(kind.number, bytes);
     assert_eq!(read.is_ok(), message.is_ok(), "{read:?} {message:?}");
     let (Ok(read), Ok(message)) = (read, message) else { return };
-    // Another way to the same: the typed message, written and read.
+    // The same through the typed message, encoded and decoded.
     let normal = json::normalise(def, bytes).expect("it was read");
     assert_eq!(json::encode(def, &read).as_ref(), Ok(&normal));
     assert_eq!(json::decode(def, &normal), Ok(read));

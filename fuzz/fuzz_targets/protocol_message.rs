@@ -1,5 +1,5 @@
-//! Any bytes as a protocol message, and as one of somebody whom the device talks with: read or
-//! refused, and the conversation goes on.
+//! Any bytes as a protocol message, also from a correspondent of the device: accepted or refused, and
+//! the conversation goes on.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -12,7 +12,7 @@ const NOW: Timestamp = Timestamp(1_585_500_000_000_000_000);
 
 fuzz_target!(|data: &[u8]| {
     let Ok(message) = ProtocolMessage::decode(data) else { return };
-    // What we write of it reads the same.
+    // It round-trips.
     let again = ProtocolMessage::new(message.fields().clone());
     let decoded = ProtocolMessage::decode(again.raw()).expect("our own encoding");
     assert_eq!(decoded.fields(), message.fields());
@@ -25,7 +25,7 @@ fuzz_target!(|data: &[u8]| {
     let code = bob.contact_code(NOW, &mut rng).expect("a bundle");
     alice.decrypt(&bob_key, code.message.raw(), &mut rng).expect("a good message");
 
-    // As it is, and with the parts and ids that the two of them use.
+    // Unchanged, and with the parts and IDs that both devices use.
     let _ = bob.decrypt(&alice_key, data, &mut rng);
     let sent = alice.encrypt_to(&bob_key, b"text", NOW, &mut rng).expect("a message");
     let mut mixed = message.fields().clone();

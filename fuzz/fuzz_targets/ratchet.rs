@@ -1,5 +1,5 @@
-//! Devices of several users, and a schedule of what happens to their messages: sent, delivered,
-//! lost, repeated, reordered, confirmed; and to the devices: crashed, started again.
+//! Devices of several users on a schedule: messages are sent, delivered, lost, repeated, reordered
+//! and confirmed; devices crash and restart.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -9,7 +9,7 @@ use statuskit_core::secure::MemoryStore;
 mod world;
 
 fuzz_target!(|data: &[u8]| {
-    // Long enough for all there is, and short enough for many.
+    // Long enough to reach every state, short enough for many runs.
     let data = &data[..data.len().min(600)];
     world::play(data, &mut |_, last| last.unwrap_or_else(|| Box::new(MemoryStore::new())));
 });

@@ -1,5 +1,5 @@
-//! Two participants, with a network between them that does what the input says, and somebody who
-//! sends any bytes: what is delivered is delivered once, and a store stays bounded.
+//! Two participants on a network driven by the input, and a third that sends any bytes: messages
+//! are delivered once, and the store stays bounded.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -39,7 +39,7 @@ fuzz_target!(|data: &[u8]| {
                     }
                 }
             }
-            // The network: delivers, repeats, loses.
+            // The network delivers, repeats and loses.
             4 | 5 | 6 if !on_the_way.is_empty() => {
                 let at = usize::from(step >> 4) % on_the_way.len();
                 let (to, bytes) = on_the_way[at].clone();
@@ -61,13 +61,13 @@ fuzz_target!(|data: &[u8]| {
                 }
             }
         }
-        // A row of the epoch; for each of two peers the counters, the messages with their
-        // schedules, what is remembered with its places and acknowledgements, what is wanted.
+        // One row for the epoch. For each of two peers: counters, messages with their schedules,
+        // remembered IDs with positions and acknowledgements, and wanted IDs.
         assert!(stores[who].len() <= 1 + 2 * (1 + 2 * 20 + 3 * 20 + 5));
     }
     for ids in &mut delivered {
         let all = ids.len();
-        // Beyond what is remembered, a repetition may be taken for news.
+        // Beyond the remembered IDs, a repetition may count as new.
         if all <= 20 {
             ids.sort();
             ids.dedup();

@@ -1,9 +1,5 @@
 //! `status-node`: see `--help`.
 
-use std::process::ExitCode;
-
-use statuskit_cli::{Tool, main as run};
-
-fn main() -> ExitCode {
-    run(Tool::Node)
+fn main() -> std::process::ExitCode {
+    statuskit_cli::tools::node()
 }

@@ -1,9 +1,5 @@
 //! `status-payload`: see `--help`.
 
-use std::process::ExitCode;
-
-use statuskit_cli::{Tool, main as run};
-
-fn main() -> ExitCode {
-    run(Tool::Payload)
+fn main() -> std::process::ExitCode {
+    statuskit_cli::tools::payload()
 }

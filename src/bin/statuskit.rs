@@ -1,9 +1,5 @@
 //! `statuskit`: every tool in one binary; see `--help`.
 
-use std::process::ExitCode;
-
-use statuskit_cli::{Tool, main as run};
-
-fn main() -> ExitCode {
-    run(Tool::Umbrella)
+fn main() -> std::process::ExitCode {
+    statuskit_cli::tools::statuskit()
 }

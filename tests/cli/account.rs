@@ -1,4 +1,4 @@
-//! `status-account`, and `--identity` of all the tools.
+//! `status-account`, and the `--identity` option that every tool shares.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -18,7 +18,7 @@ const COMPACT: &str = "zQ3shrX9wuSGo7iWUvbKgToD3nTwFrZoKz83MpfyNK2bpqEWt";
 const NAME: &str = "Enormous Valid Pachyderm";
 const ORDER: &str = "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141";
 
-/// A shell with the phrase in `phrase`, and a cheap key file of `secret.key` with password `pw`.
+/// Returns a shell with the phrase in `phrase`, the number 7 in `secret.key` and `pw` in `pw`.
 fn shell() -> Shell {
     let shell = Shell::new();
     shell.ok(&format!("echo {PHRASE} > phrase"));
@@ -33,11 +33,11 @@ fn refused(shell: &Shell, code: i32, line: &str, error: &str) {
 }
 
 #[test]
-fn new_accounts_can_be_made_again_and_used() {
+fn new_accounts_are_reproducible_and_usable() {
     let shell = shell();
     let card = record(&shell.ok("status-account new --seed 1"));
     assert_eq!(card["type"], "account");
-    // For ever: the same seed gives the same account.
+    // Must never change: the same seed gives the same account.
     assert_eq!(card["name"], "Sparse Astonishing Hound");
     assert_eq!(card["path"], "m/43'/60'/1581'/0'/0");
     assert_eq!(card["keys"].as_array().map(Vec::len), Some(6));
@@ -60,7 +60,7 @@ fn new_accounts_can_be_made_again_and_used() {
     assert_eq!(phrase.split(' ').count(), 24);
     let line = format!("echo '{phrase}' | status-account import");
     assert_eq!(record(&shell.ok(&line))["name"], shown["name"]);
-    // The account as it is printed with its secret is an identity, too.
+    // A printed account with its secret works as an identity.
     shell.ok(
         "status-account new --show-secret | status-account sign hi --identity - 2> err || cat err",
     );
@@ -84,7 +84,7 @@ fn imports_of_every_kind() {
     let again = record(&shell.ok("status-account show --identity single.json"));
     assert_eq!(again["public_key"], single["public_key"]);
 
-    // The master key of the phrase, and a key from inside its tree.
+    // The master key of the phrase, and a key derived from it.
     let line = "status-account derive --path m --path wallet --show-secret < phrase";
     let keys = records(&shell.ok(line));
     shell.ok(&format!("echo {} > master", keys[0]["extended_key"].as_str().unwrap()));
@@ -95,7 +95,7 @@ fn imports_of_every_kind() {
         "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
     );
 
-    // A path is remembered by the file.
+    // The file remembers the path.
     shell.ok("status-account import phrase --path wallet --out wallet.json");
     for line in [
         "status-account show --identity wallet.json",
@@ -119,7 +119,7 @@ fn imports_of_every_kind() {
         "xprv9s21ZrQH143K3h3fDYiay8mocZ3afhfULfb5GX8kCBdno77K4HiA15Tg23wpbeF1pLfs1c5SPmYHrEpTuuRhxMwvKDwqdKiGJS9XFKzUsAF"
     );
 
-    // As the reference does, from any text at all.
+    // The reference accepts any text as a phrase.
     let odd = "printf 'Test  test' | status-account import";
     refused(&shell, 3, odd, "mnemonic.word_count");
     shell.ok(&format!("{odd} --unchecked --out odd.json"));
@@ -141,7 +141,7 @@ fn derivation_private_and_public() {
     assert_eq!(keys.len(), 6);
     assert_eq!(keys[5]["path"], "m/44'/60'/0'/0/2");
     assert_eq!(keys[5]["address"], "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC");
-    // The same accounts from the public half of their root.
+    // The root's public key derives the same accounts.
     let xpub = keys[0]["extended_public_key"].as_str().unwrap();
     let public =
         records(&shell.ok(&format!("echo {xpub} | status-account derive --path m/0 --count 3")));
@@ -152,14 +152,14 @@ fn derivation_private_and_public() {
     let hardened = format!("echo {xpub} | status-account derive --path \"m/0'\"");
     refused(&shell, 3, &hardened, "hd.hardened_from_public");
 
-    // The defect of the reference, for who needs it.
+    // Reproduces the reference's defect on request.
     let line = "status-account derive --path \"m/43'/60'/1581'\" --like-reference < phrase";
     let lost = record(&shell.ok(line));
     let straight = record(&shell.ok("status-account derive --path \"m/43'/60'\" < phrase"));
     assert_eq!(lost["public_key"], straight["public_key"]);
     assert_ne!(lost, record(&shell.ok("status-account derive --path eip1581-root < phrase")));
 
-    // A key file as other programs print it, over several lines.
+    // Other programs print key files over several lines.
     shell.ok("status-account keystore encrypt --identity phrase --password-file pw --out k.json");
     shell.ok(
         "sed 's/[{,]/&\\n/g; s/}/\\n}/g' k.json > pretty.json; head -1 pretty.json | grep -qx '{'",
@@ -169,7 +169,7 @@ fn derivation_private_and_public() {
     let keys = records(&shell.ok(line));
     assert_eq!((keys.len(), &keys[0]["public_key"]), (2, &json!(CHAT_KEY)));
 
-    // A stream, one bad line in it.
+    // A stream with one bad line.
     let ended = shell.run("(cat phrase; echo bad phrase; cat phrase) | status-account derive");
     assert_eq!((ended.code, records(&ended.stdout).len()), (3, 2));
     assert!(ended.stderr.contains("\"line\":2"), "{}", ended.stderr);
@@ -191,7 +191,7 @@ fn names_pictures_and_texts_of_keys() {
     let both = format!("status-account compress {CHAT_KEY} | status-account expand --output hex");
     assert_eq!(shell.ok(&both).trim(), CHAT_KEY);
 
-    // All texts of a key are the same key; so are its bytes.
+    // Every text form of a key, and its raw bytes, are the same key.
     let short = shell.ok(&format!("status-account compress {CHAT_KEY} --output hex"));
     let hex = shell.ok(&format!("status-account compress {CHAT_KEY} --base f --output text"));
     assert!(short.starts_with("0x0") && hex.starts_with("fe7010"), "{short} {hex}");
@@ -246,7 +246,7 @@ fn names_pictures_and_texts_of_keys() {
 }
 
 #[test]
-fn key_files_there_and_back() {
+fn key_files_round_trip() {
     let shell = shell();
     let made = record(&shell.ok(
         "status-account keystore encrypt --identity phrase --password-file pw --out keys.json",
@@ -257,7 +257,7 @@ fn key_files_there_and_back() {
     assert_eq!(card["public_key"], CHAT_KEY);
     assert!(card.get("private_key").is_none() && card.get("extended_key").is_none());
 
-    // A directory that is not there yet, named like one.
+    // A trailing slash names a directory, created if missing.
     let line =
         "status-account keystore encrypt --identity phrase --password-file pw --out deep/keys/";
     let made = record(&shell.ok(line));
@@ -265,7 +265,7 @@ fn key_files_there_and_back() {
     assert_eq!(shell.ok("stat -c %a deep/keys deep/keys/UTC--*"), "700\n600\n");
     refused(&shell, 5, &line.replace("deep/keys/", "pw/"), "file.write");
 
-    // Every source of the password.
+    // Every password source.
     for line in [
         "STATUS_PASSWORD=pw status-account keystore decrypt keys.json",
         "status-account keystore decrypt keys.json --password-fd 3 3< pw",
@@ -285,7 +285,7 @@ fn key_files_there_and_back() {
                 | status-envelope open --chat c";
     assert_eq!(record(&shell.ok(line))["signer"], CHAT_KEY);
 
-    // Under another password, in place, as a whole.
+    // Re-encrypted in place, atomically.
     shell.ok("echo better > new");
     let line = "status-account keystore re-encrypt keys.json --password-file pw \
                 --new-password-file new --out keys.json";
@@ -296,7 +296,7 @@ fn key_files_there_and_back() {
     assert_eq!(record(&shell.ok(line))["public_key"], CHAT_KEY);
     assert_eq!(shell.ok("ls -A | grep -c tmp || true"), "0\n");
 
-    // The hash of the mobile app, and the usual name in a directory.
+    // The mobile app's password hash, and the conventional file name in a directory.
     shell.ok(
         "mkdir keys; status-account keystore encrypt --identity secret.key --password-file pw \
               --mobile-password --out keys --now 1585569600 --seed 1",
@@ -309,7 +309,7 @@ fn key_files_there_and_back() {
     let inspected = record(&shell.ok(&format!("status-account keystore inspect {name}")));
     assert_eq!((&inspected["kdf"], &inspected["extended"]), (&json!("scrypt"), &json!(false)));
 
-    // The decrypted account is a file again, or shown when asked for.
+    // A decrypted account goes to a file, or is shown on request.
     shell.ok(&format!(
         "status-account keystore decrypt {name} --password-file pw --mobile-password --out back.json"
     ));
@@ -317,7 +317,7 @@ fn key_files_there_and_back() {
     assert_eq!(record(&shell.ok(line))["address"], "0xd41c057fd1c78805AAC12B0A94a405c0461A6FBb");
     let line = "STATUS_PASSWORD=better status-account keystore decrypt keys.json --show-secret";
     assert!(record(&shell.ok(line))["private_key"].as_str().unwrap().starts_with("0x"));
-    // The same bytes from the same seed.
+    // The same seed gives the same bytes.
     let line = "status-account keystore encrypt --identity phrase --password-file pw --seed 1";
     assert_eq!(shell.ok(line), shell.ok(line));
 }
@@ -361,7 +361,7 @@ fn hostile_key_files_are_refused_before_any_work() {
             "status-account import hostile.json --password-file pw",
             "status-envelope seal hi --chat c --identity hostile.json",
         ] {
-            // At once, and not after the minutes and the memory that the file asks for.
+            // Refused at once, without the minutes and memory that the file asks for.
             refused(&shell, 3, line, code);
         }
     }
@@ -395,7 +395,7 @@ fn signatures() {
         let recovered =
             shell.ok(&format!("status-account recover hello --as {kind} --output hex < sig"));
         assert_eq!(recovered.trim(), CHAT_KEY);
-        // The digest that was signed, signed as it is, has the same r and s.
+        // Signing the digest directly gives the same r and s.
         let digest = signature["digest"].as_str().unwrap();
         let line = format!("status-account sign {digest} --as digest --identity phrase");
         assert_eq!(record(&shell.ok(&line))["signature"].as_str().unwrap()[..130], hex[..130]);
@@ -492,7 +492,7 @@ fn bad_phrases_and_keys_are_named() {
     refused(&shell, 5, "status-account import no-such", "file.read");
     refused(&shell, 2, "status-account show --identity secret.key --path wallet", "no_tree");
 
-    // Public keys: the same error is wrong usage as an argument, a bad record in a stream.
+    // A bad public key is wrong usage as an argument, and a bad record in a stream.
     let off_curve = format!("{}0", &CHAT_KEY[..131]);
     let typo = COMPACT.replace('W', "0");
     for (text, code) in [
@@ -536,7 +536,7 @@ fn streams_of_keys() {
     assert_eq!(shell.ok(line).trim(), format!("20000 {NAME}"));
     assert_eq!(shell.run("status-account name < many | head -1 > first").code, 0);
 
-    // What was written so far is there when the input pauses.
+    // Results are flushed when the input pauses.
     let mut command = shell.command("exec status-account name");
     let mut child = Background(command.stdin(Stdio::piped()).spawn().expect("bash"));
     let mut input = child.0.stdin.take().expect("piped");
@@ -598,13 +598,13 @@ fn nothing_is_overwritten() {
     shell.ok("chmod 644 me.json; status-account new --out me.json --force");
     assert_eq!(shell.ok("stat -c %a me.json"), "600\n");
     shell.ok("status-account show --identity me.json");
-    // A crash while writing (here, of a file that may not grow) leaves the old file whole.
+    // A failed write (the file may not grow) leaves the old file intact.
     let whole = shell.ok("cat me.json");
     let ended = shell.run("ulimit -f 0; status-account new --out me.json --force");
     assert_ne!(ended.code, 0);
     assert_eq!(shell.ok("cat me.json"), whole);
     shell.ok("rm -f .me.json.*.tmp");
-    // Nothing is left of the way there.
+    // No temporary files remain.
     assert_eq!(shell.ok("ls -A | grep tmp || true"), "");
 }
 
@@ -666,7 +666,7 @@ fn accounts_send_and_receive() {
     for message in records(&shell.ok(line)) {
         assert_eq!(message["signer"], card["public_key"]);
     }
-    // To a key in its compact text, opened by the account behind it.
+    // Sent to a compressed key, opened by its account.
     let compact = card["compressed"].as_str().unwrap();
     shell.ok(&format!("status-send secret --peer $ENODE --to-key {compact}"));
     let line = "status-receive --peer $ENODE --identity me.json --count 1 --timeout 60";

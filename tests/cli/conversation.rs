@@ -1,4 +1,4 @@
-//! Private conversations as users type them: two processes, a node between them, a state each.
+//! Private conversations as users type them: two processes with a state each, and a node between.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _},
@@ -13,7 +13,7 @@ use crate::{
     shell::{Background, Shell},
 };
 
-/// A command in the background that has found its peers.
+/// A background command that has found its peers.
 struct Listening {
     child: Background,
     stdout: BufReader<ChildStdout>,
@@ -37,7 +37,7 @@ impl Listening {
         record(&line)
     }
 
-    /// Waits for its end.
+    /// Waits for the command to end, and returns its remaining records.
     fn rest(mut self) -> Vec<Value> {
         let mut text = String::new();
         self.stdout.read_to_string(&mut text).expect("UTF-8");
@@ -46,7 +46,7 @@ impl Listening {
     }
 }
 
-/// `$ENODE`, and `alice.key` and `bob.key` with `$ALICE` and `$BOB`.
+/// Sets `$ENODE`, and `$ALICE` and `$BOB` for `alice.key` and `bob.key`.
 fn two() -> (Shell, crate::network::Node) {
     let (mut shell, node) = network("");
     shell.keygen("ALICE");
@@ -59,7 +59,7 @@ fn of_type<'a>(records: &'a [Value], kind: &str) -> Vec<&'a Value> {
 }
 
 #[test]
-fn without_a_state_by_the_identity_alone() {
+fn without_a_state_messages_use_the_identity() {
     let (shell, _node) = two();
     let ended = shell
         .run("echo hello | status-send --peer $ENODE --identity alice.key --to $BOB --ttl 120");
@@ -70,10 +70,10 @@ fn without_a_state_by_the_identity_alone() {
     let got = record(&shell.ok(line));
     assert_eq!(got["payload"]["text"], "hello");
     assert_eq!(got["layers"]["secure"], "dh");
-    // No installation that nobody could answer.
+    // Names no installation: nobody could answer to it.
     assert_eq!(got["layers"]["installation"], Value::Null);
     assert_eq!(got["message_id"], sent["message_id"]);
-    // The same as an envelope, by hand.
+    // The same, sealed by hand.
     let line = "echo hi | status-envelope seal --identity alice.key --to $BOB --ttl 120 --pow 0.002 \
                 | status-send --peer $ENODE";
     shell.ok(line);
@@ -81,14 +81,14 @@ fn without_a_state_by_the_identity_alone() {
     let texts: Vec<_> =
         records(&shell.ok(line)).iter().map(|it| it["payload"]["text"].clone()).collect();
     assert!(texts.contains(&"hi".into()), "{texts:?}");
-    // Whoever sends privately says who they are.
+    // Private messages need an identity.
     shell.fails(2, "echo hello | status-send --peer $ENODE --to $BOB");
 }
 
 #[test]
-fn from_a_contact_code_over_an_answer_to_the_negotiated_topic() {
+fn from_a_contact_code_to_the_negotiated_topic() {
     let (mut shell, _node) = two();
-    // Alice looks for the code of bob; bob publishes it.
+    // Alice looks for Bob's contact code; Bob publishes it.
     let look = "status-receive --peer $ENODE --identity alice.key --state a --contact $BOB --count 1 --timeout 60";
     let looking = Listening::start(&shell, look);
     shell
@@ -133,14 +133,14 @@ fn from_a_contact_code_over_an_answer_to_the_negotiated_topic() {
         topics[1..].iter().all(|topic| *topic == topics[1] && *topic != topics[0]),
         "{topics:?}"
     );
-    // Nothing is left to be said: no message waits.
+    // No message is left in the queue.
     let list = records(&shell.ok("status-session list --identity alice.key --state a"));
     assert_eq!(of_type(&list, "session").len(), 1);
     assert_eq!(of_type(&list, "installation")[0]["agreed"], true);
 }
 
 #[test]
-fn without_its_state_a_message_stays_closed_and_says_why() {
+fn a_missing_state_is_named_as_the_reason() {
     let (shell, _node) = two();
     let (alice, bob) = ("--identity alice.key --state a", "--identity bob.key --state b");
     shell.ok(&format!("status-session bundle new {bob} | status-session bundle learn {alice}"));
@@ -154,7 +154,7 @@ fn without_its_state_a_message_stays_closed_and_says_why() {
         (&got["payload"]["text"], &got["layers"]["secure"]),
         (&"hi".into(), &"direct".into())
     );
-    // A second installation of the same identity: not the one that the message is for.
+    // A second installation of the same identity, which the message is not for.
     let line =
         "status-receive --peer $ENODE --identity bob.key --state c --timeout 3s --output json";
     let error = shell.fails(1, line);
@@ -174,7 +174,7 @@ fn a_kill_between_messages_keeps_the_conversation() {
             shell.ok(&line);
             assert_eq!(listening.next()["payload"]["text"], format!("{round}.{at}"));
         }
-        // SIGKILL: no time for anything.
+        // SIGKILL: no chance to clean up.
         listening.child.0.kill().expect("killed");
         listening.child.0.wait().expect("a status");
         let line = format!(
@@ -189,12 +189,12 @@ fn a_kill_between_messages_keeps_the_conversation() {
         .collect();
     texts.sort();
     assert_eq!(texts, ["answer 0", "answer 1", "answer 2"]);
-    // What was read is not shown again, though the node still has it.
+    // Messages already read are not shown again, though the node still has them.
     shell.fails(1, "status-receive --peer $ENODE --identity alice.key --state a --timeout 2s");
 }
 
 #[test]
-fn a_state_is_of_one_process_and_one_identity() {
+fn a_state_belongs_to_one_process_and_one_identity() {
     let (shell, _node) = two();
     let receive = "status-receive --peer $ENODE --identity bob.key --state b --timeout 100";
     let listening = Listening::start(&shell, receive);
@@ -221,7 +221,7 @@ fn a_state_with_a_password() {
     shell.ok("echo secret > password; echo other > wrong");
     let with = "--identity alice.key --state a --state-password-file password";
     shell.ok(&format!("echo hi | status-send --peer $ENODE {with} --to $BOB"));
-    // Without a terminal there is nobody to ask.
+    // Without a terminal there is no prompt.
     let error = shell.fails(2, "status-session list --identity alice.key --state a --output json");
     assert!(error.contains("password.missing"), "{error}");
     let line = "status-session list --identity alice.key --state a --state-password-file wrong --output json";
@@ -255,14 +255,13 @@ fn a_group_of_three() {
             "status-receive --peer $ENODE --identity {name}.key --state {name}.state --count 1 --timeout 60"
         );
         let got = record(&shell.ok(&line));
-        // The invitation comes with the history; the text of somebody in a group that one has not
-        // joined is not shown.
+        // The invitation comes with the history. Messages are not shown before joining.
         assert_eq!(got["group"]["name"], "team", "{got}");
         assert_eq!(got["payload"]["type"], "membership_update_message");
         group = got["group"]["chat_id"].as_str().unwrap().to_owned();
     }
     shell.var("GROUP", group);
-    // Who has not joined is told so.
+    // Sending needs membership.
     let line = "echo no | status-send --peer $ENODE --identity bob.key --state bob.state --group \"$GROUP\" --output json";
     let error = shell.fails(1, line);
     assert!(error.contains("chat.we_not_joined"), "{error}");
@@ -285,7 +284,7 @@ fn a_group_of_three() {
 }
 
 #[test]
-fn a_change_of_a_group_is_told_without_a_text() {
+fn group_changes_are_announced_without_a_text() {
     let (mut shell, _node) = two();
     let send = |who: &str, file: &str| {
         format!(
@@ -303,27 +302,27 @@ fn a_change_of_a_group_is_told_without_a_text() {
     let line = "status-group new --identity alice.key --name team --member $BOB --member $CAROL";
     shell.ok(&format!("{line} > team.jsonl"));
     assert_eq!(records(&shell.ok(&send("alice", "@team.jsonl"))).len(), 2);
-    // What was received is a history, too.
+    // A received record works as a history.
     shell.ok(&format!("{} > added.jsonl", receive("bob")));
     shell.ok("status-group leave --identity bob.key < added.jsonl > left.jsonl");
     shell.ok(&receive("carol"));
-    // Whoever is removed hears of it, whoever left has said so.
+    // Removed members are notified. A member who left is not: the event is theirs.
     shell.ok("status-group remove $CAROL --identity alice.key < team.jsonl > smaller.jsonl");
     assert_eq!(records(&shell.ok(&send("alice", "@smaller.jsonl"))).len(), 2);
     let got = record(&shell.ok(&receive("carol")));
     assert_eq!(got["group"]["members"].as_array().unwrap().len(), 2, "{got}");
     assert_eq!(got["group"]["new_events"], 1);
-    // He does not know yet that carol is gone.
+    // Bob does not know yet that Carol was removed.
     let sent = records(&shell.ok(&send("bob", "@left.jsonl")));
     let me = shell.ok("echo -n $BOB");
     assert!(sent.len() == 2 && sent.iter().all(|it| it["to"] != me.as_str()), "{sent:?}");
-    // With a text it is another matter, and the error says what to do instead.
+    // With a text this fails, and the error suggests the alternative.
     let line = send("bob", "@left.jsonl").replace("--announce", "bye --output json");
     let error = shell.fails(1, &line);
     assert!(error.contains("chat.we_not_joined") && error.contains("--announce"), "{error}");
     let error = shell.fails(1, &send("alice", "@team.jsonl").replace("--announce", ""));
     assert!(error.contains("input.empty") && error.contains("--announce"), "{error}");
-    // A group by its id, as the state has it.
+    // A group ID that the state knows.
     let id = got["group"]["chat_id"].as_str().unwrap();
     shell.ok(&send("alice", id));
     let error = shell.fails(1, &send("alice", "unknown"));
@@ -332,7 +331,7 @@ fn a_change_of_a_group_is_told_without_a_text() {
     let to_bob = "--announce --peer $ENODE --identity alice.key --state alice.state --to $BOB";
     let error = shell.fails(2, &format!("status-send {to_bob}"));
     assert!(error.contains("--announce"), "{error}");
-    // A history with a bad line is not sent.
+    // A history with a bad line is refused.
     shell.ok("(cat team.jsonl; echo junk!) > bad.jsonl");
     let error = shell.fails(3, &send("alice", "@bad.jsonl"));
     assert!(error.contains("\"line\":3") && error.contains("--group"), "{error}");
@@ -342,12 +341,12 @@ fn a_change_of_a_group_is_told_without_a_text() {
 }
 
 #[test]
-fn what_nobody_acknowledges_is_4_and_is_repeated_later() {
+fn an_unacknowledged_message_is_4_and_is_repeated_later() {
     let (shell, _node) = two();
     let line = "echo hi | status-send --peer $ENODE --identity alice.key --state a --to $BOB --wait-ack 1s --ttl 1s --output json";
     let error = shell.fails(4, line);
     assert!(error.contains("send.unacknowledged"), "{error}");
-    // Whoever opens the state next goes on with it.
+    // The next process to open the state repeats it.
     let listening = Listening::start(
         &shell,
         "status-receive --peer $ENODE --identity bob.key --state b --count 1 --timeout 100",
@@ -360,7 +359,7 @@ fn what_nobody_acknowledges_is_4_and_is_repeated_later() {
 }
 
 #[test]
-fn each_line_has_its_result_in_its_turn() {
+fn results_follow_the_order_of_lines() {
     let (shell, _node) = two();
     let line = "printf 'a\\n \\nb\\n' | status-send --lines --peer $ENODE --identity alice.key --state a --to $BOB --ttl 120 --output json 2>&1";
     let ended = shell.run(line);
@@ -374,7 +373,7 @@ fn each_line_has_its_result_in_its_turn() {
     let ids = |record: &Value| record["message_ids"].as_array().expect("ids").clone();
     assert_eq!([0, 2].map(|at| ids(all[at]).len()), [1, 1]);
     assert_ne!(ids(all[0]), ids(all[2]));
-    // One envelope may hold several; its bytes are shown once.
+    // One envelope may hold several messages; its bytes are shown once.
     let is_shared = all[0]["hash"] == all[2]["hash"];
     assert_eq!(all[2]["raw"].is_null(), is_shared);
 }
@@ -391,7 +390,7 @@ fn a_text_that_is_too_long_leaves_no_trace_in_the_state() {
 }
 
 #[test]
-fn what_fits_no_more_is_given_up_and_ends_nothing() {
+fn a_message_that_no_longer_fits_is_given_up_alone() {
     let (shell, _node) = two();
     let bundle = |state: &str| {
         shell.ok(&format!(
@@ -404,20 +403,20 @@ fn what_fits_no_more_is_given_up_and_ends_nothing() {
     let text = "head -c 600000 /dev/zero | tr '\\0' a";
     let sent = record(&shell.ok(&format!("{text} | status-send {alice} --to $BOB --ttl 20")));
     bundle("desktop");
-    // The repetition would carry it twice.
+    // A repetition would now need two copies.
     let line = format!("echo hi | status-send {alice} --to $BOB --wait-ack 5s --output json");
     let error = shell.fails(4, &line);
     assert!(error.contains("send.given_up"), "{error}");
     assert!(error.contains(sent["message_ids"][0].as_str().expect("an id")), "{error}");
-    // It is told once.
+    // Reported only once.
     let line = format!("echo hi | status-send {alice} --to $BOB");
     assert_eq!(records(&shell.ok(&line)).last().expect("a result")["written"], 1);
 }
 
 #[test]
-fn a_contact_code_that_nobody_got_is_published_by_the_next() {
+fn a_lost_contact_code_is_published_again() {
     let (shell, _node) = two();
-    // Its envelope is thrown away.
+    // The envelope is discarded.
     shell.ok("status-session contact-code --identity bob.key --state b > /dev/null");
     let look = "status-receive --peer $ENODE --identity alice.key --state a --contact $BOB --count 1 --timeout 60";
     let looking = Listening::start(&shell, look);
@@ -437,7 +436,7 @@ fn two_devices_of_one_user() {
     for state in ["phone", "desktop"] {
         shell.ok(&format!("status-session bundle new {} > /dev/null", device(state)));
     }
-    // Each hears of the other, and enables it.
+    // Each device learns about the other, and enables it.
     for (from, to) in [("phone", "desktop"), ("desktop", "phone")] {
         let line = format!("status-receive --peer $ENODE {} --count 1 --timeout 60", device(to));
         let listening = Listening::start(&shell, &line);
@@ -477,7 +476,7 @@ fn payloads_of_any_type_are_sent_and_answered() {
         record(&shell.ok(&line))
     };
     let ask = "status-payload encode request_address_for_transaction --set value=1";
-    // What is none spoils nothing.
+    // Bad records do not stop the stream.
     let stream = format!("({ask}; echo rubbish; echo '{{\"type\":\"none\"}}')");
     let line = format!("{stream} | {}", send("alice", "BOB"));
     let ended = shell.run(&line);
@@ -490,7 +489,7 @@ fn payloads_of_any_type_are_sent_and_answered() {
     let asked = receive("bob");
     assert_eq!(asked["payload"]["type"], "request_address_for_transaction");
     assert_eq!(asked["message_id"], sent["message_ids"][0]);
-    // Alice's state knows the command that this answers. Bytes of a wrapper will do, too.
+    // Alice's state knows the command that this answers. The input may be raw wrapper bytes.
     let accept = format!(
         "status-payload encode accept_request_address_for_transaction --set id={} \
          --set address=0x627306090abab3a6e1400e9345bc60c78a8bef57 --output hex",
@@ -502,7 +501,7 @@ fn payloads_of_any_type_are_sent_and_answered() {
     assert_eq!(accepted["payload"]["id"], sent["message_ids"][0]);
     assert_eq!(accepted["author"], shell.ok("echo -n $BOB"));
 
-    // What a client would refuse is not sent.
+    // Payloads that clients would refuse are not sent.
     let blank = "status-payload template request_transaction";
     let error = shell.fails(3, &format!("{blank} | {}", send("alice", "BOB")));
     let error = record(&error);
@@ -515,7 +514,7 @@ fn payloads_of_any_type_are_sent_and_answered() {
 }
 
 #[test]
-fn a_format_that_messages_do_not_have_is_refused_before_any_is_taken() {
+fn formats_without_raw_bytes_are_refused_before_receiving() {
     let (shell, _node) = two();
     shell.ok("echo hi | status-send --peer $ENODE --identity alice.key --state a --to $BOB --ttl 120 --output hex");
     let receive = "status-receive --peer $ENODE --identity bob.key --state b --timeout 60";
@@ -528,10 +527,10 @@ fn a_format_that_messages_do_not_have_is_refused_before_any_is_taken() {
         let ended = shell.run(&line);
         assert_eq!((ended.code, ended.stdout.as_str()), (2, ""), "{}", ended.stderr);
     }
-    // Envelopes are bytes.
+    // Envelopes have raw bytes.
     let line = "status-receive --peer $ENODE --raw-envelopes --identity bob.key --count 1 --timeout 60 --output hex";
     assert!(shell.ok(line).starts_with("0x"));
-    // It is still there.
+    // The message was not consumed.
     let got = record(&shell.ok(&format!("{receive} --count 1")));
     assert_eq!(got["payload"]["text"], "hi");
 }

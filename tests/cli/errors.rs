@@ -1,4 +1,4 @@
-//! Exit codes and errors: bad usage, bad input, closed pipes, secrets.
+//! Exit codes and errors: wrong usage, bad input, closed pipes, secrets.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde_json::Value;
-use statuskit_cli::{Tool, explanations};
+use statuskit_cli::{explanations, tools};
 
 use crate::{
     record, records,
@@ -53,7 +53,7 @@ fn wrong_usage_is_2_in_every_format() {
 }
 
 #[test]
-fn wrong_usage_is_a_record_for_programs_and_has_what_people_get() {
+fn wrong_usage_records_hold_what_the_text_says() {
     let shell = Shell::new();
     for (line, field, hint) in [
         ("status-send --bogus", "--bogus", "to pass '--bogus' as a value"),
@@ -72,7 +72,7 @@ fn wrong_usage_is_a_record_for_programs_and_has_what_people_get() {
 }
 
 #[test]
-fn an_empty_pipe_does_nothing_and_is_1() {
+fn empty_input_does_nothing_and_is_1() {
     let shell = Shell::new();
     for line in [
         "status-topic chat",
@@ -97,7 +97,7 @@ fn an_empty_pipe_does_nothing_and_is_1() {
     ] {
         for input in [": |", "printf '\\n' |"] {
             if input != ": |" && line == "status-envelope seal --chat c" {
-                continue; // a blank message is refused for what it is
+                continue; // a blank message has an error of its own
             }
             let ended = shell.run(&format!("{input} {line}"));
             assert_eq!(ended.code, 1, "{input} {line}: {}", ended.stderr);
@@ -132,7 +132,7 @@ fn garbage_is_3_and_names_the_place() {
             assert_eq!(errors[0]["line"], 1);
         }
     }
-    // What is whole before it is shown.
+    // Whole envelopes before the garbage are shown.
     let ended = shell.run("(cat e.bin e.bin; printf '\\x01') | status-envelope show --output json");
     assert_eq!((ended.code, records(&ended.stdout).len()), (3, 2));
     let errors = records(&ended.stderr);
@@ -145,7 +145,7 @@ fn garbage_is_3_and_names_the_place() {
 }
 
 #[test]
-fn one_bad_record_does_not_spoil_the_stream() {
+fn one_bad_record_does_not_stop_the_stream() {
     let shell = Shell::new();
     shell.ok("for i in 1 2 3; do status-envelope seal $i --password p --output hex; done > good");
     shell.ok("(sed -n 1p good; echo junk!; sed -n 2p good; echo 0xc0; sed -n 3p good) > mixed");
@@ -156,14 +156,14 @@ fn one_bad_record_does_not_spoil_the_stream() {
     assert_eq!(lines, [Value::from(2), Value::from(4)]);
     let ended = shell.run("status-envelope open --password p --fail-fast --output json < mixed");
     assert_eq!((ended.code, records(&ended.stdout).len()), (3, 1));
-    // The same exit code in every format.
+    // The exit code does not depend on the format.
     for format in ["text", "hex", "raw"] {
         shell.fails(3, &format!("status-envelope show --output {format} < mixed"));
     }
 }
 
 #[test]
-fn others_envelopes_are_no_failure_if_one_opens() {
+fn envelopes_for_others_are_no_failure_if_one_opens() {
     let shell = Shell::new();
     shell.ok("for p in a b; do status-envelope seal hi --password $p; done > two");
     let ended = shell.run("status-envelope open --password a < two");
@@ -222,7 +222,7 @@ fn results_are_flushed_one_by_one() {
     let mut child = Background(command.stdin(Stdio::piped()).spawn().expect("bash"));
     let mut input = child.0.stdin.take().expect("piped");
     let mut output = BufReader::new(child.0.stdout.take().expect("piped"));
-    // The answer comes while the input is still open; a buffered one would hang here.
+    // The result comes while the input is still open. With buffering this would hang.
     for _ in 0..3 {
         input.write_all(hex.as_bytes()).expect("a write");
         let mut line = String::new();
@@ -237,7 +237,7 @@ fn ctrl_c_keeps_the_best_nonce() {
     let line = "status-envelope seal hi --password p > e.json; \
                 status-pow mine --target 1e15 --output json < e.json > best.json & pid=$!; \
                 sleep 1; kill -INT $pid; wait $pid";
-    // A background job of a script ignores SIGINT unless it asks for it; ours does.
+    // Background jobs of scripts ignore SIGINT by default; the tool installs its own handler.
     let ended = shell.run(line);
     assert_eq!(ended.code, 130, "{}", ended.stderr);
     assert!(crate::record(&shell.ok("cat best.json"))["pow"].as_f64().unwrap() > 0.0);
@@ -263,7 +263,7 @@ fn secrets_stay_where_they_are() {
         let ended = shell.run(line);
         assert!(!format!("{}{}", ended.stdout, ended.stderr).contains(digits), "{line}");
     }
-    // Never overwritten.
+    // Key files are never overwritten.
     shell.fails(5, "statuskit keygen --out me.key");
     assert_eq!(shell.ok("cat me.key"), secret);
     let negotiated = "status-topic negotiated --identity me.key $ME";
@@ -277,8 +277,8 @@ fn every_code_in_the_sources_is_explained() {
     fn codes(dir: &std::path::Path, found: &mut Vec<String>) {
         for entry in std::fs::read_dir(dir).expect("sources") {
             let path = entry.expect("an entry").path();
-            if path.ends_with("cli/codes") {
-                // What is explained is not thereby used.
+            if path.ends_with("cli/src/codes") {
+                // An explanation is not a use.
                 continue;
             } else if path.is_dir() {
                 codes(&path, found);
@@ -299,7 +299,7 @@ fn every_code_in_the_sources_is_explained() {
         }
     }
     let mut found = Vec::new();
-    codes(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    codes(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("crates"), &mut found);
     assert!(found.len() > 40, "the search finds the codes: {}", found.len());
     let shell = Shell::new();
     let missing: Vec<_> = found
@@ -324,8 +324,8 @@ fn completions_and_man_pages() {
     }
     shell.ok("bash -n <(statuskit completions bash)");
     shell.ok("statuskit man --out man1");
-    for tool in Tool::ALL {
-        let name = tool.command().get_name().to_owned();
+    for command in tools::commands() {
+        let name = command.get_name();
         assert!(shell.ok(&format!("cat man1/{name}.1")).contains(".TH"), "{name}");
     }
     assert!(shell.ok("statuskit man status-envelope").contains("Seal messages"));

@@ -1,12 +1,12 @@
-//! The examples of every `--help` run.
+//! Runs the examples of every `--help`.
 
-use statuskit_cli::Tool;
+use statuskit_cli::tools;
 
 use crate::network::{Node, network};
 
 #[test]
 fn examples_of_the_help_run() {
-    // With what the examples take for granted: `$ENODE`, `me.key`, `./archive`, `$MAILSERVER`.
+    // What the examples expect: `$ENODE`, `me.key`, `./archive`, `$MAILSERVER`.
     let (mut shell, _node) = network("");
     for store in ["archive", "served"] {
         let chat = "status-envelope seal hi --chat status --pow 0.01 --ttl 60";
@@ -17,18 +17,17 @@ fn examples_of_the_help_run() {
     let mailserver = Node::of(&shell, line);
     shell.var("MAILSERVER", mailserver.enode.clone());
     let mut count = 0;
-    for tool in Tool::ALL {
-        let command = tool.command();
+    for command in tools::commands() {
         let mut examples = examples_of(&command);
-        // Those deep inside the umbrella are those of the other tools.
-        let deep = tool != Tool::Umbrella;
+        // The nested commands of `statuskit` are covered by the tools themselves.
+        let deep = command.get_name() != "statuskit";
         for subcommand in command.get_subcommands() {
             examples.extend(examples_of(subcommand));
             examples.extend(subcommand.get_subcommands().filter(|_| deep).flat_map(examples_of));
         }
         assert!(!examples.is_empty(), "{} has no examples", command.get_name());
         for line in examples {
-            // Files of one example are no obstacle to the next.
+            // Remove what the previous example created.
             shell.ok("rm -rf made made.json mine.json; cp me.key kept.key; rm -f me.key");
             if !line.contains("keygen --out me.key") {
                 shell.ok("cp kept.key me.key");

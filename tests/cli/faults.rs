@@ -1,5 +1,5 @@
-//! Peers that the network tools must cope with: late, limited, gone for a while, or too generous.
-//! Peers of other makers are in `tests/interop/faults.rs`.
+//! Difficult peers: slow, rate-limited, temporarily gone, or sending huge packets.
+//! Foreign implementations are in `tests/interop/faults.rs`.
 
 use std::{
     io::{BufRead, BufReader, Read as _, Write as _},
@@ -35,7 +35,7 @@ fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// A tool with its input and output at hand.
+/// A running tool with open input and output.
 struct Running {
     child: Background,
     input: Option<ChildStdin>,
@@ -63,7 +63,7 @@ impl Running {
         record(&line)
     }
 
-    /// Ends the input; the exit code, the rest of the output, and the errors.
+    /// Closes the input. Returns the exit code, the remaining records and the errors.
     fn end(mut self, shell: &Shell) -> (i32, Vec<serde_json::Value>, Vec<serde_json::Value>) {
         drop(self.input.take());
         let mut rest = String::new();
@@ -75,7 +75,7 @@ impl Running {
     }
 }
 
-/// What a node by hand needs.
+/// Returns the key, configuration, listener and enode of a hand-written node.
 fn by_hand() -> (SecretKey, connection::Config, TcpListener, Enode) {
     let key = SecretKey::generate(&mut seeded_rng("by hand"));
     let p2p = connection::Config::new(vec![Protocol::new(PROTOCOL, VERSION, PROTOCOL_LENGTH)]);
@@ -85,7 +85,7 @@ fn by_hand() -> (SecretKey, connection::Config, TcpListener, Enode) {
     (key, p2p, listener, enode)
 }
 
-/// Waits for a node that dials, and says Status.
+/// Accepts a connection, and sends Status.
 fn accept(
     runtime: &Runtime,
     listener: &TcpListener,
@@ -104,14 +104,14 @@ fn accept(
     })
 }
 
-/// A node that is written by hand: it says what the test wants.
+/// A hand-written node: it sends what the test wants.
 struct ByHand {
     runtime: Runtime,
     stream: PeerStream,
 }
 
 impl ByHand {
-    /// Waits for the tool that `start` starts with the enode.
+    /// Starts a tool with the enode, and waits for its connection.
     fn meet<T>(start: impl FnOnce(Enode) -> T) -> (Self, T) {
         let runtime = runtime();
         let (key, p2p, listener, enode) = by_hand();
@@ -120,7 +120,7 @@ impl ByHand {
         (Self { runtime, stream }, tool)
     }
 
-    /// The hash of the next packet with envelopes.
+    /// Returns the hash of the next packet with envelopes.
     fn batch(&mut self) -> [u8; 32] {
         self.runtime.block_on(async {
             loop {
@@ -143,7 +143,7 @@ impl ByHand {
 }
 
 #[test]
-fn results_come_in_the_order_of_the_input() {
+fn results_follow_the_order_of_the_input() {
     let shell = Shell::new();
     let sealed = shell.ok("seq 4 | status-envelope seal --password p --lines --ttl 120 --pow 0.01");
     let sealed: Vec<_> = sealed.lines().collect();
@@ -153,7 +153,7 @@ fn results_come_in_the_order_of_the_input() {
         send.write(&format!("{}\n", sealed[0]));
         send
     });
-    // Each in a packet of its own, and confirmed from the last to the first.
+    // Each in a packet of its own, confirmed from last to first.
     let mut batches = vec![peer.batch()];
     for line in [&["rubbish", sealed[1]][..], &[sealed[2]], &[sealed[3]]] {
         send.write(&format!("{}\n", line.join("\n")));
@@ -175,7 +175,7 @@ fn results_come_in_the_order_of_the_input() {
 }
 
 #[test]
-fn the_first_error_ends_a_stream_after_what_came_before_it() {
+fn fail_fast_ends_a_stream_after_earlier_results() {
     let (shell, _node) = network("");
     shell.ok("seq 2 | status-envelope seal --password p --lines --ttl 120 --pow 0.01 > two");
     let line = "(head -1 two; echo rubbish; tail -1 two) | status-send --peer $ENODE --fail-fast";
@@ -186,7 +186,7 @@ fn the_first_error_ends_a_stream_after_what_came_before_it() {
 }
 
 #[test]
-fn only_streams_have_lines_and_what_comes_twice_is_told_twice() {
+fn only_streams_have_line_numbers_and_duplicates_have_results() {
     let (shell, _node) = network("");
     let sent = record(&shell.ok("status-send hi --peer $ENODE --chat c"));
     assert!(sent.get("line").is_none(), "{sent}");
@@ -198,8 +198,8 @@ fn only_streams_have_lines_and_what_comes_twice_is_told_twice() {
 }
 
 #[test]
-fn a_peer_that_counts_packets_gets_no_more_than_it_takes() {
-    // The first packet in excess would end the connection.
+fn announced_rate_limits_are_kept() {
+    // The first packet over the limit would end the connection.
     let (shell, _node) = network("--rate-limit-ip 5 --rate-limit-tolerance 1");
     let line = "seq 60 | status-send --peer $ENODE --password p --lines --ttl 120";
     let sent = records(&shell.ok(line));
@@ -208,7 +208,7 @@ fn a_peer_that_counts_packets_gets_no_more_than_it_takes() {
 }
 
 #[test]
-fn a_peer_that_is_lost_before_it_answers_is_4() {
+fn a_peer_lost_before_its_answer_is_4() {
     let shell = Shell::new();
     let (mut peer, mut send) = ByHand::meet(|enode| {
         let line = format!("status-send --peer {enode} --password p --lines --timeout 5");
@@ -225,7 +225,7 @@ fn a_peer_that_is_lost_before_it_answers_is_4() {
 }
 
 #[test]
-fn what_expires_before_a_peer_comes_back_is_waited_for_no_longer() {
+fn an_expired_envelope_ends_the_wait_for_a_lost_peer() {
     let shell = Shell::new();
     let (mut peer, mut send) = ByHand::meet(|enode| {
         let line = format!("status-send hi --peer {enode} --password p --ttl 20 --timeout 10m");
@@ -242,7 +242,7 @@ fn what_expires_before_a_peer_comes_back_is_waited_for_no_longer() {
     assert!(error["hint"].as_str().expect("a text").contains("--ttl"), "{error}");
 }
 
-/// A node that can be started again at its address.
+/// Starts a node that can be restarted at its address with the returned command.
 fn mortal(shell: &Shell) -> (Node, String) {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     shell.ok("statuskit keygen --out node.key");
@@ -260,7 +260,7 @@ fn a_sender_waits_for_a_peer_that_comes_back() {
     send.write("one\n");
     assert_eq!(send.line()["confirmed"], 1);
     node.child.0.kill().unwrap();
-    // It has noticed when it says so.
+    // The sender reports the loss.
     let began = Instant::now();
     while std::fs::read_to_string(shell.dir().join("errors")).unwrap().is_empty() {
         assert!(began.elapsed() < Duration::from_secs(60), "it does not notice");
@@ -287,15 +287,15 @@ fn a_sender_gives_up_on_a_peer_that_does_not_come_back() {
     send.write("two\nthree\n");
     let (exit, sent, errors) = send.end(&shell);
     assert_eq!(exit, 4);
-    // Handed to the connection before its end was seen, or not, or not even tried.
+    // Lost after being written, before being written, or never tried.
     assert!(sent.iter().all(|sent| sent["confirmed"] == 0), "{sent:?}");
     let lost = ["send.unanswered", "send.not_written", "net.no_peer"];
     let lost = errors.iter().filter(|error| lost.iter().any(|code| error["code"] == *code));
     assert_eq!(lost.map(|error| error["line"].as_u64()).collect::<Vec<_>>(), [Some(2), Some(3)]);
 }
 
-/// A node that writes all that it has into one packet, as those of the reference; runs for as long
-/// as what it gives is kept.
+/// Starts a node that writes its whole pool into one packet, as the reference does. It stops when
+/// the sender is dropped.
 fn generous(envelopes: usize) -> (Enode, mpsc::Sender<()>) {
     let (stop, stopped) = mpsc::channel();
     let (tell, told) = mpsc::channel();
@@ -304,7 +304,7 @@ fn generous(envelopes: usize) -> (Enode, mpsc::Sender<()>) {
         let service = runtime.block_on(serve(envelopes));
         tell.send(service.handle().enode().unwrap()).unwrap();
         let stopped = async { tokio::task::spawn_blocking(move || stopped.recv()).await };
-        // An error only says that the other end is gone.
+        // Dropping the other end is an error here, and ends the wait.
         let _ = runtime.block_on(stopped);
     });
     (told.recv().unwrap(), stop)
@@ -316,7 +316,7 @@ async fn serve(envelopes: usize) -> Service {
     config.node.min_pow = 0.0;
     config.node.limits.batch_bytes = 4 << 20;
     let service = Service::start(config).await.unwrap();
-    // Its length counts, and not what it is compressed to.
+    // The length before compression counts.
     let data = vec![7; 500_000];
     for nonce in 0..envelopes as u64 {
         let now = service.handle().now().as_secs() as u32;
@@ -336,9 +336,9 @@ fn a_pool_in_one_packet_is_received() {
     assert_eq!(shell.ok(&line).trim(), "3");
 }
 
-/// As a peer does whose packets are too large even for a tool: it comes back, and is lost again.
+/// The peer's packets are malformed: it is lost after each reconnect.
 #[test]
-fn a_peer_that_is_lost_over_and_over_is_4() {
+fn a_peer_that_keeps_getting_lost_is_4() {
     let shell = Shell::new();
     let (key, p2p, listener, enode) = by_hand();
     std::thread::spawn(move || {

@@ -4,8 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{record, records, shell::Shell};
 
-/// A shell with three people, `$ME`, `$BOB` and `$EVE`, and `events.json` of a group of the first
-/// two.
+/// Returns a shell with `$ME`, `$BOB` and `$EVE`, and a group of the first two in `events.json`.
 fn team() -> Shell {
     let mut shell = Shell::new();
     for name in ["ME", "BOB", "EVE"] {
@@ -53,7 +52,7 @@ fn a_history_goes_through_pipes() {
         .map(|it| it["clock"].as_u64().unwrap())
         .collect();
     assert!(clocks.is_sorted_by(|a, b| a < b), "{clocks:?}");
-    // From every form that carries the events.
+    // From every form that carries the events: records, hex, updates, reordered, repeated.
     for form in [
         "status-group replay < later.json | status-group show",
         "status-group show < later.json | status-group show",
@@ -69,7 +68,7 @@ fn a_history_goes_through_pipes() {
 }
 
 #[test]
-fn what_is_new_can_be_had_alone() {
+fn new_events_can_be_printed_alone() {
     let shell = team();
     let line = "status-group rename crew --identity me.key --new-only < events.json | tee new.json";
     let event = record(&shell.ok(line));
@@ -78,7 +77,7 @@ fn what_is_new_can_be_had_alone() {
 }
 
 #[test]
-fn refused_changes_are_negative_answers() {
+fn refused_changes_are_1() {
     let shell = team();
     let cases = [
         ("rename x --identity bob.key", "group.not_admin"),
@@ -110,9 +109,9 @@ fn refused_changes_are_negative_answers() {
 }
 
 #[test]
-fn replay_tells_why_and_goes_on() {
+fn replay_explains_rejections_and_goes_on() {
     let shell = team();
-    // Eve was never invited: the event can be signed by hand only.
+    // Eve was never invited: only a hand-signed event can claim it.
     let chat_id = shell.ok("head -1 events.json | sed 's/.*\"chat_id\":\"\\([^\"]*\\)\".*/\\1/'");
     let stranger = statuskit_core::payload::group::Event::sign(
         chat_id.trim(),
@@ -143,13 +142,13 @@ fn replay_tells_why_and_goes_on() {
     let rest = "cat stranger.json events.json | (status-group replay --accepted-only || true)";
     shell.ok(&format!("{rest} | status-group rename x --identity me.key | status-group verify"));
 
-    // Of another group, the author is another: the group is refused.
+    // Signatures cover the group ID: under another one, the author differs.
     let other = "sed 's/\"chat_id\":\"[0-9a-f]/\"chat_id\":\"x/' events.json | status-group verify";
     shell.fails(1, other);
-    // One broken line does not spoil the rest.
+    // One broken line does not stop the rest.
     let ended = shell.run("(cat events.json; echo junk!) | status-group show");
     assert_eq!((ended.code, records(&ended.stdout).len()), (3, 1));
-    // Two groups need a name.
+    // With two groups, `--group` is required.
     shell.ok("status-group new --identity me.key --name other >> events.json");
     assert_eq!(records(&shell.ok("status-group show < events.json")).len(), 2);
     shell.fails(2, "status-group rename x --identity me.key < events.json");
@@ -168,7 +167,7 @@ fn the_same_seed_gives_the_same_group() {
 }
 
 #[test]
-fn an_update_is_a_payload_that_clients_take() {
+fn an_update_is_a_payload_that_clients_accept() {
     let shell = team();
     let line = "status-group update --text 'hello all' --identity me.key < events.json \
                 | tee update.json | status-payload check";

@@ -1,4 +1,4 @@
-//! Mailservers and those who ask them, on loopback, as their users type it.
+//! Mailservers and their clients on loopback, as users type the commands.
 
 use std::{
     fs,
@@ -17,7 +17,7 @@ use crate::{
     shell::{Background, Shell},
 };
 
-/// Command lines with `$ENODE`, a mailserver with this store and these options.
+/// Starts a mailserver, and returns it with a shell that has its enode in `$ENODE`.
 fn mailserver(store: &str, options: &str) -> (Shell, Node) {
     let mut shell = Shell::new();
     let node = start(&mut shell, store, options);
@@ -33,7 +33,7 @@ fn start(shell: &mut Shell, store: &str, options: &str) -> Node {
 
 const PASSWORD: &str = "--password status-offline-inbox";
 
-/// Waits until the archive of a running server has so many envelopes.
+/// Waits until a running server's archive has `count` envelopes.
 fn wait_until_stored(shell: &Shell, store: &str, count: u64) {
     let began = Instant::now();
     loop {
@@ -46,7 +46,7 @@ fn wait_until_stored(shell: &Shell, store: &str, count: u64) {
     }
 }
 
-/// Ends a process, and gives its exit code.
+/// Sends a signal, and returns the exit code.
 fn end(shell: &Shell, node: &mut Node, signal: &str) -> Option<i32> {
     shell.ok(&format!("kill -{signal} {}", node.child.0.id()));
     let began = Instant::now();
@@ -70,7 +70,7 @@ fn sorted(mut texts: Vec<String>) -> Vec<String> {
 }
 
 #[test]
-fn who_comes_later_gets_the_messages() {
+fn messages_are_delivered_later() {
     let (mut shell, mut node) = mailserver("./archive", PASSWORD);
     assert_eq!(node.ready["store"], "./archive");
     shell.keygen("ME");
@@ -81,22 +81,22 @@ fn who_comes_later_gets_the_messages() {
                 --chat status --from 24h | status-envelope open --chat status";
     let expected = ["1", "2", "3", "4", "5"];
     assert_eq!(sorted(texts(&shell.ok(line))), expected);
-    // Opened at once; the password is that of Status, if nothing else is said.
+    // Opened at once, with the default password of Status.
     let line = "status-mailserver query --peer $ENODE --chat status --from 1h --open";
     assert_eq!(sorted(texts(&shell.ok(line))), expected);
     let all = records(&shell.ok("status-mailserver query --peer $ENODE --all"));
     assert_eq!(all.len(), 6);
     assert!(all.iter().all(|it| it["type"] == "envelope"));
-    // However the request is laid out.
+    // Every layout of the request.
     for layout in ["six", "five", "raw", "plain", "raw --quiet 2", "seven --pow 0.01"] {
         let line =
             format!("status-mailserver query --peer $ENODE --all --from 3h --layout {layout}");
         assert_eq!(records(&shell.ok(&line)), all, "{layout}");
     }
-    // In pages of two, the same in the same order.
+    // The same order in pages of two.
     let paged = records(&shell.ok("status-mailserver query --peer $ENODE --all --page-size 2"));
     assert_eq!(paged, all);
-    // In parts, by the cursor of each.
+    // In parts, continued by cursor.
     let first = shell.run("status-mailserver query --peer $ENODE --all --limit 4");
     assert_eq!(records(&first.stdout), all[..4]);
     let note = first.stderr.lines().find(|line| line.contains("--cursor")).expect("a cursor");
@@ -104,20 +104,20 @@ fn who_comes_later_gets_the_messages() {
     let rest =
         records(&shell.ok(&format!("status-mailserver query --peer $ENODE --all {options}")));
     assert_eq!(rest, all[4..]);
-    // SIGTERM: what was accepted is there when the server is started again.
+    // Envelopes accepted before SIGTERM are there after a restart.
     shell.ok("status-send last --peer $ENODE --chat status --identity me.key");
     assert_eq!(end(&shell, &mut node, "TERM"), Some(0));
-    // The published password is the default of both sides.
+    // Both sides default to the published password.
     let _node = start(&mut shell, "./archive", "");
     let line = "status-mailserver query --peer $ENODE --chat status --open";
     assert_eq!(texts(&shell.ok(line)).len(), 6);
-    // Two servers on one directory: the second is refused.
+    // A second server on the same directory is refused.
     let line = format!("status-mailserver serve --listen 127.0.0.1:0 --store ./archive {PASSWORD}");
     assert!(shell.fails(5, &line).contains("archive.unusable"));
 }
 
 #[test]
-fn what_is_refused_or_empty_is_told_apart() {
+fn refusals_and_empty_answers_differ() {
     let (shell, _node) = mailserver("a", "--password sesame --asymmetric --rate-limit 1h");
     let query = "status-mailserver query --peer $ENODE --chat status";
     let code = |exit, line: &str| {
@@ -127,20 +127,20 @@ fn what_is_refused_or_empty_is_told_apart() {
         error["code"].as_str().expect("a code").to_owned()
     };
     assert_eq!(code(4, &format!("{query} --password wrong")), "mailserver.refused");
-    // A refusal starts no interval; an answer without envelopes does.
+    // A refusal does not start the rate limit's interval; an empty answer does.
     let keep = "--node-key a.key";
     shell.ok("statuskit keygen --out a.key");
     assert_eq!(code(4, &format!("{query} {keep} --password wrong")), "mailserver.refused");
     assert_eq!(code(1, &format!("{query} {keep} --password sesame")), "mailserver.empty");
     let keep = "--node-key a.key --patience 0";
     assert_eq!(code(4, &format!("{query} {keep} --password sesame")), "mailserver.rate_limited");
-    // Others are not concerned; passwords from elsewhere.
+    // Other clients are not limited. Passwords from the environment and a file.
     assert_eq!(code(1, &format!("STATUS_MAILSERVER_PASSWORD=sesame {query}")), "mailserver.empty");
     shell.ok("echo sesame > password");
     let file = "--mailserver-password-file password";
     assert_eq!(code(1, &format!("{query} {file}")), "mailserver.empty");
     assert_eq!(code(1, &format!("{query} --asymmetric")), "mailserver.empty");
-    // A node that is no mailserver does not answer.
+    // An ordinary node does not answer.
     let relay = Node::start(&shell, "");
     let line = format!(
         "status-mailserver query --peer {} --chat status --timeout 1 --retries 0",
@@ -190,16 +190,16 @@ fn wrong_usage_of_mailservers() {
     let line = "status-mailserver sync --peer $DEAD --store b --timeout 1";
     let dead = "enode://$(echo $ENODE | tail -c +9 | head -c 128)@127.0.0.1:1";
     assert!(shell.fails(4, &line.replace("$DEAD", dead)).contains("net.no_peer"));
-    // Nothing was made on the way.
+    // No archive was created.
     assert!(!shell.dir().join("b").exists());
-    // A cursor of another server is refused, not overlooked.
+    // A foreign cursor is refused, not ignored.
     let line = "status-mailserver query --peer $ENODE --all --cursor 0x0102";
     let error = shell.fails(4, line);
     assert!(error.contains("mailserver.refused") && error.contains("cursor"), "{error}");
 }
 
 #[test]
-fn history_and_the_live_stream_are_one() {
+fn history_joins_the_live_stream() {
     let (mut shell, mut node) = mailserver("a", PASSWORD);
     shell.keygen("ME");
     let send = |range: &str| {
@@ -210,7 +210,7 @@ fn history_and_the_live_stream_are_one() {
     };
     send("1 20");
     wait_until_stored(&shell, "a", 20);
-    // What was sent is still alive, too: it comes from both, and is shown once.
+    // The envelopes are archived and still alive: each is received twice and shown once.
     let line =
         "exec status-receive --mailserver $ENODE --since 1d --chat c --count 30 --timeout 100";
     let mut receive = Background(shell.command(line).spawn().expect("bash"));
@@ -228,12 +228,12 @@ fn history_and_the_live_stream_are_one() {
     numbers.sort_unstable();
     assert_eq!(numbers, (1..=30).collect::<Vec<_>>());
 
-    // A mailserver that has a past, and whose node has forgotten it.
+    // The node's pool is empty after a restart; the archive is not.
     assert_eq!(end(&shell, &mut node, "INT"), Some(130));
     let _node = start(&mut shell, "a", PASSWORD);
     let line = "status-receive --mailserver $ENODE --chat c --count 30 --timeout 60";
     assert_eq!(texts(&shell.ok(line)).len(), 30);
-    // What is wrong with the history is told; the live stream goes on.
+    // A failed history is reported; the live stream goes on.
     let line =
         "status-receive --mailserver $ENODE --mailserver-password wrong --chat c --timeout 10";
     let error = shell.fails(4, line);
@@ -241,7 +241,7 @@ fn history_and_the_live_stream_are_one() {
 }
 
 #[test]
-fn a_history_that_is_interrupted_is_asked_for_again() {
+fn an_interrupted_history_is_requested_again() {
     let mut shell = Shell::new();
     shell.keygen("ME");
     shell.ok("statuskit keygen --out server.key");
@@ -250,14 +250,14 @@ fn a_history_that_is_interrupted_is_asked_for_again() {
     wait_until_stored(&shell, "a", 7);
     assert_eq!(end(&shell, &mut node, "TERM"), Some(0));
 
-    // Not there at all: it is said what is missing. A relay keeps the live stream going.
+    // The mailserver is down: the missing range is reported. A relay keeps the live stream going.
     let relay = Node::start(&shell, "");
     shell.var("RELAY", relay.enode.clone());
     let receive = "status-receive --peer $RELAY --mailserver $ENODE --chat c";
     let error = shell.fails(4, &format!("{receive} --since 1h --timeout 2"));
     assert!(error.contains("mailserver.disconnected") && error.contains("since 20"), "{error}");
 
-    // Not there yet: it is asked when it is.
+    // The mailserver comes up later, and is asked then.
     let line = format!("exec {receive} --count 7 --timeout 100");
     let mut waiting = Background(shell.command(&line).spawn().expect("bash"));
     let mut stderr = BufReader::new(waiting.0.stderr.take().expect("piped"));
@@ -276,7 +276,7 @@ fn a_history_that_is_interrupted_is_asked_for_again() {
     assert!(waiting.0.wait().expect("a status").success());
     assert_eq!(texts(&output).len(), 7);
 
-    // Asked too often: it waits, and each comes once.
+    // Rate-limited: the client waits, and each message comes once.
     shell.ok("statuskit keygen --out a.key");
     let receive = "status-receive --mailserver $ENODE --chat c --node-key a.key --count 7";
     let line = format!(
@@ -284,7 +284,7 @@ fn a_history_that_is_interrupted_is_asked_for_again() {
          {receive} --timeout 100"
     );
     assert_eq!(sorted(texts(&shell.ok(&line))), ["1", "2", "3", "4", "5", "6", "7"]);
-    // No longer than it may.
+    // But not beyond the timeout.
     let _node = start(&mut shell, "b", "--rate-limit 1h");
     shell.fails(1, "status-mailserver query --peer $ENODE --chat c --node-key a.key");
     let error = shell.fails(4, &format!("{receive} --timeout 10"));
@@ -293,7 +293,7 @@ fn a_history_that_is_interrupted_is_asked_for_again() {
 }
 
 #[test]
-fn a_query_that_is_ended_from_outside_says_that_it_is_not_complete() {
+fn a_query_ended_by_a_signal_prints_its_cursor() {
     let (mut shell, mut node) = mailserver("a", PASSWORD);
     shell.ok("seq 20 | status-send --peer $ENODE --chat c --lines");
     wait_until_stored(&shell, "a", 20);
@@ -303,7 +303,7 @@ fn a_query_that_is_ended_from_outside_says_that_it_is_not_complete() {
         let line = "exec status-mailserver query --peer $ENODE --chat c --page-size 1";
         let mut query = Background(shell.command(line).spawn().expect("bash"));
         let mut stdout = BufReader::new(query.0.stdout.take().expect("piped"));
-        // Before the second one it has waited, and so it hears signals.
+        // After the second line it has waited once, so its signal handler is installed.
         for _ in 0..2 {
             assert!(stdout.read_line(&mut String::new()).expect("a line") > 0);
         }
@@ -316,7 +316,7 @@ fn a_query_that_is_ended_from_outside_says_that_it_is_not_complete() {
 }
 
 #[test]
-fn a_rate_limit_is_waited_for() {
+fn clients_wait_for_the_rate_limit() {
     let (mut shell, mut node) = mailserver("a", PASSWORD);
     shell.ok(
         "seq 7 | status-send --peer $ENODE --topic 01020300 --sym-key $(printf '%064d' 1) --lines",
@@ -332,20 +332,20 @@ fn a_rate_limit_is_waited_for() {
     let whole = shell.run("status-mailserver query --peer $ENODE --all --from 0 --to 4294967295");
     assert_eq!((whole.code, records(&whole.stdout).len()), (0, 10));
     assert!(!whole.stderr.contains("there is more"), "{}", whole.stderr);
-    // Topics that the filter can't tell apart are no fault of the server.
+    // Bloom filter collisions are not the server's fault.
     for options in ["--send", "--topic 01020300"] {
         let line = format!("status-mailserver probe --peer $ENODE {options}");
         let checks = records(&shell.ok(&line));
         assert!(checks.iter().all(|it| it["pass"] == true), "{checks:?}");
     }
-    // With a longer one than is waited for, paging can't be judged.
+    // If the rate limit exceeds `--patience`, the paging check is skipped.
     let _node = start(&mut shell, "a2", "--rate-limit 1h");
     shell.ok("seq 7 | status-send --peer $ENODE --chat c --lines");
     wait_until_stored(&shell, "a2", 7);
     let checks = records(&shell.ok("status-mailserver probe --peer $ENODE --patience 1"));
     let paging = checks.iter().find(|it| it["check"] == "paging").expect("the check");
     assert_eq!(paging["pass"], Value::Null);
-    // A copy that ends early says where to go on.
+    // An interrupted copy prints its cursor.
     let sync = "status-mailserver sync --peer $ENODE --store copy --patience 0 --node-key a.key";
     shell.ok("statuskit keygen --out a.key");
     shell.ok(sync);
@@ -357,7 +357,7 @@ fn a_rate_limit_is_waited_for() {
 }
 
 #[test]
-fn mailservers_fill_each_others_gaps() {
+fn mailservers_sync_from_each_other() {
     let (shell, _node) = mailserver("a", PASSWORD);
     shell.ok("seq 7 | status-send --peer $ENODE --chat c --lines --ttl 60");
     wait_until_stored(&shell, "a", 7);
@@ -421,14 +421,14 @@ fn probes_pass_or_fail() {
 }
 
 #[test]
-fn servers_tell_how_they_are() {
+fn metrics_and_health() {
     let options = "--password x --metrics 127.0.0.1:0 --retention 1h";
     let (shell, node) = mailserver("a", options);
     let address = node.ready["metrics"].as_str().expect("an address");
     let ask = |request: &[u8]| {
         let mut stream = TcpStream::connect(address).expect("a connection");
         stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a time limit");
-        // It may answer, and close, before all is written.
+        // The server may answer and close before everything is written.
         let _ = stream.write_all(request);
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
@@ -437,7 +437,7 @@ fn servers_tell_how_they_are() {
     let get = |path: &str| {
         ask(format!("GET {path} HTTP/1.1\r\nConnection: close\r\nHost: x\r\n\r\n").as_bytes())
     };
-    // One that is older than what is kept, and yet alive.
+    // Older than the retention, but not expired.
     let old = "status-envelope seal old --chat c --ttl 10000 --now $(($(date +%s) - 7200)) \
                --seed old --pow 0.002 | status-send --peer $ENODE";
     shell.ok(old);
@@ -464,7 +464,7 @@ fn servers_tell_how_they_are() {
         ask(b"POST /metrics HTTP/1.1\r\nConnection: close\r\nHost: x\r\n\r\n")
             .starts_with("HTTP/1.1 405")
     );
-    // Nonsense, and much of it.
+    // Malformed and oversized requests.
     assert!(!ask(b"\x16\x03\x01 what?\r\n\r\n").starts_with("HTTP/1.1 200"));
     let endless = [b"GET / HTTP/1.1\r\nX: ".to_vec(), vec![b'x'; 1 << 20]].concat();
     assert!(!ask(&endless).starts_with("HTTP/1.1 200"));
@@ -484,12 +484,12 @@ fn servers_tell_how_they_are() {
 }
 
 #[test]
-fn a_reader_that_has_enough_ends_a_query() {
+fn a_closed_pipe_ends_a_query() {
     let (shell, _node) = mailserver("a", PASSWORD);
     let line = "for i in $(seq 50); do status-envelope seal $i --chat c --pow 0; done > e.json";
     shell.ok(line);
     shell.ok("status-mailserver import --store b < e.json");
-    // The same archive, offered by a server of its own.
+    // A server of its own for the imported archive.
     let mut shell = shell;
     let _node = start(&mut shell, "b", PASSWORD);
     let line = "status-mailserver query --peer $ENODE --chat c --page-size 5 | head -3 > first; \
@@ -499,9 +499,9 @@ fn a_reader_that_has_enough_ends_a_query() {
     assert_eq!(records(&first).len(), 3);
 }
 
-/// A signal is heard though there is always something more to print.
+/// Signals are handled while output is pending.
 #[test]
-fn a_slow_reader_may_end_a_query() {
+fn a_signal_ends_a_query_with_a_slow_reader() {
     let shell = Shell::new();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time").as_secs() as u32;
     let envelopes = (0..1000).map(|nonce| Envelope::new(now, 60, Topic([1; 4]), &[2; 500], nonce));

@@ -1,10 +1,10 @@
-//! `status-mailserver`, as its users type it: archives first, then servers and those who ask them.
+//! `status-mailserver` on archives: import, export, prune, check, damage.
 
 use serde_json::{Value, json};
 
 use crate::{record, records, shell::Shell};
 
-/// Seals `count` envelopes for a chat, one second after the other from `now` on, into a file.
+/// Seals `count` envelopes for a chat into a file, one per second starting at `now`.
 fn seal(shell: &Shell, chat: &str, count: u32, now: u32, file: &str) {
     let line = format!(
         "for i in $(seq 0 {}); do status-envelope seal $i --chat {chat} --seed {chat}$i \
@@ -23,7 +23,7 @@ fn import_stats_export_prune() {
     let line = "cat one.json two.json | status-mailserver import --store a";
     let imported = record(&shell.ok(line));
     assert_eq!((&imported["envelopes"], &imported["new"]), (&json!(8), &json!(8)));
-    // Again, in another form: nothing new.
+    // Imported again, in another form: nothing new.
     let line =
         "cat one.json | status-envelope show --output hex | status-mailserver import --store a";
     let again = record(&shell.ok(line));
@@ -43,7 +43,7 @@ fn import_stats_export_prune() {
     let text = shell.ok("status-mailserver stats --store a --output text");
     assert!(text.contains("2020-03-02") && text.contains('█'), "{text}");
 
-    // Out and in again: the same bytes, in order.
+    // Exported and imported again: the same bytes, in order.
     let hashes = |output: &str| -> Vec<Value> {
         records(output).iter().map(|it| it["raw"].clone()).collect()
     };
@@ -52,7 +52,7 @@ fn import_stats_export_prune() {
     shell
         .ok("status-mailserver export --store a --output raw | status-mailserver import --store b");
     assert_eq!(hashes(&shell.ok("status-mailserver export --store b")), put);
-    // By topic, by time, or both; both ends are inclusive.
+    // By topic, by time, or both. Ranges include both ends.
     let two = hashes(&shell.ok("status-mailserver export --store a --chat two"));
     assert_eq!(two, put[5..]);
     let line = format!("status-mailserver export --store a --from {} --to {}", day + 1, day + 3);
@@ -75,7 +75,7 @@ fn import_stats_export_prune() {
 }
 
 #[test]
-fn bad_records_are_told_and_the_others_stored() {
+fn bad_records_are_reported_and_the_others_stored() {
     let shell = Shell::new();
     seal(&shell, "one", 3, 1_583_020_800, "one.json");
     let mixed = "(head -1 one.json; echo '{broken'; echo 0xzz; echo '{\"type\":\"topic\"}'; \
@@ -87,10 +87,10 @@ fn bad_records_are_told_and_the_others_stored() {
     assert_eq!((&imported["new"], &imported["bad_records"]), (&json!(3), &json!(4)));
     let lines: Vec<_> = records(&ended.stderr).iter().map(|it| it["line"].clone()).collect();
     assert_eq!(lines, [2, 3, 4, 5]);
-    // The first bad one ends it, if so wished; what was before it is stored.
+    // `--fail-fast` stops at the first bad record; earlier ones are stored.
     let ended = shell.run("status-mailserver import --store b --fail-fast < mixed");
     assert_eq!((ended.code, record(&ended.stdout)["new"].clone()), (3, json!(1)));
-    // A binary stream that is cut short.
+    // A truncated binary stream.
     let line = "status-envelope show --output raw < one.json | head -c -1 \
                 | status-mailserver import --store d";
     let ended = shell.run(line);
@@ -100,11 +100,11 @@ fn bad_records_are_told_and_the_others_stored() {
     let error = shell.fails(1, ": | status-mailserver import --store c");
     assert!(error.contains("input.empty"), "{error}");
     shell.fails(3, "head -c 2000 /dev/urandom | status-mailserver import --store c");
-    assert!(!shell.dir().join("c").exists(), "there was nothing to put in");
+    assert!(!shell.dir().join("c").exists(), "no archive is created for nothing");
 }
 
 #[test]
-fn what_is_of_no_time_that_is_kept_is_passed_over_and_counted() {
+fn envelopes_out_of_range_are_skipped_and_counted() {
     let shell = Shell::new();
     let (day, year) = (1_583_020_800, 86_400 * 365);
     seal(&shell, "one", 3, day, "one.json");
@@ -125,13 +125,13 @@ fn what_is_of_no_time_that_is_kept_is_passed_over_and_counted() {
     let line = "status-mailserver import --store c --output text < old.json";
     let text = shell.ok(line);
     assert!(text.contains("2 envelopes, 0 of them new, 2 passed over as too old"), "{text}");
-    assert!(!shell.dir().join("c").exists(), "there was nothing to put in");
+    assert!(!shell.dir().join("c").exists(), "no archive is created for nothing");
 }
 
 #[test]
 fn stores_that_cannot_be_opened() {
     let shell = Shell::new();
-    // What only reads, or removes, makes nothing.
+    // Commands that only read or remove create no archive.
     for command in ["stats", "export", "export --salvage", "check", "prune --keep 1d"] {
         shell.fails(5, &format!("status-mailserver {command} --store nowhere"));
         assert!(!shell.dir().join("nowhere").exists(), "{command}");
@@ -144,16 +144,15 @@ fn stores_that_cannot_be_opened() {
     shell.fails(2, "status-mailserver prune --store a --keep 1d --before 2020-01-01");
     shell.fails(2, "status-mailserver export --store a --from yesterday");
     shell.fails(2, "status-mailserver export --store a --from 1h --to 2h");
-    // Nobody listens there; the password is not shown.
+    // Connection refused; the password is not shown.
     let error =
         shell.fails(5, "STATUS_STORE=postgres://me:sesame@127.0.0.1:1/x status-mailserver stats");
     assert!(error.contains("archive.") && !error.contains("sesame"), "{error}");
 }
 
-/// What is no archive, though it looks as if a database was meant, becomes no directory: its name
-/// would be a password.
+/// A mistyped database URL does not become a directory: its name would contain a password.
 #[test]
-fn names_that_are_slips_make_nothing() {
+fn mistyped_urls_create_nothing() {
     let shell = Shell::new();
     shell.ok("mkdir stranger; touch stranger/other");
     for store in [
@@ -173,15 +172,15 @@ fn names_that_are_slips_make_nothing() {
             shell.fails(5, &format!("status-mailserver import --store '{store}' < /dev/null"));
         assert!(!error.contains("sesame"), "{error}");
     }
-    // Nothing is left in the directories of others.
+    // Foreign directories stay untouched.
     shell.fails(5, "status-mailserver import --store stranger < /dev/null");
     assert_eq!(shell.ok("ls; ls stranger"), "stranger\nother\n");
 }
 
-/// Scribbles, cuts, and beginnings that are gone: each tool says so, and none answers as if all were
-/// well, or is killed.
+/// Zeroed pages and truncated files: every command reports the damage, and none crashes or answers
+/// as if the archive were sound.
 #[test]
-fn damaged_archives_are_refused_by_all() {
+fn every_command_refuses_damaged_archives() {
     let shell = Shell::new();
     shell.ok("seq 300 | status-envelope seal --password p --lines --ttl 60 --pow 0.0001 \
               | status-mailserver import --store sound");
@@ -203,7 +202,7 @@ fn damaged_archives_are_refused_by_all() {
         let report = record(&checked.stdout);
         assert_eq!((&report["type"], &report["sound"]), (&"archive_check".into(), &sound.into()));
         if sound {
-            // It hit a page that is not in use.
+            // An unused page was hit.
             assert_eq!(records(&shell.ok("status-mailserver export --store bad")).len(), 300);
             continue;
         }
@@ -222,11 +221,11 @@ fn damaged_archives_are_refused_by_all() {
 }
 
 #[test]
-fn archives_of_status_go_are_taken_over() {
+fn status_go_archives_are_imported() {
     let shell = Shell::new();
     let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/leveldb");
     shell.ok(&format!("cp -r {fixtures}/db theirs"));
-    // What was put, and not deleted later.
+    // Keys that were put and not deleted later.
     let mut kept = std::collections::BTreeSet::new();
     for line in std::fs::read_to_string(format!("{fixtures}/commands.txt")).unwrap().lines() {
         let mut words = line.split(' ');
@@ -246,7 +245,7 @@ fn archives_of_status_go_are_taken_over() {
     let expected: Vec<_> = kept.iter().map(|key| format!("0x{}", &key[8..72])).collect();
     assert_eq!(hashes, expected);
     shell.ok(&format!("diff -r {fixtures}/db theirs"));
-    // What is damaged is told, and the rest taken over.
+    // Damage is reported, and the rest imported.
     shell.ok("chmod -R u+w theirs; for f in theirs/*.ldb; do printf 'xxxx' | dd of=$f bs=1 seek=100 conv=notrunc 2>/dev/null; break; done");
     let ended = shell.run("status-mailserver import --leveldb theirs --store rest");
     assert_eq!(ended.code, 3, "{}", ended.stderr);
@@ -254,7 +253,7 @@ fn archives_of_status_go_are_taken_over() {
     let bad = rest["bad_records"].as_u64();
     assert!(bad >= Some(1), "{rest}");
     assert_eq!(Some(records(&ended.stderr).len() as u64), bad, "{}", ended.stderr);
-    // The first bad one ends it, if so wished.
+    // `--fail-fast` stops at the first bad entry.
     let line = "status-mailserver import --leveldb theirs --store less --fail-fast";
     let ended = shell.run(line);
     assert_eq!(ended.code, 3, "{}", ended.stderr);
@@ -267,7 +266,7 @@ fn archives_of_status_go_are_taken_over() {
 }
 
 #[test]
-fn what_has_no_raw_bytes_is_refused_before_anything_is_done() {
+fn formats_without_raw_bytes_are_refused_first() {
     let shell = Shell::new();
     seal(&shell, "one", 3, 1_583_020_800, "one.json");
     shell.ok("status-mailserver import --store a < one.json");

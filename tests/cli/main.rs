@@ -18,7 +18,7 @@ mod shell;
 
 use serde_json::Value;
 
-/// The records of some output, one per line.
+/// Parses output into records, one per line.
 fn records(output: &str) -> Vec<Value> {
     output
         .lines()
@@ -26,7 +26,7 @@ fn records(output: &str) -> Vec<Value> {
         .collect()
 }
 
-/// The only record of some output.
+/// Parses output that is a single record.
 fn record(output: &str) -> Value {
     let mut records = records(output);
     assert_eq!(records.len(), 1, "{output}");

@@ -1,5 +1,5 @@
-//! The network tools against our own node, on loopback: what a user sees. That the bytes are
-//! right is proven against other peers in `tests/interop.rs`.
+//! The network tools against our own node on loopback, as users see them. `tests/interop.rs`
+//! proves the bytes against foreign peers.
 
 use std::{
     fs,
@@ -17,7 +17,7 @@ use crate::{
     shell::{Background, Shell},
 };
 
-/// A running node, what it said first, and its enode.
+/// A running node, its first record, and its enode.
 pub struct Node {
     pub enode: String,
     pub ready: Value,
@@ -29,7 +29,7 @@ impl Node {
         Self::of(shell, &format!("status-node --listen 127.0.0.1:0 {options}"))
     }
 
-    /// Any tool whose first record tells an enode.
+    /// Starts any tool whose first record holds an enode.
     pub fn of(shell: &Shell, line: &str) -> Self {
         let line = format!("exec {line}");
         let mut child = Background(shell.command(&line).spawn().expect("bash"));
@@ -38,7 +38,7 @@ impl Node {
         stdout.read_line(&mut ready).expect("a line");
         let ready = record(&ready);
         let enode = ready["enode"].as_str().expect("an enode").to_owned();
-        // What else it prints must be read, or it would wait for us.
+        // Its output must be drained, or it would block on a full pipe.
         thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
         let mut stderr = child.0.stderr.take().expect("piped");
         thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
@@ -50,7 +50,7 @@ impl Node {
     }
 }
 
-/// A shell with a node, whose enode is in `$ENODE`, and `me.key`.
+/// Returns a shell with `me.key`, and a node with its enode in `$ENODE`.
 pub fn network(options: &str) -> (Shell, Node) {
     let mut shell = Shell::new();
     let node = Node::start(&shell, options);
@@ -60,7 +60,7 @@ pub fn network(options: &str) -> (Shell, Node) {
 }
 
 #[test]
-fn a_message_reaches_who_listens_and_who_comes_later() {
+fn a_message_reaches_present_and_later_receivers() {
     let (shell, _node) = network("");
     let mut listening =
         shell.command("exec status-receive --peer $ENODE --chat status --count 1 --timeout 60");
@@ -84,11 +84,11 @@ fn a_message_reaches_who_listens_and_who_comes_later() {
     assert_eq!(live["hash"], sent["hash"]);
     assert!(listening.0.wait().expect("a status").success());
 
-    // The node still has it.
+    // The node still has the envelope.
     let line = "status-receive --peer $ENODE --topic 0xcd423760 --raw-envelopes --count 1 --timeout 60 \
                 | status-envelope open --password status";
     assert_eq!(record(&shell.ok(line))["payload"], live["payload"]);
-    // The environment names peers, too.
+    // The environment can name the peer.
     shell.ok("STATUS_PEER=$ENODE status-receive --chat status --count 1 --timeout 60");
 }
 
@@ -127,7 +127,7 @@ fn lines_and_finished_envelopes_are_sent_in_order() {
 
     shell.ok("seq 30 | status-envelope seal --password p --lines --ttl 120 --pow 0.01 > envelopes");
     for (file, format) in [("json", "json"), ("hex", "hex"), ("bin", "raw")] {
-        // As records, hex and binary; the second and third time the node knows them.
+        // As records, hex and binary; the node knows them from the second time on.
         shell.ok(&format!("status-envelope show --output {format} < envelopes > e.{file}"));
         let sent = records(&shell.ok(&format!("status-send --peer $ENODE < e.{file}")));
         assert_eq!(sent.len(), 30, "{file}");
@@ -135,13 +135,13 @@ fn lines_and_finished_envelopes_are_sent_in_order() {
 }
 
 #[test]
-fn what_no_peer_takes_is_4() {
+fn an_envelope_that_no_peer_wants_is_4() {
     let (shell, _node) = network("--min-pow 1000000 --topic 0x01020304");
     let error = shell.fails(4, "status-send hi --peer $ENODE --chat c --pow 0.01 --output json");
     assert!(error.contains("send.unwanted"), "{error}");
     let (shell, _node) = network("");
-    // Unmined envelopes from a pipe are refused here, before a peer has to. The long life keeps
-    // luck from mining it.
+    // Unmined envelopes from a pipe are refused locally. The long TTL keeps them from having enough
+    // PoW by chance.
     shell.ok("status-envelope seal hi --password p --ttl 1d > unmined");
     let error = shell.fails(4, "status-send --peer $ENODE < unmined");
     assert!(error.contains("send.unwanted"), "{error}");
@@ -150,7 +150,7 @@ fn what_no_peer_takes_is_4() {
         "status-envelope seal hi --password p --now 1585500000 --pow 0.1 | status-send --peer $ENODE",
     );
     assert!(error.contains("envelope.very_old"), "{error}");
-    // One that is not wanted does not keep the others back.
+    // An unwanted one does not hold back the others.
     shell.ok("status-envelope seal hi --password p --ttl 100 --pow 0.1 > mined");
     let ended = shell.run("cat unmined mined | status-send --peer $ENODE");
     assert_eq!((ended.code, records(&ended.stdout).len()), (4, 1));
@@ -172,12 +172,12 @@ fn unreachable_and_strange_peers_are_4() {
     let wrong = format!("enode://{other}@{}", node.address());
     shell.fails(4, &format!("status-send hi --peer {wrong} --chat c"));
 
-    // One dead peer of two: sent all the same.
+    // With one of two peers dead, the message is sent.
     let dead = format!("enode://{other}@{free}");
     let sent = record(&shell.ok(&format!("status-send hi --peer {dead} --peer $ENODE --chat c")));
     assert_eq!(sent["written"], 1);
 
-    // Something that accepts and says nothing, and something that talks nonsense.
+    // Servers that accept and stay silent, or send nonsense.
     for nonsense in [&b""[..], b"HTTP/1.1 400 Bad Request\r\n\r\n", &[0xff; 4096]] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -221,7 +221,7 @@ fn wrong_usage_of_the_network_tools() {
 }
 
 #[test]
-fn an_empty_pipe_bothers_nobody() {
+fn empty_input_sends_nothing() {
     let (shell, _node) = network("");
     for line in ["status-send --peer $ENODE --chat c", "status-send --peer $ENODE"] {
         let ended = shell.run(&format!(": | {line}"));
@@ -248,22 +248,22 @@ fn relays_forward_across_nodes() {
 }
 
 #[test]
-fn garbage_at_every_stage_leaves_the_node_serving() {
+fn a_node_survives_garbage_at_every_stage() {
     let (shell, node) = network("");
     let mut junk: Vec<TcpStream> = Vec::new();
     for length in [0, 1, 2, 100, 306, 307, 308, 65_537, 200_000] {
         for byte in [0x00, 0x04, 0x01, 0xff] {
             let mut stream = TcpStream::connect(node.address()).expect("a connection");
             stream.set_write_timeout(Some(Duration::from_secs(5))).expect("a time limit");
-            // It may close before everything is written.
+            // The node may close before everything is written.
             let _ = stream.write_all(&vec![byte; length]);
             junk.push(stream);
         }
     }
-    // While some of them still hang there.
+    // While some of the connections are still open.
     let sent = record(&shell.ok("status-send hi --peer $ENODE --chat c --ttl 60"));
     assert_eq!(sent["confirmed"], 1);
-    // And nobody stays longer than the handshake may take.
+    // No connection outlives the handshake timeout.
     for mut stream in junk {
         stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a time limit");
         let end = stream.read_to_end(&mut Vec::new());
@@ -307,7 +307,7 @@ fn a_closed_pipe_ends_a_stream_with_success() {
     let (shell, _node) = network("");
     shell.ok("seq 5 | status-send --peer $ENODE --chat c --lines --ttl 120");
     let line = "status-receive --peer $ENODE --chat c | head -1 > first; echo ${PIPESTATUS[0]}";
-    // The next message after `head` has gone tells the tool that nobody reads.
+    // The tool notices the closed pipe when it writes the next message.
     let mut child = Background(shell.command(line).spawn().expect("bash"));
     let began = Instant::now();
     let code = loop {
@@ -342,14 +342,14 @@ fn the_demo_shows_a_message_arrive() {
     shell.fails(3, "statuskit demo --text ' '");
     let error = shell.fails(2, "statuskit demo --chat ''");
     assert!(error.contains("--chat"), "{error}");
-    // The commands that it shows can be typed, whatever is said.
+    // The shown commands work as typed, whatever the text.
     let steps = records(&shell.ok("statuskit demo --chat 'a b' --text \"it's \\$HOME\""));
     let command = steps[2]["command"].as_str().expect("a command");
     let seal = command.split(" | ").take(2).collect::<Vec<_>>().join(" | ");
     shell.ok("statuskit keygen --out alice.key");
     let line = format!("{seal} | status-envelope open --chat 'a b'");
     assert_eq!(record(&shell.ok(&line))["payload"]["text"], "it's $HOME");
-    // Until the end of time.
+    // Near the end of 32-bit time.
     shell.ok("statuskit demo --now 4294967270");
 }
 

@@ -1,16 +1,16 @@
 //! `status-payload`: messages as JSON and as bytes, signatures, checks.
 
 use serde_json::{Value, json};
-use statuskit_cli::Tool;
+use statuskit_cli::tools;
 
 use crate::{record, records, shell::Shell};
 
 const NOW: &str = "--now 1585500000";
 
 #[test]
-fn a_template_is_filled_in_and_comes_back() {
+fn a_filled_in_template_round_trips() {
     let shell = Shell::new();
-    // As `jq` writes it: over several lines.
+    // Over several lines, as `jq` writes it.
     let pretty = r#"sed 's/,/,\n  /g; s/^{/{\n  /; s/}$/\n}/' | sed 's/"text":""/"text":"hi"/'"#;
     let line = format!(
         "status-payload template chat {NOW} | {pretty} | status-payload encode | tee hi.json \
@@ -23,7 +23,7 @@ fn a_template_is_filled_in_and_comes_back() {
     assert_eq!((&hi["clock"], &hi["author"]), (&json!(1_585_500_000_000_u64), &json!(null)));
     let flags = format!("status-payload encode chat --set text=hi {NOW}");
     assert_eq!(record(&shell.ok(&flags)), hi);
-    // The same in every form.
+    // The same in every format.
     for form in ["--output hex", "--output raw", "--output raw | base64 -w0"] {
         let line = format!("{flags} {form} | status-payload decode");
         assert_eq!(record(&shell.ok(&line)), hi, "{form}");
@@ -31,7 +31,7 @@ fn a_template_is_filled_in_and_comes_back() {
 }
 
 #[test]
-fn a_record_without_a_type_is_told_what_is_missing() {
+fn a_missing_type_is_named() {
     let shell = Shell::new();
     for (found, says) in [("{\"text\":\"hi\"}", "lacks the member"), ("{\"type\":7}", "not a text")]
     {
@@ -52,7 +52,7 @@ fn a_record_without_a_type_is_told_what_is_missing() {
 }
 
 #[test]
-fn an_unsigned_payload_is_of_whoever_signed_the_envelope() {
+fn the_envelope_signer_is_the_author_of_an_unsigned_payload() {
     let mut shell = Shell::new();
     let me = shell.keygen("ME");
     let seal = |with: &str| {
@@ -66,12 +66,12 @@ fn an_unsigned_payload_is_of_whoever_signed_the_envelope() {
     let payload = &opened["payload"];
     assert_eq!((&payload["type"], &payload["text"]), (&json!("chat_message"), &json!("hello")));
     assert_eq!(payload["author"], me);
-    // Without any author, nobody would take it.
+    // Without any author, clients would refuse it.
     assert_ne!(record(&shell.ok(&seal("")))["payload"]["type"], "chat_message");
 }
 
 #[test]
-fn every_type_has_a_template_that_comes_back() {
+fn every_template_round_trips() {
     let shell = Shell::new();
     let types = records(&shell.ok("status-payload types"));
     assert_eq!(types.len(), 31);
@@ -108,7 +108,7 @@ fn the_fixtures_decode_and_encode_to_the_same_bytes() {
         .map(|case| format!("0x{}", case["wrapped"].as_str().unwrap()))
         .collect();
     std::fs::write(shell.dir().join("all"), readable.join("\n")).unwrap();
-    // One of them has a payload that does not decode: it is shown, and is an error.
+    // One has a payload that does not decode: it is shown, and is an error.
     let error = shell.fails(3, "status-payload decode < all > decoded");
     assert!(error.contains("payload.protobuf") && error.lines().count() == 1, "{error}");
     let decoded = records(&shell.ok("cat decoded"));
@@ -116,7 +116,7 @@ fn the_fixtures_decode_and_encode_to_the_same_bytes() {
     let encoded = records(&shell.ok("status-payload encode < decoded"));
     for ((decoded, encoded), raw) in decoded.iter().zip(&encoded).zip(&readable) {
         assert_eq!(decoded["raw"], *raw);
-        // One was not written as the reference writes: it says so, and where.
+        // One is not in canonical form: the offset is reported.
         if decoded["canonical"] == false {
             assert_eq!(decoded["differs_at"], 0);
             assert_ne!(encoded["raw"], *raw);
@@ -129,7 +129,7 @@ fn the_fixtures_decode_and_encode_to_the_same_bytes() {
 }
 
 #[test]
-fn signatures_are_made_verified_and_never_kept_wrongly() {
+fn signatures_are_made_verified_and_dropped_when_invalid() {
     let mut shell = Shell::new();
     let me = shell.keygen("ME");
     shell.keygen("EVE");
@@ -152,7 +152,7 @@ fn signatures_are_made_verified_and_never_kept_wrongly() {
     let resigned = shell.ok("status-payload sign --identity eve.key < signed");
     assert_ne!(record(&resigned)["message_id"], signed["message_id"]);
     assert_eq!(shell.ok("status-payload id --output text < signed").trim(), signed["message_id"]);
-    // A signed payload begins with a line feed, and is binary all the same.
+    // A signed payload begins with a line feed, and is still recognised as binary.
     let raw = "status-payload encode --output raw < signed";
     assert_eq!(record(&shell.ok(&format!("{raw} | status-payload decode"))), signed);
 
@@ -166,8 +166,8 @@ fn signatures_are_made_verified_and_never_kept_wrongly() {
 #[test]
 fn unknown_types_and_fields_are_kept_and_shown() {
     let shell = Shell::new();
-    // Type 99, not canonical and with fields 15 of the wrapper; a chat message with fields 100
-    // (bytes) and 5 (a number, in place of a text).
+    // Type 99, not canonical, with an unknown wrapper field 15; a chat message with fields 100
+    // (bytes) and 5 (a number instead of a text).
     for hex in ["0x186312020801", "0x120408011863186378a5017801", "0x120a08011a01782801a206001801"]
     {
         let decoded = shell.ok(&format!("echo {hex} | status-payload decode"));
@@ -226,7 +226,7 @@ fn checks_have_codes_and_time() {
         assert_eq!(failed.map(|it| it["code"].clone()), code.map(Value::from), "{line}");
         assert!(ended.stderr.contains(code.unwrap_or_default()), "{line}");
     }
-    // The time of the envelope comes from the message record.
+    // The message record supplies the envelope's time.
     let sealed = format!("status-envelope seal hi --chat c {NOW} --seed 1");
     let line = format!("{sealed} | status-envelope open --chat c | status-payload check --now 1");
     assert_eq!(record(&shell.ok(&line))["sent"], 1_585_500_000);
@@ -235,7 +235,7 @@ fn checks_have_codes_and_time() {
 }
 
 #[test]
-fn what_can_not_be_encoded_is_named() {
+fn encoding_errors_name_the_field() {
     let shell = Shell::new();
     let cases = [
         (r#"{"type":"chat","txet":"hi"}"#, "payload.member", "txet"),
@@ -253,14 +253,14 @@ fn what_can_not_be_encoded_is_named() {
         let error = records(&ended.stderr).pop().unwrap();
         assert_eq!((&error["code"], &error["field"]), (&json!(code), &json!(field)), "{input}");
     }
-    // Of bytes that are no payload, the line is told, too.
+    // Bytes that are not a payload are reported with their line.
     let error = record(&shell.fails(3, "(echo; echo 0xffff) | status-payload encode"));
     assert_eq!(
         (&error["code"], &error["line"]),
         (&json!("payload.protobuf"), &json!(2)),
         "{error}"
     );
-    // The good ones are not lost.
+    // The good records are not lost.
     let mixed =
         r#"(echo '{"type":"chat","txet":1}'; echo '{"type":"chat"}') | status-payload encode"#;
     let ended = shell.run(mixed);
@@ -271,11 +271,11 @@ fn what_can_not_be_encoded_is_named() {
     shell.fails(2, "status-payload encode no-such-type");
     shell.fails(1, "status-payload encode < /dev/null");
     shell.fails(3, "echo 0xffff | status-payload decode");
-    assert!(Tool::ALL.contains(&Tool::Payload));
+    assert!(tools::commands().iter().any(|it| it.get_name() == "status-payload"));
 }
 
 #[test]
-fn data_sync_is_read_with_what_is_inside() {
+fn data_sync_is_shown_with_its_content() {
     let shell = Shell::new();
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/mvds.json");
     let set: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
@@ -290,7 +290,7 @@ fn data_sync_is_read_with_what_is_inside() {
 }
 
 #[test]
-fn texts_of_strangers_are_escaped() {
+fn untrusted_text_is_escaped() {
     let shell = Shell::new();
     let line = "status-payload encode sync_installation_contact \
                 --set 'system_tags=[\"a\u{202e}b\"]' --set $'ens_name=\\e[31mred' --output hex \
@@ -302,9 +302,9 @@ fn texts_of_strangers_are_escaped() {
 }
 
 #[test]
-fn a_flood_of_fields_is_refused_before_it_fills_the_memory() {
+fn a_flood_of_fields_is_refused_early() {
     let shell = Shell::new();
-    // A million fields of two bytes.
+    // A million two-byte fields.
     std::fs::write(shell.dir().join("flood"), [0x08, 1].repeat(1_000_000)).expect("a file");
     let error = shell.fails(3, "status-payload show --as chat --output json < flood");
     assert!(error.contains("more than 65536 fields"), "{error}");

@@ -55,7 +55,7 @@ fn seal_mine_check_open() {
 
     let open = format!("status-envelope open --sym-key {KEY} < mined.json");
     assert_eq!(record(&shell.ok(&open))["payload"]["text"], "hi");
-    // The record of a check, and a bare hex line, are envelopes as well.
+    // A check record, bare hex and binary are accepted as envelopes.
     let open = format!("status-envelope check < mined.json | status-envelope open --sym-key {KEY}");
     assert_eq!(record(&shell.ok(&open))["payload"]["raw"], "0x6869");
     for format in ["hex", "raw"] {
@@ -72,7 +72,7 @@ fn seal_mine_check_open() {
 }
 
 #[test]
-fn what_open_prints_can_be_sealed_again() {
+fn opened_messages_can_be_sealed_again() {
     let shell = Shell::new();
     shell.ok("statuskit keygen --out me.key --seed a");
     let line = format!(
@@ -89,7 +89,7 @@ fn what_open_prints_can_be_sealed_again() {
 }
 
 #[test]
-fn records_of_payloads_and_protocol_messages_are_sealed_as_what_they_are() {
+fn payload_and_protocol_message_records_are_sealed_as_bytes() {
     let mut shell = Shell::new();
     shell.keygen("ALICE");
     shell.keygen("BOB");
@@ -105,12 +105,12 @@ fn records_of_payloads_and_protocol_messages_are_sealed_as_what_they_are() {
     let decrypt = "status-session decrypt --identity bob.key --from $ALICE";
     let got = record(&shell.ok(&format!("{seal} < encrypted | {open} | {decrypt}")));
     assert_eq!(got["raw"], record(&shell.ok("cat update"))["raw"]);
-    // With --literal they are texts, as is everything else.
+    // `--literal` seals the record itself as text.
     let line =
         "status-envelope seal --password p --literal < update | status-envelope open --password p";
     let text = record(&shell.ok(line))["payload"]["text"].clone();
     assert_eq!(text, shell.ok("cat update"));
-    // A stream of them has nothing else in it.
+    // Such a stream must not contain other records.
     let line =
         "(cat update; echo '{\"type\":\"ratchet_step\"}') | status-envelope seal --password p";
     let error = shell.fails(3, &format!("{line} --output json"));
@@ -118,7 +118,7 @@ fn records_of_payloads_and_protocol_messages_are_sealed_as_what_they_are() {
 }
 
 #[test]
-fn chat_messages_are_those_of_status_clients() {
+fn chat_messages_look_like_those_of_status_clients() {
     let shell = Shell::new();
     shell.ok("statuskit keygen --out me.key");
     let public = shell.member("statuskit keygen --seed x --show-secret", "public_key");
@@ -137,7 +137,7 @@ fn chat_messages_are_those_of_status_clients() {
 }
 
 #[test]
-fn asymmetric_messages_reach_their_recipient_only() {
+fn asymmetric_messages_open_for_their_recipient_only() {
     let mut shell = Shell::new();
     shell.keygen("BOB");
     shell.keygen("EVE");
@@ -147,7 +147,7 @@ fn asymmetric_messages_reach_their_recipient_only() {
     assert_eq!(open["signer"], json!(null));
     let error = shell.fails(1, "status-envelope open --identity eve.key < e.json");
     assert!(error.contains("envelope.wrong_key"), "{error}");
-    // The key may also come from the environment, as a file or itself.
+    // The environment may hold the key or its file name.
     shell.ok("STATUS_IDENTITY=bob.key status-envelope open < e.json");
     shell.ok("STATUS_IDENTITY=$(cat bob.key) status-envelope open < e.json");
     shell.ok("cat bob.key | status-envelope open --identity - < e.json || true");
@@ -163,7 +163,7 @@ fn the_same_seed_gives_the_same_bytes() {
     assert_ne!(first, shell.ok(&line.replace("--seed s", "--seed t")));
     let with_vars = "STATUS_SEED=s STATUS_NOW=1585500000 status-envelope seal hi --chat status --pow 0.01 --output hex";
     assert_eq!(first, shell.ok(with_vars));
-    // For ever: these bytes must never change between releases.
+    // These bytes must never change between releases.
     let hash =
         shell.member("status-envelope seal hi --password p --seed s --now 1585500000", "hash");
     assert_eq!(hash.trim(), "0xf191a63371293478d32557053533decd457953a51f4b0579c32209bd16a566d6",);

@@ -1,4 +1,4 @@
-//! `status-session`: layers by hand, and no secret that nobody asked for.
+//! `status-session`: layers by hand, and secrets shown only on request.
 
 use serde_json::Value;
 
@@ -21,10 +21,10 @@ fn bundles_are_made_shown_and_verified() {
     assert!(bundle.get("private_pre_key").is_none());
     let good = record(&shell.ok("status-session bundle verify < my.bundle"));
     assert_eq!(good["valid"], true);
-    // What show prints is read by verify, and so is hex.
+    // `verify` reads what `show` prints, in both formats.
     shell.ok("status-session bundle show < my.bundle | status-session bundle verify");
     shell.ok("status-session bundle show --output hex < my.bundle | status-session bundle verify");
-    // One digit of the identity changed.
+    // The last byte is changed.
     let line = "status-session bundle show --output hex < my.bundle | sed 's/..$/00/' | status-session bundle verify";
     let ended = shell.run(line);
     assert_eq!(ended.code, 1);
@@ -37,7 +37,7 @@ fn bundles_are_made_shown_and_verified() {
     assert!(record(&shell.ok(secret))["private_pre_key"].is_string());
     shell.fails(3, "echo 0xff | status-session bundle show");
     shell.fails(1, "status-session bundle verify < /dev/null");
-    // The same seed, the same bundle.
+    // The same seed gives the same bundle.
     let line = "status-session bundle new --identity alice.key --installation a1 --seed s --now 1585500000 2>/dev/null";
     assert_eq!(shell.ok(line), shell.ok(line));
 }
@@ -52,7 +52,7 @@ fn a_conversation_by_hand() {
     ));
     let sent = records(&shell.ok("cat three"));
     assert!(sent.iter().all(|it| it["direct_message"][0]["x3dh"].is_object()));
-    // The last first, the first twice.
+    // In reverse order; later the first once more.
     let line = format!("tac three | status-session decrypt {bob} --from $ALICE --trace");
     let read = records(&shell.ok(&line));
     let steps: Vec<_> = read.iter().filter(|it| it["type"] == "ratchet_step").collect();
@@ -62,7 +62,7 @@ fn a_conversation_by_hand() {
         ["0x03", "0x02", "0x01"]
     );
     assert_eq!(steps[0]["before"], Value::Null);
-    // Keys of the two that were missing, and its own until it was confirmed.
+    // Keeps the keys of two missing messages, and its own until confirmed.
     assert_eq!(
         (&steps[0]["after"]["receive_n"], &steps[0]["after"]["kept"]),
         (&3.into(), &3.into())
@@ -73,7 +73,7 @@ fn a_conversation_by_hand() {
         format!("head -n 1 three | status-session decrypt {bob} --from $ALICE --output json");
     let error = shell.fails(1, &again);
     assert!(error.contains("ratchet.old_message"), "{error}");
-    // The answer turns the ratchet, and says nothing of X3DH.
+    // The answer turns the ratchet, and has no X3DH header.
     let line = format!(
         "echo 0x04 | status-session encrypt {bob} --to $ALICE | status-session decrypt {alice} --from $BOB --trace --subtle"
     );
@@ -89,7 +89,7 @@ fn a_conversation_by_hand() {
     shell.ok(&format!("status-session forget {alice} --with $BOB"));
     let error = shell.fails(1, &format!("status-session show {alice} --with $BOB --output json"));
     assert!(error.contains("session.none"), "{error}");
-    // Without a state, by the identity.
+    // Without a state, the identity is used.
     let line = "echo 0x05 | status-session encrypt --to $BOB | status-session decrypt --identity bob.key --from $ALICE";
     assert_eq!(record(&shell.ok(line))["how"]["secure"], "dh");
 }
@@ -102,7 +102,7 @@ fn a_contact_code_is_shown() {
     assert_eq!(code["topic"], shell.member("status-topic contact-code $ALICE", "topic"));
 }
 
-/// All private keys of a device, as plain hex.
+/// Returns all private keys of a device, as plain hex.
 fn secrets(shell: &Shell, name: &str) -> Vec<String> {
     let mut found = Vec::new();
     let line = format!("status-session export --subtle --identity {name}.key --state {name}.state");
@@ -137,7 +137,7 @@ fn collect(value: &Value, found: &mut Vec<String>) {
 }
 
 #[test]
-fn no_output_holds_a_secret_that_nobody_asked_for() {
+fn outputs_hold_no_secrets_by_default() {
     let (mut shell, _node) = network("");
     shell.keygen("ALICE");
     shell.keygen("BOB");
@@ -186,7 +186,7 @@ fn no_output_holds_a_secret_that_nobody_asked_for() {
             assert_eq!(ended.code, 0, "{line}\n{}", ended.stderr);
             all.push_str(&ended.stdout);
             all.push_str(&ended.stderr);
-            // Those that come and go, too.
+            // Includes short-lived keys.
             known.extend(["alice", "bob"].iter().flat_map(|name| secrets(&shell, name)));
         }
     }
@@ -201,7 +201,7 @@ fn no_output_holds_a_secret_that_nobody_asked_for() {
 }
 
 #[test]
-fn a_state_that_is_only_read_has_to_be_there() {
+fn reading_commands_need_an_existing_state() {
     let shell = two();
     let state = "--identity alice.key --state nosuch --output json";
     for line in [
@@ -220,7 +220,7 @@ fn a_state_that_is_only_read_has_to_be_there() {
     shell.ok("mkdir empty");
     shell.fails(5, "status-session list --identity alice.key --state empty");
     shell.ok("rmdir empty");
-    // Those that make one.
+    // These commands create a state.
     let bundle = "status-session bundle new --identity alice.key --state made";
     shell.ok(&format!("{bundle} > alice.bundle"));
     shell.ok("status-session list --identity alice.key --state made");
@@ -238,7 +238,7 @@ fn a_state_that_is_only_read_has_to_be_there() {
 }
 
 #[test]
-fn a_damaged_state_is_not_opened() {
+fn a_damaged_state_is_refused() {
     let shell = two();
     let alice = "--identity alice.key --state a";
     shell.ok(&format!(
@@ -248,7 +248,7 @@ fn a_damaged_state_is_not_opened() {
     for n in 0..3 {
         assert_eq!(record(&shell.ok(&encrypt))["direct_message"][0]["ratchet"]["n"], n);
     }
-    // The record before the last: it holds the same installation, and is not as it was written.
+    // Damages the record before the last. It starts with the same journal ID.
     let path = shell.dir().join("a/journal");
     let good = std::fs::read(&path).unwrap();
     let end = good.iter().rposition(|byte| *byte != 0).unwrap();
@@ -272,7 +272,7 @@ fn a_damaged_state_is_not_opened() {
 }
 
 #[test]
-fn what_is_forgotten_is_in_no_file() {
+fn forgotten_keys_are_in_no_file() {
     let shell = two();
     let alice = "--identity alice.key --state a";
     shell.ok(&format!(
@@ -299,7 +299,7 @@ fn what_is_forgotten_is_in_no_file() {
 }
 
 #[test]
-fn errors_of_a_state_name_the_option_that_is_wrong() {
+fn state_errors_name_the_wrong_option() {
     let shell = two();
     let bundle = "status-session bundle new --identity alice.key --output json";
     shell.ok(&format!("{bundle} --state a"));
@@ -310,7 +310,7 @@ fn errors_of_a_state_name_the_option_that_is_wrong() {
         (&"store.other_installation".into(), &"--installation".into())
     );
     assert!(error["hint"].as_str().unwrap().starts_with("leave it out"), "{error}");
-    // An empty password is none, so it encrypts nothing.
+    // An empty password file is refused: it would not encrypt anything.
     shell.ok("printf '\\n' > empty");
     let error = shell.fails(2, &format!("{bundle} --state new --state-password-file empty"));
     assert!(error.contains("--state-password-file"), "{error}");

@@ -1,4 +1,4 @@
-//! Runs command lines as a user types them, in an empty directory, with a time limit.
+//! Runs command lines as users type them, in a temporary directory, with a time limit.
 
 use std::{
     env,
@@ -9,16 +9,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// No command line here takes that long, on any machine.
+/// Longer than any command line here takes, even on a slow machine.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// A shell in a directory of its own.
+/// A shell in its own directory.
 pub struct Shell {
     dir: tempfile::TempDir,
     vars: Vec<(String, String)>,
 }
 
-/// How a command line ended.
+/// The result of a command line.
 #[derive(Debug)]
 pub struct Ended {
     pub code: i32,
@@ -35,12 +35,12 @@ impl Shell {
         self.dir.path()
     }
 
-    /// Sets an environment variable for the command lines to come.
+    /// Sets an environment variable for later commands.
     pub fn var(&mut self, name: &str, value: impl Into<String>) {
         self.vars.push((name.to_owned(), value.into()));
     }
 
-    /// Runs a line of bash; its exit code is that of the last command that failed in a pipe.
+    /// Runs a line of bash with `pipefail`.
     pub fn run(&self, line: &str) -> Ended {
         let mut child = self.command(line).spawn().expect("bash");
         let pipes = (child.stdout.take(), child.stderr.take());
@@ -63,7 +63,7 @@ impl Shell {
         Ended { code, stdout: text(stdout), stderr: text(stderr) }
     }
 
-    /// The command behind [`run`](Self::run), not started.
+    /// Returns the command of [`run`](Self::run), not yet started.
     pub fn command(&self, line: &str) -> Command {
         let mut command = Command::new("bash");
         let path = env::var("PATH").unwrap_or_default();
@@ -81,14 +81,14 @@ impl Shell {
         command
     }
 
-    /// Runs a line that must succeed, and gives its output.
+    /// Runs a line that must succeed, and returns its output.
     pub fn ok(&self, line: &str) -> String {
         let ended = self.run(line);
         assert_eq!(ended.code, 0, "{line}\n{}", ended.stderr);
         ended.stdout
     }
 
-    /// Runs a line that must print one record, and gives a member of it.
+    /// Runs a line that must print one record, and returns a member of it.
     pub fn member(&self, line: &str, name: &str) -> String {
         let record = crate::record(&self.ok(line));
         match &record[name] {
@@ -97,7 +97,7 @@ impl Shell {
         }
     }
 
-    /// Makes a key file, sets `$NAME` to its public key, and gives that.
+    /// Creates a key file, and sets `$NAME` to its public key, which it returns.
     pub fn keygen(&mut self, name: &str) -> String {
         let file = name.to_lowercase();
         let key = self.member(&format!("statuskit keygen --out {file}.key"), "public_key");
@@ -105,7 +105,7 @@ impl Shell {
         key
     }
 
-    /// Runs a line that must fail with `code`, and gives its standard error.
+    /// Runs a line that must fail with `code`, and returns its standard error.
     pub fn fails(&self, code: i32, line: &str) -> String {
         let ended = self.run(line);
         assert_eq!(ended.code, code, "{line}\n{}{}", ended.stdout, ended.stderr);
@@ -113,13 +113,13 @@ impl Shell {
     }
 }
 
-/// Where the tools were built.
+/// Returns the directory of the built tools.
 pub fn bin_dir() -> PathBuf {
     let umbrella = Path::new(env!("CARGO_BIN_EXE_statuskit"));
     umbrella.parent().expect("a directory").to_owned()
 }
 
-/// A process that is killed when the test is done with it.
+/// A process that is killed on drop.
 pub struct Background(pub Child);
 
 impl Drop for Background {

@@ -1,4 +1,4 @@
-//! Peers that die, hang, come back, or are someone else.
+//! Peers that die, hang, come back, or have another key.
 
 use serde_json::{Value, json};
 
@@ -20,24 +20,24 @@ fn send_lines(enodes: &[&str]) -> String {
 }
 
 #[test]
-fn a_peer_killed_in_the_middle_of_a_stream() {
+fn a_peer_killed_in_mid_stream() {
     let (shell, geth) = (Shell::new(), geth(&[]));
     let line = format!("{} --timeout 3", send_lines(&[geth.enode()]));
     let mut send = Tool::start(&shell, &line);
     send.write("one\n");
     assert_eq!(send.result(|_| true)["written"], 1);
     geth.kill();
-    // Said at once, not with the next message.
+    // Reported at once, not with the next message.
     let reason = send.note("peer 127.0.0.1:");
     assert!(["net.eof", "net.io"].contains(&text(&reason, "code")), "{reason}");
-    // It is waited for, and then given up.
+    // The tool waits for it, then gives up.
     send.write("two\n");
     assert_eq!(send.error("net.no_peer")["line"], 2);
     send.close_input();
     assert_eq!(send.exit(), (4, vec![]));
 }
 
-/// A sender in the middle of a stream of large envelopes, and its peer, which reads no more.
+/// Starts a stream of large envelopes to a peer that stops reading.
 fn stuck(shell: &Shell, options: &str) -> (Tool, Peer) {
     let mut geth = geth(&["--min-pow", "0"]);
     subscribe(&mut geth);
@@ -50,14 +50,14 @@ fn stuck(shell: &Shell, options: &str) -> (Tool, Peer) {
     message_of(&mut geth, &sent["hash"]);
     signal(geth.pid(), "STOP");
     send.write(rest);
-    // Its input has room for fewer than these, so that by now all before them are on their way:
-    // more than the system takes for the peer, so that the last ones wait.
+    // The tool reads ahead less than these, so all earlier ones are under way by now. They exceed
+    // the socket's buffers, so the last ones are still waiting.
     send.write(&envelopes(shell, SMALL_ENVELOPES, 16_000));
     send.close_input();
     (send, geth)
 }
 
-/// Of each envelope it is said what became of it: not written, for some.
+/// Every envelope has a result; some were not written.
 #[track_caller]
 fn some_were_not_written(send: &mut Tool) {
     let (code, results) = send.exit();
@@ -72,7 +72,7 @@ fn some_were_not_written(send: &mut Tool) {
 }
 
 #[test]
-fn a_peer_killed_while_it_is_written_to() {
+fn a_peer_killed_during_a_write() {
     let shell = Shell::new();
     let (mut send, geth) = stuck(&shell, "--confirm-timeout 300 --timeout 5");
     geth.kill();
@@ -87,14 +87,14 @@ fn a_peer_that_stops_reading() {
     some_were_not_written(&mut send);
 }
 
-/// More than the buffers of a connection hold.
+/// Exceeds the buffers of a connection.
 const LARGE_ENVELOPES: usize = 40;
 
-/// More than `status-send` reads ahead (64 envelopes, and the bytes of a pipe and of a buffer),
-/// and fewer than it has under way at a time (256).
+/// Exceeds what `status-send` reads ahead (64 envelopes, a pipe and a buffer), but not what it
+/// has under way at a time (256).
 const SMALL_ENVELOPES: usize = 100;
 
-/// So many envelopes, each with at least so many bytes, in hex.
+/// Returns `count` envelopes of at least `size` bytes, in hex.
 fn envelopes(shell: &Shell, count: usize, size: usize) -> String {
     let line = format!(
         "head -c {} /dev/urandom | base64 -w 0 > text; for n in $(seq {count}); do \
@@ -106,7 +106,7 @@ fn envelopes(shell: &Shell, count: usize, size: usize) -> String {
 }
 
 #[test]
-fn a_receiver_finds_a_peer_that_comes_back() {
+fn a_receiver_reconnects() {
     let (shell, proxy) = (Shell::new(), Proxy::new());
     let key = ["--key", &super::hex0x([0x51; 32])];
     let mut peer = geth(&key);
@@ -149,7 +149,7 @@ fn one_peer_of_two_is_enough() {
 }
 
 #[test]
-fn one_peer_of_two_dies_in_the_middle_of_a_stream() {
+fn one_peer_of_two_dies_in_mid_stream() {
     let shell = Shell::new();
     let [mortal, mut alive] = [0, 1].map(|_| geth(&[]));
     subscribe(&mut alive);
@@ -169,7 +169,7 @@ fn one_peer_of_two_dies_in_the_middle_of_a_stream() {
 }
 
 #[test]
-fn nobody_at_the_address() {
+fn a_dead_address() {
     let (shell, geth) = (Shell::new(), geth(&[]));
     let enode = geth.enode().to_owned();
     geth.kill();
@@ -185,14 +185,14 @@ fn nobody_at_the_address() {
 }
 
 #[test]
-fn someone_else_at_the_address() {
+fn another_key_at_the_address() {
     let shell = Shell::new();
     let other = geth(&[]);
     let (key, _) = other.enode().rsplit_once('@').expect("an enode");
     for (peer, code, word) in [
-        // A node that can't decrypt the first packet says nothing, so the error is a guess.
+        // A node that can't decrypt the first packet does not answer, so the error is a guess.
         (geth(&[]), "net.eof", "key is another"),
-        // This one does not even close the connection.
+        // The `js` peer does not even close the connection.
         (Peer::start("js", &[]), "p2p.handshake_timeout", "handshake"),
     ] {
         let (_, address) = peer.enode().rsplit_once('@').expect("an enode");
@@ -212,7 +212,7 @@ fn a_peer_that_hangs() {
     let errors = records(&shell.fails(4, &format!("echo hi | {}", send_lines(&[geth.enode()]))));
     assert_eq!(errors[0]["code"], "p2p.handshake_timeout");
     assert_eq!(errors[1]["code"], "net.no_peer");
-    // The limit of the tool, where that is shorter.
+    // The tool's own time limit, where that is shorter.
     let line = format!("echo hi | {} --timeout 1", send_lines(&[geth.enode()]));
     let error = record(&shell.fails(4, &line));
     assert_eq!(error["code"], "net.no_peer");

@@ -1,10 +1,10 @@
-//! Live peers for the interop tests: starts one of the programs of
-//! `tests/interop/` and speaks its line protocol (see the README there).
+//! Live peers: starts a program of `tests/interop/` and speaks its line protocol (see the README
+//! there).
 //!
-//! Everything here panics with what was expected and what came instead: it is
-//! test code, and every wait is bounded so that a test can fail but never hang.
+//! Failures panic with the expected and the actual event. Every wait is bounded, so that a test can
+//! fail but never hang.
 
-// Each test file uses the part it needs.
+// Each test target uses some of it.
 #![allow(dead_code)]
 
 use std::collections::VecDeque;
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// How long a peer may take to start or to answer a command.
+/// Time limit for a peer to start, or to answer a command.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A running peer. Killed when dropped.
@@ -26,15 +26,15 @@ pub struct Peer {
     child: Child,
     stdin: ChildStdin,
     lines: Receiver<Value>,
-    /// Events that came while something else was waited for, oldest first.
+    /// Events that arrived during other waits, oldest first.
     backlog: VecDeque<Value>,
     ready: Value,
     last_id: u64,
 }
 
 impl Peer {
-    /// Starts a peer and waits until it listens. `flavour` is `"js"` or the
-    /// name of a program in `go/bin` (`"geth"`); `args` are its flags.
+    /// Starts a peer, and waits until it listens. `flavour` is `"js"` or the name of a program in
+    /// `go/bin` (`"geth"`); `args` are its flags.
     pub fn start(flavour: &str, args: &[&str]) -> Peer {
         let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop");
         let (program, script, needed) = if flavour == "js" {
@@ -61,8 +61,8 @@ impl Peer {
         let stdin = child.stdin.take().expect("stdin is piped");
         let stdout = child.stdout.take().expect("stdout is piped");
         let (sender, lines) = mpsc::channel();
-        // A thread, because a pipe can't be read with a timeout. It ends with
-        // the child's output; the closed channel then tells the test.
+        // A thread, because a pipe can't be read with a timeout. It ends with the child's output,
+        // and closes the channel.
         thread::spawn(move || {
             for line in BufReader::new(stdout).lines() {
                 let Ok(line) = line else { return };
@@ -86,22 +86,22 @@ impl Peer {
         peer
     }
 
-    /// Where to dial it: `enode://...@127.0.0.1:PORT`.
+    /// Returns its address: `enode://...@127.0.0.1:PORT`.
     pub fn enode(&self) -> &str {
         self.ready["enode"].as_str().expect("ready has an enode")
     }
 
-    /// Its node id (Keccak-256 of the public key), as events of other peers name it.
+    /// Returns its node ID (Keccak-256 of the public key), which other peers' events name.
     pub fn id(&self) -> &str {
         self.ready["id"].as_str().expect("ready has an id")
     }
 
-    /// The process, for signals.
+    /// Returns the process ID, for signals.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Kills it on the spot: nobody is told good-bye.
+    /// Kills it, without a Disconnect.
     pub fn kill(mut self) {
         self.child.kill().expect("a running peer");
         self.child.wait().expect("its end");
@@ -110,13 +110,13 @@ impl Peer {
     /// Sends a command (`{"cmd": ...}`, the `"id"` is added) and returns the answer.
     ///
     /// # Panics
-    /// When the answer is an error, or none comes.
+    /// If the answer is an error, or none comes.
     pub fn call(&mut self, command: Value) -> Value {
         self.try_call(command.clone())
             .unwrap_or_else(|e| panic!("{} peer refused {command}: {e}", self.flavour))
     }
 
-    /// As [`Peer::call`], for commands that may be refused.
+    /// Like [`Peer::call`], for commands that may be refused.
     pub fn try_call(&mut self, mut command: Value) -> Result<Value, String> {
         self.last_id += 1;
         let id = self.last_id;
@@ -135,10 +135,10 @@ impl Peer {
         }
     }
 
-    /// The first event, of those not yet taken, for which `wanted` holds.
+    /// Returns the first unread event for which `wanted` holds.
     ///
     /// # Panics
-    /// When none comes in time.
+    /// If none comes in time.
     pub fn wait_event(&mut self, wanted: impl Fn(&Value) -> bool, timeout: Duration) -> Value {
         match self.next_event(&wanted, timeout) {
             Ok(event) => event,
@@ -148,10 +148,10 @@ impl Peer {
         }
     }
 
-    /// Watches for `unwanted` during `time`.
+    /// Asserts that no `unwanted` event comes during `time`.
     ///
     /// # Panics
-    /// When such an event comes, or the peer ends.
+    /// If such an event comes, or the peer ends.
     pub fn expect_no_event(&mut self, unwanted: impl Fn(&Value) -> bool, time: Duration) {
         match self.next_event(&unwanted, time) {
             Ok(event) => panic!("{} peer: unexpected {event}", self.flavour),
@@ -183,7 +183,7 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // Both fail only when it has ended already.
+        // Both fail only if it has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! Archives as status-go's mailserver keeps them, in a LevelDB written by goleveldb.
+//! Archives in the format of status-go's mailserver: a LevelDB written by goleveldb.
 
 use std::{
     collections::BTreeMap,
@@ -22,14 +22,14 @@ use statuskit_mailserver::{
     },
 };
 
-/// Envelopes that are put, some again, some deleted: into tables of several levels, and at last
-/// into a log.
+/// Generates puts, repeated puts and deletions that fill tables of several levels, and finally a
+/// log.
 fn commands(count: u32) -> (String, BTreeMap<Vec<u8>, Vec<u8>>) {
     let mut rng = ChaCha8Rng::seed_from_u64(count.into());
     let (mut text, mut left) = (String::new(), BTreeMap::new());
     for n in 0..count {
         let expiry = 1_585_440_000 + rng.random_range(0..90_000);
-        // Repeated, so that compression has something to do.
+        // Repeated, so that it compresses.
         let data = rng.random::<[u8; 4]>().repeat(rng.random_range(1..60));
         let envelope = Envelope::new(expiry, 10, Topic([1, 2, 3, n as u8]), &data, n.into());
         let key =
@@ -62,7 +62,7 @@ fn write(dir: &Path, commands: &str) {
 }
 
 #[test]
-fn all_that_is_left_is_read() {
+fn every_remaining_envelope_is_read() {
     for count in [0, 1, 30, 400, 9_000] {
         let dir = tempfile::tempdir().unwrap();
         let (commands, left) = commands(count);
@@ -95,10 +95,10 @@ fn all_that_is_left_is_read() {
     }
 }
 
-/// `fixtures/leveldb/commands.txt` is what the database beside it was made with. Set
-/// `STATUSKIT_WRITE_FIXTURES` to write both anew.
+/// `fixtures/leveldb/commands.txt` generated the database beside it. Set
+/// `STATUSKIT_WRITE_FIXTURES` to regenerate both.
 #[test]
-fn the_fixture_was_made_like_this() {
+fn the_fixture_is_reproducible() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/leveldb");
     let (commands, _) = commands(120);
     if std::env::var_os("STATUSKIT_WRITE_FIXTURES").is_some() {

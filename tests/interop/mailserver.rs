@@ -1,5 +1,5 @@
-//! The mailserver of go-ethereum (`whisper/mailserver`) and its way to ask, both ways: requests in
-//! the raw layout, answers as single direct envelopes, and no packet that says where they end.
+//! The mailserver of go-ethereum (`whisper/mailserver`) and its client, in both directions. Requests
+//! have the raw layout. Answers are single direct envelopes, with no packet to end them.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,7 +10,7 @@ use super::{
     records, shell::Shell, subscribe, text, tool::Tool,
 };
 
-/// Node id of one of our nodes, by the key in its enode.
+/// Returns the node ID of one of our nodes, from the key in its enode.
 fn node_id(enode: &str) -> String {
     let key = hex::decode(&enode["enode://".len()..][..128]).expect("hexadecimal digits");
     super::hex0x(statuskit_core::crypto::keccak256(&key))
@@ -20,7 +20,7 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
 }
 
-/// A geth peer with a mailserver, whose archive is in the shell's directory.
+/// Starts a geth peer with a mailserver that archives in the shell's directory.
 fn geth_mailserver(shell: &Shell, args: &[&str]) -> Peer {
     let dir = shell.dir().join("theirs");
     let dir = dir.to_str().expect("UTF-8");
@@ -34,7 +34,7 @@ fn hashes(values: &[Value]) -> Vec<String> {
 }
 
 #[test]
-fn our_client_asks_their_server() {
+fn our_client_and_their_server() {
     let shell = Shell::new();
     let mut geth = geth_mailserver(&shell, &[]);
     let ours: Vec<_> =
@@ -48,19 +48,19 @@ fn our_client_asks_their_server() {
         let posted = ours.iter().find(|it| it["hash"] == found["hash"]).expect("posted");
         assert_eq!((&found["raw"], &found["pow"]), (&posted["rlp"], &posted["pow"]));
     }
-    // All topics, and a range of several days, which is asked for day by day.
+    // All topics, and a range of several days, which is requested day by day.
     let all = records(&shell.ok(&format!("{query} --all --from 3d")));
     assert_eq!(hashes(&all), hashes(&[ours.clone(), vec![other]].concat()));
     let opened = records(&shell.ok(&format!("{query} --topic {TOPIC} --open --sym-key {SYM_KEY}")));
     let mut texts: Vec<_> = opened.iter().map(|it| text(&it["payload"], "text")).collect();
     texts.sort_unstable();
     assert_eq!(texts, ["0", "1", "2", "3", "4"]);
-    // An empty range, and another password: to both, that server says nothing.
+    // An empty range, and a wrong password: that server does not answer either.
     for nothing in ["--from 2020-01-01 --to 2020-01-01T01:00:00Z", "--password wrong"] {
         let error = shell.fails(1, &format!("{query} --all {nothing}"));
         assert!(error.contains("mailserver.empty"), "{error}");
     }
-    // The layout of Status, of which it knows nothing.
+    // It does not know the layouts of Status.
     let line = format!(
         "status-mailserver query --peer {} --all --timeout 2 --retries 0 --pow 0.2",
         geth.enode()
@@ -70,7 +70,7 @@ fn our_client_asks_their_server() {
 }
 
 #[test]
-fn their_client_asks_our_server() {
+fn their_client_and_our_server() {
     let shell = Shell::new();
     let serve = "status-mailserver serve --listen 127.0.0.1:0 --store ours --min-pow 0.2 \
                  --password status-offline-inbox --requests";
@@ -78,7 +78,7 @@ fn their_client_asks_our_server() {
     let ready = server.result(|it| it["type"] == "ready");
     let enode = text(&ready, "enode").to_owned();
 
-    // One peer has something to say, and leaves.
+    // One peer sends envelopes, and leaves.
     let mut author = geth(&[]);
     author.call(json!({ "cmd": "add_peer", "enode": enode }));
     author.wait_event(|event| event["event"] == "peer_connected", SOON);
@@ -88,8 +88,8 @@ fn their_client_asks_our_server() {
     wait_until_stored(&shell, "ours", 4);
     drop(author);
 
-    // Another comes later. By its bloom filter it is only sent one topic, and not this one; so the
-    // rest comes because it asks.
+    // Another joins later. Its bloom filter matches none of these topics, so everything it gets is
+    // an answer to its request.
     let bloom = format!("0x01{}", "00".repeat(63));
     let mut reader = geth(&["--bloom", &bloom, "--packets"]);
     let answer = reader.call(json!({
@@ -99,7 +99,7 @@ fn their_client_asks_our_server() {
     reader.call(json!({ "cmd": "add_peer", "enode": enode }));
     reader.wait_event(|event| event["event"] == "peer_connected", SOON);
     let id = node_id(&enode);
-    // geth hears what it has asked for from those only whom it trusts.
+    // geth accepts answers from trusted peers only.
     let mut ask = |reader: &mut Peer, more: Value| {
         let mut command = json!({
             "cmd": "request_mail", "peer": id, "from": now() - 3600, "to": now() + 10,
@@ -117,7 +117,7 @@ fn their_client_asks_our_server() {
     assert_eq!(hashes(&got), hashes(&posted));
     got.retain(|it| it["topic"] != TOPIC);
     assert!(got.is_empty(), "{got:?}");
-    // Each came in a packet of its own; then one that geth doesn't know, and doesn't mind.
+    // Each comes in a packet of its own, followed by a packet that geth ignores.
     let mut codes = Vec::new();
     while codes.last() != Some(&json!(125)) {
         let packet = reader.wait_event(
@@ -128,7 +128,7 @@ fn their_client_asks_our_server() {
     }
     assert_eq!(codes.iter().filter(|code| **code == json!(127)).count(), 3, "{codes:?}");
 
-    // Without a filter all topics are meant; a wrong password, a low proof of work, no signature.
+    // No filter (all topics), a wrong password, low PoW, no signature.
     for (more, outcome, envelopes) in [
         (json!({}), "delivered", 4),
         (json!({ "from": 1, "to": 2 }), "empty", 0),
@@ -143,7 +143,7 @@ fn their_client_asks_our_server() {
             (&json!(outcome), &json!(envelopes))
         );
     }
-    // And all the while they remained peers.
+    // They remained connected throughout.
     assert_eq!(reader.call(json!({ "cmd": "peers" }))["peers"].as_array().map(Vec::len), Some(1));
     let late = post(&mut reader, "live", &json!({ "topic": "0x00000000" }));
     assert_eq!(message_of(&mut reader, &late["hash"])["hash"], late["hash"]);
@@ -152,7 +152,7 @@ fn their_client_asks_our_server() {
 }
 
 #[test]
-fn their_archive_is_taken_over() {
+fn their_archive_is_imported() {
     let shell = Shell::new();
     let mut geth = geth_mailserver(&shell, &[]);
     subscribe(&mut geth);
@@ -166,7 +166,7 @@ fn their_archive_is_taken_over() {
     assert_eq!(hashes(&exported), hashes(&posted));
 }
 
-/// Waits until one of our archives has so many envelopes.
+/// Waits until one of our archives has `count` envelopes.
 fn wait_until_stored(shell: &Shell, store: &str, count: u64) {
     let began = std::time::Instant::now();
     loop {

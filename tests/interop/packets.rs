@@ -1,8 +1,8 @@
-//! Single packets, byte by byte, with a peer that knows RLPx and nothing of Whisper.
+//! Single packets, byte by byte, with a peer that knows RLPx but not Whisper.
 //!
-//! That includes codes 11 and 12, which stock Whisper does not speak: what is shown here is that
-//! their bytes travel, have the shape that was written down, and are understood as such. The
-//! reference implementation is no part of it.
+//! This includes codes 11 and 12, which stock Whisper does not know: these tests show that their
+//! bytes arrive in the documented shape and are read as such. The reference implementation is not
+//! involved.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::{
     text, tool::Tool,
 };
 
-/// The Status of a node with the default minimum of 0.001 and no bloom filter:
+/// The Status of a node with the default minimum PoW of 0.001 and no bloom filter:
 /// `[6, 0.001 as bits, "", 0, 1, [0, 0, 0]]`.
 const NODE_STATUS: &str = "0xd106883f50624dd2f1a9fc808001c3808080";
 
@@ -22,7 +22,7 @@ fn js(args: &[&str]) -> Peer {
     Peer::start("js", args)
 }
 
-/// A peer of `status-node`: it dials and waits for the Status.
+/// Starts a peer that dials `status-node` and waits for its Status.
 #[track_caller]
 fn dial(js: &mut Peer, enode: &str) {
     js.call(json!({ "cmd": "dial", "enode": enode }));
@@ -34,7 +34,7 @@ fn send(js: &mut Peer, code: u64, payload: impl AsRef<[u8]>) {
     js.call(json!({ "cmd": "send", "code": code, "payload": hex0x(payload) }));
 }
 
-/// The next packet after the Status: its code and payload.
+/// Returns the code and payload of the next packet after the Status.
 #[track_caller]
 fn packet(js: &mut Peer) -> (u64, Vec<u8>) {
     let event = js.wait_event(|event| event["event"] == "packet", SOON);
@@ -48,12 +48,12 @@ fn disconnected(js: &mut Peer) -> Value {
     event["reason"].clone()
 }
 
-/// A bare 32-byte string.
+/// Encodes a bare 32-byte string.
 fn ack(batch: [u8; 32]) -> Vec<u8> {
     [&[0xa0], &batch[..]].concat()
 }
 
-/// `[1, [batch, errors]]`, where the errors are below 24 bytes or none.
+/// Encodes `[1, [batch, errors]]`, with errors of less than 24 bytes.
 fn response(batch: [u8; 32], errors: &[u8]) -> Vec<u8> {
     let list = |content: Vec<u8>| match content.len() as u8 {
         short @ ..56 => [vec![0xc0 + short], content].concat(),
@@ -63,7 +63,7 @@ fn response(batch: [u8; 32], errors: &[u8]) -> Vec<u8> {
     list([vec![1], list(inner)].concat())
 }
 
-/// An envelope of our own making.
+/// Creates one of our envelopes.
 fn seal(shell: &Shell, text: &str) -> Envelope {
     let line = format!(
         "status-envelope seal {text} --sym-key {SYM_KEY} --topic {TOPIC} --pow 0.2 --ttl 120 \
@@ -109,18 +109,18 @@ fn status_and_envelope_of_a_sender() {
         js.enode()
     );
     let sent = super::record(&shell.ok(&line));
-    // It asks for nothing: all bits of the filter are zero.
+    // It requests nothing: all bits of the filter are zero.
     let status = js.wait_event(|event| event["event"] == "status", SOON);
     let expected = format!("0xf84a0680b840{}8001c3808080", "00".repeat(64));
     assert_eq!(status["payload"], expected);
-    // Then for what it sends, as peers do not send an envelope back where it came from.
+    // Then what it sends. Peers do not send an envelope back to its source.
     let bloom: statuskit_core::envelope::Topic = TOPIC.parse().expect("a topic");
     let bloom = statuskit_core::envelope::Bloom::from_topic(bloom);
     assert_eq!(packet(&mut js), (3, [&[0xb8, 64], &bloom.0[..]].concat()));
     let envelope = Envelope::decode(&bytes(&sent, "raw")).expect("an envelope");
     assert_eq!(packet(&mut js), (1, Packet::Messages(vec![envelope]).encode()));
     assert_eq!(disconnected(&mut js), 8, "client quitting");
-    // It said that it confirms, and did not.
+    // It announced confirmations, but sent none.
     assert_eq!((&sent["written"], &sent["confirmed"]), (&json!(1), &json!(0)));
     assert_eq!(sent["peers"][0]["confirmed"], Value::Null);
 }
@@ -135,7 +135,7 @@ fn our_node_answers_messages() {
         [vec![], envelopes.clone(), envelopes].map(|batch| Packet::Messages(batch).encode());
     for batch in &batches {
         send(&mut js, 1, batch);
-        // Each packet is answered, known envelopes or none at all: first 12, then 11.
+        // Every packet is answered, even with known or no envelopes: first 12, then 11.
         let hash = keccak256(batch);
         assert_eq!(packet(&mut js), (12, response(hash, &[])));
         assert_eq!(packet(&mut js), (11, ack(hash)));
@@ -145,8 +145,8 @@ fn our_node_answers_messages() {
     }
 }
 
-/// Runs `status-send` against the peer, which answers with what `answers` makes of the batch.
-/// `patience` is for how long the tool waits for that.
+/// Runs `status-send` against the peer, which replies with `answers` of the batch. `patience` is
+/// the tool's confirmation timeout.
 fn send_and_answer(
     status: &[&str],
     patience: u32,
@@ -164,7 +164,7 @@ fn send_and_answer(
     // A list of one envelope.
     let (_, envelope) = batch.split_at(batch.len() - envelope_len(&batch));
     for (code, payload) in answers(keccak256(&batch), envelope) {
-        // The tool may be content with the first answer, and gone.
+        // The tool may have exited after the first answer.
         let _ = js.try_call(json!({ "cmd": "send", "code": code, "payload": hex0x(payload) }));
     }
     let (code, mut results) = tool.exit();
@@ -179,7 +179,7 @@ fn envelope_len(batch: &[u8]) -> usize {
 }
 
 #[test]
-fn an_acknowledged_batch_is_confirmed() {
+fn an_acknowledged_batch_counts_as_confirmed() {
     for both in [false, true] {
         let (code, sent, errors) = send_and_answer(&[], 60, |batch, _| {
             let response = both.then(|| (12, response(batch, &[])));
@@ -215,8 +215,8 @@ fn an_answer_to_another_batch_confirms_nothing() {
 }
 
 #[test]
-fn a_peer_that_announces_no_confirmations_is_not_waited_for() {
-    // [6], and [6, 0, "", 0] as stock Whisper says it.
+fn no_wait_for_peers_without_confirmations() {
+    // [6], and [6, 0, "", 0] as stock Whisper sends it.
     for status in ["0xc106", "0xc406808080"] {
         let (code, sent, errors) = send_and_answer(&["--status", status], 60, |_, _| vec![]);
         assert_eq!((code, &sent["written"], &sent["confirmed"]), (0, &json!(1), &json!(0)));
@@ -224,8 +224,8 @@ fn a_peer_that_announces_no_confirmations_is_not_waited_for() {
     }
 }
 
-/// Waits for time to pass: this peer hangs up on a ping that is not answered
-/// in ten seconds; all of them when nothing comes for thirty.
+/// Has to wait: this peer disconnects when a ping is not answered within ten seconds, and every
+/// peer does after thirty seconds of silence.
 #[test]
 fn idle_connections_are_kept_alive() {
     let (shell, mut js, mut geth) = (Shell::new(), js(&[]), geth(&[]));
@@ -243,7 +243,7 @@ fn idle_connections_are_kept_alive() {
 }
 
 #[test]
-fn its_reasons_for_disconnecting_are_understood() {
+fn their_disconnect_reasons_are_understood() {
     let (shell, mut js) = (Shell::new(), js(&[]));
     let (mut node, enode) = Tool::node(&shell, "");
     for (reason, words) in [
@@ -254,7 +254,7 @@ fn its_reasons_for_disconnecting_are_understood() {
         (16, "subprotocol error"),
     ] {
         dial(&mut js, &enode);
-        // A bare integer, not in a list, and never compressed.
+        // A bare integer, not in a list, never compressed.
         js.call(json!({ "cmd": "disconnect", "reason": reason }));
         let note = node.note("is gone");
         let expected = format!("the peer disconnected: {words}");
@@ -264,7 +264,7 @@ fn its_reasons_for_disconnecting_are_understood() {
 }
 
 #[test]
-fn our_reasons_for_disconnecting_are_understood() {
+fn our_disconnect_reasons_are_understood() {
     let shell = Shell::new();
     let key = hex0x([0x2a; 32]);
     let [mut first, mut second] = [0, 1].map(|_| js(&["--key", &key]));
@@ -276,7 +276,7 @@ fn our_reasons_for_disconnecting_are_understood() {
     third.call(json!({ "cmd": "dial", "enode": enode }));
     assert_eq!(disconnected(&mut third), 4, "too many peers");
 
-    // A minimum proof of work is a number.
+    // The minimum PoW must be a number.
     send(&mut first, 2, [0xc0]);
     assert_eq!(disconnected(&mut first), 16, "subprotocol error");
     let note = node.note("is gone");

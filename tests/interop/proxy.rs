@@ -9,7 +9,7 @@ use std::{
 
 use super::harness::Peer;
 
-/// Passes connections on to whoever is behind it; with nobody there, they end at once.
+/// Forwards connections to the current peer; without one, they are closed at once.
 pub struct Proxy {
     port: u16,
     target: Arc<Mutex<Option<SocketAddr>>>,
@@ -35,7 +35,7 @@ impl Proxy {
         Self { port, target }
     }
 
-    /// Connections from now on go to this peer, or to nobody.
+    /// Forwards new connections to this peer, or closes them.
     pub fn set(&self, peer: Option<&Peer>) {
         let target = peer.map(|peer| {
             let (_, address) = peer.enode().rsplit_once('@').expect("an enode");
@@ -44,7 +44,7 @@ impl Proxy {
         *self.target.lock().unwrap_or_else(PoisonError::into_inner) = target;
     }
 
-    /// Where to dial the peer through it.
+    /// Returns the enode of the peer behind the proxy.
     pub fn enode(&self, peer: &Peer) -> String {
         let (key, _) = peer.enode().rsplit_once(':').expect("an enode");
         format!("{key}:{}", self.port)
@@ -55,7 +55,7 @@ fn pass_on(from: &TcpStream, to: &TcpStream) {
     let mut from = from.try_clone().expect("a socket");
     let mut to = to.try_clone().expect("a socket");
     thread::spawn(move || {
-        // However it ends, both sides are to know.
+        // However it ends, close both sides.
         let _ = io::copy(&mut from, &mut to);
         let _ = to.shutdown(Shutdown::Both);
         let _ = from.shutdown(Shutdown::Both);

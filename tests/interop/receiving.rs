@@ -1,4 +1,4 @@
-//! What geth sends, as `status-receive` gets it.
+//! Envelopes from geth, received by `status-receive`.
 
 use serde_json::{Value, json};
 
@@ -7,8 +7,8 @@ use super::{
     shell::Shell, subscribe, text, tool::Tool, write,
 };
 
-/// Receives what geth has posted, in both ways: as envelopes that are opened by another tool, and
-/// opened at once. Compares with what geth says of it.
+/// Receives what geth posted in two ways: as envelopes that another tool opens, and opened at
+/// once. Compares the fields with geth's.
 #[track_caller]
 fn receive(shell: &Shell, geth: &Peer, posted: &Value, topic: &str, keys: &str) -> Value {
     let receive = format!("status-receive --count 1 --timeout 60 --peer {} {topic}", geth.enode());
@@ -51,7 +51,7 @@ fn symmetric_signed_by_topic() {
     let author = Keys::new(&shell, "author");
     let more = json!({ "ttl": 200, "sign_with": author.private, "padding": "0xc0ffee" });
     let posted = post(&mut geth, "signed", &more);
-    // Of another topic, which is not asked for.
+    // On another topic, which is not requested.
     post(&mut geth, "elsewhere", &json!({ "ttl": 200, "topic": OTHER_TOPIC }));
     let topic = format!("--topic {TOPIC}");
     let opened = receive(&shell, &geth, &posted, &topic, &format!("--sym-key {SYM_KEY}"));
@@ -71,10 +71,10 @@ fn asymmetric() {
         if !sign_with.is_null() {
             more["sign_with"] = sign_with;
         }
-        // Each time a fresh peer, which has nothing else.
+        // A fresh peer each time, with nothing else in its pool.
         let mut geth = geth(&[]);
         let posted = post(&mut geth, "for you alone", &more);
-        // No topic is given: it is one on which the owner of a key is written to.
+        // No topic is given: the receiver listens on the topics of its key.
         let opened = receive(&shell, &geth, &posted, "", "--identity me.key");
         assert_eq!(opened["payload"]["text"], "for you alone");
         assert_eq!(opened["opened_with"], "identity");
@@ -90,12 +90,12 @@ fn with_a_password() {
     let posted = post(&mut geth, "open", &more);
     let opened = receive(&shell, &geth, &posted, "", "--password sesame");
     assert_eq!(opened["payload"]["text"], "open");
-    // A public chat has its name for password.
+    // The password of a public chat is its name.
     receive(&shell, &geth, &posted, "", "--chat sesame");
 }
 
 #[test]
-fn a_stream_while_it_comes() {
+fn a_live_stream() {
     let (shell, mut geth) = (Shell::new(), geth(&[]));
     let line = format!("status-receive --sym-key {SYM_KEY} --peer {}", geth.enode());
     let mut receive = Tool::start(&shell, &line);
@@ -106,7 +106,7 @@ fn a_stream_while_it_comes() {
         assert_eq!(message["hash"], posted["hash"]);
         assert_eq!(message["payload"]["text"], format!("message {number}"));
     }
-    // The end of a stream is the user's.
+    // The user ends the stream.
     receive.signal("INT");
     assert_eq!(receive.exit(), (130, vec![]));
     let gone = geth.wait_event(|event| event["event"] == "peer_dropped", super::SOON);
@@ -114,7 +114,7 @@ fn a_stream_while_it_comes() {
 }
 
 #[test]
-fn a_minimum_proof_of_work_is_asked_of_the_peer() {
+fn a_minimum_pow_is_requested_from_the_peer() {
     let (shell, mut geth) = (Shell::new(), geth(&["--min-pow", "0"]));
     let cheap = post(&mut geth, "cheap", &json!({ "pow_target": 0, "ttl": 100_000 }));
     assert!(cheap["pow"].as_f64() < Some(0.2), "{cheap}");
@@ -126,7 +126,7 @@ fn a_minimum_proof_of_work_is_asked_of_the_peer() {
             geth.enode()
         )
     };
-    // geth sends all that it has in one packet, so the other one would be there too.
+    // geth sends its whole pool in one packet, so the other envelope would be there too.
     let received = record(&shell.ok(&line("0.2", 1)));
     assert_eq!(received["hash"], dear["hash"]);
     let hashes: Vec<_> =

@@ -1,4 +1,4 @@
-//! Our node between peers that know nobody else.
+//! Our node between peers that have no other connection.
 
 use serde_json::{Value, json};
 use statuskit_core::{
@@ -19,10 +19,10 @@ use super::{
     until,
 };
 
-/// Envelopes with less than this are cheap here, others dear.
+/// Envelopes below this PoW are cheap here, others expensive.
 const LIMIT: f64 = 5.0;
 
-/// Posts an envelope that is cheap. By chance one gets more than was asked for; then another.
+/// Posts a cheap envelope. Repeats if mining reached more than was asked for by chance.
 #[track_caller]
 fn post_cheap(peer: &mut Peer) -> Value {
     loop {
@@ -39,7 +39,7 @@ fn post_dear(peer: &mut Peer) -> Value {
 }
 
 #[test]
-fn both_ways_between_two_peers() {
+fn both_directions_between_two_peers() {
     let shell = Shell::new();
     // One that we dial, one that dials us.
     let mut b = geth(&[]);
@@ -56,7 +56,7 @@ fn both_ways_between_two_peers() {
     for (more, name) in [(Value::Null, "symmetric"), (asym, "asymmetric")] {
         for _ in 0..2 {
             let posted = post(&mut a, name, &more);
-            // It has arrived, passed all checks there, and was opened.
+            // It arrived, passed all checks there, and was opened.
             let got = message_of(&mut b, &posted["hash"]);
             assert_eq!(bytes(&got, "payload"), name.as_bytes());
             assert_eq!(got["pow"], posted["pow"]);
@@ -72,7 +72,7 @@ fn both_ways_between_two_peers() {
         assert_eq!(peers.len(), 1, "{peers:?}");
         assert!(text(&peers[0], "name").starts_with("statuskit/"), "{peers:?}");
     }
-    // Ends as a service does: quietly, and its peers are told.
+    // Ends like a service: quietly, and with a Disconnect to its peers.
     node.signal("TERM");
     assert_eq!(node.exit().0, 0);
     for peer in [&mut a, &mut b] {
@@ -82,11 +82,11 @@ fn both_ways_between_two_peers() {
 }
 
 #[test]
-fn envelopes_below_the_minimum_are_neither_sent_to_us_nor_passed_on() {
+fn envelopes_below_the_minimum_are_not_sent_or_forwarded() {
     let shell = Shell::new();
     let (_node, enode) = Tool::node(&shell, &format!("--min-pow {LIMIT}"));
-    // Up to its first change, a node tolerates 0.2: then geth's own rule is what counts, which
-    // is to send nothing below the minimum that a peer has announced.
+    // Until its first change, a node tolerates 0.2. So geth's own rule is tested: it sends nothing
+    // below a peer's announced minimum.
     let [mut a, mut b] = [0, 1].map(|_| geth(&[]));
     subscribe(&mut b);
     let cheap = post_cheap(&mut a);
@@ -97,7 +97,7 @@ fn envelopes_below_the_minimum_are_neither_sent_to_us_nor_passed_on() {
     assert_eq!(message(&mut b)["hash"], dear["hash"]);
     assert!(!pool(&mut b).contains(&text(&cheap, "hash").to_owned()));
 
-    // A peer without such manners.
+    // A peer that ignores the announced minimum.
     let (_node, enode) = Tool::node(&shell, "--min-pow 0.2");
     let mut b = geth(&["--min-pow", "0"]);
     subscribe(&mut b);
@@ -126,7 +126,7 @@ fn envelopes_below_the_minimum_are_neither_sent_to_us_nor_passed_on() {
     assert!(!answer.contains(&hex::encode(dear.hash().0)), "{answer}");
 }
 
-/// A node of ours, and peers that have dialled it.
+/// One of our nodes, and peers that dialled it.
 struct Middle {
     node: OurNode,
 }
@@ -145,7 +145,7 @@ impl Middle {
         Self { node }
     }
 
-    /// What a peer asks for, as our node knows it.
+    /// Returns a peer's requirements, as our node knows them.
     fn status(&self, peer: &Peer) -> Status {
         let enode: Enode = peer.enode().parse().expect("an enode");
         let key: Option<ConnectionId> = self.node.handle.peer_by_id(&enode.id);
@@ -158,7 +158,7 @@ impl Middle {
         self.node.handle.with(|node, _| node.pooled(&EnvelopeHash(hash)).is_some())
     }
 
-    /// Sends an envelope that the peer opens: then it has read all that was sent before.
+    /// Sends an envelope that the peer opens: then it has read everything sent before.
     #[track_caller]
     fn sync(&self, shell: &Shell, peer: &mut Peer) {
         let line = format!(
@@ -177,7 +177,7 @@ fn bloom(topics: &[&str]) -> Bloom {
 }
 
 #[test]
-fn a_proof_of_work_that_geth_asks_for_later() {
+fn geth_changes_its_minimum_pow() {
     let [mut a, mut b] = [0, 1].map(|_| geth(&[]));
     let middle = Middle::new(&mut [&mut a, &mut b]);
     subscribe(&mut b);
@@ -194,7 +194,7 @@ fn a_proof_of_work_that_geth_asks_for_later() {
 }
 
 #[test]
-fn topics_that_geth_asks_for_later() {
+fn geth_changes_its_topics() {
     let [mut a, mut b] = [0, 1].map(|_| geth(&[]));
     let middle = Middle::new(&mut [&mut a, &mut b]);
     subscribe(&mut b);
@@ -213,7 +213,7 @@ fn topics_that_geth_asks_for_later() {
 }
 
 #[test]
-fn a_proof_of_work_that_we_ask_for_later() {
+fn we_change_our_minimum_pow() {
     let (shell, mut a) = (Shell::new(), geth(&[]));
     let middle = Middle::new(&mut [&mut a]);
     subscribe(&mut a);
@@ -230,7 +230,7 @@ fn a_proof_of_work_that_we_ask_for_later() {
 }
 
 #[test]
-fn topics_that_we_ask_for_later() {
+fn we_change_our_topics() {
     let (shell, mut a) = (Shell::new(), geth(&[]));
     let middle = Middle::new(&mut [&mut a]);
     subscribe(&mut a);

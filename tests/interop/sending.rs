@@ -1,4 +1,4 @@
-//! What `status-send` sends, as geth gets it.
+//! Envelopes from `status-send`, received by geth.
 
 use serde_json::{Value, json};
 use statuskit_core::{
@@ -11,7 +11,7 @@ use super::{
     record, records, shell::Shell, subscribe, text, until, write,
 };
 
-/// Sends something and gives its record; geth, which confirms nothing, is the only peer.
+/// Sends something to geth alone, which does not confirm, and returns the record.
 #[track_caller]
 fn send(shell: &Shell, geth: &Peer, line: &str) -> Value {
     let sent = record(&shell.ok(&line.replace("$ENODE", geth.enode())));
@@ -22,7 +22,7 @@ fn send(shell: &Shell, geth: &Peer, line: &str) -> Value {
     sent
 }
 
-/// Opens what was sent once more with our own tool, and compares every field with geth's.
+/// Opens the sent envelope with our own tool, and compares every field with geth's.
 #[track_caller]
 fn agree(shell: &Shell, sent: &Value, message: &Value, keys: &str) -> Value {
     write(shell, "sent.hex", text(sent, "raw"));
@@ -68,11 +68,11 @@ fn a_signed_message_with_a_symmetric_key() {
 }
 
 #[test]
-fn an_unsigned_message_with_a_password_and_padding_of_its_own() {
+fn an_unsigned_message_with_a_password_and_given_padding() {
     let (shell, mut geth) = (Shell::new(), geth(&[]));
     geth.call(json!({ "cmd": "subscribe", "password": "sesame" }));
     let line = "status-send --peer $ENODE --password sesame --padding c0ffee < payload";
-    // Not text: every byte, and an end that looks like a line's.
+    // Binary: every byte value, ending like a line of text.
     let payload: Vec<u8> = (0..=255).chain(*b"\r\n\0\n").collect();
     write(&shell, "payload", &payload);
     let sent = send(&shell, &geth, line);
@@ -122,7 +122,7 @@ fn a_chat_message_is_wrapped_and_signed() {
     assert_eq!(message["ttl"], 15);
     assert!(message["pow"].as_f64() >= Some(0.002), "{message}");
 
-    // By hand: field 1, the signature; field 2, the message; field 3, the type.
+    // Decoded by hand: field 1 is the signature, 2 the message, 3 the type.
     let payload = bytes(&message, "payload");
     assert_eq!(payload[..2], [0x0a, 65]);
     assert_eq!(payload[67], 0x12);
@@ -133,7 +133,7 @@ fn a_chat_message_is_wrapped_and_signed() {
     let chat = chat::decode(wrapper.payload()).expect("a chat message");
     assert_eq!((&*chat.text, &*chat.chat_id), ("Grüße 👋", "interop chat"));
     let sent_at = message["sent"].as_u64().expect("a time");
-    // The clock may have gone on to the next second in between.
+    // The clock may have advanced by a second.
     assert!([0, 1].contains(&(sent_at - chat.clock / 1000)), "{} {sent_at}", chat.clock);
 
     let opened = agree(&shell, &sent, &message, "--chat 'interop chat'");
@@ -141,7 +141,7 @@ fn a_chat_message_is_wrapped_and_signed() {
 }
 
 #[test]
-fn proof_of_work_follows_what_the_peers_ask_for() {
+fn mining_follows_the_peers_requirements() {
     let shell = Shell::new();
     let [mut modest, mut strict] = ["0.2", "3"].map(|pow| geth(&["--min-pow", pow]));
     let line = format!(
@@ -159,8 +159,8 @@ fn proof_of_work_follows_what_the_peers_ask_for() {
     let checked = record(&shell.ok("status-envelope check --min-pow 3 < sent.hex"));
     assert_eq!(checked["accepted"], true);
 
-    // Less than they want is not sent at all, and says why; geth would hang up on it. With so
-    // long a life, not even luck makes it enough.
+    // An envelope with less is not sent, with the reason: geth would disconnect. The long TTL keeps
+    // it from having enough PoW by chance.
     let error = shell.fails(4, &format!("{line} --pow 0.0000001 --ttl 10000000"));
     let error = &records(&error)[0];
     assert_eq!(error["code"], "send.unwanted");
@@ -169,7 +169,7 @@ fn proof_of_work_follows_what_the_peers_ask_for() {
 }
 
 #[test]
-fn topics_that_the_peer_does_not_want_are_not_sent() {
+fn unwanted_topics_are_not_sent() {
     let shell = Shell::new();
     let bloom = statuskit_core::envelope::Bloom::from_topic(TOPIC.parse().expect("a topic"));
     let mut geth = geth(&["--bloom", &super::hex0x(bloom.0)]);
@@ -197,7 +197,7 @@ fn two_hundred_finished_envelopes_from_a_pipe() {
     let sent = records(&shell.ok(&line));
     assert_eq!(sent.len(), 200);
     assert!(sent.iter().all(|sent| sent["written"] == 1), "{sent:?}");
-    // The order of the results is that of the input.
+    // Results follow the order of the input.
     let lines: Vec<_> = sent.iter().map(|sent| sent["line"].as_u64()).collect();
     assert_eq!(lines, (1..=200).map(Some).collect::<Vec<_>>());
     for (number, sent) in (1..).zip(&sent) {

@@ -1,4 +1,4 @@
-//! Envelopes as large as they come, and larger.
+//! Envelopes up to the maximum size, and beyond.
 
 use rand::Rng as _;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use super::{
     subscribe, text, tool::Tool, until, write,
 };
 
-/// What nothing compresses.
+/// Returns incompressible bytes.
 fn noise(length: usize) -> Vec<u8> {
     let mut noise = vec![0; length];
     seeded_rng("interop sizes").fill_bytes(&mut noise);
@@ -74,14 +74,14 @@ fn most_of_a_mebibyte_through_our_node() {
 }
 
 #[test]
-fn a_message_too_large_is_refused_by_the_tool() {
+fn the_tool_refuses_a_message_that_is_too_large() {
     let (shell, mut geth) = (Shell::new(), geth(&[]));
     write(&shell, "payload", noise(1 << 20));
     let line = format!(
         "status-send --sym-key {SYM_KEY} --topic {TOPIC} --ttl 86400 --peer {} < payload",
         geth.enode()
     );
-    // At once: such an envelope would have to be mined for hours.
+    // Refused before mining, which would take hours at this size.
     let errors = records(&shell.fails(1, &line));
     assert_eq!(errors.len(), 1, "{errors:?}");
     assert_eq!(errors[0]["code"], "envelope.oversized");
@@ -91,8 +91,8 @@ fn a_message_too_large_is_refused_by_the_tool() {
     assert_eq!(gone["reason"], "client quitting", "the connection was sound to the end");
 }
 
-/// geth takes packets up to 1 MiB, and hangs up on larger ones. That is a few bytes less than
-/// what an envelope may have by its own limit.
+/// geth accepts packets up to 1 MiB, and disconnects on larger ones. That is a few bytes less than
+/// its own limit for envelopes.
 #[test]
 fn the_largest_packet_and_one_byte_more() {
     let (shell, mut geth) = (Shell::new(), geth(&["--min-pow", "0"]));
@@ -116,7 +116,7 @@ fn the_largest_packet_and_one_byte_more() {
     write(&shell, "envelopes", lines.concat());
     let line = format!("status-send --peer {} < envelopes", geth.enode());
     let ended = shell.run(&line);
-    // The second is sent although the first is refused.
+    // The second is sent, although the first is refused.
     assert_eq!(ended.code, 1, "{}", ended.stderr);
     let errors = records(&ended.stderr);
     assert_eq!(errors[0]["code"], "envelope.oversized");
@@ -128,7 +128,7 @@ fn the_largest_packet_and_one_byte_more() {
 }
 
 #[test]
-fn a_packet_above_our_limit_ends_the_connection_and_is_told() {
+fn a_packet_above_our_limit_ends_the_connection_with_a_reason() {
     let (shell, mut geth) = (Shell::new(), geth(&["--min-pow", "0"]));
     let (mut node, enode) = Tool::node(&shell, "--min-pow 0 --max-message-size 100000");
     geth.call(json!({ "cmd": "add_peer", "enode": enode }));

@@ -1,4 +1,4 @@
-//! Our side, while it runs: a tool in the background, or a node of the library.
+//! Our side: a tool in the background, or a node of the library.
 
 use std::{
     io::{BufRead as _, BufReader, Read, Write as _},
@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use super::{SOON, shell::Shell, text};
 
-/// A tool that is started and talked to. Killed when dropped.
+/// A running tool with its pipes. Killed on drop.
 pub struct Tool {
     line: String,
     child: Child,
@@ -37,7 +37,7 @@ impl Tool {
         }
     }
 
-    /// Starts `status-node` on a free port, and gives its enode.
+    /// Starts `status-node` on a free port, and returns its enode.
     pub fn node(shell: &Shell, args: &str) -> (Self, String) {
         let mut node = Self::start(shell, &format!("status-node --listen 127.0.0.1:0 {args}"));
         let ready = node.result(|record| record["type"] == "ready");
@@ -45,13 +45,13 @@ impl Tool {
         (node, enode)
     }
 
-    /// The next result that is wanted; others before it are passed over.
+    /// Returns the next wanted result, skipping others.
     #[track_caller]
     pub fn result(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
         self.results.find(&self.line, "result", wanted)
     }
 
-    /// The next line on standard error with this in it; others before it are passed over.
+    /// Returns the next note on standard error that contains `part`, skipping others.
     #[track_caller]
     pub fn note(&mut self, part: &str) -> Value {
         let wanted =
@@ -59,13 +59,13 @@ impl Tool {
         self.notes.find(&self.line, part, wanted)
     }
 
-    /// The next error record with this code.
+    /// Returns the next error record with this code.
     #[track_caller]
     pub fn error(&mut self, code: &str) -> Value {
         self.notes.find(&self.line, code, |note| note["code"] == code)
     }
 
-    /// When it has ended: the error records that were not taken one by one.
+    /// Returns the remaining error records, once it has ended.
     pub fn errors(&mut self) -> Vec<Value> {
         let notes = std::mem::take(&mut self.notes.seen).into_iter().chain(self.notes.rest());
         notes.filter(|note| note["type"] == "error").collect()
@@ -78,17 +78,17 @@ impl Tool {
         stdin.write_all(input.as_bytes()).expect("it reads");
     }
 
-    /// Ends its standard input.
+    /// Closes its standard input.
     pub fn close_input(&mut self) {
         self.stdin = None;
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to it.
     pub fn signal(&self, name: &str) {
         signal(self.child.id(), name);
     }
 
-    /// Waits until it ends, and gives the exit code and the results not yet taken.
+    /// Waits until it ends, and returns the exit code and the remaining results.
     #[track_caller]
     pub fn exit(&mut self) -> (i32, Vec<Value>) {
         let deadline = Instant::now() + SOON;
@@ -104,7 +104,7 @@ impl Tool {
 
 impl Drop for Tool {
     fn drop(&mut self) {
-        // Both fail only when it has ended already.
+        // Both fail only if it has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -116,10 +116,10 @@ pub fn signal(pid: u32, name: &str) {
     assert!(done.is_ok_and(|status| status.success()), "kill -s {name} {pid}");
 }
 
-/// The lines of a pipe, as they come.
+/// The lines of a pipe, as they arrive.
 struct Lines {
     lines: Receiver<Value>,
-    /// What was passed over, for those who look for the reason.
+    /// Skipped lines, shown on failure.
     seen: Vec<Value>,
 }
 
@@ -155,13 +155,13 @@ impl Lines {
         }
     }
 
-    /// What is left when the process has ended.
+    /// Returns the remaining lines, once the process has ended.
     fn rest(&mut self) -> Vec<Value> {
         self.lines.iter().collect()
     }
 }
 
-/// A node of the library on a thread of its own, for what no tool's option does.
+/// A node of the library on its own thread, for what the tools' options can't do.
 pub struct OurNode {
     pub handle: Handle,
     stop: Option<oneshot::Sender<()>>,
@@ -179,7 +179,7 @@ impl OurNode {
             runtime.expect("a runtime").block_on(async {
                 let service = Service::start(config).await.expect("a node");
                 send.send(service.handle().clone()).expect("the test waits");
-                // An error only means that the test is over.
+                // An error means that the test is over.
                 let _ = stopped.await;
                 service.shutdown().await;
             });

@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::{
     error::{CliError, Exit, Result},
-    tools::Tool,
+    tools,
 };
 
 /// Completions for a shell, of all tools: source them, or put them where the shell looks
@@ -21,8 +21,7 @@ pub struct CompletionsArgs {
 
 pub fn completions(args: &CompletionsArgs) -> Result<()> {
     let mut text = Vec::new();
-    for tool in Tool::ALL {
-        let mut command = tool.command();
+    for mut command in tools::commands() {
         let name = command.get_name().to_owned();
         clap_complete::generate(args.shell, &mut command, name, &mut text);
     }
@@ -52,13 +51,13 @@ pub fn man(args: &ManArgs) -> Result<()> {
             CliError::new("file.write", Exit::Local, message).field("--out")
         };
         fs::create_dir_all(dir).map_err(failed)?;
-        for tool in Tool::ALL {
-            clap_mangen::generate_to(tool.command(), dir).map_err(failed)?;
+        for command in tools::commands() {
+            clap_mangen::generate_to(command, dir).map_err(failed)?;
         }
         return Ok(());
     }
     let name = args.tool.as_deref().unwrap_or_default();
-    let command = Tool::ALL.into_iter().map(Tool::command).find(|it| it.get_name() == name);
+    let command = tools::commands().into_iter().find(|it| it.get_name() == name);
     let command = command.ok_or_else(|| {
         CliError::usage(format!("there is no tool {name:?}")).hint("such as status-envelope")
     })?;

@@ -34,13 +34,12 @@ mod send;
 mod session;
 mod state;
 mod time;
-mod tools;
+pub mod tools;
 mod topic;
 
 pub use codes::{Explanation, explanations};
 use context::Context;
 use error::{CliError, Exit, Result, Stop};
-pub use tools::{Tool, main};
 
 /// What happened to one record of a stream: what concerns only this record is reported, and the
 /// stream goes on.

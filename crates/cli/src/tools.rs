@@ -1,4 +1,6 @@
-//! Which tools there are, and how a command line becomes a run of one.
+//! Each tool's `main`, and the command lines behind help, completions and man pages.
+//!
+//! A binary calls the function of its own tool only, so that the linker leaves out the others.
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -17,42 +19,55 @@ use crate::{
     payload, pow, receive, send, session, topic,
 };
 
-/// A tool, by the name of its binary.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tool {
-    /// `statuskit`, which has all the others inside.
-    Umbrella,
-    /// `status-account`
-    Account,
-    /// `status-topic`
-    Topic,
-    /// `status-envelope`
-    Envelope,
-    /// `status-pow`
-    Pow,
-    /// `status-payload`
-    Payload,
-    /// `status-group`
-    Group,
-    /// `status-session`
-    Session,
-    /// `status-send`
-    Send,
-    /// `status-receive`
-    Receive,
-    /// `status-node`
-    Node,
-    /// `status-mailserver`
-    Mailserver,
+/// Runs `statuskit`, which contains every tool.
+pub fn statuskit() -> ExitCode {
+    main("statuskit", |it: &Umbrella| it.common.clone(), run_subtool)
 }
 
-/// The end of every help.
+macro_rules! tools {
+    ($($tool:ident($args:ident) = $name:literal;)*) => {
+        $(
+            #[doc = concat!("Runs `", $name, "`.")]
+            pub fn $tool() -> ExitCode {
+                main(
+                    $name,
+                    |it: &Single<$tool::$args>| it.common.clone(),
+                    |it, cx| $tool::run(&it.args, cx),
+                )
+            }
+        )*
+
+        /// Returns the command line of each binary, `statuskit` first.
+        pub fn commands() -> Vec<Command> {
+            vec![
+                command::<Umbrella>("statuskit"),
+                $(command::<Single<$tool::$args>>($name)),*
+            ]
+        }
+    };
+}
+
+tools! {
+    account(AccountArgs) = "status-account";
+    topic(TopicArgs) = "status-topic";
+    envelope(EnvelopeArgs) = "status-envelope";
+    pow(PowArgs) = "status-pow";
+    payload(PayloadArgs) = "status-payload";
+    group(GroupArgs) = "status-group";
+    session(SessionArgs) = "status-session";
+    send(SendArgs) = "status-send";
+    receive(ReceiveArgs) = "status-receive";
+    node(NodeArgs) = "status-node";
+    mailserver(MailserverArgs) = "status-mailserver";
+}
+
+/// Ends every help text.
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 negative answer (nothing opened or matched, a check failed, empty input);
 2 wrong usage; 3 malformed input; 4 network or peer; 5 local files; 130 interrupted.
 A closed pipe is success. `statuskit explain CODE` tells more about an error.";
 
-/// Every tool in one binary.
+/// The command line of `statuskit`.
 #[derive(Debug, Parser)]
 #[command(name = "statuskit", version, about = "The Status client protocols, from the shell")]
 #[command(
@@ -66,7 +81,7 @@ Examples:
 struct Umbrella {
     #[command(subcommand)]
     tool: Subtool,
-    // Last, since its heading goes on.
+    // Last: its heading applies to all options after it.
     #[command(flatten)]
     common: Common,
 }
@@ -91,43 +106,15 @@ enum Subtool {
     Man(generate::ManArgs),
 }
 
-// One tool as a binary of its own. (A doc comment here would become its help.)
+// The command line of one tool. (A doc comment here would become its help.)
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true)]
 struct Single<A: Args> {
     #[command(flatten)]
     args: A,
-    // Last, since its heading goes on.
+    // Last: its heading applies to all options after it.
     #[command(flatten)]
     common: Common,
-}
-
-/// Runs a tool with the arguments of the process.
-pub fn main(tool: Tool) -> ExitCode {
-    let arguments: Vec<OsString> = std::env::args_os().collect();
-    let exit = match tool {
-        Tool::Umbrella => run::<Umbrella>(tool, &arguments, |it| it.common.clone(), run_subtool),
-        Tool::Account => single(tool, &arguments, account::run),
-        Tool::Topic => single(tool, &arguments, topic::run),
-        Tool::Envelope => single(tool, &arguments, envelope::run),
-        Tool::Pow => single(tool, &arguments, pow::run),
-        Tool::Payload => single(tool, &arguments, payload::run),
-        Tool::Group => single(tool, &arguments, group::run),
-        Tool::Session => single(tool, &arguments, session::run),
-        Tool::Send => single(tool, &arguments, send::run),
-        Tool::Receive => single(tool, &arguments, receive::run),
-        Tool::Node => single(tool, &arguments, node::run),
-        Tool::Mailserver => single(tool, &arguments, mailserver::run),
-    };
-    exit.into()
-}
-
-fn single<A: Args>(
-    tool: Tool,
-    arguments: &[OsString],
-    work: fn(&A, &mut Context) -> Result<()>,
-) -> Exit {
-    run::<Single<A>>(tool, arguments, |it| it.common.clone(), |it, cx| work(&it.args, cx))
 }
 
 fn run_subtool(umbrella: &Umbrella, cx: &mut Context) -> Result<()> {
@@ -151,27 +138,33 @@ fn run_subtool(umbrella: &Umbrella, cx: &mut Context) -> Result<()> {
     }
 }
 
-fn run<P: CommandFactory + FromArgMatches>(
-    tool: Tool,
-    arguments: &[OsString],
+fn main<P: CommandFactory + FromArgMatches>(
+    name: &'static str,
     common: impl FnOnce(&P) -> Common,
     work: impl FnOnce(&P, &mut Context) -> Result<()>,
-) -> Exit {
-    let parsed = tool
-        .command()
-        .try_get_matches_from(arguments)
+) -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let parsed = command::<P>(name)
+        .try_get_matches_from(&arguments)
         .and_then(|mut matches| P::from_arg_matches_mut(&mut matches));
-    match parsed {
+    let exit = match parsed {
         Ok(parsed) => {
             let mut cx = Context::new(common(&parsed));
             let result = work(&parsed, &mut cx);
             cx.exit(result)
         }
-        Err(error) => usage(&error, arguments),
-    }
+        Err(error) => usage(&error, &arguments),
+    };
+    exit.into()
 }
 
-/// Help goes to standard output and is success; everything else that clap finds is wrong usage.
+fn command<P: CommandFactory>(name: &'static str) -> Command {
+    let command = P::command();
+    let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    command.name(name).bin_name(name).after_help(format!("{examples}\n\n{EXIT_CODES}"))
+}
+
+/// Prints help (success) or reports wrong usage.
 fn usage(error: &clap::Error, arguments: &[OsString]) -> Exit {
     use ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
     match error.kind() {
@@ -194,7 +187,7 @@ fn usage(error: &clap::Error, arguments: &[OsString]) -> Exit {
     Exit::Usage
 }
 
-/// What clap says in some paragraphs: the message, then a tip and how the tool is used.
+/// Splits clap's paragraphs: the message, then a tip or the usage.
 fn from_clap(error: &clap::Error) -> CliError {
     let text = error.to_string();
     let mut paragraphs = text.split("\n\n").map(str::trim);
@@ -215,50 +208,10 @@ fn from_clap(error: &clap::Error) -> CliError {
     }
 }
 
-/// The format that a command line asks for, though it can't be parsed as a whole.
+/// Returns the format that an invalid command line asks for.
 fn asked_format(arguments: &[OsString]) -> Option<Format> {
     let texts: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
     let after = texts.iter().zip(texts.iter().skip(1)).find(|(name, _)| *name == "--output");
     let joined = texts.iter().find_map(|text| text.strip_prefix("--output="));
     joined.or(after.map(|(_, value)| &**value)).and_then(|text| Format::from_str(text, false).ok())
-}
-
-impl Tool {
-    /// All of them.
-    pub const ALL: [Self; 12] = [
-        Self::Umbrella,
-        Self::Account,
-        Self::Topic,
-        Self::Envelope,
-        Self::Pow,
-        Self::Payload,
-        Self::Group,
-        Self::Session,
-        Self::Send,
-        Self::Receive,
-        Self::Node,
-        Self::Mailserver,
-    ];
-
-    /// The command line, from which help, completions and man pages are made.
-    pub fn command(self) -> Command {
-        let (command, name) = match self {
-            Self::Umbrella => (Umbrella::command(), "statuskit"),
-            Self::Account => (Single::<account::AccountArgs>::command(), "status-account"),
-            Self::Topic => (Single::<topic::TopicArgs>::command(), "status-topic"),
-            Self::Envelope => (Single::<envelope::EnvelopeArgs>::command(), "status-envelope"),
-            Self::Pow => (Single::<pow::PowArgs>::command(), "status-pow"),
-            Self::Payload => (Single::<payload::PayloadArgs>::command(), "status-payload"),
-            Self::Group => (Single::<group::GroupArgs>::command(), "status-group"),
-            Self::Session => (Single::<session::SessionArgs>::command(), "status-session"),
-            Self::Send => (Single::<send::SendArgs>::command(), "status-send"),
-            Self::Receive => (Single::<receive::ReceiveArgs>::command(), "status-receive"),
-            Self::Node => (Single::<node::NodeArgs>::command(), "status-node"),
-            Self::Mailserver => {
-                (Single::<mailserver::MailserverArgs>::command(), "status-mailserver")
-            }
-        };
-        let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-        command.name(name).bin_name(name).after_help(format!("{examples}\n\n{EXIT_CODES}"))
-    }
 }
