@@ -13,7 +13,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use rand::rngs::ChaCha20Rng;
 use statuskit_client::state::DiskStore;
 use statuskit_core::{
-    chat::messenger::{Event, Incoming, Messenger, Post},
+    chat::messenger::{Incoming, Messenger, MessengerEvent, Post},
     crypto::{PublicKey, SecretKey, seeded_rng},
     payload::matching::Chat,
     secure::{MemoryStore, Store},
@@ -68,7 +68,7 @@ impl Talk {
             .map(|post| Incoming { signer: Some(&signer), sent, payload: &post.payload })
             .collect();
         let heard = self.sides[who].receive_all(&incoming, self.now, &mut self.rng).unwrap();
-        let is_unread = |event: &Event| matches!(event, Event::Unread { .. });
+        let is_unread = |event: &MessengerEvent| matches!(event, MessengerEvent::Unread { .. });
         assert!(!heard.iter().flat_map(|it| &it.events).any(is_unread));
     }
 }

@@ -8,7 +8,7 @@ mod world;
 
 use proptest::prelude::*;
 use statuskit_core::{
-    chat::messenger::{ChatError, Event, GiveUp, PostKind, Subject, without_state},
+    chat::messenger::{ChatError, GiveUp, MessengerEvent, PostKind, TopicKind, without_state},
     envelope::{SymKey, check::DEFAULT_MAX_MESSAGE_SIZE},
     payload::{
         Wrapper, chat,
@@ -251,11 +251,12 @@ fn an_update_with_a_bad_text_is_still_an_update() {
     let blank = chat::text(MessageType::PrivateGroup, group.chat_id(), "  ", world.now, 0);
     let update = prost::Message::encode_to_vec(&group.update(Some(blank)));
     let events = world.feed(1, Some(&alice), Wrapper::sign(3, update, &key).raw());
-    let [Event::Message(received), Event::Unread { reason, .. }] = &events[..] else {
+    let [MessengerEvent::Message(received), MessengerEvent::Unread { reason, .. }] = &events[..]
+    else {
         panic!("{events:?}")
     };
     assert_eq!((reason.code(), &received.chat), ("payload.text_blank", &None));
-    assert_eq!(received.group.as_ref().unwrap().news.len(), 2);
+    assert_eq!(received.group.as_ref().unwrap().new_events.len(), 2);
     let known = world.devices[1].messenger.group(group.chat_id()).unwrap();
     assert_eq!(known, Some(group));
 }
@@ -266,14 +267,14 @@ fn an_unsigned_wrapper_is_of_whoever_signed_the_envelope() {
     let alice = world.devices[0].me;
     let text = chat::text(MessageType::OneToOne, "x", "hi", world.now, 0);
     let wrapper = Wrapper::unsigned(1, prost::Message::encode_to_vec(&text));
-    assert!(matches!(world.feed(1, None, wrapper.raw())[..], [Event::Foreign]));
+    assert!(matches!(world.feed(1, None, wrapper.raw())[..], [MessengerEvent::Foreign]));
     // What clients would not take is no payload: an empty message, another type, an empty update.
     for bytes in [&[0x18, 1][..], &[0x18, 30], &[0x18, 99], &[0x18, 3], b"hi", &[0xff; 20]] {
         let events = world.feed(1, Some(&alice), bytes);
-        assert!(matches!(events[..], [Event::Foreign]), "{bytes:x?}: {events:?}");
+        assert!(matches!(events[..], [MessengerEvent::Foreign]), "{bytes:x?}: {events:?}");
     }
     let events = world.feed(1, Some(&alice), wrapper.raw());
-    let [Event::Message(received)] = &events[..] else { panic!("{events:?}") };
+    let [MessengerEvent::Message(received)] = &events[..] else { panic!("{events:?}") };
     assert_eq!((received.author, received.id), (alice, wrapper.message_id()));
     assert_eq!(received.chat, Some(Chat::OneToOne(alice)));
 }
@@ -289,9 +290,9 @@ fn answers_to_commands_need_a_command_of_ours() {
         let accept = AcceptRequestAddressForTransaction { clock, id, address: "0x1".to_owned() };
         Wrapper::sign(7, prost::Message::encode_to_vec(&accept), &key)
     };
-    let code = |events: Vec<Event>| match &events[..] {
-        [Event::Message(received)] => received.wrapper.kind_name(),
-        [Event::Unread { reason, .. }] => reason.code().to_owned(),
+    let code = |events: Vec<MessengerEvent>| match &events[..] {
+        [MessengerEvent::Message(received)] => received.wrapper.kind_name(),
+        [MessengerEvent::Unread { reason, .. }] => reason.code().to_owned(),
         other => panic!("{other:?}"),
     };
     let taken = "accept_request_address_for_transaction";
@@ -567,8 +568,8 @@ fn hostile_bytes_are_refused_and_the_conversation_goes_on() {
         bad[at] ^= 1 << (at % 8);
         for event in world.feed(0, Some(&sender), &bad) {
             match event {
-                Event::Unread { reason, .. } => _ = codes.insert(reason.code()),
-                Event::Message(received) => assert_eq!(received.text(), Some("2")),
+                MessengerEvent::Unread { reason, .. } => _ = codes.insert(reason.code()),
+                MessengerEvent::Message(received) => assert_eq!(received.text(), Some("2")),
                 _ => {}
             }
         }
@@ -595,14 +596,14 @@ fn a_negotiated_topic_is_listened_to_after_a_restart() {
     }
     let other = world.devices[1].me;
     world.restart(0);
-    let listening = world.devices[0].messenger.listening().unwrap();
-    let subjects: Vec<_> = listening.iter().map(|it| it.what.clone()).collect();
+    let listening = world.devices[0].messenger.subscriptions().unwrap();
+    let subjects: Vec<_> = listening.iter().map(|it| it.kind.clone()).collect();
     for expected in [
-        Subject::Partitioned,
-        Subject::Personal,
-        Subject::ContactCode(world.devices[0].me),
-        Subject::ContactCode(other),
-        Subject::Negotiated(other),
+        TopicKind::Partitioned,
+        TopicKind::Personal,
+        TopicKind::ContactCode(world.devices[0].me),
+        TopicKind::ContactCode(other),
+        TopicKind::Negotiated(other),
     ] {
         assert!(subjects.contains(&expected), "{expected:?} in {subjects:?}");
     }
@@ -626,7 +627,7 @@ fn debug_shows_no_key() {
         }
         world.now += 1000;
         text += &format!("{:?}", world.devices[to].messenger);
-        text += &format!("{:?}", world.devices[to].messenger.listening());
+        text += &format!("{:?}", world.devices[to].messenger.subscriptions());
     }
     let other = world.devices[1].me;
     let secret = *world.devices[0].identity.ecdh(&other).as_bytes();

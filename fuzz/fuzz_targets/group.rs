@@ -7,8 +7,8 @@ use statuskit_core::{
     account::Uuid,
     crypto::SecretKey,
     payload::{
-        Message,
-        group::{Event, Group, receive, replay},
+        PayloadMessage,
+        group::{GroupEvent, Group, receive, replay},
         proto::MembershipUpdateEvent,
     },
 };
@@ -18,7 +18,7 @@ const NOW: u64 = 1_585_558_800_000;
 fuzz_target!(|data: &[u8]| {
     let people = [1, 2, 3, 4].map(|byte| SecretKey::from_bytes(&[byte; 32]).expect("in range"));
     let me = people[0].public_key();
-    if let Ok(Message::MembershipUpdateMessage(update)) = Message::decode(3, data) {
+    if let Ok(PayloadMessage::MembershipUpdateMessage(update)) = PayloadMessage::decode(3, data) {
         if update.events.len() < 64 {
             let _ = receive(None, &update, &me, NOW);
         }
@@ -39,8 +39,8 @@ fuzz_target!(|data: &[u8]| {
             name: if whom & 0x80 == 0 { "name".to_owned() } else { String::new() },
             r#type: i32::from(what >> 2 & 0xf),
         };
-        let event = Event::sign(id, fields, &people[usize::from(what & 3)]);
-        assert_eq!(Event::decode(id, event.raw()).as_ref(), Ok(&event));
+        let event = GroupEvent::sign(id, fields, &people[usize::from(what & 3)]);
+        assert_eq!(GroupEvent::decode(id, event.raw()).as_ref(), Ok(&event));
         events.push(event);
     }
     let replayed = replay(id, events.clone());

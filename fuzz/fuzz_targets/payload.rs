@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use statuskit_core::{
     payload::{
-        Message, Wrapper,
+        PayloadMessage, Wrapper,
         check::{Receipt, checks},
         types::TYPES,
     },
@@ -26,7 +26,7 @@ fuzz_target!(|data: &[u8]| {
     let kind = &TYPES[usize::from(*number) % TYPES.len()];
     let Some(def) = kind.message else { return };
     let read = json::decode(def, bytes);
-    let message = Message::decode(kind.number, bytes);
+    let message = PayloadMessage::decode(kind.number, bytes);
     assert_eq!(read.is_ok(), message.is_ok(), "{read:?} {message:?}");
     let (Ok(read), Ok(message)) = (read, message) else { return };
     // The same through the typed message, encoded and decoded.
@@ -36,6 +36,6 @@ fuzz_target!(|data: &[u8]| {
     let known = json::known_only(def, bytes).expect("it was read");
     assert_eq!(message.encode(), known);
     for check in checks(&message, &Receipt::at(1_585_558_800)) {
-        let _ = (check.refusal.code(), check.refusal.to_string());
+        let _ = (check.rejection.code(), check.rejection.to_string());
     }
 });

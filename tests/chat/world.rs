@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Mutex};
 
 use rand::rngs::ChaCha20Rng;
 use statuskit_core::{
-    chat::messenger::{ChatError, Event, Incoming, Messenger, Post, PostKey},
+    chat::messenger::{ChatError, Incoming, Messenger, MessengerEvent, Post, PostKey},
     crypto::{PublicKey, SecretKey, seeded_rng},
     envelope::{Topic, topic},
     payload::{matching::Chat, wrapper::MessageId},
@@ -138,7 +138,7 @@ impl World {
 
     fn listen(&mut self, at: usize) {
         let device = &mut self.devices[at];
-        for it in device.messenger.listening().unwrap() {
+        for it in device.messenger.subscriptions().unwrap() {
             device.listening.insert(it.topic, it.key.map(|key| *key.as_bytes()));
         }
     }
@@ -251,7 +251,12 @@ impl World {
     }
 
     /// Feeds a device with bytes.
-    pub fn feed(&mut self, to: usize, signer: Option<&PublicKey>, payload: &[u8]) -> Vec<Event> {
+    pub fn feed(
+        &mut self,
+        to: usize,
+        signer: Option<&PublicKey>,
+        payload: &[u8],
+    ) -> Vec<MessengerEvent> {
         let incoming = Incoming { signer, sent: (self.now / 1000) as u32, payload };
         let device = &mut self.devices[to];
         let outcome = device.messenger.receive(&incoming, self.now, &mut self.rng).unwrap();
@@ -261,7 +266,7 @@ impl World {
         outcome.events
     }
 
-    fn note(&mut self, to: usize, events: Vec<Event>) {
+    fn note(&mut self, to: usize, events: Vec<MessengerEvent>) {
         let device = &mut self.devices[to];
         for event in &events {
             show(device, event);
@@ -313,9 +318,9 @@ impl World {
     }
 }
 
-fn show(device: &mut Device, event: &Event) {
+fn show(device: &mut Device, event: &MessengerEvent) {
     match event {
-        Event::Message(received) => {
+        MessengerEvent::Message(received) => {
             device.payloads.push(received.wrapper.kind_name());
             device.clocks.extend(received.chat_message().map(|message| message.clock));
             if let (Some(text), true) = (received.text(), received.chat.is_some()) {
@@ -328,11 +333,11 @@ fn show(device: &mut Device, event: &Event) {
                 });
             }
         }
-        Event::Unread { reason, .. } => device.unread.push(reason.code().to_owned()),
-        Event::Acknowledged { ids, .. } => {
+        MessengerEvent::Unread { reason, .. } => device.unread.push(reason.code().to_owned()),
+        MessengerEvent::Acknowledged { ids, .. } => {
             device.acknowledged.extend(ids.iter().filter_map(|(_, id)| *id));
         }
-        Event::Listen(it) => {
+        MessengerEvent::Subscribe(it) => {
             device.listening.insert(it.topic, it.key.clone().map(|key| *key.as_bytes()));
         }
         _ => {}

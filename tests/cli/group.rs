@@ -113,7 +113,7 @@ fn replay_explains_rejections_and_goes_on() {
     let shell = team();
     // Eve was never invited: only a hand-signed event can claim it.
     let chat_id = shell.ok("head -1 events.json | sed 's/.*\"chat_id\":\"\\([^\"]*\\)\".*/\\1/'");
-    let stranger = statuskit_core::payload::group::Event::sign(
+    let stranger = statuskit_core::payload::group::GroupEvent::sign(
         chat_id.trim(),
         statuskit_core::payload::proto::MembershipUpdateEvent {
             clock: 1,

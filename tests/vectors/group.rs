@@ -6,8 +6,8 @@ use serde_json::Value;
 use statuskit_core::{
     crypto::SecretKey,
     payload::{
-        Message,
-        group::{Event, Group, State, UpdateError, receive, replay},
+        PayloadMessage,
+        group::{Group, GroupEvent, GroupState, UpdateError, receive, replay},
         proto::{MembershipUpdateEvent, MembershipUpdateMessage},
         types::type_name,
     },
@@ -43,7 +43,7 @@ pub fn group_events(set: &mut Set) {
         assert_eq!(received.group, merged, "{case}");
         // What is new is what was not known before.
         let new = merged.events().iter().filter(|event| !known.events().contains(event)).count();
-        assert_eq!(received.news.len(), new, "{case}");
+        assert_eq!(received.new_events.len(), new, "{case}");
         assert_eq!(update.merge(known.events()).unwrap(), merged, "{case}");
         case.inner("state", |state| assert_state(state, merged.state()));
     });
@@ -59,7 +59,7 @@ fn a_history(case: &Case<'_>) {
         people.insert(key.public_key().to_string(), key);
         person.finish();
     }
-    let mut state = State::default();
+    let mut state = GroupState::default();
     let (mut all, mut accepted) = (Vec::new(), Vec::new());
     for (index, step) in case.list("steps").iter().enumerate() {
         let step = Case::new(format!("{case}.steps[{index}]"), step);
@@ -79,13 +79,13 @@ fn a_history(case: &Case<'_>) {
 
     let group = Group::build(chat_id, accepted).unwrap();
     let message = case.plain_hex("message");
-    assert_eq!(Message::from(group.update(None)).encode(), message, "{case}");
+    assert_eq!(PayloadMessage::from(group.update(None)).encode(), message, "{case}");
     assert_eq!(update_of(&message), group.update(None), "{case}");
     case.inner("shuffled", |shuffled| {
         assert!(shuffled.value("error").is_null());
         let events = shuffled.list("events").iter().map(|raw| {
             let raw = hex::decode(raw.as_str().unwrap()).unwrap();
-            Event::decode(chat_id, &raw).unwrap()
+            GroupEvent::decode(chat_id, &raw).unwrap()
         });
         let again = Group::build(chat_id, events.collect()).unwrap();
         assert_eq!(again, group, "{case}");
@@ -94,8 +94,12 @@ fn a_history(case: &Case<'_>) {
 }
 
 /// An event: read, and made again if its author is known.
-fn an_event(case: &Case<'_>, chat_id: &str, people: Option<&HashMap<String, SecretKey>>) -> Event {
-    let event = Event::decode(chat_id, &case.plain_hex("raw")).unwrap();
+fn an_event(
+    case: &Case<'_>,
+    chat_id: &str,
+    people: Option<&HashMap<String, SecretKey>>,
+) -> GroupEvent {
+    let event = GroupEvent::decode(chat_id, &case.plain_hex("raw")).unwrap();
     assert_eq!(event.author_text(), case.str("from"), "{case}");
     assert_eq!(event.clock(), case.u64("clock"), "{case}");
     assert_eq!(event.name(), case.str("name"), "{case}");
@@ -115,7 +119,7 @@ fn an_event(case: &Case<'_>, chat_id: &str, people: Option<&HashMap<String, Secr
             name: event.name().to_owned(),
             r#type: event.kind_number(),
         };
-        let made = Event::sign(chat_id, fields, &people[event.author_text()]);
+        let made = GroupEvent::sign(chat_id, fields, &people[event.author_text()]);
         assert_eq!(made, event, "{case}");
     }
     event
@@ -123,7 +127,8 @@ fn an_event(case: &Case<'_>, chat_id: &str, people: Option<&HashMap<String, Secr
 
 fn a_set(case: &Case<'_>) {
     let message = case.plain_hex("message");
-    let Ok(Message::MembershipUpdateMessage(update)) = Message::decode(3, &message) else {
+    let Ok(PayloadMessage::MembershipUpdateMessage(update)) = PayloadMessage::decode(3, &message)
+    else {
         assert_eq!((case.bool("accepted"), case.str("stage")), (false, "decode"), "{case}");
         ["chat_id", "error", "now_ms"].into_iter().for_each(|member| case.skip(member));
         return;
@@ -135,7 +140,8 @@ fn a_set(case: &Case<'_>) {
     let received = receive(None, &update, &me, now_ms);
     if case.bool("accepted") {
         assert_eq!(received, Err(UpdateError::NotForUs), "{case}");
-        let events = update.events.iter().map(|raw| Event::decode(&update.chat_id, raw).unwrap());
+        let events =
+            update.events.iter().map(|raw| GroupEvent::decode(&update.chat_id, raw).unwrap());
         let group = Group::build(&update.chat_id, events.collect()).unwrap();
         case.inner("state", |expected| assert_state(expected, group.state()));
         // Its members take it, whoever has left meanwhile.
@@ -157,13 +163,13 @@ fn a_set(case: &Case<'_>) {
 }
 
 fn update_of(payload: &[u8]) -> MembershipUpdateMessage {
-    match Message::decode(3, payload).unwrap() {
-        Message::MembershipUpdateMessage(update) => update,
+    match PayloadMessage::decode(3, payload).unwrap() {
+        PayloadMessage::MembershipUpdateMessage(update) => update,
         other => panic!("{}", type_name(other.number())),
     }
 }
 
-fn assert_state(expected: &Case<'_>, state: &State) {
+fn assert_state(expected: &Case<'_>, state: &GroupState) {
     assert_eq!(state.name, expected.str("name"), "{expected}");
     for (name, found) in
         [("members", &state.members), ("joined", &state.joined), ("admins", &state.admins)]

@@ -6,10 +6,10 @@ use statuskit_core::{
     crypto::{PublicKey, SecretKey},
     eip::eip191::PersonalSignature,
     payload::{
-        Message, PayloadType, Wrapper,
+        PayloadMessage, PayloadType, Wrapper,
         check::{self, Receipt},
         clock,
-        transaction::{self, Asked, Invalid, Status, Transaction, Verdict},
+        transaction::{self, Asked, Invalid, Transaction, TransactionStatus, Verdict},
         types::type_name,
     },
     protobuf::{FieldType, MessageDef, json},
@@ -41,7 +41,7 @@ fn a_case(case: &Case<'_>) {
     let payload = case.plain_hex("payload");
     assert_eq!(json::encode(def, &members).as_ref(), Ok(&payload), "{case}");
     assert_eq!(json::decode(def, &payload), Ok(filled(def, members)), "{case}");
-    let message = Message::decode(number, &payload).unwrap();
+    let message = PayloadMessage::decode(number, &payload).unwrap();
     assert_eq!((message.number(), message.encode()), (number, payload.clone()), "{case}");
 
     // Signing.
@@ -57,7 +57,7 @@ fn a_case(case: &Case<'_>) {
     assert_eq!(read.message().unwrap(), message);
 
     // The wallet's signature inside.
-    if let Message::SendTransaction(message) = message {
+    if let PayloadMessage::SendTransaction(message) = message {
         let wallet: SecretKey = case.str("wallet_private").parse().unwrap();
         let address = Address::from_key(&wallet.public_key());
         assert_eq!(address.to_string(), case.str("wallet_address"), "{case}");
@@ -82,8 +82,7 @@ fn an_oddity(case: &Case<'_>) {
     let author = wrapper.author().map(ToString::to_string);
     assert_eq!(author.as_deref(), case.opt("signer_public").and_then(Value::as_str), "{case}");
     assert_eq!(wrapper.message_id().to_string(), case.str("message_id"), "{case}");
-    let parsed =
-        matches!(wrapper.message(), Ok(message) if !matches!(message, Message::Other { .. }));
+    let parsed = matches!(wrapper.message(), Ok(message) if !matches!(message, PayloadMessage::Other { .. }));
     assert_eq!(parsed, case.bool("parsed"), "{case}: {}", type_name(wrapper.kind()));
 }
 
@@ -95,7 +94,8 @@ fn a_validation(case: &Case<'_>) {
         .unwrap();
     let def = kind.message.unwrap();
     let members = our_json(def, case.get("fields").as_object().unwrap());
-    let message = Message::decode(kind.number, &json::encode(def, &members).unwrap()).unwrap();
+    let message =
+        PayloadMessage::decode(kind.number, &json::encode(def, &members).unwrap()).unwrap();
     let sent_ms = case.u64("transport_timestamp_ms");
     let receipt = Receipt { sent_ms, now_ms: sent_ms, ..Receipt::default() };
     let verdict = check::check(&message, &receipt);
@@ -162,9 +162,9 @@ fn a_proof(case: &Case<'_>) {
             value: big_endian(inner.get("value")),
             data: &data,
             status: match inner.u64("status") {
-                0 => Status::Failed,
-                1 => Status::Mined,
-                _ => Status::Pending,
+                0 => TransactionStatus::Failed,
+                1 => TransactionStatus::Mined,
+                _ => TransactionStatus::Pending,
             },
         });
     });

@@ -11,13 +11,13 @@ use statuskit_core::{
     chat::{
         self, KeyRing, Opened,
         messenger::{
-            ChatError, Event, GiveUp, GivenUp, Incoming, Layers, Listening, Messenger, Outcome,
-            Post, PostKind, Received, Sent, Subject, Ticked,
+            ChatError, GiveUp, GivenUp, Incoming, Layers, Messenger, MessengerEvent, Outcome, Post,
+            PostKind, ReceivedPayload, Sent, Subscription, Ticked,
         },
     },
     crypto::{PublicKey, SecretKey},
     envelope::{Bloom, Envelope, Topic},
-    payload::{Message, group::Group, matching::Chat, wrapper::MessageId},
+    payload::{PayloadMessage, group::Group, matching::Chat, wrapper::MessageId},
     secure::{How, Installation, MemoryStore, Store},
 };
 use statuskit_net::node::{Interest, Sent as SentByNode};
@@ -64,8 +64,6 @@ pub struct Talk {
     is_kept: bool,
     /// Where we listen; those are in the ring, too.
     topics: HashSet<Topic>,
-    /// The names of the keys that this has added to the ring.
-    key_names: HashSet<String>,
     /// Whose contact codes were asked for.
     contacts: Vec<PublicKey>,
     events: bool,
@@ -112,8 +110,7 @@ impl Talk {
             }
         };
         let (topics, contacts) = (HashSet::new(), Vec::new());
-        let key_names = HashSet::new();
-        Ok(Self { messenger, rng, is_kept, topics, key_names, contacts, events: false })
+        Ok(Self { messenger, rng, is_kept, topics, contacts, events: false })
     }
 
     /// For `status-receive`: with what the options say.
@@ -134,7 +131,7 @@ impl Talk {
     /// Adds the keys and topics of all conversations to a ring.
     pub fn listen(&mut self, ring: &mut KeyRing) -> Result<()> {
         let mut all = if self.is_kept {
-            self.messenger.listening().map_err(|error| chat_error(&error))?
+            self.messenger.subscriptions().map_err(|error| chat_error(&error))?
         } else {
             Vec::new()
         };
@@ -143,7 +140,7 @@ impl Talk {
             all.push(code.map_err(|error| chat_error(&error))?);
         }
         for listening in all {
-            self.hear(listening, ring);
+            self.hear(&listening, ring);
         }
         Ok(())
     }
@@ -154,35 +151,24 @@ impl Talk {
     }
 
     /// Listens to one more topic. Whether it is new.
-    fn hear(&mut self, listening: Listening, ring: &mut KeyRing) -> bool {
+    fn hear(&mut self, listening: &Subscription, ring: &mut KeyRing) -> bool {
         let is_new = self.topics.insert(listening.topic);
-        let name = match &listening.what {
-            Subject::ContactCode(key) => format!("contact code of {key}"),
-            Subject::Negotiated(key) => format!("conversation with {key}"),
-            // Public chats have keys of their own in the ring, and the identity is there, too.
-            Subject::Public(_) | Subject::Partitioned | Subject::Personal => return is_new,
-        };
-        if let Some(key) = listening.key
-            && !ring.has_key(&name)
-        {
-            ring.add_sym_key(name.clone(), key, Some(listening.topic));
-            self.key_names.insert(name);
-        }
+        ring.add_subscription(listening);
         is_new
     }
 
     /// Whether a message that was opened like this is for the messenger.
-    pub fn takes(&self, opened: &Opened<'_>) -> bool {
-        opened.key_name == "identity" || self.key_names.contains(opened.key_name)
+    pub fn takes(&self, opened: &Opened) -> bool {
+        opened.source.is_private()
     }
 
     /// Takes a message.
     pub fn take(
         &mut self,
         envelope: &Envelope,
-        opened: &Opened<'_>,
+        opened: &Opened,
         now_ms: u64,
-    ) -> Result<(Heard, Vec<Listening>)> {
+    ) -> Result<(Heard, Vec<Subscription>)> {
         let incoming = Incoming {
             signer: opened.message.signer(),
             sent: envelope.sent(),
@@ -203,32 +189,32 @@ impl Talk {
 
     fn note(
         &self,
-        event: Event,
+        event: MessengerEvent,
         envelope: &Envelope,
-        opened: &Opened<'_>,
+        opened: &Opened,
         heard: &mut Heard,
-        new_topics: &mut Vec<Listening>,
+        new_topics: &mut Vec<Subscription>,
     ) {
         let hash = envelope.hash().to_string();
         match event {
-            Event::Message(received) => {
+            MessengerEvent::Message(received) => {
                 let whole = if heard.has_message { Whole::Before } else { Whole::Here };
                 heard.has_message = true;
                 heard.records.push(record_of(envelope, opened, &received, whole));
             }
-            Event::Unread { sender, reason, layers } => {
+            MessengerEvent::Unread { sender, reason, layers } => {
                 let who = sender.map_or_else(|| "nobody".to_owned(), |key| key.to_string());
                 let message = format!("envelope {hash}, signed by {who}: {reason}");
                 let error = CliError::new(reason.code(), Exit::Negative, message);
-                let is_of_session =
-                    layers.secure.is_none() && matches!(reason, chat::messenger::Reason::Secure(_));
+                let is_of_session = layers.secure.is_none()
+                    && matches!(reason, chat::messenger::UnreadReason::Secure(_));
                 heard.errors.push(if is_of_session && !self.is_kept {
                     error.hint("--state DIR keeps the sessions that open such messages")
                 } else {
                     error
                 });
             }
-            Event::Bundle { sender, learned } => {
+            MessengerEvent::Bundle { sender, learned } => {
                 let record = Record::new("bundle")
                     .with("hash", hash)
                     .with("sent", envelope.sent())
@@ -240,8 +226,8 @@ impl Talk {
                     heard.others.push(record);
                 }
             }
-            Event::Listen(listening) => new_topics.push(listening),
-            Event::Acknowledged { peer, ids } => {
+            MessengerEvent::Subscribe(listening) => new_topics.push(listening),
+            MessengerEvent::Acknowledged { peer, ids } => {
                 for (sync_id, id) in ids {
                     heard.acknowledged.extend(id.map(|id| (peer, id)));
                     if self.events {
@@ -254,21 +240,24 @@ impl Talk {
                     }
                 }
             }
-            Event::Repeated(id) if self.events => heard.others.push(
+            MessengerEvent::Repeated(id) if self.events => heard.others.push(
                 Record::new("repeated").with("hash", hash).with("message_id", id.to_string()),
             ),
-            Event::Empty { sender } if self.events => heard
+            MessengerEvent::Empty { sender } if self.events => heard
                 .others
                 .push(Record::new("empty").with("hash", hash).with("sender", sender.to_string())),
-            Event::Repeated(_) | Event::Empty { .. } | Event::Own | Event::Again => {}
-            Event::Foreign => heard.is_foreign = true,
+            MessengerEvent::Repeated(_)
+            | MessengerEvent::Empty { .. }
+            | MessengerEvent::Own
+            | MessengerEvent::Again => {}
+            MessengerEvent::Foreign => heard.is_foreign = true,
         }
     }
 
     /// Follows new topics: keys into the ring, topics to the node.
     pub fn follow(
         &mut self,
-        new: impl IntoIterator<Item = Listening>,
+        new: impl IntoIterator<Item = Subscription>,
         ring: &mut KeyRing,
         topics: Option<&mut HashSet<Topic>>,
         network: &Network,
@@ -276,7 +265,7 @@ impl Talk {
         let mut added = Vec::new();
         for listening in new {
             let topic = listening.topic;
-            if self.hear(listening, ring) {
+            if self.hear(&listening, ring) {
                 added.push(topic);
             }
         }
@@ -293,7 +282,7 @@ impl Talk {
     }
 
     /// Sends a payload as it is.
-    pub fn send(&mut self, chat: &Chat, message: Message, now_ms: u64) -> Result<Sent> {
+    pub fn send(&mut self, chat: &Chat, message: PayloadMessage, now_ms: u64) -> Result<Sent> {
         let sent = self.messenger.send(chat, message, now_ms, &mut self.rng);
         Ok(sent.map_err(|error| chat_error(&error))?)
     }
@@ -406,8 +395,8 @@ pub fn installation_value(installation: &Installation) -> Value {
 
 fn record_of(
     envelope: &Envelope,
-    opened: &Opened<'_>,
-    received: &Received,
+    opened: &Opened,
+    received: &ReceivedPayload,
     whole: Whole,
 ) -> Record {
     let record = conversation_record(envelope, opened, &received.wrapper, whole)
@@ -426,7 +415,7 @@ fn record_of(
             "chat_id": news.group.chat_id(),
             "name": state.name,
             "new": news.is_new,
-            "new_events": news.news.len(),
+            "new_events": news.new_events.len(),
             "members": state.members.to_vec(),
             "joined": state.joined.to_vec(),
             "admins": state.admins.to_vec(),
@@ -473,8 +462,8 @@ pub fn given_up_error(given_up: &GivenUp) -> CliError {
     let message = format!("{what} to {} is given up: {}", given_up.peer, given_up.why);
     let error = CliError::new("send.given_up", Exit::Network, message);
     match given_up.why {
-        GiveUp::Unacknowledged => error,
         GiveUp::Oversized(_) => error.hint("split it, and send the parts"),
+        _ => error,
     }
 }
 
@@ -521,7 +510,6 @@ mod tests {
             rng,
             is_kept: true,
             topics: HashSet::new(),
-            key_names: HashSet::new(),
             contacts: Vec::new(),
             events: false,
         }
@@ -532,7 +520,7 @@ mod tests {
         let (mut rng, now) = (seeded_rng("shared"), 1_585_500_000_000);
         let [alice, bob] = [(); 2].map(|()| SecretKey::generate(&mut rng));
         let (to_bob, mut ring) = (Chat::OneToOne(bob.public_key()), KeyRing::new());
-        ring.add_identity("identity", bob.clone());
+        ring.add_identity(bob.clone());
         let (mut alice, mut bob) = (talk(alice), talk(bob));
         for text in ["a", "b", "c"] {
             alice.say(&to_bob, text, now).unwrap();

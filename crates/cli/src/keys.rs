@@ -128,13 +128,13 @@ impl OpenArgs {
             ring.add_chat(&public_chat(name)?);
         }
         for password in &self.password {
-            ring.add_sym_key("password", SymKey::from_password(password), None);
+            ring.add_password(password);
         }
         for text in &self.sym_key {
-            ring.add_sym_key("symmetric key", parse_sym_key(text)?, None);
+            ring.add_sym_key(parse_sym_key(text)?);
         }
         if let Some(key) = self.identity.load()? {
-            ring.add_identity("identity", key);
+            ring.add_identity(key);
         }
         Ok(ring)
     }

@@ -7,7 +7,7 @@ use std::{
 
 use clap::Args;
 use statuskit_core::{
-    chat::{KeyRing, keyring::KeyRingError},
+    chat::{KeyRing, KeyRingError},
     crypto::PublicKey,
     envelope::{Bloom, Envelope, EnvelopeHash, Topic, topic},
 };
@@ -131,7 +131,7 @@ pub fn run(args: &ReceiveArgs, cx: &mut Context) -> Result<()> {
 impl ReceiveArgs {
     /// The conversations of the identity, if one is given; their keys go into the ring.
     fn talk(&self, ring: &mut KeyRing, cx: &Context) -> Result<Option<Talk>> {
-        let Some(identity) = ring.first_identity().cloned() else {
+        let Some(identity) = ring.identities().next().cloned() else {
             if self.talk.state.state.is_some() || !self.talk.contact.is_empty() {
                 // Says how to give one.
                 self.keys.identity.require()?;
@@ -150,7 +150,7 @@ impl ReceiveArgs {
             topics.insert(parse_topic(text, "--topic")?);
         }
         topics.extend(self.keys.password.iter().map(|password| Topic::from_name(password)));
-        topics.extend(ring.identities().flat_map(|key| own_topics(&key)));
+        topics.extend(ring.identities().flat_map(|key| own_topics(&key.public_key())));
         if self.all {
             return Ok(None);
         }

@@ -33,7 +33,7 @@ pub fn envelope_record(envelope: &Envelope) -> Record {
 }
 
 /// The record of a message that was inside an envelope.
-pub fn message_record(envelope: &Envelope, opened: &Opened<'_>) -> Record {
+pub fn message_record(envelope: &Envelope, opened: &Opened) -> Record {
     let mut payload = describe_payload(opened, envelope.sent());
     payload.insert("raw".to_owned(), hex0x(&opened.message.payload).into());
     record_with_payload(envelope, opened, payload, Whole::Here)
@@ -52,7 +52,7 @@ pub enum Whole {
 /// The same of a payload that was deeper inside.
 pub fn conversation_record(
     envelope: &Envelope,
-    opened: &Opened<'_>,
+    opened: &Opened,
     wrapper: &Wrapper,
     whole: Whole,
 ) -> Record {
@@ -63,7 +63,7 @@ pub fn conversation_record(
 
 fn record_with_payload(
     envelope: &Envelope,
-    opened: &Opened<'_>,
+    opened: &Opened,
     mut payload: Map<String, Value>,
     whole: Whole,
 ) -> Record {
@@ -82,7 +82,7 @@ fn record_with_payload(
         .with("expiry", envelope.expiry())
         .with("ttl", envelope.ttl())
         .with("pow", float(envelope.pow(0)))
-        .with("opened_with", opened.key_name)
+        .with("opened_with", opened.source.to_string())
         .with("signer", message.signer().map(ToString::to_string))
         .with("payload", payload)
         .with("padding", bytes(&message.padding))
@@ -90,7 +90,7 @@ fn record_with_payload(
 }
 
 /// What a payload is: the wrapper of Status clients and the chat message in it, or text, or bytes.
-fn describe_payload(opened: &Opened<'_>, sent: u32) -> Map<String, Value> {
+fn describe_payload(opened: &Opened, sent: u32) -> Map<String, Value> {
     let payload = &opened.message.payload;
     let receipt = Receipt { author: opened.message.signer(), ..Receipt::at(sent) };
     let record = match Wrapper::detect(payload, &receipt) {

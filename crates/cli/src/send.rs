@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use statuskit_core::{
     chat,
     envelope::{Bloom, Envelope, check::DEFAULT_MAX_MESSAGE_SIZE},
-    payload::Message,
+    payload::PayloadMessage,
 };
 use statuskit_net::node::{
     Config, ConnectionId, Event, News, PeerOptions, SendError, Sent, ServiceEvent,
@@ -84,7 +84,7 @@ type Input = std::result::Result<(Source, u64), Stop>;
 
 enum Source {
     Message(ToSeal),
-    Payload(Box<Message>),
+    Payload(Box<PayloadMessage>),
     Envelope(Envelope),
 }
 

@@ -179,7 +179,7 @@ pub fn chat_error(error: &ChatError) -> CliError {
             .hint(
                 "status-group join, with the history that came; then --group @FILE with its output",
             ),
-        ChatError::Refused(_) => CliError::new(error.code(), Exit::Malformed, error.to_string()),
+        ChatError::Rejected(_) => CliError::new(error.code(), Exit::Malformed, error.to_string()),
         ChatError::Sync(SyncError::Full(_)) => {
             CliError::new(error.code(), Exit::Negative, error.to_string())
                 .hint("status-receive with this state takes the acknowledgements")

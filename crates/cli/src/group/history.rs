@@ -11,8 +11,8 @@ use clap::Args;
 use serde_json::{Map, Value};
 use statuskit_core::{
     payload::{
-        Message, Wrapper,
-        group::{Event, EventError, Group, MAX_RECEIVED},
+        PayloadMessage, Wrapper,
+        group::{EventError, Group, GroupEvent, MAX_RECEIVED},
         proto::MembershipUpdateMessage,
         schema::MEMBERSHIP_UPDATE_MESSAGE,
     },
@@ -45,7 +45,7 @@ pub struct History {
     /// Its chat id.
     pub chat_id: String,
     /// Its events.
-    pub events: Vec<Event>,
+    pub events: Vec<GroupEvent>,
     seen: HashSet<Vec<u8>>,
 }
 
@@ -188,8 +188,8 @@ fn update_of_bytes(bytes: &[u8]) -> std::result::Result<MembershipUpdateMessage,
 const MEMBERSHIP_UPDATE: i32 = 3;
 
 fn update_of_payload(bytes: &[u8]) -> std::result::Result<MembershipUpdateMessage, CliError> {
-    match Message::decode(MEMBERSHIP_UPDATE, bytes).map_err(|error| payload_error(&error))? {
-        Message::MembershipUpdateMessage(update) => Ok(update),
+    match PayloadMessage::decode(MEMBERSHIP_UPDATE, bytes).map_err(|error| payload_error(&error))? {
+        PayloadMessage::MembershipUpdateMessage(update) => Ok(update),
         _ => Ok(MembershipUpdateMessage::default()),
     }
 }
@@ -238,7 +238,7 @@ fn add_event(
         let message = format!("more than {MAX_RECEIVED} events of one group");
         return Err(CliError::new("group.too_many", Exit::Malformed, message));
     }
-    let event = Event::decode(chat_id, raw).map_err(|error| event_error(&error))?;
+    let event = GroupEvent::decode(chat_id, raw).map_err(|error| event_error(&error))?;
     history.events.push(event);
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use statuskit_core::payload::{
-    group::{Denied, Event, State},
+    group::{Denied, GroupEvent, GroupState},
     proto::MembershipUpdateMessage,
     schema::MEMBERSHIP_UPDATE_EVENT_EVENT_TYPE,
 };
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The record of an event.
-pub fn from_event(chat_id: &str, event: &Event) -> Record {
+pub fn from_event(chat_id: &str, event: &GroupEvent) -> Record {
     let kind = event.kind_number();
     let kind = MEMBERSHIP_UPDATE_EVENT_EVENT_TYPE
         .name_of(kind)
@@ -30,7 +30,7 @@ pub fn from_event(chat_id: &str, event: &Event) -> Record {
 }
 
 /// The record of an event that was replayed.
-pub fn from_replayed(chat_id: &str, event: &Event, done: Result<(), Denied>) -> Record {
+pub fn from_replayed(chat_id: &str, event: &GroupEvent, done: Result<(), Denied>) -> Record {
     let record = from_event(chat_id, event).with("accepted", done.is_ok());
     match done {
         Ok(()) => record,
@@ -60,7 +60,7 @@ pub fn event_text(record: &Record) -> String {
 }
 
 /// The record of a group. Its bytes are those of an update with the events.
-pub fn from_group(state: &State, update: &MembershipUpdateMessage) -> Record {
+pub fn from_group(state: &GroupState, update: &MembershipUpdateMessage) -> Record {
     use prost::Message as _;
     Record::new("group")
         .with("chat_id", update.chat_id.as_str())

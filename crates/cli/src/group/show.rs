@@ -2,7 +2,7 @@
 
 use clap::Args;
 use statuskit_core::payload::{
-    Message, Wrapper,
+    PayloadMessage, Wrapper,
     chat::{self, MessageType},
     check,
     group::{Group, Replayed, replay},
@@ -121,7 +121,7 @@ impl VerifyCommand {
             };
             let built = Group::build(&chat_id, history.events).map(|_| ());
             let verdict = match (clocks, built) {
-                (Err(refusal), _) => Err((refusal.code(), refusal.to_string())),
+                (Err(rejection), _) => Err((rejection.code(), rejection.to_string())),
                 (Ok(()), Err(error)) => Err((error.code(), error.to_string())),
                 (Ok(()), Ok(())) => Ok(()),
             };
@@ -131,7 +131,7 @@ impl VerifyCommand {
                 .with("valid", verdict.is_ok())
                 .with_some("code", verdict.as_ref().err().map(|(code, _)| *code))
                 .with_some("reason", verdict.as_ref().err().map(|(_, reason)| reason.as_str()))
-                .with_raw(&Message::from(update).encode());
+                .with_raw(&PayloadMessage::from(update).encode());
             cx.emit(&record, |_| match &verdict {
                 Ok(()) => format!("valid: {count} events"),
                 Err((_, reason)) => format!("NOT VALID: {reason}"),
@@ -175,7 +175,7 @@ impl UpdateCommand {
             let error = CliError::new("chat.author_not_joined", Exit::Negative, message);
             return Err(error.hint("status-group join --identity FILE").into());
         }
-        let update = Message::from(group.update(message));
+        let update = PayloadMessage::from(group.update(message));
         let wrapper = Wrapper::sign(update.number(), update.encode(), &key);
         cx.emit(&payload::record::from_wrapper(&wrapper), Record::to_text)
     }

@@ -74,9 +74,9 @@ impl CheckCommand {
             cx.emit(&record, text)?;
             if let Some(failed) = failed {
                 cx.negative();
-                let message = format!("a client refuses this payload: {}", failed.refusal);
-                let error = CliError::new(failed.refusal.code(), Exit::Negative, message);
-                cx.show(&error.field(failed.refusal.field()).line(line));
+                let message = format!("a client refuses this payload: {}", failed.rejection);
+                let error = CliError::new(failed.rejection.code(), Exit::Negative, message);
+                cx.show(&error.field(failed.rejection.field()).line(line));
             }
             Ok(())
         })
@@ -84,19 +84,19 @@ impl CheckCommand {
 }
 
 fn a_check(check: &Check, fields: &Record) -> Value {
-    let refusal = check.refusal;
+    let rejection = check.rejection;
     let members = fields.members();
     let found = members
-        .get(&member_of(refusal.field()))
-        .or_else(|| members.get(refusal.field()))
-        .or_else(|| members.get("message").and_then(|it| it.get(refusal.field())));
+        .get(&member_of(rejection.field()))
+        .or_else(|| members.get(rejection.field()))
+        .or_else(|| members.get("message").and_then(|it| it.get(rejection.field())));
     // Lists of events are long, and in the record anyway.
     let found = found.filter(|it| !it.is_array());
     json!({
-        "rule": refusal.rule(),
+        "rule": rejection.rule(),
         "pass": check.pass,
-        "code": refusal.code(),
-        "field": refusal.field(),
+        "code": rejection.code(),
+        "field": rejection.field(),
         "found": found,
     })
 }

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 use statuskit_core::{
-    payload::{Message, PayloadType, Wrapper},
+    payload::{PayloadMessage, PayloadType, Wrapper},
     sync,
 };
 
@@ -36,7 +36,7 @@ impl DecodeCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
         each_payload(cx, |cx, input, _| {
             if let Some(kind) = self.kind {
-                Message::decode(kind.number, &input.bytes)
+                PayloadMessage::decode(kind.number, &input.bytes)
                     .map_err(|error| payload_error(&error))?;
                 return cx.emit(&record::from_message(kind, &input.bytes), Record::to_text);
             }

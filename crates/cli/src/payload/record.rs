@@ -4,7 +4,8 @@ use serde_json::{Map, Value};
 use statuskit_core::{
     crypto::{PublicKey, SecretKey},
     payload::{
-        Message, PayloadType, Wrapper, schema::APPLICATION_METADATA_MESSAGE, types::type_name,
+        PayloadMessage, PayloadType, Wrapper, schema::APPLICATION_METADATA_MESSAGE,
+        types::type_name,
     },
     protobuf::{
         MessageDef,
@@ -296,12 +297,12 @@ pub fn payload_members(members: &Map<String, Value>) -> &Map<String, Value> {
 }
 
 /// The message that a record has, or a wrapper in bytes; who signed it does not count.
-pub fn message_of_item(item: &Item) -> Result<Message, CliError> {
+pub fn message_of_item(item: &Item) -> Result<PayloadMessage, CliError> {
     let ToWrap { kind, payload, .. } = ToWrap::from_item(item, |_| Ok(()))?;
     message_of(&Wrapper::unsigned(kind, payload)).map_err(|error| error.line(item.line))
 }
 
 /// The message of a wrapper; an error says what it is not.
-pub fn message_of(wrapper: &Wrapper) -> Result<Message, CliError> {
+pub fn message_of(wrapper: &Wrapper) -> Result<PayloadMessage, CliError> {
     wrapper.message().map_err(|error| payload_error(&error).field("payload"))
 }

@@ -178,7 +178,7 @@ impl Talking {
         let mut ring = KeyRing::new();
         let mut topics = HashSet::new();
         if wait.is_some() {
-            ring.add_identity("identity", identity);
+            ring.add_identity(identity);
             talk.listen(&mut ring)?;
             topics.extend(talk.topics());
         }

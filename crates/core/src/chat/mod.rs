@@ -4,31 +4,34 @@
 //! | --- | --- |
 //! | public chats | [`PublicChat`] |
 //! | where a message goes, and sealing it without a state | [`compose`] |
-//! | a set of keys that opens whatever it has keys for | [`KeyRing`] |
-//! | private conversations and groups: all layers put together | [`messenger`] |
+//! | opening envelopes with many keys | [`KeyRing`] |
+//! | private conversations and groups, through all layers | [`messenger`] |
+//! | a message as a program shows it | [`ReceivedMessage`] |
 //!
 //! | conversation | topic | key |
 //! | --- | --- | --- |
 //! | public chat | of the chat's name | from the chat's name as password |
-//! | with somebody, first | partitioned, of their key | their key |
-//! | with somebody, agreed | of the negotiated secret | from the secret as password |
-//! | group | none of its own: to each member | |
+//! | with a peer, at first | partitioned, of the peer's key | the peer's key |
+//! | with a peer, once agreed | of the negotiated secret | from the secret as password |
+//! | group | none of its own: sent to each member | |
 //! | contact code | of the code's name | from the name as password |
 
 pub mod compose;
-pub mod keyring;
+mod keyring;
 pub mod messenger;
+mod received;
 
 use crate::envelope::{SymKey, Topic};
 pub use compose::{ComposeError, Composed, Composer, Destination};
-pub use keyring::{KeyRing, Opened};
+pub use keyring::{KeyRing, KeyRingError, KeySource, Opened};
+pub use received::{Content, ReceivedMessage};
 
-/// Time to live of the envelopes that Status clients send, in seconds.
+/// The time to live of envelopes sent by Status clients, in seconds.
 pub const TTL: u32 = 15;
-/// Proof-of-work target of the envelopes that Status clients send.
+/// The proof-of-work target of envelopes sent by Status clients.
 pub const POW_TARGET: f64 = 0.002;
 
-/// A public chat: everyone who knows its name reads it.
+/// A public chat. Anyone who knows its name can read it.
 #[derive(Debug, Clone)]
 pub struct PublicChat {
     /// The name, without `#`.
@@ -40,7 +43,7 @@ pub struct PublicChat {
 }
 
 impl PublicChat {
-    /// Derives topic and key from the name. The key takes some milliseconds: keep the result.
+    /// Derives topic and key from the name. This takes some milliseconds: keep the result.
     pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),

@@ -3,7 +3,7 @@
 use prost::Message as _;
 
 use super::{
-    PayloadError, Wrapper,
+    PayloadError, PayloadMessage, Wrapper,
     check::{self, Receipt},
     clock, schema,
     types::{self, Type},
@@ -52,13 +52,32 @@ pub fn decode(payload: &[u8]) -> Result<ChatMessage, PayloadError> {
 
 /// What a client checks before it shows a message from an envelope sent at `sent` (UNIX seconds).
 pub fn validate(message: &ChatMessage, sent: u32) -> Result<(), PayloadError> {
-    check::check_chat(message, &Receipt::at(sent)).map_err(PayloadError::Refused)
+    check::check_chat(message, &Receipt::at(sent)).map_err(PayloadError::Rejected)
+}
+
+impl PayloadMessage {
+    /// Returns the chat message: the payload itself, or the one in a group update.
+    pub fn chat_message(&self) -> Option<&ChatMessage> {
+        match self {
+            Self::ChatMessage(message) => Some(message),
+            Self::MembershipUpdateMessage(update) => update.chat_message(),
+            _ => None,
+        }
+    }
+
+    /// Returns the text of a chat message, or that of an edited one.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::EditMessage(edit) => Some(&edit.text),
+            message => message.chat_message().map(|message| &*message.text),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::payload::check::Refusal;
+    use crate::payload::check::Rejection;
 
     #[test]
     fn a_public_text_is_signed_and_valid() {
@@ -74,13 +93,13 @@ mod tests {
         assert_eq!(validate(&inner, 1_585_500_000), Ok(()));
         assert_eq!(
             validate(&inner, 1_585_499_000),
-            Err(PayloadError::Refused(Refusal::ClockAhead))
+            Err(PayloadError::Rejected(Rejection::ClockAhead))
         );
     }
 
     #[test]
     fn blank_texts_are_refused() {
         let message = public_text("c", " \u{2003}\n", 100, 0);
-        assert_eq!(validate(&message, 1), Err(PayloadError::Refused(Refusal::TextBlank)));
+        assert_eq!(validate(&message, 1), Err(PayloadError::Rejected(Rejection::TextBlank)));
     }
 }

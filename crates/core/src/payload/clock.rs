@@ -2,7 +2,7 @@
 //!
 //! Source: Status, "Payloads", Clock; the arithmetic is the reference's.
 
-use super::types::Message;
+use super::types::PayloadMessage;
 
 /// How far the clock of a message may be ahead of its envelope, in milliseconds.
 pub const ALLOWANCE_MS: u64 = 120_000;
@@ -24,16 +24,16 @@ pub fn is_ahead(clock: u64, reference_ms: u64) -> bool {
 }
 
 /// The clock by which a message moves that of its chat; 0 if it is nothing that is kept in one.
-pub fn of(message: &Message) -> u64 {
+pub fn of(message: &PayloadMessage) -> u64 {
     match message {
-        Message::ChatMessage(it) => it.clock,
-        Message::ContactUpdate(it) => it.clock,
-        Message::RequestAddressForTransaction(it) => it.clock,
-        Message::AcceptRequestAddressForTransaction(it) => it.clock,
-        Message::DeclineRequestAddressForTransaction(it) => it.clock,
-        Message::RequestTransaction(it) => it.clock,
-        Message::SendTransaction(it) => it.clock,
-        Message::DeclineRequestTransaction(it) => it.clock,
+        PayloadMessage::ChatMessage(it) => it.clock,
+        PayloadMessage::ContactUpdate(it) => it.clock,
+        PayloadMessage::RequestAddressForTransaction(it) => it.clock,
+        PayloadMessage::AcceptRequestAddressForTransaction(it) => it.clock,
+        PayloadMessage::DeclineRequestAddressForTransaction(it) => it.clock,
+        PayloadMessage::RequestTransaction(it) => it.clock,
+        PayloadMessage::SendTransaction(it) => it.clock,
+        PayloadMessage::DeclineRequestTransaction(it) => it.clock,
         _ => 0,
     }
 }

@@ -5,7 +5,7 @@
 //! Source: Status, "Payloads", with the matching of the reference (status-go v0.50.2).
 
 use super::{
-    group::State,
+    group::GroupState,
     proto::{ChatMessage, MessageType},
 };
 use crate::crypto::PublicKey;
@@ -36,7 +36,7 @@ pub trait Chats {
     /// Whether we are in a public chat.
     fn has_public(&self, name: &str) -> bool;
     /// The state of a group, if we know it.
-    fn group(&self, chat_id: &str) -> Option<&State>;
+    fn group(&self, chat_id: &str) -> Option<&GroupState>;
     /// The clock at which a chat was deleted, if it was.
     fn deleted_at(&self, _chat: &Chat) -> Option<u64> {
         None
@@ -137,7 +137,7 @@ mod tests {
             name == "status"
         }
 
-        fn group(&self, chat_id: &str) -> Option<&State> {
+        fn group(&self, chat_id: &str) -> Option<&GroupState> {
             (chat_id == self.0.chat_id()).then(|| self.0.state())
         }
 

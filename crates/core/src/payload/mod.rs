@@ -33,5 +33,5 @@ pub mod transaction;
 pub mod types;
 pub mod wrapper;
 
-pub use types::{Message, PayloadType};
+pub use types::{PayloadMessage, PayloadType};
 pub use wrapper::{PayloadError, Wrapper};

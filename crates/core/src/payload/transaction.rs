@@ -1,6 +1,6 @@
 //! Transaction commands: asking for money in a chat, and proving that it was sent.
 //!
-//! A conversation goes through [`State`]s; the id of all its messages is that of the first
+//! A conversation goes through [`CommandState`]s; the id of all its messages is that of the first
 //! command. Whoever has sent the money says so with a proof: a personal message (EIP-191, version
 //! `0x45`) of 97 bytes, the sender's chat key and the hash of the transaction, signed by the
 //! wallet. When the transaction is mined, the receiver compares it with what was asked
@@ -8,7 +8,7 @@
 //!
 //! Source: Status, "Payloads", with the checks of the reference (status-go v0.50.2).
 
-use super::{proto::SendTransaction, types::Message};
+use super::{proto::SendTransaction, types::PayloadMessage};
 use crate::{
     account::Address,
     crypto::{PublicKey, SecretKey},
@@ -18,7 +18,7 @@ use crate::{
 /// How far a request has come; the numbers are those that clients keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(i32)]
-pub enum State {
+pub enum CommandState {
     AddressRequested = 1,
     AddressDeclined = 2,
     AddressAccepted = 3,
@@ -30,13 +30,13 @@ pub enum State {
 
 /// The command that began a conversation about a transaction, as we have it stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stored {
+pub struct StoredCommand {
     /// With whom.
     pub peer: PublicKey,
     /// Whether we sent it.
     pub is_ours: bool,
     /// How far it has come.
-    pub state: State,
+    pub state: CommandState,
 }
 
 /// Why a command is not taken.
@@ -54,7 +54,7 @@ pub enum CommandError {
     State,
 }
 
-impl State {
+impl CommandState {
     /// The state of a number.
     pub fn from_number(number: i32) -> Option<Self> {
         [
@@ -85,20 +85,20 @@ impl CommandError {
 }
 
 /// The state of a conversation that `command` begins by asking for something; none if it does not.
-pub fn begun(command: &Message) -> Option<State> {
+pub fn begun(command: &PayloadMessage) -> Option<CommandState> {
     match command {
-        Message::RequestAddressForTransaction(_) => Some(State::AddressRequested),
-        Message::RequestTransaction(_) => Some(State::TransactionRequested),
+        PayloadMessage::RequestAddressForTransaction(_) => Some(CommandState::AddressRequested),
+        PayloadMessage::RequestTransaction(_) => Some(CommandState::TransactionRequested),
         _ => None,
     }
 }
 
 /// The id of the command that `command` answers, by saying yes or no; none if it does not.
-pub fn answered(command: &Message) -> Option<&str> {
+pub fn answered(command: &PayloadMessage) -> Option<&str> {
     match command {
-        Message::AcceptRequestAddressForTransaction(it) => Some(&it.id),
-        Message::DeclineRequestAddressForTransaction(it) => Some(&it.id),
-        Message::DeclineRequestTransaction(it) => Some(&it.id),
+        PayloadMessage::AcceptRequestAddressForTransaction(it) => Some(&it.id),
+        PayloadMessage::DeclineRequestAddressForTransaction(it) => Some(&it.id),
+        PayloadMessage::DeclineRequestTransaction(it) => Some(&it.id),
         _ => None,
     }
 }
@@ -107,25 +107,25 @@ pub fn answered(command: &Message) -> Option<&str> {
 /// is the command of the id that it names, if we have one.
 ///
 /// Requests begin a conversation. A transaction that is announced is pending until it is mined,
-/// whether somebody asked for it or not; then [`validate`] tells whether it was [`State::Sent`].
+/// whether somebody asked for it or not; then [`validate`] tells whether it was [`CommandState::Sent`].
 pub fn next_state(
-    command: &Message,
+    command: &PayloadMessage,
     sender: &PublicKey,
-    stored: Option<&Stored>,
-) -> Result<State, CommandError> {
+    stored: Option<&StoredCommand>,
+) -> Result<CommandState, CommandError> {
     if let Some(state) = begun(command) {
         return Ok(state);
     }
     let (expected, next) = match command {
-        Message::SendTransaction(_) => return Ok(State::Pending),
-        Message::AcceptRequestAddressForTransaction(_) => {
-            (State::AddressRequested, State::AddressAccepted)
+        PayloadMessage::SendTransaction(_) => return Ok(CommandState::Pending),
+        PayloadMessage::AcceptRequestAddressForTransaction(_) => {
+            (CommandState::AddressRequested, CommandState::AddressAccepted)
         }
-        Message::DeclineRequestAddressForTransaction(_) => {
-            (State::AddressRequested, State::AddressDeclined)
+        PayloadMessage::DeclineRequestAddressForTransaction(_) => {
+            (CommandState::AddressRequested, CommandState::AddressDeclined)
         }
-        Message::DeclineRequestTransaction(_) => {
-            (State::TransactionRequested, State::TransactionDeclined)
+        PayloadMessage::DeclineRequestTransaction(_) => {
+            (CommandState::TransactionRequested, CommandState::TransactionDeclined)
         }
         _ => return Err(CommandError::NotACommand),
     };
@@ -185,7 +185,7 @@ pub struct Asked<'a> {
 
 /// What has become of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Status {
+pub enum TransactionStatus {
     /// Mined, and reverted.
     Failed,
     /// Mined.
@@ -208,7 +208,7 @@ pub struct Transaction<'a> {
     /// The call, if there is one.
     pub data: &'a [u8],
     /// What has become of it.
-    pub status: Status,
+    pub status: TransactionStatus,
 }
 
 /// What a transaction is worth as an answer.
@@ -297,9 +297,9 @@ pub fn validate(
     ours: &[Address],
 ) -> Result<Verdict, Incomparable> {
     match transaction.status {
-        Status::Pending => return Ok(Verdict::Pending),
-        Status::Failed => return Ok(Verdict::Invalid(Invalid::Failed)),
-        Status::Mined => {}
+        TransactionStatus::Pending => return Ok(Verdict::Pending),
+        TransactionStatus::Failed => return Ok(Verdict::Invalid(Invalid::Failed)),
+        TransactionStatus::Mined => {}
     }
     if !is_proven(transaction, proof, sender) {
         return Ok(Verdict::Invalid(Invalid::Proof));
@@ -389,18 +389,27 @@ mod tests {
     fn answers_need_a_request_of_ours() {
         let [peer, other] =
             [1, 2].map(|byte| SecretKey::from_bytes(&[byte; 32]).unwrap().public_key());
-        let decline: Message = DeclineRequestTransaction::default().into();
-        let stored = Stored { peer, is_ours: true, state: State::TransactionRequested };
-        let next = |stored: Option<Stored>| next_state(&decline, &peer, stored.as_ref());
-        assert_eq!(next(Some(stored)), Ok(State::TransactionDeclined));
+        let decline: PayloadMessage = DeclineRequestTransaction::default().into();
+        let stored =
+            StoredCommand { peer, is_ours: true, state: CommandState::TransactionRequested };
+        let next = |stored: Option<StoredCommand>| next_state(&decline, &peer, stored.as_ref());
+        assert_eq!(next(Some(stored)), Ok(CommandState::TransactionDeclined));
         assert_eq!(next(None), Err(CommandError::Unknown));
-        assert_eq!(next(Some(Stored { peer: other, ..stored })), Err(CommandError::OtherChat));
-        assert_eq!(next(Some(Stored { is_ours: false, ..stored })), Err(CommandError::NotOurs));
-        for state in [State::AddressRequested, State::TransactionDeclined, State::Sent] {
-            assert_eq!(next(Some(Stored { state, ..stored })), Err(CommandError::State));
+        assert_eq!(
+            next(Some(StoredCommand { peer: other, ..stored })),
+            Err(CommandError::OtherChat)
+        );
+        assert_eq!(
+            next(Some(StoredCommand { is_ours: false, ..stored })),
+            Err(CommandError::NotOurs)
+        );
+        for state in
+            [CommandState::AddressRequested, CommandState::TransactionDeclined, CommandState::Sent]
+        {
+            assert_eq!(next(Some(StoredCommand { state, ..stored })), Err(CommandError::State));
         }
         let request = RequestTransaction::default().into();
-        assert_eq!(next_state(&request, &peer, None), Ok(State::TransactionRequested));
+        assert_eq!(next_state(&request, &peer, None), Ok(CommandState::TransactionRequested));
     }
 
     #[test]
@@ -433,7 +442,7 @@ mod tests {
             to: Address([7; 20]),
             value: [0; 32],
             data: &data,
-            status: Status::Mined,
+            status: TransactionStatus::Mined,
         };
         let proof = prove(&sender, &transaction.hash, &wallet);
         let compare = |transaction: &Transaction<'_>, value| {

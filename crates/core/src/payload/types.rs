@@ -39,7 +39,7 @@ macro_rules! payload_types {
         /// What is in a payload: one of the messages, or something that we have no definition of.
         #[derive(Debug, Clone, PartialEq)]
         #[allow(clippy::large_enum_variant, reason = "they are not kept in numbers")]
-        pub enum Message {
+        pub enum PayloadMessage {
             $(#[doc = concat!("Type ", $number, ".")] $variant(proto::$variant),)*
             /// Of a type without a definition.
             Other {
@@ -50,7 +50,7 @@ macro_rules! payload_types {
             },
         }
 
-        impl Message {
+        impl PayloadMessage {
             /// Reads the message of a payload of type `number`.
             pub fn decode(number: i32, bytes: &[u8]) -> Result<Self, PayloadError> {
                 match number {
@@ -76,7 +76,7 @@ macro_rules! payload_types {
             }
         }
 
-        $(impl From<proto::$variant> for Message {
+        $(impl From<proto::$variant> for PayloadMessage {
             fn from(message: proto::$variant) -> Self {
                 Self::$variant(message)
             }
@@ -213,14 +213,14 @@ mod tests {
     #[test]
     fn a_field_of_another_wire_type_is_unknown() {
         // Clock as bytes, id as it should be.
-        let message = Message::decode(8, &[0x0a, 1, b'x', 0x12, 1, b'y']).unwrap();
+        let message = PayloadMessage::decode(8, &[0x0a, 1, b'x', 0x12, 1, b'y']).unwrap();
         let expected = proto::DeclineRequestAddressForTransaction { clock: 0, id: "y".to_owned() };
         assert_eq!(message, expected.into());
-        let error = Message::decode(8, &[0x12, 1, 0xff]).unwrap_err();
+        let error = PayloadMessage::decode(8, &[0x12, 1, 0xff]).unwrap_err();
         assert_eq!(
             error.to_string(),
             "not a DeclineRequestAddressForTransaction: the text is not UTF-8 (byte 2)"
         );
-        assert!(Message::decode(99, b"\xff").is_ok());
+        assert!(PayloadMessage::decode(99, b"\xff").is_ok());
     }
 }

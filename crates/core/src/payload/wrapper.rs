@@ -6,7 +6,7 @@ use prost::Message as _;
 
 pub use super::types::Type;
 use super::{
-    check::{self, Receipt, Refusal},
+    check::{self, Receipt, Rejection},
     proto::ApplicationMetadataMessage,
     schema, types,
 };
@@ -31,7 +31,7 @@ pub enum PayloadError {
     SignatureFormat,
     /// A message that a client would refuse.
     #[error("a client refuses this message: {0}")]
-    Refused(Refusal),
+    Rejected(Rejection),
 }
 
 impl PayloadError {
@@ -40,7 +40,7 @@ impl PayloadError {
         match self {
             Self::Protobuf { .. } => "payload.protobuf",
             Self::SignatureFormat => "payload.signature",
-            Self::Refused(refusal) => refusal.code(),
+            Self::Rejected(rejection) => rejection.code(),
         }
     }
 }
@@ -125,7 +125,9 @@ impl Wrapper {
         is_known
             && match self.message() {
                 // Its events cost too much to be looked at for a guess.
-                Ok(types::Message::MembershipUpdateMessage(update)) => !update.events.is_empty(),
+                Ok(types::PayloadMessage::MembershipUpdateMessage(update)) => {
+                    !update.events.is_empty()
+                }
                 Ok(message) => check::check(&message, receipt).is_ok(),
                 Err(_) => false,
             }
@@ -152,8 +154,8 @@ impl Wrapper {
     }
 
     /// The message inside.
-    pub fn message(&self) -> Result<types::Message, PayloadError> {
-        types::Message::decode(self.kind, &self.payload)
+    pub fn message(&self) -> Result<types::PayloadMessage, PayloadError> {
+        types::PayloadMessage::decode(self.kind, &self.payload)
     }
 
     /// Who signed the payload.

@@ -552,7 +552,7 @@ mod tests {
     fn read(number: i32, bytes: &str) -> Option<String> {
         let bytes = hex::decode(bytes).unwrap();
         let def = types::PayloadType::from_number(number).and_then(|it| it.message).unwrap();
-        let message = types::Message::decode(number, &bytes);
+        let message = types::PayloadMessage::decode(number, &bytes);
         assert_eq!(decode(def, &bytes).is_ok(), message.is_ok(), "{message:?}");
         message.ok().map(|message| hex::encode(message.encode()))
     }
@@ -714,7 +714,7 @@ mod tests {
             prop_assert_eq!(&normalise(def, &bytes).unwrap(), &again);
             prop_assert_eq!(&decode(def, &again).unwrap(), &json);
             // The typed messages know the same, and write it the same way.
-            let message = types::Message::decode(number, &bytes).unwrap();
+            let message = types::PayloadMessage::decode(number, &bytes).unwrap();
             prop_assert_eq!(message.number(), number);
             prop_assert_eq!(message.encode(), known_only(def, &bytes).unwrap());
         }
@@ -726,7 +726,7 @@ mod tests {
                 *byte = to;
             }
             let read = decode(def, &bytes);
-            let message = types::Message::decode(number, &bytes);
+            let message = types::PayloadMessage::decode(number, &bytes);
             prop_assert_eq!(read.is_ok(), message.is_ok(), "{:?} {:?}", read, message);
         }
     }

@@ -7,10 +7,11 @@ use crate::{
     crypto::{PublicKey, SecretKey},
     envelope::{Draft, Envelope, MessageError, Recipient, SymKey, Topic, seal},
     payload::{
-        Message, PayloadError, Wrapper,
-        check::Refusal as Refused,
-        group,
+        PayloadError, PayloadMessage, Wrapper,
+        check::Rejection,
+        group::{AppliedUpdate, UpdateError},
         matching::{Chat, NoChat},
+        proto::ChatMessage,
         transaction::CommandError,
         wrapper::MessageId,
     },
@@ -18,142 +19,159 @@ use crate::{
     sync,
 };
 
-/// An opened message.
+/// An opened Whisper message.
 #[derive(Debug, Clone, Copy)]
 pub struct Incoming<'a> {
-    /// Who signed it.
+    /// The key that signed it.
     pub signer: Option<&'a PublicKey>,
-    /// When its envelope was sent: UNIX seconds.
+    /// When its envelope was sent, in UNIX seconds.
     pub sent: u32,
-    /// What it says.
+    /// Its payload.
     pub payload: &'a [u8],
 }
 
-/// What came of an opened message: in the order in which it was found out.
+/// The result of handling a message.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// What there is to know.
-    pub events: Vec<Event>,
-    /// What is to be sent at once. Acknowledgements come with the next tick.
+    /// What the message contained, in the order in which it was found.
+    pub events: Vec<MessengerEvent>,
+    /// What to send at once. Acknowledgements follow with the next tick.
     pub posts: Vec<Post>,
 }
 
-/// Something that a message said, or why it could not be read.
+/// Something that a message contained, or why it could not be read.
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant, reason = "they are not kept in numbers")]
-pub enum Event {
-    /// A payload of Status clients that passed all checks.
-    Message(Received),
-    /// The message came before, and nothing was done.
+#[allow(clippy::large_enum_variant, reason = "never stored in bulk")]
+pub enum MessengerEvent {
+    /// A payload that passed all checks.
+    Message(ReceivedPayload),
+    /// A payload that was received before; nothing was done.
     Repeated(MessageId),
-    /// This very message was read before, down to the last byte.
+    /// An envelope payload that was received before, byte for byte.
     Again,
-    /// The bundle of somebody; with the installations that were not known.
+    /// A bundle.
     Bundle {
-        /// Who sent the message with it.
+        /// Who sent it.
         sender: PublicKey,
-        /// What is new.
+        /// The installations in it that were not known before.
         learned: Vec<Installation>,
     },
-    /// From now on there is one more topic to listen to.
-    Listen(Listening),
-    /// Messages of ours have arrived.
+    /// A new topic to subscribe to.
+    Subscribe(Subscription),
+    /// A peer acknowledged messages of ours.
     Acknowledged {
-        /// Where.
+        /// Who acknowledged them.
         peer: PublicKey,
-        /// Their ids in data sync, with those of the messages as far as we sent them.
+        /// Their ids in data sync; with the message ids of those that this messenger sent.
         ids: Vec<(sync::MessageId, Option<MessageId>)>,
     },
-    /// It says nothing: an answer of data sync, or the announcement of a device.
+    /// A message without content: a data sync reply, or the announcement of a device.
     Empty {
-        /// From whom.
+        /// Who sent it.
         sender: PublicKey,
     },
-    /// What this very device has sent, or a paired one to somebody else.
+    /// A message from this device, or one from a paired device to another recipient.
     Own,
-    /// Nothing that Status clients send: other applications use the same network.
+    /// Not a message of Status clients: other applications share the network.
     Foreign,
-    /// It could not be read, or was not taken.
+    /// A message that could not be read, or that was rejected.
     Unread {
-        /// From whom, if it was signed.
+        /// Who signed it.
         sender: Option<PublicKey>,
         /// Why.
-        reason: Reason,
-        /// How far it was read.
+        reason: UnreadReason,
+        /// The layers that were read.
         layers: Layers,
     },
 }
 
-/// A payload, and all that is known of it.
-#[derive(Debug)]
-pub struct Received {
-    /// Its id.
+/// A payload that passed all checks, and what was learned with it.
+#[derive(Debug, Clone)]
+pub struct ReceivedPayload {
+    /// Its message id.
     pub id: MessageId,
-    /// Who wrote it: whoever signed the payload, else who signed the envelope.
+    /// Who wrote it: the signer of the payload, else that of the envelope.
     pub author: PublicKey,
     /// Who signed the envelope.
     pub sender: Option<PublicKey>,
-    /// The chat that it belongs to, if it is something to be shown in one.
+    /// The chat to show it in. `None` if it is not shown in one.
     pub chat: Option<Chat>,
-    /// The payload with its wrapper.
+    /// The payload as transported.
     pub wrapper: Wrapper,
-    /// What it says.
-    pub message: Message,
-    /// What it changed in a group.
-    pub group: Option<GroupNews>,
-    /// How it came.
+    /// The decoded payload.
+    pub message: PayloadMessage,
+    /// Why a client that goes by the envelope alone would still reject it. `None` normally.
+    ///
+    /// Types without a definition are passed on, though nothing can be done with them. The clocks
+    /// of group events have to fit our own time; here they are compared with the envelope's.
+    pub rejection: Option<Rejection>,
+    /// The group that it updated.
+    pub group: Option<AppliedUpdate>,
+    /// The layers that it came through.
     pub layers: Layers,
 }
 
-/// What an update says about a group.
-#[derive(Debug)]
-pub struct GroupNews {
-    /// The group as it is now.
-    pub group: group::Group,
-    /// Whether we had not known it.
-    pub is_new: bool,
-    /// The events that we had not known.
-    pub news: Vec<group::Event>,
+impl ReceivedPayload {
+    /// Returns the text of a chat message.
+    pub fn text(&self) -> Option<&str> {
+        self.chat_message().map(|message| message.text.as_str())
+    }
+
+    /// Returns the chat message: the payload itself, or the one in a group update.
+    pub fn chat_message(&self) -> Option<&ChatMessage> {
+        self.message.chat_message()
+    }
 }
 
-/// How a payload came.
+/// The layers that a payload came through.
 #[derive(Debug, Clone, Default)]
 pub struct Layers {
     /// The sender's installation.
     pub installation: Option<InstallationId>,
-    /// How the secure transport had encrypted it; none if it was not used.
+    /// How the secure transport encrypted it. `None` if it was not used.
     pub secure: Option<How>,
-    /// The id in data sync, if that was used.
+    /// Its id in data sync. `None` if that was not used.
     pub sync: Option<sync::MessageId>,
 }
 
-/// Why a message was not read or not taken.
+/// Why a message was not read, or was rejected.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum Reason {
-    #[error("the message is not signed, so nobody knows whose session it belongs to")]
+#[non_exhaustive]
+pub enum UnreadReason {
+    /// No signature, so no sender.
+    #[error("the message is not signed, so the session it belongs to is unknown")]
     Unsigned,
+    /// A bad bundle spoils the whole message.
     #[error("the message is dropped for a bundle in it: {0}")]
     Bundle(#[from] BundleError),
+    /// The secure transport.
     #[error(transparent)]
     Secure(#[from] Refusal),
-    #[error("{0} entries of a data sync payload can't be understood")]
+    /// Data sync.
+    #[error("{0} entries of a data sync payload are malformed")]
     Sync(usize),
+    /// The wrapper or the payload is malformed.
     #[error(transparent)]
     Payload(#[from] PayloadError),
+    /// The payload breaks a rule.
     #[error("a client refuses this message: {0}")]
-    Refused(Refused),
+    Rejected(Rejection),
+    /// The group update was refused.
     #[error(transparent)]
-    Group(#[from] group::UpdateError),
+    Group(#[from] UpdateError),
+    /// The message belongs to no chat.
     #[error(transparent)]
     NoChat(#[from] NoChat),
-    #[error("the answer to a transaction command is not taken: {0}")]
+    /// The transaction command does not fit the conversation.
+    #[error("the answer to a transaction command is refused: {0}")]
     Command(#[from] CommandError),
-    #[error("there are {0} chats already; no more are made for messages of strangers")]
+    /// The message would make a chat too many.
+    #[error("there are {0} chats already; messages of strangers make no more")]
     TooManyChats(usize),
 }
 
-impl Reason {
-    /// The stable code of this reason, as the tools print it.
+impl UnreadReason {
+    /// Returns the stable code of this reason, as the tools print it.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Unsigned => "secure.unsigned",
@@ -161,7 +179,7 @@ impl Reason {
             Self::Secure(refusal) => refusal.code(),
             Self::Sync(_) => "sync.malformed",
             Self::Payload(error) => error.code(),
-            Self::Refused(refusal) => refusal.code(),
+            Self::Rejected(rejection) => rejection.code(),
             Self::Group(error) => error.code(),
             Self::NoChat(reason) => reason.code(),
             Self::Command(error) => error.code(),
@@ -170,83 +188,86 @@ impl Reason {
     }
 }
 
-/// A topic on which messages for us may come, and the key that opens them.
+/// A topic on which messages for us may arrive, and the key that opens them.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Listening {
-    /// Which topic.
+pub struct Subscription {
+    /// The topic.
     pub topic: Topic,
-    /// The symmetric key; none where messages are encrypted to our identity.
+    /// The symmetric key. `None` where messages are encrypted to our identity.
     pub key: Option<SymKey>,
-    /// What comes there.
-    pub what: Subject,
+    /// What the topic is used for.
+    pub kind: TopicKind,
 }
 
-/// What comes on a topic.
+/// What a topic is used for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Subject {
-    /// Messages of whoever knows our key.
+pub enum TopicKind {
+    /// First messages from anyone who knows our key.
     Partitioned,
-    /// The same, of some other clients.
+    /// The same, from some other clients.
     Personal,
-    /// How somebody can be written to.
+    /// The bundles of the owner of a key.
     ContactCode(PublicKey),
-    /// What somebody and we write to each other.
+    /// The conversation with a peer.
     Negotiated(PublicKey),
     /// A public chat.
     Public(String),
 }
 
-/// Something to be sealed and sent.
+/// A message to seal and send.
 #[derive(Debug)]
 pub struct Post {
-    /// On which topic.
+    /// The topic of the envelope.
     pub topic: Topic,
-    /// For whom the envelope is encrypted.
+    /// The key of the envelope.
     pub key: PostKey,
-    /// What goes into the envelope.
+    /// The payload of the envelope.
     pub payload: Vec<u8>,
-    /// To whom it is; none if to everyone.
+    /// The recipient. `None` if anyone may read it.
     pub to: Option<PublicKey>,
     /// What it is.
     pub kind: PostKind,
-    /// The payloads of Status clients in it.
+    /// The ids of the messages in it.
     pub messages: Vec<MessageId>,
     /// How many messages it acknowledges.
     pub acks: usize,
-    /// For which installations it is encrypted; none if to an identity, or not at all.
+    /// The installations that it is encrypted for. Empty if it is for an identity or public.
     pub parts: Vec<Part>,
-    /// Where the answer may come, of a direct message: to be listened to from now on.
-    pub answer: Option<Listening>,
+    /// Where the reply to a direct message may arrive: to be subscribed to from now on.
+    pub answer: Option<Subscription>,
 }
 
 /// What a post is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PostKind {
-    /// To the devices of somebody.
+    /// For the devices of a peer.
     Direct,
-    /// To an identity, without forward secrecy.
+    /// For an identity, without forward secrecy.
     Fallback,
-    /// A message of a public chat.
+    /// A message to a public chat.
     Public,
     /// Our own bundle.
     ContactCode,
-    /// Our own bundle, for somebody who does not know this device.
+    /// Our own bundle, for a peer that does not know this device.
     Advertisement,
-    /// For devices of our own that we are not paired with.
+    /// For our own devices that are not paired yet.
     Pairing,
 }
 
-/// With what an envelope is encrypted.
+/// The key that an envelope is encrypted with.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PostKey {
-    /// For whoever has this key.
+    /// A symmetric key.
     Sym(SymKey),
-    /// For the owner of this key.
+    /// The public key of the recipient.
     Asym(PublicKey),
 }
 
 impl Post {
-    /// Seals it, signed as all messages of conversations are. The envelope is not mined.
+    /// Seals the post, signed by `identity`. The envelope is not mined.
+    ///
+    /// # Errors
+    /// If the payload is too long for a message.
     pub fn seal<R: CryptoRng>(
         &self,
         identity: &SecretKey,
@@ -264,34 +285,35 @@ impl Post {
     }
 }
 
-/// What was queued or is to be sent.
+/// A message that was queued or is ready to send.
 #[derive(Debug)]
 pub struct Sent {
-    /// The id of the message, the same for all who get it.
+    /// Its id, the same for all recipients.
     pub id: MessageId,
-    /// How many people it is for; 1 if to everyone who reads a public chat.
+    /// The number of recipients; 1 for a public chat.
     pub recipients: usize,
-    /// What is to be sent at once. With data sync nothing is: the next tick brings it.
+    /// What to send at once. Empty with data sync: the next tick returns it.
     pub posts: Vec<Post>,
 }
 
-/// What a tick brought.
+/// The result of a tick.
 #[derive(Debug, Default)]
+#[must_use = "the posts have to be sent"]
 pub struct Ticked {
-    /// What is to be sent.
+    /// What to send.
     pub posts: Vec<Post>,
-    /// Messages that are forgotten: they will not arrive.
+    /// Messages that are sent no more.
     pub given_up: Vec<GivenUp>,
 }
 
 /// A message that is sent no more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GivenUp {
-    /// Who has not got it, or has not said so.
+    /// The recipient that has not acknowledged it.
     pub peer: PublicKey,
     /// Its id in data sync.
     pub sync_id: sync::MessageId,
-    /// Its id, if that is still known.
+    /// Its message id, if that is still known.
     pub message: Option<MessageId>,
     /// Why.
     pub why: GiveUp,
@@ -299,22 +321,25 @@ pub struct GivenUp {
 
 /// Why a message is sent no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum GiveUp {
-    #[error("it was sent as often as it may be, and never acknowledged")]
+    /// The peer never answered.
+    #[error("it was sent the maximum number of times, and never acknowledged")]
     Unacknowledged,
+    /// The peer has more devices than when the message was queued.
     #[error(transparent)]
     Oversized(#[from] Oversized),
 }
 
-/// Too much for the envelope that would carry it.
+/// A message is too large for its envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the message takes {size} bytes; at most {most} fit into a packet{}", with(*copies))]
 pub struct Oversized {
-    /// How many bytes it has.
+    /// Its size in bytes.
     pub size: usize,
-    /// How many it may have.
+    /// The largest possible size.
     pub most: usize,
-    /// How often it would be in the envelope.
+    /// How many copies of it the envelope would hold.
     pub copies: usize,
 }
 

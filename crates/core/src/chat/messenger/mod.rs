@@ -1,7 +1,7 @@
 //! A messenger: one identity on one device, with all its conversations.
 //!
 //! It puts the layers together and knows no network: opened Whisper messages go in
-//! ([`Incoming`]), [`Event`]s and [`Post`]s come out. Sending goes through
+//! ([`Incoming`]), [`MessengerEvent`]s and [`Post`]s come out. Sending goes through
 //!
 //! | layer | one-to-one, groups, own devices | public chats | contact codes | pairing |
 //! | --- | --- | --- | --- | --- |
@@ -23,7 +23,7 @@
 //!
 //! ```
 //! use statuskit_core::{
-//!     chat::messenger::{Event, Incoming, Messenger},
+//!     chat::messenger::{MessengerEvent, Incoming, Messenger},
 //!     crypto::{SecretKey, seeded_rng},
 //!     payload::matching::Chat,
 //!     secure::MemoryStore,
@@ -40,7 +40,7 @@
 //!     let sent = (now / 1000) as u32;
 //!     let incoming = Incoming { signer: Some(&alice_id), sent, payload: &post.payload };
 //!     for event in bob.receive(&incoming, now, &mut rng)?.events {
-//!         if let Event::Message(received) = event {
+//!         if let MessengerEvent::Message(received) = event {
 //!             assert_eq!(received.text(), Some("hi"));
 //!         }
 //!     }
@@ -79,7 +79,7 @@ use crate::{
     account::InstallationId,
     crypto::{PublicKey, SecretKey},
     payload::{
-        check::Refusal,
+        check::Rejection,
         clock,
         group::{ChangeError, Group},
         matching::Chat,
@@ -92,8 +92,8 @@ use crate::{
     sync::{self, SyncError},
 };
 pub use event::{
-    Event, GiveUp, GivenUp, GroupNews, Incoming, Layers, Listening, Outcome, Oversized, Post,
-    PostKey, PostKind, Reason, Received, Sent, Subject, Ticked,
+    GiveUp, GivenUp, Incoming, Layers, MessengerEvent, Outcome, Oversized, Post, PostKey, PostKind,
+    ReceivedPayload, Sent, Subscription, Ticked, TopicKind, UnreadReason,
 };
 pub use send::{fallback_message, without_state};
 
@@ -116,7 +116,7 @@ pub enum ChatError {
     Group(#[from] ChangeError),
     /// The others would refuse the message.
     #[error("clients refuse this message: {0}")]
-    Refused(Refusal),
+    Rejected(Rejection),
     /// A group that we have never heard of.
     #[error("the group {0:?} is not known here")]
     UnknownGroup(String),
@@ -139,7 +139,7 @@ impl ChatError {
             Self::Sync(SyncError::Store(error)) => error.code(),
             Self::Sync(error) => error.code(),
             Self::Group(error) => error.code(),
-            Self::Refused(refusal) => refusal.code(),
+            Self::Rejected(rejection) => rejection.code(),
             Self::UnknownGroup(_) => "chat.unknown_group",
             Self::NotJoined => "chat.we_not_joined",
             Self::NotForGroups(_) => "chat.not_for_groups",

@@ -1,52 +1,59 @@
-//! Receiving: from the payload of an envelope to what it means, layer by layer.
+//! Receiving: from the payload of an envelope to its meaning, layer by layer.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use rand::CryptoRng;
 
 use super::{
-    Event, GroupNews, Incoming, Layers, MAX_CHATS, Messenger, Outcome, Post, PostKind, Reason,
-    Received, Result, topics::partitioned,
+    Incoming, Layers, MAX_CHATS, Messenger, MessengerEvent, Outcome, Post, PostKind,
+    ReceivedPayload, Result, UnreadReason, topics::partitioned,
 };
 use crate::{
     account::InstallationId,
     crypto::{PublicKey, keccak256},
     payload::{
-        Message, Wrapper,
-        check::{self, Receipt, Refusal as Refused},
+        PayloadMessage, Wrapper,
+        check::{self, Receipt, Rejection},
         clock,
-        group::{self, Group, State},
+        group::{self, AppliedUpdate, Group, GroupState},
         matching::{Chat, Chats, chat_of},
-        proto::{ChatMessage, MessageType},
+        proto::{ChatMessage, ContactUpdate, MembershipUpdateMessage, MessageType},
         transaction,
         wrapper::MessageId,
     },
-    secure::{Content, ProtocolMessage, Refusal, SecureError, Timestamp, store::Store},
+    secure::{Content, How, ProtocolMessage, Refusal, SecureError, Timestamp, store::Store},
     sync,
 };
 
 impl<S: Store> Messenger<S> {
-    /// Takes an opened message at `now_ms` (UNIX milliseconds).
+    /// Handles an opened message at `now_ms` (UNIX milliseconds).
+    ///
+    /// # Errors
+    /// If the store fails. What is wrong with the message is an
+    /// [event](MessengerEvent::Unread).
     pub fn receive<R: CryptoRng + ?Sized>(
         &mut self,
         incoming: &Incoming<'_>,
         now_ms: u64,
         rng: &mut R,
     ) -> Result<Outcome> {
-        self.atomically(|it| it.take(incoming, now_ms, rng))
+        self.atomically(|it| it.handle(incoming, now_ms, rng))
     }
 
-    /// Takes messages that came together, in this order; all of them are written at once.
+    /// Handles messages in this order, and writes them in one transaction.
+    ///
+    /// # Errors
+    /// If the store fails: then none of them was handled.
     pub fn receive_all<R: CryptoRng + ?Sized>(
         &mut self,
         incoming: &[Incoming<'_>],
         now_ms: u64,
         rng: &mut R,
     ) -> Result<Vec<Outcome>> {
-        self.atomically(|it| incoming.iter().map(|one| it.take(one, now_ms, rng)).collect())
+        self.atomically(|it| incoming.iter().map(|one| it.handle(one, now_ms, rng)).collect())
     }
 
-    fn take<R: CryptoRng + ?Sized>(
+    fn handle<R: CryptoRng + ?Sized>(
         &mut self,
         incoming: &Incoming<'_>,
         now_ms: u64,
@@ -54,29 +61,29 @@ impl<S: Store> Messenger<S> {
     ) -> Result<Outcome> {
         let mut outcome = Outcome::default();
         let Ok(message) = ProtocolMessage::decode(incoming.payload) else {
-            self.take_bare(incoming, None, now_ms, &mut outcome)?;
+            self.handle_bare(incoming, None, now_ms, &mut outcome)?;
             return Ok(outcome);
         };
         let fields = message.fields();
-        let nothing = fields.bundles.is_empty()
+        let is_empty = fields.bundles.is_empty()
             && fields.direct_message.is_empty()
             && fields.public_message.is_empty();
-        if nothing {
-            self.take_bare(incoming, None, now_ms, &mut outcome)?;
+        if is_empty {
+            self.handle_bare(incoming, None, now_ms, &mut outcome)?;
             return Ok(outcome);
         }
         let Some(sender) = incoming.signer else {
-            self.take_bare(incoming, Some(Reason::Unsigned), now_ms, &mut outcome)?;
+            self.handle_bare(incoming, Some(UnreadReason::Unsigned), now_ms, &mut outcome)?;
             return Ok(outcome);
         };
         if *sender == self.me && fields.installation_id == self.installation().as_str() {
-            outcome.events.push(Event::Own);
+            outcome.events.push(MessengerEvent::Own);
             return Ok(outcome);
         }
-        // The network keeps envelopes for a while, and brings them again to whoever comes back.
+        // The network keeps envelopes for a while, and sends them again to peers that reconnect.
         let digest = keccak256(incoming.payload);
         if self.store().has_seen(&digest)? {
-            outcome.events.push(Event::Again);
+            outcome.events.push(MessengerEvent::Again);
             return Ok(outcome);
         }
         let received = match self.device.decrypt(sender, message.raw(), rng) {
@@ -90,7 +97,7 @@ impl<S: Store> Messenger<S> {
         self.clear_forgotten()?;
         if !fields.bundles.is_empty() {
             let learned = received.learned;
-            outcome.events.push(Event::Bundle { sender: *sender, learned });
+            outcome.events.push(MessengerEvent::Bundle { sender: *sender, learned });
         }
         let layers = Layers {
             installation: Some(received.installation).filter(|id| !id.as_str().is_empty()),
@@ -99,31 +106,31 @@ impl<S: Store> Messenger<S> {
         match received.content {
             Ok(content) => {
                 self.store().see(&digest)?;
-                self.take_content(incoming, sender, content, layers, now_ms, &mut outcome)?
+                self.handle_content(incoming, sender, content, layers, now_ms, &mut outcome)?;
             }
             // A contact code.
             Err(Refusal::NoPayload) if !fields.bundles.is_empty() => {}
-            // Of a paired device, to somebody else.
+            // From a paired device to another recipient.
             Err(Refusal::NotPaired) if self.is_paired(layers.installation.as_ref())? => {
-                outcome.events.push(Event::Own);
+                outcome.events.push(MessengerEvent::Own);
             }
             Err(refusal) => {
                 if refusal == Refusal::DeviceNotFound {
                     outcome.posts.extend(self.advertise(sender, now_ms, rng)?);
                 }
-                self.take_bare(incoming, Some(refusal.into()), now_ms, &mut outcome)?;
+                self.handle_bare(incoming, Some(refusal.into()), now_ms, &mut outcome)?;
             }
         }
         Ok(outcome)
     }
 
-    /// Whether an installation is one of our own that we write to.
+    /// Returns whether an installation is one of our own that we send to.
     fn is_paired(&mut self, id: Option<&InstallationId>) -> Result<bool> {
         let me = self.me;
         Ok(self.installations(&me)?.iter().any(|it| it.enabled && Some(&it.id) == id))
     }
 
-    /// Tells a sender that does not know this device about it, though not all the time.
+    /// Tells a sender that does not know this device about it, at a limited rate.
     fn advertise<R: CryptoRng + ?Sized>(
         &mut self,
         sender: &PublicKey,
@@ -145,12 +152,12 @@ impl<S: Store> Messenger<S> {
         }))
     }
 
-    /// Takes what the secure transport has not read: perhaps it is a wrapper by itself. If not,
-    /// `reason` says why it stays closed.
-    fn take_bare(
+    /// Handles what the secure transport could not read: it may be a wrapper by itself. If it is
+    /// not, `reason` says why it was not read.
+    fn handle_bare(
         &mut self,
         incoming: &Incoming<'_>,
-        reason: Option<Reason>,
+        reason: Option<UnreadReason>,
         now_ms: u64,
         outcome: &mut Outcome,
     ) -> Result<()> {
@@ -163,18 +170,19 @@ impl<S: Store> Messenger<S> {
         };
         match Wrapper::detect(incoming.payload, &receipt) {
             Some(wrapper) => {
-                let event = self.take_wrapper(incoming, wrapper, Layers::default(), now_ms)?;
-                outcome.events.extend(event);
+                let events = self.handle_wrapper(incoming, wrapper, Layers::default(), now_ms)?;
+                outcome.events.extend(events);
             }
             None => outcome.events.push(match reason {
                 Some(reason) => unread(incoming, reason, Layers::default()),
-                None => Event::Foreign,
+                None => MessengerEvent::Foreign,
             }),
         }
         Ok(())
     }
 
-    fn take_content(
+    /// Handles what the secure transport decrypted: data sync, or a wrapper.
+    fn handle_content(
         &mut self,
         incoming: &Incoming<'_>,
         sender: &PublicKey,
@@ -183,40 +191,40 @@ impl<S: Store> Messenger<S> {
         now_ms: u64,
         outcome: &mut Outcome,
     ) -> Result<()> {
-        let is_private = content.how != crate::secure::How::Public;
+        let is_private = content.how != How::Public;
         if is_private {
             self.device.meet(sender)?;
         }
         if let Some(secret) = &content.secret {
             let new = self.negotiated(sender, secret)?;
-            outcome.events.push(Event::Listen(new));
+            outcome.events.push(MessengerEvent::Subscribe(new));
         }
         layers.secure = Some(content.how);
         if content.plaintext.is_empty() {
-            outcome.events.push(Event::Empty { sender: *sender });
+            outcome.events.push(MessengerEvent::Empty { sender: *sender });
         } else if let Some(payload) =
             sync::Payload::detect(&content.plaintext).filter(|_| is_private)
         {
             let received = self.sync()?.receive(sender, payload)?;
             if received.malformed > 0 {
-                let reason = Reason::Sync(received.malformed);
+                let reason = UnreadReason::Sync(received.malformed);
                 outcome.events.push(unread(incoming, reason, layers.clone()));
             }
             if !received.acked.is_empty() {
                 let store = self.store();
                 let id = |id| Ok((id, store.take_awaited(&id)?));
                 let ids = received.acked.into_iter().map(id).collect::<Result<_>>()?;
-                outcome.events.push(Event::Acknowledged { peer: *sender, ids });
+                outcome.events.push(MessengerEvent::Acknowledged { peer: *sender, ids });
             }
             let messages = received.messages.into_iter().map(|it| (it.id(), it.body));
             let strays = received.strays.into_iter().map(|it| (it.id, it.body));
             for (id, body) in messages.chain(strays) {
                 let layers = Layers { sync: Some(id), ..layers.clone() };
-                let events = self.take_body(incoming, &body, layers, now_ms)?;
+                let events = self.handle_body(incoming, &body, layers, now_ms)?;
                 outcome.events.extend(events);
             }
         } else {
-            let events = self.take_body(incoming, &content.plaintext, layers, now_ms)?;
+            let events = self.handle_body(incoming, &content.plaintext, layers, now_ms)?;
             outcome.events.extend(events);
         }
         if let Some(confirmation) = &content.confirmation {
@@ -225,41 +233,41 @@ impl<S: Store> Messenger<S> {
         Ok(())
     }
 
-    fn take_body(
+    fn handle_body(
         &mut self,
         incoming: &Incoming<'_>,
         body: &[u8],
         layers: Layers,
         now_ms: u64,
-    ) -> Result<Vec<Event>> {
+    ) -> Result<Vec<MessengerEvent>> {
         match Wrapper::decode(body) {
-            Ok(wrapper) => self.take_wrapper(incoming, wrapper, layers, now_ms),
+            Ok(wrapper) => self.handle_wrapper(incoming, wrapper, layers, now_ms),
             Err(error) => Ok(vec![unread(incoming, error, layers)]),
         }
     }
 
-    fn take_wrapper(
+    /// Checks a payload, the one time that this is done, and applies it.
+    fn handle_wrapper(
         &mut self,
         incoming: &Incoming<'_>,
         wrapper: Wrapper,
         layers: Layers,
         now_ms: u64,
-    ) -> Result<Vec<Event>> {
+    ) -> Result<Vec<MessengerEvent>> {
         let Some(author) = wrapper.author().or(incoming.signer).copied() else {
-            return Ok(vec![unread(incoming, Reason::Unsigned, layers)]);
+            return Ok(vec![unread(incoming, UnreadReason::Unsigned, layers)]);
         };
         let id = wrapper.message_id();
         if !self.store().see(&id.0)? {
-            return Ok(vec![Event::Repeated(id)]);
+            return Ok(vec![MessengerEvent::Repeated(id)]);
         }
-        let sender = incoming.signer.copied();
         let message = match wrapper.message() {
             Ok(message) => message,
             Err(error) => return Ok(vec![unread(incoming, error, layers)]),
         };
         let me = self.me;
         let installations: Vec<_> = match &message {
-            Message::PairInstallation(_) => self.installations(&me)?,
+            PayloadMessage::PairInstallation(_) => self.installations(&me)?,
             _ => Vec::new(),
         };
         let installations: Vec<_> = installations.iter().map(|it| it.id.to_string()).collect();
@@ -271,106 +279,142 @@ impl<S: Store> Messenger<S> {
             installations: Some(&installations),
         };
         let checked = match &message {
-            // The events have rules of their own, and the text is looked at when they are taken.
-            Message::MembershipUpdateMessage(_) => Ok(()),
+            // Events have rules of their own, and the text is checked when they are applied.
+            PayloadMessage::MembershipUpdateMessage(_) => Ok(()),
             message => check::check(message, &receipt),
         };
-        match checked {
-            // What a newer client says is shown; that we can't act on it shows, too.
-            Ok(()) | Err(Refused::UnknownType) => {}
-            Err(refused) => return Ok(vec![unread(incoming, Reason::Refused(refused), layers)]),
+        let mut rejection = checked.err();
+        // A message of a newer client is passed on, though nothing can be done with it.
+        if let Some(rejection) = rejection.filter(|it| *it != Rejection::UnknownType) {
+            return Ok(vec![unread(incoming, UnreadReason::Rejected(rejection), layers)]);
         }
-        let (chat, group, problem) = match self.act(&message, &receipt, &author)? {
-            Ok((chat, group)) => (chat, group, None),
-            Err((reason, group)) if group.as_ref().is_none_or(|it| it.news.is_empty()) => {
-                return Ok(vec![unread(incoming, reason, layers)]);
-            }
-            Err((reason, group)) => (None, group, Some(unread(incoming, reason, layers.clone()))),
+        let Applied { chat, group, problem } = self.apply(&message, &receipt, &author)?;
+        let is_news = group.as_ref().is_some_and(|update| !update.new_events.is_empty());
+        let problem = match problem {
+            Some(reason) if !is_news => return Ok(vec![unread(incoming, reason, layers)]),
+            problem => problem,
         };
-        let received = Received { id, author, sender, chat, wrapper, message, group, layers };
-        Ok(std::iter::once(Event::Message(received)).chain(problem).collect())
+        if let Some(update) = &group {
+            rejection = match problem {
+                _ if clock::is_ahead(update.last_clock, receipt.sent_ms) => {
+                    Some(Rejection::EventClockAhead)
+                }
+                Some(UnreadReason::Rejected(rejection)) => Some(rejection),
+                _ => None,
+            };
+        }
+        let problem = problem.map(|reason| unread(incoming, reason, layers.clone()));
+        let sender = incoming.signer.copied();
+        let received = ReceivedPayload {
+            id,
+            author,
+            sender,
+            chat,
+            wrapper,
+            message,
+            rejection,
+            group,
+            layers,
+        };
+        Ok(std::iter::once(MessengerEvent::Message(received)).chain(problem).collect())
     }
 
-    /// Does what a message asks for. If not all of it is to be done: why, and what was.
-    fn act(
+    /// Does what a message asks for.
+    fn apply(
         &mut self,
-        message: &Message,
+        message: &PayloadMessage,
         receipt: &Receipt<'_>,
         author: &PublicKey,
-    ) -> Result<Acted> {
+    ) -> Result<Applied> {
         match message {
-            Message::ChatMessage(message) => Ok(match self.shown_in(message, author, None)? {
-                Ok(chat) => Ok((Some(chat), None)),
-                Err(reason) => Err((reason, None)),
-            }),
-            Message::MembershipUpdateMessage(update) => {
-                let me = self.me;
-                let known = self.stored_group(&update.chat_id)?;
-                let received = match group::receive(known.as_deref(), update, &me, receipt.now_ms) {
-                    Ok(received) => received,
-                    Err(error) => return Ok(Err((error.into(), None))),
-                };
-                if let Err(reason) = self.room_for(&Chat::Group(update.chat_id.clone()))? {
-                    return Ok(Err((reason, None)));
-                }
-                let group::Received { group, is_new, news } = received;
-                self.keep_group(Arc::new(group.clone()), false)?;
-                let checked = update.chat_message().map(|text| check::check_chat(text, receipt));
-                let shown = match (update.chat_message(), checked) {
-                    (_, Some(Err(refused))) => Err(Reason::Refused(refused)),
-                    (Some(text), _) => self.shown_in(text, author, Some(&group))?,
-                    (None, _) => Ok(Chat::Group(group.chat_id().to_owned())),
-                };
-                let news = Some(GroupNews { group, is_new, news });
-                Ok(match shown {
-                    Ok(chat) => Ok((Some(chat), news)),
-                    Err(reason) => Err((reason, news)),
-                })
+            PayloadMessage::ChatMessage(message) => {
+                Ok(self.chat_for_text(message, author, None)?.into())
             }
-            Message::ContactUpdate(update) => {
-                let chat = Chat::OneToOne(*author);
-                if let Err(reason) = self.room_for(&chat)? {
-                    return Ok(Err((reason, None)));
-                }
-                if update.clock > self.store().updated(author)? {
-                    self.store().put_updated(author, update.clock);
-                }
-                // Its clock was not checked: one from the far future moves nothing.
-                let is_ahead = clock::is_ahead(update.clock, receipt.now_ms);
-                self.touch(&chat, if is_ahead { 0 } else { update.clock }, false)?;
-                Ok(Ok((Some(chat), None)))
+            PayloadMessage::MembershipUpdateMessage(update) => {
+                self.apply_update(update, receipt, author)
             }
-            // Commands belong to the conversation with whoever sends them.
-            Message::RequestAddressForTransaction(_)
-            | Message::AcceptRequestAddressForTransaction(_)
-            | Message::DeclineRequestAddressForTransaction(_)
-            | Message::RequestTransaction(_)
-            | Message::SendTransaction(_)
-            | Message::DeclineRequestTransaction(_) => {
-                let chat = Chat::OneToOne(*author);
-                let taken = match self.answer(message, author)? {
-                    Ok(()) => self.room_for(&chat)?,
-                    Err(error) => Err(error.into()),
-                };
-                if let Err(reason) = taken {
-                    return Ok(Err((reason, None)));
-                }
-                self.touch(&chat, clock::of(message), false)?;
-                Ok(Ok((Some(chat), None)))
+            PayloadMessage::ContactUpdate(update) => {
+                Ok(self.apply_contact(update, receipt, author)?.into())
             }
-            _ => Ok(Ok((None, None))),
+            PayloadMessage::RequestAddressForTransaction(_)
+            | PayloadMessage::AcceptRequestAddressForTransaction(_)
+            | PayloadMessage::DeclineRequestAddressForTransaction(_)
+            | PayloadMessage::RequestTransaction(_)
+            | PayloadMessage::SendTransaction(_)
+            | PayloadMessage::DeclineRequestTransaction(_) => {
+                Ok(self.apply_command(message, author)?.into())
+            }
+            _ => Ok(Applied::default()),
         }
     }
 
-    /// Takes note of how far a transaction command of ours has come, if a message answers one.
-    fn answer(
+    fn apply_update(
         &mut self,
-        message: &Message,
+        update: &MembershipUpdateMessage,
+        receipt: &Receipt<'_>,
+        author: &PublicKey,
+    ) -> Result<Applied> {
+        let me = self.me;
+        let known = self.stored_group(&update.chat_id)?;
+        let applied = match group::receive(known.as_deref(), update, &me, receipt.now_ms) {
+            Ok(applied) => applied,
+            Err(error) => return Ok(Applied::refused(error)),
+        };
+        if let Err(reason) = self.room_for(&Chat::Group(update.chat_id.clone()))? {
+            return Ok(Applied::refused(reason));
+        }
+        self.keep_group(Arc::new(applied.group.clone()), false)?;
+        let text = update.chat_message();
+        let shown = match text.map(|text| (text, check::check_chat(text, receipt))) {
+            Some((_, Err(rejection))) => Err(UnreadReason::Rejected(rejection)),
+            Some((text, Ok(()))) => self.chat_for_text(text, author, Some(&applied.group))?,
+            None => Ok(Chat::Group(applied.group.chat_id().to_owned())),
+        };
+        Ok(Applied { group: Some(applied), ..shown.into() })
+    }
+
+    fn apply_contact(
+        &mut self,
+        update: &ContactUpdate,
+        receipt: &Receipt<'_>,
+        author: &PublicKey,
+    ) -> Result<Shown> {
+        let chat = Chat::OneToOne(*author);
+        if let Err(reason) = self.room_for(&chat)? {
+            return Ok(Err(reason));
+        }
+        if update.clock > self.store().updated(author)? {
+            self.store().put_updated(author, update.clock);
+        }
+        // Its clock was not checked: one from the far future changes nothing.
+        let is_ahead = clock::is_ahead(update.clock, receipt.now_ms);
+        self.touch(&chat, if is_ahead { 0 } else { update.clock }, false)?;
+        Ok(Ok(chat))
+    }
+
+    /// Applies a transaction command. It belongs to the conversation with its sender.
+    fn apply_command(&mut self, command: &PayloadMessage, author: &PublicKey) -> Result<Shown> {
+        let chat = Chat::OneToOne(*author);
+        let accepted = match self.advance_command(command, author)? {
+            Ok(()) => self.room_for(&chat)?,
+            Err(error) => Err(error.into()),
+        };
+        if let Err(reason) = accepted {
+            return Ok(Err(reason));
+        }
+        self.touch(&chat, clock::of(command), false)?;
+        Ok(Ok(chat))
+    }
+
+    /// Stores the new state of a transaction command of ours, if a message answers one.
+    fn advance_command(
+        &mut self,
+        message: &PayloadMessage,
         author: &PublicKey,
     ) -> Result<std::result::Result<(), transaction::CommandError>> {
         let Some(text) = transaction::answered(message) else { return Ok(Ok(())) };
         let store = self.store();
-        // Ids are compared as texts: with capitals it is another.
+        // Ids are compared as texts: in upper case it is another one.
         let id = text.strip_prefix("0x").and_then(|digits| hex::decode(digits).ok());
         let id = id.and_then(|id| Some(MessageId(id.try_into().ok()?)));
         let id = id.filter(|id| id.to_string() == text);
@@ -380,18 +424,18 @@ impl<S: Store> Messenger<S> {
         };
         let next = transaction::next_state(message, author, stored.as_ref());
         if let (Some(id), Some(stored), Ok(state)) = (&id, stored, next) {
-            store.put_command(id, &transaction::Stored { state, ..stored });
+            store.put_command(id, &transaction::StoredCommand { state, ..stored });
         }
         Ok(next.map(|_| ()))
     }
 
-    /// The chat in which a text is shown, made if need be.
-    fn shown_in(
+    /// Returns the chat in which a text is shown, and makes it if it is new.
+    fn chat_for_text(
         &mut self,
         message: &ChatMessage,
         author: &PublicKey,
         group: Option<&Group>,
-    ) -> Result<std::result::Result<Chat, Reason>> {
+    ) -> Result<Shown> {
         let stored;
         let is_group = message.message_type == i32::from(MessageType::PrivateGroup);
         let group = match group {
@@ -414,18 +458,45 @@ impl<S: Store> Messenger<S> {
         Ok(Ok(chat))
     }
 
-    /// Whether a chat is there, or may be made for somebody else's message.
-    fn room_for(&mut self, chat: &Chat) -> Result<std::result::Result<(), Reason>> {
-        Ok(if self.make_room(chat)? { Ok(()) } else { Err(Reason::TooManyChats(MAX_CHATS)) })
+    /// Checks that a chat exists, or that a message of somebody else may make it.
+    fn room_for(&mut self, chat: &Chat) -> Result<std::result::Result<(), UnreadReason>> {
+        let has_room = self.make_room(chat)?;
+        Ok(if has_room { Ok(()) } else { Err(UnreadReason::TooManyChats(MAX_CHATS)) })
     }
 }
 
-/// Chat and group that a message is about; or why it is not taken, and what of it was all the same.
-type Acted = std::result::Result<(Option<Chat>, Option<GroupNews>), (Reason, Option<GroupNews>)>;
+/// The chat that a message is shown in, or why it is not.
+type Shown = std::result::Result<Chat, UnreadReason>;
 
-/// The chats that there are, as far as one message asks.
+/// What came of a message.
+#[derive(Default)]
+struct Applied {
+    /// The chat that it is shown in.
+    chat: Option<Chat>,
+    /// The group that it changed.
+    group: Option<AppliedUpdate>,
+    /// Why not all of it was accepted.
+    problem: Option<UnreadReason>,
+}
+
+impl Applied {
+    fn refused(reason: impl Into<UnreadReason>) -> Self {
+        Self { problem: Some(reason.into()), ..Self::default() }
+    }
+}
+
+impl From<Shown> for Applied {
+    fn from(shown: Shown) -> Self {
+        match shown {
+            Ok(chat) => Self { chat: Some(chat), ..Self::default() },
+            Err(reason) => Self::refused(reason),
+        }
+    }
+}
+
+/// The chats that a message may belong to.
 struct Known<'a> {
-    public: &'a std::collections::BTreeSet<String>,
+    public: &'a BTreeSet<String>,
     group: Option<&'a Group>,
 }
 
@@ -434,27 +505,15 @@ impl Chats for Known<'_> {
         self.public.contains(name)
     }
 
-    fn group(&self, chat_id: &str) -> Option<&State> {
+    fn group(&self, chat_id: &str) -> Option<&GroupState> {
         self.group.filter(|group| group.chat_id() == chat_id).map(Group::state)
     }
 }
 
-fn unread(incoming: &Incoming<'_>, reason: impl Into<Reason>, layers: Layers) -> Event {
-    Event::Unread { sender: incoming.signer.copied(), reason: reason.into(), layers }
-}
-
-impl Received {
-    /// The text, if it is one.
-    pub fn text(&self) -> Option<&str> {
-        self.chat_message().map(|message| message.text.as_str())
-    }
-
-    /// The chat message: the payload itself, or what an update of a group carries.
-    pub fn chat_message(&self) -> Option<&ChatMessage> {
-        match &self.message {
-            Message::ChatMessage(message) => Some(message),
-            Message::MembershipUpdateMessage(update) => update.chat_message(),
-            _ => None,
-        }
-    }
+fn unread(
+    incoming: &Incoming<'_>,
+    reason: impl Into<UnreadReason>,
+    layers: Layers,
+) -> MessengerEvent {
+    MessengerEvent::Unread { sender: incoming.signer.copied(), reason: reason.into(), layers }
 }

@@ -23,9 +23,9 @@ use crate::{
     crypto::{PublicKey, keccak256},
     envelope::SymKey,
     payload::{
-        group::{Event, Group},
+        group::{Group, GroupEvent},
         matching::Chat,
-        transaction::{State, Stored},
+        transaction::{CommandState, StoredCommand},
         wrapper::MessageId,
     },
     secure::{
@@ -138,7 +138,7 @@ impl<S: Store> Pending<S> {
         let mut reader = Reader::new("group", &record);
         let mut events = Vec::new();
         for _ in 0..reader.u32()? {
-            let event = Event::decode(chat_id, reader.bytes()?);
+            let event = GroupEvent::decode(chat_id, reader.bytes()?);
             events.push(event.map_err(|_| reader.corrupt())?);
         }
         let group = Group::build(chat_id, events).map_err(|_| reader.corrupt())?;
@@ -244,17 +244,18 @@ impl<S: Store> Pending<S> {
     }
 
     /// A transaction command that was sent or received.
-    pub fn command(&self, id: &MessageId) -> Result<Option<Stored>, StoreError> {
+    pub fn command(&self, id: &MessageId) -> Result<Option<StoredCommand>, StoreError> {
         let Some(record) = self.get(&[COMMANDS, &id.0].concat())? else { return Ok(None) };
         let mut reader = Reader::new("command", &record);
         let peer = reader.text()?.parse().map_err(|_| reader.corrupt())?;
         let is_ours = reader.flag()?;
-        let state = State::from_number(reader.u8()?.into()).ok_or_else(|| reader.corrupt())?;
+        let state =
+            CommandState::from_number(reader.u8()?.into()).ok_or_else(|| reader.corrupt())?;
         reader.finish()?;
-        Ok(Some(Stored { peer, is_ours, state }))
+        Ok(Some(StoredCommand { peer, is_ours, state }))
     }
 
-    pub fn put_command(&mut self, id: &MessageId, command: &Stored) {
+    pub fn put_command(&mut self, id: &MessageId, command: &StoredCommand) {
         let mut writer = Writer::default();
         writer.bytes(command.peer.to_string().as_bytes());
         writer.flag(command.is_ours);

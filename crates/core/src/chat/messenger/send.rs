@@ -6,7 +6,7 @@ use rand::CryptoRng;
 
 use super::{
     ChatError, GiveUp, GivenUp, Messenger, Oversized, Post, PostKind, Result, Sent, Ticked,
-    event::{Listening, PostKey},
+    event::{PostKey, Subscription},
     topics::partitioned,
 };
 use crate::{
@@ -14,10 +14,10 @@ use crate::{
     crypto::PublicKey,
     envelope::{Topic, check::DEFAULT_MAX_MESSAGE_SIZE},
     payload::{
-        Message, Wrapper, chat,
+        PayloadMessage, Wrapper, chat,
         check::{self, Receipt},
         clock,
-        group::{Change, Changed, Event, EventType, Group},
+        group::{Change, Changed, EventType, Group, GroupEvent},
         matching::Chat,
         proto::{ChatMessage, ContactUpdate, MessageType, PairInstallation},
         transaction,
@@ -65,7 +65,7 @@ impl<S: Store> Messenger<S> {
     pub fn send<R: CryptoRng + ?Sized>(
         &mut self,
         chat: &Chat,
-        message: impl Into<Message>,
+        message: impl Into<PayloadMessage>,
         now_ms: u64,
         rng: &mut R,
     ) -> Result<Sent> {
@@ -188,7 +188,7 @@ impl<S: Store> Messenger<S> {
         self.atomically(|it| {
             let me = it.me;
             let outgoing = it.device.contact_code(Timestamp::from_millis(now_ms), rng)?;
-            let Listening { topic, key, .. } = it.contact_code_of(&me)?;
+            let Subscription { topic, key, .. } = it.contact_code_of(&me)?;
             let key = key.map_or(PostKey::Asym(me), PostKey::Sym);
             let payload = outgoing.message.into_raw();
             Ok(public_post(topic, key, payload, PostKind::ContactCode, Vec::new()))
@@ -289,7 +289,7 @@ impl<S: Store> Messenger<S> {
     fn send_now<R: CryptoRng + ?Sized>(
         &mut self,
         chat: &Chat,
-        message: Message,
+        message: PayloadMessage,
         now_ms: u64,
         rng: &mut R,
     ) -> Result<Sent> {
@@ -313,14 +313,14 @@ impl<S: Store> Messenger<S> {
                 let wrapper = self.wrap(message, now_ms)?;
                 self.touch(chat, clock, true)?;
                 if let Some(state) = begun {
-                    let command = transaction::Stored { peer: *peer, is_ours: true, state };
+                    let command = transaction::StoredCommand { peer: *peer, is_ours: true, state };
                     self.store().put_command(&wrapper.message_id(), &command);
                 }
                 self.dispatch(&[*peer], &wrapper, now_ms, rng)
             }
             Chat::Group(id) => {
                 let number = message.number();
-                let Message::ChatMessage(text) = message else {
+                let PayloadMessage::ChatMessage(text) = message else {
                     return Err(ChatError::NotForGroups(number));
                 };
                 let group = self.known_group(id)?;
@@ -363,14 +363,14 @@ impl<S: Store> Messenger<S> {
         let receipt = sent_at(now_ms);
         let clocks = check::first_failure(&check::event_clocks(group.events(), now_ms));
         let text_is_taken = text.as_ref().map_or(Ok(()), |it| check::check_chat(it, &receipt));
-        clocks.and(text_is_taken).map_err(ChatError::Refused)?;
-        let message = Message::from(group.update(text));
+        clocks.and(text_is_taken).map_err(ChatError::Rejected)?;
+        let message = PayloadMessage::from(group.update(text));
         Ok(Wrapper::sign(message.number(), message.encode(), &self.identity))
     }
 
     /// Signs a payload that others will take.
-    fn wrap(&self, message: Message, now_ms: u64) -> Result<Wrapper> {
-        check::check(&message, &sent_at(now_ms)).map_err(ChatError::Refused)?;
+    fn wrap(&self, message: PayloadMessage, now_ms: u64) -> Result<Wrapper> {
+        check::check(&message, &sent_at(now_ms)).map_err(ChatError::Rejected)?;
         Ok(Wrapper::sign(message.number(), message.encode(), &self.identity))
     }
 
@@ -426,7 +426,7 @@ impl<S: Store> Messenger<S> {
             None => None,
         };
         let (topic, key) = match &answer {
-            Some(Listening { topic, key: Some(key), .. }) if agreed => {
+            Some(Subscription { topic, key: Some(key), .. }) if agreed => {
                 (*topic, PostKey::Sym(key.clone()))
             }
             _ => partitioned(peer),
@@ -503,7 +503,7 @@ fn removed(before: &Group, after: &Group) -> Vec<PublicKey> {
         .unknown(after.events())
         .filter(|event| event.kind() == Some(EventType::MemberRemoved))
         .filter(|event| event.members() == [event.author_text()])
-        .map(Event::author)
+        .map(GroupEvent::author)
         .collect();
     let mut gone = before.state().member_keys();
     gone.retain(|key| !after.state().members.contains(&key.to_string()) && !left.contains(key));

@@ -51,7 +51,7 @@ impl World {
             let sent = (self.now / 1000) as u32;
             let incoming = Incoming { signer: Some(from), sent, payload: &post.payload };
             for event in to.receive(&incoming, self.now, &mut self.rng).unwrap().events {
-                if let Event::Message(Received { layers, .. }) = event {
+                if let MessengerEvent::Message(ReceivedPayload { layers, .. }) = event {
                     hows.extend(layers.secure);
                 }
             }

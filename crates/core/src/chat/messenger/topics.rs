@@ -1,6 +1,6 @@
 //! On which topics messages for us may come, and where those of ours go.
 
-use super::{Listening, Messenger, Result, Subject, event::PostKey, point};
+use super::{Messenger, Result, Subscription, TopicKind, event::PostKey, point};
 use crate::{
     account::ContactCode,
     crypto::PublicKey,
@@ -15,22 +15,25 @@ use crate::{
 impl<S: Store> Messenger<S> {
     /// All topics to listen to: our own, public chats, contact codes of those we talk with, and
     /// what was negotiated. Takes some milliseconds for each new name.
-    pub fn listening(&mut self) -> Result<Vec<Listening>> {
+    pub fn subscriptions(&mut self) -> Result<Vec<Subscription>> {
         self.atomically(|it| {
             let me = it.me;
-            let own =
-                |name: String, what| Listening { topic: Topic::from_name(&name), key: None, what };
+            let own = |name: String, kind| Subscription {
+                topic: Topic::from_name(&name),
+                key: None,
+                kind,
+            };
             let mut all = vec![
-                own(topic::partitioned_name(&me), Subject::Partitioned),
-                own(topic::personal_discovery_name(&me), Subject::Personal),
+                own(topic::partitioned_name(&me), TopicKind::Partitioned),
+                own(topic::personal_discovery_name(&me), TopicKind::Personal),
                 it.contact_code_of(&me)?,
             ];
             for name in it.public_chats.clone() {
                 let key = Some(it.store().key_of_name(&name)?);
-                all.push(Listening {
+                all.push(Subscription {
                     topic: Topic::from_name(&name),
                     key,
-                    what: Subject::Public(name),
+                    kind: TopicKind::Public(name),
                 });
             }
             for peer in it.correspondents()? {
@@ -47,17 +50,17 @@ impl<S: Store> Messenger<S> {
 
     /// The contact code of somebody: where their bundles are published. Who is looked up is no
     /// stranger.
-    pub fn contact_code(&mut self, owner: &PublicKey) -> Result<Listening> {
+    pub fn contact_code(&mut self, owner: &PublicKey) -> Result<Subscription> {
         self.atomically(|it| {
             it.device.keep(owner)?;
             it.contact_code_of(owner)
         })
     }
 
-    pub(super) fn contact_code_of(&mut self, owner: &PublicKey) -> Result<Listening> {
+    pub(super) fn contact_code_of(&mut self, owner: &PublicKey) -> Result<Subscription> {
         let ContactCode { name, topic } = ContactCode::from_key(owner);
         let key = Some(self.store().key_of_name(&name)?);
-        Ok(Listening { topic, key, what: Subject::ContactCode(*owner) })
+        Ok(Subscription { topic, key, kind: TopicKind::ContactCode(*owner) })
     }
 
     /// Everyone we talk with: to whom we have written, and the members of the groups that we have
@@ -88,10 +91,10 @@ impl<S: Store> Messenger<S> {
         &mut self,
         peer: &PublicKey,
         secret: &NegotiatedSecret,
-    ) -> std::result::Result<Listening, StoreError> {
+    ) -> std::result::Result<Subscription, StoreError> {
         let name = secret.topic_name();
         let key = Some(self.store().key_of_negotiated(&peer.into(), &name)?);
-        Ok(Listening { topic: Topic::from_name(&name), key, what: Subject::Negotiated(*peer) })
+        Ok(Subscription { topic: Topic::from_name(&name), key, kind: TopicKind::Negotiated(*peer) })
     }
 }
 

@@ -9,12 +9,12 @@ mod number;
 
 use super::{
     clock,
-    group::{Event, EventError, MAX_RECEIVED},
+    group::{EventError, GroupEvent, MAX_RECEIVED},
     proto::{
         ChatMessage, MessageType,
         chat_message::{ContentType, Payload},
     },
-    types::Message,
+    types::PayloadMessage,
 };
 use crate::crypto::PublicKey;
 
@@ -41,16 +41,16 @@ impl Receipt<'_> {
     }
 }
 
-macro_rules! refusals {
+macro_rules! rejections {
     ($($(#[$doc:meta])* $name:ident $code:literal $field:literal $rule:literal $error:literal;)*) => {
         /// Why a message is refused.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-        pub enum Refusal {
+        pub enum Rejection {
             $(#[doc = $rule] #[error($error)] $name,)*
         }
 
-        impl Refusal {
-            /// The stable code of this refusal, as the tools print it.
+        impl Rejection {
+            /// The stable code of this rejection, as the tools print it.
             pub fn code(self) -> &'static str {
                 match self { $(Self::$name => $code,)* }
             }
@@ -68,7 +68,7 @@ macro_rules! refusals {
     };
 }
 
-refusals! {
+rejections! {
     UnknownType "payload.unknown_type" "type"
         "the type is known" "there is no such type of payloads";
     ClockZero "payload.clock_zero" "clock"
@@ -133,25 +133,25 @@ refusals! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Check {
     /// What the message is refused for if it does not pass.
-    pub refusal: Refusal,
+    pub rejection: Rejection,
     /// Whether it passes.
     pub pass: bool,
 }
 
 /// Applies all rules for a message; the first that fails says why it is refused.
-pub fn checks(message: &Message, receipt: &Receipt<'_>) -> Vec<Check> {
+pub fn checks(message: &PayloadMessage, receipt: &Receipt<'_>) -> Vec<Check> {
     let mut rules = Rules { receipt, checks: Vec::new() };
     rules.message(message);
     rules.checks
 }
 
 /// Whether a receiver takes a message.
-pub fn check(message: &Message, receipt: &Receipt<'_>) -> Result<(), Refusal> {
+pub fn check(message: &PayloadMessage, receipt: &Receipt<'_>) -> Result<(), Rejection> {
     first_failure(&checks(message, receipt))
 }
 
 /// Whether a receiver takes a chat message that came by itself or in a group update.
-pub fn check_chat(message: &ChatMessage, receipt: &Receipt<'_>) -> Result<(), Refusal> {
+pub fn check_chat(message: &ChatMessage, receipt: &Receipt<'_>) -> Result<(), Rejection> {
     let mut rules = Rules { receipt, checks: Vec::new() };
     rules.chat(message);
     first_failure(&rules.checks)
@@ -159,18 +159,18 @@ pub fn check_chat(message: &ChatMessage, receipt: &Receipt<'_>) -> Result<(), Re
 
 /// The rules for the clocks of events. They are measured by our own time, since events may be
 /// older than the envelope.
-pub fn event_clocks(events: &[Event], now_ms: u64) -> [Check; 2] {
-    let is_ahead = |event: &Event| clock::is_ahead(event.clock(), now_ms);
+pub fn event_clocks(events: &[GroupEvent], now_ms: u64) -> [Check; 2] {
+    let is_ahead = |event: &GroupEvent| clock::is_ahead(event.clock(), now_ms);
     let not_zero = events.iter().all(|event| event.clock() != 0);
     [
-        Check { refusal: Refusal::EventClockZero, pass: not_zero },
-        Check { refusal: Refusal::EventClockAhead, pass: !events.iter().any(is_ahead) },
+        Check { rejection: Rejection::EventClockZero, pass: not_zero },
+        Check { rejection: Rejection::EventClockAhead, pass: !events.iter().any(is_ahead) },
     ]
 }
 
 /// What the first rule that is not kept says.
-pub fn first_failure(checks: &[Check]) -> Result<(), Refusal> {
-    checks.iter().find(|check| !check.pass).map_or(Ok(()), |check| Err(check.refusal))
+pub fn first_failure(checks: &[Check]) -> Result<(), Rejection> {
+    checks.iter().find(|check| !check.pass).map_or(Ok(()), |check| Err(check.rejection))
 }
 
 struct Rules<'a> {
@@ -179,116 +179,116 @@ struct Rules<'a> {
 }
 
 impl Rules<'_> {
-    fn add(&mut self, refusal: Refusal, pass: bool) {
-        self.checks.push(Check { refusal, pass });
+    fn add(&mut self, rejection: Rejection, pass: bool) {
+        self.checks.push(Check { rejection, pass });
     }
 
-    fn message(&mut self, message: &Message) {
+    fn message(&mut self, message: &PayloadMessage) {
         use super::proto::membership_update_message::ChatEntity;
         match message {
-            Message::ChatMessage(message) => self.chat(message),
-            Message::MembershipUpdateMessage(message) => {
+            PayloadMessage::ChatMessage(message) => self.chat(message),
+            PayloadMessage::MembershipUpdateMessage(message) => {
                 self.events(&message.chat_id, &message.events);
                 if let Some(ChatEntity::Message(message)) = &message.chat_entity {
                     self.chat(message);
                 }
             }
-            Message::PairInstallation(message) => {
+            PayloadMessage::PairInstallation(message) => {
                 self.clock(message.clock);
-                self.add(Refusal::NameBlank, !is_blank(&message.name));
-                self.add(Refusal::DeviceTypeBlank, !is_blank(&message.device_type));
-                self.add(Refusal::InstallationIdBlank, !is_blank(&message.installation_id));
+                self.add(Rejection::NameBlank, !is_blank(&message.name));
+                self.add(Rejection::DeviceTypeBlank, !is_blank(&message.device_type));
+                self.add(Rejection::InstallationIdBlank, !is_blank(&message.installation_id));
                 self.oneself();
                 if let Some(known) = self.receipt.installations {
                     self.add(
-                        Refusal::InstallationUnknown,
+                        Rejection::InstallationUnknown,
                         known.contains(&message.installation_id),
                     );
                 }
             }
-            Message::RequestAddressForTransaction(message) => {
+            PayloadMessage::RequestAddressForTransaction(message) => {
                 self.clock(message.clock);
                 self.value(&message.value);
             }
-            Message::RequestTransaction(message) => {
+            PayloadMessage::RequestTransaction(message) => {
                 self.clock(message.clock);
                 self.value(&message.value);
-                self.add(Refusal::AddressBlank, !is_blank(&message.address));
+                self.add(Rejection::AddressBlank, !is_blank(&message.address));
             }
-            Message::AcceptRequestAddressForTransaction(message) => {
+            PayloadMessage::AcceptRequestAddressForTransaction(message) => {
                 self.clock(message.clock);
-                self.add(Refusal::IdEmpty, !message.id.is_empty());
-                self.add(Refusal::AddressBlank, !is_blank(&message.address));
+                self.add(Rejection::IdEmpty, !message.id.is_empty());
+                self.add(Rejection::AddressBlank, !is_blank(&message.address));
             }
-            Message::DeclineRequestAddressForTransaction(message) => {
+            PayloadMessage::DeclineRequestAddressForTransaction(message) => {
                 self.clock(message.clock);
-                self.add(Refusal::IdEmpty, !message.id.is_empty());
+                self.add(Rejection::IdEmpty, !message.id.is_empty());
             }
-            Message::DeclineRequestTransaction(message) => {
+            PayloadMessage::DeclineRequestTransaction(message) => {
                 self.clock(message.clock);
-                self.add(Refusal::IdEmpty, !message.id.is_empty());
+                self.add(Rejection::IdEmpty, !message.id.is_empty());
             }
-            Message::SendTransaction(message) => {
+            PayloadMessage::SendTransaction(message) => {
                 self.clock(message.clock);
-                self.add(Refusal::TransactionHashBlank, !is_blank(&message.transaction_hash));
-                self.add(Refusal::ProofMissing, !message.signature.is_empty());
+                self.add(Rejection::TransactionHashBlank, !is_blank(&message.transaction_hash));
+                self.add(Rejection::ProofMissing, !message.signature.is_empty());
             }
-            Message::SyncInstallation(_)
-            | Message::SyncInstallationContact(_)
-            | Message::SyncInstallationAccount(_)
-            | Message::SyncInstallationPublicChat(_) => self.oneself(),
-            Message::Other { .. } => self.add(Refusal::UnknownType, false),
+            PayloadMessage::SyncInstallation(_)
+            | PayloadMessage::SyncInstallationContact(_)
+            | PayloadMessage::SyncInstallationAccount(_)
+            | PayloadMessage::SyncInstallationPublicChat(_) => self.oneself(),
+            PayloadMessage::Other { .. } => self.add(Rejection::UnknownType, false),
             // Contact updates, and what clients of March 2020 ignore.
             _ => {}
         }
     }
 
     fn clock(&mut self, clock: u64) {
-        self.add(Refusal::ClockZero, clock != 0);
-        self.add(Refusal::ClockAhead, !clock::is_ahead(clock, self.receipt.sent_ms));
+        self.add(Rejection::ClockZero, clock != 0);
+        self.add(Rejection::ClockAhead, !clock::is_ahead(clock, self.receipt.sent_ms));
     }
 
     fn oneself(&mut self) {
         if let Some(me) = self.receipt.me {
-            self.add(Refusal::NotOneself, self.receipt.author == Some(me));
+            self.add(Rejection::NotOneself, self.receipt.author == Some(me));
         }
     }
 
     fn value(&mut self, value: &str) {
-        self.add(Refusal::ValueBlank, !is_blank(value));
-        self.add(Refusal::ValueNumber, number::is_number(value));
+        self.add(Rejection::ValueBlank, !is_blank(value));
+        self.add(Rejection::ValueNumber, number::is_number(value));
     }
 
     fn chat(&mut self, message: &ChatMessage) {
         self.clock(message.clock);
-        self.add(Refusal::TimestampZero, message.timestamp != 0);
-        self.add(Refusal::TextBlank, !is_blank(&message.text));
-        self.add(Refusal::ChatIdEmpty, !message.chat_id.is_empty());
+        self.add(Rejection::TimestampZero, message.timestamp != 0);
+        self.add(Rejection::TextBlank, !is_blank(&message.text));
+        self.add(Rejection::ChatIdEmpty, !message.chat_id.is_empty());
         let content = ContentType::try_from(message.content_type);
-        self.add(Refusal::ContentType, content != Ok(ContentType::UnknownContentType));
-        self.add(Refusal::ContentTypeLocal, content != Ok(ContentType::TransactionCommand));
+        self.add(Rejection::ContentType, content != Ok(ContentType::UnknownContentType));
+        self.add(Rejection::ContentTypeLocal, content != Ok(ContentType::TransactionCommand));
         let kind = MessageType::try_from(message.message_type);
-        self.add(Refusal::MessageType, kind != Ok(MessageType::UnknownMessageType));
-        self.add(Refusal::MessageTypeLocal, kind != Ok(MessageType::SystemMessagePrivateGroup));
+        self.add(Rejection::MessageType, kind != Ok(MessageType::UnknownMessageType));
+        self.add(Rejection::MessageTypeLocal, kind != Ok(MessageType::SystemMessagePrivateGroup));
         if content == Ok(ContentType::Sticker) {
             let sticker = match &message.payload {
                 Some(Payload::Sticker(sticker)) => Some(sticker),
                 _ => None,
             };
-            self.add(Refusal::StickerMissing, sticker.is_some());
-            self.add(Refusal::StickerHash, sticker.is_some_and(|it| !it.hash.is_empty()));
+            self.add(Rejection::StickerMissing, sticker.is_some());
+            self.add(Rejection::StickerHash, sticker.is_some_and(|it| !it.hash.is_empty()));
         }
     }
 
     fn events(&mut self, chat_id: &str, events: &[Vec<u8>]) {
-        self.add(Refusal::EventCount, events.len() <= MAX_RECEIVED);
+        self.add(Rejection::EventCount, events.len() <= MAX_RECEIVED);
         let events: Result<Vec<_>, EventError> = events
             .iter()
             // Each costs the recovery of a key.
             .take(MAX_RECEIVED)
-            .map(|raw| Event::decode(chat_id, raw))
+            .map(|raw| GroupEvent::decode(chat_id, raw))
             .collect();
-        self.add(Refusal::EventFormat, events.is_ok());
+        self.add(Rejection::EventFormat, events.is_ok());
         let events = events.unwrap_or_default();
         self.checks.extend(event_clocks(&events, self.receipt.now_ms));
     }
@@ -318,37 +318,37 @@ mod tests {
             ..ChatMessage::default()
         };
         let receipt = Receipt { sent_ms: 1, ..Receipt::default() };
-        assert_eq!(check_chat(&message, &receipt), Err(Refusal::MessageType));
+        assert_eq!(check_chat(&message, &receipt), Err(Rejection::MessageType));
         let message = ChatMessage { message_type: 1, ..message };
-        assert_eq!(check_chat(&message, &receipt), Err(Refusal::StickerMissing));
+        assert_eq!(check_chat(&message, &receipt), Err(Rejection::StickerMissing));
     }
 
     #[test]
     fn only_oneself_pairs_and_syncs() {
         let [me, other] =
             [1, 2].map(|byte| SecretKey::from_bytes(&[byte; 32]).unwrap().public_key());
-        let pair: Message = PairInstallation {
+        let pair: PayloadMessage = PairInstallation {
             clock: 5,
             installation_id: "i".to_owned(),
             device_type: "ios".to_owned(),
             name: "n".to_owned(),
         }
         .into();
-        let sync: Message = SyncInstallationPublicChat::default().into();
+        let sync: PayloadMessage = SyncInstallationPublicChat::default().into();
         let known = ["i".to_owned()];
         let mut receipt =
             Receipt { author: Some(&other), installations: Some(&[]), ..Receipt::at(1) };
-        assert_eq!(check(&pair, &receipt), Err(Refusal::InstallationUnknown));
+        assert_eq!(check(&pair, &receipt), Err(Rejection::InstallationUnknown));
         receipt.installations = Some(&known);
         assert_eq!(check(&pair, &receipt), Ok(()));
         receipt.me = Some(&me);
-        assert_eq!(check(&pair, &receipt), Err(Refusal::NotOneself));
-        assert_eq!(check(&sync, &receipt), Err(Refusal::NotOneself));
+        assert_eq!(check(&pair, &receipt), Err(Rejection::NotOneself));
+        assert_eq!(check(&sync, &receipt), Err(Rejection::NotOneself));
         receipt.author = Some(&me);
         assert_eq!([check(&pair, &receipt), check(&sync, &receipt)], [Ok(()); 2]);
         assert_eq!(
-            check(&Message::Other { number: 99, bytes: Vec::new() }, &receipt),
-            Err(Refusal::UnknownType)
+            check(&PayloadMessage::Other { number: 99, bytes: Vec::new() }, &receipt),
+            Err(Rejection::UnknownType)
         );
     }
 }

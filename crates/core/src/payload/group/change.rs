@@ -3,7 +3,7 @@
 //! Only what both the document and the reference accept: every new admin must be a member, for
 //! example, though for the reference one of them is enough.
 
-use super::{BuildError, Denied, Event, EventType, Group};
+use super::{BuildError, Denied, EventType, Group, GroupEvent};
 use crate::{
     account::Uuid,
     crypto::{PublicKey, SecretKey},
@@ -82,7 +82,7 @@ impl Group {
         let chat_id = format!("{id}-{}", creator.public_key());
         let clock = clock::next(0, now_ms).max(1);
         let fields = fields(EventType::ChatCreated, clock, name, Vec::new());
-        let group = Self::build(&chat_id, vec![Event::sign(&chat_id, fields, creator)])?;
+        let group = Self::build(&chat_id, vec![GroupEvent::sign(&chat_id, fields, creator)])?;
         if members.is_empty() {
             return Ok(Changed { recipients: group.state().member_keys(), group });
         }
@@ -108,7 +108,7 @@ impl Group {
         if clock::is_ahead(clock, now_ms) {
             return Err(ChangeError::ClockAhead);
         }
-        let event = Event::sign(self.chat_id(), fields(kind, clock, name, members), author);
+        let event = GroupEvent::sign(self.chat_id(), fields(kind, clock, name, members), author);
         let mut events = self.events().to_vec();
         events.push(event);
         let group = Self::gather(self.chat_id(), events).map_err(|error| match error {

@@ -44,14 +44,14 @@ const SIGNATURE: usize = 65;
 
 /// An event with its exact bytes, which its signature is of.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Event {
+pub struct GroupEvent {
     raw: Vec<u8>,
     fields: MembershipUpdateEvent,
     author: PublicKey,
     author_text: String,
 }
 
-impl Event {
+impl GroupEvent {
     /// Makes and signs an event of the group `chat_id`.
     pub fn sign(chat_id: &str, fields: MembershipUpdateEvent, author: &SecretKey) -> Self {
         let encoded = fields.encode_to_vec();

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Denied, Event, EventType, State};
+use super::{Denied, EventType, GroupEvent, GroupState};
 use crate::payload::proto::{
     ChatMessage, MembershipUpdateMessage, membership_update_message::ChatEntity,
 };
@@ -58,13 +58,13 @@ impl BuildError {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Group {
     chat_id: String,
-    events: Vec<Event>,
-    state: State,
+    events: Vec<GroupEvent>,
+    state: GroupState,
 }
 
 impl Group {
     /// Replays `events`, in whatever order they are. One that is refused refuses them all.
-    pub fn build(chat_id: &str, events: Vec<Event>) -> Result<Self, BuildError> {
+    pub fn build(chat_id: &str, events: Vec<GroupEvent>) -> Result<Self, BuildError> {
         let events = sorted(events);
         if events.len() > MAX_EVENTS {
             return Err(BuildError::TooMany(events.len()));
@@ -75,7 +75,7 @@ impl Group {
 
     /// Replays `events` as [`build`](Self::build) does, and keeps them; if they have more than
     /// 128 KiB, without those that change nothing. See the [module](super).
-    pub fn gather(chat_id: &str, events: Vec<Event>) -> Result<Self, BuildError> {
+    pub fn gather(chat_id: &str, events: Vec<GroupEvent>) -> Result<Self, BuildError> {
         let mut events = sorted(events);
         let (state, changes) = state_of(chat_id, &events)?;
         let size: usize = events.iter().map(|event| event.raw().len()).sum();
@@ -91,15 +91,15 @@ impl Group {
 
     /// This history with the events of another that it does not have, as it is
     /// [kept](Self::gather).
-    pub fn merge(&self, others: &[Event]) -> Result<Self, BuildError> {
+    pub fn merge(&self, others: &[GroupEvent]) -> Result<Self, BuildError> {
         let mut events = self.events.clone();
         events.extend(self.unknown(others).cloned());
         Self::gather(&self.chat_id, events)
     }
 
     /// The events among `others` that this history does not have.
-    pub fn unknown<'a>(&'a self, others: &'a [Event]) -> impl Iterator<Item = &'a Event> {
-        let mut known: HashSet<_> = self.events.iter().map(Event::signature).collect();
+    pub fn unknown<'a>(&'a self, others: &'a [GroupEvent]) -> impl Iterator<Item = &'a GroupEvent> {
+        let mut known: HashSet<_> = self.events.iter().map(GroupEvent::signature).collect();
         others.iter().filter(move |event| known.insert(event.signature()))
     }
 
@@ -109,18 +109,18 @@ impl Group {
     }
 
     /// The events in their order.
-    pub fn events(&self) -> &[Event] {
+    pub fn events(&self) -> &[GroupEvent] {
         &self.events
     }
 
     /// What came of them.
-    pub fn state(&self) -> &State {
+    pub fn state(&self) -> &GroupState {
         &self.state
     }
 
     /// The highest clock of the events.
     pub fn last_clock(&self) -> u64 {
-        self.events.last().map_or(0, Event::clock)
+        self.events.last().map_or(0, GroupEvent::clock)
     }
 
     /// What travels: always the whole history, perhaps with a message. Its wrapper has type
@@ -135,8 +135,8 @@ impl Group {
 }
 
 /// Replays events that are in their order: what comes of them, and which of them change anything.
-fn state_of(chat_id: &str, events: &[Event]) -> Result<(State, Vec<bool>), BuildError> {
-    let mut state = State::default();
+fn state_of(chat_id: &str, events: &[GroupEvent]) -> Result<(GroupState, Vec<bool>), BuildError> {
+    let mut state = GroupState::default();
     let steps = events.iter().enumerate().map(|(index, event)| {
         let denied = |denied| BuildError::Denied { index, clock: event.clock(), denied };
         state.step(event).map_err(denied)
@@ -147,7 +147,7 @@ fn state_of(chat_id: &str, events: &[Event]) -> Result<(State, Vec<bool>), Build
 }
 
 /// The group is the first author's, who created it.
-fn check_creation(chat_id: &str, events: &[Event]) -> Result<(), BuildError> {
+fn check_creation(chat_id: &str, events: &[GroupEvent]) -> Result<(), BuildError> {
     let first = events.first().ok_or(BuildError::Empty)?;
     if first.kind() != Some(EventType::ChatCreated) {
         return Err(BuildError::NotCreated);
@@ -159,7 +159,7 @@ fn check_creation(chat_id: &str, events: &[Event]) -> Result<(), BuildError> {
     }
 }
 
-fn sorted(mut events: Vec<Event>) -> Vec<Event> {
+fn sorted(mut events: Vec<GroupEvent>) -> Vec<GroupEvent> {
     events.sort_by(|a, b| a.order().cmp(&b.order()));
     events
 }
@@ -168,17 +168,17 @@ fn sorted(mut events: Vec<Event>) -> Vec<Event> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Replayed {
     /// The events in their order, each with the reason if it is refused.
-    pub events: Vec<(Event, Result<(), Denied>)>,
+    pub events: Vec<(GroupEvent, Result<(), Denied>)>,
     /// What comes of those that are accepted.
-    pub state: State,
+    pub state: GroupState,
     /// Whether a client accepts the history, and if not, why.
     pub verdict: Result<(), BuildError>,
 }
 
 /// Replays any history: events that are refused are left out, and the rest goes on. A client
 /// would refuse the whole; that is the verdict.
-pub fn replay(chat_id: &str, events: Vec<Event>) -> Replayed {
-    let mut state = State::default();
+pub fn replay(chat_id: &str, events: Vec<GroupEvent>) -> Replayed {
+    let mut state = GroupState::default();
     let mut events = sorted(events);
     let too_many = events.len() > MAX_EVENTS;
     let mut verdict = if too_many { Err(BuildError::TooMany(events.len())) } else { Ok(()) };

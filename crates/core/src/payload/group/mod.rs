@@ -3,8 +3,8 @@
 //! A group has no key and no topic of its own: its messages are sent to each member one by one,
 //! always with the whole history ([`Group::update`]). Each receiver replays it:
 //!
-//! - [`Event`]: one change, signed by who made it; the author is recovered, never stated;
-//! - [`State`]: name, members, joined members, admins, and the rules by which events change them;
+//! - [`GroupEvent`]: one change, signed by who made it; the author is recovered, never stated;
+//! - [`GroupState`]: name, members, joined members, admins, and the rules by which events change them;
 //! - [`Group`]: a history that was accepted as a whole, and what may be added to it ([`Change`]);
 //! - [`replay`]: any history, event by event, with the reason for each that is refused;
 //! - [`receive`]: an update from somebody else, with all its checks.
@@ -41,11 +41,11 @@ mod state;
 mod update;
 
 pub use change::{Change, ChangeError, Changed};
-pub use event::{Event, EventError, EventType};
+pub use event::{EventError, EventType, GroupEvent};
 pub use history::{BuildError, Group, MAX_EVENTS, MAX_RECEIVED, Replayed, replay};
 pub use members::Members;
-pub use state::{Denied, State};
-pub use update::{Received, UpdateError, receive};
+pub use state::{Denied, GroupState};
+pub use update::{AppliedUpdate, UpdateError, receive};
 
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,11 @@
 //! The state of a group, and what each event does to it.
 
-use super::{Event, EventType, Members};
+use super::{EventType, GroupEvent, Members};
 use crate::crypto::PublicKey;
 
 /// Who is in a group, and what it is called.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct State {
+pub struct GroupState {
     /// Its name.
     pub name: String,
     /// Who belongs to it, invited ones too.
@@ -56,7 +56,7 @@ impl Denied {
     }
 }
 
-impl State {
+impl GroupState {
     /// Whether `author` may write: whoever has joined.
     pub fn may_write(&self, author: &str) -> bool {
         self.joined.contains(author)
@@ -68,12 +68,12 @@ impl State {
     }
 
     /// Applies an event, or leaves the state as it is.
-    pub fn apply(&mut self, event: &Event) -> Result<(), Denied> {
+    pub fn apply(&mut self, event: &GroupEvent) -> Result<(), Denied> {
         self.step(event).map(|_| ())
     }
 
     /// The same. Whether the event has changed anything.
-    pub(super) fn step(&mut self, event: &Event) -> Result<bool, Denied> {
+    pub(super) fn step(&mut self, event: &GroupEvent) -> Result<bool, Denied> {
         let author = event.author_text();
         let is_admin = self.admins.contains(author);
         let admin = if is_admin { Ok(()) } else { Err(Denied::NotAdmin) };

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     account::Uuid,
     crypto::{PublicKey, SecretKey},
-    payload::{check::Refusal, proto::MembershipUpdateEvent},
+    payload::{check::Rejection, proto::MembershipUpdateEvent},
 };
 
 const NOW: u64 = 1_585_558_800_000;
@@ -101,7 +101,7 @@ fn an_update_is_refused_as_a_whole() {
     let id = group.chat_id();
     let event = |kind: EventType, clock, author| {
         let fields = MembershipUpdateEvent { clock, r#type: kind.into(), ..Default::default() };
-        Event::sign(id, fields, &key(author)).raw().to_vec()
+        GroupEvent::sign(id, fields, &key(author)).raw().to_vec()
     };
     let mut update = group.update(None);
     update.events.push(event(EventType::MemberJoined, NOW + 2, 9));
@@ -111,10 +111,10 @@ fn an_update_is_refused_as_a_whole() {
         update.events.push(event(EventType::MemberJoined, clock, 2));
         receive(Some(&group), &update, &public(2), NOW)
     };
-    assert_eq!(with_clock(0), Err(UpdateError::Clock(Refusal::EventClockZero)));
-    assert_eq!(with_clock(NOW + 120_001), Err(UpdateError::Clock(Refusal::EventClockAhead)));
+    assert_eq!(with_clock(0), Err(UpdateError::Clock(Rejection::EventClockZero)));
+    assert_eq!(with_clock(NOW + 120_001), Err(UpdateError::Clock(Rejection::EventClockAhead)));
     let received = with_clock(NOW + 120_000).unwrap();
-    assert_eq!((received.news.len(), received.is_new), (1, false));
+    assert_eq!((received.new_events.len(), received.is_new), (1, false));
     update.events = vec![vec![0; 66]; MAX_RECEIVED + 1];
     assert_eq!(receive(None, &update, &public(2), NOW).unwrap_err().code(), "group.too_many");
     update.events = vec![vec![0; 65]];
@@ -123,11 +123,11 @@ fn an_update_is_refused_as_a_whole() {
 }
 
 /// That somebody joins, with a name of so many bytes that says nothing.
-fn join(group: &Group, clock: u64, author: u8, junk: usize) -> Event {
+fn join(group: &Group, clock: u64, author: u8, junk: usize) -> GroupEvent {
     let kind = EventType::MemberJoined.into();
     let name = "x".repeat(junk);
     let fields = MembershipUpdateEvent { clock, name, r#type: kind, ..Default::default() };
-    Event::sign(group.chat_id(), fields, &key(author))
+    GroupEvent::sign(group.chat_id(), fields, &key(author))
 }
 
 #[test]
@@ -151,21 +151,21 @@ fn one_member_alone_can_not_make_a_history_too_long() {
     assert_eq!(renamed.events().len(), group.events().len() + 1);
     assert_eq!(renamed.state().name, "crew");
     let received = receive(Some(&kept), &renamed.update(None), &public(3), NOW).unwrap();
-    assert_eq!((received.group, received.news.len()), (renamed, 1));
+    assert_eq!((received.group, received.new_events.len()), (renamed, 1));
     // An admin whose client keeps all of them.
     let mut update = group.update(None);
     update.events.resize(MAX_EVENTS + 5, again.raw().to_vec());
     let promoted = group.change(Change::Promote(&[public(2)]), &key(1), 0, NOW).unwrap().group;
     update.events.push(promoted.events().last().unwrap().raw().to_vec());
     let received = receive(Some(&kept), &update, &public(3), NOW).unwrap();
-    assert_eq!((received.group.state(), received.news.len()), (promoted.state(), 1));
+    assert_eq!((received.group.state(), received.new_events.len()), (promoted.state(), 1));
 
     // By their size.
     let large = [10, 11, 12].map(|after| join(&group, NOW + after, 2, 50_000));
     let mut update = group.update(None);
     update.events.extend(large.iter().map(|event| event.raw().to_vec()));
     let received = receive(Some(&group), &update, &public(3), NOW).unwrap();
-    assert_eq!((&received.group, &*received.news), (&group, &[][..]));
+    assert_eq!((&received.group, &*received.new_events), (&group, &[][..]));
     assert_eq!(receive(None, &update, &public(3), NOW).unwrap().group, group);
     // A few are no harm, and are kept.
     let merged = group.merge(std::slice::from_ref(&again)).unwrap();
@@ -196,7 +196,7 @@ proptest! {
         let mut all = group.events().to_vec();
         all.extend(events.into_iter().map(|(author, fields)| {
             let clock = NOW + 1 + fields.clock;
-            Event::sign(id, MembershipUpdateEvent { clock, ..fields }, &key(author))
+            GroupEvent::sign(id, MembershipUpdateEvent { clock, ..fields }, &key(author))
         }));
         let replayed = replay(id, all.clone());
         // Whoever joined or leads came in somehow; nobody is in twice.
@@ -228,7 +228,7 @@ proptest! {
             let r#type = EventType::MemberRemoved.into();
             let clock = NOW + 1 + seed % 12;
             let fields = MembershipUpdateEvent { clock: clock + at, members, name, r#type };
-            Event::sign(id, fields, &key(9))
+            GroupEvent::sign(id, fields, &key(9))
         });
         let kept = built.merge(&junk.collect::<Vec<_>>()).unwrap();
         prop_assert_eq!(kept.state(), built.state());
