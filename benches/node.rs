@@ -19,8 +19,8 @@ use statuskit_core::{
     wire::{Packet, Status, packet::code},
 };
 use statuskit_net::node::{
-    Config, ConnectionId, Event, Interest, News, Node, Output, PeerInfo, PeerOptions, Service,
-    ServiceConfig, ServiceEvent, Time,
+    Config, ConnectionId, Event, Interest, Node, Output, PeerInfo, PeerOptions, Service,
+    ServiceConfig, Time,
 };
 
 const START: Time = Duration::from_secs(1_600_000_000);
@@ -218,8 +218,8 @@ fn latency() {
             let envelope = Envelope::new(now + 50, 50, Topic([1; 4]), &[7; 300], nonce);
             let sent = Instant::now();
             a.handle().send(envelope).unwrap();
-            while let Some(News::Event(event)) = news.next().await {
-                if matches!(&*event, ServiceEvent::Node(Event::Envelope { .. })) {
+            while let Some(event) = news.next().await {
+                if matches!(&*event, Event::Envelope { .. }) {
                     break;
                 }
             }

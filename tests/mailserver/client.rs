@@ -15,7 +15,7 @@ use statuskit_mailserver::{
     archive::{MemoryArchive, Order},
     client::{HistoryItem, HistoryQuery, Misbehaviour, PageDone, SyncOptions, sync},
 };
-use statuskit_net::node::{ConnectionId, Event, News, Service, ServiceConfig, ServiceEvent};
+use statuskit_net::node::{ConnectionId, Event, Service, ServiceConfig};
 use tokio::task::JoinHandle;
 
 use crate::world::*;
@@ -331,9 +331,8 @@ async fn puppet(
     let mut news = handle.subscribe();
     let task = tokio::spawn(async move {
         let mut count = 0;
-        while let Some(next) = news.next().await {
-            let News::Event(event) = next else { panic!("lagged") };
-            let ServiceEvent::Node(Event::Request { peer, request }) = &*event else { continue };
+        while let Some(event) = news.next().await {
+            let Event::Request { peer, request } = &*event else { continue };
             let P2pRequest::Envelope(envelope) = &**request else { panic!("plain") };
             let payload = seal::open(envelope, Opener::Sym(&password())).unwrap().payload;
             let (request, _) = Request::decode(&payload).unwrap();
@@ -456,9 +455,8 @@ async fn a_copy_of_nothing_has_an_end() {
     let handle = puppet.handle().clone();
     let mut news = handle.subscribe();
     let task = tokio::spawn(async move {
-        while let Some(next) = news.next().await {
-            let News::Event(event) = next else { panic!("lagged") };
-            let ServiceEvent::Node(Event::SyncRequest { peer, .. }) = &*event else { continue };
+        while let Some(event) = news.next().await {
+            let Event::SyncRequest { peer, .. } = &*event else { continue };
             let (envelopes, cursor, error) = (Vec::new(), Vec::new(), Vec::new());
             let part = SyncResponse { envelopes, cursor, last: false, error };
             while handle.send_packet(*peer, &Packet::SyncResponse(part.clone())).await.is_ok() {}

@@ -24,7 +24,7 @@ use statuskit_mailserver::{
     archive::MemoryArchive,
     client::{Client, ClientConfig, HistoryQuery},
 };
-use statuskit_net::node::{Config, Event, News, PeerOptions, ServiceEvent};
+use statuskit_net::node::{Config, Event, PeerOptions};
 
 use crate::{
     context::Context,
@@ -277,18 +277,15 @@ fn wait_for<T>(
 ) -> Result<T> {
     let deadline = Instant::now() + LIMIT;
     loop {
-        let news = &mut peers.news;
+        let events = &mut peers.events;
         let next = network.wait(async {
-            tokio::time::timeout_at(deadline.into(), news.next()).await.ok().flatten()
+            tokio::time::timeout_at(deadline.into(), events.next()).await.ok().flatten()
         });
-        let Some(news) = next else {
+        let Some(event) = next else {
             let message = format!("nothing happened within {LIMIT:?}");
             return Err(CliError::new("net.timeout", Exit::Network, message).into());
         };
-        if let News::Event(event) = news
-            && let ServiceEvent::Node(event) = &*event
-            && let Some(found) = pick(event)
-        {
+        if let Some(found) = pick(&event) {
             return Ok(found);
         }
     }

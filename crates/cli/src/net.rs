@@ -24,8 +24,8 @@ use statuskit_core::{
     wire::Status,
 };
 use statuskit_net::node::{
-    Clock, ConnectionId, Event, Handle, News, PeerOptions, PeerSummary, Service, ServiceConfig,
-    ServiceError, ServiceEvent, Subscription,
+    Clock, ConnectionId, Event, Handle, PeerOptions, PeerSummary, Service, ServiceConfig,
+    ServiceError, Subscription,
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -276,8 +276,8 @@ struct Ready {
 
 /// The peers of a tool, as it goes on.
 pub struct Peers {
-    /// The news of the node.
-    pub news: Subscription,
+    /// The events of the node.
+    pub events: Subscription,
     known: HashMap<ConnectionId, Arc<PeerSummary>>,
     ready: HashMap<ConnectionId, Ready>,
     /// Those that were lost before, and why the last one was.
@@ -297,7 +297,7 @@ impl Peers {
         cx: &Context,
     ) -> Result<Self> {
         let mut peers = Self {
-            news: network.handle().subscribe(),
+            events: network.handle().subscribe(),
             known: HashMap::new(),
             ready: HashMap::new(),
             lost: HashSet::new(),
@@ -312,7 +312,7 @@ impl Peers {
         while !peers.unreached.is_empty() {
             let next = network.wait(async {
                 tokio::select! {
-                    news = peers.news.next() => Some(news),
+                    event = peers.events.next() => Some(event),
                     () = tokio::time::sleep_until(deadline.into()) => None,
                     () = interrupted() => Some(None),
                 }
@@ -320,8 +320,7 @@ impl Peers {
             match next {
                 None => break,
                 Some(None) => return Err(Stop::Exit(Exit::Interrupted)),
-                Some(Some(News::Lagged(_))) => {}
-                Some(Some(News::Event(event))) => peers.follow(&event, cx),
+                Some(Some(event)) => peers.follow(&event, cx),
             }
         }
         let ready = peers.ready.len();
@@ -341,18 +340,18 @@ impl Peers {
     }
 
     /// Takes note of who comes and goes; failures are shown.
-    pub fn follow(&mut self, event: &ServiceEvent, cx: &Context) {
+    pub fn follow(&mut self, event: &Event, cx: &Context) {
         match event {
-            ServiceEvent::Connected(summary) => {
+            Event::Connected(summary) => {
                 self.known.insert(summary.key, summary.clone());
             }
-            ServiceEvent::Node(Event::Ready { peer, status }) => {
+            Event::Ready { peer, status } => {
                 let id = self.known.get(peer).map(|summary| summary.id);
                 self.unreached.retain(|unreached| Some(*unreached) != id);
                 let (status, since) = ((**status).clone(), Instant::now());
                 self.ready.insert(*peer, Ready { id, status, since });
             }
-            ServiceEvent::Disconnected { peer, reason } => {
+            Event::Disconnected { peer, reason } => {
                 self.unreached.retain(|id| *id != peer.id);
                 self.ready.remove(&peer.key);
                 self.known.remove(&peer.key);
@@ -362,7 +361,7 @@ impl Peers {
                 cx.show(&CliError::new(reason.code(), Exit::Network, message));
             }
             // Of a peer that is dialled again and again, the first failure is enough.
-            ServiceEvent::DialFailed { enode, error, .. } if self.unreached.contains(&enode.id) => {
+            Event::DialFailed { enode, error, .. } if self.unreached.contains(&enode.id) => {
                 self.unreached.retain(|id| *id != enode.id);
                 let message = format!("peer {}:{}: {error}", enode.host, enode.tcp);
                 cx.show(&CliError::new(error.code(), Exit::Network, message));

@@ -12,7 +12,7 @@ use statuskit_core::envelope::{
     check::{DEFAULT_MAX_MESSAGE_SIZE, DEFAULT_MIN_POW},
 };
 use statuskit_net::node::{
-    Config, Event, Handle, Interest, News, PeerOptions, RateLimit, ServiceEvent, Subscription,
+    Config, Event, Handle, Interest, PeerOptions, RateLimit, Watch, Watched,
 };
 
 use crate::{
@@ -95,7 +95,8 @@ pub fn run(args: &NodeArgs, cx: &mut Context) -> Result<()> {
     config.p2p.listen_port = 0;
     let network = Network::start(config)?;
     let handle = network.handle();
-    let news = handle.subscribe();
+    // A relay goes on, also when its output is read too slowly.
+    let events = handle.watch();
     let enode = handle.enode().expect("it listens").to_string();
     if let Some(path) = &args.enode_file {
         write_enode(path, &enode)?;
@@ -109,7 +110,7 @@ pub fn run(args: &NodeArgs, cx: &mut Context) -> Result<()> {
     for enode in enodes {
         network.dial(enode, PeerOptions::default());
     }
-    serve(args, &network, news, cx)
+    serve(args, &network, events, cx)
 }
 
 impl NodeArgs {
@@ -140,46 +141,43 @@ impl NodeArgs {
 
 /// What the loop wakes up for.
 enum Wake {
-    News(Option<News>),
+    Event(Option<Watched>),
     Stats,
     Interrupted,
     Terminated,
 }
 
-fn serve(
-    args: &NodeArgs,
-    network: &Network,
-    mut news: Subscription,
-    cx: &mut Context,
-) -> Result<()> {
+fn serve(args: &NodeArgs, network: &Network, mut events: Watch, cx: &mut Context) -> Result<()> {
     let every = args.stats.map(|seconds| Duration::from_secs(seconds.max(1).into()));
     let mut next = every.map(|every| Instant::now() + every);
     loop {
         let wake = network.wait(async {
             tokio::select! {
-                news = news.next() => Wake::News(news),
+                event = events.next() => Wake::Event(event),
                 () = until(next) => Wake::Stats,
                 () = interrupted() => Wake::Interrupted,
                 () = terminated() => Wake::Terminated,
             }
         });
         match wake {
-            Wake::News(Some(News::Event(event))) => tell(&event, cx)?,
-            Wake::News(Some(News::Lagged(lost))) => cx.note(&format!("{lost} events were lost")),
+            Wake::Event(Some(Watched::Event(event))) => tell(&event, cx)?,
+            Wake::Event(Some(Watched::Skipped(lost))) => {
+                cx.note(&format!("{lost} events were lost"));
+            }
             Wake::Stats => {
                 next = every.map(|every| Instant::now() + every);
                 cx.emit(&stats(network.handle()), Record::to_text)?;
             }
             Wake::Interrupted => return Err(Stop::Exit(Exit::Interrupted)),
-            Wake::Terminated | Wake::News(None) => return Ok(()),
+            Wake::Terminated | Wake::Event(None) => return Ok(()),
         }
     }
 }
 
 /// Envelopes are results; who comes and goes is for people.
-fn tell(event: &ServiceEvent, cx: &mut Context) -> Result<()> {
+fn tell(event: &Event, cx: &mut Context) -> Result<()> {
     match event {
-        ServiceEvent::Node(Event::Envelope { envelope, .. }) => {
+        Event::Envelope { envelope, .. } => {
             cx.emit(&envelope_record(envelope.envelope()), |record| {
                 let members = record.members();
                 let [hash, topic] =
@@ -187,19 +185,19 @@ fn tell(event: &ServiceEvent, cx: &mut Context) -> Result<()> {
                 format!("{hash} {topic} {} bytes", members["size"])
             })
         }
-        ServiceEvent::Connected(peer) => {
+        Event::Connected(peer) => {
             cx.note(&format!("peer {} connected: {}", peer.addr, peer.client));
             Ok(())
         }
-        ServiceEvent::Disconnected { peer, reason } => {
+        Event::Disconnected { peer, reason } => {
             cx.note(&format!("peer {} is gone: {reason}", peer.addr));
             Ok(())
         }
-        ServiceEvent::DialFailed { enode, error, .. } => {
+        Event::DialFailed { enode, error, .. } => {
             cx.note(&format!("peer {}:{} was not reached: {error}", enode.host, enode.tcp));
             Ok(())
         }
-        ServiceEvent::InboundFailed { addr, error } => {
+        Event::InboundFailed { addr, error } => {
             cx.note(&format!("{addr} did not become a peer: {error}"));
             Ok(())
         }

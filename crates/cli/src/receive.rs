@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashSet,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -12,7 +13,7 @@ use statuskit_core::{
     envelope::{Bloom, Envelope, EnvelopeHash, Topic, topic},
 };
 use statuskit_mailserver::client::{Client, ClientError};
-use statuskit_net::node::{Config, Event, Interest, News, PeerOptions, ServiceEvent};
+use statuskit_net::node::{Config, Event, Interest, PeerOptions};
 
 use crate::{
     context::Context,
@@ -191,7 +192,7 @@ struct Receiver<'a> {
 
 /// What the loop wakes up for.
 enum Wake {
-    News(Option<News>),
+    Event(Option<Arc<Event>>),
     Past(PastItem),
     Late,
     /// The conversations have something to send.
@@ -228,7 +229,7 @@ impl Receiver<'_> {
                 past.catch_up(network, cx);
             }
             let turn = self.next_turn()?;
-            let (news, past) = (&mut self.peers.news, &mut self.past);
+            let (events, past) = (&mut self.peers.events, &mut self.past);
             let past = async {
                 match past {
                     Some(past) => past.next().await,
@@ -237,7 +238,7 @@ impl Receiver<'_> {
             };
             let wake = network.wait(async {
                 tokio::select! {
-                    news = news.next() => Wake::News(news),
+                    event = events.next() => Wake::Event(event),
                     item = past => Wake::Past(item),
                     () = until(deadline) => Wake::Late,
                     () = until(turn) => Wake::Turn,
@@ -246,20 +247,16 @@ impl Receiver<'_> {
                 }
             });
             match wake {
-                Wake::News(Some(News::Event(event))) => {
+                Wake::Event(Some(event)) => {
                     self.heard = cx.now();
                     let before = self.peers.count();
                     self.peers.follow(&event, cx);
                     match &*event {
-                        ServiceEvent::Node(Event::Envelope { envelope, .. })
-                            if self.is_first(envelope.envelope()) =>
-                        {
+                        Event::Envelope { envelope, .. } if self.is_first(envelope.envelope()) => {
                             self.show(envelope.envelope(), network, cx)?;
                         }
                         // Until a peer is back, nothing comes.
-                        ServiceEvent::Disconnected { .. }
-                            if before > 0 && self.peers.count() == 0 =>
-                        {
+                        Event::Disconnected { .. } if before > 0 && self.peers.count() == 0 => {
                             self.missed(ClientError::NotConnected);
                         }
                         _ => {}
@@ -272,15 +269,7 @@ impl Receiver<'_> {
                         self.show(&envelope, network, cx)?;
                     }
                 }
-                Wake::News(Some(News::Lagged(lost))) if self.past.is_some() => {
-                    cx.note(&format!("{lost} events were lost; the mailserver is asked for them"));
-                    self.missed(ClientError::Lagged);
-                }
                 Wake::Turn => _ = self.turn(network, cx)?,
-                Wake::News(Some(News::Lagged(lost))) => {
-                    let message = format!("{lost} events were lost: the output is read too slowly");
-                    cx.report(CliError::new("receive.lagged", Exit::Network, message))?;
-                }
                 Wake::Late if self.results == 0 || self.args.count.is_some() => {
                     let message = format!("{} results in the time given", self.results);
                     if let Some(failure) = self.peers.lasting_failure() {
@@ -290,7 +279,7 @@ impl Receiver<'_> {
                     return Err(CliError::new("receive.timeout", Exit::Negative, message).into());
                 }
                 Wake::Late | Wake::Terminated => return self.last_words(network, cx),
-                Wake::News(None) => return Ok(()),
+                Wake::Event(None) => return Ok(()),
                 Wake::Interrupted => return Err(Stop::Exit(Exit::Interrupted)),
             }
         }
@@ -351,21 +340,16 @@ impl Receiver<'_> {
         let mut waiting = self.turn(network, cx)?;
         let limit = Instant::now() + LAST_WORDS;
         while !waiting.is_empty() {
-            let news = &mut self.peers.news;
-            let news = network.wait(async {
+            let events = &mut self.peers.events;
+            let event = network.wait(async {
                 tokio::select! {
-                    news = news.next() => news,
+                    event = events.next() => event,
                     () = until(Some(limit)) => None,
                 }
             });
-            match news {
-                None => break,
-                Some(News::Lagged(_)) => {}
-                Some(News::Event(event)) => {
-                    if let ServiceEvent::Node(Event::Written { envelopes, .. }) = &*event {
-                        envelopes.iter().for_each(|hash| _ = waiting.remove(hash));
-                    }
-                }
+            let Some(event) = event else { break };
+            if let Event::Written { envelopes, .. } = &*event {
+                envelopes.iter().for_each(|hash| _ = waiting.remove(hash));
             }
         }
         Ok(())

@@ -5,6 +5,7 @@ mod talking;
 
 use std::{
     rc::Rc,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -15,9 +16,7 @@ use statuskit_core::{
     envelope::{Bloom, Envelope, check::DEFAULT_MAX_MESSAGE_SIZE},
     payload::PayloadMessage,
 };
-use statuskit_net::node::{
-    Config, ConnectionId, Event, News, PeerOptions, SendError, Sent, ServiceEvent,
-};
+use statuskit_net::node::{Config, ConnectionId, Event, PeerOptions, SendError, Sent};
 use tokio::sync::mpsc;
 
 use self::{
@@ -256,7 +255,7 @@ struct Sender<'a> {
 /// What the loop wakes up for.
 enum Wake {
     Input(Option<Input>),
-    News(Option<News>),
+    Event(Option<Arc<Event>>),
     Late,
     /// The conversation has something to send.
     Turn,
@@ -284,9 +283,9 @@ impl Sender<'_> {
             match self.wake(&mut input, more)? {
                 Wake::Input(Some(next)) => self.take(next, cx)?,
                 Wake::Input(None) => more = false,
-                Wake::News(Some(News::Event(event))) => {
+                Wake::Event(Some(event)) => {
                     self.follow(&event, cx);
-                    if let ServiceEvent::Node(Event::Envelope { envelope, .. }) = &*event {
+                    if let Event::Envelope { envelope, .. } = &*event {
                         self.hear(envelope.envelope(), cx)?;
                     }
                 }
@@ -294,8 +293,8 @@ impl Sender<'_> {
                     let done = self.turn(cx);
                     self.queue_error(done, cx)?;
                 }
-                Wake::News(Some(News::Lagged(_))) | Wake::Late => {}
-                Wake::News(None) | Wake::Interrupted => return Err(Stop::Exit(Exit::Interrupted)),
+                Wake::Late => {}
+                Wake::Event(None) | Wake::Interrupted => return Err(Stop::Exit(Exit::Interrupted)),
             }
         }
     }
@@ -307,11 +306,11 @@ impl Sender<'_> {
         let late = self.queue.late_at(give_up).into_iter().chain(give_up.filter(|_| waits)).min();
         let room = more && !self.queue.is_full() && !waits;
         let turn = self.next_turn(more)?;
-        let news = &mut self.peers.news;
+        let events = &mut self.peers.events;
         Ok(self.network.wait(async {
             tokio::select! {
                 biased;
-                news = news.next() => Wake::News(news),
+                event = events.next() => Wake::Event(event),
                 input = input.recv(), if room => Wake::Input(input),
                 () = until(late) => Wake::Late,
                 () = until(turn) => Wake::Turn,
@@ -429,7 +428,7 @@ impl Sender<'_> {
             .hint("status-pow mine --target, or leave --pow to what the peers ask for")
     }
 
-    fn follow(&mut self, event: &ServiceEvent, cx: &Context) {
+    fn follow(&mut self, event: &Event, cx: &Context) {
         self.peers.follow(event, cx);
         if self.peers.count() > 0 {
             self.lonely_since = None;
@@ -439,16 +438,16 @@ impl Sender<'_> {
         let (queue, peers) = (&mut self.queue, &self.peers);
         let mut set = |hash, key, state| queue.set(hash, key, &state, || describe(peers, key));
         match event {
-            ServiceEvent::Node(Event::Written { peer, envelopes, confirms }) => {
+            Event::Written { peer, envelopes, confirms } => {
                 for hash in envelopes {
                     set(hash, *peer, State::Written { confirms: *confirms });
                 }
             }
             // No better confirmation than the envelope itself.
-            ServiceEvent::Node(Event::Held { peer, envelope }) => {
+            Event::Held { peer, envelope } => {
                 set(envelope, *peer, State::Confirmed);
             }
-            ServiceEvent::Node(Event::BatchAcknowledged { peer, errors, envelopes, .. }) => {
+            Event::BatchAcknowledged { peer, errors, envelopes, .. } => {
                 for hash in envelopes {
                     let error = errors.iter().flatten().find(|error| error.hash == *hash);
                     let state =
@@ -456,10 +455,10 @@ impl Sender<'_> {
                     set(hash, *peer, state);
                 }
             }
-            ServiceEvent::Node(Event::Ready { .. }) => {
+            Event::Ready { .. } => {
                 queue.revive(Instant::now() + self.patience);
             }
-            ServiceEvent::Disconnected { peer, .. } => queue.lose(peer.key),
+            Event::Disconnected { peer, .. } => queue.lose(peer.key),
             _ => {}
         }
     }

@@ -16,7 +16,7 @@ use statuskit_core::{
     wire::Status,
 };
 use statuskit_mailserver::client::{Client, ClientError, HistoryItem, HistoryQuery, PageDone};
-use statuskit_net::node::{Event, News, PeerOptions, ServiceEvent};
+use statuskit_net::node::{Event, PeerOptions};
 
 use crate::{
     context::Context,
@@ -148,44 +148,40 @@ impl Probe<'_> {
     /// The connection, and what the server says about itself.
     fn connect(&mut self) -> Result<Option<Status>> {
         let began = Instant::now();
-        let mut news = self.network.handle().subscribe();
+        let mut events = self.network.handle().subscribe();
         self.network.dial(self.enode.clone(), PeerOptions::once());
         let deadline = began + self.limit;
         let mut connected = None;
         loop {
             let next = self.network.wait(async {
                 tokio::select! {
-                    news = news.next() => Ok(news),
+                    event = events.next() => Ok(event),
                     () = tokio::time::sleep_until(deadline.into()) => Ok(None),
                     () = interrupted() => Err(Stop::Exit(Exit::Interrupted)),
                 }
             })?;
             let name = if connected.is_none() { "connect" } else { "status" };
             let since = connected.unwrap_or(began);
-            let event = match next {
-                Some(News::Event(event)) => event,
-                Some(News::Lagged(_)) => continue,
-                None => {
-                    let found = Found::fail(format!("nothing within {:?}", self.limit));
-                    self.tell(name, since, found)?;
-                    return Ok(None);
-                }
+            let Some(event) = next else {
+                let found = Found::fail(format!("nothing within {:?}", self.limit));
+                self.tell(name, since, found)?;
+                return Ok(None);
             };
             match &*event {
-                ServiceEvent::Connected(summary) => {
+                Event::Connected(summary) => {
                     let client = format!("{}, {}", summary.addr, summary.client);
                     self.tell(name, since, Found::pass(client))?;
                     connected = Some(Instant::now());
                 }
-                ServiceEvent::Node(Event::Ready { status, .. }) => {
+                Event::Ready { status, .. } => {
                     self.tell(name, since, judge(status))?;
                     return Ok(Some((**status).clone()));
                 }
-                ServiceEvent::DialFailed { error, .. } => {
+                Event::DialFailed { error, .. } => {
                     self.tell(name, since, Found::fail(format!("{error} ({})", error.code())))?;
                     return Ok(None);
                 }
-                ServiceEvent::Disconnected { reason, .. } => {
+                Event::Disconnected { reason, .. } => {
                     self.tell(name, since, Found::fail(format!("{reason} ({})", reason.code())))?;
                     return Ok(None);
                 }

@@ -253,7 +253,6 @@ fn put_requests(metrics: &mut Metrics, stats: &MailserverStats) {
         ("commits_total", "Commits to the archive.", stats.commits),
         ("archive_errors_total", "Failures of the archive.", stats.archive_errors),
         ("left_out_total", "Envelopes put off since too many waited.", stats.left_out),
-        ("lagged_total", "Events of the node that came too fast.", stats.lagged),
         ("pruned_total", "Envelopes removed for their age.", stats.pruned),
     ] {
         metrics.counter(&format!("mailserver_{name}"), help, value);
@@ -316,9 +315,6 @@ pub fn tell(event: &MailserverEvent, cx: &Context) {
         MailserverEvent::ReadRecovered => cx.note("requests are answered from the archive again"),
         MailserverEvent::IngestFull { waiting } => {
             cx.note(&format!("{waiting} envelopes wait to be stored; new ones are put off"));
-        }
-        MailserverEvent::Lagged(lost) => {
-            cx.note(&format!("{lost} events of the node came too fast; requests may be lost"));
         }
         MailserverEvent::Pruned { removed, before } => {
             cx.note(&format!("{removed} envelopes removed, sent before {before}"));

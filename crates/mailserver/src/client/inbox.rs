@@ -1,8 +1,8 @@
 //! What a mailserver sends us, until somebody takes it.
 //!
-//! The node's events do not wait for whoever is slow: they are overwritten, and until then they
-//! hold memory. So the inbox takes what comes from the server at once, also while its owner is
-//! busy ([`during`](Inbox::during)), keeps no more of it than it may, and leaves the rest out.
+//! Events that wait hold memory, and in the end the whole node. So the inbox takes what comes from
+//! the server at once, also while its owner is busy ([`during`](Inbox::during)), keeps no more of
+//! it than it may, and leaves the rest out.
 
 use std::{collections::VecDeque, future::Future, sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use statuskit_core::{
     envelope::Envelope,
     wire::p2p::{RequestComplete, SyncResponse},
 };
-use statuskit_net::node::{ConnectionId, Event, Handle, News, ServiceEvent, Subscription};
+use statuskit_net::node::{ConnectionId, Event, Handle, Subscription};
 use tokio::time::timeout;
 
 use crate::client::ClientError;
@@ -21,7 +21,7 @@ pub(super) struct Inbox {
     peer: ConnectionId,
     /// The request whose end is of interest.
     request: Option<[u8; 32]>,
-    waiting: VecDeque<Arc<ServiceEvent>>,
+    waiting: VecDeque<Arc<Event>>,
     bytes: usize,
     max_bytes: usize,
     left_out: bool,
@@ -61,11 +61,11 @@ impl Inbox {
     }
 
     /// The next mail, if it comes in time.
-    pub async fn next(&mut self, limit: Duration) -> Result<Arc<ServiceEvent>, ClientError> {
+    pub async fn next(&mut self, limit: Duration) -> Result<Arc<Event>, ClientError> {
         let wait = async {
             while self.waiting.is_empty() && self.ended.is_none() {
-                let news = self.events.next().await;
-                self.take(news);
+                let event = self.events.next().await;
+                self.take(event);
             }
         };
         let in_time = timeout(limit, wait).await;
@@ -89,25 +89,17 @@ impl Inbox {
             tokio::select! {
                 biased;
                 output = &mut work => return output,
-                news = self.events.next(), if self.ended.is_none() => self.take(news),
+                event = self.events.next(), if self.ended.is_none() => self.take(event),
             }
         }
     }
 
-    fn take(&mut self, news: Option<News>) {
-        let event = match news {
-            Some(News::Event(event)) => event,
-            // Something of the server may have been among them.
-            Some(News::Lagged(_)) => {
-                self.ended = Some(ClientError::Lagged);
-                return;
-            }
-            None => {
-                self.ended = Some(ClientError::Disconnected("the node has ended".to_owned()));
-                return;
-            }
+    fn take(&mut self, event: Option<Arc<Event>>) {
+        let Some(event) = event else {
+            self.ended = Some(ClientError::Disconnected("the node has ended".to_owned()));
+            return;
         };
-        if let ServiceEvent::Disconnected { peer, reason } = &*event
+        if let Event::Disconnected { peer, reason } = &*event
             && peer.key == self.peer
         {
             self.ended = Some(ClientError::Disconnected(reason.to_string()));
@@ -132,8 +124,7 @@ impl Inbox {
 }
 
 /// What is in an event, if it is mail from this peer.
-pub(super) fn mail(event: &ServiceEvent, from: ConnectionId) -> Option<Mail<'_>> {
-    let ServiceEvent::Node(event) = event else { return None };
+pub(super) fn mail(event: &Event, from: ConnectionId) -> Option<Mail<'_>> {
     match event {
         Event::P2pMessages { peer, envelopes } if *peer == from => Some(Mail::Envelopes(envelopes)),
         Event::RequestComplete { peer, answer } if *peer == from => Some(Mail::Complete(answer)),
@@ -150,12 +141,10 @@ fn request_of(complete: &RequestComplete) -> [u8; 32] {
     }
 }
 
-/// The bytes of the envelopes in an event, and something for what is around them.
-fn size(event: &ServiceEvent) -> usize {
-    let envelopes = match event {
-        ServiceEvent::Node(Event::P2pMessages { envelopes, .. }) => envelopes,
-        ServiceEvent::Node(Event::SyncResponse { response, .. }) => &response.envelopes,
-        _ => return 0,
-    };
-    256 + envelopes.iter().map(|it| it.raw().len() + size_of::<Envelope>()).sum::<usize>()
+/// The memory of an event with envelopes; others are not counted.
+fn size(event: &Event) -> usize {
+    match event {
+        Event::P2pMessages { .. } | Event::SyncResponse { .. } => event.size(),
+        _ => 0,
+    }
 }

@@ -50,7 +50,7 @@ use statuskit_core::{
     mailserver::{Access, Form, Request, RequestError, SealError, request::MAX_RAW_RANGE},
     wire::p2p::P2pRequest,
 };
-use statuskit_net::node::{ConnectionId, Event, Handle, News, SendError, ServiceEvent};
+use statuskit_net::node::{ConnectionId, Event, Handle, SendError};
 use tokio::{
     task::spawn_blocking,
     time::{Instant, timeout},
@@ -360,13 +360,11 @@ async fn connected(
             return Ok(key);
         }
         let left = until.saturating_duration_since(Instant::now());
-        let is_ready =
-            |event: &ServiceEvent| matches!(event, ServiceEvent::Node(Event::Ready { .. }));
         let change = async {
             loop {
                 match events.next().await {
-                    Some(News::Event(event)) if !is_ready(&event) => {}
-                    Some(_) => return true,
+                    Some(event) if matches!(*event, Event::Ready { .. }) => return true,
+                    Some(_) => {}
                     None => return false,
                 }
             }

@@ -35,9 +35,6 @@ pub enum MailserverEvent {
         /// How many wait.
         waiting: usize,
     },
-    /// So many of the node's events came too fast. The envelopes among them are taken from its
-    /// pool; the requests are lost.
-    Lagged(u64),
     /// What was older than the retention is gone.
     Pruned {
         /// Everything sent before this second.

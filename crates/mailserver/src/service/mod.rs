@@ -47,9 +47,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use statuskit_net::node::{
-    Event, Handle, Interest, News, PooledEnvelope, ServiceConfig, ServiceEvent, Subscription,
-};
+use statuskit_net::node::{Event, Handle, Interest, PooledEnvelope, ServiceConfig, Subscription};
 use tokio::{
     sync::{broadcast, oneshot, watch},
     task::{JoinSet, spawn_blocking},
@@ -63,8 +61,6 @@ use serve::{Asked, Desk};
 use stats::Counters;
 pub use stats::{Histogram, MailserverStats};
 
-/// Events of the node that may wait for the mailserver: one packet may have some 50,000 envelopes.
-const EVENT_CAPACITY: usize = 1 << 17;
 /// Events that may wait for each of the mailserver's own subscribers.
 const NEWS_CAPACITY: usize = 1024;
 /// How long a mailserver that is to stop still listens to a node that goes on.
@@ -161,11 +157,10 @@ impl Reporter {
 
 impl Mailserver {
     /// Changes the settings of a node to what a mailserver needs: it hears of every envelope and
-    /// of requests, and misses nothing in a rush.
+    /// of requests.
     pub fn prepare(config: &mut ServiceConfig) {
         config.node.mailserver = true;
         config.node.interest = Interest::Everything;
-        config.event_capacity = config.event_capacity.max(EVENT_CAPACITY);
     }
 
     /// Starts a mailserver on a node that is [prepared](Self::prepare) for it, on the current tokio
@@ -284,9 +279,9 @@ async fn take_in(
             return;
         }
         ingest.push_some(&mut pool, &desk.reporter);
-        let news = tokio::select! {
+        let event = tokio::select! {
             biased;
-            news = events.next() => news,
+            event = events.next() => event,
             () = ingest.room.notified() => {
                 if pool.is_empty() && ingest.take_left_out() {
                     pool = take_pool(&desk);
@@ -295,30 +290,23 @@ async fn take_in(
             }
             _ = closing.wait_for(|closing| *closing) => return,
         };
-        match news {
-            Some(News::Event(event)) => take_event(&event, &desk, &ingest, *closing.borrow()),
-            Some(News::Lagged(lost)) => {
-                desk.reporter.counters.lock().lagged += lost;
-                desk.reporter.report(MailserverEvent::Lagged(lost));
-                pool = take_pool(&desk);
-            }
-            None => return,
-        }
+        let Some(event) = event else { return };
+        take_event(&event, &desk, &ingest, *closing.borrow());
     }
 }
 
-fn take_event(event: &ServiceEvent, desk: &Arc<Desk>, ingest: &Ingest, closing: bool) {
+fn take_event(event: &Event, desk: &Arc<Desk>, ingest: &Ingest, closing: bool) {
     match event {
-        ServiceEvent::Node(Event::Envelope { envelope, .. }) => {
+        Event::Envelope { envelope, .. } => {
             ingest.push(envelope.clone(), &desk.reporter);
         }
-        ServiceEvent::Node(Event::Request { peer, request }) if !closing => {
+        Event::Request { peer, request } if !closing => {
             desk.take(*peer, Asked::Messages(Arc::new((**request).clone())));
         }
-        ServiceEvent::Node(Event::SyncRequest { peer, request }) if !closing => {
+        Event::SyncRequest { peer, request } if !closing => {
             desk.take(*peer, Asked::Sync(Arc::new((**request).clone())));
         }
-        ServiceEvent::Disconnected { peer, .. } => desk.forget(peer.key),
+        Event::Disconnected { peer, .. } => desk.forget(peer.key),
         _ => {}
     }
 }

@@ -45,8 +45,6 @@ pub struct MailserverStats {
     /// Envelopes that were not taken, as they are older than what is kept. Those that the node's
     /// pool still has count again when it is looked through.
     pub passed_over: PassedOver,
-    /// Events of the node that came too fast.
-    pub lagged: u64,
     /// Envelopes removed for their age.
     pub pruned: u64,
 }

@@ -136,8 +136,6 @@ pub struct Limits {
     pub outbox_packets: usize,
     /// Batches with own envelopes, per peer, whose answer is remembered to be outstanding.
     pub batches: usize,
-    /// Events that wait for the application. The newest are dropped, and counted, beyond.
-    pub events: usize,
 }
 
 impl Default for Limits {
@@ -150,7 +148,6 @@ impl Default for Limits {
             outbox_bytes: 4 << 20,
             outbox_packets: 1024,
             batches: 1024,
-            events: 1 << 17,
         }
     }
 }

@@ -63,7 +63,6 @@ pub struct Node {
     pow_changes: VecDeque<(Time, f64)>,
     bloom_changes: VecDeque<(Time, Option<Bloom>)>,
     outputs: VecDeque<Output>,
-    events: usize,
     random: u64,
     now: Time,
 }
@@ -148,8 +147,6 @@ pub struct Stats {
     pub rate_excess: u64,
     /// Answers that were dropped because a peer did not read.
     pub answers_dropped: u64,
-    /// Events that were dropped because nobody took them.
-    pub events_dropped: u64,
     /// Peers that were let go because of what they did.
     pub disconnected: u64,
 }
@@ -171,7 +168,6 @@ impl Node {
             pow_changes: VecDeque::new(),
             bloom_changes: VecDeque::new(),
             outputs: VecDeque::new(),
-            events: 0,
             random,
             now,
             config,
@@ -273,11 +269,10 @@ impl Node {
         }
     }
 
-    /// The next piece of news. Cheap when there is none.
+    /// Returns the next output. Drain it after each input: outputs wait in an unbounded queue, and
+    /// one packet may cause as many as it has envelopes.
     pub fn poll_output(&mut self) -> Option<Output> {
-        let output = self.outputs.pop_front()?;
-        self.events -= usize::from(matches!(output, Output::Event(_)));
-        Some(output)
+        self.outputs.pop_front()
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is next needed; none while nothing waits.
@@ -421,11 +416,6 @@ impl Node {
     }
 
     pub(super) fn emit(&mut self, event: Event) {
-        if self.events >= self.config.limits.events {
-            self.stats.events_dropped += 1;
-            return;
-        }
-        self.events += 1;
         self.outputs.push_back(Output::Event(event));
     }
 

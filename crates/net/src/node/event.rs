@@ -1,157 +1,220 @@
-//! What a node tells the world around it.
+//! Events and outputs of a node.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use statuskit_core::{
+    crypto::PublicKey,
+    devp2p::Enode,
     envelope::{Envelope, EnvelopeHash},
     wire::{
-        PacketError, Status,
+        Status,
         p2p::{P2pRequest, RequestComplete, SyncRequest, SyncResponse},
         packet::EnvelopeError,
     },
 };
 
-use super::{ConnectionId, pool::PooledEnvelope};
+use super::{ConnectError, ConnectionId, EndReason, PeerError, pool::PooledEnvelope};
 
-/// What [`Node::poll_output`](super::Node::poll_output) gives.
-#[derive(Debug, Clone, PartialEq)]
+/// What [`Node::poll_output`](super::Node::poll_output) returns.
+#[derive(Debug)]
+#[cfg_attr(test, derive(PartialEq))]
 pub enum Output {
     /// There may be something to write for this peer:
-    /// [`poll_peer`](super::Node::poll_peer) until it gives nothing, then wait for the next such
+    /// [`poll_peer`](super::Node::poll_peer) until it returns `None`, then wait for the next such
     /// output.
     Writable(ConnectionId),
     /// The connection to this peer must end. The node has forgotten the peer already.
     Disconnect {
-        /// Who.
+        /// The peer.
         peer: ConnectionId,
         /// Why.
         error: PeerError,
     },
-    /// News for the application.
+    /// An event for the application.
     Event(Event),
 }
 
-/// News for the application.
-#[derive(Debug, Clone, PartialEq)]
+/// Everything that a node reports: of connections, peers and envelopes.
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// The peer has sent its Status: envelopes flow from now on.
+    /// A connection was made, up to Hello. The peer's Status is still to come:
+    /// [`Ready`](Self::Ready) follows.
+    Connected(Arc<PeerSummary>),
+    /// The peer has sent its Status. Envelopes flow from now on.
     Ready {
-        /// Who.
+        /// The peer.
         peer: ConnectionId,
-        /// What it said.
+        /// What it asks for.
         status: Box<Status>,
     },
-    /// An envelope has entered the pool, from a peer or from ourselves, and is of
-    /// [`Interest`](super::Interest). Once per envelope.
+    /// The peer has changed its requirements: minimum proof of work, bloom filter or rate limits
+    /// (codes 2, 3 and 20). Not reported if nothing changed.
+    Requirements {
+        /// The peer.
+        peer: ConnectionId,
+        /// Its Status with all changes so far.
+        status: Box<Status>,
+    },
+    /// An envelope has entered the pool, and matches the [`Interest`](super::Interest). Reported
+    /// once per envelope.
     Envelope {
-        /// Who sent it; none for our own.
+        /// The peer that sent it; `None` for our own.
         from: Option<ConnectionId>,
-        /// What.
+        /// The envelope.
         envelope: Arc<PooledEnvelope>,
     },
-    /// A trusted peer has sent envelopes directly (code 127). They were not checked, and are not
-    /// pooled.
+    /// A trusted peer has sent envelopes directly (code 127). They were not checked, and do not
+    /// enter the pool.
     P2pMessages {
-        /// Who.
+        /// The peer.
         peer: ConnectionId,
-        /// What.
+        /// The envelopes.
         envelopes: Vec<Envelope>,
     },
-    /// Envelopes of our own were written to a peer.
+    /// Our own envelopes were written to a peer.
     Written {
-        /// To whom.
+        /// The peer.
         peer: ConnectionId,
-        /// Which.
+        /// The envelopes.
         envelopes: Vec<EnvelopeHash>,
-        /// Whether the peer is going to say what it thinks of them.
+        /// Whether the peer answers with confirmations.
         confirms: bool,
     },
-    /// A peer has sent an envelope of our own before we had written it to that peer: it has it, and
-    /// there will be no [`Written`](Self::Written).
+    /// A peer has sent one of our own envelopes before we wrote it to that peer. There will be no
+    /// [`Written`](Self::Written).
     Held {
-        /// Who.
+        /// The peer.
         peer: ConnectionId,
-        /// Which.
+        /// The envelope.
         envelope: EnvelopeHash,
     },
-    /// A peer has answered a Messages packet (code 11 or 12, and most peers send both).
+    /// A peer has answered a Messages packet (code 11 or 12; most peers send both).
     BatchAcknowledged {
-        /// Who.
+        /// The peer.
         peer: ConnectionId,
         /// The hash of the packet; zeros if the answer could not be read.
         batch: [u8; 32],
-        /// What the peer did not take; none with code 11, which does not say.
+        /// The envelopes that the peer refused; `None` with code 11, which does not list them.
         errors: Option<Vec<EnvelopeError>>,
         /// Our own envelopes in the packet, with the first of its answers.
         envelopes: Vec<EnvelopeHash>,
     },
-    /// The answer to a request for historic messages, from a trusted peer (code 125).
+    /// The answer of a trusted peer to a request for historic messages (code 125).
     RequestComplete {
-        /// Who.
+        /// The peer.
         peer: ConnectionId,
-        /// What it said.
+        /// The answer.
         answer: RequestComplete,
     },
-    /// A request for historic messages (code 126); only with [`mailserver`](super::Config::mailserver).
+    /// A request for historic messages (code 126). Only with
+    /// [`mailserver`](super::Config::mailserver).
     Request {
-        /// Who asks.
+        /// The peer.
         peer: ConnectionId,
-        /// For what.
+        /// The request.
         request: Box<P2pRequest>,
     },
-    /// Another mailserver wants our archive (code 123); only with [`mailserver`](super::Config::mailserver).
+    /// A request of another mailserver for our archive (code 123). Only with
+    /// [`mailserver`](super::Config::mailserver).
     SyncRequest {
-        /// Who asks.
+        /// The peer.
         peer: ConnectionId,
-        /// For what.
+        /// The request.
         request: Box<SyncRequest>,
     },
-    /// A trusted mailserver sends of its archive (code 124); only with
+    /// A part of the archive of a trusted mailserver (code 124). Only with
     /// [`mailserver`](super::Config::mailserver).
     SyncResponse {
-        /// Who.
+        /// The peer.
         peer: ConnectionId,
-        /// What.
+        /// The part.
         response: Box<SyncResponse>,
+    },
+    /// A connection has ended.
+    Disconnected {
+        /// The peer.
+        peer: Arc<PeerSummary>,
+        /// Why.
+        reason: EndReason,
+    },
+    /// A dialled peer was not reached, or refused the connection.
+    DialFailed {
+        /// The peer.
+        enode: Enode,
+        /// Why.
+        error: ConnectError,
+        /// The wait before the next attempt; `None` if there is none.
+        retry_in: Option<Duration>,
+    },
+    /// An inbound connection did not become a peer.
+    InboundFailed {
+        /// The other end.
+        addr: SocketAddr,
+        /// Why.
+        error: ConnectError,
     },
 }
 
-/// Why a node parts with a peer. Nothing that is wrong with a single envelope is in here: that
-/// never ends a connection.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum PeerError {
-    /// A payload above [`max_message_size`](super::Config::max_message_size), whatever the code.
-    #[error("a packet of {size} bytes; at most {max} are taken")]
-    Oversized { size: usize, max: u32 },
-    /// Another packet came before the Status.
-    #[error("the first packet has code {0}; expected Status (code 0)")]
-    StatusExpected(u64),
-    /// No Status came.
-    #[error("no Status packet came in time")]
-    StatusTimeout,
-    /// The payload is not what its code promises.
-    #[error("packet with code {code}: {error}")]
-    Packet { code: u64, error: PacketError },
-    /// Both sides say that they only receive.
-    #[error("both sides are light nodes")]
-    LightToLight,
-    /// Too many packets in too short a time.
-    #[error("{excess} packets in excess of the rate limits; {excess} are too many")]
-    RateLimit { excess: u64 },
+impl Event {
+    /// The approximate memory that the event holds, in bytes.
+    pub fn size(&self) -> usize {
+        let held = match self {
+            Self::Envelope { envelope, .. } => {
+                size_of::<PooledEnvelope>() + envelope.envelope().raw().len()
+            }
+            Self::P2pMessages { envelopes, .. } => sizes(envelopes),
+            Self::Written { envelopes, .. } => size_of_val(&envelopes[..]),
+            Self::BatchAcknowledged { errors, envelopes, .. } => {
+                let errors = errors.iter().flatten();
+                let errors = errors.map(|it| size_of::<EnvelopeError>() + it.description.len());
+                size_of_val(&envelopes[..]) + errors.sum::<usize>()
+            }
+            Self::RequestComplete { answer, .. } => match answer {
+                RequestComplete::Success { cursor, .. } => cursor.len(),
+                RequestComplete::Failure { text, .. } => text.len(),
+            },
+            Self::Request { request, .. } => {
+                size_of::<P2pRequest>()
+                    + match &**request {
+                        P2pRequest::Envelope(envelope) => envelope.raw().len(),
+                        P2pRequest::Plain(plain) => {
+                            plain.id.len() + plain.cursor.len() + plain.bloom.len()
+                        }
+                    }
+            }
+            Self::SyncRequest { request, .. } => {
+                size_of::<SyncRequest>() + request.cursor.len() + request.bloom.len()
+            }
+            Self::SyncResponse { response, .. } => {
+                let SyncResponse { envelopes, cursor, error, .. } = &**response;
+                size_of::<SyncResponse>() + sizes(envelopes) + cursor.len() + error.len()
+            }
+            Self::Ready { .. } | Self::Requirements { .. } => size_of::<Status>(),
+            Self::Connected(peer) | Self::Disconnected { peer, .. } => {
+                size_of::<PeerSummary>() + peer.client.len()
+            }
+            Self::Held { .. } | Self::DialFailed { .. } | Self::InboundFailed { .. } => 0,
+        };
+        size_of::<Self>() + held
+    }
 }
 
-impl PeerError {
-    /// The stable code of this error, as the tools print it.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Oversized { .. } => "node.oversized_packet",
-            Self::StatusExpected(_) => "node.status_expected",
-            Self::StatusTimeout => "node.status_timeout",
-            Self::Packet { error, .. } => error.code(),
-            Self::LightToLight => "node.light_to_light",
-            Self::RateLimit { .. } => "node.rate_limit",
-        }
-    }
+fn sizes(envelopes: &[Envelope]) -> usize {
+    size_of_val(envelopes) + envelopes.iter().map(|it| it.raw().len()).sum::<usize>()
+}
+
+/// A peer, as its connection knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerSummary {
+    /// Its name in the node.
+    pub key: ConnectionId,
+    /// Its public key.
+    pub id: PublicKey,
+    /// The other end of the connection.
+    pub addr: SocketAddr,
+    /// Whether the peer dialled us.
+    pub inbound: bool,
+    /// The client name in its Hello. Text from a stranger.
+    pub client: String,
 }

@@ -12,7 +12,7 @@
 //! | --- | --- |
 //! | settings and limits | [`Config`] |
 //! | the state machine | [`Node`] |
-//! | what it tells the application | [`Output`], [`Event`] |
+//! | what it reports | [`Output`], [`Event`] |
 //! | the pool: arrival log, marks, expiry | `pool` |
 //! | rate limits: those that peers must keep, and those that we keep | `limit`, `pace` |
 //!
@@ -22,6 +22,7 @@
 
 mod config;
 mod core;
+mod error;
 mod event;
 mod hashing;
 mod limit;
@@ -35,12 +36,12 @@ mod transmit;
 pub use core::{Node, SendError, Sent, Stats, Time};
 
 pub use config::{Config, Interest, Limits, RateLimit};
-pub use event::{Event, Output, PeerError};
+pub use error::{ConnectError, EndReason, PeerError};
+pub use event::{Event, Output, PeerSummary};
 pub use peer::{ConnectionId, PeerInfo, PeerState};
 pub use pool::PooledEnvelope;
 pub use service::{
-    Clock, ConnectError, EndReason, Handle, News, PeerOptions, PeerSummary, Service, ServiceConfig,
-    ServiceError, ServiceEvent, Subscription,
+    Clock, Handle, PeerOptions, Service, ServiceConfig, ServiceError, Subscription, Watch, Watched,
 };
 pub use transmit::{Outgoing, Token};
 

@@ -148,25 +148,28 @@ impl Node {
             Packet::decode(code, payload).map_err(|error| PeerError::Packet { code, error })?;
         let event = match packet {
             Packet::PowRequirement(min_pow) => {
-                return self.change(key, now, |status| {
+                self.change(key, now, |status| {
                     let wants_more = min_pow < status.min_pow;
                     status.min_pow = min_pow;
                     wants_more
                 });
+                return Ok(());
             }
             Packet::BloomFilter(bloom) => {
-                return self.change(key, now, |status| {
+                self.change(key, now, |status| {
                     let before = status.bloom.unwrap_or(Bloom::FULL);
                     status.bloom = Some(bloom);
                     !before.contains(&bloom)
                 });
+                return Ok(());
             }
             Packet::RateLimits(limits) => {
                 self.set_pace(key, &limits);
-                return self.change(key, now, |status| {
+                self.change(key, now, |status| {
                     status.rate_limits = limits;
                     false
                 });
+                return Ok(());
             }
             Packet::BatchAck(batch) => self.acknowledged(key, batch, None),
             Packet::MessageResponse(ReadResponse::V1(response)) => {
@@ -194,25 +197,24 @@ impl Node {
 
     /// Changes what a peer asks for. If it then `wants_more`, the pool is gone through once again
     /// for envelopes that it does not have: the reference looks through its pool all the time.
-    fn change(
-        &mut self,
-        key: ConnectionId,
-        now: Time,
-        change: impl FnOnce(&mut Status) -> bool,
-    ) -> Result<(), PeerError> {
+    fn change(&mut self, key: ConnectionId, now: Time, change: impl FnOnce(&mut Status) -> bool) {
         let front = self.pool.front();
         let Some(Peer { status: Some(status), cursor, rewind_at, rewound_at, .. }) =
             self.peers.get_mut(key)
         else {
-            return Ok(());
+            return;
         };
+        let before = status.clone();
         let wants_more = change(status);
+        let changed = (*status != before).then(|| Box::new(status.clone()));
         if wants_more && *cursor > front && rewind_at.is_none() {
             let at = rewound_at.map_or(now, |last| now.max(last + REWIND_INTERVAL));
             *rewind_at = Some(at);
             self.flush_at(key, at);
         }
-        Ok(())
+        if let Some(status) = changed {
+            self.emit(Event::Requirements { peer: key, status });
+        }
     }
 
     fn set_pace(&mut self, key: ConnectionId, limits: &RateLimits) {

@@ -25,14 +25,13 @@ use tokio::{
 };
 
 use super::{
-    ConnectError, EndReason, ServiceEvent,
     handshakes::Handshakes,
     link,
     shared::{Joined, Newcomer, Shared},
 };
 use crate::{
     connection::{self, PeerError, PeerStream, StreamError},
-    node::PeerInfo,
+    node::{ConnectError, EndReason, Event, PeerInfo},
 };
 
 /// A peer that has dialled us is not dialled; whether it is still there is asked so often.
@@ -157,7 +156,7 @@ pub(super) async fn dial(
         let again = options.redial && !stopped && !hopeless;
         let retry_in = again.then(|| jitter.spread(wait));
         if let Some(error) = failure {
-            shared.publish(ServiceEvent::DialFailed { enode: enode.clone(), error, retry_in });
+            shared.hub.publish(Event::DialFailed { enode: enode.clone(), error, retry_in });
         }
         let Some(retry_in) = retry_in else { return };
         wait = (wait * 2).min(options.longest_retry);
@@ -214,7 +213,7 @@ pub(super) async fn accept(
             };
             match admitted {
                 Ok(admitted) => run(&shared, admitted).await,
-                Err(error) => shared.publish(ServiceEvent::InboundFailed { addr, error }),
+                Err(error) => shared.hub.publish(Event::InboundFailed { addr, error }),
             }
         });
     }

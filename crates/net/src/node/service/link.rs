@@ -11,13 +11,10 @@ use tokio::{
     sync::Notify,
 };
 
-use super::{
-    EndReason,
-    shared::{Next, Shared},
-};
+use super::shared::{Next, Shared};
 use crate::{
     connection::{Event, PeerStream},
-    node::{ConnectionId, Token},
+    node::{ConnectionId, EndReason, Token},
 };
 
 /// No packet is asked for while so many bytes wait for the socket.

@@ -2,18 +2,17 @@
 //!
 //! ```no_run
 //! # use statuskit_core::{crypto::SecretKey, devp2p::Enode, envelope::Envelope};
-//! # use statuskit_net::node::{Event, News, PeerOptions, Service, ServiceConfig, ServiceEvent};
+//! # use statuskit_net::node::{Event, PeerOptions, Service, ServiceConfig};
 //! # async fn run(key: SecretKey, peer: Enode, envelope: Envelope) -> Result<(), Box<dyn std::error::Error>> {
 //! let service = Service::start(ServiceConfig::new(key)).await?;
-//! let mut news = service.handle().subscribe();
+//! let mut events = service.handle().subscribe();
 //! service.handle().add_peer(peer, PeerOptions::default());
-//! while let Some(news) = news.next().await {
-//!     let News::Event(event) = news else { continue };
+//! while let Some(event) = events.next().await {
 //!     match &*event {
-//!         ServiceEvent::Node(Event::Ready { .. }) => {
+//!         Event::Ready { .. } => {
 //!             service.handle().send(envelope.clone())?;
 //!         }
-//!         ServiceEvent::Node(Event::BatchAcknowledged { envelopes, .. }) if !envelopes.is_empty() => break,
+//!         Event::BatchAcknowledged { envelopes, .. } if !envelopes.is_empty() => break,
 //!         other => println!("{other:?}"),
 //!     }
 //! }
@@ -34,10 +33,10 @@
 
 mod clock;
 mod dial;
-mod event;
 mod handshakes;
 mod link;
 mod shared;
+mod subscription;
 
 use std::{
     io,
@@ -59,13 +58,16 @@ use statuskit_core::{
 };
 use tokio::{net::TcpListener, task::JoinSet, time::timeout};
 
-use super::{Config, ConnectionId, Interest, Node, PeerState, SendError, Sent, Stats, Time};
+use super::{
+    Config, ConnectionId, EndReason, Interest, Node, PeerState, PeerSummary, SendError, Sent,
+    Stats, Time,
+};
 use crate::connection;
 pub use clock::Clock;
 pub use dial::PeerOptions;
-pub use event::{ConnectError, EndReason, News, PeerSummary, ServiceEvent, Subscription};
 use handshakes::Handshakes;
 use shared::Shared;
+pub use subscription::{Subscription, Watch, Watched};
 
 /// How long a shutdown may take beyond the time for saying good-bye.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
@@ -90,8 +92,10 @@ pub struct ServiceConfig {
     /// Handshakes at a time with those who dial us from one IP address (or from one /64 of IPv6).
     /// Where there are more, the oldest is given up.
     pub max_pending_per_ip: usize,
-    /// News that wait for each subscriber; the oldest are lost beyond.
-    pub event_capacity: usize,
+    /// The most bytes of events that wait for each subscriber, by [`Event::size`](super::Event::size).
+    /// While more wait for a [`Subscription`], the node reads no more packets from its peers; a
+    /// [`Watch`] skips the oldest.
+    pub event_bytes: usize,
     /// Where the time comes from.
     pub clock: Clock,
     /// Fixes what the node does at random; the handshakes are random all the same.
@@ -109,7 +113,7 @@ impl ServiceConfig {
             max_peers: 50,
             max_pending: 50,
             max_pending_per_ip: 8,
-            event_capacity: 1 << 13,
+            event_bytes: 32 << 20,
             clock: Clock::default(),
             seed: None,
         }
@@ -182,7 +186,7 @@ impl Service {
             p2p,
             config.clock,
             config.max_peers,
-            config.event_capacity,
+            config.event_bytes,
         ));
         let mut tasks = JoinSet::new();
         let timer = shared.clone();
@@ -215,6 +219,7 @@ impl Service {
 impl Drop for Service {
     fn drop(&mut self) {
         self.handle.shared.closing.send_replace(true);
+        self.handle.shared.hub.close();
     }
 }
 
@@ -240,9 +245,16 @@ impl Handle {
         Some(Enode::new(self.id(), ip, addr.port()))
     }
 
-    /// The news from now on.
+    /// All events from now on. None is lost: while the subscriber is slow, the node reads no more
+    /// packets from its peers.
     pub fn subscribe(&self) -> Subscription {
-        self.shared.subscribe()
+        self.shared.hub.subscribe()
+    }
+
+    /// The events from now on, for logs and metrics: those that come too fast are skipped, and
+    /// counted.
+    pub fn watch(&self) -> Watch {
+        self.shared.hub.watch()
     }
 
     /// Dials a peer, and again whenever the connection ends, if the options say so. What becomes

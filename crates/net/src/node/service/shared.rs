@@ -8,14 +8,15 @@ use std::{
 };
 
 use statuskit_core::crypto::{PublicKey, SecretKey, keccak256};
-use tokio::sync::{Notify, broadcast, watch};
+use tokio::sync::{Notify, watch};
 
-use super::{
-    Clock, ConnectError, EndReason, PeerSummary, ServiceEvent, dial::Dials, event::Subscription,
-};
+use super::{Clock, dial::Dials, subscription::Hub};
 use crate::{
     connection,
-    node::{ConnectionId, Event, Node, Outgoing, Output, PeerInfo, Time, Token},
+    node::{
+        ConnectError, ConnectionId, EndReason, Event, Node, Outgoing, Output, PeerInfo,
+        PeerSummary, Time, Token,
+    },
 };
 
 /// The longest sleep of the timer: a clock that is set forward is noticed after it.
@@ -30,7 +31,7 @@ pub(super) struct Shared {
     /// Set once, at the end.
     pub closing: watch::Sender<bool>,
     state: Mutex<State>,
-    events: broadcast::Sender<Arc<ServiceEvent>>,
+    pub hub: Arc<Hub>,
     /// Pokes the timer when something becomes due earlier than it sleeps.
     timer: Notify,
 }
@@ -90,7 +91,7 @@ impl Shared {
         p2p: connection::Config,
         clock: Clock,
         max_peers: usize,
-        event_capacity: usize,
+        event_bytes: usize,
     ) -> Self {
         Self {
             key,
@@ -105,7 +106,7 @@ impl Shared {
                 dials: Dials::default(),
                 wakes_at: None,
             }),
-            events: broadcast::Sender::new(event_capacity.max(1)),
+            hub: Hub::new(event_bytes),
             timer: Notify::new(),
         }
     }
@@ -120,15 +121,6 @@ impl Shared {
 
     pub fn dials<T>(&self, work: impl FnOnce(&mut Dials) -> T) -> T {
         work(&mut self.lock().dials)
-    }
-
-    pub fn subscribe(&self) -> Subscription {
-        Subscription(self.events.subscribe())
-    }
-
-    pub fn publish(&self, event: ServiceEvent) {
-        // Nobody may be listening.
-        let _ = self.events.send(Arc::new(event));
     }
 
     pub fn is_closing(&self) -> bool {
@@ -184,7 +176,7 @@ impl Shared {
         let poke = link.poke.clone();
         state.links.insert(key, link);
         state.by_id.insert(*id, key);
-        self.publish(ServiceEvent::Connected(summary));
+        self.hub.publish(Event::Connected(summary));
         self.pass_on(&mut state);
         Ok(Joined { key, poke })
     }
@@ -208,7 +200,7 @@ impl Shared {
         if let Some(link) = state.links.remove(&key) {
             link.room.notify_waiters();
             state.by_id.remove(&link.summary.id);
-            self.publish(ServiceEvent::Disconnected { peer: link.summary, reason });
+            self.hub.publish(Event::Disconnected { peer: link.summary, reason });
         }
         self.pass_on(&mut state);
     }
@@ -298,7 +290,7 @@ impl Shared {
                     {
                         link.ready.send_replace(true);
                     }
-                    self.publish(ServiceEvent::Node(event));
+                    self.hub.publish(event);
                 }
             }
         }

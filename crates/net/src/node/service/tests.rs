@@ -14,7 +14,7 @@ use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 use super::*;
 use crate::{
     connection::{PeerStream, StreamError},
-    node::Event,
+    node::{ConnectError, Event},
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -43,19 +43,12 @@ fn envelope(service: &Service, nonce: u64) -> Envelope {
 }
 
 /// The first event that `wanted` makes something of.
-async fn wait_for<T>(
-    news: &mut Subscription,
-    mut wanted: impl FnMut(&ServiceEvent) -> Option<T>,
-) -> T {
+async fn wait_for<T>(news: &mut Subscription, mut wanted: impl FnMut(&Event) -> Option<T>) -> T {
     let search = async {
         loop {
-            match news.next().await.expect("the service lives") {
-                News::Event(event) => {
-                    if let Some(found) = wanted(&event) {
-                        return found;
-                    }
-                }
-                News::Lagged(lost) => panic!("{lost} events lost"),
+            let event = news.next().await.expect("the service lives");
+            if let Some(found) = wanted(&event) {
+                return found;
             }
         }
     };
@@ -64,7 +57,7 @@ async fn wait_for<T>(
 
 async fn ready(news: &mut Subscription) -> ConnectionId {
     wait_for(news, |event| match event {
-        ServiceEvent::Node(Event::Ready { peer, .. }) => Some(*peer),
+        Event::Ready { peer, .. } => Some(*peer),
         _ => None,
     })
     .await
@@ -73,7 +66,7 @@ async fn ready(news: &mut Subscription) -> ConnectionId {
 async fn received(news: &mut Subscription, wanted: &Envelope) {
     let hash = wanted.hash();
     wait_for(news, |event| match event {
-        ServiceEvent::Node(Event::Envelope { envelope, .. }) if envelope.hash() == hash => Some(()),
+        Event::Envelope { envelope, .. } if envelope.hash() == hash => Some(()),
         _ => None,
     })
     .await;
@@ -97,14 +90,12 @@ async fn an_envelope_crosses_a_relay_and_is_confirmed() {
     assert_eq!((sent.known, sent.peers.as_slice()), (false, &[to_relay][..]));
     let mut written = false;
     wait_for(&mut news_a, |event| match event {
-        ServiceEvent::Node(Event::Written { peer, envelopes, confirms: true }) => {
+        Event::Written { peer, envelopes, confirms: true } => {
             assert_eq!((*peer, envelopes.as_slice()), (to_relay, &[sent.hash][..]));
             written = true;
             None
         }
-        ServiceEvent::Node(Event::BatchAcknowledged { peer, errors, envelopes, .. })
-            if !envelopes.is_empty() =>
-        {
+        Event::BatchAcknowledged { peer, errors, envelopes, .. } if !envelopes.is_empty() => {
             assert_eq!((*peer, envelopes.as_slice()), (to_relay, &[sent.hash][..]));
             assert_eq!(errors.as_deref(), Some(&[][..]));
             Some(())
@@ -119,7 +110,7 @@ async fn an_envelope_crosses_a_relay_and_is_confirmed() {
     relay.shutdown().await;
     for news in [&mut news_a, &mut news_c] {
         let reason = wait_for(news, |event| match event {
-            ServiceEvent::Disconnected { reason: EndReason::ByPeer(reason), .. } => Some(*reason),
+            Event::Disconnected { reason: EndReason::ByPeer(reason), .. } => Some(*reason),
             _ => None,
         });
         assert_eq!(reason.await, DisconnectReason::Quitting);
@@ -145,7 +136,7 @@ async fn garbage_at_any_stage_does_not_disturb_the_others() {
     closed.shutdown().await.unwrap();
     for _ in 0..2 {
         wait_for(&mut news, |event| match event {
-            ServiceEvent::InboundFailed { .. } => Some(()),
+            Event::InboundFailed { .. } => Some(()),
             _ => None,
         })
         .await;
@@ -203,7 +194,7 @@ async fn connections_that_are_not_wanted_say_why() {
     let (mine, mut news) = start("self").await;
     mine.handle().add_peer(mine.handle().enode().unwrap(), PeerOptions::default());
     let (code, retry_in) = wait_for(&mut news, |event| match event {
-        ServiceEvent::DialFailed { error, retry_in, .. } => Some((error.code(), *retry_in)),
+        Event::DialFailed { error, retry_in, .. } => Some((error.code(), *retry_in)),
         _ => None,
     })
     .await;
@@ -288,12 +279,12 @@ async fn those_who_connect_and_say_nothing_delay_nobody() {
     peer.handle().add_peer(node.handle().enode().unwrap(), PeerOptions::once());
     let mut crowded = 0;
     wait_for(&mut news, |event| match event {
-        ServiceEvent::InboundFailed { error: ConnectError::Crowded, .. } => {
+        Event::InboundFailed { error: ConnectError::Crowded, .. } => {
             crowded += 1;
             None
         }
-        ServiceEvent::InboundFailed { error, .. } => panic!("{error}"),
-        ServiceEvent::Node(Event::Ready { .. }) => Some(()),
+        Event::InboundFailed { error, .. } => panic!("{error}"),
+        Event::Ready { .. } => Some(()),
         _ => None,
     })
     .await;
@@ -313,7 +304,8 @@ async fn only_peers_that_we_dial_may_be_allowed_large_packets() {
     let large = Service::start(large).await.unwrap();
     let small = Service::start(small).await.unwrap();
     let now = large.handle().now().as_secs() as u32;
-    let data: Vec<_> = (0..5000).map(|_| rand::random::<u8>()).collect();
+    let mut data = vec![0; 5000];
+    rand::Rng::fill_bytes(&mut seeded_rng("data"), &mut data);
     for nonce in 0..300 {
         let envelope = Envelope::new(now + 300, 300, Topic([1; 4]), &data, nonce);
         large.handle().send(envelope).unwrap();
@@ -322,7 +314,7 @@ async fn only_peers_that_we_dial_may_be_allowed_large_packets() {
     let enode = large.handle().enode().unwrap();
     small.handle().add_peer(enode.clone(), PeerOptions::once());
     let error = wait_for(&mut news, |event| match event {
-        ServiceEvent::Disconnected { reason, .. } => Some(reason.to_string()),
+        Event::Disconnected { reason, .. } => Some(reason.to_string()),
         _ => None,
     })
     .await;
@@ -331,7 +323,7 @@ async fn only_peers_that_we_dial_may_be_allowed_large_packets() {
     small.handle().add_peer(enode, PeerOptions { max_packet_size, ..PeerOptions::once() });
     let mut received = 0;
     wait_for(&mut news, |event| {
-        received += usize::from(matches!(event, ServiceEvent::Node(Event::Envelope { .. })));
+        received += usize::from(matches!(event, Event::Envelope { .. }));
         (received == 300).then_some(())
     })
     .await;
@@ -339,7 +331,7 @@ async fn only_peers_that_we_dial_may_be_allowed_large_packets() {
     // Who dials it is not asked for its options.
     large.handle().add_peer(relay.handle().enode().unwrap(), PeerOptions::once());
     let error = wait_for(&mut news_relay, |event| match event {
-        ServiceEvent::Disconnected { reason, .. } => Some(reason.code()),
+        Event::Disconnected { reason, .. } => Some(reason.code()),
         _ => None,
     })
     .await;
@@ -360,7 +352,7 @@ async fn a_peer_that_is_away_is_dialled_again() {
     let options = PeerOptions { first_retry: Duration::from_millis(20), ..PeerOptions::default() };
     a.handle().add_peer(enode.clone(), options);
     wait_for(&mut news, |event| match event {
-        ServiceEvent::DialFailed { error, retry_in: Some(_), .. } => {
+        Event::DialFailed { error, retry_in: Some(_), .. } => {
             assert!(matches!(error, ConnectError::Stream(StreamError::Dial { .. })), "{error}");
             Some(())
         }
@@ -373,7 +365,7 @@ async fn a_peer_that_is_away_is_dialled_again() {
     ready(&mut news).await;
     a.handle().remove_peer(&enode.id);
     wait_for(&mut news, |event| match event {
-        ServiceEvent::Disconnected { reason: EndReason::Removed, .. } => Some(()),
+        Event::Disconnected { reason: EndReason::Removed, .. } => Some(()),
         _ => None,
     })
     .await;

@@ -1,65 +1,46 @@
-//! What a service reports.
+//! Why peers are disconnected, and why connections fail or end.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use statuskit_core::{devp2p::DisconnectReason, wire::PacketError};
 
-use statuskit_core::{
-    crypto::PublicKey,
-    devp2p::{DisconnectReason, Enode},
-};
-use tokio::sync::broadcast::{self, error::RecvError};
+use crate::connection::StreamError;
 
-use crate::{
-    connection::StreamError,
-    node::{self, ConnectionId, PeerError},
-};
-
-/// News of a service: what its node says, and what becomes of connections.
-#[derive(Debug)]
+/// Why a node parts with a peer. Nothing that is wrong with a single envelope is in here: that
+/// never ends a connection.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
-pub enum ServiceEvent {
-    /// Of the node: envelopes, confirmations, answers.
-    Node(node::Event),
-    /// The handshakes with a peer are done, up to Hello. Its Status is still to come:
-    /// [`Event::Ready`](node::Event::Ready) tells of that.
-    Connected(Arc<PeerSummary>),
-    /// A connection has ended.
-    Disconnected {
-        /// Who it was.
-        peer: Arc<PeerSummary>,
-        /// Why.
-        reason: EndReason,
-    },
-    /// A peer that was to be dialled was not reached, or did not take us.
-    DialFailed {
-        /// Who.
-        enode: Enode,
-        /// Why.
-        error: ConnectError,
-        /// When it is tried again; none for never.
-        retry_in: Option<Duration>,
-    },
-    /// Someone who dialled us did not become a peer.
-    InboundFailed {
-        /// Who.
-        addr: SocketAddr,
-        /// Why.
-        error: ConnectError,
-    },
+pub enum PeerError {
+    /// A payload above [`max_message_size`](super::Config::max_message_size), whatever the code.
+    #[error("a packet of {size} bytes; at most {max} are taken")]
+    Oversized { size: usize, max: u32 },
+    /// Another packet came before the Status.
+    #[error("the first packet has code {0}; expected Status (code 0)")]
+    StatusExpected(u64),
+    /// No Status came.
+    #[error("no Status packet came in time")]
+    StatusTimeout,
+    /// The payload is not what its code promises.
+    #[error("packet with code {code}: {error}")]
+    Packet { code: u64, error: PacketError },
+    /// Both sides say that they only receive.
+    #[error("both sides are light nodes")]
+    LightToLight,
+    /// Too many packets in too short a time.
+    #[error("{excess} packets in excess of the rate limits; {excess} are too many")]
+    RateLimit { excess: u64 },
 }
 
-/// A peer, as its connection knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PeerSummary {
-    /// Its name in the node.
-    pub key: ConnectionId,
-    /// Its public key.
-    pub id: PublicKey,
-    /// The other end of the connection.
-    pub addr: SocketAddr,
-    /// Whether it dialled us.
-    pub inbound: bool,
-    /// What it calls itself. Text from a stranger.
-    pub client: String,
+impl PeerError {
+    /// The stable code of this error, as the tools print it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Oversized { .. } => "node.oversized_packet",
+            Self::StatusExpected(_) => "node.status_expected",
+            Self::StatusTimeout => "node.status_timeout",
+            Self::Packet { error, .. } => error.code(),
+            Self::LightToLight => "node.light_to_light",
+            Self::RateLimit { .. } => "node.rate_limit",
+        }
+    }
 }
 
 /// Why there is no connection.
@@ -149,30 +130,6 @@ impl EndReason {
             Self::Replaced => Some(DisconnectReason::AlreadyConnected),
             Self::Removed => Some(DisconnectReason::Requested),
             Self::Shutdown => Some(DisconnectReason::Quitting),
-        }
-    }
-}
-
-/// The news from the moment of [subscription](super::Handle::subscribe) on.
-#[derive(Debug)]
-pub struct Subscription(pub(super) broadcast::Receiver<Arc<ServiceEvent>>);
-
-/// What a subscription gives.
-#[derive(Debug, Clone)]
-pub enum News {
-    /// The next piece.
-    Event(Arc<ServiceEvent>),
-    /// So many pieces were lost, because they were not fetched in time.
-    Lagged(u64),
-}
-
-impl Subscription {
-    /// The next piece of news; none when the service is gone. Cancel-safe.
-    pub async fn next(&mut self) -> Option<News> {
-        match self.0.recv().await {
-            Ok(event) => Some(News::Event(event)),
-            Err(RecvError::Lagged(lost)) => Some(News::Lagged(lost)),
-            Err(RecvError::Closed) => None,
         }
     }
 }

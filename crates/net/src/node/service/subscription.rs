@@ -1,0 +1,207 @@
+//! Subscriptions: each has a queue of its own, bounded in bytes.
+//!
+//! A [`Subscription`] loses nothing. A [`Watch`] skips events instead.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::{Notify, watch};
+
+use crate::node::Event;
+
+/// All events from the [subscription](super::Handle::subscribe) on.
+///
+/// A subscriber that is slow, or stops, makes the node stop reading from its peers once
+/// [`event_bytes`](super::ServiceConfig::event_bytes) wait. Drop the subscription when it is no
+/// longer needed, or [`watch`](super::Handle::watch) where losses don't matter.
+#[derive(Debug)]
+pub struct Subscription(Receiver);
+
+impl Subscription {
+    /// Returns the next event; `None` when the service has ended and every event was returned.
+    /// Cancel-safe.
+    pub async fn next(&mut self) -> Option<Arc<Event>> {
+        self.0.next(Backlog::pop).await
+    }
+
+    /// Bytes of the events that wait, by [`Event::size`].
+    pub fn queued_bytes(&self) -> usize {
+        self.0.queue.lock().bytes
+    }
+}
+
+/// Events from the [subscription](super::Handle::watch) on, without those that came too fast.
+#[derive(Debug)]
+pub struct Watch(Receiver);
+
+/// What a [`Watch`] returns.
+#[derive(Debug, Clone)]
+pub enum Watched {
+    /// The next event.
+    Event(Arc<Event>),
+    /// The number of events that were skipped here.
+    Skipped(u64),
+}
+
+impl Watch {
+    /// Returns the next event, or how many were skipped before it; `None` when the service has
+    /// ended and every event was returned. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Watched> {
+        self.0
+            .next(|backlog| match std::mem::take(&mut backlog.skipped) {
+                0 => backlog.pop().map(Watched::Event),
+                skipped => Some(Watched::Skipped(skipped)),
+            })
+            .await
+    }
+}
+
+/// Passes events on to all subscribers.
+#[derive(Debug)]
+pub(super) struct Hub {
+    limit: usize,
+    /// `None` once closed.
+    queues: Mutex<Option<Vec<Arc<Queue>>>>,
+    /// How many lossless queues are over the limit.
+    full: watch::Sender<usize>,
+}
+
+impl Hub {
+    /// A hub whose queues hold this many bytes each.
+    pub fn new(limit: usize) -> Arc<Self> {
+        let queues = Mutex::new(Some(Vec::new()));
+        Arc::new(Self { limit, queues, full: watch::Sender::new(0) })
+    }
+
+    pub fn subscribe(self: &Arc<Self>) -> Subscription {
+        Subscription(self.receiver(false))
+    }
+
+    pub fn watch(self: &Arc<Self>) -> Watch {
+        Watch(self.receiver(true))
+    }
+
+    pub fn publish(&self, event: Event) {
+        if let Some(queues) = &*self.lock()
+            && !queues.is_empty()
+        {
+            let (size, event) = (event.size(), Arc::new(event));
+            queues.iter().for_each(|queue| queue.push(size, event.clone(), self));
+        }
+    }
+
+    /// Ends all subscriptions, once what waits was returned.
+    pub fn close(&self) {
+        for queue in self.lock().take().unwrap_or_default() {
+            queue.lock().closed = true;
+            queue.ready.notify_one();
+        }
+    }
+
+    fn receiver(self: &Arc<Self>, lossy: bool) -> Receiver {
+        let queue = Arc::new(Queue { lossy, ..Queue::default() });
+        match &mut *self.lock() {
+            Some(queues) => queues.push(queue.clone()),
+            None => queue.lock().closed = true,
+        }
+        Receiver { queue, hub: self.clone() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Vec<Arc<Queue>>>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The subscriber's end of a queue.
+#[derive(Debug)]
+struct Receiver {
+    queue: Arc<Queue>,
+    hub: Arc<Hub>,
+}
+
+impl Receiver {
+    async fn next<T>(&mut self, mut take: impl FnMut(&mut Backlog) -> Option<T>) -> Option<T> {
+        loop {
+            {
+                let mut backlog = self.queue.lock();
+                let taken = take(&mut backlog);
+                if backlog.full && backlog.bytes <= self.hub.limit / 2 {
+                    backlog.full = false;
+                    self.hub.full.send_modify(|full| *full -= 1);
+                }
+                if taken.is_some() || backlog.closed {
+                    return taken;
+                }
+            }
+            // What comes in between leaves a permit.
+            self.queue.ready.notified().await;
+        }
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        if let Some(queues) = &mut *self.hub.lock() {
+            queues.retain(|queue| !Arc::ptr_eq(queue, &self.queue));
+        }
+        if self.queue.lock().full {
+            self.hub.full.send_modify(|full| *full -= 1);
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    lossy: bool,
+    backlog: Mutex<Backlog>,
+    ready: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Backlog {
+    events: VecDeque<(usize, Arc<Event>)>,
+    bytes: usize,
+    /// Whether the queue is lossless and was over the limit. Ends below half of it.
+    full: bool,
+    /// Events left out since the last one that was returned.
+    skipped: u64,
+    closed: bool,
+}
+
+impl Queue {
+    fn push(&self, size: usize, event: Arc<Event>, hub: &Hub) {
+        let mut backlog = self.lock();
+        backlog.bytes += size;
+        backlog.events.push_back((size, event));
+        if backlog.bytes > hub.limit {
+            if self.lossy {
+                backlog.skip(hub.limit);
+            } else if !std::mem::replace(&mut backlog.full, true) {
+                hub.full.send_modify(|full| *full += 1);
+            }
+        }
+        drop(backlog);
+        self.ready.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Backlog> {
+        self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Backlog {
+    fn pop(&mut self) -> Option<Arc<Event>> {
+        let (size, event) = self.events.pop_front()?;
+        self.bytes -= size;
+        Some(event)
+    }
+
+    /// Leaves out the oldest events until the others are within the limit.
+    fn skip(&mut self, limit: usize) {
+        while self.bytes > limit && self.pop().is_some() {
+            self.skipped += 1;
+        }
+    }
+}
