@@ -139,7 +139,7 @@ fn one_by_one(client: &mut Client) {
     let elapsed = time(|| {
         for envelope in &envelopes {
             let key =
-                [&Position::from_envelope(envelope).to_cursor()[..], &envelope.topic().0].concat();
+                [&Position::from_envelope(envelope).to_bytes()[..], &envelope.topic().0].concat();
             let bloom: String =
                 Bloom::from_topic(envelope.topic()).0.iter().map(|b| format!("{b:08b}")).collect();
             let insert = format!(

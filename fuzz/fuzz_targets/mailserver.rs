@@ -6,6 +6,7 @@ use std::{sync::LazyLock, time::Duration};
 
 use libfuzzer_sys::fuzz_target;
 use statuskit_core::{
+    devp2p::NodeId,
     envelope::{Draft, Envelope, Recipient, SymKey, Topic, seal},
     mailserver::{Form, Reply, Request, request},
     wire::{
@@ -83,14 +84,14 @@ fuzz_target!(|data: &[u8]| {
     }
     if let Ok(Packet::SyncRequest(sync)) = Packet::decode(123, data) {
         for server in &*SERVERS {
-            check(server.sync_request([1; 32], &sync, &*ARCHIVE, now()), 124);
+            check(server.sync_request(NodeId([1; 32]), &sync, &*ARCHIVE, now()), 124);
         }
     }
 });
 
 fn ask(request: &P2pRequest) {
     for server in &*SERVERS {
-        check(server.request([1; 32], request, &*ARCHIVE, now()), 127);
+        check(server.request(NodeId([1; 32]), request, &*ARCHIVE, now()), 127);
     }
 }
 

@@ -33,7 +33,7 @@ fn commands(count: u32) -> (String, BTreeMap<Vec<u8>, Vec<u8>>) {
         let data = rng.random::<[u8; 4]>().repeat(rng.random_range(1..60));
         let envelope = Envelope::new(expiry, 10, Topic([1, 2, 3, n as u8]), &data, n.into());
         let key =
-            [&Position::from_envelope(&envelope).to_cursor()[..], &envelope.topic().0].concat();
+            [&Position::from_envelope(&envelope).to_bytes()[..], &envelope.topic().0].concat();
         for _ in 0..=n % 2 {
             let (key, value) = (hex::encode(&key), hex::encode(envelope.raw()));
             writeln!(text, "put {key} {value}").unwrap();

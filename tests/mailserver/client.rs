@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use statuskit_core::{
     envelope::{Bloom, Envelope, EnvelopeHash, Opener, SymKey, seal},
-    mailserver::{Access, Position, Request},
+    mailserver::{Access, Cursor, Position, Request},
     wire::{
         Packet,
         p2p::{P2pRequest, RequestComplete, SyncResponse},
@@ -41,7 +41,7 @@ async fn history_comes_in_pages_of_both_orders() {
         let done: Vec<_> = pages.iter().map(|page| page.done).collect();
         assert!(done.is_sorted() && done[0] > 0.0 && done[1] < 1.0 && done[2] == 1.0, "{done:?}");
         let last = pages.last().unwrap();
-        assert_eq!((last.tally.pages, last.tally.envelopes, last.cursor.len()), (3, 2500, 0));
+        assert_eq!((last.tally.pages, last.tally.envelopes, &last.cursor), (3, 2500, &None));
         assert_eq!((last.tally.duplicates, last.tally.unwanted, last.tally.retries), (0, 0, 0));
         server.stop().await;
         node.shutdown().await;
@@ -68,21 +68,21 @@ async fn topics_are_filtered_exactly_and_a_history_can_be_resumed() {
     assert_eq!(pages.last().unwrap().tally.other_topics, 10);
 
     // Page by page, each from the cursor of the one before.
-    let (mut resumed, mut cursor, mut count) = (Vec::new(), Vec::new(), 0);
+    let (mut resumed, mut cursor, mut count) = (Vec::new(), None, 0);
     loop {
         let query = HistoryQuery { cursor, ..query.clone() };
         let (envelopes, page) = within(client.page(query)).await.unwrap();
         resumed.extend(envelopes);
         count += 1;
         cursor = page.cursor;
-        if cursor.is_empty() {
+        if cursor.is_none() {
             break;
         }
     }
     assert_eq!((resumed, count), (got, pages.len()));
     // A cursor of another range is refused.
     let query = HistoryQuery {
-        cursor: Position::from_envelope(&all[3]).to_cursor().to_vec(),
+        cursor: Some(Position::from_envelope(&all[3]).into()),
         ..HistoryQuery::from_topics(NOW - 5, NOW, [])
     };
     let error = within(client.page(query)).await.unwrap_err();
@@ -357,7 +357,7 @@ async fn puppet(
 }
 
 fn complete(request: [u8; 32], cursor: &[u8]) -> Packet {
-    let (last, cursor) = (EnvelopeHash([0; 32]), cursor.to_vec());
+    let (last, cursor) = (EnvelopeHash([0; 32]), Cursor::from_bytes(cursor));
     Packet::RequestComplete(RequestComplete::Success { request, last, cursor })
 }
 
@@ -457,7 +457,7 @@ async fn a_copy_of_nothing_has_an_end() {
     let task = tokio::spawn(async move {
         while let Some(event) = news.next().await {
             let Event::SyncRequest { peer, .. } = &*event else { continue };
-            let (envelopes, cursor, error) = (Vec::new(), Vec::new(), Vec::new());
+            let (envelopes, cursor, error) = (Vec::new(), None, Vec::new());
             let part = SyncResponse { envelopes, cursor, last: false, error };
             while handle.send_packet(*peer, &Packet::SyncResponse(part.clone())).await.is_ok() {}
         }

@@ -6,8 +6,9 @@ use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 use proptest::prelude::*;
 use statuskit_core::{
     crypto::seeded_rng,
+    devp2p::NodeId,
     envelope::{Bloom, Draft, Envelope, EnvelopeHash, Recipient, Topic, pow::MineOptions, seal},
-    mailserver::{Access, Form, Position, Reply, Request},
+    mailserver::{Access, Cursor, Form, Position, Reply, Request},
     rlp,
     wire::{
         Dialect, Packet,
@@ -21,7 +22,7 @@ use statuskit_mailserver::{
 
 use crate::world::{Moody, NOW, TOPICS, archive_of, envelope, envelopes, key, password, rules};
 
-const CLIENT: [u8; 32] = [7; 32];
+const CLIENT: NodeId = NodeId([7; 32]);
 const TIME: Duration = Duration::from_secs(NOW as u64);
 
 fn server() -> Server {
@@ -50,7 +51,7 @@ fn drain(mut answer: Answer, archive: &dyn Archive) -> Vec<Reply> {
 }
 
 /// The envelopes of an answer, and its cursor.
-fn page(replies: &[Reply]) -> (Vec<Envelope>, Vec<u8>) {
+fn page(replies: &[Reply]) -> (Vec<Envelope>, Option<Cursor>) {
     let (mut envelopes, mut end) = (Vec::new(), None);
     for reply in replies {
         assert_eq!(end, None, "nothing follows the end");
@@ -63,7 +64,7 @@ fn page(replies: &[Reply]) -> (Vec<Envelope>, Vec<u8>) {
             }
             Packet::SyncResponse(SyncResponse { envelopes: more, cursor, last, error }) => {
                 assert!(error.is_empty());
-                assert!(last || cursor.is_empty());
+                assert!(last || cursor.is_none());
                 envelopes.extend(more);
                 end = last.then_some(cursor);
             }
@@ -85,7 +86,11 @@ fn text(server: &Server, request: &P2pRequest, archive: &dyn Archive) -> String 
     }
 }
 
-fn ok(server: &Server, request: &P2pRequest, archive: &dyn Archive) -> (Vec<Envelope>, Vec<u8>) {
+fn ok(
+    server: &Server,
+    request: &P2pRequest,
+    archive: &dyn Archive,
+) -> (Vec<Envelope>, Option<Cursor>) {
     let answer = server.request(CLIENT, request, archive, TIME).expect("an answer");
     page(&drain(answer, archive))
 }
@@ -107,7 +112,7 @@ fn every_malformed_request_gets_its_answer() {
         [0, 0, 1].iter().for_each(|it| rlp::put_u64(out, *it));
     });
     let raw = |from: u32, to: u32| [from.to_be_bytes(), to.to_be_bytes()].concat();
-    let id = String::from_utf8_lossy(&CLIENT).into_owned();
+    let id = String::from_utf8_lossy(&CLIENT.0).into_owned();
     for (payload, expected) in [
         (vec![], "Undersized p2p request".to_owned()),
         (vec![1; 7], "Undersized p2p request".to_owned()),
@@ -125,11 +130,11 @@ fn every_malformed_request_gets_its_answer() {
             "request is invalid: limit exceeds the maximum allowed value".to_owned(),
         ),
         (
-            Request { cursor: vec![0; 35], ..full.clone() }.encode(),
+            Request { cursor: Cursor::from_bytes(&[0; 35]), ..full.clone() }.encode(),
             "request is invalid: cursor is not of this server: 35 bytes, expected 36".to_owned(),
         ),
         (
-            Request { cursor: vec![0; 36], ..full.clone() }.encode(),
+            Request { cursor: Cursor::from_bytes(&[0; 36]), ..full.clone() }.encode(),
             "request is invalid: cursor is not of this server: outside of the range".to_owned(),
         ),
     ] {
@@ -178,15 +183,15 @@ fn every_form_is_answered() {
     let request = Request::from_bloom(NOW - 10, NOW, Bloom::FULL);
     for form in [Form::Seven, Form::Six, Form::Five, Form::Raw] {
         let (got, cursor) = ok(&server(), &by_password(&request.encode_as(form)), &*archive);
-        assert_eq!((&got, cursor), (&all, vec![]), "{form:?}");
+        assert_eq!((&got, cursor), (&all, None), "{form:?}");
     }
     // And goes on from a cursor.
-    let cursor = Position::from_envelope(&all[0]).to_cursor().to_vec();
+    let cursor = Some(Position::from_envelope(&all[0]).into());
     let request = Request { cursor, limit: 1, ..request };
     for form in [Form::Seven, Form::Six, Form::Five, Form::Raw] {
         let (got, cursor) = ok(&server(), &by_password(&request.encode_as(form)), &*archive);
         assert_eq!(got, all[1..2], "{form:?}");
-        assert_eq!(cursor, Position::from_envelope(&all[1]).to_cursor(), "{form:?}");
+        assert_eq!(cursor, Some(Position::from_envelope(&all[1]).into()), "{form:?}");
     }
     let as_reference = Server::new(ServerConfig { as_reference: true, ..rules() }).unwrap();
     for form in [Form::Six, Form::Five] {
@@ -214,7 +219,7 @@ fn what_the_reference_overlooks() {
     let server = Server::new(ServerConfig { as_reference, ..rules() }).unwrap();
     let descending = Server::new(ServerConfig { as_reference, order, ..rules() }).unwrap();
     let ask = |server: &Server, cursor: Position, to: u32| {
-        let cursor = cursor.to_cursor().to_vec();
+        let cursor = Some(cursor.into());
         let request = Request { cursor, ..Request::from_bloom(all[1].sent(), to, Bloom::FULL) };
         ok(server, &by_password(&request.encode()), &*archive).0
     };
@@ -247,15 +252,15 @@ fn a_cursor_of_another_server_is_refused_and_ours_survives_a_prune() {
     let archive = archive_of(&all);
     let server = server();
     let from = NOW - 100;
-    let ask = |cursor: Vec<u8>| {
+    let ask = |cursor: Option<Cursor>| {
         let request = Request { limit: 5, cursor, ..Request::from_bloom(from, NOW, Bloom::FULL) };
         by_password(&request.encode())
     };
-    let unknown = Position { sent: NOW - 5, hash: EnvelopeHash([5; 32]) }.to_cursor().to_vec();
+    let unknown = Some(Position { sent: NOW - 5, hash: EnvelopeHash([5; 32]) }.into());
     let answer = text(&server, &ask(unknown), &*archive);
     assert_eq!(answer, "request is invalid: cursor is not of this server: no such envelope");
 
-    let (first, cursor) = ok(&server, &ask(vec![]), &*archive);
+    let (first, cursor) = ok(&server, &ask(None), &*archive);
     assert_eq!(first, all[..5]);
     // Somebody else prunes: we know nothing of it.
     archive.prune(all[7].sent()).unwrap();
@@ -277,12 +282,15 @@ fn the_rate_limit_counts_what_is_accepted() {
     let config = ServerConfig { rate_limit: Duration::from_secs(5), ..rules() };
     let server = Server::new(config).unwrap();
     let good = by_password(&Request::from_bloom(NOW - 10, NOW, Bloom::FULL).encode());
-    let unknown = Position { sent: NOW, hash: EnvelopeHash([5; 32]) }.to_cursor().to_vec();
+    let unknown = Some(Position { sent: NOW, hash: EnvelopeHash([5; 32]) }.into());
     let request = Request { cursor: unknown, ..Request::from_bloom(NOW - 10, NOW, Bloom::FULL) };
     let bad_cursor = by_password(&request.encode());
     let at = |request: &P2pRequest, seconds: u64, client: u8| {
         let now = TIME + Duration::from_secs(seconds);
-        server.request([client; 32], request, &*archive, now).map(|_| ()).map_err(|it| it.refusal)
+        server
+            .request(NodeId([client; 32]), request, &*archive, now)
+            .map(|_| ())
+            .map_err(|it| it.refusal)
     };
     // Refusals begin no interval, of whatever kind.
     assert!(matches!(at(&by_password(b""), 0, 1), Err(Refusal::Unreadable(_))));
@@ -294,21 +302,21 @@ fn the_rate_limit_counts_what_is_accepted() {
     assert!(at(&good, 4, 2).is_ok(), "another client");
     assert!(at(&good, 5, 1).is_ok());
     let before = TIME - Duration::from_secs(7200);
-    assert!(server.request([1; 32], &good, &*archive, before).is_ok(), "a clock set back");
+    assert!(server.request(NodeId([1; 32]), &good, &*archive, before).is_ok(), "a clock set back");
 
     // Mailservers have it checked first, and in other words.
     let sync = SyncRequest { bloom: vec![], ..SyncRequest::all(NOW - 10, NOW) };
     let now = TIME + Duration::from_secs(100);
-    let refused = server.sync_request([3; 32], &sync, &*archive, now).unwrap_err();
+    let refused = server.sync_request(NodeId([3; 32]), &sync, &*archive, now).unwrap_err();
     assert!(matches!(refused.refusal, Refusal::Invalid(_)), "{refused:?}");
-    let refused = server.sync_request([3; 32], &sync, &*archive, now).unwrap_err();
+    let refused = server.sync_request(NodeId([3; 32]), &sync, &*archive, now).unwrap_err();
     let Packet::SyncResponse(response) =
         Packet::decode(refused.reply.code, &refused.reply.payload).unwrap()
     else {
         panic!("{refused:?}");
     };
     assert_eq!(response.error, b"requests per seconds limit exceeded");
-    assert!(!response.last && response.envelopes.is_empty() && response.cursor.is_empty());
+    assert!(!response.last && response.envelopes.is_empty() && response.cursor.is_none());
 }
 
 #[test]
@@ -340,7 +348,7 @@ fn a_server_needs_a_key_and_an_archive_that_works() {
 
     let archive = Moody::default();
     archive.inner.append(&envelopes(5)).unwrap();
-    let position = Position::from_envelope(&envelopes(5)[1]).to_cursor().to_vec();
+    let position = Some(Position::from_envelope(&envelopes(5)[1]).into());
     let request = Request { cursor: position, ..Request::from_bloom(NOW - 10, NOW, Bloom::FULL) };
     let request = by_password(&request.encode());
     let server = server();
@@ -389,7 +397,9 @@ proptest! {
         let request = Request {
             limit,
             batch,
-            cursor: Position::from_envelope(&envelopes(20)[3]).to_cursor().repeat(2)[..cursor].to_vec(),
+            cursor: Cursor::from_bytes(
+                &Position::from_envelope(&envelopes(20)[3]).to_bytes().repeat(2)[..cursor],
+            ),
             ..Request::from_bloom(NOW - 100, NOW, Bloom::FULL)
         };
         let mut payload = request.encode_as(form);
@@ -466,7 +476,7 @@ proptest! {
         let bloom = Bloom::from_topics(topics.iter().map(|at| TOPICS[*at]));
         let mut pruned = 0;
         let mut got: Vec<Envelope> = Vec::new();
-        let mut cursor = Vec::new();
+        let mut cursor = None;
         for step in steps {
             let request =
                 Request { limit, batch, cursor, ..Request::from_bloom(base, NOW, bloom) };
@@ -487,10 +497,10 @@ proptest! {
             }
             let (envelopes, next) = page(&replies);
             prop_assert!(envelopes.len() <= limit as usize);
-            prop_assert_eq!(next.is_empty(), envelopes.len() < limit as usize);
+            prop_assert_eq!(next.is_none(), envelopes.len() < limit as usize);
             got.extend(envelopes);
             cursor = next;
-            if cursor.is_empty() {
+            if cursor.is_none() {
                 break;
             }
             for it in step {
@@ -506,7 +516,7 @@ proptest! {
                 }
             }
         }
-        prop_assert!(cursor.is_empty(), "it ends");
+        prop_assert!(cursor.is_none(), "it ends");
         let distinct: BTreeSet<_> = got.iter().map(Position::from_envelope).collect();
         prop_assert_eq!(distinct.len(), got.len(), "nothing comes twice");
         let mut ordered = got.clone();

@@ -12,7 +12,7 @@ use std::{
 
 use statuskit_core::{
     envelope::{Bloom, Envelope},
-    mailserver::{Position, Request},
+    mailserver::{Cursor, Position, Request},
     wire::{
         Packet,
         p2p::{P2pRequest, RequestComplete, SyncRequest},
@@ -250,7 +250,10 @@ async fn what_is_on_disk_is_served_after_a_restart() {
 async fn a_giant_request_is_refused_unread() {
     let server = start_server("server", archive_of(&envelopes(5))).await;
     let mut stranger = stranger("giant", &server.node).await;
-    let giant = Request { cursor: vec![1; 100_000], ..Request::from_bloom(1, NOW, Bloom::FULL) };
+    let giant = Request {
+        cursor: Cursor::from_bytes(&[1; 100_000]),
+        ..Request::from_bloom(1, NOW, Bloom::FULL)
+    };
     let plain = P2pRequest::Plain(giant.to_plain(&[4; 32]).unwrap());
     let payload = Packet::P2pRequest(plain).encode();
     stranger.send(PROTOCOL, code::P2P_REQUEST, &payload).unwrap();
@@ -363,7 +366,7 @@ async fn mailservers_copy_each_other() {
     });
     let report = within(copied).await.unwrap();
     assert_eq!((report.pages, report.received, report.new), (3, 250, 210));
-    assert_eq!((report.unwanted, report.cursor), (0, vec![]));
+    assert_eq!((report.unwanted, report.cursor), (0, None));
     assert_eq!(pages, [100, 200, 250]);
     assert_eq!(all_of(&*archive), all);
     let stats = from.mailserver.stats();
@@ -380,12 +383,12 @@ async fn mailservers_copy_each_other() {
 
     // Who is refused hears why, and is parted with.
     let mut stranger = stranger("stranger", &from.node).await;
-    let request = SyncRequest { cursor: vec![1; 36], ..SyncRequest::all(1, NOW) };
+    let request = SyncRequest { cursor: Cursor::from_bytes(&[1; 36]), ..SyncRequest::all(1, NOW) };
     let text = String::from_utf8(sync_error(&mut stranger, request).await).unwrap();
     assert!(text.contains("cursor is not of this server"), "{text}");
     assert_eq!(packet(&mut stranger).await, None);
     // But not who was dialled: that is the operator's affair.
-    let options = SyncOptions { cursor: vec![1; 36], ..options };
+    let options = SyncOptions { cursor: Cursor::from_bytes(&[1; 36]), ..options };
     let refused = within(sync(to.node.handle(), &server, some, options, |_| {})).await;
     assert!(matches!(refused, Err(ClientError::Refused(_))), "{refused:?}");
     from.stop().await;
@@ -408,7 +411,7 @@ async fn a_copy_waits_for_a_rate_limit() {
     let copy = Arc::new(MemoryArchive::new());
     let options = SyncOptions { limit: 2, ..SyncOptions::new(NOW - 100, NOW) };
     let impatient = SyncOptions { rate_limit_patience: Duration::ZERO, ..options.clone() };
-    let mut last = Vec::new();
+    let mut last = None;
     let copied = sync(to.handle(), &server, copy.clone(), impatient, |report| {
         last.clone_from(&report.cursor);
     });
@@ -589,7 +592,8 @@ async fn an_archive_that_is_gone_holds_up_no_end() {
 async fn mailservers_that_are_turned_away_are_parted_with() {
     let server = start_server("server", archive_of(&envelopes(5))).await;
     let mut stranger = stranger("giant", &server.node).await;
-    let request = SyncRequest { cursor: vec![1; 100_000], ..SyncRequest::all(1, NOW) };
+    let request =
+        SyncRequest { cursor: Cursor::from_bytes(&[1; 100_000]), ..SyncRequest::all(1, NOW) };
     assert_eq!(sync_error(&mut stranger, request).await, b"the request is too large");
     assert_eq!(packet(&mut stranger).await, None);
     server.stop().await;

@@ -63,7 +63,7 @@ fn the_table_of_the_reference() {
         reference.0
     );
     let keys: Vec<Vec<u8>> = (envelopes.iter())
-        .map(|e| [&Position::from_envelope(e).to_cursor()[..], &e.topic().0].concat())
+        .map(|e| [&Position::from_envelope(e).to_bytes()[..], &e.topic().0].concat())
         .collect();
     let data: Vec<&[u8]> = envelopes.iter().map(|e| e.raw()).collect();
     let topics: Vec<Vec<u8>> = envelopes.iter().map(|e| e.topic().0.to_vec()).collect();

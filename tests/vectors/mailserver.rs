@@ -6,13 +6,14 @@ use std::{cell::RefCell, time::Duration};
 use serde_json::Value;
 use statuskit_core::{
     crypto::{PublicKey, SecretKey, keccak256, seeded_rng},
+    devp2p::NodeId,
     envelope::{
         Bloom, Envelope, EnvelopeHash, Opener, Padding, SymKey, Topic, message,
         pow::{self, MineOptions, MineResult},
         seal,
     },
     mailserver::{
-        Access, ArchiveKey, Form, Position, Request,
+        Access, ArchiveKey, Cursor, Form, Position, Request,
         batch::Reply,
         request::{MAX_RAW_RANGE, decode_waku_plain, default_range, encode_waku_plain, plain_id},
         seal::{FLEET_PASSWORD, REQUEST_TOPIC},
@@ -67,7 +68,7 @@ fn request_payload(case: &Case<'_>) {
             bloom: bloom(&it.hex("bloom")),
             topics: topics(it.list("topics")),
             limit: it.u32("limit"),
-            cursor: it.hex("cursor"),
+            cursor: Cursor::from_bytes(&it.hex("cursor")),
             batch: it.bool("batch"),
         });
     });
@@ -84,7 +85,7 @@ fn request_payload(case: &Case<'_>) {
         }
         let request = Request {
             limit: case.u32("limit"),
-            cursor: case.hex("cursor"),
+            cursor: Cursor::from_bytes(&case.hex("cursor")),
             ..Request::from_topics(case.u32("from"), case.u32("to"), wanted)
         };
         assert_eq!(request, fields, "{case}");
@@ -96,8 +97,8 @@ fn archive_key(case: &Case<'_>) {
     let (position, topic) = (Position::from_envelope(&envelope), Topic(case.array("topic")));
     assert_eq!(envelope.topic(), topic, "{case}");
     assert_eq!((position.sent, position.hash.0), (case.u32("sent"), case.array("hash")), "{case}");
-    assert_eq!(position.to_cursor().to_vec(), case.hex("cursor"), "{case}");
-    assert_eq!(Position::from_cursor(&case.hex("cursor")), Some(position), "{case}");
+    assert_eq!(position.to_bytes().to_vec(), case.hex("cursor"), "{case}");
+    assert_eq!(Cursor::from_bytes(&case.hex("cursor")), Some(position.into()), "{case}");
     let key = ArchiveKey(case.array("key"));
     assert_eq!(ArchiveKey::from_envelope(&envelope), key, "{case}");
     assert_eq!((key.position(), key.topic()), (position, topic), "{case}");
@@ -128,14 +129,16 @@ fn complete_payload(case: &Case<'_>) {
 /// The members of a case that say how a request ended.
 fn assert_complete(complete: &RequestComplete, case: &Case<'_>) {
     let (request, last, cursor, error) = match complete {
-        RequestComplete::Success { request, last, cursor } => (request, last.0, &cursor[..], None),
+        RequestComplete::Success { request, last, cursor } => {
+            (request, last.0, cursor.clone(), None)
+        }
         RequestComplete::Failure { request, text } => {
-            (request, [0; 32], &[][..], Some(String::from_utf8_lossy(text)))
+            (request, [0; 32], None, Some(String::from_utf8_lossy(text)))
         }
     };
     assert_eq!(*request, case.array("request_id"), "{case}");
     assert_eq!(last, case.array("last_envelope_hash"), "{case}");
-    assert_eq!(cursor, case.hex("cursor"), "{case}");
+    assert_eq!(cursor, Cursor::from_bytes(&case.hex("cursor")), "{case}");
     let expected = case.any("error").and_then(Value::as_str);
     assert_eq!(error.as_deref(), expected, "{case}");
 }
@@ -283,7 +286,7 @@ fn server(value: &Value, password: &SymKey) -> Counts {
 }
 
 /// The node id of the client, where it does not matter.
-const CLIENT: [u8; 32] = [1; 32];
+const CLIENT: NodeId = NodeId([1; 32]);
 
 struct World {
     archive: MemoryArchive,
@@ -309,7 +312,7 @@ impl World {
     }
 
     /// All packets of the answer to a request.
-    fn ask(&self, server: &Server, client: [u8; 32], request: &P2pRequest) -> Vec<Reply> {
+    fn ask(&self, server: &Server, client: NodeId, request: &P2pRequest) -> Vec<Reply> {
         match server.request(client, request, &self.archive, self.time()) {
             Ok(answer) => self.drain(answer),
             Err(refused) => vec![refused.reply],
@@ -401,7 +404,7 @@ impl World {
                 upper: it.u32("upper"),
                 bloom: it.hex("bloom"),
                 limit: it.u32("limit"),
-                cursor: it.hex("cursor"),
+                cursor: Cursor::from_bytes(&it.hex("cursor")),
             });
         });
         let request = request.expect("set above");
@@ -460,13 +463,13 @@ impl World {
 }
 
 /// The node id of the client: one of the answers has it in its text, as raw bytes.
-fn named_client(page: &Case<'_>) -> [u8; 32] {
+fn named_client(page: &Case<'_>) -> NodeId {
     let packets = page.list("packets").iter();
     let payloads = packets.filter_map(|packet| Some(bytes(packet.get("payload")?, "payload")));
     let marker = b"for peer ";
     let mut named = payloads.filter_map(|payload| {
         let at = payload.windows(marker.len()).position(|window| window == marker)?;
-        payload[at + marker.len()..].try_into().ok()
+        payload[at + marker.len()..].try_into().ok().map(NodeId)
     });
     named.next_back().unwrap_or(CLIENT)
 }
@@ -494,7 +497,7 @@ fn plain_request(case: &Case<'_>) -> MessagesRequest {
         from: case.u32("from"),
         to: case.u32("to"),
         limit: case.u32("limit"),
-        cursor: case.opt_hex("cursor").unwrap_or_default(),
+        cursor: Cursor::from_bytes(&case.opt_hex("cursor").unwrap_or_default()),
         bloom: case.hex("bloom"),
     }
 }
@@ -544,7 +547,7 @@ fn assert_replies(replies: &[Reply], case: &Case<'_>) {
                 envelopes
             }
             Packet::SyncResponse(SyncResponse { envelopes, cursor, last, error }) => {
-                assert_eq!(cursor, expected.hex("cursor"), "{expected}");
+                assert_eq!(cursor, Cursor::from_bytes(&expected.hex("cursor")), "{expected}");
                 assert_eq!(last, expected.bool("final"), "{expected}");
                 assert_eq!(String::from_utf8_lossy(&error), expected.str("error"), "{expected}");
                 envelopes

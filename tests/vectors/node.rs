@@ -12,7 +12,7 @@ use statuskit_core::{
     },
     rlp,
     wire::{
-        Packet, RateLimits, Status,
+        Cursor, Packet, RateLimits, Status,
         p2p::{
             MessagesRequest, P2pRequest, RequestComplete, SyncRequest as Sync,
             SyncResponse as Synced,
@@ -247,11 +247,11 @@ fn sent(case: &Case) {
             upper: u32("upper"),
             bloom: case.hex("bloom"),
             limit: u32("limit"),
-            cursor: case.hex("cursor"),
+            cursor: Cursor::from_bytes(&case.hex("cursor")),
         })),
         124 => direct(Packet::SyncResponse(Synced {
             envelopes: envelopes("envelopes"),
-            cursor: case.hex("cursor"),
+            cursor: Cursor::from_bytes(&case.hex("cursor")),
             last: case.bool("final"),
             error: case.value("error").as_str().unwrap().as_bytes().to_vec(),
         })),
@@ -266,7 +266,7 @@ fn sent(case: &Case) {
                 from: u32("from"),
                 to: u32("to"),
                 limit: u32("limit"),
-                cursor: case.hex("cursor"),
+                cursor: Cursor::from_bytes(&case.hex("cursor")),
                 bloom: case.hex("bloom"),
             }),
         })),
@@ -524,18 +524,18 @@ impl World {
                     let zeros = EnvelopeHash([0; 32]);
                     let (request, last, cursor, error) = match answer {
                         RequestComplete::Success { request, last, cursor } => {
-                            (request, *last, cursor.clone(), Value::Null)
+                            (request, *last, cursor.as_ref().map(Cursor::to_bytes), Value::Null)
                         }
                         RequestComplete::Failure { request, text } => {
                             let text = String::from_utf8_lossy(text).into_owned();
-                            (request, zeros, Vec::new(), text.into())
+                            (request, zeros, None, text.into())
                         }
                     };
                     events.push(json!({
                         "event": "mailserver.request.completed",
                         "hash": text(request),
                         "last_envelope_hash": text(&last.0),
-                        "cursor": text(&cursor),
+                        "cursor": text(&cursor.unwrap_or_default()),
                         "error": error,
                     }));
                 }
@@ -549,7 +549,7 @@ impl World {
                     if response.last || !response.error.is_empty() {
                         events.push(json!({
                             "event": "mailserver.sync.finished",
-                            "cursor": text(&response.cursor),
+                            "cursor": text(&response.cursor.as_ref().map(Cursor::to_bytes).unwrap_or_default()),
                             "error": String::from_utf8_lossy(&response.error),
                         }));
                     }

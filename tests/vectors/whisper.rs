@@ -10,7 +10,7 @@ use statuskit_core::{
         key, message, pow, seal, topic,
     },
     wire::{
-        Packet, RateLimits, Status,
+        Cursor, Packet, RateLimits, Status,
         p2p::{MessagesRequest, P2pRequest, RequestComplete, SyncRequest, SyncResponse},
         packet::{self, EnvelopeError, MessageResponse, ReadResponse, code},
     },
@@ -487,7 +487,7 @@ fn sent_packet(case: &Case<'_>, code: u64) -> Packet {
             from: case.u32("from"),
             to: case.u32("to"),
             limit: case.u32("limit"),
-            cursor: case.hex("cursor"),
+            cursor: Cursor::from_bytes(&case.hex("cursor")),
             bloom: case.hex("bloom"),
         })),
         code::P2P_REQUEST_COMPLETE => {
@@ -501,11 +501,11 @@ fn sent_packet(case: &Case<'_>, code: u64) -> Packet {
             upper: case.u32("upper"),
             bloom: case.hex("bloom"),
             limit: case.u32("limit"),
-            cursor: case.hex("cursor"),
+            cursor: Cursor::from_bytes(&case.hex("cursor")),
         }),
         code::P2P_SYNC_RESPONSE => Packet::SyncResponse(SyncResponse {
             envelopes: envelopes("envelopes"),
-            cursor: case.hex("cursor"),
+            cursor: Cursor::from_bytes(&case.hex("cursor")),
             last: case.bool("final"),
             error: case.str("error").as_bytes().to_vec(),
         }),

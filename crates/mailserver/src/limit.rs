@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use statuskit_core::devp2p::NodeId;
 use statuskit_net::node::Time;
 
 /// Clients that are remembered; the earliest are forgotten beyond.
@@ -17,9 +18,9 @@ const MAX_CLIENTS: usize = 1 << 16;
 #[derive(Debug)]
 pub(super) struct Intervals {
     interval: Duration,
-    last: HashMap<[u8; 32], Time>,
+    last: HashMap<NodeId, Time>,
     /// In order of time, one for each request: the ones that count are those in `last`.
-    order: VecDeque<(Time, [u8; 32])>,
+    order: VecDeque<(Time, NodeId)>,
 }
 
 impl Intervals {
@@ -29,13 +30,13 @@ impl Intervals {
     }
 
     /// Whether the client may ask now. A clock that was set back keeps nobody out.
-    pub fn allows(&self, client: &[u8; 32], now: Time) -> bool {
+    pub fn allows(&self, client: &NodeId, now: Time) -> bool {
         let since = |last: &Time| now.checked_sub(*last);
         self.last.get(client).and_then(since).is_none_or(|since| since >= self.interval)
     }
 
     /// The client has had a request accepted.
-    pub fn note(&mut self, client: [u8; 32], now: Time) {
+    pub fn note(&mut self, client: NodeId, now: Time) {
         if self.interval.is_zero() {
             return;
         }
@@ -52,7 +53,7 @@ impl Intervals {
     }
 
     /// The request was not accepted after all.
-    pub fn forget(&mut self, client: &[u8; 32]) {
+    pub fn forget(&mut self, client: &NodeId) {
         self.last.remove(client);
     }
 }
@@ -66,7 +67,7 @@ mod tests {
     #[test]
     fn an_interval_per_client() {
         let mut intervals = Intervals::new(Duration::from_secs(10));
-        let (a, b) = ([1; 32], [2; 32]);
+        let (a, b) = (NodeId([1; 32]), NodeId([2; 32]));
         intervals.note(a, START);
         assert!(!intervals.allows(&a, START + Duration::from_secs(9)));
         assert!(intervals.allows(&a, START + Duration::from_secs(10)));
@@ -82,10 +83,10 @@ mod tests {
         for i in 0..200_000u32 {
             let mut client = [0; 32];
             client[..4].copy_from_slice(&i.to_be_bytes());
-            intervals.note(client, START);
-            intervals.note([0xff; 32], START);
+            intervals.note(NodeId(client), START);
+            intervals.note(NodeId([0xff; 32]), START);
         }
         assert!(intervals.last.len() <= MAX_CLIENTS && intervals.order.len() <= MAX_CLIENTS);
-        assert!(!intervals.allows(&[0xff; 32], START));
+        assert!(!intervals.allows(&NodeId([0xff; 32]), START));
     }
 }

@@ -54,6 +54,7 @@ use std::{
 
 use statuskit_core::{
     crypto::SecretKey,
+    devp2p::NodeId,
     envelope::{Bloom, Envelope, Opener, SymKey, check::DEFAULT_MAX_MESSAGE_SIZE, seal},
     mailserver::{
         CursorError, Position, Request, RequestError,
@@ -200,7 +201,7 @@ impl Refusal {
     }
 
     /// What the client is told. Not always UTF-8: one text has its raw node id.
-    fn text(&self, client: &[u8; 32], dialect: Dialect, sync: bool) -> Vec<u8> {
+    fn text(&self, client: &NodeId, dialect: Dialect, sync: bool) -> Vec<u8> {
         let waku = dialect == Dialect::Waku;
         match self {
             Self::LowPow if waku => "PoW too low".into(),
@@ -211,7 +212,7 @@ impl Refusal {
             }
             Self::Unsigned => "wrong signature of p2p request".into(),
             Self::Unreadable(error @ RequestError::RawRangeTooBig { .. }) => {
-                [format!("{error} for peer ").as_bytes(), client].concat()
+                [format!("{error} for peer ").as_bytes(), &client.0].concat()
             }
             Self::Unreadable(error) => error.to_string().into(),
             Self::Invalid(error) => format!("request is invalid: {error}").into(),
@@ -282,7 +283,7 @@ impl Server {
     /// Costs a decryption and the recovery of a key, and at most one look into the archive.
     pub fn request(
         &self,
-        client: [u8; 32],
+        client: NodeId,
         request: &P2pRequest,
         archive: &dyn Archive,
         now: Time,
@@ -302,7 +303,7 @@ impl Server {
     /// be ended.
     pub fn sync_request(
         &self,
-        client: [u8; 32],
+        client: NodeId,
         request: &SyncRequest,
         archive: &dyn Archive,
         now: Time,
@@ -318,17 +319,16 @@ impl Server {
     }
 
     /// The answer to a request that is refused for another reason than its contents.
-    pub fn refuse(&self, client: [u8; 32], request: &P2pRequest, refusal: Refusal) -> Refused {
+    pub fn refuse(&self, client: NodeId, request: &P2pRequest, refusal: Refusal) -> Refused {
         let text = refusal.text(&client, self.config.dialect, false);
         let complete = RequestComplete::Failure { request: request_id(request), text };
         Refused { refusal, reply: reply(&Packet::RequestComplete(complete)) }
     }
 
     /// The same for a sync request.
-    pub fn refuse_sync(&self, client: [u8; 32], refusal: Refusal) -> Refused {
+    pub fn refuse_sync(&self, client: NodeId, refusal: Refusal) -> Refused {
         let error = refusal.text(&client, self.config.dialect, true);
-        let (envelopes, cursor) = (Vec::new(), Vec::new());
-        let response = SyncResponse { envelopes, cursor, last: false, error };
+        let response = SyncResponse { envelopes: Vec::new(), cursor: None, last: false, error };
         Refused { refusal, reply: reply(&Packet::SyncResponse(response)) }
     }
 
@@ -375,7 +375,7 @@ impl Server {
             Err(_) => {
                 let mut request = Request::decode_raw(payload).map_err(Refusal::Unreadable)?;
                 if self.config.as_reference {
-                    request.cursor.clear();
+                    request.cursor = None;
                 }
                 Ok(request)
             }
@@ -394,8 +394,9 @@ impl Server {
 
     fn cursor(&self, request: &Request) -> Result<Option<Position>, CursorError> {
         let Request { cursor, from, to, .. } = request;
-        match Position::from_cursor(cursor) {
-            None if cursor.is_empty() || self.config.as_reference => Ok(None),
+        let Some(cursor) = cursor else { return Ok(None) };
+        match cursor.position() {
+            None if self.config.as_reference => Ok(None),
             None => Err(CursorError::Length(cursor.len())),
             Some(position) if self.config.as_reference => Ok(Some(position)),
             Some(position) if (*from..=*to).contains(&position.sent) => Ok(Some(position)),
@@ -404,7 +405,7 @@ impl Server {
     }
 
     /// Check 6. An interval begins with it.
-    fn charge(&self, client: [u8; 32], now: Time) -> Result<(), Refusal> {
+    fn charge(&self, client: NodeId, now: Time) -> Result<(), Refusal> {
         let mut intervals = self.intervals.lock().unwrap_or_else(PoisonError::into_inner);
         if !intervals.allows(&client, now) {
             return Err(Refusal::RateLimited);
@@ -414,7 +415,7 @@ impl Server {
     }
 
     /// Takes back a charge: a refused request begins no interval.
-    pub(super) fn release(&self, client: &[u8; 32]) {
+    pub(super) fn release(&self, client: &NodeId) {
         self.intervals.lock().unwrap_or_else(PoisonError::into_inner).forget(client);
     }
 

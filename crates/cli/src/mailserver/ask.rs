@@ -11,7 +11,7 @@ use statuskit_core::{
     chat,
     crypto::{PublicKey, SecretKey},
     envelope::Bloom,
-    mailserver::Form,
+    mailserver::{Cursor, Form},
 };
 use statuskit_mailserver::client::{self, Client, ClientConfig, ClientError};
 use statuskit_net::node::{Config, PeerOptions, ServiceConfig};
@@ -208,11 +208,12 @@ pub fn client_error(error: &ClientError) -> CliError {
 }
 
 /// A cursor that a former run has told.
-pub fn parse_cursor(text: &str) -> Result<Vec<u8>> {
+pub fn parse_cursor(text: &str) -> Result<Option<Cursor>> {
     let digits = text.strip_prefix("0x").unwrap_or(text);
-    hex::decode(digits).map_err(|error| {
-        CliError::usage(format!("a cursor is in hex: {error}")).field("--cursor").into()
-    })
+    let bytes = hex::decode(digits).map_err(|error| {
+        CliError::usage(format!("a cursor is in hex: {error}")).field("--cursor")
+    })?;
+    Ok(Cursor::from_bytes(&bytes))
 }
 
 /// A bar over the range of time, on standard error, and only on a terminal.

@@ -8,7 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use statuskit_core::envelope::{EnvelopeHash, Topic};
+use statuskit_core::{
+    envelope::{EnvelopeHash, Topic},
+    mailserver::Cursor,
+};
 use statuskit_mailserver::client::{ClientError, HistoryQuery, PageDone};
 
 /// The first wait after a failure; the next ones are twice as long each.
@@ -23,7 +26,7 @@ const MAX_HASHES: usize = 1 << 18;
 struct Range {
     from: u32,
     to: u32,
-    cursor: Vec<u8>,
+    cursor: Option<Cursor>,
     /// The seconds that the cursor is good for, if the server wants a range in parts.
     span: Option<u32>,
     /// A page of it was complete.
@@ -77,7 +80,7 @@ impl Gaps {
             None => {
                 let from = self.later.take()?;
                 let to = to.max(from);
-                self.range = Some(Range { from, to, cursor: Vec::new(), span: None, begun: false });
+                self.range = Some(Range { from, to, cursor: None, span: None, begun: false });
             }
         }
         let range = self.range.as_ref()?;
@@ -108,7 +111,7 @@ impl Gaps {
         let Some(range) = &mut self.range else { return };
         range.begun = true;
         range.cursor.clone_from(&page.cursor);
-        if page.cursor.is_empty() {
+        if page.cursor.is_none() {
             range.from = page.to.saturating_add(1).min(range.to);
             range.span = None;
         } else {
@@ -174,13 +177,13 @@ impl Gaps {
 mod tests {
     use super::*;
 
-    fn asked(gaps: &mut Gaps, to: u32) -> Option<(u32, u32, Vec<u8>)> {
+    fn asked(gaps: &mut Gaps, to: u32) -> Option<(u32, u32, Option<Cursor>)> {
         let (query, _) = gaps.next(to, &[])?;
         Some((query.from, query.to, query.cursor))
     }
 
     fn page(from: u32, to: u32, cursor: &[u8]) -> PageDone {
-        PageDone { from, to, cursor: cursor.to_vec(), ..PageDone::default() }
+        PageDone { from, to, cursor: Cursor::from_bytes(cursor), ..PageDone::default() }
     }
 
     fn limited() -> ClientError {
@@ -193,24 +196,24 @@ mod tests {
         let mut gaps = Gaps::default();
         assert_eq!(asked(&mut gaps, 1000), None);
         gaps.want(100);
-        assert_eq!(asked(&mut gaps, 1000), Some((100, 1000, vec![])));
+        assert_eq!(asked(&mut gaps, 1000), Some((100, 1000, None)));
         // Nothing came of it: the next attempt goes up to the time of then.
         gaps.failed(limited(), now);
         assert_eq!(asked(&mut gaps, 1001), None, "not before its time");
         gaps.is_due();
-        assert_eq!(asked(&mut gaps, 1001), Some((100, 1001, vec![])));
+        assert_eq!(asked(&mut gaps, 1001), Some((100, 1001, None)));
         gaps.page(&page(100, 1001, &[7]));
         gaps.failed(ClientError::NotConnected, now);
         gaps.missed(990, ClientError::NotConnected);
         gaps.is_due();
-        assert_eq!(asked(&mut gaps, 1010), Some((100, 1001, vec![7])));
+        assert_eq!(asked(&mut gaps, 1010), Some((100, 1001, Cursor::from_bytes(&[7]))));
         assert_eq!(gaps.since(), Some(100));
         assert!(gaps.trouble().is_some());
         gaps.page(&page(100, 1001, &[]));
         assert!(gaps.trouble().is_none(), "the rest is on its way");
         gaps.complete();
         // What was missed meanwhile comes then.
-        assert_eq!(asked(&mut gaps, 1020), Some((990, 1020, vec![])));
+        assert_eq!(asked(&mut gaps, 1020), Some((990, 1020, None)));
         gaps.complete();
         assert_eq!((gaps.since(), gaps.trouble().is_none()), (None, true));
     }
@@ -224,7 +227,7 @@ mod tests {
         gaps.page(&page(100, 199, &[5]));
         let (query, goes_on) = gaps.next(2000, &[]).unwrap();
         assert_eq!((query.from, query.to, query.max_span), (100, 999, Some(100)));
-        assert_eq!((query.cursor, goes_on), (vec![5], true));
+        assert_eq!((query.cursor, goes_on), (Cursor::from_bytes(&[5]), true));
         gaps.page(&page(100, 199, &[]));
         let (query, _) = gaps.next(2000, &[]).unwrap();
         assert_eq!((query.from, query.to, query.max_span), (200, 999, None));
@@ -260,7 +263,7 @@ mod tests {
         let mut waits = Vec::new();
         for attempt in 0..100 {
             gaps.is_due();
-            assert_eq!(asked(&mut gaps, 9), Some((1, 9, vec![])));
+            assert_eq!(asked(&mut gaps, 9), Some((1, 9, None)));
             assert_eq!(gaps.failed(limited(), now).is_some(), attempt == 0);
             waits.push((gaps.not_before().unwrap() - now).as_secs());
         }

@@ -200,7 +200,7 @@ impl Probe<'_> {
                 return Ok(None);
             }
         };
-        let more = if done.cursor.is_empty() { "" } else { ", and there is more" };
+        let more = if done.cursor.is_none() { "" } else { ", and there is more" };
         let is_twin =
             |it: &&Envelope| !self.topics.is_empty() && !self.topics.contains(&it.topic());
         let twins = envelopes.iter().filter(is_twin).count();

@@ -14,7 +14,6 @@ use crate::{
         transfer::envelope_text,
     },
     net::{PeerArgs, interrupted, terminated},
-    output::hex0x,
     records::{envelope_record, message_record, message_text},
     time::Moment,
 };
@@ -221,10 +220,9 @@ impl Running<'_> {
         if ended.is_ok() && page.is_last {
             return;
         }
-        let place = if page.cursor.is_empty() {
-            format!("--from {}", page.to.saturating_add(1))
-        } else {
-            format!("--cursor {} --from {} --to {}", hex0x(&page.cursor), page.from, page.to)
+        let place = match &page.cursor {
+            None => format!("--from {}", page.to.saturating_add(1)),
+            Some(cursor) => format!("--cursor {cursor} --from {} --to {}", page.from, page.to),
         };
         let repeats = if since > 0 {
             format!(" (its first {since} envelopes were printed already)")

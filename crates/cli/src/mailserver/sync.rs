@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use statuskit_core::{
     envelope::Bloom,
-    mailserver::{DAY, Position},
+    mailserver::{Cursor, DAY},
 };
 use statuskit_mailserver::client;
 
@@ -19,7 +19,7 @@ use crate::{
         store::{Purpose, StoreArgs},
     },
     net::{PeerArgs, interrupted, terminated},
-    output::{Record, hex0x},
+    output::Record,
     time::{Moment, parse_seconds},
 };
 
@@ -73,7 +73,7 @@ impl SyncCommand {
         options.pause = Duration::from_secs(self.pause.into());
         options.timeout = self.ask.limit();
         options.rate_limit_patience = self.ask.patience();
-        options.cursor = cursor.unwrap_or_default();
+        options.cursor = cursor.flatten();
         options.intake = self.retention.intake(cx);
 
         let bar = Progress::new();
@@ -83,7 +83,8 @@ impl SyncCommand {
             let last = &mut last;
             let progress = |report: &client::SyncReport| {
                 last.clone_from(report);
-                let at = Position::from_cursor(&report.cursor).map_or(to, |position| position.sent);
+                let position = report.cursor.as_ref().and_then(Cursor::position);
+                let at = position.map_or(to, |position| position.sent);
                 let done = f64::from(at.saturating_sub(from)) / f64::from((to - from).max(1));
                 bar.set(done.clamp(0.0, 1.0), report.received);
             };
@@ -107,14 +108,15 @@ impl SyncCommand {
         let record = with_passed_over(record, &last.passed_over)
             .with("unwanted", last.unwanted)
             .with("complete", ended.is_ok())
-            .with_some("cursor", (!last.cursor.is_empty()).then(|| hex0x(&last.cursor)));
+            .with_some("cursor", last.cursor.as_ref().map(Cursor::to_string));
         cx.emit(&record, |_| {
             let client::SyncReport { pages, received, new, passed_over, .. } = &last;
             let passed_over = passed_over_text(passed_over);
             format!("{received} envelopes in {pages} pages, {new} of them new{passed_over}")
         })?;
-        if ended.is_err() && !last.cursor.is_empty() {
-            let cursor = hex0x(&last.cursor);
+        if ended.is_err()
+            && let Some(cursor) = &last.cursor
+        {
             cx.note(&format!(
                 "there is more: go on with --cursor {cursor} --from {from} --to {to}"
             ));

@@ -428,7 +428,7 @@ impl Page {
             match Envelope::decode(record.envelope) {
                 Ok(envelope) => envelopes.push(envelope),
                 Err(error) => {
-                    let place = hex0x(record.position.to_cursor());
+                    let place = hex0x(record.position.to_bytes());
                     let what = format!("the envelope at {place}: {error}");
                     bad.push(archive_error(&ArchiveError::Damaged(what)));
                 }

@@ -2,7 +2,7 @@
 //!
 //! | what | where | section of devp2p `rlpx.md` |
 //! | --- | --- | --- |
-//! | who and where a node is | [`enode`] | ("Node URL Format", `enode.md`) |
+//! | who and where a node is | [`enode`], [`NodeId`] | ("Node URL Format", `enode.md`) |
 //! | agreeing on keys: auth and ack, plain or EIP-8 | [`handshake`] | "Initial Handshake" |
 //! | frames and their MACs | [`frame`] | "Framing" |
 //! | compression of payloads | [`snappy`] | (EIP-706) |
@@ -17,8 +17,10 @@ pub mod capability;
 pub mod enode;
 pub mod frame;
 pub mod handshake;
+mod node_id;
 pub mod snappy;
 
 pub use base::{DisconnectReason, Hello};
 pub use capability::{Capability, Protocol, SharedProtocol};
 pub use enode::{Enode, Host};
+pub use node_id::NodeId;

@@ -5,7 +5,7 @@
 //! Our own stores have keys of their own; this one is for reading and writing the reference's.
 
 use crate::{
-    envelope::{Envelope, EnvelopeHash, Topic},
+    envelope::{Envelope, Topic},
     mailserver::Position,
 };
 
@@ -15,13 +15,13 @@ pub struct ArchiveKey(pub [u8; Self::LEN]);
 
 impl ArchiveKey {
     /// The length of a key, in bytes.
-    pub const LEN: usize = Position::CURSOR_LEN + 4;
+    pub const LEN: usize = Position::LEN + 4;
 
     /// The key of an envelope at a position.
     pub fn new(position: Position, topic: Topic) -> Self {
         let mut key = [0; Self::LEN];
-        key[..Position::CURSOR_LEN].copy_from_slice(&position.to_cursor());
-        key[Position::CURSOR_LEN..].copy_from_slice(&topic.0);
+        key[..Position::LEN].copy_from_slice(&position.to_bytes());
+        key[Position::LEN..].copy_from_slice(&topic.0);
         Self(key)
     }
 
@@ -32,27 +32,22 @@ impl ArchiveKey {
 
     /// Where the envelope stands.
     pub fn position(&self) -> Position {
-        let mut sent = [0; 4];
-        let mut hash = [0; 32];
-        sent.copy_from_slice(&self.0[..4]);
-        hash.copy_from_slice(&self.0[4..Position::CURSOR_LEN]);
-        Position { sent: u32::from_be_bytes(sent), hash: EnvelopeHash(hash) }
+        let mut position = [0; Position::LEN];
+        position.copy_from_slice(&self.0[..Position::LEN]);
+        Position::from_bytes(&position)
     }
 
     /// Its topic.
     pub fn topic(&self) -> Topic {
         let mut topic = [0; 4];
-        topic.copy_from_slice(&self.0[Position::CURSOR_LEN..]);
+        topic.copy_from_slice(&self.0[Position::LEN..]);
         Topic(topic)
     }
 
     /// The keys of the seconds from `lower` to `upper`: the first, which is among them, and the
     /// one after the last. There is none after the last second that 32 bits can say.
     pub fn range(lower: u32, upper: u32) -> (Self, Option<Self>) {
-        let first_of = |sent| {
-            let hash = EnvelopeHash([0; 32]);
-            Self::new(Position { sent, hash }, Topic([0; 4]))
-        };
+        let first_of = |sent| Self::new(Position::first_of(sent), Topic([0; 4]));
         (first_of(lower), upper.checked_add(1).map(first_of))
     }
 }

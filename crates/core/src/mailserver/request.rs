@@ -20,9 +20,12 @@
 
 use crate::{
     envelope::{Bloom, Topic},
-    mailserver::DAY,
+    mailserver::{Cursor, DAY},
     rlp::{self, Reader, RlpError},
-    wire::p2p::{MAX_LIMIT, MessagesRequest, SyncRequest},
+    wire::{
+        cursor_bytes,
+        p2p::{MAX_LIMIT, MessagesRequest, SyncRequest},
+    },
 };
 
 /// How far ahead of the server's clock the range of a request without an end reaches, in seconds.
@@ -51,8 +54,8 @@ pub struct Request {
     pub topics: Vec<Topic>,
     /// The most envelopes to answer with; 0 for the server's maximum.
     pub limit: u32,
-    /// Where the last page ended, as the server said it; or empty.
-    pub cursor: Vec<u8>,
+    /// Where the last page ended, as the server put it.
+    pub cursor: Option<Cursor>,
     /// Whether envelopes may share packets.
     pub batch: bool,
 }
@@ -154,7 +157,7 @@ impl Request {
             bloom: Some(bloom),
             topics: Vec::new(),
             limit: 0,
-            cursor: Vec::new(),
+            cursor: None,
             batch: true,
         }
     }
@@ -179,7 +182,7 @@ impl Request {
                 put_topics(out, &self.topics);
             }
             rlp::put_u64(out, self.limit.into());
-            rlp::put_bytes(out, &self.cursor);
+            rlp::put_bytes(out, &cursor_bytes(&self.cursor));
             if form != Form::Five {
                 rlp::put_bool(out, self.batch);
             }
@@ -199,7 +202,7 @@ impl Request {
             (form, topics) = (Form::Seven, read_topics(list)?);
         }
         let limit = items.u32("limit")?;
-        let cursor = items.string("cursor")?.to_vec();
+        let cursor = Cursor::from_bytes(items.string("cursor")?);
         if form == Form::Six && items.is_empty() {
             form = Form::Five;
         }
@@ -241,7 +244,7 @@ impl Request {
         if cursor.len() == RAW_CURSOR {
             cursor = &cursor[..RAW_CURSOR - WORD];
         }
-        let (topics, cursor) = (Vec::new(), cursor.to_vec());
+        let (topics, cursor) = (Vec::new(), Cursor::from_bytes(cursor));
         Ok(Self { from, to, bloom, topics, limit, cursor, batch: false })
     }
 
@@ -325,16 +328,16 @@ impl Request {
         out.extend_from_slice(&self.from.to_be_bytes());
         out.extend_from_slice(&self.to.to_be_bytes());
         let full = self.bloom.is_none_or(|bloom| bloom.is_full());
-        if full && self.limit == 0 && self.cursor.is_empty() {
+        if full && self.limit == 0 && self.cursor.is_none() {
             return;
         }
         out.extend_from_slice(&self.bloom.unwrap_or(Bloom::FULL).0);
-        if self.limit == 0 && self.cursor.is_empty() {
+        if self.limit == 0 && self.cursor.is_none() {
             return;
         }
         out.extend_from_slice(&self.limit.to_be_bytes());
-        out.extend_from_slice(&self.cursor);
-        if self.cursor.len() == RAW_CURSOR - WORD {
+        out.extend_from_slice(&cursor_bytes(&self.cursor));
+        if self.cursor.as_ref().is_some_and(|cursor| cursor.len() == RAW_CURSOR - WORD) {
             // The topic, which nothing reads.
             out.extend_from_slice(&[0; WORD]);
         }
@@ -365,7 +368,7 @@ pub fn decode_waku_plain(payload: &[u8]) -> Result<(MessagesRequest, Vec<Topic>)
         from: items.u32("from")?,
         to: items.u32("to")?,
         limit: items.u32("limit")?,
-        cursor: items.string("cursor")?.to_vec(),
+        cursor: Cursor::from_bytes(items.string("cursor")?),
         bloom: items.string("bloom filter")?.to_vec(),
     };
     let topics = read_topics(items.list("topics")?)?;
@@ -382,7 +385,7 @@ pub fn encode_waku_plain(request: &MessagesRequest, topics: &[Topic]) -> Vec<u8>
         rlp::put_u64(out, request.from.into());
         rlp::put_u64(out, request.to.into());
         rlp::put_u64(out, request.limit.into());
-        rlp::put_bytes(out, &request.cursor);
+        rlp::put_bytes(out, &cursor_bytes(&request.cursor));
         rlp::put_bytes(out, &request.bloom);
         put_topics(out, topics);
     });
@@ -428,7 +431,8 @@ mod tests {
                 .prop_map(|bits| Some(Bloom(bits.try_into().unwrap()))),
         ];
         let topics = prop::collection::vec(any::<[u8; 4]>().prop_map(Topic), 0..4);
-        let cursor = prop::collection::vec(any::<u8>(), 0..50);
+        let cursor =
+            prop::collection::vec(any::<u8>(), 0..50).prop_map(|bytes| Cursor::from_bytes(&bytes));
         let numbers: [BoxedStrategy<u32>; 3] = [(); 3].map(|()| any::<u32>().boxed());
         (numbers, bloom, topics, cursor, any::<bool>()).prop_map(
             |([from, to, limit], bloom, topics, cursor, batch)| Request {
@@ -462,8 +466,8 @@ mod tests {
             request.to = request.from + length;
             request.topics.clear();
             request.batch = false;
-            if request.bloom.is_none() || request.cursor.len() == 40 {
-                (request.bloom, request.cursor) = (Some(Bloom::FULL), vec![3; 36]);
+            if request.bloom.is_none() || request.cursor.as_ref().is_some_and(|it| it.len() == 40) {
+                (request.bloom, request.cursor) = (Some(Bloom::FULL), Cursor::from_bytes(&[3; 36]));
             }
             prop_assert_eq!(Request::decode_raw(&request.encode_as(Form::Raw)), Ok(request));
         }

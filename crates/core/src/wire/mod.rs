@@ -5,13 +5,17 @@
 //! | the handshake | [`status`] |
 //! | every other packet | [`packet`] |
 //! | between a node and its mailserver | [`p2p`] |
+//! | where a page of an archive ended | [`Cursor`], [`Position`] |
 //!
 //! Source: EIP-627, and the Whisper specifications of Status.
 
+mod cursor;
 pub mod p2p;
 pub mod packet;
 pub mod status;
 
+pub use cursor::{Cursor, Position};
+pub(crate) use cursor::{cursor_bytes, cursor_len};
 pub use packet::{Packet, PacketError};
 pub use status::{RateLimits, Status};
 

@@ -9,7 +9,7 @@ use crate::{
     envelope::{Bloom, Envelope, EnvelopeHash},
     rlp::{self, Reader},
     wire::{
-        PacketError,
+        Cursor, PacketError, Position, cursor_bytes, cursor_len,
         packet::{put_envelopes, read_envelopes},
     },
 };
@@ -18,7 +18,6 @@ use crate::{
 pub const MAX_LIMIT: u32 = 1000;
 
 const ERROR_PREFIX: &[u8] = b"ERROR=";
-const CURSOR: usize = 36;
 const HASH: usize = 32;
 
 /// A request for historic messages (code 126).
@@ -46,6 +45,16 @@ impl P2pRequest {
             Self::Plain(request) => request.encode(),
         }
     }
+
+    /// The bytes that its parts of variable length take.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Envelope(envelope) => envelope.raw().len(),
+            Self::Plain(MessagesRequest { id, cursor, bloom, .. }) => {
+                id.len() + cursor_len(cursor) + bloom.len()
+            }
+        }
+    }
 }
 
 /// A plain request: `[id, from, to, limit, cursor, bloom]`.
@@ -59,8 +68,8 @@ pub struct MessagesRequest {
     pub to: u32,
     /// The most envelopes to answer with; 0 for the server's maximum.
     pub limit: u32,
-    /// Where the last page ended, or empty.
-    pub cursor: Vec<u8>,
+    /// Where the last page ended.
+    pub cursor: Option<Cursor>,
     /// The topics asked for: 64 bytes in practice.
     pub bloom: Vec<u8>,
 }
@@ -74,7 +83,7 @@ impl MessagesRequest {
             from: items.u32("from")?,
             to: items.u32("to")?,
             limit: items.u32("limit")?,
-            cursor: items.string("cursor")?.to_vec(),
+            cursor: Cursor::from_bytes(items.string("cursor")?),
             bloom: items.string("bloom filter")?.to_vec(),
         };
         items.finish()?;
@@ -89,7 +98,7 @@ impl MessagesRequest {
             rlp::put_u64(out, self.from.into());
             rlp::put_u64(out, self.to.into());
             rlp::put_u64(out, self.limit.into());
-            rlp::put_bytes(out, &self.cursor);
+            rlp::put_bytes(out, &cursor_bytes(&self.cursor));
             rlp::put_bytes(out, &self.bloom);
         });
         out
@@ -105,8 +114,8 @@ pub enum RequestComplete {
         request: [u8; HASH],
         /// The last envelope sent; zeros if none was.
         last: EnvelopeHash,
-        /// Where the next page begins, or empty.
-        cursor: Vec<u8>,
+        /// Where the next page begins; `None` after the last.
+        cursor: Option<Cursor>,
     },
     /// The server refused.
     Failure {
@@ -129,7 +138,7 @@ impl RequestComplete {
         {
             return Ok(Self::Failure { request: *request, text: text.to_vec() });
         }
-        if bytes.len() > 2 * HASH + CURSOR {
+        if bytes.len() > 2 * HASH + Position::LEN {
             return Err(length());
         }
         let (request, rest) = bytes.split_first_chunk().ok_or_else(length)?;
@@ -137,14 +146,16 @@ impl RequestComplete {
             Some((last, rest)) => (*last, rest),
             None => ([0; HASH], rest),
         };
-        let cursor = rest.get(..CURSOR).unwrap_or_default().to_vec();
+        let cursor = rest.get(..Position::LEN).and_then(Cursor::from_bytes);
         Ok(Self::Success { request: *request, last: EnvelopeHash(last), cursor })
     }
 
     /// The bytes inside the packet's string.
     pub fn encode(&self) -> Vec<u8> {
         match self {
-            Self::Success { request, last, cursor } => [&request[..], &last.0, cursor].concat(),
+            Self::Success { request, last, cursor } => {
+                [&request[..], &last.0, &cursor_bytes(cursor)].concat()
+            }
             Self::Failure { request, text } => [ERROR_PREFIX, request, text].concat(),
         }
     }
@@ -161,15 +172,20 @@ pub struct SyncRequest {
     pub bloom: Vec<u8>,
     /// The most envelopes to answer with: 1 to [`MAX_LIMIT`].
     pub limit: u32,
-    /// Where the last page ended, or empty.
-    pub cursor: Vec<u8>,
+    /// Where the last page ended.
+    pub cursor: Option<Cursor>,
 }
 
 impl SyncRequest {
     /// A request for everything in a range of time.
     pub fn all(lower: u32, upper: u32) -> Self {
         let bloom = Bloom::FULL.0.to_vec();
-        Self { lower, upper, bloom, limit: MAX_LIMIT, cursor: Vec::new() }
+        Self { lower, upper, bloom, limit: MAX_LIMIT, cursor: None }
+    }
+
+    /// The bytes that its parts of variable length take.
+    pub fn size(&self) -> usize {
+        cursor_len(&self.cursor) + self.bloom.len()
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, PacketError> {
@@ -179,7 +195,7 @@ impl SyncRequest {
             upper: items.u32("upper")?,
             bloom: items.string("bloom filter")?.to_vec(),
             limit: items.u32("limit")?,
-            cursor: items.string("cursor")?.to_vec(),
+            cursor: Cursor::from_bytes(items.string("cursor")?),
         };
         items.finish()?;
         if request.limit == 0 || request.limit > MAX_LIMIT {
@@ -198,7 +214,7 @@ impl SyncRequest {
             rlp::put_u64(out, self.upper.into());
             rlp::put_bytes(out, &self.bloom);
             rlp::put_u64(out, self.limit.into());
-            rlp::put_bytes(out, &self.cursor);
+            rlp::put_bytes(out, &cursor_bytes(&self.cursor));
         });
     }
 }
@@ -209,7 +225,7 @@ pub struct SyncResponse {
     /// Part of the archive.
     pub envelopes: Vec<Envelope>,
     /// Where the next page begins; only with the last part.
-    pub cursor: Vec<u8>,
+    pub cursor: Option<Cursor>,
     /// Whether this is the last part.
     pub last: bool,
     /// Why the server refused, or empty. Text from a stranger.
@@ -221,7 +237,7 @@ impl SyncResponse {
         let mut items = reader.list("sync response")?;
         let response = Self {
             envelopes: read_envelopes(&mut items)?,
-            cursor: items.string("cursor")?.to_vec(),
+            cursor: Cursor::from_bytes(items.string("cursor")?),
             last: items.bool("final flag")?,
             error: items.string("error")?.to_vec(),
         };
@@ -232,7 +248,7 @@ impl SyncResponse {
     pub(crate) fn put(&self, out: &mut Vec<u8>) {
         rlp::put_list(out, |out| {
             put_envelopes(out, &self.envelopes);
-            rlp::put_bytes(out, &self.cursor);
+            rlp::put_bytes(out, &cursor_bytes(&self.cursor));
             rlp::put_bool(out, self.last);
             rlp::put_bytes(out, &self.error);
         });

@@ -44,7 +44,10 @@ impl Archive for MemoryArchive {
             return Ok(());
         }
         let map = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let range = (Bound::Included(first_of(query.from)), Bound::Included(last_of(query.to)));
+        let range = (
+            Bound::Included(Position::first_of(query.from)),
+            Bound::Included(Position::last_of(query.to)),
+        );
         let range = map.range(range);
         let mut step = |(position, envelope): (&Position, &Envelope)| {
             let passed = match (query.order, &query.after) {
@@ -70,7 +73,7 @@ impl Archive for MemoryArchive {
 
     fn prune(&self, before: u32) -> Result<u64, ArchiveError> {
         let mut map = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let kept = map.split_off(&first_of(before));
+        let kept = map.split_off(&Position::first_of(before));
         Ok(std::mem::replace(&mut *map, kept).len() as u64)
     }
 
@@ -102,14 +105,4 @@ impl Archive for MemoryArchive {
         }
         Ok(())
     }
-}
-
-/// The least position of a second.
-fn first_of(sent: u32) -> Position {
-    Position { sent, hash: statuskit_core::envelope::EnvelopeHash([0; 32]) }
-}
-
-/// The greatest position of a second.
-fn last_of(sent: u32) -> Position {
-    Position { sent, hash: statuskit_core::envelope::EnvelopeHash([0xff; 32]) }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use statuskit_core::{
     envelope::{Bloom, Envelope, EnvelopeHash, Topic},
-    mailserver::{DAY, Position, Request},
+    mailserver::{Cursor, DAY, Request},
     wire::{
         Packet,
         p2p::{MAX_LIMIT, RequestComplete},
@@ -57,7 +57,7 @@ pub struct HistoryQuery {
     /// Envelopes per page; 0 for as many as the server gives.
     pub limit: u32,
     /// Where to go on: the cursor of the [`PageDone`] that came last, with its `from`.
-    pub cursor: Vec<u8>,
+    pub cursor: Option<Cursor>,
     /// The most pages; none for all.
     pub pages: Option<u32>,
     /// The longest range of one request, in seconds; longer ones are asked for in parts, oldest
@@ -74,7 +74,7 @@ impl HistoryQuery {
             topics: topics.into_iter().collect(),
             bloom: None,
             limit: 0,
-            cursor: Vec::new(),
+            cursor: None,
             pages: None,
             max_span: None,
         }
@@ -105,8 +105,8 @@ pub struct PageDone {
     pub from: u32,
     /// Its last second.
     pub to: u32,
-    /// Where the next page of this range begins; empty if this was the last.
-    pub cursor: Vec<u8>,
+    /// Where the next page of this range begins; `None` if this was the last.
+    pub cursor: Option<Cursor>,
     /// Nothing of the whole range is left.
     pub is_last: bool,
     /// How much of the whole range is done, 0 to 1. In the middle of a range it is an estimate by
@@ -213,7 +213,7 @@ struct Page {
     fresh: u64,
     /// The seconds of the first and the last of those that were asked for.
     ends: Option<(u32, u32)>,
-    cursor: Vec<u8>,
+    cursor: Option<Cursor>,
     /// There was too much of it: what is here is its beginning.
     is_cut: bool,
 }
@@ -228,11 +228,11 @@ impl Pager {
     /// Part after part of the range.
     async fn all(&mut self) -> Result<(), Halt> {
         let HistoryQuery { mut from, to, .. } = self.query;
-        let mut cursor = std::mem::take(&mut self.query.cursor);
+        let mut cursor = self.query.cursor.take();
         while from <= to {
             let last =
                 self.max_span.map_or(to, |span| from.saturating_add(span.max(1) - 1).min(to));
-            match self.part(from, last, &cursor).await {
+            match self.part(from, last, cursor.clone()).await {
                 Err(Halt::Error(ClientError::Refused(text)))
                     if text.starts_with("query range too big") && last - from >= OLD_SPAN =>
                 {
@@ -241,7 +241,7 @@ impl Pager {
                 }
                 result => result?,
             }
-            cursor.clear();
+            cursor = None;
             let Some(next) = last.checked_add(1) else { break };
             from = next;
             self.parts = share(self.query.from, to, from);
@@ -250,13 +250,10 @@ impl Pager {
     }
 
     /// Page after page of a part.
-    async fn part(&mut self, from: u32, to: u32, cursor: &[u8]) -> Result<(), Halt> {
-        let mut request = Request {
-            limit: self.limit,
-            cursor: cursor.to_vec(),
-            ..Request::from_bloom(from, to, self.filter)
-        };
-        let mut cursors: HashSet<Vec<u8>> = HashSet::new();
+    async fn part(&mut self, from: u32, to: u32, cursor: Option<Cursor>) -> Result<(), Halt> {
+        let mut request =
+            Request { limit: self.limit, cursor, ..Request::from_bloom(from, to, self.filter) };
+        let mut cursors: HashSet<Cursor> = HashSet::new();
         let mut fruitless = 0;
         loop {
             let page = self.page_or_again(&request).await?;
@@ -271,7 +268,7 @@ impl Pager {
                 continue;
             }
             self.tally.pages += 1;
-            let end = page.cursor.is_empty();
+            let end = page.cursor.is_none();
             let is_last = end && to >= self.query.to;
             let done = if is_last {
                 1.0
@@ -289,7 +286,8 @@ impl Pager {
             if end {
                 return Ok(());
             }
-            if page.cursor == request.cursor || !cursors.insert(page.cursor.clone()) {
+            let is_known = page.cursor.clone().is_none_or(|cursor| !cursors.insert(cursor));
+            if page.cursor == request.cursor || is_known {
                 return Err(Misbehaviour::CursorLoop.into());
             }
             fruitless = if page.fresh > 0 { 0 } else { fruitless + 1 };
@@ -410,7 +408,8 @@ impl Pager {
     /// How much of the whole is done in the middle of a part: by the second that the cursor
     /// speaks of, and by the direction in which the page went.
     fn within(&self, from: u32, to: u32, page: &Page) -> f64 {
-        let sent = Position::from_cursor(&page.cursor).map_or(from, |it| it.sent.clamp(from, to));
+        let position = page.cursor.as_ref().and_then(Cursor::position);
+        let sent = position.map_or(from, |it| it.sent.clamp(from, to));
         let descends = page.ends.is_some_and(|(first, last)| first > last);
         let of_part = if descends {
             share(0, to - from, to - sent)

@@ -11,6 +11,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use statuskit_core::{
     crypto::PublicKey,
     envelope::{Bloom, Envelope},
+    mailserver::Cursor,
     wire::{
         Packet,
         p2p::{MAX_LIMIT, SyncRequest},
@@ -46,7 +47,7 @@ pub struct SyncOptions {
     /// Envelopes per page, 1 to 1000.
     pub limit: u32,
     /// Where to go on: the cursor of a former report.
-    pub cursor: Vec<u8>,
+    pub cursor: Option<Cursor>,
     /// Between two pages: a server with a rate limit ends the connection with those who do not
     /// wait.
     pub pause: Duration,
@@ -68,7 +69,7 @@ impl SyncOptions {
             intake: Intake::ALL,
             bloom: Bloom::FULL,
             limit: MAX_LIMIT,
-            cursor: Vec::new(),
+            cursor: None,
             pause: Duration::ZERO,
             rate_limit_patience: Duration::from_secs(60),
             timeout: Duration::from_secs(10),
@@ -90,8 +91,8 @@ pub struct SyncReport {
     pub passed_over: PassedOver,
     /// Envelopes that were not asked for.
     pub unwanted: u64,
-    /// Where the next page begins; empty at the end.
-    pub cursor: Vec<u8>,
+    /// Where the next page begins; `None` at the end.
+    pub cursor: Option<Cursor>,
 }
 
 /// Copies a range of another mailserver's archive into ours, and tells of each page.
@@ -137,13 +138,11 @@ pub async fn sync(
         }
         report.pages += 1;
         progress(&report);
-        if report.cursor.is_empty() {
-            return Ok(report);
-        }
+        let Some(cursor) = report.cursor.clone() else { return Ok(report) };
         if report.received == before {
             return Err(Misbehaviour::NoProgress.into());
         }
-        if !cursors.insert(report.cursor.clone()) {
+        if !cursors.insert(cursor) {
             return Err(Misbehaviour::CursorLoop.into());
         }
         sleep(options.pause).await;

@@ -6,7 +6,7 @@ use std::{collections::VecDeque, ops::ControlFlow};
 use statuskit_core::{
     envelope::EnvelopeHash,
     mailserver::{
-        Position,
+        Cursor, Position,
         batch::{Batcher, Reply},
     },
     wire::{
@@ -147,8 +147,7 @@ impl Answer {
 
     /// The packet that ends the answer.
     fn closing(&self) -> Reply {
-        let next = self.last.filter(|_| self.batcher.is_full());
-        let cursor = next.map(|position| position.to_cursor().to_vec()).unwrap_or_default();
+        let cursor = self.last.filter(|_| self.batcher.is_full()).map(Cursor::from);
         reply(&match self.to {
             To::Client(request) => {
                 let last = self.last.map_or(EnvelopeHash([0; 32]), |position| position.hash);

@@ -16,6 +16,7 @@ use std::{
 };
 
 use statuskit_core::{
+    devp2p::NodeId,
     mailserver::Reply,
     wire::p2p::{P2pRequest, SyncRequest},
 };
@@ -49,11 +50,8 @@ impl Asked {
     /// What it takes while it waits, in bytes.
     fn size(&self) -> usize {
         match self {
-            Self::Messages(request) => match &**request {
-                P2pRequest::Envelope(envelope) => envelope.raw().len(),
-                P2pRequest::Plain(plain) => plain.id.len() + plain.cursor.len() + plain.bloom.len(),
-            },
-            Self::Sync(request) => request.cursor.len() + request.bloom.len(),
+            Self::Messages(request) => request.size(),
+            Self::Sync(request) => request.size(),
         }
     }
 }
@@ -261,7 +259,7 @@ impl Desk {
     async fn fail(
         &self,
         peer: ConnectionId,
-        client: [u8; 32],
+        client: NodeId,
         asked: &Asked,
         totals: &Totals,
         error: ArchiveError,
@@ -297,7 +295,7 @@ impl Desk {
     }
 
     /// On a thread that may block.
-    fn decide(&self, client: [u8; 32], asked: &Asked) -> Result<Accepted, Box<Refused>> {
+    fn decide(&self, client: NodeId, asked: &Asked) -> Result<Accepted, Box<Refused>> {
         let (archive, now) = (&*self.archive, self.handle.now());
         let mut answer = match asked {
             Asked::Messages(request) => self.server.request(client, request, archive, now),
@@ -348,7 +346,7 @@ impl Desk {
         }
     }
 
-    fn refuse(&self, client: [u8; 32], asked: &Asked, refusal: Refusal) -> Refused {
+    fn refuse(&self, client: NodeId, asked: &Asked, refusal: Refusal) -> Refused {
         match asked {
             Asked::Messages(request) => self.server.refuse(client, request, refusal),
             Asked::Sync(_) => self.server.refuse_sync(client, refusal),
@@ -395,7 +393,7 @@ impl Desk {
     }
 
     /// The node id of a peer.
-    fn client(&self, peer: ConnectionId) -> Option<[u8; 32]> {
+    fn client(&self, peer: ConnectionId) -> Option<NodeId> {
         self.handle.peer_state(peer).map(|state| state.info.id)
     }
 

@@ -7,7 +7,7 @@ use statuskit_core::{
     devp2p::Enode,
     envelope::{Envelope, EnvelopeHash},
     wire::{
-        Status,
+        Cursor, Status,
         p2p::{P2pRequest, RequestComplete, SyncRequest, SyncResponse},
         packet::EnvelopeError,
     },
@@ -171,24 +171,15 @@ impl Event {
                 size_of_val(&envelopes[..]) + errors.sum::<usize>()
             }
             Self::RequestComplete { answer, .. } => match answer {
-                RequestComplete::Success { cursor, .. } => cursor.len(),
+                RequestComplete::Success { cursor, .. } => cursor.as_ref().map_or(0, Cursor::len),
                 RequestComplete::Failure { text, .. } => text.len(),
             },
-            Self::Request { request, .. } => {
-                size_of::<P2pRequest>()
-                    + match &**request {
-                        P2pRequest::Envelope(envelope) => envelope.raw().len(),
-                        P2pRequest::Plain(plain) => {
-                            plain.id.len() + plain.cursor.len() + plain.bloom.len()
-                        }
-                    }
-            }
-            Self::SyncRequest { request, .. } => {
-                size_of::<SyncRequest>() + request.cursor.len() + request.bloom.len()
-            }
+            Self::Request { request, .. } => size_of::<P2pRequest>() + request.size(),
+            Self::SyncRequest { request, .. } => size_of::<SyncRequest>() + request.size(),
             Self::SyncResponse { response, .. } => {
                 let SyncResponse { envelopes, cursor, error, .. } = &**response;
-                size_of::<SyncResponse>() + sizes(envelopes) + cursor.len() + error.len()
+                let cursor = cursor.as_ref().map_or(0, Cursor::len);
+                size_of::<SyncResponse>() + sizes(envelopes) + cursor + error.len()
             }
             Self::Ready { .. } | Self::Requirements { .. } => size_of::<Status>(),
             Self::Connected(peer) | Self::Disconnected { peer, .. } => {

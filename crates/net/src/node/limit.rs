@@ -5,6 +5,8 @@
 
 use std::{collections::HashMap, hash::Hash, net::IpAddr, time::Duration};
 
+use statuskit_core::devp2p::NodeId;
+
 use super::{RateLimit, core::Time};
 
 const REFILL: Duration = Duration::from_millis(100);
@@ -17,7 +19,7 @@ const SWEEP_ABOVE: usize = 1024;
 pub(super) struct RateLimiter {
     config: RateLimit,
     by_ip: Buckets<IpAddr>,
-    by_peer: Buckets<[u8; 32]>,
+    by_peer: Buckets<NodeId>,
     excess: u64,
 }
 
@@ -43,7 +45,7 @@ impl RateLimiter {
     }
 
     /// Counts a packet.
-    pub fn count(&mut self, ip: Option<IpAddr>, peer: [u8; 32], now: Time) -> Count {
+    pub fn count(&mut self, ip: Option<IpAddr>, peer: NodeId, now: Time) -> Count {
         // Both are charged, also when the first is exceeded already.
         let ip = ip.is_none_or(|ip| self.by_ip.take(ip, now));
         let peer = self.by_peer.take(peer, now);
@@ -133,7 +135,9 @@ mod tests {
         let mut limiter = limiter(10, 0, 0);
         let ip = Some(IpAddr::from([1, 2, 3, 4]));
         let count = |limiter: &mut RateLimiter, packets: u32, now| {
-            (0..packets).filter(|_| limiter.count(ip, [0; 32], now) == Count::Within).count()
+            (0..packets)
+                .filter(|_| limiter.count(ip, NodeId([0; 32]), now) == Count::Within)
+                .count()
         };
         assert_eq!(count(&mut limiter, 25, START), 10);
         assert_eq!(count(&mut limiter, 25, START + Duration::from_millis(99)), 0);
@@ -141,7 +145,7 @@ mod tests {
         assert_eq!(count(&mut limiter, 25, START + Duration::from_millis(600)), 5);
         assert_eq!(count(&mut limiter, 25, START + Duration::from_secs(60)), 10);
         let other = Some(IpAddr::from([1, 2, 3, 5]));
-        assert_eq!(limiter.count(other, [0; 32], START), Count::Within);
+        assert_eq!(limiter.count(other, NodeId([0; 32]), START), Count::Within);
     }
 
     #[test]
@@ -154,7 +158,7 @@ mod tests {
             (2, Count::Excess),
             (1, Count::TooMany(3)),
         ] {
-            assert_eq!(limiter.count(None, [peer; 32], START), expected);
+            assert_eq!(limiter.count(None, NodeId([peer; 32]), START), expected);
         }
     }
 
@@ -162,7 +166,7 @@ mod tests {
     fn no_limit_per_ip_turns_both_off() {
         let mut limiter = limiter(0, 1, 1);
         for _ in 0..100 {
-            assert_eq!(limiter.count(None, [1; 32], START), Count::Within);
+            assert_eq!(limiter.count(None, NodeId([1; 32]), START), Count::Within);
         }
     }
 
@@ -173,7 +177,7 @@ mod tests {
             let mut id = [0; 32];
             id[..4].copy_from_slice(&i.to_be_bytes());
             let now = START + Duration::from_millis(u64::from(i) * 10);
-            limiter.count(Some(IpAddr::from(i.to_be_bytes())), id, now);
+            limiter.count(Some(IpAddr::from(i.to_be_bytes())), NodeId(id), now);
         }
         assert!(limiter.by_ip.buckets.len() <= 2 * SWEEP_ABOVE);
         assert!(limiter.by_peer.buckets.len() <= 2 * SWEEP_ABOVE);

@@ -87,6 +87,8 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    use statuskit_core::devp2p::NodeId;
+
     use super::*;
     use crate::node::{
         RateLimit,
@@ -131,7 +133,7 @@ mod tests {
                     continue;
                 }
                 for _ in 0..std::mem::take(&mut held) {
-                    let count = limiter.count(Some([127, 0, 0, 1].into()), [0; 32], now);
+                    let count = limiter.count(Some([127, 0, 0, 1].into()), NodeId::default(), now);
                     assert_eq!(count, Count::Within, "limit {limit}, step {step}");
                 }
             }

@@ -3,6 +3,7 @@
 use std::{collections::VecDeque, fmt, net::IpAddr};
 
 use statuskit_core::{
+    devp2p::NodeId,
     envelope::{EnvelopeHash, Topic},
     wire::Status,
 };
@@ -25,8 +26,8 @@ impl fmt::Display for ConnectionId {
 /// Who a peer is, as the transport knows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PeerInfo {
-    /// Its node id: the Keccak-256 of its public key. Rate limits go by it.
-    pub id: [u8; 32],
+    /// Its node id. Rate limits go by it.
+    pub id: NodeId,
     /// Where it comes from, if that is to be limited.
     pub ip: Option<IpAddr>,
     /// Not counted by the rate limits.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use statuskit_core::{
+    devp2p::NodeId,
     envelope::{Bloom, Envelope, EnvelopeHash, Topic, Verdict},
     rlp::Reader,
     wire::{
@@ -385,7 +386,7 @@ fn too_many_packets_are_counted_and_end_a_connection() {
     let limit = RateLimit { per_ip: 10, per_peer: 5, tolerance: 3 };
     let mut node = Node::new(Config { rate_limit: Some(limit), ..free() }, 1, START);
     let info = |id, whitelisted| PeerInfo {
-        id: [id; 32],
+        id: NodeId([id; 32]),
         ip: Some([1, 2, 3, 4].into()),
         whitelisted,
         ..PeerInfo::default()

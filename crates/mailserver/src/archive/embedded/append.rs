@@ -165,7 +165,7 @@ impl EmbeddedArchive {
             value.extend_from_slice(&envelope.topic().0);
             value.extend_from_slice(envelope.raw());
             let time = self.engine.trees().time;
-            match time.put_with_flags(txn, PutFlags::NO_OVERWRITE, &position.to_cursor(), &value) {
+            match time.put_with_flags(txn, PutFlags::NO_OVERWRITE, &position.to_bytes(), &value) {
                 Ok(()) => {
                     let len = envelope.raw().len() as u32;
                     new.push(Entry::new(envelope.topic(), *position, len));

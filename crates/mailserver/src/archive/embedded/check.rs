@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use statuskit_core::envelope::Topic;
+use statuskit_core::{envelope::Topic, mailserver::Position};
 use statuskit_lmdb::structure::TOLD;
 
 use crate::{
@@ -130,7 +130,7 @@ fn compare(engine: &Engine) -> Result<Report, ArchiveError> {
             continue;
         }
         let len = envelope.raw().len() as u32;
-        let entry = Entry::new(envelope.topic(), super::layout::position(&key), len);
+        let entry = Entry::new(envelope.topic(), Position::from_bytes(&key), len);
         let merged = trees.topics.get(&txn, &entry.key).map_err(engine_error)?;
         if merged != Some(&len.to_be_bytes()) && !fresh.contains(&entry) {
             report.fault(|| format!("envelope 0x{}: not in the index", hash()));

@@ -10,10 +10,7 @@
 //!
 //! Integers are big-endian, so that the order of keys is that of what they say.
 
-use statuskit_core::{
-    envelope::{EnvelopeHash, Topic},
-    mailserver::Position,
-};
+use statuskit_core::{envelope::Topic, mailserver::Position};
 use statuskit_lmdb::structure::Shape;
 
 pub(super) use crate::archive::DAY;
@@ -44,7 +41,7 @@ pub fn shape_of(name: &[u8]) -> (Shape, bool) {
 }
 
 /// The key of an envelope in `time`, and a cursor.
-pub type TimeKey = [u8; Position::CURSOR_LEN];
+pub type TimeKey = [u8; Position::LEN];
 
 /// The key of an envelope in `topics`.
 pub type TopicKey = [u8; 40];
@@ -65,7 +62,7 @@ impl Entry {
     pub fn new(topic: Topic, position: Position, len: u32) -> Self {
         let mut key = [0; 40];
         key[..4].copy_from_slice(&topic.0);
-        key[4..].copy_from_slice(&position.to_cursor());
+        key[4..].copy_from_slice(&position.to_bytes());
         Self { key, len }
     }
 
@@ -99,35 +96,11 @@ pub fn time_part(key: &TopicKey) -> TimeKey {
     time
 }
 
-/// The position that a key of `time` stands for.
-pub fn position(key: &TimeKey) -> Position {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(&key[4..]);
-    Position {
-        sent: u32::from_be_bytes([key[0], key[1], key[2], key[3]]),
-        hash: EnvelopeHash(hash),
-    }
-}
-
 /// A key of `topics`.
 pub fn topic_key(topic: Topic, time: &TimeKey) -> TopicKey {
     let mut key = [0; 40];
     key[..4].copy_from_slice(&topic.0);
     key[4..].copy_from_slice(time);
-    key
-}
-
-/// The least key of a second.
-pub fn first_of(sent: u32) -> TimeKey {
-    let mut key = [0; 36];
-    key[..4].copy_from_slice(&sent.to_be_bytes());
-    key
-}
-
-/// The greatest key of a second.
-pub fn last_of(sent: u32) -> TimeKey {
-    let mut key = [0xff; 36];
-    key[..4].copy_from_slice(&sent.to_be_bytes());
     key
 }
 

@@ -17,7 +17,7 @@ use std::{
 };
 
 use heed::RwTxn;
-use statuskit_core::envelope::Topic;
+use statuskit_core::{envelope::Topic, mailserver::Position};
 
 use crate::{
     ArchiveError,
@@ -25,7 +25,7 @@ use crate::{
         EmbeddedArchive,
         append::Writer,
         engine::engine_error,
-        layout::{Entry, Tally, TimeKey, first_of, topic_key},
+        layout::{Entry, Tally, TimeKey, topic_key},
         state::damaged,
     },
 };
@@ -63,7 +63,8 @@ impl EmbeddedArchive {
             let floor = before.max(self.shared().floor);
             let mut txn = self.engine.writer()?;
             let oldest = self.engine.trees().time.first(&txn).map_err(engine_error)?;
-            let none = oldest.is_none_or(|(key, _)| key >= &first_of(floor)[..]);
+            let none =
+                oldest.is_none_or(|(key, _)| key >= &Position::first_of(floor).to_bytes()[..]);
             if none && self.shared().floor == 0 {
                 return Ok(0);
             }
@@ -168,7 +169,7 @@ impl EmbeddedArchive {
             return Ok(None);
         }
         let topics = self.engine.trees().topics;
-        let end = first_of(floor);
+        let end = Position::first_of(floor).to_bytes();
         let mut from = from;
         let mut removed: BTreeMap<(u32, Topic), Tally> = BTreeMap::new();
         let mut gone = 0;
@@ -222,7 +223,7 @@ impl EmbeddedArchive {
         budget: usize,
     ) -> Result<(u64, bool), ArchiveError> {
         let time = self.engine.trees().time;
-        let end = first_of(floor);
+        let end = Position::first_of(floor).to_bytes();
         let range: Range<'_> = (Bound::Unbounded, Bound::Excluded(&end));
         let mut last: Option<TimeKey> = None;
         let (mut count, mut bytes) = (0, 0);

@@ -18,10 +18,7 @@ use crate::{
             EmbeddedArchive,
             engine::{Trees, Txn, engine_error},
             fresh::Layer,
-            layout::{
-                DAY, Entry, Tally, TimeKey, TopicKey, first_of, last_of, position, time_part,
-                topic_key,
-            },
+            layout::{DAY, Entry, Tally, TimeKey, TopicKey, time_part, topic_key},
             state::{Shared, damaged, load},
         },
     },
@@ -64,10 +61,13 @@ struct Span {
 
 impl Span {
     fn of(query: &Query, floor: u32) -> Self {
-        let (from, to) = (first_of(query.from.max(floor)), last_of(query.to));
+        let (from, to) = (
+            Position::first_of(query.from.max(floor)).to_bytes(),
+            Position::last_of(query.to).to_bytes(),
+        );
         let mut span = Self { from, to, after: None, order: query.order };
         if let Some(after) = query.after {
-            span.begin_after(after.to_cursor());
+            span.begin_after(after.to_bytes());
         }
         span
     }
@@ -120,7 +120,7 @@ impl EmbeddedArchive {
 
     pub fn has(&self, position: &Position) -> Result<bool, ArchiveError> {
         let view = self.view(|_| None)?;
-        let key = position.to_cursor();
+        let key = position.to_bytes();
         let found = self.engine.trees().time.get(&view.txn, &key).map_err(engine_error)?;
         Ok(position.sent >= view.floor && found.is_some())
     }
@@ -135,7 +135,7 @@ impl EmbeddedArchive {
         let sent = |item: Option<(&[u8], &[u8])>| {
             item.and_then(|(key, _)| key.first_chunk()).map(|sent| u32::from_be_bytes(*sent))
         };
-        let floor = first_of(view.floor);
+        let floor = Position::first_of(view.floor).to_bytes();
         let first = time.get_greater_than_or_equal_to(&view.txn, &floor).map_err(engine_error)?;
         let last = time.last(&view.txn).map_err(engine_error)?;
         let span = sent(first).zip(sent(last)).filter(|(first, last)| first <= last);
@@ -194,14 +194,14 @@ impl EmbeddedArchive {
         txn: &Txn<'_>,
         floor: u32,
     ) -> Result<HashMap<(u32, Topic), Tally>, ArchiveError> {
-        let from = first_of(floor);
+        let from = Position::first_of(floor).to_bytes();
         let range: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Included(&from), Bound::Unbounded);
         let mut held: HashMap<(u32, Topic), Tally> = HashMap::new();
         for item in self.engine.trees().time.range(txn, &range).map_err(engine_error)? {
             let (key, value) = item.map_err(engine_error)?;
             let key: &TimeKey = key.try_into().map_err(|_| damaged("key of an envelope"))?;
             let (topic, envelope) = split(value)?;
-            let day = position(key).sent / DAY;
+            let day = Position::from_bytes(key).sent / DAY;
             held.entry((day, topic)).or_default().add(Tally::one(envelope.len() as u32));
         }
         Ok(held)
@@ -301,7 +301,7 @@ fn scan(
             return ControlFlow::Continue(());
         };
         if select.matches(topic) && !span.excludes(key) {
-            let record = Record { position: position(key), topic, envelope };
+            let record = Record { position: Position::from_bytes(key), topic, envelope };
             if visit(record).is_break() {
                 return ControlFlow::Break(End::Done);
             }
@@ -376,7 +376,9 @@ fn merge(
         last = Some(key);
         match split(value) {
             Ok((topic, envelope)) => {
-                if visit(Record { position: position(&key), topic, envelope }).is_break() {
+                if visit(Record { position: Position::from_bytes(&key), topic, envelope })
+                    .is_break()
+                {
                     break;
                 }
             }

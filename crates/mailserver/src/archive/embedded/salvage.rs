@@ -98,6 +98,6 @@ impl Iterator for Salvage {
 pub fn verified(key: &TimeKey, value: &[u8]) -> Option<Envelope> {
     let (topic, raw) = value.split_first_chunk::<4>()?;
     let envelope = Envelope::decode(raw).ok()?;
-    (envelope.topic().0 == *topic && Position::from_envelope(&envelope).to_cursor() == *key)
+    (envelope.topic().0 == *topic && Position::from_envelope(&envelope).to_bytes() == *key)
         .then_some(envelope)
 }

@@ -208,8 +208,9 @@ impl Importer<'_> {
 /// The envelope of an entry, if it is the one that the key names.
 fn check(key: &[u8], value: &[u8]) -> Result<Envelope, BadEntry> {
     let named = key.try_into().ok().map(ArchiveKey);
-    let position = named.map(|named| named.position()).or_else(|| Position::from_cursor(key));
-    let position = position.ok_or_else(|| BadEntry::Key(key.to_owned()))?;
+    let position = (named.map(|named| named.position()))
+        .or_else(|| key.try_into().ok().map(Position::from_bytes))
+        .ok_or_else(|| BadEntry::Key(key.to_owned()))?;
     let envelope = Envelope::decode(value)
         .map_err(|error| BadEntry::Envelope { key: key.to_owned(), error })?;
     let own = Position::from_envelope(&envelope);
@@ -232,7 +233,7 @@ mod tests {
     use statuskit_core::envelope::Topic;
 
     fn key(envelope: &Envelope) -> Vec<u8> {
-        [&Position::from_envelope(envelope).to_cursor()[..], &envelope.topic().0].concat()
+        [&Position::from_envelope(envelope).to_bytes()[..], &envelope.topic().0].concat()
     }
 
     struct Pairs(Vec<(Vec<u8>, Vec<u8>)>);

@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use statuskit_core::crypto::{PublicKey, SecretKey, keccak256};
+use statuskit_core::{
+    crypto::{PublicKey, SecretKey},
+    devp2p::NodeId,
+};
 use tokio::sync::{Notify, watch};
 
 use super::{Clock, dial::Dials, subscription::Hub};
@@ -159,7 +162,7 @@ impl Shared {
         if *inbound && dialled_us >= self.max_peers {
             return Err(ConnectError::TooManyPeers);
         }
-        let info = PeerInfo { id: keccak256(&id.to_xy()), ..info.clone() };
+        let info = PeerInfo { id: NodeId::from_key(id), ..info.clone() };
         let now = self.clock.now();
         let key = state.node.add_peer(info, now).ok_or(ConnectError::TooManyPeers)?;
         let client = client.clone();
