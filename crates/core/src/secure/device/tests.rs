@@ -4,7 +4,7 @@ use rand::rngs::ChaCha20Rng;
 
 use super::*;
 use crate::{
-    crypto::seeded_rng,
+    crypto::{keccak256, seeded_rng},
     secure::{
         MemoryStore,
         bundle::{self, PreKey},
@@ -56,6 +56,63 @@ impl One {
 
 fn later(hours: i64) -> Timestamp {
     Timestamp(NOW.0 + hours * 3_600_000_000_000)
+}
+
+/// A digest of everything in the store of a device.
+fn stored(one: &One) -> String {
+    let mut all = Vec::new();
+    let mut visit = |key: &[u8], record: &[u8]| {
+        for bytes in [key, record] {
+            all.extend((bytes.len() as u32).to_be_bytes());
+            all.extend(bytes);
+        }
+        Ok(())
+    };
+    one.device.store.scan(b"", &mut visit).unwrap();
+    hex::encode(&keccak256(&all)[..8])
+}
+
+/// The digests were taken before the ratchet had types for its states.
+#[test]
+fn states_are_written_as_by_earlier_releases() {
+    let (mut alice, mut bob) = (device("alice", "a1"), device("bob", "b1"));
+    let code = bob.contact_code(NOW);
+    alice.read(&bob, &code);
+    let mut digests = Vec::new();
+    // Not answered yet; then with keys of skipped messages; then with a turn of the ratchet.
+    let first = alice.write(&bob, NOW);
+    alice.write(&bob, NOW);
+    let third = alice.write(&bob, NOW);
+    digests.push(stored(&alice));
+    let content = bob.read(&alice, third.message.raw()).content.unwrap();
+    digests.push(stored(&bob));
+    bob.device.confirm(content.confirmation.as_ref().unwrap()).unwrap();
+    let answer = bob.write(&alice, NOW);
+    alice.read(&bob, answer.message.raw()).content.unwrap();
+    digests.extend([stored(&alice), stored(&bob)]);
+    let late = alice.write(&bob, NOW);
+    bob.read(&alice, late.message.raw()).content.unwrap();
+    bob.read(&alice, first.message.raw()).content.unwrap();
+    // A second device, and strangers whom we answer.
+    let mut second = device("alice", "a2");
+    let code = second.contact_code(later(25));
+    alice.read(&second, &code);
+    let key = alice.key;
+    alice.device.set_enabled(&key, &InstallationId::new("a2"), true).unwrap();
+    let sent = alice.write(&second, later(26));
+    second.read(&alice, sent.message.raw()).content.unwrap();
+    alice.device.answer_unknown(&device("carol", "c1").key, later(27), &mut alice.rng).unwrap();
+    digests.extend([stored(&alice), stored(&bob), stored(&second)]);
+    let expected = [
+        "a3817b083502fa48",
+        "bf7cdd910a0b231f",
+        "d4b34558c2f467ad",
+        "4135fcc1bbbaa431",
+        "11ba2ad931ab71f6",
+        "b8b99f9820766e8a",
+        "a64d194f08aa44c7",
+    ];
+    assert_eq!(digests, expected);
 }
 
 #[test]
