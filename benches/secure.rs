@@ -27,7 +27,7 @@ use statuskit_core::{
     secure::{
         CompressedKey, Device, KeyPair, MemoryStore, ProtocolMessage, SecureError, Store,
         Timestamp, bundle,
-        ratchet::{Header, Ratchet},
+        ratchet::{ActiveRatchet, InactiveRatchet, RatchetHeader},
         x3dh,
     },
 };
@@ -46,15 +46,15 @@ fn agreements(c: &mut Criterion) {
     group.bench_function("x3dh respond", |bench| {
         bench.iter(|| x3dh::respond(black_box(&b), &s, &a_public, &e_public));
     });
-    let pre_key =
-        bundle::PreKey { key: CompressedKey::from(&s_public), version: 1, protocol_version: 1 };
+    let prekey =
+        bundle::Prekey { key: CompressedKey::from(&s_public), version: 1, protocol_version: 1 };
     let id = InstallationId::new("0cc4ec5e-6f1c-4ab1-a3a4-1e8bbd8e2a39");
-    let pre_keys = BTreeMap::from([(id, pre_key)]);
+    let prekeys = BTreeMap::from([(id, prekey)]);
     let pair = KeyPair::from(a.clone());
     group.bench_function("sign a bundle", |bench| {
-        bench.iter(|| bundle::sign(black_box(&pair), &pre_keys, NOW));
+        bench.iter(|| bundle::sign(black_box(&pair), &prekeys, NOW));
     });
-    let signed = bundle::sign(&pair, &pre_keys, NOW);
+    let signed = bundle::sign(&pair, &prekeys, NOW);
     group.bench_function("verify a bundle", |bench| {
         bench.iter(|| bundle::verify(black_box(&signed)).unwrap());
     });
@@ -62,14 +62,14 @@ fn agreements(c: &mut Criterion) {
 }
 
 /// Both sides of a session after one turn of the ratchet.
-fn ratchets() -> (Ratchet, Ratchet, ChaCha20Rng) {
+fn ratchets() -> (ActiveRatchet, ActiveRatchet, ChaCha20Rng) {
     let mut rng = seeded_rng("ratchet");
     let [a, e, b] = [(); 3].map(|()| SecretKey::generate(&mut rng));
-    let pre_key = KeyPair::generate(&mut rng);
-    let public = pre_key.public().point().unwrap();
+    let prekey = KeyPair::generate(&mut rng);
+    let public = prekey.public().point().unwrap();
     let shared = x3dh::initiate(&a, &e, &b.public_key(), &public);
-    let mut alice = Ratchet::initiate(&shared, &public, &mut rng);
-    let bob = Ratchet::respond(&shared, pre_key);
+    let mut alice = ActiveRatchet::initiate(&shared, &public, &mut rng);
+    let bob = InactiveRatchet::respond(&shared, prekey);
     let (header, payload) = alice.encrypt(TEXT).unwrap();
     let bob = bob.receive(&header, &payload, &mut rng).unwrap().next;
     (alice, bob, rng)
@@ -88,7 +88,8 @@ fn ratchet(c: &mut Criterion) {
         );
     });
     let mut sender = alice.clone();
-    let sent: Vec<(Header, Vec<u8>)> = (0..COUNT).map(|_| sender.encrypt(TEXT).unwrap()).collect();
+    let sent: Vec<(RatchetHeader, Vec<u8>)> =
+        (0..COUNT).map(|_| sender.encrypt(TEXT).unwrap()).collect();
     group.bench_function("decrypt 1000 of one chain", |bench| {
         bench.iter_batched(
             || bob.clone(),
@@ -96,7 +97,7 @@ fn ratchet(c: &mut Criterion) {
                 for (header, payload) in &sent {
                     bob = bob.receive(header, payload, &mut rng).unwrap().next;
                 }
-                bob.keys_count
+                bob.keys_count()
             },
             BatchSize::SmallInput,
         );

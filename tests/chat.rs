@@ -19,7 +19,7 @@ use statuskit_core::{
             RequestAddressForTransaction,
         },
     },
-    secure::How,
+    secure::EncryptionKind,
 };
 
 use world::World;
@@ -68,7 +68,11 @@ fn from_a_contact_code_to_the_negotiated_topic() {
     let direct = |partitioned| (PostKind::Direct, partitioned);
     assert_eq!(kinds, [direct(true), direct(false), direct(false), direct(false)]);
     let shown = &world.devices[bob].shown[0];
-    assert!(matches!(shown.how, Some(How::Session { started: true, .. })), "{:?}", shown.how);
+    assert!(
+        matches!(shown.how, Some(EncryptionKind::Session { started: true, .. })),
+        "{:?}",
+        shown.how
+    );
     world.settle();
     assert!(world.devices.iter_mut().all(|it| it.messenger.is_idle().unwrap()));
 }
@@ -83,13 +87,13 @@ fn without_a_code_the_first_message_is_for_the_identity() {
     assert_eq!(posts[0].messages, [sent.id]);
     posts.into_iter().for_each(|post| world.post(0, post));
     world.deliver_all();
-    assert_eq!(world.devices[1].shown[0].how, Some(How::Identity));
+    assert_eq!(world.devices[1].shown[0].how, Some(EncryptionKind::Identity));
     assert_eq!(world.devices[1].shown[0].id, sent.id);
     // Its bundle came with it, so the answer has a session.
     let chat = Chat::OneToOne(world.devices[0].me);
     world.with(1, |it, now, rng| it.send_text(&chat, "hello", now, rng)).unwrap();
     world.settle();
-    assert!(matches!(world.devices[0].shown[0].how, Some(How::Session { .. })));
+    assert!(matches!(world.devices[0].shown[0].how, Some(EncryptionKind::Session { .. })));
     // Both know that it arrived.
     for peer in [0, 1] {
         let other = world.devices[1 - peer].me;
@@ -109,7 +113,7 @@ fn from_nowhere_means_no_installation_and_no_bundle() {
     world.post(0, post);
     world.deliver_all();
     let shown = &world.devices[1].shown[0];
-    assert_eq!((&*shown.text, &shown.how), ("hi", &Some(How::Identity)));
+    assert_eq!((&*shown.text, &shown.how), ("hi", &Some(EncryptionKind::Identity)));
     // Nothing that could be answered with a session.
     assert!(world.devices[1].messenger.installations(&me).unwrap().is_empty());
     // A second copy of the same message shows nothing.

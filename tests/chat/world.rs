@@ -9,7 +9,7 @@ use statuskit_core::{
     envelope::{Topic, topic},
     payload::{matching::Chat, wrapper::MessageId},
     secure::{
-        How, MemoryStore, Store, StoreError,
+        EncryptionKind, MemoryStore, Store, StoreError,
         store::{Changes, Record, Visit},
     },
 };
@@ -56,7 +56,7 @@ pub struct Shown {
     pub id: MessageId,
     pub text: String,
     pub chat: Option<Chat>,
-    pub how: Option<How>,
+    pub how: Option<EncryptionKind>,
     pub synced: bool,
 }
 

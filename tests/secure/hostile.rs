@@ -6,9 +6,8 @@ use statuskit_core::{
     account::InstallationId,
     crypto::{PublicKey, SecretKey, seeded_rng},
     secure::{
-        CompressedKey, Device, KeyPair, MemoryStore, ProtocolMessage, Refusal, SecureError,
-        Timestamp, bundle, proto,
-        ratchet::{MAX_SKIP, kept::MAX_KEPT},
+        CompressedKey, DecryptError, Device, KeyPair, MemoryStore, ProtocolMessage, SecureError,
+        Timestamp, bundle, proto, ratchet::MAX_SKIP, stored_keys::MAX_STORED_KEYS,
     },
 };
 
@@ -50,14 +49,14 @@ impl Pair {
         sent.message.fields().clone()
     }
 
-    fn read(&mut self, fields: proto::ProtocolMessage) -> Result<Vec<u8>, Refusal> {
+    fn read(&mut self, fields: proto::ProtocolMessage) -> Result<Vec<u8>, DecryptError> {
         self.try_read(fields).unwrap()
     }
 
     fn try_read(
         &mut self,
         fields: proto::ProtocolMessage,
-    ) -> Result<Result<Vec<u8>, Refusal>, SecureError> {
+    ) -> Result<Result<Vec<u8>, DecryptError>, SecureError> {
         let sender = self.alice_public();
         let raw = ProtocolMessage::new(fields).into_raw();
         let received = self.bob.decrypt(&sender, &raw, &mut self.rng)?;
@@ -75,7 +74,7 @@ impl Pair {
     }
 
     fn kept(&self) -> u32 {
-        self.bob.sessions().unwrap().iter().map(|session| session.kept.count()).sum()
+        self.bob.sessions().unwrap().iter().map(|session| session.stored_keys.count()).sum()
     }
 }
 
@@ -136,13 +135,13 @@ fn a_part_for_somebody_else_and_parts_under_none() {
     let mut message = pair.write();
     let part = message.direct_message.remove("bob").unwrap();
     message.direct_message.insert("carol".to_owned(), part.clone());
-    assert_eq!(pair.read(message.clone()), Err(Refusal::DeviceNotFound));
+    assert_eq!(pair.read(message.clone()), Err(DecryptError::DeviceNotFound));
     // The same from our own identity.
     let raw =
         ProtocolMessage::new(proto::ProtocolMessage { bundles: Vec::new(), ..message.clone() });
     let own = pair.bob_key;
     let received = pair.bob.decrypt(&own, raw.raw(), &mut seeded_rng("own")).unwrap();
-    assert_eq!(received.content.unwrap_err(), Refusal::NotPaired);
+    assert_eq!(received.content.unwrap_err(), DecryptError::NotPaired);
     // A session's part may stand under `none`, too.
     message.direct_message.insert("none".to_owned(), part);
     assert_eq!(pair.read(message.clone()).unwrap(), b"text");
@@ -207,13 +206,13 @@ fn a_bad_bundle_drops_the_message_and_leaves_nothing() {
     let before = pair.bob.peers().unwrap().len();
     let mut rng = seeded_rng("mallory");
     let mallory = KeyPair::generate(&mut rng);
-    let pre_key = bundle::PreKey {
+    let prekey = bundle::Prekey {
         key: CompressedKey::from(&SecretKey::generate(&mut rng).public_key()),
         version: 1,
         protocol_version: 1,
     };
-    let pre_keys = [(InstallationId::new("mallory"), pre_key)].into();
-    let good = bundle::sign(&mallory, &pre_keys, NOW);
+    let prekeys = [(InstallationId::new("mallory"), prekey)].into();
+    let good = bundle::sign(&mallory, &prekeys, NOW);
     // In Alice's name.
     let mut forged = good.clone();
     forged.identity = pair.alice_public().to_compressed().to_vec();
@@ -240,12 +239,12 @@ fn floods_of_missing_messages_stay_within_the_limits() {
         }
         let message = pair.write();
         assert_eq!(pair.read(message).unwrap(), b"text", "round {round}");
-        assert!(pair.kept() <= MAX_KEPT);
+        assert!(pair.kept() <= MAX_STORED_KEYS);
         if round % 2 == 1 {
             pair.talk();
         }
     }
-    assert_eq!(pair.kept(), MAX_KEPT);
+    assert_eq!(pair.kept(), MAX_STORED_KEYS);
     // Forged numbers, as many as one likes, keep nothing.
     for n in 0..50 {
         let mut message = pair.write();
@@ -253,7 +252,7 @@ fn floods_of_missing_messages_stay_within_the_limits() {
         header(&mut message).pn += n;
         assert_eq!(pair.read(message).unwrap_err().code(), "ratchet.mac");
     }
-    assert_eq!(pair.kept(), MAX_KEPT);
+    assert_eq!(pair.kept(), MAX_STORED_KEYS);
     pair.talk();
 }
 
@@ -283,10 +282,10 @@ fn installations_without_end_push_out_the_oldest() {
     let (alice, mut rng) = (pair.alice_public(), seeded_rng("many"));
     let key = CompressedKey::from(&SecretKey::generate(&mut rng).public_key());
     for n in 0..200_i64 {
-        let pre_key = bundle::PreKey { key, version: 1, protocol_version: 1 };
-        let pre_keys = [(InstallationId::new(format!("fake {n}")), pre_key)].into();
+        let prekey = bundle::Prekey { key, version: 1, protocol_version: 1 };
+        let prekeys = [(InstallationId::new(format!("fake {n}")), prekey)].into();
         let bundle =
-            bundle::sign(&KeyPair::from(pair.alice_key.clone()), &pre_keys, Timestamp(NOW.0 + n));
+            bundle::sign(&KeyPair::from(pair.alice_key.clone()), &prekeys, Timestamp(NOW.0 + n));
         assert_eq!(pair.bob.learn(&bundle).unwrap().len(), 1);
     }
     let known = pair.bob.installations(&alice).unwrap();
@@ -294,7 +293,7 @@ fn installations_without_end_push_out_the_oldest() {
     assert_eq!(known[0].id.as_str(), "fake 199");
     // Messages go to three of them; a message of the real one brings it back.
     let sent = pair.bob.encrypt_to(&alice, b"", NOW, &mut rng).unwrap();
-    assert_eq!(sent.parts.len(), 3);
+    assert_eq!(sent.device_messages.len(), 3);
     let message = pair.write();
     assert_eq!(pair.read(message).unwrap(), b"text");
 }

@@ -21,7 +21,7 @@ fn what_is_shown_holds_no_key() {
     for _ in 0..3 {
         let sent = alice.encrypt_to(&bob_public, b"text", now, &mut rng).unwrap();
         shown.push(format!("{sent:?}"));
-        if sent.parts[0].header.n == 2 {
+        if sent.device_messages[0].header.n == 2 {
             let received = bob.decrypt(&alice_public, sent.message.raw(), &mut rng).unwrap();
             shown.push(format!("{received:?}"));
             let answer = bob.encrypt_to(&alice_public, b"answer", now, &mut rng).unwrap();
@@ -36,16 +36,16 @@ fn what_is_shown_holds_no_key() {
     let mut keys =
         vec![*alice_key.to_bytes(), *bob_key.to_bytes(), *shared.as_bytes(), *secret.as_bytes()];
     for device in [&alice, &bob] {
-        shown.push(format!("{:?} {:?}", device.peers().unwrap(), device.pre_keys().unwrap()));
-        keys.extend(device.pre_keys().unwrap().iter().map(|own| *own.pair.secret().to_bytes()));
+        shown.push(format!("{:?} {:?}", device.peers().unwrap(), device.prekeys().unwrap()));
+        keys.extend(device.prekeys().unwrap().iter().map(|own| *own.pair.secret().to_bytes()));
         for session in device.sessions().unwrap() {
             shown.push(format!("{session:?}"));
             let ratchet = &session.ratchet;
-            keys.push(*ratchet.own.secret().to_bytes());
-            keys.push(*ratchet.root.as_bytes());
-            for chain in [&ratchet.send, &ratchet.receive] {
-                let (next, message) = chain.key.step();
-                keys.extend([*chain.key.as_bytes(), *next.as_bytes(), *message.as_bytes()]);
+            keys.push(*ratchet.pair().secret().to_bytes());
+            keys.push(*ratchet.root_key().as_bytes());
+            for chain in [ratchet.sending(), ratchet.receiving()] {
+                let (next, message) = chain.key().step();
+                keys.extend([*chain.key().as_bytes(), *next.as_bytes(), *message.as_bytes()]);
             }
         }
     }

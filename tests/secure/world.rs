@@ -8,8 +8,8 @@ use statuskit_core::{
     account::InstallationId,
     crypto::{PublicKey, SecretKey, seeded_rng},
     secure::{
-        Confirmation, Device, How, Refusal, SecureError, Store, StoreError, Timestamp,
-        device::MAX_DEVICES, ratchet::kept::MAX_KEPT,
+        Confirmation, DecryptError, Device, EncryptionKind, SecureError, Store, StoreError,
+        Timestamp, device::MAX_DEVICES, stored_keys::MAX_STORED_KEYS,
     },
 };
 
@@ -175,9 +175,15 @@ impl<'a> World<'a> {
         let sessions = self.device(who).sessions().expect("readable");
         let numbers = sessions.iter().map(|session| {
             let ratchet = &session.ratchet;
-            assert!(session.kept.count() <= MAX_KEPT);
+            assert!(session.stored_keys.count() <= MAX_STORED_KEYS);
             let name = format!("{:?}", session.id);
-            (name, ratchet.send.n, ratchet.receive.n, ratchet.keys_count, session.kept.count())
+            (
+                name,
+                ratchet.sending().n(),
+                ratchet.receiving().n(),
+                ratchet.keys_count(),
+                session.stored_keys.count(),
+            )
         });
         numbers.collect()
     }
@@ -197,8 +203,9 @@ impl<'a> World<'a> {
         }
         let mut rng = seeded_rng(&self.seed());
         let sent = self.device(from).encrypt_to(&peer, &text, now, &mut rng).expect("sends");
-        assert!(sent.parts.len() <= MAX_DEVICES);
-        let parts = sent.parts.into_iter().map(|part| part.session.installation).collect();
+        assert!(sent.device_messages.len() <= MAX_DEVICES);
+        let parts =
+            sent.device_messages.into_iter().map(|part| part.session.installation).collect();
         let wire = sent.message.into_raw();
         self.sent.push(Sent { from, to: Some(to), text, wire, parts });
     }
@@ -243,7 +250,7 @@ impl<'a> World<'a> {
         match received.content {
             Ok(content) if parts.is_empty() => {
                 assert_eq!((to, content.text()), (Some(user), text), "opened by another identity");
-                assert_eq!(content.how, How::Identity);
+                assert_eq!(content.encryption, EncryptionKind::Identity);
             }
             Ok(content) => {
                 assert!(ours && !confirmed, "opened, and must not be");
@@ -255,20 +262,20 @@ impl<'a> World<'a> {
             Err(refusal) => {
                 assert_eq!(self.sessions(who), before, "a refusal changes nothing");
                 match refusal {
-                    Refusal::NoPayload => assert_eq!(to, None),
-                    Refusal::Ratchet(_) => {
+                    DecryptError::NoPayload => assert_eq!(to, None),
+                    DecryptError::Ratchet(_) => {
                         assert!(ours && confirmed, "{refusal}: message {message} to {who}");
                         self.tally.refused += 1;
                     }
-                    Refusal::DeviceNotFound => {
+                    DecryptError::DeviceNotFound => {
                         assert!(!ours && !parts.is_empty() && user != from_user);
                         self.tally.not_for_us += 1;
                     }
-                    Refusal::NotPaired => {
+                    DecryptError::NotPaired => {
                         assert!(!ours && !parts.is_empty() && user == from_user);
                         self.tally.not_for_us += 1;
                     }
-                    Refusal::Dh(_) => assert!(parts.is_empty() && to != Some(user)),
+                    DecryptError::Dh(_) => assert!(parts.is_empty() && to != Some(user)),
                     other => panic!("{other}: message {message} to {who}"),
                 }
             }
@@ -313,7 +320,7 @@ trait Text {
     fn text(&self) -> Vec<u8>;
 }
 
-impl Text for statuskit_core::secure::Content {
+impl Text for statuskit_core::secure::DecryptedContent {
     fn text(&self) -> Vec<u8> {
         self.plaintext.clone()
     }

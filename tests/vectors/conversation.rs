@@ -14,10 +14,11 @@ use statuskit_core::{
     account::InstallationId,
     crypto::{PublicKey, SecretKey, seeded_rng},
     secure::{
-        CompressedKey, Confirmation, Device, KeyPair, MemoryStore, Received, SessionId,
+        CompressedKey, Confirmation, Decrypted, Device, KeyPair, MemoryStore, SessionId,
         SessionState, Timestamp,
-        device::PRE_KEY_LIFETIME,
+        device::PREKEY_LIFETIME,
         proto,
+        ratchet::RatchetKey,
         x3dh::{self, SharedKey},
     },
 };
@@ -141,8 +142,8 @@ impl Conversation {
         // A pre key that is new, where there was one, says that its time is over.
         let known = script.len();
         player.draws_of_bundle(&wire, &mut script);
-        if script.len() > known && !player.device.pre_keys().unwrap().is_empty() {
-            player.device.set_pre_key_lifetime(Duration::ZERO);
+        if script.len() > known && !player.device.prekeys().unwrap().is_empty() {
+            player.device.set_prekey_lifetime(Duration::ZERO);
         }
         let (device, rng) = (&mut player.device, &mut script);
         let sent = match (case.str("kind"), recipient.as_ref()) {
@@ -154,22 +155,22 @@ impl Conversation {
             }
             ("pair_installation_style", Some(to)) => {
                 assert_eq!(*to, player.key, "{at}");
-                device.pairing(&plaintext, now, rng)
+                device.encrypt_for_pairing(&plaintext, now, rng)
             }
             (kind, _) => panic!("{at}: {kind}"),
         };
         let sent = sent.unwrap();
         script.finish(&at);
-        player.device.set_pre_key_lifetime(PRE_KEY_LIFETIME);
+        player.device.set_prekey_lifetime(PREKEY_LIFETIME);
 
         assert_message(sent.message.raw(), &wire, &at);
         for value in parts {
             assert_part(&Case::new(format!("{at}.parts"), value), sent.message.fields());
         }
         let headers = sent
-            .parts
+            .device_messages
             .iter()
-            .map(|part| (part.session.installation.as_str(), part.header.n, part.x3dh.is_some()));
+            .map(|it| (it.session.installation.as_str(), it.header.n, it.x3dh_key.is_some()));
         let headers: Vec<_> = headers.collect();
         let expected = parts.iter().filter(|part| part.get("dr_n").is_some()).map(|part| {
             let n = part["dr_n"].as_u64().unwrap() as u32;
@@ -211,7 +212,7 @@ impl Conversation {
         let player = self.player(case.str("to"));
         let mut script = Script::default();
         player.draws_of_states(case.opt("receiver_state"), &mut script);
-        let Received { learned, content, installation } =
+        let Decrypted { learned, content, installation, .. } =
             player.device.decrypt(&sender, &wire, &mut script).unwrap();
         script.finish(&at);
         assert!(!installation.as_str().is_empty());
@@ -301,8 +302,8 @@ impl Player {
         let Some(n) = part.get("dr_n").and_then(Value::as_u64) else { return };
         let id = self.session_of(part);
         while let Some(state) = self.states.get(&id)
-            && u64::from(state.ratchet.send.n) < n
-            && hex::encode(state.ratchet.own.public().as_bytes())
+            && u64::from(state.ratchet.sending().n()) < n
+            && hex::encode(state.ratchet.pair().public().as_bytes())
                 == part["dr_key"].as_str().unwrap()
         {
             self.device.encrypt_to(to.unwrap(), b"", now, &mut Script::default()).unwrap();
@@ -339,7 +340,7 @@ impl Player {
     /// A pre key that this bundle is the first to have.
     fn draws_of_own_bundle(&self, bundle: &proto::Bundle, script: &mut Script) {
         let own = &bundle.signed_pre_keys[self.device.installation().as_str()].signed_pre_key;
-        let known = self.device.pre_keys().unwrap();
+        let known = self.device.prekeys().unwrap();
         if known.iter().all(|known| known.pair.public().as_bytes() != own.as_slice()) {
             script.push(self.pre_keys[&hex::encode(own)].to_bytes().to_vec());
         }
@@ -351,7 +352,7 @@ impl Player {
             let state = Case::new("state".to_owned(), value);
             let own = state.str("own_ratchet_key");
             let before = self.states.get(&session_id(&state));
-            let before = before.map(|state| hex::encode(state.ratchet.own.public().as_bytes()));
+            let before = before.map(|state| hex::encode(state.ratchet.pair().public().as_bytes()));
             if before.as_deref() != Some(own) {
                 script.push(plain_hex(&state, "own_ratchet_private"));
             }
@@ -386,15 +387,16 @@ impl Player {
 
     fn kept(&self) -> u64 {
         let sessions = self.device.sessions().unwrap();
-        sessions.iter().map(|session| u64::from(session.kept.count())).sum()
+        sessions.iter().map(|session| u64::from(session.stored_keys.count())).sum()
     }
 }
 
 /// What tells one state of a session from another.
-fn numbers(state: &SessionState) -> (CompressedKey, u32, u32, u64, [u8; 32]) {
+fn numbers(state: &SessionState) -> (RatchetKey, u32, u32, u64, [u8; 32]) {
     let ratchet = &state.ratchet;
-    let root = *ratchet.root.as_bytes();
-    (ratchet.own.public(), ratchet.send.n, ratchet.receive.n, ratchet.keys_count, root)
+    let root = *ratchet.root_key().as_bytes();
+    let (sent, received) = (ratchet.sending().n(), ratchet.receiving().n());
+    (ratchet.pair().public(), sent, received, ratchet.keys_count(), root)
 }
 
 fn session_id(case: &Case<'_>) -> (CompressedKey, String) {
@@ -406,22 +408,21 @@ fn session_id(case: &Case<'_>) -> (CompressedKey, String) {
 
 fn assert_state(case: &Case<'_>, state: &SessionState) {
     let ratchet = &state.ratchet;
-    let remote = ratchet.remote.map(|key| hex::encode(key.as_bytes())).unwrap_or_default();
-    assert_eq!(remote, case.str("remote_ratchet_key"), "{case}");
-    assert_eq!(ratchet.own.public(), compressed(case, "own_ratchet_key"), "{case}");
+    assert_eq!(ratchet.remote_key(), compressed(case, "remote_ratchet_key").into(), "{case}");
+    assert_eq!(ratchet.pair().public(), compressed(case, "own_ratchet_key").into(), "{case}");
     let pair = KeyPair::from(secret(case, "own_ratchet_private"));
-    assert_eq!(ratchet.own, pair, "{case}");
+    assert_eq!(*ratchet.pair(), pair.into(), "{case}");
     for (key, member) in [
-        (ratchet.root.as_bytes(), "root_key"),
-        (ratchet.send.key.as_bytes(), "send_chain_key"),
-        (ratchet.receive.key.as_bytes(), "recv_chain_key"),
+        (ratchet.root_key().as_bytes(), "root_key"),
+        (ratchet.sending().key().as_bytes(), "send_chain_key"),
+        (ratchet.receiving().key().as_bytes(), "recv_chain_key"),
     ] {
         assert_eq!(hex::encode(key), case.str(member), "{case}.{member}");
     }
-    assert_eq!(ratchet.send.n, case.u32("send_n"), "{case}");
-    assert_eq!(ratchet.receive.n, case.u32("recv_n"), "{case}");
-    assert_eq!(ratchet.pn, case.u32("pn"), "{case}");
-    assert_eq!(ratchet.keys_count, case.u64("keys_count"), "{case}");
+    assert_eq!(ratchet.sending().n(), case.u32("send_n"), "{case}");
+    assert_eq!(ratchet.receiving().n(), case.u32("recv_n"), "{case}");
+    assert_eq!(ratchet.previous_length(), case.u32("pn"), "{case}");
+    assert_eq!(ratchet.keys_count(), case.u64("keys_count"), "{case}");
 }
 
 /// The public and private members of a part belong together, and stand in the message.
@@ -469,13 +470,13 @@ fn final_sessions(
             installation: InstallationId::new(case.str("their_installation_id")),
         };
         let session = player.device.session(&id).unwrap().unwrap_or_else(|| panic!("{case}"));
-        assert_eq!(session.ours, case.bool("bundle_is_ours"), "{case}");
+        assert_eq!(session.is_responder, case.bool("bundle_is_ours"), "{case}");
         assert_eq!(player.device.in_use(&id).unwrap(), !case.bool("bundle_expired"), "{case}");
-        let pending = session.pending.map(|key| hex::encode(key.as_bytes()));
+        let pending = session.x3dh_key.map(|key| hex::encode(key.as_bytes()));
         let expected = case.opt("pending_x3dh_ephemeral").and_then(Value::as_str);
         assert_eq!(pending.as_deref(), expected, "{case}");
         let own = player.device.installation();
-        let initiator = if session.ours { &id.installation } else { own };
+        let initiator = if session.is_responder { &id.installation } else { own };
         let shared = &shared[&(id.bundle, initiator.to_string())];
         assert_eq!(hex::encode(shared.as_bytes()), case.str("shared_key"), "{case}");
         case.finish();

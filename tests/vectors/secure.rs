@@ -17,7 +17,7 @@ use statuskit_core::{
         ProtocolMessage, Timestamp, bundle,
         device::{ADVERTISE_COOLDOWN, CONTACT_CODE_INTERVAL, CONTACT_CODE_TICK},
         dh, proto,
-        ratchet::{ChainKey, Header, MessageKey, RootKey},
+        ratchet::{ChainKey, MessageKey, RatchetHeader, RatchetKey, RootKey},
         x3dh,
     },
 };
@@ -178,7 +178,7 @@ pub fn bundles(set: &mut Set) {
                 // Signed anew it is the same.
                 if usable {
                     let identity = KeyPair::from(identity);
-                    let again = bundle::sign(&identity, &verified.pre_keys, verified.timestamp);
+                    let again = bundle::sign(&identity, &verified.prekeys, verified.timestamp);
                     assert_eq!(again, bundle, "{at}");
                     if bundle.signed_pre_keys.len() <= 1 && is_plain(&encoded, "bundle") {
                         assert_eq!(again.encode_to_vec(), encoded, "{at}");
@@ -269,8 +269,9 @@ pub fn double_ratchet(set: &mut Set) {
         }
         for value in case.list("encrypt") {
             let case = Case::new("encrypt".to_owned(), value);
-            let (key, n, pn) = (compressed(&case, "ratchet_key"), case.u32("n"), case.u32("pn"));
-            let associated = Header { key, n, pn }.associated_data();
+            let key = RatchetKey::from(compressed(&case, "ratchet_key"));
+            let (n, pn) = (case.u32("n"), case.u32("pn"));
+            let associated = RatchetHeader { key, n, pn }.associated_data();
             assert_eq!(hex::encode(associated), case.str("associated_data"));
             let key = MessageKey::from_bytes(array(&case, "message_key"));
             let (plaintext, ciphertext) =
@@ -547,7 +548,7 @@ impl Agreement {
         let sent = self.us.encrypt_to(&self.their_key, b"", Self::NOW, &mut rng).unwrap();
         let mut sorted = targets.clone();
         sorted.sort();
-        let parts = sent.parts.iter().map(|part| part.session.installation.to_string());
+        let parts = sent.device_messages.iter().map(|part| part.session.installation.to_string());
         assert_eq!(parts.collect::<Vec<_>>(), sorted, "{at}");
         assert_eq!(sent.agreed, case.bool("agreed"), "{at}");
     }

@@ -18,7 +18,7 @@ use statuskit_core::{
     crypto::{PublicKey, SecretKey},
     envelope::{Bloom, Envelope, Topic},
     payload::{PayloadMessage, group::Group, matching::Chat, wrapper::MessageId},
-    secure::{How, Installation, MemoryStore, Store},
+    secure::{EncryptionKind, Installation, MemoryStore, Store},
 };
 use statuskit_net::node::{Interest, Sent as SentByNode};
 
@@ -384,8 +384,8 @@ pub fn installation_value(installation: &Installation) -> Value {
     json!({
         "identity": installation.identity.to_string(),
         "installation": installation.id.as_str(),
-        "pre_key": installation.pre_key.to_string(),
-        "version": installation.pre_key_version,
+        "pre_key": installation.prekey.to_string(),
+        "version": installation.prekey_version,
         "protocol_version": installation.protocol_version,
         "timestamp": installation.timestamp.to_string(),
         "enabled": installation.enabled,
@@ -435,11 +435,18 @@ fn layers_value(layers: &Layers) -> Value {
 }
 
 /// How the secure transport had encrypted something.
-pub fn how_value(how: &How) -> Value {
+pub fn how_value(how: &EncryptionKind) -> Value {
     match how {
-        How::Public => json!({ "secure": "public" }),
-        How::Identity => json!({ "secure": "dh" }),
-        How::Session { session, header, started, ratcheted, missing, kept } => json!({
+        EncryptionKind::Public => json!({ "secure": "public" }),
+        EncryptionKind::Identity => json!({ "secure": "dh" }),
+        EncryptionKind::Session {
+            session,
+            header,
+            started,
+            ratcheted,
+            missing,
+            key_was_stored,
+        } => json!({
             "secure": "direct",
             "bundle": session.bundle.to_string(),
             "ratchet_key": header.key.to_string(),
@@ -448,7 +455,7 @@ pub fn how_value(how: &How) -> Value {
             "started": started,
             "ratcheted": ratcheted,
             "missing": missing,
-            "kept": kept,
+            "kept": key_was_stored,
         }),
     }
 }

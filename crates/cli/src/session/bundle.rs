@@ -8,7 +8,7 @@ use statuskit_core::{
     account::InstallationId,
     secure::{
         KeyPair, Timestamp,
-        bundle::{self, PreKey, VerifiedBundle},
+        bundle::{self, Prekey, VerifiedBundle},
         device::PROTOCOL_VERSION,
         proto,
     },
@@ -80,7 +80,7 @@ impl NewCommand {
         let device = self.device.find(IfMissing::Make, &identity, installation, &mut rng)?;
         let (bundle, secret) = if let Some(mut device) = device {
             let bundle = device.bundle(now, &mut rng).map_err(|error| secure_error(&error))?;
-            let own = device.pre_keys().map_err(|error| secure_error(&error.into()))?;
+            let own = device.prekeys().map_err(|error| secure_error(&error.into()))?;
             (bundle, own.into_iter().next_back().map(|own| own.pair))
         } else {
             let id = match installation {
@@ -88,16 +88,16 @@ impl NewCommand {
                 None => InstallationId::generate(&mut rng),
             };
             let pair = KeyPair::generate(&mut rng);
-            let pre_key =
-                PreKey { key: pair.public(), version: 1, protocol_version: PROTOCOL_VERSION };
+            let prekey =
+                Prekey { key: pair.public(), version: 1, protocol_version: PROTOCOL_VERSION };
             if !self.show_secret {
                 cx.note(
                     "nobody can read what is written to this bundle: its private key is not kept \
                      (--state DIR keeps it, --show-secret prints it)",
                 );
             }
-            let pre_keys = BTreeMap::from([(id, pre_key)]);
-            (bundle::sign(&KeyPair::from(identity), &pre_keys, now), Some(pair))
+            let prekeys = BTreeMap::from([(id, prekey)]);
+            (bundle::sign(&KeyPair::from(identity), &prekeys, now), Some(pair))
         };
         let mut record = bundle_record(&bundle, &bundle.encode_to_vec());
         if let Some(pair) = secret.filter(|_| self.show_secret) {

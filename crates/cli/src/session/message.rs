@@ -2,9 +2,10 @@
 
 use clap::Args;
 use statuskit_core::{
-    chat::messenger::fallback_message,
     crypto::PublicKey,
-    secure::{How, ProtocolMessage, SessionId, SessionState, Timestamp},
+    secure::{
+        EncryptionKind, ProtocolMessage, SessionId, SessionState, Timestamp, encrypt_to_identity,
+    },
 };
 
 use crate::{
@@ -122,14 +123,14 @@ impl EncryptCommand {
         };
         self.each(cx, |cx, payload| {
             let Some(device) = &mut device else {
-                let message = fallback_message(&to, payload, &mut rng);
+                let message = encrypt_to_identity(&to, payload, &mut rng);
                 return cx.emit(&message_record(&message), Record::to_text);
             };
             let before = self.trace.all(device)?;
             let now = Timestamp::from_millis(cx.now_ms());
             let sent = device.encrypt_to(&to, payload, now, &mut rng);
             let sent = sent.map_err(|error| secure_error(&error))?;
-            for part in &sent.parts {
+            for part in &sent.device_messages {
                 let after = self.trace.state(device, &part.session)?;
                 let before = before.iter().find(|it| it.id == part.session);
                 self.trace.step("send", &part.session, before, after.as_ref(), cx)?;
@@ -187,7 +188,7 @@ impl DecryptCommand {
                     return Err(CliError::new(refusal.code(), Exit::Negative, message).into());
                 }
             };
-            if let How::Session { session, .. } = &content.how {
+            if let EncryptionKind::Session { session, .. } = &content.encryption {
                 let after = self.trace.state(&mut device, session)?;
                 let before = before.iter().find(|it| it.id == *session);
                 self.trace.step("receive", session, before, after.as_ref(), cx)?;
@@ -198,7 +199,7 @@ impl DecryptCommand {
             let record = Record::new("decrypted")
                 .with("from", sender.to_string())
                 .with("installation", received.installation.as_str())
-                .with("how", how_value(&content.how))
+                .with("how", how_value(&content.encryption))
                 .with("learned", learned)
                 .with_raw(&content.plaintext);
             cx.emit(&record, Record::to_text)

@@ -83,21 +83,21 @@ pub fn session_id(id: &SessionId) -> Value {
 pub fn state_value(state: &SessionState, subtle: bool) -> Value {
     let ratchet = &state.ratchet;
     let mut value = json!({
-        "own_key": ratchet.own.public().to_string(),
-        "remote_key": ratchet.remote.map(|key| key.to_string()),
-        "send_n": ratchet.send.n,
-        "receive_n": ratchet.receive.n,
-        "pn": ratchet.pn,
-        "keys_count": ratchet.keys_count,
-        "kept": state.kept.count(),
-        "ours": state.ours,
-        "x3dh_key": state.pending.map(|key| key.to_string()),
+        "own_key": ratchet.pair().public().to_string(),
+        "remote_key": ratchet.remote_key().to_string(),
+        "send_n": ratchet.sending().n(),
+        "receive_n": ratchet.receiving().n(),
+        "pn": ratchet.previous_length(),
+        "keys_count": ratchet.keys_count(),
+        "kept": state.stored_keys.count(),
+        "ours": state.is_responder,
+        "x3dh_key": state.x3dh_key.map(|key| key.to_string()),
     });
     if subtle {
-        value["own_private_key"] = hex0x(*ratchet.own.secret().to_bytes()).into();
-        value["root_key"] = hex0x(ratchet.root.as_bytes()).into();
-        value["send_chain_key"] = hex0x(ratchet.send.key.as_bytes()).into();
-        value["receive_chain_key"] = hex0x(ratchet.receive.key.as_bytes()).into();
+        value["own_private_key"] = hex0x(*ratchet.pair().secret().to_bytes()).into();
+        value["root_key"] = hex0x(ratchet.root_key().as_bytes()).into();
+        value["send_chain_key"] = hex0x(ratchet.sending().key().as_bytes()).into();
+        value["receive_chain_key"] = hex0x(ratchet.receiving().key().as_bytes()).into();
     }
     value
 }

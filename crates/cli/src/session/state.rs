@@ -83,7 +83,7 @@ pub struct ExportCommand {
 impl ExportCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
         let mut device = self.device.require(IfMissing::Fail, &mut cx.rng("session")?)?;
-        for own in device.pre_keys().map_err(|error| store_error(&error))? {
+        for own in device.prekeys().map_err(|error| store_error(&error))? {
             let mut record = Record::new("pre_key")
                 .with("public_key", own.pair.public().to_string())
                 .with("version", own.version)

@@ -1,13 +1,13 @@
-//! Bundles: the signed pre keys by which the devices of a user can be written to.
+//! Bundles: the signed prekeys of a user's devices. Others need them to start sessions.
 //!
 //! | step | rule |
 //! | --- | --- |
-//! | material | for each installation in the order of its id: id, pre key (33 bytes), version in decimal; then the timestamp in decimal, unless it is 0 |
-//! | signature | of the Keccak-256 of the material, by the identity key: r, s, v (0 or 1) |
+//! | material | for each installation, sorted by id: id, prekey (33 bytes), version in decimal; then the timestamp in decimal, unless it is 0 |
+//! | signature | by the identity key, of the Keccak-256 of the material: r, s, v (0 or 1) |
 //! | check | the signature recovers the identity |
 //!
-//! Neither the identity nor the protocol versions are covered. Source: Status, "Secure transport",
-//! "Bundles"; that the timestamp is signed is what clients do, the document leaves it out.
+//! The signature covers neither the identity nor the protocol versions. Source: Status, "Secure
+//! transport", "Bundles". Clients sign the timestamp too; the document does not mention it.
 
 use std::collections::BTreeMap;
 
@@ -23,102 +23,106 @@ use crate::{
     protobuf::{FieldError, decode_known},
 };
 
-/// How many installations a bundle may list. Clients write three at most.
-pub const MAX_INSTALLATIONS: usize = 64;
-/// How long an installation id may be, in bytes. Those of clients have 36.
-pub const MAX_INSTALLATION_ID: usize = 256;
+/// Maximum number of installations in a bundle. Clients write at most three.
+const MAX_INSTALLATIONS: usize = 64;
+/// Maximum length of an installation id, in bytes. Clients write 36.
+pub(super) const MAX_INSTALLATION_ID: usize = 256;
 
-/// Why a bundle is not taken.
+/// Why a bundle is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum BundleError {
     /// The identity is not a compressed key.
     #[error("the bundle's identity is not a compressed public key: {0}")]
     Identity(KeyError),
-    /// Not 65 bytes, or a `v` other than 0 and 1.
+    /// The signature does not have 65 bytes, or its `v` is not 0 or 1.
     #[error("the bundle's signature is malformed: expected 65 bytes with v 0 or 1")]
     SignatureFormat,
-    /// Signed by somebody else, or changed afterwards.
-    #[error("the bundle's signature is not one of its identity over this content")]
+    /// The bundle was signed by another identity, or changed afterwards.
+    #[error("the bundle's signature does not match its identity and content")]
     Signature,
-    /// A pre key that no agreement could use. The signature may be good all the same.
-    #[error("the pre key of installation {installation:?} is not a compressed public key: {error}")]
-    PreKey {
-        /// Whose.
+    /// A prekey is not a point of the curve. The signature is valid nevertheless.
+    #[error("the prekey of installation {installation:?} is not a compressed public key: {error}")]
+    Prekey {
+        /// The installation of the prekey.
         installation: String,
-        /// What is wrong.
+        /// The cause.
         error: KeyError,
     },
-    /// More installations than anyone has.
-    #[error("the bundle lists {0} installations; at most {MAX_INSTALLATIONS} are taken")]
+    /// The bundle lists too many installations.
+    #[error("the bundle lists {0} installations; at most {MAX_INSTALLATIONS} are allowed")]
     TooManyInstallations(usize),
-    /// An installation id longer than any that is in use.
-    #[error("an installation id has {0} bytes; at most {MAX_INSTALLATION_ID} are taken")]
+    /// An installation id is too long.
+    #[error("an installation id has {0} bytes; at most {MAX_INSTALLATION_ID} are allowed")]
     InstallationId(usize),
 }
 
 impl BundleError {
-    /// The stable code of this error, as the tools print it.
+    /// Returns the stable code of this error, as the tools print it.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Identity(_) => "bundle.identity",
             Self::SignatureFormat => "bundle.signature_format",
             Self::Signature => "bundle.signature",
-            Self::PreKey { .. } => "bundle.pre_key",
+            Self::Prekey { .. } => "bundle.pre_key",
             Self::TooManyInstallations(_) => "bundle.too_many_installations",
             Self::InstallationId(_) => "bundle.installation_id",
         }
     }
 }
 
-/// What a bundle says about one installation.
+/// The prekey of one installation, as a bundle lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PreKey {
-    /// The public pre key, a point of the curve.
+pub struct Prekey {
+    /// The public prekey, a point of the curve.
     pub key: CompressedKey,
-    /// Counts the pre keys of the installation, from 1.
+    /// The number of this prekey among those of the installation, from 1.
     pub version: u32,
-    /// What the installation can do: 1 or more means that secrets can be negotiated.
+    /// The protocol version of the installation. From 1 on, it can negotiate secrets.
     pub protocol_version: u32,
 }
 
-/// A bundle whose signature is good.
+/// A bundle with a valid signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedBundle {
-    /// Who signed it.
+    /// The signer.
     pub identity: PublicKey,
-    /// By installation; may be empty.
-    pub pre_keys: BTreeMap<InstallationId, PreKey>,
-    /// The installations whose pre keys are no points: they are signed, but nothing can be sent
-    /// to them.
+    /// The prekeys by installation. May be empty.
+    pub prekeys: BTreeMap<InstallationId, Prekey>,
+    /// The installations whose signed prekeys are not points of the curve. They can't be sent to.
     pub unusable: BTreeMap<InstallationId, KeyError>,
-    /// When it was signed.
+    /// The time of signing.
     pub timestamp: Timestamp,
 }
 
 impl VerifiedBundle {
-    /// The bundle, if all of its pre keys can be used.
+    /// Rejects a bundle with an unusable prekey.
+    ///
+    /// # Errors
+    ///
+    /// If a prekey is not a point of the curve.
     pub fn all_usable(self) -> Result<Self, BundleError> {
         match self.unusable.into_iter().next() {
-            Some((id, error)) => Err(BundleError::PreKey { installation: id.to_string(), error }),
+            Some((id, error)) => Err(BundleError::Prekey { installation: id.to_string(), error }),
             None => Ok(Self { unusable: BTreeMap::new(), ..self }),
         }
     }
 }
 
-/// Makes and signs the bundle of `identity` with these pre keys.
+/// Signs a bundle of `identity` with these prekeys.
 pub fn sign(
     identity: &KeyPair,
-    pre_keys: &BTreeMap<InstallationId, PreKey>,
+    prekeys: &BTreeMap<InstallationId, Prekey>,
     timestamp: Timestamp,
 ) -> proto::Bundle {
-    let entry = |(id, pre_key): (&InstallationId, &PreKey)| {
-        let signed_pre_key = pre_key.key.as_bytes().to_vec();
-        let PreKey { version, protocol_version, .. } = *pre_key;
+    let entry = |(id, prekey): (&InstallationId, &Prekey)| {
+        let signed_pre_key = prekey.key.as_bytes().to_vec();
+        let Prekey { version, protocol_version, .. } = *prekey;
         (id.as_str().to_owned(), SignedPreKey { signed_pre_key, version, protocol_version })
     };
     let mut bundle = proto::Bundle {
         identity: identity.public().as_bytes().to_vec(),
-        signed_pre_keys: pre_keys.iter().map(entry).collect(),
+        signed_pre_keys: prekeys.iter().map(entry).collect(),
         signature: Vec::new(),
         timestamp: timestamp.0,
     };
@@ -127,13 +131,13 @@ pub fn sign(
     bundle
 }
 
-/// What is hashed and signed.
+/// Returns the bytes that are hashed and signed.
 pub fn signature_material(bundle: &proto::Bundle) -> Vec<u8> {
     let mut material = Vec::with_capacity(128);
-    for (id, pre_key) in &bundle.signed_pre_keys {
+    for (id, prekey) in &bundle.signed_pre_keys {
         material.extend_from_slice(id.as_bytes());
-        material.extend_from_slice(&pre_key.signed_pre_key);
-        material.extend_from_slice(pre_key.version.to_string().as_bytes());
+        material.extend_from_slice(&prekey.signed_pre_key);
+        material.extend_from_slice(prekey.version.to_string().as_bytes());
     }
     if bundle.timestamp != 0 {
         material.extend_from_slice(bundle.timestamp.to_string().as_bytes());
@@ -141,19 +145,27 @@ pub fn signature_material(bundle: &proto::Bundle) -> Vec<u8> {
     material
 }
 
-/// The Keccak-256 of [`signature_material`].
+/// Returns the Keccak-256 of [`signature_material`].
 pub fn signing_hash(bundle: &proto::Bundle) -> [u8; 32] {
     keccak256(&signature_material(bundle))
 }
 
-/// Reads a bundle as the reference does: a known field with another wire type is as good as
-/// unknown, but for the map.
+/// Decodes a bundle as the reference does: skips known fields of another wire type, unless they
+/// are maps.
+///
+/// # Errors
+///
+/// If the bytes are not a bundle.
 pub fn decode(bytes: &[u8]) -> Result<proto::Bundle, FieldError> {
     decode_known(&schema::BUNDLE, bytes)
 }
 
-/// Checks that the identity has signed. Nothing of a bundle is to be used before. Pre keys that
-/// are no points don't make it bad, as with the reference: they are set apart.
+/// Checks the signature. Nothing of a bundle may be used before. As in the reference, prekeys that
+/// are not points of the curve don't invalidate the bundle; they are listed as unusable.
+///
+/// # Errors
+///
+/// If the bundle exceeds a limit, or its signature is malformed or does not match.
 pub fn verify(bundle: &proto::Bundle) -> Result<VerifiedBundle, BundleError> {
     let identity = CompressedKey::from_slice(&bundle.identity).and_then(|key| key.point());
     let identity = identity.map_err(BundleError::Identity)?;
@@ -161,7 +173,7 @@ pub fn verify(bundle: &proto::Bundle) -> Result<VerifiedBundle, BundleError> {
     if count > MAX_INSTALLATIONS {
         return Err(BundleError::TooManyInstallations(count));
     }
-    let (mut pre_keys, mut unusable) = (BTreeMap::new(), BTreeMap::new());
+    let (mut prekeys, mut unusable) = (BTreeMap::new(), BTreeMap::new());
     for (id, entry) in &bundle.signed_pre_keys {
         if id.len() > MAX_INSTALLATION_ID {
             return Err(BundleError::InstallationId(id.len()));
@@ -171,7 +183,7 @@ pub fn verify(bundle: &proto::Bundle) -> Result<VerifiedBundle, BundleError> {
         let SignedPreKey { version, protocol_version, .. } = *entry;
         let id = InstallationId::new(id);
         match key {
-            Ok(key) => _ = pre_keys.insert(id, PreKey { key, version, protocol_version }),
+            Ok(key) => _ = prekeys.insert(id, Prekey { key, version, protocol_version }),
             Err(error) => _ = unusable.insert(id, error),
         }
     }
@@ -184,7 +196,7 @@ pub fn verify(bundle: &proto::Bundle) -> Result<VerifiedBundle, BundleError> {
     if signer != Ok(identity) {
         return Err(BundleError::Signature);
     }
-    Ok(VerifiedBundle { identity, pre_keys, unusable, timestamp: Timestamp(bundle.timestamp) })
+    Ok(VerifiedBundle { identity, prekeys, unusable, timestamp: Timestamp(bundle.timestamp) })
 }
 
 #[cfg(test)]
@@ -197,23 +209,23 @@ mod tests {
     fn bundle() -> proto::Bundle {
         let mut rng = seeded_rng("bundle");
         let identity = KeyPair::generate(&mut rng);
-        let mut pre_key = |version| {
+        let mut prekey = |version| {
             let key = KeyPair::generate(&mut rng).public();
-            PreKey { key, version, protocol_version: 1 }
+            Prekey { key, version, protocol_version: 1 }
         };
-        let pre_keys =
-            [("b", 2), ("a", 1)].map(|(id, n)| (InstallationId::new(id), pre_key(n))).into();
-        sign(&identity, &pre_keys, Timestamp(7))
+        let prekeys =
+            [("b", 2), ("a", 1)].map(|(id, n)| (InstallationId::new(id), prekey(n))).into();
+        sign(&identity, &prekeys, Timestamp(7))
     }
 
     #[test]
-    fn what_was_signed_verifies() {
+    fn a_signed_bundle_verifies() {
         let bundle = bundle();
         let verified = verify(&bundle).unwrap();
         assert_eq!(verified.timestamp, Timestamp(7));
-        assert_eq!(verified.pre_keys.len(), 2);
-        assert_eq!(verified.pre_keys[&InstallationId::new("b")].version, 2);
-        // The ids in byte order, whatever order they were given in.
+        assert_eq!(verified.prekeys.len(), 2);
+        assert_eq!(verified.prekeys[&InstallationId::new("b")].version, 2);
+        // Installation ids are sorted.
         assert!(signature_material(&bundle).starts_with(b"a"));
         assert!(signature_material(&bundle).ends_with(b"27"));
     }
@@ -222,7 +234,7 @@ mod tests {
     fn a_field_of_another_wire_type_is_unknown() {
         let bundle = bundle();
         let raw = bundle.encode_to_vec();
-        // Field 1 as a number, before and after.
+        // Field 1 as a varint, before and after.
         let odd = [&[8, 1], &*raw, &[8, 1]].concat();
         assert!(proto::Bundle::decode(&*odd).is_err());
         assert_eq!(decode(&odd), Ok(bundle));
@@ -260,10 +272,10 @@ mod tests {
             assert_eq!(verify(&bundle).unwrap_err().code(), code, "case {index}");
         }
         let mut many = bundle();
-        let pre_key = entry(&mut many).clone();
-        many.signed_pre_keys.extend((0..64).map(|n| (n.to_string(), pre_key.clone())));
+        let prekey = entry(&mut many).clone();
+        many.signed_pre_keys.extend((0..64).map(|n| (n.to_string(), prekey.clone())));
         assert_eq!(verify(&many), Err(BundleError::TooManyInstallations(66)));
-        // Signed, but no point: only that installation can't be written to.
+        // Signed, but not a point: only that installation can't be sent to.
         for bytes in [vec![5; 33], vec![2; 32], Vec::new()] {
             let mut bundle = bundle();
             entry(&mut bundle).signed_pre_key = bytes;
@@ -272,11 +284,11 @@ mod tests {
             bundle.signature = signature.as_bytes().to_vec();
             let verified = verify(&bundle).unwrap();
             let ids = |id| vec![InstallationId::new(id)];
-            assert_eq!(verified.pre_keys.keys().cloned().collect::<Vec<_>>(), ids("b"));
+            assert_eq!(verified.prekeys.keys().cloned().collect::<Vec<_>>(), ids("b"));
             assert_eq!(verified.unusable.keys().cloned().collect::<Vec<_>>(), ids("a"));
             assert_eq!(verified.all_usable().unwrap_err().code(), "bundle.pre_key");
         }
-        // Not covered by the signature.
+        // The signature does not cover protocol versions.
         let mut newer = bundle();
         entry(&mut newer).protocol_version = 9;
         assert!(verify(&newer).is_ok());

@@ -1,8 +1,8 @@
-//! The fallback for peers of whom no installation is known: encrypted to the identity key.
+//! The fallback for peers without a known installation: encryption to the identity key.
 //!
-//! `K = ECDH(e, identity)` is the key of AES-256-GCM as it is; the payload is
-//! `ciphertext || tag (16) || nonce (12)`, without associated data. Nothing here is forward
-//! secret: who gets the identity key reads all of it.
+//! `K = ECDH(e, identity)` is the AES-256-GCM key without a key derivation. The payload is
+//! `ciphertext || tag (16) || nonce (12)`, without associated data. This is not forward secret: the
+//! identity key decrypts all of it.
 //!
 //! Source: Status, "Secure transport", with the behaviour of the reference.
 
@@ -14,27 +14,28 @@ use crate::crypto::{
     aes::{self, GCM_TAG},
 };
 
-/// How many bytes a payload is longer than its plaintext.
-pub const OVERHEAD: usize = GCM_TAG + NONCE;
+/// How many bytes longer a payload is than its plaintext.
+const OVERHEAD: usize = GCM_TAG + NONCE;
 
 const NONCE: usize = 12;
 
-/// Why a payload could not be opened.
+/// Why a payload could not be decrypted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum DhError {
-    /// The ephemeral key of the header.
-    #[error("the ephemeral key of the header can't be used: {0}")]
+    /// The ephemeral key in the header is not a point of the curve.
+    #[error("invalid ephemeral key in the header: {0}")]
     Key(#[from] KeyError),
-    /// Shorter than any payload.
-    #[error("a payload has at least {OVERHEAD} bytes; this one has {0}")]
+    /// The payload is too short.
+    #[error("the payload has {0} bytes; expected at least {OVERHEAD}")]
     Short(usize),
-    /// For another identity, or damaged.
-    #[error("the tag does not match: for another identity, or damaged bytes")]
+    /// The tag does not match: encrypted to another identity, or damaged.
+    #[error("the tag does not match: encrypted to another identity, or damaged")]
     Tag,
 }
 
-/// Encrypts to an identity, with an ephemeral key and then a nonce from `rng`. Returns the key for
-/// the header, and the payload.
+/// Encrypts to an identity. Draws an ephemeral key, then a nonce from `rng`. Returns the key for the
+/// header, and the payload.
 pub fn encrypt<R: CryptoRng + ?Sized>(
     recipient: &PublicKey,
     plaintext: &[u8],
@@ -52,7 +53,11 @@ pub fn encrypt<R: CryptoRng + ?Sized>(
     (ephemeral.public(), payload)
 }
 
-/// Opens a payload for an identity.
+/// Decrypts a payload that was encrypted to `identity`.
+///
+/// # Errors
+///
+/// If the ephemeral key is invalid, the payload is too short, or the tag does not match.
 pub fn decrypt(
     identity: &SecretKey,
     ephemeral: &CompressedKey,
@@ -74,7 +79,7 @@ mod tests {
     use crate::crypto::seeded_rng;
 
     #[test]
-    fn round_trip_and_refusals() {
+    fn round_trip_and_errors() {
         let mut rng = seeded_rng("dh");
         let bob = SecretKey::generate(&mut rng);
         let (key, payload) = encrypt(&bob.public_key(), b"hi", &mut rng);

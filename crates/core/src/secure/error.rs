@@ -1,36 +1,41 @@
-//! What can go wrong with a device, and why a message's content may stay closed.
+//! The errors of a device, and the reasons why a message can't be decrypted.
 
 use super::{
-    bundle::BundleError, dh::DhError, key::BundleId, message::MessageError, ratchet::RatchetError,
+    bundle::BundleError,
+    dh::DhError,
+    key::{BundleId, CompressedKey},
+    message::MessageError,
+    ratchet::RatchetError,
     store::StoreError,
 };
-use crate::crypto::KeyError;
+use crate::{account::InstallationId, crypto::KeyError};
 
-/// What a device can't do.
+/// Why an operation of a device failed.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SecureError {
-    /// The bytes are not a protocol message: the next layer may know them.
+    /// The bytes are not a protocol message. The next layer may know them.
     #[error(transparent)]
     Message(#[from] MessageError),
-    /// A bundle in it is not good: all of the message is to be dropped, nothing of it was kept.
-    #[error("the message is dropped for a bundle in it: {0}")]
+    /// The message has an invalid bundle. It must be dropped; nothing of it was stored.
+    #[error("the message has an invalid bundle: {0}")]
     Bundle(#[from] BundleError),
-    /// A session can't send any more.
+    /// A session can't send more messages.
     #[error(transparent)]
     Ratchet(#[from] RatchetError),
-    /// The state can't be read or written.
+    /// The store can't be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The store is in use with another key.
+    /// The store belongs to another identity.
     #[error("the store belongs to another identity, {0}")]
-    OtherIdentity(super::CompressedKey),
-    /// The store is in use with another installation id.
+    OtherIdentity(CompressedKey),
+    /// The store belongs to another installation.
     #[error("the store belongs to another installation, {0}")]
-    OtherInstallation(crate::account::InstallationId),
+    OtherInstallation(InstallationId),
 }
 
 impl SecureError {
-    /// The stable code of this error, as the tools print it.
+    /// Returns the stable code of this error, as the tools print it.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Message(error) => error.code(),
@@ -43,46 +48,46 @@ impl SecureError {
     }
 }
 
-/// Why the content of a message can't be had. Its bundles were taken all the same, and its bytes
-/// go on to the next layer.
+/// Why a message could not be decrypted. Its bundles were learned nevertheless.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// No part for us, from somebody else: the sender does not know this device.
+#[non_exhaustive]
+pub enum DecryptError {
+    /// The message is from another identity, and not for this device.
     #[error("the message is for other devices: its sender does not know this one")]
     DeviceNotFound,
-    /// No part for us, from our own identity.
-    #[error("the message is for other devices of ours: this one is not paired with the sender")]
+    /// The message is from our own identity, and not for this device.
+    #[error("the message is for our other devices: this one is not paired with the sender")]
     NotPaired,
-    /// There is none: a contact code, or something else.
-    #[error("the message carries no payload")]
+    /// The message has no payload, like a contact code.
+    #[error("the message has no payload")]
     NoPayload,
-    /// Neither is there a session, nor the pre key that one could be started from.
+    /// There is no session, and no prekey to start one from.
     #[error("there is no session for bundle {bundle}")]
     NoSession {
-        /// What the header names.
+        /// The bundle id in the header.
         bundle: BundleId,
     },
-    /// A part without header.
-    #[error("nothing says how the payload is encrypted")]
+    /// The per-device message has no header.
+    #[error("the message has a payload without an encryption header")]
     NoHeader,
-    /// A key in a header.
-    #[error("{what} of the header can't be used: {error}")]
+    /// A key in the header is invalid.
+    #[error("invalid {what} in the header: {error}")]
     Key {
-        /// Which one.
+        /// Which key.
         what: &'static str,
-        /// What is wrong.
+        /// The cause.
         error: KeyError,
     },
-    /// The session refuses it.
+    /// The session rejects the message.
     #[error(transparent)]
     Ratchet(#[from] RatchetError),
-    /// Encrypted to the identity, but not readable.
+    /// Decryption with the identity key failed.
     #[error(transparent)]
     Dh(#[from] DhError),
 }
 
-impl Refusal {
-    /// The stable code of this reason, as the tools print it.
+impl DecryptError {
+    /// Returns the stable code of this reason, as the tools print it.
     pub fn code(&self) -> &'static str {
         match self {
             Self::DeviceNotFound => "secure.device_not_found",

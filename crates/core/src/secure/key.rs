@@ -1,21 +1,31 @@
-//! Keys as this layer writes them: 33 bytes, compressed.
+//! Public keys in the 33-byte compressed form of this layer.
 
 use std::fmt;
 
 use rand::CryptoRng;
 
+use zeroize::Zeroizing;
+
+use super::store::{
+    StoreError,
+    codec::{Reader, Writer},
+};
 use crate::crypto::{KeyError, PublicKey, SecretKey, tweak};
 
-/// The 33 bytes of a public key. Only the length is sure: whether they are a point of the curve
-/// shows when the key is used ([`point`](Self::point)), since most uses are comparisons.
+/// The 33 bytes of a public key. Only the length is checked, since most uses are comparisons.
+/// [`point`](Self::point) checks that they are a point of the curve.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CompressedKey([u8; 33]);
 
-/// Names a bundle's pre key, and with it the sessions that were started from it: the pre key itself.
+/// The prekey of a bundle. Identifies the sessions that were started from it.
 pub type BundleId = CompressedKey;
 
 impl CompressedKey {
-    /// Takes 33 bytes.
+    /// Copies 33 bytes.
+    ///
+    /// # Errors
+    ///
+    /// If the length is not 33.
     pub fn from_slice(bytes: &[u8]) -> Result<Self, KeyError> {
         bytes.try_into().map(Self).map_err(|_| KeyError::Length {
             what: "the compressed public key",
@@ -24,12 +34,16 @@ impl CompressedKey {
         })
     }
 
-    /// The 33 bytes.
+    /// Returns the 33 bytes.
     pub fn as_bytes(&self) -> &[u8; 33] {
         &self.0
     }
 
-    /// The point that they stand for.
+    /// Decompresses the key.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes are not a point of the curve.
     pub fn point(&self) -> Result<PublicKey, KeyError> {
         PublicKey::from_slice(&self.0)
     }
@@ -59,7 +73,7 @@ impl fmt::Debug for CompressedKey {
     }
 }
 
-/// A private key with its public key beside it, so that it is computed once.
+/// A private key and its public key, which is computed once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyPair {
     secret: SecretKey,
@@ -67,24 +81,30 @@ pub struct KeyPair {
 }
 
 impl KeyPair {
-    /// A fresh pair: 32 bytes from `rng`.
+    /// Generates a key pair from 32 bytes of `rng`.
     pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Self {
         Self::from(SecretKey::generate(rng))
     }
 
-    /// Puts together what was taken apart before.
-    pub(crate) fn from_parts(secret: SecretKey, public: CompressedKey) -> Self {
-        Self { secret, public }
-    }
-
-    /// The private key.
+    /// Returns the private key.
     pub fn secret(&self) -> &SecretKey {
         &self.secret
     }
 
-    /// The public key.
+    /// Returns the public key.
     pub fn public(&self) -> CompressedKey {
         self.public
+    }
+
+    pub(super) fn write(&self, writer: &mut Writer) {
+        writer.array(&self.secret.to_bytes());
+        writer.array(self.public.as_bytes());
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, StoreError> {
+        let secret = Zeroizing::new(reader.array()?);
+        let secret = SecretKey::from_bytes(&secret).map_err(|_| reader.corrupt())?;
+        Ok(Self { secret, public: reader.array()?.into() })
     }
 }
 

@@ -1,14 +1,14 @@
-//! The protocol message: what the secure transport puts into an envelope's payload.
+//! The protocol message: the payload of an envelope as the secure transport writes it.
 //!
 //! | kind | form |
 //! | --- | --- |
-//! | direct | the sender's bundle, and a part for each installation that it is for |
-//! | without a session | the sender's bundle, and one part under `none`, encrypted to the identity |
+//! | direct | the sender's bundle, and a per-device message for each recipient installation |
+//! | without a session | the sender's bundle, and one message under `none`, encrypted to the identity |
 //! | contact code | the sender's bundle only |
-//! | public, of older clients | a payload in clear |
+//! | public, from older clients | a cleartext payload |
 //!
-//! Messages of public chats are not wrapped like this: what does not decode here, or carries
-//! nothing, goes on to the next layer as it is. Source: Status, "Secure transport".
+//! Messages of public chats have no such wrapper. Bytes that don't decode here, or that decode to
+//! an empty message, go to the next layer unchanged. Source: Status, "Secure transport".
 
 use prost::Message as _;
 
@@ -16,7 +16,7 @@ use super::{
     bundle::MAX_INSTALLATION_ID,
     key::{BundleId, CompressedKey},
     proto,
-    ratchet::Header,
+    ratchet::{RatchetHeader, RatchetKey},
     schema,
 };
 use crate::{
@@ -24,28 +24,31 @@ use crate::{
     protobuf::{FieldError, decode_known},
 };
 
-/// The place of the part that is encrypted to the identity.
-pub const NO_INSTALLATION: &str = "none";
+/// The map key of the message that is encrypted to the identity.
+pub(super) const NO_INSTALLATION: &str = "none";
 
-/// How many bundles a message may carry. Clients write one.
-pub const MAX_BUNDLES: usize = 16;
+/// Maximum number of bundles in a message. Clients write one.
+const MAX_BUNDLES: usize = 16;
 
 /// Why bytes are not a protocol message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum MessageError {
-    /// Not the protobuf message.
+    /// The protobuf message does not decode.
     #[error("not a ProtocolMessage: {0}")]
     Protobuf(#[from] FieldError),
-    /// More bundles than anyone sends.
-    #[error("the message carries {0} bundles; at most {MAX_BUNDLES} are taken")]
+    /// The message has too many bundles.
+    #[error("the message has {0} bundles; at most {MAX_BUNDLES} are allowed")]
     TooManyBundles(usize),
-    /// An installation id longer than any that is in use.
-    #[error("the sender's installation id has {0} bytes; at most {MAX_INSTALLATION_ID} are taken")]
+    /// The sender's installation id is too long.
+    #[error(
+        "the sender's installation id has {0} bytes; at most {MAX_INSTALLATION_ID} are allowed"
+    )]
     InstallationId(usize),
 }
 
 impl MessageError {
-    /// The stable code of this error, as the tools print it.
+    /// Returns the stable code of this error, as the tools print it.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Protobuf(_) => "secure.protobuf",
@@ -55,8 +58,8 @@ impl MessageError {
     }
 }
 
-/// A protocol message with its exact bytes: maps and unknown fields may be written in more than
-/// one way, so what was received is kept.
+/// A protocol message with its exact bytes. Maps and unknown fields have more than one encoding, so
+/// the received bytes are kept.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProtocolMessage {
     raw: Vec<u8>,
@@ -64,13 +67,17 @@ pub struct ProtocolMessage {
 }
 
 impl ProtocolMessage {
-    /// Encodes a message. Maps are written in the order of their keys.
+    /// Encodes a message. Maps are sorted by key.
     pub fn new(fields: proto::ProtocolMessage) -> Self {
         Self { raw: fields.encode_to_vec(), fields }
     }
 
-    /// Reads a message; unknown fields are skipped, and so are known ones of another wire type,
-    /// but for maps.
+    /// Decodes a message. Skips unknown fields, and known fields of another wire type unless they
+    /// are maps.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes are not a protocol message, or exceed a limit.
     pub fn decode(raw: &[u8]) -> Result<Self, MessageError> {
         let fields: proto::ProtocolMessage = decode_known(&schema::PROTOCOL_MESSAGE, raw)?;
         if fields.bundles.len() > MAX_BUNDLES {
@@ -82,24 +89,24 @@ impl ProtocolMessage {
         Ok(Self { raw: raw.to_vec(), fields })
     }
 
-    /// The bytes, as received or as encoded.
+    /// Returns the bytes, as received or as encoded.
     pub fn raw(&self) -> &[u8] {
         &self.raw
     }
 
-    /// The bytes, without a copy.
+    /// Returns the bytes without copying them.
     pub fn into_raw(self) -> Vec<u8> {
         self.raw
     }
 
-    /// What they say.
+    /// Returns the decoded fields.
     pub fn fields(&self) -> &proto::ProtocolMessage {
         &self.fields
     }
 
-    /// The protocol version that the sending installation announces: what the first bundle with
-    /// pre keys says of it, or 0.
-    pub fn sender_version(&self) -> u32 {
+    /// Returns the protocol version of the sending installation: from the first bundle with
+    /// prekeys, or 0.
+    pub(super) fn sender_version(&self) -> u32 {
         let sender = &self.fields.installation_id;
         if sender.is_empty() {
             return 0;
@@ -108,12 +115,12 @@ impl ProtocolMessage {
         let first = bundles.find(|bundle| !bundle.signed_pre_keys.is_empty());
         first
             .and_then(|bundle| bundle.signed_pre_keys.get(sender))
-            .map_or(0, |pre_key| pre_key.protocol_version)
+            .map_or(0, |prekey| prekey.protocol_version)
     }
 }
 
 impl proto::DrHeader {
-    pub(crate) fn new(header: &Header, bundle: &BundleId) -> Self {
+    pub(super) fn new(header: &RatchetHeader, bundle: &BundleId) -> Self {
         Self {
             key: header.key.as_bytes().to_vec(),
             n: header.n,
@@ -122,11 +129,11 @@ impl proto::DrHeader {
         }
     }
 
-    /// The ratchet's part of the header, and the bundle that names the session.
-    pub fn parts(&self) -> Result<(Header, BundleId), KeyError> {
-        let key = CompressedKey::from_slice(&self.key)?;
+    /// Splits into the ratchet header, and the id of the bundle that started the session.
+    pub(super) fn parts(&self) -> Result<(RatchetHeader, BundleId), KeyError> {
+        let key = RatchetKey::from(CompressedKey::from_slice(&self.key)?);
         let id = BundleId::from_slice(&self.id)?;
-        Ok((Header { key, n: self.n, pn: self.pn }, id))
+        Ok((RatchetHeader { key, n: self.n, pn: self.pn }, id))
     }
 }
 
@@ -135,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn too_many_bundles_are_refused() {
+    fn too_many_bundles_are_rejected() {
         let bundles = vec![proto::Bundle::default(); MAX_BUNDLES + 1];
         let fields = proto::ProtocolMessage { bundles, ..Default::default() };
         let raw = fields.encode_to_vec();
@@ -147,20 +154,20 @@ mod tests {
         for raw in [&[0x18, 1][..], &[0x10, 5], &[0x1a, 2, 8, 1]] {
             assert!(ProtocolMessage::decode(raw).is_ok(), "{raw:?}");
         }
-        // Inside of others, too; the rest is read.
+        // Nested ones too. The other fields are decoded.
         let id = |raw: &[u8]| ProtocolMessage::decode(raw).map(|it| it.fields.installation_id);
         assert_eq!(id(&[0x18, 1, 0x12, 1, b'a', 0x1a, 2, 0x2a, 0]), Ok("a".to_owned()));
-        // Text that is none, and what is cut, are as bad as ever.
+        // Invalid UTF-8 and truncated fields are still errors.
         assert!(id(&[0x18, 1, 0x12, 1, 0xff]).is_err());
         assert!(id(&[0x18, 1, 0x12, 2, b'a']).is_err());
-        // In the place of a map, in the message or in a bundle, it is an error.
+        // In place of a map, in the message or in a bundle, it is an error.
         for raw in [&[0xa8, 6, 1][..], &[0x1a, 2, 0x10, 1]] {
             assert_eq!(ProtocolMessage::decode(raw).unwrap_err().code(), "secure.protobuf");
         }
     }
 
     #[test]
-    fn the_version_is_that_of_the_first_bundle_with_pre_keys() {
+    fn the_version_is_that_of_the_first_bundle_with_prekeys() {
         let with = |id: &str, protocol_version| proto::Bundle {
             signed_pre_keys: [(
                 id.to_owned(),

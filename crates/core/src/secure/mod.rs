@@ -1,29 +1,29 @@
-//! The secure transport: what lets the devices of two users talk so that nobody else can read,
-//! not even later, when keys get lost.
+//! The secure transport: end-to-end encryption between the devices of users, with forward secrecy.
 //!
-//! The last holds for keys that are gone. A device lets go of each message key and of each chain
-//! key that was used, but what it keeps them in may remember them for a while: see
-//! a store on disk, and [`Store::wipe`] that ends it.
+//! Forward secrecy holds for deleted keys. A device deletes each used chain key, and each message
+//! key once the message is confirmed. A store on disk may still hold remains of them for a while;
+//! [`Store::wipe`] overwrites these.
 //!
 //! | what | where |
 //! | --- | --- |
-//! | how a device can be written to: signed pre keys | [`bundle`] |
-//! | the agreement that a session starts from | [`x3dh`] |
-//! | the session: a key of its own for each message | [`ratchet`] |
-//! | peers of whom no installation is known | [`dh`] |
-//! | what travels | [`message`]; the protobuf code ([`proto`]) is generated from `proto/secure.proto` |
-//! | the topic that two identities can use once they have agreed | [`negotiated`] |
-//! | a device: all of it put together | [`device`] |
-//! | where its state is kept | [`store`] |
+//! | signed prekeys, which others need to start sessions | [`bundle`] |
+//! | the key agreement that starts a session | [`x3dh`] |
+//! | the double ratchet: a new key for each message | [`ratchet`] |
+//! | keys of messages that were skipped, or not confirmed yet | [`stored_keys`] |
+//! | the fallback without a session | [`dh`] |
+//! | the wire format | [`message`]; [`proto`] is generated from `proto/secure.proto` |
+//! | the topic of two identities that have agreed on it | [`negotiated`] |
+//! | a device: all of the above together | [`device`] |
+//! | its storage | [`store`] |
 //!
 //! Source: Status, "Secure transport", with the behaviour of the reference (status-go v0.50.2):
-//! keys are secp256k1 throughout, and 33 bytes long.
+//! all keys are secp256k1, and public keys have 33 bytes.
 
 pub mod bundle;
 pub mod device;
 pub mod dh;
 mod error;
-pub mod key;
+mod key;
 pub mod message;
 pub mod negotiated;
 #[rustfmt::skip]
@@ -34,15 +34,16 @@ pub mod ratchet;
 #[allow(missing_docs)]
 mod schema;
 pub mod store;
-pub mod time;
+pub mod stored_keys;
+mod time;
 pub mod x3dh;
 
 pub use bundle::{BundleError, VerifiedBundle};
 pub use device::{
-    Confirmation, Content, Device, How, Installation, Outgoing, Part, Received, SessionId,
-    SessionState, Work,
+    Confirmation, Decrypted, DecryptedContent, Device, DeviceMessage, DeviceTransaction,
+    EncryptedMessage, EncryptionKind, Installation, SessionId, SessionState, encrypt_to_identity,
 };
-pub use error::{Refusal, SecureError};
+pub use error::{DecryptError, SecureError};
 pub use key::{BundleId, CompressedKey, KeyPair};
 pub use message::{MessageError, ProtocolMessage};
 pub use negotiated::NegotiatedSecret;

@@ -1,8 +1,8 @@
-//! Negotiated secrets: the topic that two identities can use once their devices have agreed.
+//! Negotiated secrets: two identities derive a topic of their own once their devices have agreed.
 //!
-//! `Z = ECDH(own identity, peer identity)`. A device agrees by sending a direct message with a
-//! bundle in which it has protocol version 1 or more. A message goes to the negotiated topic if
-//! all the devices that it is for have agreed, otherwise to the partitioned topic.
+//! `Z = ECDH(own identity, peer identity)`. A device agrees by sending a direct message whose bundle
+//! gives it protocol version 1 or higher. A message goes to the negotiated topic if all devices it
+//! is for have agreed, otherwise to the partitioned topic.
 //!
 //! Source: Status, "Secure transport", with the behaviour of the reference.
 
@@ -12,26 +12,26 @@ use zeroize::Zeroizing;
 
 use crate::crypto::{PublicKey, SecretKey, SharedSecret};
 
-/// The secret of two identities; erased on drop.
+/// The shared secret of two identities.
 #[derive(Clone, zeroize::ZeroizeOnDrop)]
 pub struct NegotiatedSecret([u8; 32]);
 
 impl NegotiatedSecret {
-    /// Computes it; both sides get the same.
+    /// Computes the secret. Both sides get the same.
     pub fn agree(ours: &SecretKey, theirs: &PublicKey) -> Self {
         Self::from(&ours.ecdh(theirs))
     }
 
-    pub(crate) fn from_bytes(bytes: [u8; 32]) -> Self {
+    pub(super) fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The 32 bytes.
+    /// Returns the 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// The name of the topic, which is also the password of its symmetric key: 64 hex digits.
+    /// Returns the name of the topic, 64 hex digits. It is also the password of the symmetric key.
     pub fn topic_name(&self) -> Zeroizing<String> {
         Zeroizing::new(hex::encode(self.0))
     }

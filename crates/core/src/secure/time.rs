@@ -1,4 +1,4 @@
-//! Points in time, as bundles carry them.
+//! Timestamps of bundles.
 
 use std::{fmt, time::Duration};
 
@@ -7,17 +7,17 @@ use std::{fmt, time::Duration};
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// From seconds; what is too far for 64 bits of nanoseconds becomes the last moment of them.
+    /// Converts UNIX seconds. Saturates at the largest timestamp.
     pub fn from_secs(seconds: u64) -> Self {
         Self(i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000_000))
     }
 
-    /// From milliseconds, in the same way.
+    /// Converts UNIX milliseconds. Saturates at the largest timestamp.
     pub fn from_millis(millis: u64) -> Self {
         Self(i64::try_from(millis).unwrap_or(i64::MAX).saturating_mul(1_000_000))
     }
 
-    /// Whether more than `lifetime` has passed from this moment to `now`.
+    /// Returns whether more than `lifetime` has passed since then.
     pub fn is_older_than(self, lifetime: Duration, now: Self) -> bool {
         let lifetime = i64::try_from(lifetime.as_nanos()).unwrap_or(i64::MAX);
         self.0 < now.0.saturating_sub(lifetime)
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn age() {
+    fn age_is_compared_without_overflow() {
         let day = Duration::from_secs(86_400);
         let made = Timestamp::from_secs(1_585_500_000);
         assert!(!made.is_older_than(day, Timestamp::from_secs(1_585_586_400)));

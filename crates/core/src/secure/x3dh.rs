@@ -1,7 +1,7 @@
-//! X3DH: the agreement that a session starts from, without the other side being there.
+//! X3DH: the key agreement that starts a session while the other side is offline.
 //!
-//! The initiator has an identity key `a` and makes an ephemeral key `e`; the responder has an
-//! identity key `b` and a signed pre key `s`. There are no one-time keys, and no HKDF:
+//! The initiator has an identity key `a` and an ephemeral key `e`. The responder has an identity
+//! key `b` and a signed prekey `s`. Unlike Signal, there are no one-time prekeys and no HKDF:
 //! `SK = keccak256(dh1 || dh2 || dh3)`.
 //!
 //! | | initiator | responder |
@@ -16,22 +16,22 @@ use std::fmt;
 
 use crate::crypto::{PublicKey, SecretKey, SharedSecret, keccak256};
 
-/// What both sides share after the agreement: the root of a session.
+/// The secret of both sides: the first root key of a session.
 #[derive(Clone, zeroize::ZeroizeOnDrop)]
 pub struct SharedKey([u8; 32]);
 
 impl SharedKey {
-    /// Takes 32 bytes.
+    /// Wraps 32 bytes.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The 32 bytes.
+    /// Returns the 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    fn of(dh: [SharedSecret; 3]) -> Self {
+    fn derive(dh: [SharedSecret; 3]) -> Self {
         let mut all = zeroize::Zeroizing::new([0; 96]);
         for (part, secret) in all.chunks_exact_mut(32).zip(&dh) {
             part.copy_from_slice(secret.as_bytes());
@@ -46,30 +46,30 @@ impl fmt::Debug for SharedKey {
     }
 }
 
-/// The initiator's side.
+/// Computes the shared key of the initiator.
 pub fn initiate(
     identity: &SecretKey,
     ephemeral: &SecretKey,
     their_identity: &PublicKey,
-    their_pre_key: &PublicKey,
+    their_prekey: &PublicKey,
 ) -> SharedKey {
-    SharedKey::of([
-        identity.ecdh(their_pre_key),
+    SharedKey::derive([
+        identity.ecdh(their_prekey),
         ephemeral.ecdh(their_identity),
-        ephemeral.ecdh(their_pre_key),
+        ephemeral.ecdh(their_prekey),
     ])
 }
 
-/// The responder's side.
+/// Computes the shared key of the responder.
 pub fn respond(
     identity: &SecretKey,
-    pre_key: &SecretKey,
+    prekey: &SecretKey,
     their_identity: &PublicKey,
     their_ephemeral: &PublicKey,
 ) -> SharedKey {
-    SharedKey::of([
-        pre_key.ecdh(their_identity),
+    SharedKey::derive([
+        prekey.ecdh(their_identity),
         identity.ecdh(their_ephemeral),
-        pre_key.ecdh(their_ephemeral),
+        prekey.ecdh(their_ephemeral),
     ])
 }

@@ -15,7 +15,7 @@ use crate::{
         transaction::CommandError,
         wrapper::MessageId,
     },
-    secure::{BundleError, How, Installation, Refusal, device::Part},
+    secure::{BundleError, DecryptError, DeviceMessage, EncryptionKind, Installation},
     sync,
 };
 
@@ -129,7 +129,7 @@ pub struct Layers {
     /// The sender's installation.
     pub installation: Option<InstallationId>,
     /// How the secure transport encrypted it. `None` if it was not used.
-    pub secure: Option<How>,
+    pub secure: Option<EncryptionKind>,
     /// Its id in data sync. `None` if that was not used.
     pub sync: Option<sync::MessageId>,
 }
@@ -146,7 +146,7 @@ pub enum UnreadReason {
     Bundle(#[from] BundleError),
     /// The secure transport.
     #[error(transparent)]
-    Secure(#[from] Refusal),
+    Secure(#[from] DecryptError),
     /// Data sync.
     #[error("{0} entries of a data sync payload are malformed")]
     Sync(usize),
@@ -232,7 +232,7 @@ pub struct Post {
     /// How many messages it acknowledges.
     pub acks: usize,
     /// The installations that it is encrypted for. Empty if it is for an identity or public.
-    pub parts: Vec<Part>,
+    pub parts: Vec<DeviceMessage>,
     /// Where the reply to a direct message may arrive: to be subscribed to from now on.
     pub answer: Option<Subscription>,
 }

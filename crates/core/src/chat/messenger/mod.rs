@@ -95,7 +95,7 @@ pub use event::{
     GiveUp, GivenUp, Incoming, Layers, MessengerEvent, Outcome, Oversized, Post, PostKey, PostKind,
     ReceivedPayload, Sent, Subscription, Ticked, TopicKind, UnreadReason,
 };
-pub use send::{fallback_message, without_state};
+pub use send::without_state;
 
 /// How many chats there may be before a new one that a stranger makes takes the place of another
 /// stranger's. Chats that we have written to stay, and groups that we have joined or made; if there
@@ -350,7 +350,8 @@ impl<S: Store> Messenger<S> {
         let ours = ours || group.state().may_write(&self.me.to_string());
         if ours {
             let members = group.state().member_keys();
-            self.device.transaction(|work| members.iter().try_for_each(|it| work.keep(it)))?;
+            self.device
+                .transaction(|work| members.iter().try_for_each(|it| work.mark_known(it)))?;
         }
         let (store, memory) = self.parts()?;
         store.put_group(&group);
@@ -368,7 +369,7 @@ impl<S: Store> Messenger<S> {
     fn keep_correspondents(&mut self) -> Result<()> {
         if !self.store().is_talking()? {
             let all = self.correspondents()?;
-            self.device.transaction(|work| all.iter().try_for_each(|it| work.keep(it)))?;
+            self.device.transaction(|work| all.iter().try_for_each(|it| work.mark_known(it)))?;
             self.store().set_talking();
         }
         Ok(())

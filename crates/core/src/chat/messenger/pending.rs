@@ -76,7 +76,7 @@ impl<S: Store> Store for Pending<S> {
     }
 
     fn commit(&mut self, changes: &Changes) -> Result<(), StoreError> {
-        self.forgotten.extend(device::forgotten(changes));
+        self.forgotten.extend(device::forgotten_identities(changes));
         for (key, record) in changes.iter() {
             match record {
                 Some(record) => self.changes.put(key.to_vec(), record.clone()),

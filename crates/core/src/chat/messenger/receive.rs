@@ -21,7 +21,10 @@ use crate::{
         transaction,
         wrapper::MessageId,
     },
-    secure::{Content, How, ProtocolMessage, Refusal, SecureError, Timestamp, store::Store},
+    secure::{
+        DecryptError, DecryptedContent, EncryptionKind, ProtocolMessage, SecureError, Timestamp,
+        store::Store,
+    },
     sync,
 };
 
@@ -109,13 +112,13 @@ impl<S: Store> Messenger<S> {
                 self.handle_content(incoming, sender, content, layers, now_ms, &mut outcome)?;
             }
             // A contact code.
-            Err(Refusal::NoPayload) if !fields.bundles.is_empty() => {}
+            Err(DecryptError::NoPayload) if !fields.bundles.is_empty() => {}
             // From a paired device to another recipient.
-            Err(Refusal::NotPaired) if self.is_paired(layers.installation.as_ref())? => {
+            Err(DecryptError::NotPaired) if self.is_paired(layers.installation.as_ref())? => {
                 outcome.events.push(MessengerEvent::Own);
             }
             Err(refusal) => {
-                if refusal == Refusal::DeviceNotFound {
+                if refusal == DecryptError::DeviceNotFound {
                     outcome.posts.extend(self.advertise(sender, now_ms, rng)?);
                 }
                 self.handle_bare(incoming, Some(refusal.into()), now_ms, &mut outcome)?;
@@ -186,20 +189,20 @@ impl<S: Store> Messenger<S> {
         &mut self,
         incoming: &Incoming<'_>,
         sender: &PublicKey,
-        content: Content,
+        content: DecryptedContent,
         mut layers: Layers,
         now_ms: u64,
         outcome: &mut Outcome,
     ) -> Result<()> {
-        let is_private = content.how != How::Public;
+        let is_private = content.encryption != EncryptionKind::Public;
         if is_private {
-            self.device.meet(sender)?;
+            self.device.register(sender)?;
         }
         if let Some(secret) = &content.secret {
             let new = self.negotiated(sender, secret)?;
             outcome.events.push(MessengerEvent::Subscribe(new));
         }
-        layers.secure = Some(content.how);
+        layers.secure = Some(content.encryption);
         if content.plaintext.is_empty() {
             outcome.events.push(MessengerEvent::Empty { sender: *sender });
         } else if let Some(payload) =

@@ -24,9 +24,7 @@ use crate::{
         wrapper::MessageId,
     },
     secure::{
-        Outgoing, ProtocolMessage, Timestamp,
-        device::{CONTACT_CODE_INTERVAL, encrypt_to_identity},
-        message, proto,
+        EncryptedMessage, Timestamp, device::CONTACT_CODE_INTERVAL, encrypt_to_identity,
         store::Store,
     },
     sync::{self, GroupId, Payload, TICK_MS},
@@ -171,7 +169,7 @@ impl<S: Store> Messenger<S> {
             let wrapper = it.wrap(pairing.into(), now_ms)?;
             let id = wrapper.message_id();
             let now = Timestamp::from_millis(now_ms);
-            let outgoing = it.device.pairing(wrapper.raw(), now, rng)?;
+            let outgoing = it.device.encrypt_for_pairing(wrapper.raw(), now, rng)?;
             let mut post = it.post(&me, outgoing, vec![id], 0)?;
             post.kind = PostKind::Pairing;
             Ok(Sent { id, recipients: 1, posts: vec![post] })
@@ -397,7 +395,7 @@ impl<S: Store> Messenger<S> {
         }
         let (recipients, mut posts) = (all.len(), Vec::new());
         for peer in all {
-            self.device.keep(&peer)?;
+            self.device.mark_known(&peer)?;
             // Without another device of ours, nobody would ever acknowledge what is to ourselves.
             if self.data_sync && (peer != me || paired) {
                 let group = GroupId::from_pair(&me, &peer);
@@ -416,11 +414,11 @@ impl<S: Store> Messenger<S> {
     fn post(
         &mut self,
         peer: &PublicKey,
-        outgoing: Outgoing,
+        outgoing: EncryptedMessage,
         messages: Vec<MessageId>,
         acks: usize,
     ) -> Result<Post> {
-        let Outgoing { message, parts, secret, agreed } = outgoing;
+        let EncryptedMessage { message, device_messages: parts, secret, agreed, .. } = outgoing;
         let answer = match &secret {
             Some(secret) => Some(self.negotiated(peer, secret)?),
             None => None,
@@ -456,7 +454,7 @@ pub fn without_state<R: CryptoRng + ?Sized>(
     wrapper: &Wrapper,
     rng: &mut R,
 ) -> Post {
-    let message = fallback_message(peer, wrapper.raw(), rng);
+    let message = encrypt_to_identity(peer, wrapper.raw(), rng);
     let (topic, key) = partitioned(peer);
     Post {
         topic,
@@ -469,19 +467,6 @@ pub fn without_state<R: CryptoRng + ?Sized>(
         parts: Vec::new(),
         answer: None,
     }
-}
-
-/// Encrypts a payload to an identity, without saying from which installation.
-pub fn fallback_message<R: CryptoRng + ?Sized>(
-    peer: &PublicKey,
-    plaintext: &[u8],
-    rng: &mut R,
-) -> ProtocolMessage {
-    let part = encrypt_to_identity(peer, plaintext, rng);
-    ProtocolMessage::new(proto::ProtocolMessage {
-        direct_message: [(message::NO_INSTALLATION.to_owned(), part)].into(),
-        ..Default::default()
-    })
 }
 
 /// What is sent right now.

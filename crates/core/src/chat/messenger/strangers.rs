@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     crypto::seeded_rng,
     payload::group::Change,
-    secure::{How, MemoryStore},
+    secure::{EncryptionKind, MemoryStore},
 };
 
 const NOW: u64 = 1_585_500_000_000;
@@ -44,7 +44,7 @@ impl World {
         posts: &[Post],
         from: &PublicKey,
         to: Option<&mut Messenger<MemoryStore>>,
-    ) -> Vec<How> {
+    ) -> Vec<EncryptionKind> {
         let mut hows = Vec::new();
         let to = to.unwrap_or(&mut self.alice);
         for post in posts {
@@ -60,7 +60,7 @@ impl World {
     }
 
     /// Somebody says something to Alice, who acknowledges it.
-    fn hears(&mut self, from: &mut Messenger<MemoryStore>) -> Vec<How> {
+    fn hears(&mut self, from: &mut Messenger<MemoryStore>) -> Vec<EncryptionKind> {
         self.now += 10_000;
         let (me, alice) = (*from.me(), *self.alice.me());
         from.send_text(&Chat::OneToOne(alice), "hi", self.now, &mut self.rng).unwrap();
@@ -130,7 +130,7 @@ fn a_flood_of_strangers_leaves_those_we_talk_with_alone() {
     for number in 0..3 * STRANGERS {
         let mut one = stranger(&mut world, &format!("flood {number}"));
         let hows = world.hears(&mut one);
-        assert!(matches!(hows[..], [How::Session { started: true, .. }]), "{hows:?}");
+        assert!(matches!(hows[..], [EncryptionKind::Session { started: true, .. }]), "{hows:?}");
         if number % STRANGERS == 1 {
             world.restart();
         }
@@ -143,7 +143,7 @@ fn a_flood_of_strangers_leaves_those_we_talk_with_alone() {
     assert!(!crate::secure::device::is_known(world.alice.store(), &first).unwrap());
     // All goes on where it was.
     let hows = world.hears(&mut bob);
-    assert!(matches!(hows[..], [How::Session { started: false, .. }]), "{hows:?}");
+    assert!(matches!(hows[..], [EncryptionKind::Session { started: false, .. }]), "{hows:?}");
     assert_eq!(bob.waiting(&secret("alice").public_key()).unwrap(), 0, "acknowledged");
     assert_eq!(world.alice.waiting(&member).unwrap(), 1);
     let add = Change::Rename("other");
@@ -167,7 +167,7 @@ fn what_the_device_has_forgotten_alone_goes_at_the_next_start() {
     let mut rng = seeded_rng("alone");
     let mut device = Device::open(store, secret("alice"), None, &mut rng).unwrap();
     device.set_max_strangers(1);
-    device.meet(&secret("another").public_key()).unwrap();
+    device.register(&secret("another").public_key()).unwrap();
     store = device.into_store();
     world.alice = open(store, "alice");
     assert_eq!(world.alice.chats().unwrap().len(), STRANGERS);

@@ -52,7 +52,7 @@ impl<S: Store> Messenger<S> {
     /// stranger.
     pub fn contact_code(&mut self, owner: &PublicKey) -> Result<Subscription> {
         self.atomically(|it| {
-            it.device.keep(owner)?;
+            it.device.mark_known(owner)?;
             it.contact_code_of(owner)
         })
     }

@@ -1,4 +1,4 @@
-//! One device of one user: its pre keys, what it knows of others, its sessions.
+//! One device of one user: its prekeys, its sessions, and what it knows of other devices.
 //!
 //! ```
 //! use statuskit_core::{crypto::{SecretKey, seeded_rng}, secure::{Device, MemoryStore, Timestamp}};
@@ -17,48 +17,50 @@
 //! let received = bob.decrypt(&alice_key, sent.message.raw(), &mut rng)?;
 //! let content = received.content?;
 //! assert_eq!(content.plaintext, b"hi");
-//! // Once the message has been dealt with, its key goes.
+//! // Once the message is handled, its key is deleted.
 //! bob.confirm(content.confirmation.as_ref().ok_or("a session's message")?)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Each call is one transaction, durable before its result is there. [`Device::transaction`] makes
-//! one of several calls: of a message and its confirmation, or of all messages that came at once.
-//! State is loaded when a message needs it; the cost of a message does not depend on how many
-//! peers, sessions or kept keys there are. How much that can be is bounded: for each identity, and
-//! in the number of strangers, of which a new one takes the place of an old one
-//! ([`MAX_STRANGERS`]). Those we write to stay.
+//! Each call is one transaction, durable when it returns. [`Device::transaction`] combines several
+//! calls: a message and its confirmation, or a batch of messages.
 //!
-//! Randomness is drawn in a fixed order, for reproducible messages: sending takes for each
-//! installation without a session, in the order of the ids, an ephemeral key and a ratchet pair;
-//! without installations an ephemeral key and a nonce of 12 bytes; then, if it is time, a pre key.
-//! Receiving takes a ratchet pair if the message has a new ratchet key.
+//! State is loaded when a message needs it, so the cost of a message does not depend on the number
+//! of peers, sessions or stored keys. The state is bounded: per identity, and in the number of
+//! strangers. A new stranger replaces the oldest one ([`MAX_STRANGERS`]). Identities we send to are
+//! never replaced.
 //!
-//! Source: Status, "Secure transport", with the behaviour of the reference; where that is careless
-//! (bundles stored before their signature is checked, sessions mixed up that only share their
-//! bundle) this is not.
+//! Randomness is drawn in a fixed order, so that messages are reproducible:
+//!
+//! - Sending draws an ephemeral key and a ratchet key for each installation without a session,
+//!   sorted by id. Without installations, it draws an ephemeral key and a nonce of 12 bytes. Then it
+//!   draws a prekey, if a new one is due.
+//! - Receiving draws a ratchet key if the message turns the ratchet.
+//!
+//! Source: Status, "Secure transport", with the behaviour of the reference. Unlike the reference,
+//! this checks the signature of a bundle before storing it, and does not confuse sessions that
+//! share a bundle.
 
-mod learn;
+mod bundles;
+mod model;
 mod receive;
 mod records;
 mod send;
 mod strangers;
 #[cfg(test)]
 mod tests;
-mod work;
+mod transaction;
 
 use std::{fmt, time::Duration};
 
 use rand::CryptoRng;
 
-use self::records::{Owner, PEERS, PRE_KEYS, Peer, SELF, SESSIONS};
+use self::records::{OWNER, Owner, PEERS, PREKEYS, Peer, SESSIONS};
 use super::{
     error::SecureError,
-    key::{BundleId, CompressedKey, KeyPair},
+    key::{CompressedKey, KeyPair},
     message::ProtocolMessage,
-    negotiated::NegotiatedSecret,
     proto,
-    ratchet::{Kept, Ratchet},
     store::{Changes, Store, StoreError},
     time::Timestamp,
 };
@@ -66,101 +68,32 @@ use crate::{
     account::InstallationId,
     crypto::{PublicKey, SecretKey},
 };
-pub use receive::{Confirmation, Content, How, Received};
-pub(crate) use send::encrypt_to_identity;
-pub use send::{Outgoing, Part};
+pub use model::{Installation, OwnPrekey, PeerInfo, SessionId, SessionState};
+pub use receive::{Confirmation, Decrypted, DecryptedContent, EncryptionKind};
+pub use send::{DeviceMessage, EncryptedMessage, encrypt_to_identity};
 pub use strangers::MAX_STRANGERS;
-pub(crate) use strangers::{forgotten, is_known};
-pub use work::Work;
+pub(crate) use strangers::{forgotten_identities, is_known};
+pub use transaction::DeviceTransaction;
 
-/// To how many installations of a user a message goes, and how many a bundle lists.
+/// Maximum number of installations that a message goes to, or that a bundle lists.
 pub const MAX_DEVICES: usize = 3;
-/// How long a pre key is in use; then a new one is made when the next message is built.
-pub const PRE_KEY_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long a sender that does not know this device is not answered again.
+/// Maximum age of a prekey. The next message after that makes a new one.
+pub const PREKEY_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+/// Minimum time between two advertisements to a sender that does not know this device.
 pub const ADVERTISE_COOLDOWN: Duration = Duration::from_secs(7200);
-/// How often a contact code is published.
+/// Interval at which clients publish their contact code.
 pub const CONTACT_CODE_INTERVAL: Duration = Duration::from_secs(21_600);
-/// How often clients look whether it is time to publish the contact code.
+/// Interval at which clients check whether the contact code is due.
 pub const CONTACT_CODE_TICK: Duration = Duration::from_secs(120);
-/// The protocol version of our own installation: it can use negotiated secrets.
+/// The protocol version of our installation: it can use negotiated secrets.
 pub const PROTOCOL_VERSION: u32 = 1;
 
-/// Names a session: whose, started from which bundle, with which of their installations.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SessionId {
-    /// The peer.
-    pub identity: CompressedKey,
-    /// The pre key that it was started from, theirs or ours.
-    pub bundle: BundleId,
-    /// The peer's installation.
-    pub installation: InstallationId,
-}
-
-/// A session as it is stored. `Debug` shows no secret; the fields of `ratchet` give them.
-#[derive(Debug, Clone)]
-pub struct SessionState {
-    /// Which session.
-    pub id: SessionId,
-    /// Whether the bundle is ours: we are the responder.
-    pub ours: bool,
-    /// The ephemeral key of our X3DH header, which goes with every message until an answer comes.
-    pub pending: Option<CompressedKey>,
-    /// The state of the double ratchet.
-    pub ratchet: Ratchet,
-    /// Which message keys are kept.
-    pub kept: Kept,
-}
-
-/// What is known of an installation from bundles.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Installation {
-    /// Whose.
-    pub identity: CompressedKey,
-    /// Which.
-    pub id: InstallationId,
-    /// The time of the newest bundle that listed it.
-    pub timestamp: Timestamp,
-    /// The highest protocol version it ever had.
-    pub protocol_version: u32,
-    /// Whether messages go to it. Those of others are enabled, our own when the user says so.
-    pub enabled: bool,
-    /// Whether the negotiated secret may be used with it.
-    pub agreed: bool,
-    /// Its current pre key.
-    pub pre_key: BundleId,
-    /// The version of that.
-    pub pre_key_version: u32,
-}
-
-/// What is known of an identity.
-#[derive(Debug, Clone)]
-pub struct PeerInfo {
-    /// Who.
-    pub identity: CompressedKey,
-    /// Their installations.
-    pub installations: Vec<Installation>,
-    /// The secret of the negotiated topic, if it was ever needed.
-    pub secret: Option<NegotiatedSecret>,
-}
-
-/// A pre key of our own.
-#[derive(Debug, Clone)]
-pub struct OwnPreKey {
-    /// Both keys.
-    pub pair: KeyPair,
-    /// From 1.
-    pub version: u32,
-    /// When it was made.
-    pub created: Timestamp,
-}
-
-/// A device.
+/// A device and its store. See the [module](self).
 pub struct Device<S> {
     identity: KeyPair,
     installation: InstallationId,
-    lifetime: Duration,
-    most_strangers: u64,
+    prekey_lifetime: Duration,
+    max_strangers: u64,
     store: S,
 }
 
@@ -174,8 +107,12 @@ impl<S> fmt::Debug for Device<S> {
 }
 
 impl<S: Store> Device<S> {
-    /// Opens the device that a store holds, or makes a new one in an empty store. Without an
-    /// installation id the stored one is used, or a new one made.
+    /// Opens the device in a store, or makes a new one in an empty store. Without an installation
+    /// id, uses the stored one or generates one.
+    ///
+    /// # Errors
+    ///
+    /// If the store belongs to another identity or installation, or fails.
     pub fn open<R: CryptoRng + ?Sized>(
         mut store: S,
         identity: SecretKey,
@@ -184,7 +121,7 @@ impl<S: Store> Device<S> {
     ) -> Result<Self, SecureError> {
         let identity = KeyPair::from(identity);
         let public = identity.public();
-        let owner = store.get(SELF)?.map(|record| Owner::read(&record)).transpose()?;
+        let owner = store.get(OWNER)?.map(|record| Owner::read(&record)).transpose()?;
         let installation = match (owner, installation) {
             (Some(owner), _) if owner.identity != public => {
                 return Err(SecureError::OtherIdentity(owner.identity));
@@ -197,206 +134,276 @@ impl<S: Store> Device<S> {
                 let installation = installation.unwrap_or_else(|| InstallationId::generate(rng));
                 let owner = Owner { identity: public, installation };
                 let mut changes = Changes::default();
-                changes.put(SELF.to_vec(), owner.write());
+                changes.put(OWNER.to_vec(), owner.write());
                 store.commit(&changes)?;
                 owner.installation
             }
         };
-        let (lifetime, most_strangers) = (PRE_KEY_LIFETIME, MAX_STRANGERS);
-        Ok(Self { identity, installation, lifetime, most_strangers, store })
+        let (prekey_lifetime, max_strangers) = (PREKEY_LIFETIME, MAX_STRANGERS);
+        Ok(Self { identity, installation, prekey_lifetime, max_strangers, store })
     }
 
-    /// The public identity key.
+    /// Returns the public identity key.
     pub fn identity(&self) -> CompressedKey {
         self.identity.public()
     }
 
-    /// The id of this installation.
+    /// Returns the id of this installation.
     pub fn installation(&self) -> &InstallationId {
         &self.installation
     }
 
-    /// Changes how long pre keys are in use; [`PRE_KEY_LIFETIME`] at first. Not stored.
-    pub fn set_pre_key_lifetime(&mut self, lifetime: Duration) {
-        self.lifetime = lifetime;
+    /// Sets the maximum age of a prekey, by default [`PREKEY_LIFETIME`]. Not stored.
+    pub fn set_prekey_lifetime(&mut self, lifetime: Duration) {
+        self.prekey_lifetime = lifetime;
     }
 
-    /// Changes how many strangers are remembered, at least one; [`MAX_STRANGERS`] at first. Not
-    /// stored.
-    pub fn set_max_strangers(&mut self, most: u64) {
-        self.most_strangers = most.max(1);
+    /// Sets the maximum number of strangers, at least one, by default [`MAX_STRANGERS`]. Not stored.
+    pub fn set_max_strangers(&mut self, max: u64) {
+        self.max_strangers = max.max(1);
     }
 
-    /// The store, for what the layers above keep beside the device. Their keys begin with `x`.
+    /// Returns the store, for records of the layers above. Their keys start with `x`.
     pub fn store_mut(&mut self) -> &mut S {
         &mut self.store
     }
 
-    /// Gives the store back.
+    /// Closes the device and returns the store.
     pub fn into_store(self) -> S {
         self.store
     }
 
-    /// Runs several steps as one: all of what they change is durable when this returns `Ok`, and
-    /// nothing of it is there when it returns `Err`.
+    /// Runs several steps as one transaction: `Ok` makes all of their changes durable, `Err` none.
+    ///
+    /// # Errors
+    ///
+    /// If `run` fails, or the store does.
     pub fn transaction<T, E: From<StoreError>>(
         &mut self,
-        run: impl FnOnce(&mut Work<'_, S>) -> Result<T, E>,
+        run: impl FnOnce(&mut DeviceTransaction<'_, S>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut work = Work::begin(self);
-        let result = run(&mut work)?;
-        work.commit()?;
+        let mut transaction = DeviceTransaction::begin(self);
+        let result = run(&mut transaction)?;
+        transaction.commit()?;
         Ok(result)
     }
 
-    /// Remembers somebody for good, however many strangers come: whom we talk with, or will.
-    pub fn keep(&mut self, peer: &PublicKey) -> Result<(), SecureError> {
-        self.transaction(|work| Ok(work.keep(peer)?))
+    /// Marks an identity as known: it is never replaced by strangers.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
+    pub fn mark_known(&mut self, peer: &PublicKey) -> Result<(), SecureError> {
+        self.transaction(|it| Ok(it.mark_known(peer)?))
     }
 
-    /// Takes note of somebody of whom the layers above keep something. Who is new is a stranger, and
-    /// one day makes room for others, at most [`MAX_STRANGERS`].
-    pub fn meet(&mut self, peer: &PublicKey) -> Result<(), SecureError> {
-        self.transaction(|work| Ok(work.meet(peer)?))
+    /// Registers an identity for which the layers above keep records. A new identity becomes a
+    /// stranger, which others can replace.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
+    pub fn register(&mut self, peer: &PublicKey) -> Result<(), SecureError> {
+        self.transaction(|it| Ok(it.register(peer)?))
     }
 
-    /// Encrypts to all enabled installations of `peer`, or to the identity if there are none.
-    /// With the own identity: to the paired devices. Who is written to is [kept](Self::keep).
+    /// Encrypts to all enabled installations of `peer`, or to the identity if there are none. For
+    /// the own identity, these are the paired devices. [Marks](Self::mark_known) `peer` as known.
+    ///
+    /// # Errors
+    ///
+    /// If a session can't send any more, or the store fails.
     pub fn encrypt_to<R: CryptoRng + ?Sized>(
         &mut self,
         peer: &PublicKey,
         plaintext: &[u8],
         now: Timestamp,
         rng: &mut R,
-    ) -> Result<Outgoing, SecureError> {
-        self.transaction(|work| work.encrypt_to(peer, plaintext, now, rng))
+    ) -> Result<EncryptedMessage, SecureError> {
+        self.transaction(|it| it.encrypt_to(peer, plaintext, now, rng))
     }
 
-    /// [`encrypt_to`](Self::encrypt_to), for what says nothing of our own, such as acknowledgements:
-    /// a stranger stays one.
+    /// Encrypts like [`encrypt_to`](Self::encrypt_to), but a stranger stays one. For automatic
+    /// answers, such as acknowledgements.
+    ///
+    /// # Errors
+    ///
+    /// If a session can't send any more, or the store fails.
     pub fn answer_to<R: CryptoRng + ?Sized>(
         &mut self,
         peer: &PublicKey,
         plaintext: &[u8],
         now: Timestamp,
         rng: &mut R,
-    ) -> Result<Outgoing, SecureError> {
-        self.transaction(|work| work.answer_to(peer, plaintext, now, rng))
+    ) -> Result<EncryptedMessage, SecureError> {
+        self.transaction(|it| it.answer_to(peer, plaintext, now, rng))
     }
 
     /// Encrypts to the own identity, for devices that are not paired yet.
-    pub fn pairing<R: CryptoRng + ?Sized>(
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
+    pub fn encrypt_for_pairing<R: CryptoRng + ?Sized>(
         &mut self,
         plaintext: &[u8],
         now: Timestamp,
         rng: &mut R,
-    ) -> Result<Outgoing, SecureError> {
-        self.transaction(|work| work.pairing(plaintext, now, rng))
+    ) -> Result<EncryptedMessage, SecureError> {
+        self.transaction(|it| it.encrypt_for_pairing(plaintext, now, rng))
     }
 
-    /// The own bundle and nothing else.
+    /// Makes a contact code: a message with only our bundle.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     pub fn contact_code<R: CryptoRng + ?Sized>(
         &mut self,
         now: Timestamp,
         rng: &mut R,
-    ) -> Result<Outgoing, SecureError> {
-        self.transaction(|work| work.contact_code(now, rng))
+    ) -> Result<EncryptedMessage, SecureError> {
+        self.transaction(|it| it.contact_code(now, rng))
     }
 
-    /// Tells `peer` about this device: an empty payload, and the bundle. `peer` is
-    /// [kept](Self::keep).
+    /// Advertises this device to `peer`: an empty payload with our bundle.
+    /// [Marks](Self::mark_known) `peer` as known.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     pub fn advertise_to<R: CryptoRng + ?Sized>(
         &mut self,
         peer: &PublicKey,
         now: Timestamp,
         rng: &mut R,
-    ) -> Result<Outgoing, SecureError> {
-        self.transaction(|work| work.advertise_to(peer, now, rng))
+    ) -> Result<EncryptedMessage, SecureError> {
+        self.transaction(|it| it.advertise_to(peer, now, rng))
     }
 
-    /// The answer to a sender that does not know this device: as
-    /// [`advertise_to`](Self::advertise_to), but not again within [`ADVERTISE_COOLDOWN`], and a
-    /// stranger stays one.
+    /// Answers a sender that does not know this device, like [`advertise_to`](Self::advertise_to).
+    /// `None` within [`ADVERTISE_COOLDOWN`] of the last answer. A stranger stays one.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     pub fn answer_unknown<R: CryptoRng + ?Sized>(
         &mut self,
         peer: &PublicKey,
         now: Timestamp,
         rng: &mut R,
-    ) -> Result<Option<Outgoing>, SecureError> {
-        self.transaction(|work| work.answer_unknown(peer, now, rng))
+    ) -> Result<Option<EncryptedMessage>, SecureError> {
+        self.transaction(|it| it.answer_unknown(peer, now, rng))
     }
 
-    /// A payload in clear, with the own bundle, as older clients sent to public chats.
+    /// Makes a cleartext message with our bundle, as older clients sent to public chats.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     pub fn public_message<R: CryptoRng + ?Sized>(
         &mut self,
         payload: &[u8],
         now: Timestamp,
         rng: &mut R,
-    ) -> Result<Outgoing, SecureError> {
-        self.transaction(|work| work.public_message(payload, now, rng))
+    ) -> Result<EncryptedMessage, SecureError> {
+        self.transaction(|it| it.public_message(payload, now, rng))
     }
 
-    /// The own bundle, signed anew. Makes a pre key if there is none, or the last one is too old.
+    /// Signs our bundle. Makes a new prekey if the current one is too old.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     pub fn bundle<R: CryptoRng + ?Sized>(
         &mut self,
         now: Timestamp,
         rng: &mut R,
     ) -> Result<proto::Bundle, SecureError> {
-        self.transaction(|work| work.bundle(now, rng))
+        self.transaction(|it| it.bundle(now, rng))
     }
 
-    /// Learns of installations from a bundle that came by another way than in a message. Whose it is
-    /// is [kept](Self::keep).
+    /// Learns installations from a bundle that did not come in a message. Returns the new ones.
+    /// [Marks](Self::mark_known) the identity as known.
+    ///
+    /// # Errors
+    ///
+    /// If the bundle is invalid or has an unusable prekey, or the store fails.
     pub fn learn(&mut self, bundle: &proto::Bundle) -> Result<Vec<Installation>, SecureError> {
-        self.transaction(|work| work.learn(bundle))
+        self.transaction(|it| it.learn(bundle))
     }
 
-    /// Reads a message of `sender`, who is the signer of its envelope.
+    /// Decrypts a message of `sender`, the signer of its envelope.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes are not a protocol message, a bundle in it is invalid, or the store fails. A
+    /// message that can't be decrypted is no error here: see [`Decrypted::content`].
     pub fn decrypt<R: CryptoRng + ?Sized>(
         &mut self,
         sender: &PublicKey,
         message: &[u8],
         rng: &mut R,
-    ) -> Result<Received, SecureError> {
+    ) -> Result<Decrypted, SecureError> {
         let message = ProtocolMessage::decode(message)?;
-        self.transaction(|work| work.decrypt(sender, &message, rng))
+        self.transaction(|it| it.decrypt(sender, &message, rng))
     }
 
-    /// Says that a message has been dealt with: its key goes, and it can't be opened again.
-    /// Whether the key was still there.
+    /// Confirms that a message was handled: deletes its key, so it can't be decrypted again. Returns
+    /// whether the key was still stored.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     pub fn confirm(&mut self, confirmation: &Confirmation) -> Result<bool, SecureError> {
-        self.transaction(|work| work.confirm(confirmation))
+        self.transaction(|it| it.confirm(confirmation))
     }
 
-    /// Enables or disables an installation. Whether it is known; then whose it is is
-    /// [kept](Self::keep).
+    /// Enables or disables an installation, and [marks](Self::mark_known) its identity as known.
+    /// Returns false if the installation is unknown.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     pub fn set_enabled(
         &mut self,
         identity: &PublicKey,
         installation: &InstallationId,
         enabled: bool,
     ) -> Result<bool, SecureError> {
-        self.transaction(|work| work.set_enabled(identity, installation, enabled))
+        self.transaction(|it| it.set_enabled(identity, installation, enabled))
     }
 
-    /// The installations of an identity, those with the newest bundles first.
+    /// Returns the installations of an identity, newest bundle first.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     pub fn installations(&mut self, identity: &PublicKey) -> Result<Vec<Installation>, StoreError> {
         let identity = CompressedKey::from(identity);
-        let mut work = Work::begin(self);
-        let peer = work.peer(&identity)?;
+        let mut transaction = DeviceTransaction::begin(self);
+        let peer = transaction.peer(&identity)?;
         let mut all: Vec<_> =
             peer.installations.iter().filter_map(|known| known.to_public(&identity)).collect();
         all.sort_by_key(|installation| std::cmp::Reverse(installation.timestamp));
         Ok(all)
     }
 
-    /// How many copies a message to `peer` has: one for each installation that it goes to.
+    /// Returns how many copies a message to `peer` has: one per installation, at least one.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     pub fn copies_for(&mut self, peer: &PublicKey) -> Result<usize, StoreError> {
-        let targets = Work::begin(self).targets(&CompressedKey::from(peer))?;
+        let targets = DeviceTransaction::begin(self).targets(&CompressedKey::from(peer))?;
         Ok(targets.len().max(1))
     }
 
-    /// All identities that anything is known of, the own one included.
+    /// Returns all identities with a record, including the own one.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     pub fn peers(&self) -> Result<Vec<PeerInfo>, StoreError> {
         let mut peers = Vec::new();
         self.store.scan(PEERS, &mut |key, record| {
@@ -412,7 +419,11 @@ impl<S: Store> Device<S> {
         Ok(peers)
     }
 
-    /// All sessions, in the order of their ids.
+    /// Returns all sessions, sorted by id.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     pub fn sessions(&self) -> Result<Vec<SessionState>, StoreError> {
         let mut sessions = Vec::new();
         self.store.scan(SESSIONS, &mut |_, record| {
@@ -423,18 +434,26 @@ impl<S: Store> Device<S> {
         Ok(sessions)
     }
 
-    /// One session.
+    /// Returns a session. `None` if there is none with this id.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     pub fn session(&mut self, id: &SessionId) -> Result<Option<SessionState>, StoreError> {
-        Ok(Work::begin(self).session(id)?.cloned())
+        Ok(DeviceTransaction::begin(self).session(id)?.cloned())
     }
 
-    /// Forgets sessions with all their keys, also those that the store still held of before: see
-    /// [`Store::wipe`]. Whether any was there.
+    /// Deletes sessions and their keys, including remains of earlier keys: see [`Store::wipe`].
+    /// Returns whether any of the sessions existed.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     pub fn forget(&mut self, ids: &[SessionId]) -> Result<bool, SecureError> {
         let mut any = false;
-        self.transaction::<_, SecureError>(|work| {
+        self.transaction::<_, SecureError>(|it| {
             for id in ids {
-                any |= work.forget(id)?;
+                any |= it.forget(id)?;
             }
             Ok(())
         })?;
@@ -444,24 +463,32 @@ impl<S: Store> Device<S> {
         Ok(any)
     }
 
-    /// All pre keys of our own, oldest first; those but the last open late messages only.
-    pub fn pre_keys(&self) -> Result<Vec<OwnPreKey>, StoreError> {
-        let mut pre_keys = Vec::new();
-        self.store.scan(PRE_KEYS, &mut |_, record| {
-            pre_keys.push(OwnPreKey::read(record)?);
+    /// Returns our prekeys, oldest first. All but the last are only for late messages.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
+    pub fn prekeys(&self) -> Result<Vec<OwnPrekey>, StoreError> {
+        let mut prekeys = Vec::new();
+        self.store.scan(PREKEYS, &mut |_, record| {
+            prekeys.push(OwnPrekey::read(record)?);
             Ok(())
         })?;
-        pre_keys.sort_by_key(|pre_key| pre_key.version);
-        Ok(pre_keys)
+        prekeys.sort_by_key(|prekey| prekey.version);
+        Ok(prekeys)
     }
 
-    /// Whether the bundle of a session is still in use, so that the session may be used to send.
+    /// Returns whether the bundle of a session is current, so that the session can send.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     pub fn in_use(&mut self, id: &SessionId) -> Result<bool, StoreError> {
-        let mut work = Work::begin(self);
-        if work.own()?.is_some_and(|own| own.pair.public() == id.bundle) {
+        let mut transaction = DeviceTransaction::begin(self);
+        if transaction.own()?.is_some_and(|own| own.pair.public() == id.bundle) {
             return Ok(true);
         }
-        let known = work.peer(&id.identity)?.installation(&id.installation);
-        Ok(known.and_then(|i| i.known.as_ref()).is_some_and(|known| known.pre_key == id.bundle))
+        let known = transaction.peer(&id.identity)?.installation(&id.installation);
+        Ok(known.and_then(|i| i.known.as_ref()).is_some_and(|known| known.prekey == id.bundle))
     }
 }

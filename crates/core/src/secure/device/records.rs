@@ -1,54 +1,55 @@
-//! What a device keeps, and under which keys.
+//! The records of a device and their keys. States on disk outlive releases, so these forms never
+//! change.
 //!
 //! | key | record |
 //! | --- | --- |
-//! | `i` | identity and installation: whose store this is |
-//! | `o` | the current pre key of our own |
-//! | `k`, pre key | the private part of each pre key that we ever had |
-//! | `p`, identity | a peer: installations, their pre keys, which sessions to send with |
+//! | `i` | the owner: identity and installation |
+//! | `o` | our current prekey |
+//! | `k`, prekey | the private key of each prekey we ever had |
+//! | `p`, identity | a peer: installations, their prekeys, the sessions to send with |
 //! | `s`, identity, bundle id, hash of the installation id | a session |
-//! | `c`, the same, number | a chunk of a session's kept message keys |
-//! | `l`, `q`, `w`, … | the line of strangers: see `strangers.rs` |
-//! | `x`, … | what the layers above keep |
+//! | `c`, the same, number | a chunk of the stored message keys of a session |
+//! | `l`, `q`, `w`, … | the queue of strangers: see `strangers.rs` |
+//! | `x`, … | records of the layers above |
 
-use super::{Installation, OwnPreKey, SessionId, SessionState};
+use super::model::{Installation, OwnPrekey, SessionId, SessionState};
 use crate::{
     account::InstallationId,
-    crypto::{SecretKey, keccak256},
+    crypto::keccak256,
     secure::{
         key::{BundleId, CompressedKey, KeyPair},
         negotiated::NegotiatedSecret,
-        ratchet::{Chain, ChainKey, Kept, Ratchet, RootKey},
+        ratchet::ActiveRatchet,
         store::{
             Record, StoreError,
             codec::{Reader, Writer},
         },
+        stored_keys::StoredKeys,
         time::Timestamp,
     },
 };
 
-/// How many installations of one identity are remembered. Clients write to three.
-pub(super) const MAX_REMEMBERED: usize = 64;
-/// How many sessions with one installation are kept: those of the last pre keys, theirs and ours.
-/// With [`MAX_REMEMBERED`] and the bound on kept keys this bounds what one identity can make us
-/// store, whatever it makes up.
+/// Maximum number of installations per identity. Clients send to three.
+pub(super) const MAX_INSTALLATIONS: usize = 64;
+/// Maximum number of sessions per installation: those of the last prekeys, theirs and ours. Together
+/// with [`MAX_INSTALLATIONS`] and the limit on stored keys, this bounds the state per identity.
 pub(super) const MAX_SESSIONS: usize = 64;
-/// The longest installation id, in bytes, of somebody else. The app's have 36.
+/// Maximum length in bytes of the installation id of a peer. Those of clients have 36.
 pub(super) const MAX_ID: usize = 128;
 
-/// Key of the record that says whose store it is.
-pub(super) const SELF: &[u8] = b"i";
-/// Key of the current pre key.
-pub(super) const OWN: &[u8] = b"o";
-/// Prefix of all pre keys.
-pub(super) const PRE_KEYS: &[u8] = b"k";
+/// Key of the owner.
+pub(super) const OWNER: &[u8] = b"i";
+/// Key of our current prekey.
+pub(super) const OWN_PREKEY: &[u8] = b"o";
+/// Prefix of our prekeys.
+pub(super) const PREKEYS: &[u8] = b"k";
 /// Prefix of peers.
 pub(super) const PEERS: &[u8] = b"p";
 /// Prefix of sessions.
 pub(super) const SESSIONS: &[u8] = b"s";
 
-pub(super) fn pre_key_key(id: &BundleId) -> Vec<u8> {
-    [PRE_KEYS, id.as_bytes()].concat()
+pub(super) fn prekey_key(id: &BundleId) -> Vec<u8> {
+    [PREKEYS, id.as_bytes()].concat()
 }
 
 pub(super) fn peer_key(identity: &CompressedKey) -> Vec<u8> {
@@ -61,14 +62,14 @@ pub(super) fn session_key(id: &SessionId) -> Vec<u8> {
     [SESSIONS, identity.as_bytes(), bundle.as_bytes(), &hash].concat()
 }
 
-/// From the key of the session.
+/// Derives the key of a chunk from the key of its session.
 pub(super) fn chunk_key(session_key: &[u8], index: u64) -> Vec<u8> {
     let mut key = [session_key, &index.to_be_bytes()].concat();
     key[0] = b'c';
     key
 }
 
-/// Whose store this is.
+/// The owner of a store.
 pub(super) struct Owner {
     pub identity: CompressedKey,
     pub installation: InstallationId,
@@ -91,18 +92,18 @@ impl Owner {
     }
 }
 
-impl OwnPreKey {
+impl OwnPrekey {
     pub(super) fn write(&self) -> Record {
         let mut writer = Writer::default();
-        write_pair(&mut writer, &self.pair);
+        self.pair.write(&mut writer);
         writer.u32(self.version);
         writer.i64(self.created.0);
         writer.finish()
     }
 
     pub(super) fn read(record: &[u8]) -> Result<Self, StoreError> {
-        let mut reader = Reader::new("pre key", record);
-        let pair = read_pair(&mut reader)?;
+        let mut reader = Reader::new("prekey", record);
+        let pair = KeyPair::read(&mut reader)?;
         let version = reader.u32()?;
         let created = Timestamp(reader.i64()?);
         reader.finish()?;
@@ -110,12 +111,12 @@ impl OwnPreKey {
     }
 }
 
-/// What is known about an identity, be it a peer's or our own.
+/// The record of an identity, a peer's or our own.
 #[derive(Debug, Default)]
 pub(super) struct Peer {
-    /// The negotiated secret, once it was needed.
+    /// The negotiated secret, once computed.
     pub secret: Option<NegotiatedSecret>,
-    /// When a message that we were not among the recipients of was last answered.
+    /// The time of the last answer to a sender that does not know this device.
     pub advertised: Option<Timestamp>,
     pub installations: Vec<PeerInstallation>,
 }
@@ -123,14 +124,13 @@ pub(super) struct Peer {
 #[derive(Debug)]
 pub(super) struct PeerInstallation {
     pub id: InstallationId,
-    /// What bundles said; `None` when only messages came from there.
+    /// What bundles announced. `None` if only messages came from it.
     pub known: Option<Known>,
-    /// Whether a secret may be used with it.
+    /// Whether it has agreed to use the negotiated secret.
     pub agreed: bool,
-    /// The bundles of the sessions there are to send with, in the order in which they were
-    /// registered.
-    pub entries: Vec<BundleId>,
-    /// The bundles of all sessions with it, in the same order.
+    /// The bundles of the sessions that can send, in the order of registration.
+    pub sending: Vec<BundleId>,
+    /// The bundles of all sessions, in the same order.
     pub sessions: Vec<BundleId>,
 }
 
@@ -139,27 +139,26 @@ pub(super) struct Known {
     pub timestamp: Timestamp,
     pub protocol_version: u32,
     pub enabled: bool,
-    pub pre_key: BundleId,
-    pub pre_key_version: u32,
-    /// The timestamp of the bundle that the pre key came with.
-    pub pre_key_timestamp: Timestamp,
+    pub prekey: BundleId,
+    pub prekey_version: u32,
+    /// The timestamp of the bundle with the prekey.
+    pub prekey_timestamp: Timestamp,
 }
 
 impl Peer {
-    /// An installation, if anything is known of it.
+    /// Returns an installation, if it is known.
     pub fn installation(&self, id: &InstallationId) -> Option<&PeerInstallation> {
         self.installations.iter().find(|installation| installation.id == *id)
     }
 
-    /// Removes installations until there is room for this one; the caller removes their sessions.
-    /// Those go first that there is no session with, and of them those whose bundle is the oldest;
-    /// those that the user enabled among our own last.
+    /// Removes installations until there is room for a new one. The caller deletes their sessions.
+    /// Starts with those without a session, oldest bundle first. Our own enabled ones come last.
     pub fn make_room(&mut self, id: &InstallationId, own: bool) -> Vec<PeerInstallation> {
         let mut removed = Vec::new();
         if self.installation(id).is_some() {
             return removed;
         }
-        while self.installations.len() >= MAX_REMEMBERED {
+        while self.installations.len() >= MAX_INSTALLATIONS {
             let age = |(_, installation): &(usize, &PeerInstallation)| {
                 let known = installation.known.as_ref();
                 let is_paired = own && known.is_some_and(|known| known.enabled);
@@ -172,25 +171,17 @@ impl Peer {
         removed
     }
 
-    /// An installation, made if nothing is known of it.
+    /// Returns an installation. Adds it if it is unknown.
     pub fn installation_mut(&mut self, id: &InstallationId) -> &mut PeerInstallation {
         let at = self.installations.iter().position(|installation| installation.id == *id);
         let at = at.unwrap_or_else(|| {
-            let (id, agreed) = (id.clone(), false);
-            let (entries, sessions) = (Vec::new(), Vec::new());
-            self.installations.push(PeerInstallation {
-                id,
-                known: None,
-                agreed,
-                entries,
-                sessions,
-            });
+            self.installations.push(PeerInstallation::new(id));
             self.installations.len() - 1
         });
         &mut self.installations[at]
     }
 
-    /// The installations that are enabled, those with the newest bundles first, at most `limit`.
+    /// Returns at most `limit` enabled installations, newest bundle first.
     pub fn active(&self, limit: usize) -> Vec<&PeerInstallation> {
         let enabled = |installation: &&PeerInstallation| {
             installation.known.as_ref().is_some_and(|known| known.enabled)
@@ -229,18 +220,23 @@ impl Peer {
 }
 
 impl PeerInstallation {
+    fn new(id: &InstallationId) -> Self {
+        let (sending, sessions) = (Vec::new(), Vec::new());
+        Self { id: id.clone(), known: None, agreed: false, sending, sessions }
+    }
+
     fn write(&self, writer: &mut Writer) {
         writer.bytes(self.id.as_str().as_bytes());
         writer.opt(self.known.as_ref(), |writer, known| {
             writer.i64(known.timestamp.0);
             writer.u32(known.protocol_version);
             writer.flag(known.enabled);
-            writer.array(known.pre_key.as_bytes());
-            writer.u32(known.pre_key_version);
-            writer.i64(known.pre_key_timestamp.0);
+            writer.array(known.prekey.as_bytes());
+            writer.u32(known.prekey_version);
+            writer.i64(known.prekey_timestamp.0);
         });
         writer.flag(self.agreed);
-        for bundles in [&self.entries, &self.sessions] {
+        for bundles in [&self.sending, &self.sessions] {
             writer.u32(bundles.len() as u32);
             for bundle in bundles {
                 writer.array(bundle.as_bytes());
@@ -255,9 +251,9 @@ impl PeerInstallation {
                 timestamp: Timestamp(reader.i64()?),
                 protocol_version: reader.u32()?,
                 enabled: reader.flag()?,
-                pre_key: reader.array()?.into(),
-                pre_key_version: reader.u32()?,
-                pre_key_timestamp: Timestamp(reader.i64()?),
+                prekey: reader.array()?.into(),
+                prekey_version: reader.u32()?,
+                prekey_timestamp: Timestamp(reader.i64()?),
             })
         })?;
         let agreed = reader.flag()?;
@@ -268,11 +264,11 @@ impl PeerInstallation {
             }
             Ok::<_, StoreError>(bundles)
         };
-        let (entries, sessions) = (bundles()?, bundles()?);
-        Ok(Self { id, known, agreed, entries, sessions })
+        let (sending, sessions) = (bundles()?, bundles()?);
+        Ok(Self { id, known, agreed, sending, sessions })
     }
 
-    /// How it is shown.
+    /// Returns the public view. `None` if no bundle announced it.
     pub fn to_public(&self, identity: &CompressedKey) -> Option<Installation> {
         let known = self.known.as_ref()?;
         Some(Installation {
@@ -282,8 +278,8 @@ impl PeerInstallation {
             protocol_version: known.protocol_version,
             enabled: known.enabled,
             agreed: self.agreed,
-            pre_key: known.pre_key,
-            pre_key_version: known.pre_key_version,
+            prekey: known.prekey,
+            prekey_version: known.prekey_version,
         })
     }
 }
@@ -294,19 +290,10 @@ impl SessionState {
         writer.array(self.id.identity.as_bytes());
         writer.array(self.id.bundle.as_bytes());
         writer.bytes(self.id.installation.as_str().as_bytes());
-        writer.flag(self.ours);
-        writer.opt(self.pending, |writer, key| writer.array(key.as_bytes()));
-        let Ratchet { own, remote, root, send, receive, pn, keys_count } = &self.ratchet;
-        write_pair(&mut writer, own);
-        writer.opt(remote.as_ref(), |writer, key| writer.array(key.as_bytes()));
-        writer.array(root.as_bytes());
-        for chain in [send, receive] {
-            writer.array(chain.key.as_bytes());
-            writer.u32(chain.n);
-        }
-        writer.u32(*pn);
-        writer.u64(*keys_count);
-        self.kept.write(&mut writer);
+        writer.flag(self.is_responder);
+        writer.opt(self.x3dh_key, |writer, key| writer.array(key.as_bytes()));
+        self.ratchet.write(&mut writer);
+        self.stored_keys.write(&mut writer);
         writer.finish()
     }
 
@@ -317,34 +304,11 @@ impl SessionState {
             bundle: reader.array()?.into(),
             installation: InstallationId::new(reader.text()?),
         };
-        let ours = reader.flag()?;
-        let pending = reader.opt(Reader::array)?.map(CompressedKey::from);
-        let own = read_pair(&mut reader)?;
-        let remote = reader.opt(Reader::array)?.map(CompressedKey::from);
-        let root = RootKey::from_bytes(reader.array()?);
-        let mut chain = || {
-            Ok::<_, StoreError>(Chain {
-                key: ChainKey::from_bytes(reader.array()?),
-                n: reader.u32()?,
-            })
-        };
-        let (send, receive) = (chain()?, chain()?);
-        let pn = reader.u32()?;
-        let keys_count = reader.u64()?;
-        let kept = Kept::read(&mut reader)?;
+        let is_responder = reader.flag()?;
+        let x3dh_key = reader.opt(Reader::array)?.map(CompressedKey::from);
+        let ratchet = ActiveRatchet::read(&mut reader)?;
+        let stored_keys = StoredKeys::read(&mut reader)?;
         reader.finish()?;
-        let ratchet = Ratchet { own, remote, root, send, receive, pn, keys_count };
-        Ok(Self { id, ours, pending, ratchet, kept })
+        Ok(Self { id, is_responder, x3dh_key, ratchet, stored_keys })
     }
-}
-
-fn write_pair(writer: &mut Writer, pair: &KeyPair) {
-    writer.array(&pair.secret().to_bytes());
-    writer.array(pair.public().as_bytes());
-}
-
-fn read_pair(reader: &mut Reader<'_>) -> Result<KeyPair, StoreError> {
-    let secret = zeroize::Zeroizing::new(reader.array()?);
-    let secret = SecretKey::from_bytes(&secret).map_err(|_| reader.corrupt())?;
-    Ok(KeyPair::from_parts(secret, reader.array()?.into()))
 }

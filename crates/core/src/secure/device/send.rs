@@ -1,8 +1,10 @@
-//! Sending: which installations, which sessions, which form.
+//! Encrypts messages: chooses the installations, the sessions and the form.
+
+use std::collections::BTreeMap;
 
 use rand::CryptoRng;
 
-use super::{ADVERTISE_COOLDOWN, MAX_DEVICES, SessionId, SessionState, Work};
+use super::{ADVERTISE_COOLDOWN, DeviceTransaction, MAX_DEVICES, SessionId, SessionState};
 use crate::{
     account::InstallationId,
     crypto::PublicKey,
@@ -13,8 +15,9 @@ use crate::{
         message::{NO_INSTALLATION, ProtocolMessage},
         negotiated::NegotiatedSecret,
         proto,
-        ratchet::{Header, Kept, Ratchet},
+        ratchet::{ActiveRatchet, RatchetHeader},
         store::{Store, StoreError},
+        stored_keys::StoredKeys,
         time::Timestamp,
         x3dh,
     },
@@ -22,60 +25,70 @@ use crate::{
 
 /// A message to send.
 #[derive(Debug)]
-pub struct Outgoing {
-    /// What goes into the envelope.
+#[non_exhaustive]
+pub struct EncryptedMessage {
+    /// The payload of the envelope.
     pub message: ProtocolMessage,
-    /// Its parts for installations, in the order of their ids; none if it is encrypted to the
-    /// identity, or not at all.
-    pub parts: Vec<Part>,
-    /// The secret of sender and recipient, if it is a direct message.
+    /// The per-device messages, sorted by installation id. Empty if the message is encrypted to the
+    /// identity or in clear.
+    pub device_messages: Vec<DeviceMessage>,
+    /// The negotiated secret of sender and recipient, if it is a direct message.
     pub secret: Option<NegotiatedSecret>,
-    /// Whether all its installations have agreed to use the secret: then the message goes to the
-    /// negotiated topic, otherwise to the partitioned one.
+    /// Whether the message goes to the negotiated topic: all its installations have agreed to use
+    /// the secret. Otherwise it goes to the partitioned topic.
     pub agreed: bool,
 }
 
-/// How the part for one installation was encrypted.
+/// How the message for one installation was encrypted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part {
-    /// With which session.
+#[non_exhaustive]
+pub struct DeviceMessage {
+    /// The session.
     pub session: SessionId,
-    /// The ratchet's header.
-    pub header: Header,
-    /// The ephemeral key, while the session was not answered yet.
-    pub x3dh: Option<CompressedKey>,
+    /// The header of the ratchet.
+    pub header: RatchetHeader,
+    /// The ephemeral key of the X3DH header, until the session is answered.
+    pub x3dh_key: Option<CompressedKey>,
 }
 
-impl<S: Store> Work<'_, S> {
+impl<S: Store> DeviceTransaction<'_, S> {
     /// See [`Device::encrypt_to`](super::Device::encrypt_to).
+    ///
+    /// # Errors
+    ///
+    /// If a session can't send any more, or the store fails.
     pub fn encrypt_to<R: CryptoRng + ?Sized>(
         &mut self,
         peer: &PublicKey,
         plaintext: &[u8],
         now: Timestamp,
         rng: &mut R,
-    ) -> Result<Outgoing, SecureError> {
-        self.keep(peer)?;
+    ) -> Result<EncryptedMessage, SecureError> {
+        self.mark_known(peer)?;
         self.answer_to(peer, plaintext, now, rng)
     }
 
     /// See [`Device::answer_to`](super::Device::answer_to).
+    ///
+    /// # Errors
+    ///
+    /// If a session can't send any more, or the store fails.
     pub fn answer_to<R: CryptoRng + ?Sized>(
         &mut self,
         peer: &PublicKey,
         plaintext: &[u8],
         now: Timestamp,
         rng: &mut R,
-    ) -> Result<Outgoing, SecureError> {
+    ) -> Result<EncryptedMessage, SecureError> {
         let identity = CompressedKey::from(peer);
-        let mut parts = Vec::new();
-        let mut direct = std::collections::BTreeMap::new();
+        let mut device_messages = Vec::new();
+        let mut direct = BTreeMap::new();
         for target in self.targets(&identity)? {
             let Some(mut state) = self.session_to(peer, &identity, &target, rng)? else { continue };
             let (header, payload) = state.ratchet.encrypt(plaintext)?;
             let bundle = state.id.bundle;
-            let part = proto::DirectMessage {
-                x3dh_header: state.pending.map(|key| proto::X3dhHeader {
+            let message = proto::DirectMessage {
+                x3dh_header: state.x3dh_key.map(|key| proto::X3dhHeader {
                     key: key.as_bytes().to_vec(),
                     id: bundle.as_bytes().to_vec(),
                 }),
@@ -83,102 +96,124 @@ impl<S: Store> Work<'_, S> {
                 payload,
                 dh_header: None,
             };
-            direct.insert(target.as_str().to_owned(), part);
-            parts.push(Part { session: state.id.clone(), header, x3dh: state.pending });
+            direct.insert(target.as_str().to_owned(), message);
+            let (session, x3dh_key) = (state.id.clone(), state.x3dh_key);
+            device_messages.push(DeviceMessage { session, header, x3dh_key });
             self.set_session(state);
         }
-        if parts.is_empty() {
-            direct.insert(NO_INSTALLATION.to_owned(), encrypt_to_identity(peer, plaintext, rng));
+        if device_messages.is_empty() {
+            direct.insert(NO_INSTALLATION.to_owned(), identity_message(peer, plaintext, rng));
         }
         let message = self.message(direct, Vec::new(), now, rng)?;
         let secret = self.secret(peer, &identity)?;
         let known = self.peer(&identity)?;
-        let agreed = |part: &Part| {
-            known.installation(&part.session.installation).is_some_and(|known| known.agreed)
+        let agreed = |message: &DeviceMessage| {
+            known.installation(&message.session.installation).is_some_and(|known| known.agreed)
         };
-        let agreed = !parts.is_empty() && parts.iter().all(agreed);
-        Ok(Outgoing { message, parts, secret: Some(secret), agreed })
+        let agreed = !device_messages.is_empty() && device_messages.iter().all(agreed);
+        Ok(EncryptedMessage { message, device_messages, secret: Some(secret), agreed })
     }
 
-    /// See [`Device::pairing`](super::Device::pairing).
-    pub fn pairing<R: CryptoRng + ?Sized>(
+    /// See [`Device::encrypt_for_pairing`](super::Device::encrypt_for_pairing).
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
+    pub fn encrypt_for_pairing<R: CryptoRng + ?Sized>(
         &mut self,
         plaintext: &[u8],
         now: Timestamp,
         rng: &mut R,
-    ) -> Result<Outgoing, SecureError> {
+    ) -> Result<EncryptedMessage, SecureError> {
         let own = self.identity.secret().public_key();
-        self.sealed_to_identity(&own, plaintext, now, rng)
+        self.message_to_identity(&own, plaintext, now, rng)
     }
 
     /// See [`Device::advertise_to`](super::Device::advertise_to).
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     pub fn advertise_to<R: CryptoRng + ?Sized>(
         &mut self,
         peer: &PublicKey,
         now: Timestamp,
         rng: &mut R,
-    ) -> Result<Outgoing, SecureError> {
-        self.keep(peer)?;
-        self.sealed_to_identity(peer, b"", now, rng)
+    ) -> Result<EncryptedMessage, SecureError> {
+        self.mark_known(peer)?;
+        self.message_to_identity(peer, b"", now, rng)
     }
 
     /// See [`Device::answer_unknown`](super::Device::answer_unknown).
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     pub fn answer_unknown<R: CryptoRng + ?Sized>(
         &mut self,
         peer: &PublicKey,
         now: Timestamp,
         rng: &mut R,
-    ) -> Result<Option<Outgoing>, SecureError> {
+    ) -> Result<Option<EncryptedMessage>, SecureError> {
         let identity = CompressedKey::from(peer);
         let last = self.peer(&identity)?.advertised;
         if last.is_some_and(|last| !last.is_older_than(ADVERTISE_COOLDOWN, now)) {
             return Ok(None);
         }
         self.peer_mut(&identity)?.advertised = Some(now);
-        self.sealed_to_identity(peer, b"", now, rng).map(Some)
+        self.message_to_identity(peer, b"", now, rng).map(Some)
     }
 
     /// See [`Device::contact_code`](super::Device::contact_code).
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     pub fn contact_code<R: CryptoRng + ?Sized>(
         &mut self,
         now: Timestamp,
         rng: &mut R,
-    ) -> Result<Outgoing, SecureError> {
-        let message = self.message(Default::default(), Vec::new(), now, rng)?;
-        Ok(Outgoing { message, parts: Vec::new(), secret: None, agreed: false })
+    ) -> Result<EncryptedMessage, SecureError> {
+        self.public_message(b"", now, rng)
     }
 
     /// See [`Device::public_message`](super::Device::public_message).
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     pub fn public_message<R: CryptoRng + ?Sized>(
         &mut self,
         payload: &[u8],
         now: Timestamp,
         rng: &mut R,
-    ) -> Result<Outgoing, SecureError> {
-        let message = self.message(Default::default(), payload.to_vec(), now, rng)?;
-        Ok(Outgoing { message, parts: Vec::new(), secret: None, agreed: false })
+    ) -> Result<EncryptedMessage, SecureError> {
+        let message = self.message(BTreeMap::new(), payload.to_vec(), now, rng)?;
+        let device_messages = Vec::new();
+        Ok(EncryptedMessage { message, device_messages, secret: None, agreed: false })
     }
 
-    /// A message that whoever has the identity can open.
-    fn sealed_to_identity<R: CryptoRng + ?Sized>(
+    /// Makes a message that is encrypted to the identity.
+    fn message_to_identity<R: CryptoRng + ?Sized>(
         &mut self,
         peer: &PublicKey,
         plaintext: &[u8],
         now: Timestamp,
         rng: &mut R,
-    ) -> Result<Outgoing, SecureError> {
-        let part = encrypt_to_identity(peer, plaintext, rng);
-        let direct = [(NO_INSTALLATION.to_owned(), part)].into();
+    ) -> Result<EncryptedMessage, SecureError> {
+        let encrypted = identity_message(peer, plaintext, rng);
+        let direct = [(NO_INSTALLATION.to_owned(), encrypted)].into();
         let message = self.message(direct, Vec::new(), now, rng)?;
         let secret = self.secret(peer, &CompressedKey::from(peer))?;
-        Ok(Outgoing { message, parts: Vec::new(), secret: Some(secret), agreed: false })
+        let device_messages = Vec::new();
+        Ok(EncryptedMessage { message, device_messages, secret: Some(secret), agreed: false })
     }
 
-    /// Puts a message together. The payload is encrypted before: the bundle may bring a new pre
-    /// key, the message still belongs to the old one.
+    /// Builds a message with our bundle. The payload is encrypted before, since the bundle may have a
+    /// new prekey, and the message belongs to the session of the old one.
     fn message<R: CryptoRng + ?Sized>(
         &mut self,
-        direct_message: std::collections::BTreeMap<String, proto::DirectMessage>,
+        direct_message: BTreeMap<String, proto::DirectMessage>,
         public_message: Vec<u8>,
         now: Timestamp,
         rng: &mut R,
@@ -192,7 +227,7 @@ impl<S: Store> Work<'_, S> {
         }))
     }
 
-    /// The installations that a message goes to, in the order of their ids.
+    /// Returns the installations that a message goes to, sorted by id.
     pub(super) fn targets(
         &mut self,
         identity: &CompressedKey,
@@ -208,8 +243,8 @@ impl<S: Store> Work<'_, S> {
         Ok(targets)
     }
 
-    /// The session to send with: of those whose bundle is in use, the one registered first; a new
-    /// one if there is none. `None` if none can be started.
+    /// Returns the session to send with: the first registered one with a current bundle, or a new
+    /// one. `None` if there is no valid prekey to start one from.
     fn session_to<R: CryptoRng + ?Sized>(
         &mut self,
         peer: &PublicKey,
@@ -219,9 +254,9 @@ impl<S: Store> Work<'_, S> {
     ) -> Result<Option<SessionState>, SecureError> {
         let own = self.own()?.map(|own| own.pair.public());
         let Some(known) = self.peer(identity)?.installation(installation) else { return Ok(None) };
-        let theirs = known.known.as_ref().map(|known| known.pre_key);
+        let theirs = known.known.as_ref().map(|known| known.prekey);
         let usable = |bundle: &BundleId| Some(*bundle) == own || Some(*bundle) == theirs;
-        let bundles: Vec<_> = known.entries.iter().copied().filter(usable).collect();
+        let bundles: Vec<_> = known.sending.iter().copied().filter(usable).collect();
         let id =
             |bundle| SessionId { identity: *identity, bundle, installation: installation.clone() };
         for bundle in bundles {
@@ -230,22 +265,22 @@ impl<S: Store> Work<'_, S> {
             }
         }
         let Some(bundle) = theirs else { return Ok(None) };
-        // Learned with their point checked.
-        let Ok(pre_key) = bundle.point() else { return Ok(None) };
+        // Prekeys are checked when they are learned.
+        let Ok(prekey) = bundle.point() else { return Ok(None) };
         let ephemeral = KeyPair::generate(rng);
-        let shared = x3dh::initiate(self.identity.secret(), ephemeral.secret(), peer, &pre_key);
+        let shared = x3dh::initiate(self.identity.secret(), ephemeral.secret(), peer, &prekey);
         let state = SessionState {
             id: id(bundle),
-            ours: false,
-            pending: Some(ephemeral.public()),
-            ratchet: Ratchet::initiate(&shared, &pre_key, rng),
-            kept: Kept::default(),
+            is_responder: false,
+            x3dh_key: Some(ephemeral.public()),
+            ratchet: ActiveRatchet::initiate(&shared, &prekey, rng),
+            stored_keys: StoredKeys::default(),
         };
-        self.register(&state.id)?;
+        self.register_session(&state.id)?;
         Ok(Some(state))
     }
 
-    /// The secret that we share with an identity; computed once.
+    /// Returns the negotiated secret with an identity. Computes it once.
     pub(super) fn secret(
         &mut self,
         peer: &PublicKey,
@@ -260,8 +295,20 @@ impl<S: Store> Work<'_, S> {
     }
 }
 
-/// The part of a message for whoever has an identity.
-pub(crate) fn encrypt_to_identity<R: CryptoRng + ?Sized>(
+/// Encrypts a message to an identity without a state: it names no installation and has no bundle.
+pub fn encrypt_to_identity<R: CryptoRng + ?Sized>(
+    peer: &PublicKey,
+    plaintext: &[u8],
+    rng: &mut R,
+) -> ProtocolMessage {
+    let message = identity_message(peer, plaintext, rng);
+    ProtocolMessage::new(proto::ProtocolMessage {
+        direct_message: [(NO_INSTALLATION.to_owned(), message)].into(),
+        ..Default::default()
+    })
+}
+
+fn identity_message<R: CryptoRng + ?Sized>(
     peer: &PublicKey,
     plaintext: &[u8],
     rng: &mut R,

@@ -7,8 +7,8 @@ use crate::{
     crypto::{keccak256, seeded_rng},
     secure::{
         MemoryStore,
-        bundle::{self, PreKey},
-        error::Refusal,
+        bundle::{self, Prekey},
+        error::DecryptError,
         store::{Record, Visit},
     },
 };
@@ -36,11 +36,11 @@ impl One {
         self.device.contact_code(now, &mut self.rng).unwrap().message.into_raw()
     }
 
-    fn write(&mut self, to: &One, now: Timestamp) -> Outgoing {
+    fn write(&mut self, to: &One, now: Timestamp) -> EncryptedMessage {
         self.device.encrypt_to(&to.key, b"text", now, &mut self.rng).unwrap()
     }
 
-    fn read(&mut self, from: &One, raw: &[u8]) -> Received {
+    fn read(&mut self, from: &One, raw: &[u8]) -> Decrypted {
         self.device.decrypt(&from.key, raw, &mut self.rng).unwrap()
     }
 
@@ -48,9 +48,9 @@ impl One {
     fn bundle(&self, id: &str, key: u8, version: u32, now: Timestamp) -> proto::Bundle {
         let key = SecretKey::from_bytes(&[key; 32]).unwrap().public_key();
         let key = CompressedKey::from(&key);
-        let pre_keys =
-            [(InstallationId::new(id), PreKey { key, version, protocol_version: version })].into();
-        bundle::sign(&KeyPair::from(self.secret.clone()), &pre_keys, now)
+        let prekeys =
+            [(InstallationId::new(id), Prekey { key, version, protocol_version: version })].into();
+        bundle::sign(&KeyPair::from(self.secret.clone()), &prekeys, now)
     }
 }
 
@@ -138,8 +138,8 @@ fn the_pre_key_of_the_highest_version_counts_and_of_the_newest_bundle() {
         alice.device.learn(&bob.bundle("b1", key, version, later(hours))).unwrap();
         let known = alice.device.installations(&bob.key).unwrap().remove(0);
         let keys = (1..9).map(|key| SecretKey::from_bytes(&[key; 32]).unwrap().public_key());
-        let at = keys.map(|key| CompressedKey::from(&key)).position(|key| key == known.pre_key);
-        (at.unwrap() as u8 + 1, known.pre_key_version, known.timestamp, known.protocol_version)
+        let at = keys.map(|key| CompressedKey::from(&key)).position(|key| key == known.prekey);
+        (at.unwrap() as u8 + 1, known.prekey_version, known.timestamp, known.protocol_version)
     };
     assert_eq!(learn(1, 2, 0), (1, 2, later(0), 2));
     // Older and lower: nothing.
@@ -161,7 +161,7 @@ fn only_those_that_are_enabled_are_written_to_and_the_newest_three() {
         alice.device.learn(&bob.bundle(id, n as u8 + 1, 1, later(n as i64))).unwrap();
     }
     let targets = |alice: &mut One| {
-        let parts = alice.write(&bob, NOW).parts;
+        let parts = alice.write(&bob, NOW).device_messages;
         parts.into_iter().map(|part| part.session.installation.to_string()).collect::<Vec<_>>()
     };
     assert_eq!(targets(&mut alice), ["b2", "b3", "b4"]);
@@ -181,7 +181,7 @@ fn own_devices_wait_for_the_user_and_are_then_in_the_bundle() {
     let received = one.read(&two, &code);
     assert!(received.learned.iter().all(|new| !new.enabled));
     let key = one.key;
-    assert!(one.write(&two, NOW).parts.is_empty(), "not paired: to the identity");
+    assert!(one.write(&two, NOW).device_messages.is_empty(), "not paired: to the identity");
     let bundle = |one: &mut One| {
         let bundle = one.device.bundle(later(1), &mut one.rng).unwrap();
         bundle.signed_pre_keys.into_keys().collect::<Vec<_>>()
@@ -189,7 +189,7 @@ fn own_devices_wait_for_the_user_and_are_then_in_the_bundle() {
     assert_eq!(bundle(&mut one), ["a1"]);
     assert!(one.device.set_enabled(&key, &InstallationId::new("a2"), true).unwrap());
     assert_eq!(bundle(&mut one), ["a1", "a2"]);
-    assert_eq!(one.write(&two, NOW).parts.len(), 1);
+    assert_eq!(one.write(&two, NOW).device_messages.len(), 1);
     // What comes back about ourselves is left out.
     let own = one.device.bundle(later(2), &mut one.rng).unwrap();
     two.device.learn(&own).unwrap();
@@ -197,24 +197,27 @@ fn own_devices_wait_for_the_user_and_are_then_in_the_bundle() {
 }
 
 #[test]
-fn pre_keys_are_renewed_after_a_day_and_the_old_ones_still_open() {
+fn prekeys_are_renewed_after_a_day_and_the_old_ones_still_open() {
     let (mut alice, mut bob) = (device("alice", "a1"), device("bob", "b1"));
     let code = bob.contact_code(NOW);
     alice.read(&bob, &code);
     let late = alice.write(&bob, NOW).message.into_raw();
     // Not yet: exactly a day is not more than a day.
     bob.contact_code(later(24));
-    assert_eq!(bob.device.pre_keys().unwrap().len(), 1);
+    assert_eq!(bob.device.prekeys().unwrap().len(), 1);
     let code = bob.contact_code(later(25));
-    let versions: Vec<_> = bob.device.pre_keys().unwrap().iter().map(|own| own.version).collect();
+    let versions: Vec<_> = bob.device.prekeys().unwrap().iter().map(|own| own.version).collect();
     assert_eq!(versions, [1, 2]);
     assert_eq!(bob.read(&alice, &late).content.unwrap().plaintext, b"text");
     // The session of the old one is not used to send any more, on either side.
     let sent = bob.write(&alice, later(25));
-    assert!(sent.parts[0].x3dh.is_some());
+    assert!(sent.device_messages[0].x3dh_key.is_some());
     alice.read(&bob, &code);
     let sent = alice.write(&bob, later(25));
-    assert_eq!(sent.parts[0].session.bundle, bob.device.pre_keys().unwrap()[1].pair.public());
+    assert_eq!(
+        sent.device_messages[0].session.bundle,
+        bob.device.prekeys().unwrap()[1].pair.public()
+    );
 }
 
 #[test]
@@ -224,16 +227,25 @@ fn the_header_of_the_agreement_goes_until_an_answer_comes() {
     alice.read(&bob, &code);
     let first = alice.write(&bob, NOW);
     let second = alice.write(&bob, NOW);
-    assert!(first.parts[0].x3dh.is_some() && first.parts[0].x3dh == second.parts[0].x3dh);
+    assert!(
+        first.device_messages[0].x3dh_key.is_some()
+            && first.device_messages[0].x3dh_key == second.device_messages[0].x3dh_key
+    );
     // The second is the one that arrives.
     let content = bob.read(&alice, second.message.raw()).content.unwrap();
-    assert!(matches!(content.how, How::Session { started: true, missing: 1, .. }));
+    assert!(matches!(
+        content.encryption,
+        EncryptionKind::Session { started: true, missing: 1, .. }
+    ));
     let answer = bob.write(&alice, NOW);
-    assert_eq!(answer.parts[0].x3dh, None, "the responder has none");
+    assert_eq!(answer.device_messages[0].x3dh_key, None, "the responder has none");
     alice.read(&bob, answer.message.raw()).content.unwrap();
-    assert_eq!(alice.write(&bob, NOW).parts[0].x3dh, None);
+    assert_eq!(alice.write(&bob, NOW).device_messages[0].x3dh_key, None);
     let content = bob.read(&alice, first.message.raw()).content.unwrap();
-    assert!(matches!(content.how, How::Session { started: false, kept: true, .. }));
+    assert!(matches!(
+        content.encryption,
+        EncryptionKind::Session { started: false, key_was_stored: true, .. }
+    ));
 }
 
 #[test]
@@ -250,10 +262,10 @@ fn an_answer_that_can_not_be_read_is_one() {
     assert_eq!(received.content.unwrap_err().code(), "ratchet.mac");
     // Bob has the session: he needs the header no more. But for that, nothing has changed.
     let after = alice.device.sessions().unwrap();
-    assert!(before[0].pending.is_some() && after[0].pending.is_none());
-    assert_eq!(before[0].ratchet.root.as_bytes(), after[0].ratchet.root.as_bytes());
+    assert!(before[0].x3dh_key.is_some() && after[0].x3dh_key.is_none());
+    assert_eq!(before[0].ratchet.root_key().as_bytes(), after[0].ratchet.root_key().as_bytes());
     let next = alice.write(&bob, NOW);
-    assert_eq!((next.parts[0].x3dh, next.parts[0].header.n), (None, 1));
+    assert_eq!((next.device_messages[0].x3dh_key, next.device_messages[0].header.n), (None, 1));
     bob.read(&alice, next.message.raw()).content.unwrap();
 }
 
@@ -272,7 +284,7 @@ fn senders_that_do_not_know_us_are_answered_now_and_then() {
     let received = bob.read(&alice, &first);
     assert_eq!(received.learned.len(), 1);
     let content = received.content.unwrap();
-    assert_eq!((content.plaintext, content.how), (Vec::new(), How::Identity));
+    assert_eq!((content.plaintext, content.encryption), (Vec::new(), EncryptionKind::Identity));
 }
 
 #[test]
@@ -280,7 +292,7 @@ fn a_session_that_is_forgotten_leaves_nothing() {
     let (mut alice, mut bob) = (device("alice", "a1"), device("bob", "b1"));
     let code = bob.contact_code(NOW);
     alice.read(&bob, &code);
-    alice.device.keep(&bob.key).unwrap();
+    alice.device.mark_known(&bob.key).unwrap();
     alice.contact_code(NOW);
     let records = alice.device.store.len();
     for _ in 0..100 {
@@ -289,7 +301,7 @@ fn a_session_that_is_forgotten_leaves_nothing() {
     let sent = alice.write(&bob, NOW).message;
     let content = bob.read(&alice, sent.raw()).content.unwrap();
     let session = bob.device.sessions().unwrap().remove(0);
-    assert_eq!(session.kept.count(), 101);
+    assert_eq!(session.stored_keys.count(), 101);
     let before = bob.device.store.len();
     assert!(bob.device.forget(std::slice::from_ref(&session.id)).unwrap());
     assert!(!bob.device.forget(std::slice::from_ref(&session.id)).unwrap());
@@ -335,7 +347,7 @@ fn an_installation_that_goes_takes_its_sessions_with_it() {
         let sent = mallory.write(&alice, later(n));
         alice.read(&mallory, sent.message.raw()).content.unwrap();
     }
-    let limit = records::MAX_REMEMBERED;
+    let limit = records::MAX_INSTALLATIONS;
     assert_eq!(session_records(&alice), (limit + 1, limit + 1), "and Bob's");
     let mallory = device("mallory", "m").key;
     let known = alice.device.installations(&mallory).unwrap();
@@ -414,10 +426,10 @@ fn strangers_make_room_for_strangers_and_those_we_know_stay() {
     assert_eq!(traces(&gone, &alice), 0);
     assert!(traces(&carol, &alice) > 0);
     let sent = bob.write(&alice, NOW);
-    let how = alice.read(&bob, sent.message.raw()).content.unwrap().how;
-    assert!(matches!(how, How::Session { started: false, .. }), "{how:?}");
-    assert_eq!(alice.write(&carol, NOW).parts.len(), 1);
-    assert_eq!(alice.write(&bob, NOW).parts.len(), 1);
+    let how = alice.read(&bob, sent.message.raw()).content.unwrap().encryption;
+    assert!(matches!(how, EncryptionKind::Session { started: false, .. }), "{how:?}");
+    assert_eq!(alice.write(&carol, NOW).device_messages.len(), 1);
+    assert_eq!(alice.write(&bob, NOW).device_messages.len(), 1);
 }
 
 #[test]
@@ -452,10 +464,10 @@ fn there_are_no_more_strangers_than_the_documentation_says() {
         CompressedKey::from(bytes)
     };
     for numbers in [0..most, most..most + 500, 0..most + 1] {
-        let meet = |work: &mut Work<'_, _>| {
-            numbers.clone().try_for_each(|number| work.meet_identity(&identity(number)))
+        let register = |it: &mut DeviceTransaction<'_, _>| {
+            numbers.clone().try_for_each(|number| it.register_identity(&identity(number)))
         };
-        alice.device.transaction::<_, StoreError>(meet).unwrap();
+        alice.device.transaction::<_, StoreError>(register).unwrap();
         // Each, and its place; the line; who we are.
         assert_eq!(alice.device.store.len(), 2 * most as usize + 2);
     }
@@ -502,7 +514,7 @@ fn sessions_with_one_installation_are_bounded_and_the_last_ones_stay() {
         bob.write(&alice, now);
         let sent = bob.write(&alice, now);
         alice.read(&bob, sent.message.raw()).content.unwrap();
-        last = Some(sent.parts[0].session.bundle);
+        last = Some(sent.device_messages[0].session.bundle);
     }
     assert_eq!(session_records(&alice), (records::MAX_SESSIONS, records::MAX_SESSIONS));
     let sessions = alice.device.sessions().unwrap();
@@ -532,10 +544,13 @@ fn public_messages_carry_bundle_and_payload() {
     let received = bob.read(&alice, sent.message.raw());
     assert_eq!((received.learned.len(), received.installation.as_str()), (1, "a1"));
     let content = received.content.unwrap();
-    assert_eq!((content.plaintext.as_slice(), content.how), (&b"all"[..], How::Public));
+    assert_eq!(
+        (content.plaintext.as_slice(), content.encryption),
+        (&b"all"[..], EncryptionKind::Public)
+    );
     assert!(content.confirmation.is_none() && content.secret.is_none());
     let code = alice.contact_code(NOW);
-    assert_eq!(bob.read(&alice, &code).content.unwrap_err(), Refusal::NoPayload);
+    assert_eq!(bob.read(&alice, &code).content.unwrap_err(), DecryptError::NoPayload);
 }
 
 /// Fails to read what it is told to.
@@ -571,15 +586,15 @@ fn what_could_not_be_read_is_not_written_over() {
     device.decrypt(&bob.key, &code, &mut rng).unwrap();
     // The caller goes on after the error, and the transaction still fails.
     let mut failed = false;
-    let result: Result<(), SecureError> = device.transaction(|work| {
-        failed = work.encrypt_to(&bob.key, b"text", NOW, &mut rng).is_err();
-        work.contact_code(NOW, &mut rng).map(|_| ())
+    let result: Result<(), SecureError> = device.transaction(|it| {
+        failed = it.encrypt_to(&bob.key, b"text", NOW, &mut rng).is_err();
+        it.contact_code(NOW, &mut rng).map(|_| ())
     });
     // A new session is not looked up before it is made: nothing to fail at.
     assert!(!failed && result.is_ok());
-    let result: Result<(), SecureError> = device.transaction(|work| {
-        failed = work.encrypt_to(&bob.key, b"text", NOW, &mut rng).is_err();
-        work.contact_code(NOW, &mut rng).map(|_| ())
+    let result: Result<(), SecureError> = device.transaction(|it| {
+        failed = it.encrypt_to(&bob.key, b"text", NOW, &mut rng).is_err();
+        it.contact_code(NOW, &mut rng).map(|_| ())
     });
     assert!(failed);
     assert_eq!(result.unwrap_err().code(), "store.aborted");

@@ -1,5 +1,5 @@
-//! How records are written: fields one after the other, numbers big endian, texts and bytes after
-//! their length. Buffers are erased when they are done with, since records hold keys.
+//! The encoding of records: fields in sequence, big-endian numbers, length-prefixed text and bytes.
+//! Buffers are erased on drop, since records hold keys.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ impl fmt::Debug for Writer {
 
 impl Default for Writer {
     fn default() -> Self {
-        // Enough for most, since a buffer that grows leaves what it held behind.
+        // Large enough for most records, to avoid copies.
         Self(Zeroizing::new(Vec::with_capacity(1536)))
     }
 }
@@ -66,7 +66,7 @@ impl Writer {
         self.0
     }
 
-    /// Grows by moving, and erases what was moved.
+    /// Grows by copying, and erases the old buffer.
     fn reserve(&mut self, more: usize) {
         if self.0.capacity() - self.0.len() < more {
             let capacity = (self.0.len() + more) * 2;
@@ -90,7 +90,7 @@ impl fmt::Debug for Reader<'_> {
 }
 
 impl<'a> Reader<'a> {
-    /// `what` names the record in errors.
+    /// Starts at the beginning of a record. `what` names it in errors.
     pub fn new(what: &'static str, record: &'a [u8]) -> Self {
         Self { what, rest: record }
     }
@@ -144,12 +144,12 @@ impl<'a> Reader<'a> {
         if self.flag()? { read(self).map(Some) } else { Ok(None) }
     }
 
-    /// Nothing may follow.
+    /// Checks that no bytes are left.
     pub fn finish(self) -> Result<(), StoreError> {
         if self.rest.is_empty() { Ok(()) } else { Err(self.corrupt()) }
     }
 
-    /// The error that the record is not one of ours.
+    /// Returns the error for a damaged record.
     pub fn corrupt(&self) -> StoreError {
         StoreError::Corrupt { what: self.what }
     }

@@ -1,25 +1,25 @@
-//! A store that forgets.
+//! A store in memory.
 
 use std::{collections::BTreeMap, fmt};
 
 use super::{Changes, Record, Store, StoreError, Visit};
 
-/// Keeps everything in memory. A clone is a copy: a snapshot to go back to.
+/// Keeps records in memory. A clone is a snapshot.
 #[derive(Clone, Default)]
 pub struct MemoryStore(BTreeMap<Vec<u8>, Record>);
 
 impl MemoryStore {
-    /// An empty store.
+    /// Creates an empty store.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How many records there are.
+    /// Returns the number of records.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether the store has no records.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -49,7 +49,7 @@ impl Store for MemoryStore {
     }
 }
 
-/// How many there are; the records are secret.
+/// Shows the number of records only, since they are secret.
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "MemoryStore({} records)", self.0.len())

@@ -1,14 +1,13 @@
-//! Where the state of a device is kept.
+//! Storage for the state of a device.
 //!
-//! A [`Store`] is a map from keys to records with one promise: what is given to
-//! [`commit`](Store::commit) together is there together or not at all, and it is durable when
-//! `commit` returns. Everything that one message changes is one commit, made before the message is
-//! handed out: a crash neither loses a conversation nor makes a key be used twice.
+//! A [`Store`] is a map from keys to records. [`commit`](Store::commit) writes all of its changes
+//! or none, and they are durable when it returns. Everything that one message changes is one commit,
+//! made before the message is returned. So a crash neither loses a session nor reuses a key.
 //!
-//! | store | where |
+//! | store | location |
 //! | --- | --- |
-//! | [`MemoryStore`] | nowhere; for tests and short-lived devices |
-//! | `DiskStore` of the client crate | a directory; encrypted if there is a password |
+//! | [`MemoryStore`] | memory; for tests and short-lived devices |
+//! | `DiskStore` of the client crate | a directory; encrypted with an optional password |
 
 pub mod codec;
 mod memory;
@@ -19,82 +18,83 @@ use zeroize::Zeroizing;
 
 pub use memory::MemoryStore;
 
-/// A record, erased when dropped.
+/// A record, erased on drop.
 pub type Record = Zeroizing<Vec<u8>>;
 
-/// Is shown keys and records.
+/// The callback of [`Store::scan`]: takes a key and its record.
 pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError> + 'a;
 
-/// Why a store can't do what it should.
+/// Why an operation of a store failed.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StoreError {
-    /// A record that nobody wrote like that.
+    /// A record is damaged.
     #[error("the stored {what} is damaged")]
     Corrupt {
-        /// What it should be.
+        /// The kind of record.
         what: &'static str,
     },
-    /// A file that nobody left like that.
+    /// A file is damaged.
     #[error("{} is damaged: {why}", path.display())]
     Damaged {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The cause.
         why: Cow<'static, str>,
     },
-    /// There is none, where one has to be.
+    /// There is no state in the directory.
     #[error("there is no state in {}", path.display())]
     Missing {
         /// The directory.
         path: PathBuf,
     },
-    /// Something could not be read before, so what came of it is not written.
-    #[error("nothing was written, since reading had failed before")]
+    /// Reading failed earlier in the transaction, so nothing was written.
+    #[error("nothing was written, since reading failed before")]
     Aborted,
-    /// Somebody else has it open.
+    /// Another process has the state open.
     #[error("the state in {} is in use by another process", path.display())]
     Locked {
         /// The directory.
         path: PathBuf,
     },
-    /// The key does not open.
+    /// The password is wrong.
     #[error("the password is not the one that the state was encrypted with")]
     WrongPassword,
-    /// There is a key to open.
+    /// The state is encrypted, and no password was given.
     #[error("the state is encrypted: a password is needed")]
     PasswordNeeded,
-    /// There is no key to open.
-    #[error("the state is not encrypted, and yet a password was given")]
+    /// The state is not encrypted, and a password was given.
+    #[error("the state is not encrypted, but a password was given")]
     NotEncrypted,
-    /// Of another program, or another release.
+    /// The state was written by another release.
     #[error("the state has version {found}; this program reads version 2")]
     Version {
-        /// What the files say.
+        /// The version in the files.
         found: u32,
     },
-    /// A file.
+    /// A file operation failed.
     #[error("can't {doing} {}: {error}", path.display())]
     Io {
-        /// What was tried.
+        /// The operation.
         doing: &'static str,
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The cause.
         error: io::Error,
     },
-    /// The database.
-    #[error("the state's database fails: {0}")]
+    /// The database failed.
+    #[error("the state's database failed: {0}")]
     Database(String),
-    /// No randomness to be had.
-    #[error("the system gives no random bytes: {0}")]
+    /// The system has no random bytes.
+    #[error("no random bytes from the system: {0}")]
     Random(String),
-    /// After an error in writing.
-    #[error("writing failed before, so what is on the disk is unknown: open the state again")]
+    /// A write failed before, so the files may differ from memory.
+    #[error("a write failed before: open the state again")]
     Failed,
 }
 
 impl StoreError {
-    /// The stable code of this error, as the tools print it.
+    /// Returns the stable code of this error, as the tools print it.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Corrupt { .. } | Self::Damaged { .. } => "store.corrupt",
@@ -112,20 +112,36 @@ impl StoreError {
     }
 }
 
-/// A transactional map. See the [module](self).
+/// A transactional map from keys to records. See the [module](self).
 pub trait Store {
-    /// The record of this key.
+    /// Reads the record of a key. `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// If the record can't be read.
     fn get(&self, key: &[u8]) -> Result<Option<Record>, StoreError>;
 
-    /// Makes all changes, or none; durable when it returns.
+    /// Writes all changes or none. They are durable when it returns.
+    ///
+    /// # Errors
+    ///
+    /// If the changes can't be written.
     fn commit(&mut self, changes: &Changes) -> Result<(), StoreError>;
 
-    /// Shows all records whose keys start with `prefix`, in no particular order. May read all of
-    /// the store; for lists that people ask for, not for work on messages.
+    /// Visits all records whose keys start with `prefix`, in any order. May read the whole store,
+    /// so messages must not need it.
+    ///
+    /// # Errors
+    ///
+    /// If a record can't be read, or `visit` fails.
     fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError>;
 
-    /// Overwrites what records that were replaced or deleted have left behind, as far as the store
-    /// can reach it. Takes longer than a commit. A store that leaves nothing has nothing to do.
+    /// Overwrites the remains of replaced and deleted records, as far as the store can reach them.
+    /// Takes longer than a commit. Does nothing in a store without remains.
+    ///
+    /// # Errors
+    ///
+    /// If overwriting fails.
     fn wipe(&mut self) -> Result<(), StoreError> {
         Ok(())
     }
@@ -149,7 +165,7 @@ impl<S: Store + ?Sized> Store for Box<S> {
     }
 }
 
-/// What a transaction wants changed: a record, or `None` to delete it, by key.
+/// The changes of a transaction.
 #[derive(Default)]
 pub struct Changes(BTreeMap<Vec<u8>, Option<Record>>);
 
@@ -159,28 +175,28 @@ impl Changes {
         self.0.insert(key, Some(record));
     }
 
-    /// Deletes a record, if there is one.
+    /// Deletes a record, if it exists.
     pub fn delete(&mut self, key: Vec<u8>) {
         self.0.insert(key, None);
     }
 
-    /// What the transaction itself says about a key.
+    /// Returns the change of a key: the new record, or `Some(None)` if it is deleted.
     pub fn get(&self, key: &[u8]) -> Option<Option<&Record>> {
         self.0.get(key).map(Option::as_ref)
     }
 
-    /// Whether there is anything to do.
+    /// Returns whether there are no changes.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// All changes, in the order of the keys.
+    /// Returns all changes, sorted by key.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&Record>)> {
         self.0.iter().map(|(key, record)| (key.as_slice(), record.as_ref()))
     }
 }
 
-/// How many there are; the records are secret.
+/// Shows the number of changes only, since records are secret.
 impl std::fmt::Debug for Changes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Changes({})", self.0.len())

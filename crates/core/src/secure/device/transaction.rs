@@ -1,8 +1,8 @@
-//! A transaction: what it has loaded, and what it changes.
+//! A transaction: the records it has loaded, and its changes.
 //!
-//! A record is read when a step needs it, changed in memory, and written when all steps are done.
-//! Steps change nothing before they are sure to succeed; where reading fails in the middle of one,
-//! the whole transaction can only fail.
+//! A record is read when a step needs it, changed in memory, and written at the commit. A step
+//! changes nothing until it can't fail any more. If a read fails in the middle of a step, the whole
+//! transaction fails.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,8 +11,8 @@ use std::{
 };
 
 use super::{
-    Device, OwnPreKey, SessionId, SessionState,
-    records::{self, MAX_SESSIONS, OWN, Peer, PeerInstallation},
+    Device, OwnPrekey, SessionId, SessionState,
+    records::{self, MAX_SESSIONS, OWN_PREKEY, Peer, PeerInstallation},
 };
 use crate::{
     account::InstallationId,
@@ -24,22 +24,23 @@ use crate::{
     },
 };
 
-/// Several steps of a device that become durable together. See [`Device::transaction`].
-pub struct Work<'a, S> {
+/// Several steps of a device that commit together. See [`Device::transaction`].
+pub struct DeviceTransaction<'a, S> {
     pub(super) identity: &'a KeyPair,
     pub(super) public: CompressedKey,
     pub(super) installation: &'a InstallationId,
-    pub(super) lifetime: Duration,
-    pub(super) most_strangers: u64,
+    pub(super) prekey_lifetime: Duration,
+    pub(super) max_strangers: u64,
     store: &'a mut S,
-    /// Records that were loaded; those that changed are marked.
+    /// The loaded records. Changed ones are marked.
     peers: BTreeMap<CompressedKey, Loaded<Peer>>,
     sessions: BTreeMap<SessionId, Loaded<Option<SessionState>>>,
-    /// Identities that there was no record of: strangers, if there is one in the end.
+    /// Identities without a stored record. Those with one at the commit become strangers.
     new: BTreeSet<CompressedKey>,
-    pub(super) own: Option<Option<OwnPreKey>>,
+    /// Our current prekey, once loaded.
+    pub(super) own: Option<Option<OwnPrekey>>,
     pub(super) changes: Changes,
-    /// Something could not be read: nothing may be written any more.
+    /// A read has failed, so nothing may be written.
     failed: bool,
 }
 
@@ -48,20 +49,20 @@ struct Loaded<T> {
     changed: bool,
 }
 
-impl<S> fmt::Debug for Work<'_, S> {
+impl<S> fmt::Debug for DeviceTransaction<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Work").field("identity", &self.public).finish_non_exhaustive()
+        f.debug_struct("DeviceTransaction").field("identity", &self.public).finish_non_exhaustive()
     }
 }
 
-impl<'a, S: Store> Work<'a, S> {
+impl<'a, S: Store> DeviceTransaction<'a, S> {
     pub(super) fn begin(device: &'a mut Device<S>) -> Self {
         Self {
             identity: &device.identity,
             public: device.identity.public(),
             installation: &device.installation,
-            lifetime: device.lifetime,
-            most_strangers: device.most_strangers,
+            prekey_lifetime: device.prekey_lifetime,
+            max_strangers: device.max_strangers,
             store: &mut device.store,
             peers: BTreeMap::new(),
             sessions: BTreeMap::new(),
@@ -77,9 +78,9 @@ impl<'a, S: Store> Work<'a, S> {
             return Err(StoreError::Aborted);
         }
         for identity in self.new.clone() {
-            // It may have had to make room for one before it.
+            // An earlier one in this loop may have replaced it.
             if self.peers.get(&identity).is_some_and(|peer| peer.changed) {
-                self.meet_identity(&identity)?;
+                self.register_identity(&identity)?;
             }
         }
         for (identity, peer) in std::mem::take(&mut self.peers) {
@@ -98,7 +99,7 @@ impl<'a, S: Store> Work<'a, S> {
         if self.changes.is_empty() { Ok(()) } else { self.store.commit(&self.changes) }
     }
 
-    /// Reads a record: as this transaction changed it, or from the store.
+    /// Reads a record, with the changes of this transaction.
     pub(super) fn record<T>(
         &mut self,
         key: &[u8],
@@ -113,12 +114,12 @@ impl<'a, S: Store> Work<'a, S> {
         value
     }
 
-    /// What is known of an identity, to be looked at.
+    /// Returns the record of an identity.
     pub(super) fn peer(&mut self, identity: &CompressedKey) -> Result<&Peer, StoreError> {
         self.loaded_peer(identity).map(|peer| &peer.value)
     }
 
-    /// What is known of an identity, to be changed.
+    /// Returns the record of an identity, and marks it as changed.
     pub(super) fn peer_mut(&mut self, identity: &CompressedKey) -> Result<&mut Peer, StoreError> {
         let peer = self.loaded_peer(identity)?;
         peer.changed = true;
@@ -134,21 +135,21 @@ impl<'a, S: Store> Work<'a, S> {
             let value = value.unwrap_or_default();
             self.peers.insert(*identity, Loaded { value, changed: false });
         }
-        // It is there, see above; the alternative is never made.
+        // It was inserted above, so the default is never used.
         Ok(self
             .peers
             .entry(*identity)
             .or_insert_with(|| Loaded { value: Peer::default(), changed: false }))
     }
 
-    /// Whether there was no record of an identity.
+    /// Returns whether an identity has no stored record.
     pub(super) fn is_new(&mut self, identity: &CompressedKey) -> Result<bool, StoreError> {
         self.loaded_peer(identity)?;
         Ok(self.new.contains(identity))
     }
 
-    /// Makes a record of an identity, if there is none, which makes no stranger of it.
-    pub(super) fn set_known(&mut self, identity: &CompressedKey) -> Result<(), StoreError> {
+    /// Makes a record of an identity that does not make it a stranger.
+    pub(super) fn ensure_known(&mut self, identity: &CompressedKey) -> Result<(), StoreError> {
         if self.is_new(identity)? {
             self.peer_mut(identity)?;
             self.new.remove(identity);
@@ -156,7 +157,7 @@ impl<'a, S: Store> Work<'a, S> {
         Ok(())
     }
 
-    /// Removes the record of an identity, and its sessions.
+    /// Deletes the record of an identity, and its sessions.
     pub(super) fn drop_peer(&mut self, identity: &CompressedKey) -> Result<(), StoreError> {
         for gone in std::mem::take(&mut self.peer_mut(identity)?.installations) {
             self.drop_sessions(identity, gone)?;
@@ -167,7 +168,7 @@ impl<'a, S: Store> Work<'a, S> {
         Ok(())
     }
 
-    /// A session, to be looked at.
+    /// Returns a session.
     pub(super) fn session(&mut self, id: &SessionId) -> Result<Option<&SessionState>, StoreError> {
         if !self.sessions.contains_key(id) {
             let value = self.record(&records::session_key(id), SessionState::read)?;
@@ -176,22 +177,22 @@ impl<'a, S: Store> Work<'a, S> {
         Ok(self.sessions.get(id).and_then(|session| session.value.as_ref()))
     }
 
-    /// Puts a session's new state in place of the old one.
+    /// Replaces the state of a session.
     pub(super) fn set_session(&mut self, state: SessionState) {
         let id = state.id.clone();
         self.sessions.insert(id, Loaded { value: Some(state), changed: true });
     }
 
-    /// The current pre key of our own, however old it is.
-    pub(super) fn own(&mut self) -> Result<Option<&OwnPreKey>, StoreError> {
+    /// Returns our current prekey, however old it is.
+    pub(super) fn own(&mut self) -> Result<Option<&OwnPrekey>, StoreError> {
         if self.own.is_none() {
-            self.own = Some(self.record(OWN, OwnPreKey::read)?);
+            self.own = Some(self.record(OWN_PREKEY, OwnPrekey::read)?);
         }
         Ok(self.own.as_ref().and_then(Option::as_ref))
     }
 
-    /// What is known of an installation, to be changed. Where there are too many of them, others
-    /// go, with their sessions.
+    /// Returns an installation, and marks it as changed. If there are too many, deletes others and
+    /// their sessions.
     pub(super) fn installation_mut(
         &mut self,
         identity: &CompressedKey,
@@ -204,30 +205,29 @@ impl<'a, S: Store> Work<'a, S> {
         Ok(self.peer_mut(identity)?.installation_mut(id))
     }
 
-    /// Writes down that a session with an installation may be used to send, as the last in the
-    /// order of those that may. Where there are too many sessions with it, the oldest goes, one
-    /// that may not be used any more before others.
-    pub(super) fn register(&mut self, id: &SessionId) -> Result<(), StoreError> {
+    /// Lists a session as the last of those that can send to an installation. If there are too many
+    /// sessions, deletes the oldest, preferring one that can't send.
+    pub(super) fn register_session(&mut self, id: &SessionId) -> Result<(), StoreError> {
         let own = self.own()?.map(|own| own.pair.public());
         let known = self.peer(&id.identity)?.installation(&id.installation);
-        if known.is_some_and(|known| known.entries.last() == Some(&id.bundle)) {
+        if known.is_some_and(|known| known.sending.last() == Some(&id.bundle)) {
             return Ok(());
         }
         let installation = self.installation_mut(&id.identity, &id.installation)?;
-        let theirs = installation.known.as_ref().map(|known| known.pre_key);
-        installation.entries.retain(|bundle| {
+        let theirs = installation.known.as_ref().map(|known| known.prekey);
+        installation.sending.retain(|bundle| {
             *bundle != id.bundle && (Some(*bundle) == own || Some(*bundle) == theirs)
         });
-        installation.entries.push(id.bundle);
+        installation.sending.push(id.bundle);
         installation.sessions.retain(|bundle| *bundle != id.bundle);
         installation.sessions.push(id.bundle);
         let mut gone = Vec::new();
         while installation.sessions.len() > MAX_SESSIONS {
-            let is_unused = |bundle| !installation.entries.contains(bundle);
+            let is_unused = |bundle| !installation.sending.contains(bundle);
             let oldest = installation.sessions.iter().position(is_unused).unwrap_or(0);
             gone.push(installation.sessions.remove(oldest));
         }
-        installation.entries.retain(|bundle| !gone.contains(bundle));
+        installation.sending.retain(|bundle| !gone.contains(bundle));
         for bundle in gone {
             self.drop_session(&SessionId { bundle, ..id.clone() })?;
         }
@@ -235,6 +235,10 @@ impl<'a, S: Store> Work<'a, S> {
     }
 
     /// See [`Device::set_enabled`].
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     pub fn set_enabled(
         &mut self,
         identity: &PublicKey,
@@ -246,7 +250,7 @@ impl<'a, S: Store> Work<'a, S> {
         if known.is_none_or(|known| known.known.is_none()) {
             return Ok(false);
         }
-        self.keep_identity(&identity)?;
+        self.mark_identity_known(&identity)?;
         let installation = self.installation_mut(&identity, installation)?;
         if let Some(known) = &mut installation.known {
             known.enabled = enabled;
@@ -255,6 +259,10 @@ impl<'a, S: Store> Work<'a, S> {
     }
 
     /// See [`Device::forget`].
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     pub fn forget(&mut self, id: &SessionId) -> Result<bool, SecureError> {
         if !self.drop_session(id)? {
             return Ok(false);
@@ -262,14 +270,14 @@ impl<'a, S: Store> Work<'a, S> {
         let peer = self.peer_mut(&id.identity)?;
         for installation in &mut peer.installations {
             if installation.id == id.installation {
-                installation.entries.retain(|bundle| *bundle != id.bundle);
+                installation.sending.retain(|bundle| *bundle != id.bundle);
                 installation.sessions.retain(|bundle| *bundle != id.bundle);
             }
         }
         Ok(true)
     }
 
-    /// Removes the sessions with an installation that is gone.
+    /// Deletes the sessions of a removed installation.
     fn drop_sessions(
         &mut self,
         identity: &CompressedKey,
@@ -282,11 +290,10 @@ impl<'a, S: Store> Work<'a, S> {
         Ok(())
     }
 
-    /// Removes a session with the keys that it keeps. Whether there was one.
+    /// Deletes a session and its stored keys. Returns whether it existed.
     fn drop_session(&mut self, id: &SessionId) -> Result<bool, StoreError> {
-        let Some(state) = self.session(id)?.cloned() else { return Ok(false) };
-        let mut kept = state.kept;
-        kept.clear(&mut self.chunks(id))?;
+        let Some(mut state) = self.session(id)?.cloned() else { return Ok(false) };
+        state.stored_keys.clear(&mut self.chunks(id))?;
         self.sessions.insert(id.clone(), Loaded { value: None, changed: true });
         Ok(true)
     }

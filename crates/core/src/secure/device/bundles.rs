@@ -1,17 +1,17 @@
-//! Bundles: making our own, and learning from others'.
+//! Signs our own bundle, and learns installations from the bundles of others.
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
 use rand::CryptoRng;
 
 use super::{
-    Installation, MAX_DEVICES, OwnPreKey, PROTOCOL_VERSION, Work,
-    records::{self, Known, MAX_ID, OWN},
+    DeviceTransaction, Installation, MAX_DEVICES, OwnPrekey, PROTOCOL_VERSION,
+    records::{self, Known, MAX_ID, OWN_PREKEY},
 };
 use crate::{
     account::InstallationId,
     secure::{
-        bundle::{self, PreKey, VerifiedBundle},
+        bundle::{self, Prekey, VerifiedBundle},
         error::SecureError,
         key::{CompressedKey, KeyPair},
         proto,
@@ -20,40 +20,44 @@ use crate::{
     },
 };
 
-impl<S: Store> Work<'_, S> {
+impl<S: Store> DeviceTransaction<'_, S> {
     /// See [`Device::bundle`](super::Device::bundle).
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     pub fn bundle<R: CryptoRng + ?Sized>(
         &mut self,
         now: Timestamp,
         rng: &mut R,
     ) -> Result<proto::Bundle, SecureError> {
-        let own = self.fresh_pre_key(now, rng)?;
-        let mut pre_keys: BTreeMap<InstallationId, PreKey> =
+        let own = self.fresh_prekey(now, rng)?;
+        let mut prekeys: BTreeMap<InstallationId, Prekey> =
             BTreeMap::from([(self.installation.clone(), own)]);
         let public = self.public;
-        // The other devices, as they were last heard of.
+        // Our other devices, from their last bundles.
         for installation in self.peer(&public)?.active(MAX_DEVICES - 1) {
             let Some(known) = &installation.known else { continue };
-            if let Entry::Vacant(place) = pre_keys.entry(installation.id.clone()) {
-                place.insert(PreKey {
-                    key: known.pre_key,
-                    version: known.pre_key_version,
+            if let Entry::Vacant(place) = prekeys.entry(installation.id.clone()) {
+                place.insert(Prekey {
+                    key: known.prekey,
+                    version: known.prekey_version,
                     protocol_version: known.protocol_version,
                 });
             }
         }
-        Ok(bundle::sign(self.identity, &pre_keys, now))
+        Ok(bundle::sign(self.identity, &prekeys, now))
     }
 
-    /// The current pre key; a new one if there is none, or it is too old. Private parts of old
-    /// ones are kept, for messages that come late.
-    fn fresh_pre_key<R: CryptoRng + ?Sized>(
+    /// Returns the current prekey, or a new one if it is too old. The private keys of old ones stay
+    /// stored for late messages.
+    fn fresh_prekey<R: CryptoRng + ?Sized>(
         &mut self,
         now: Timestamp,
         rng: &mut R,
-    ) -> Result<PreKey, StoreError> {
-        let lifetime = self.lifetime;
-        let public = |own: &OwnPreKey| PreKey {
+    ) -> Result<Prekey, StoreError> {
+        let lifetime = self.prekey_lifetime;
+        let public = |own: &OwnPrekey| Prekey {
             key: own.pair.public(),
             version: own.version,
             protocol_version: PROTOCOL_VERSION,
@@ -63,22 +67,26 @@ impl<S: Store> Work<'_, S> {
             Some(own) => own.version.saturating_add(1),
             None => 1,
         };
-        let own = OwnPreKey { pair: KeyPair::generate(rng), version, created: now };
-        self.changes.put(OWN.to_vec(), own.write());
-        self.changes.put(records::pre_key_key(&own.pair.public()), own.write());
-        let pre_key = public(&own);
+        let own = OwnPrekey { pair: KeyPair::generate(rng), version, created: now };
+        self.changes.put(OWN_PREKEY.to_vec(), own.write());
+        self.changes.put(records::prekey_key(&own.pair.public()), own.write());
+        let prekey = public(&own);
         self.own = Some(Some(own));
-        Ok(pre_key)
+        Ok(prekey)
     }
 
     /// See [`Device::learn`](super::Device::learn).
+    ///
+    /// # Errors
+    ///
+    /// If the bundle is invalid or has an unusable prekey, or the store fails.
     pub fn learn(&mut self, bundle: &proto::Bundle) -> Result<Vec<Installation>, SecureError> {
         let bundle = bundle::verify(bundle)?.all_usable()?;
-        self.keep(&bundle.identity)?;
+        self.mark_known(&bundle.identity)?;
         Ok(self.learn_verified(&bundle)?)
     }
 
-    /// Takes what a bundle says; gives the installations that were not known before.
+    /// Learns the installations of a verified bundle. Returns the new ones.
     pub(super) fn learn_verified(
         &mut self,
         bundle: &VerifiedBundle,
@@ -87,24 +95,24 @@ impl<S: Store> Work<'_, S> {
         let is_own = identity == self.public;
         let is_long = |id: &InstallationId| id.as_str().len() > MAX_ID;
         let mut learned = Vec::new();
-        for (id, pre_key) in &bundle.pre_keys {
+        for (id, prekey) in &bundle.prekeys {
             if id == self.installation
                 || is_long(id)
-                || !news(self.peer(&identity)?, id, pre_key, bundle)
+                || !is_news(self.peer(&identity)?, id, prekey, bundle)
             {
                 continue;
             }
             let installation = self.installation_mut(&identity, id)?;
             match &mut installation.known {
-                Some(known) => update(known, pre_key, bundle.timestamp),
+                Some(known) => update(known, prekey, bundle.timestamp),
                 none => {
                     *none = Some(Known {
                         timestamp: bundle.timestamp,
-                        protocol_version: pre_key.protocol_version,
+                        protocol_version: prekey.protocol_version,
                         enabled: !is_own,
-                        pre_key: pre_key.key,
-                        pre_key_version: pre_key.version,
-                        pre_key_timestamp: bundle.timestamp,
+                        prekey: prekey.key,
+                        prekey_version: prekey.version,
+                        prekey_timestamp: bundle.timestamp,
                     });
                     learned.extend(installation.to_public(&identity));
                 }
@@ -114,28 +122,29 @@ impl<S: Store> Work<'_, S> {
     }
 }
 
-/// Whether a bundle says anything new of an installation.
-fn news(
+/// Returns whether a bundle has news of an installation.
+fn is_news(
     peer: &records::Peer,
     id: &InstallationId,
-    pre_key: &PreKey,
+    prekey: &Prekey,
     bundle: &VerifiedBundle,
 ) -> bool {
     peer.installation(id).and_then(|installation| installation.known.as_ref()).is_none_or(|known| {
-        bundle.timestamp > known.timestamp || pre_key.version > known.pre_key_version
+        bundle.timestamp > known.timestamp || prekey.version > known.prekey_version
     })
 }
 
-/// The pre key with the highest version counts; of the same version, the one of the newest bundle.
-fn update(known: &mut Known, pre_key: &PreKey, timestamp: Timestamp) {
-    let version = pre_key.version.cmp(&known.pre_key_version);
-    if version.then(timestamp.cmp(&known.pre_key_timestamp)).is_gt() {
-        known.pre_key = pre_key.key;
-        known.pre_key_version = pre_key.version;
-        known.pre_key_timestamp = timestamp;
+/// Updates an installation. The prekey with the highest version is current; for the same version, the
+/// one from the newest bundle.
+fn update(known: &mut Known, prekey: &Prekey, timestamp: Timestamp) {
+    let version = prekey.version.cmp(&known.prekey_version);
+    if version.then(timestamp.cmp(&known.prekey_timestamp)).is_gt() {
+        known.prekey = prekey.key;
+        known.prekey_version = prekey.version;
+        known.prekey_timestamp = timestamp;
     }
     if timestamp > known.timestamp {
         known.timestamp = timestamp;
-        known.protocol_version = known.protocol_version.max(pre_key.protocol_version);
+        known.protocol_version = known.protocol_version.max(prekey.protocol_version);
     }
 }
