@@ -68,7 +68,7 @@ fn a_message_reaches_present_and_later_receivers() {
     let mut stderr = BufReader::new(listening.0.stderr.take().expect("piped"));
     let mut note = String::new();
     stderr.read_line(&mut note).expect("a note");
-    assert!(note.contains("receiving from 1 peers"), "{note}");
+    assert!(note.contains("receiving from 1 peer"), "{note}");
 
     let line = "echo hello | status-send --peer $ENODE --identity me.key --chat status";
     let sent = record(&shell.ok(line));

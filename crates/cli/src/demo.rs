@@ -8,26 +8,25 @@ use std::{
 
 use clap::Args;
 use statuskit_core::{
-    chat::{self, KeyRing, PublicChat},
+    chat::{self, Composer, Destination, KeyRing, PublicChat, compose::Options},
     crypto::SecretKey,
     devp2p::Enode,
     envelope::{
-        Bloom, Draft, Envelope, Recipient, SymKey,
+        Bloom, Envelope, SymKey,
         check::{self, Rules},
-        seal,
     },
     mailserver::{Access, Position, seal::FLEET_PASSWORD},
-    payload,
 };
 use statuskit_mailserver::{
     Archive, Mailserver, MailserverConfig, ServerConfig,
     archive::MemoryArchive,
     client::{Client, ClientConfig, HistoryQuery},
 };
-use statuskit_net::node::{Config, Event, PeerOptions};
+use statuskit_net::node::{Config, Event, PeerOptions, Subscription};
 
 use crate::{
     context::Context,
+    envelope::compose_error,
     error::{CliError, Exit, Result},
     keys::public_chat,
     mailserver::{
@@ -35,9 +34,9 @@ use crate::{
         ask::{client_error, quiet_config},
     },
     mining,
-    net::{Network, Peers, service_config},
+    net::{Network, service_config},
     output::Record,
-    records::{envelope_record, message_record, message_text, short_key},
+    records::{envelope_record, message_record, message_text, opened_message, short_key},
     time::to_rfc3339,
 };
 
@@ -114,13 +113,12 @@ pub fn run(args: &DemoArgs, cx: &mut Context) -> Result<()> {
         ..Config::default()
     };
     let alices = Network::start(config)?;
-    let mut alice_peers =
-        Peers::connect(&alices, vec![enode.clone()], &PeerOptions::once(), LIMIT, demo.cx)?;
+    let mut news = alices.connect(vec![enode.clone()], &PeerOptions::once(), LIMIT, demo.cx)?;
     let began = Instant::now();
     alices.handle().send(envelope.clone()).map_err(|error| {
         CliError::new(error.code(), Exit::Network, format!("the message was not sent: {error}"))
     })?;
-    wait_for(&alices, &mut alice_peers, |event| {
+    wait_for(&alices, &mut news, |event| {
         matches!(event, Event::BatchAcknowledged { envelopes, .. } if envelopes.contains(&envelope.hash()))
             .then_some(())
     })?;
@@ -154,9 +152,9 @@ pub fn run(args: &DemoArgs, cx: &mut Context) -> Result<()> {
     let opened = ring.open(&received).map_err(|error| {
         CliError::new(error.code(), Exit::Negative, format!("Bob can't open it: {error}"))
     })?;
-    let message = message_record(&received, &opened);
-    let author = message.members()["payload"]["author"].as_str().unwrap_or_default().to_owned();
-    let text = message.members()["payload"]["text"].as_str().unwrap_or_default().to_owned();
+    let message = opened_message(&received, opened);
+    let author = message.author().map(ToString::to_string).unwrap_or_default();
+    let text = message.text().unwrap_or_default();
     demo.step(
         "Bob comes, asks the mailserver for the last hour of the chat, and opens what he gets",
         &format!(
@@ -166,14 +164,14 @@ pub fn run(args: &DemoArgs, cx: &mut Context) -> Result<()> {
         &[
             ("answered after", format!("{:.1} ms", began.elapsed().as_secs_f64() * 1000.0)),
             ("author", short_key(&author)),
-            ("text", text.clone()),
+            ("text", text.to_owned()),
         ],
     )?;
     if author != alice.public_key().to_string() || text != args.text {
         let message = "what arrived is not what was sent";
         return Err(CliError::new("demo.mismatch", Exit::Negative, message).into());
     }
-    demo.cx.emit(&message, |record| format!("\n{}", message_text(record)))
+    demo.cx.emit(&message_record(&message, true), |_| format!("\n{}", message_text(&message)))
 }
 
 /// A mailserver that forgets when it ends.
@@ -250,36 +248,23 @@ fn seal_message(
     author: &SecretKey,
     cx: &mut Context,
 ) -> Result<Envelope> {
-    let message = payload::chat::public_text(&public.name, &args.text, cx.now_ms(), 0);
-    let malformed = |code, error: &dyn std::fmt::Display| {
-        CliError::new(code, Exit::Malformed, error.to_string())
-    };
-    payload::chat::validate(&message, cx.now())
-        .map_err(|error| malformed(error.code(), &error).field("--text"))?;
-    let wrapper = payload::chat::wrap(&message, author);
-    let draft = Draft {
-        topic: public.topic,
-        now: cx.now(),
-        ttl: chat::TTL,
-        payload: wrapper.raw(),
-        signer: Some(author),
-    };
-    let sealed = seal::seal(&draft, Recipient::Sym(&public.key), &mut cx.rng("demo message")?)
-        .map_err(|error| malformed(error.code(), &error).field("--text"))?;
-    mining::mine_or_fail(cx, &sealed, chat::POW_TARGET)
+    let mut composer = Composer::new(Destination::Public(public.clone()), Some(author.clone()));
+    let mut rng = cx.rng("demo message")?;
+    let composed = composer.text(&args.text, &Options::default(), cx.now_ms(), &mut rng);
+    let composed = composed.map_err(|error| compose_error(&error).field("--text"))?;
+    mining::mine_or_fail(cx, &composed.envelope, chat::POW_TARGET)
 }
 
 /// Waits for an event of the node that `pick` takes.
 fn wait_for<T>(
     network: &Network,
-    peers: &mut Peers,
+    news: &mut Subscription,
     mut pick: impl FnMut(&Event) -> Option<T>,
 ) -> Result<T> {
     let deadline = Instant::now() + LIMIT;
     loop {
-        let events = &mut peers.events;
         let next = network.wait(async {
-            tokio::time::timeout_at(deadline.into(), events.next()).await.ok().flatten()
+            tokio::time::timeout_at(deadline.into(), news.next()).await.ok().flatten()
         });
         let Some(event) = next else {
             let message = format!("nothing happened within {LIMIT:?}");

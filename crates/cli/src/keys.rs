@@ -9,7 +9,7 @@ use std::{
 use clap::Args;
 use statuskit_core::{
     account::{ChatKeyError, DerivationPath, parse_chat_key},
-    chat::{KeyRing, PublicChat},
+    chat::{Destination, KeyRing, PublicChat},
     crypto::{PublicKey, SecretKey},
     envelope::{SymKey, Topic},
 };
@@ -162,35 +162,19 @@ pub struct SealArgs {
     pub to: Option<String>,
 }
 
-/// Who can open what is about to be sealed, and on which topic it goes by default.
-pub enum Target {
-    /// A public chat.
-    Chat(PublicChat),
-    /// Whoever has the key.
-    Sym(SymKey, Option<Topic>),
-    /// The owner of the key pair.
-    Asym(PublicKey, Topic),
-    /// The same, by a private chat message.
-    Person(PublicKey),
-}
-
 impl SealArgs {
     /// The recipient, if one was given.
-    pub fn target(&self) -> Result<Option<Target>> {
+    pub fn destination(&self) -> Result<Option<Destination>> {
         Ok(Some(if let Some(name) = &self.chat {
-            Target::Chat(public_chat(name)?)
+            Destination::Public(public_chat(name)?)
         } else if let Some(password) = &self.password {
-            Target::Sym(SymKey::from_password(password), Some(Topic::from_name(password)))
+            Destination::password(password)
         } else if let Some(text) = &self.sym_key {
-            Target::Sym(parse_sym_key(text)?, None)
+            Destination::SymKey { key: parse_sym_key(text)?, topic: None }
         } else if let Some(text) = &self.to_key {
-            let key = parse_public_key(text, "--to-key")?;
-            Target::Asym(
-                key,
-                Topic::from_name(&statuskit_core::envelope::topic::partitioned_name(&key)),
-            )
+            Destination::PublicKey(parse_public_key(text, "--to-key")?)
         } else if let Some(text) = &self.to {
-            Target::Person(parse_public_key(text, "--to")?)
+            Destination::Person(parse_public_key(text, "--to")?)
         } else {
             return Ok(None);
         }))

@@ -2,12 +2,16 @@
 
 use std::{
     num::NonZeroUsize,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
-    thread,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use statuskit_client::MiningProgress;
 use statuskit_core::envelope::{
     Envelope,
     pow::{self, MineOptions, MinedEnvelope, TargetError},
@@ -18,6 +22,9 @@ use crate::{
     error::{CliError, Exit, Result, Stop},
     interrupt::Guard,
 };
+
+/// How often the progress is drawn.
+const TICK: Duration = Duration::from_millis(50);
 
 /// How long and with what the search goes.
 #[derive(Debug, Clone, Default)]
@@ -103,31 +110,74 @@ pub fn bar() -> ProgressBar {
     bar
 }
 
-/// Shows nonces tried, their rate, and how long such a search takes on average from here.
+/// Shows how a search goes until it is done.
 fn draw(bar: &ProgressBar, bits: u32, progress: &AtomicU64, done: &AtomicBool) {
     let began = Instant::now();
-    let expected = 2f64.powi(bits.min(1024) as i32);
     while !done.load(Ordering::SeqCst) {
-        thread::sleep(Duration::from_millis(50));
-        let tried = progress.load(Ordering::Relaxed);
-        let rate = tried as f64 / began.elapsed().as_secs_f64().max(1e-3);
-        let message = if bits > 256 {
-            format!(
-                "{} nonces, {} /s, keeping the best",
-                HumanCount(tried),
-                HumanCount(rate as u64)
-            )
-        } else {
-            // The search has no memory: what is expected does not shrink as it goes on.
-            let seconds = (expected / rate.max(1.0)).min(1e9);
-            format!(
-                "{} nonces for {bits} zero bits, {} /s, expected {} per find, Ctrl-C keeps the best",
-                HumanCount(tried),
-                HumanCount(rate as u64),
-                HumanDuration(Duration::from_secs_f64(seconds)),
-            )
-        };
-        bar.set_message(message);
-        bar.tick();
+        thread::sleep(TICK);
+        show(bar, bits, progress.load(Ordering::Relaxed), began.elapsed());
+    }
+}
+
+/// Shows nonces tried, their rate, and how long such a search takes on average from here.
+fn show(bar: &ProgressBar, bits: u32, tried: u64, since: Duration) {
+    let rate = tried as f64 / since.as_secs_f64().max(1e-3);
+    let message = if bits > 256 {
+        format!("{} nonces, {} /s, keeping the best", HumanCount(tried), HumanCount(rate as u64))
+    } else {
+        // The search has no memory: what is expected does not shrink as it goes on.
+        let seconds = (2f64.powi(bits as i32) / rate.max(1.0)).min(1e9);
+        format!(
+            "{} nonces for {bits} zero bits, {} /s, expected {} per find, Ctrl-C keeps the best",
+            HumanCount(tried),
+            HumanCount(rate as u64),
+            HumanDuration(Duration::from_secs_f64(seconds)),
+        )
+    };
+    bar.set_message(message);
+    bar.tick();
+}
+
+/// The progress of what a client mines, on standard error, and only on a terminal.
+pub struct Bar {
+    done: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Bar {
+    /// Draws until this is dropped; `None` where there is no terminal.
+    pub fn start(progress: Arc<MiningProgress>) -> Option<Self> {
+        let bar = bar();
+        if bar.is_hidden() {
+            return None;
+        }
+        let done = Arc::new(AtomicBool::new(false));
+        let is_done = done.clone();
+        let thread = thread::spawn(move || {
+            let mut began = None;
+            while !is_done.load(Ordering::SeqCst) {
+                thread::sleep(TICK);
+                match progress.bits() {
+                    Some(bits) => {
+                        let since = began.get_or_insert_with(Instant::now).elapsed();
+                        show(&bar, bits, progress.tried(), since);
+                    }
+                    None if began.take().is_some() => bar.finish_and_clear(),
+                    None => {}
+                }
+            }
+            bar.finish_and_clear();
+        });
+        Some(Self { done, thread: Some(thread) })
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.done.store(true, Ordering::SeqCst);
+        if let Some(thread) = self.thread.take() {
+            // It only draws.
+            let _ = thread.join();
+        }
     }
 }

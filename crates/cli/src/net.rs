@@ -4,39 +4,33 @@
 //! input or mines.
 
 use std::{
-    collections::{HashMap, HashSet},
     fs::{self, OpenOptions},
     future::Future,
     io,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
-    pin::Pin,
-    sync::{Arc, LazyLock, Once},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
 use clap::Args;
+use statuskit_client::{NoPeer, Peers};
 use statuskit_core::{
-    crypto::{PublicKey, SecretKey},
+    crypto::SecretKey,
     devp2p::Enode,
     envelope::pow::{TargetError, target_bits},
-    wire::Status,
 };
 use statuskit_net::node::{
-    Clock, ConnectionId, Event, Handle, PeerOptions, PeerSummary, Service, ServiceConfig,
-    ServiceError, Subscription,
+    Clock, Event, Handle, PeerOptions, Service, ServiceConfig, ServiceError, Subscription,
 };
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::{oneshot, watch},
-};
+use tokio::sync::oneshot;
 
 use crate::{
     context::Context,
     error::{CliError, Exit, Result, Stop},
     keys::read_identity,
     output::escape,
+    signals::{interrupted, until},
 };
 
 /// Who the peers are.
@@ -166,287 +160,171 @@ pub fn service_config(key: SecretKey, cx: &Context) -> ServiceConfig {
     config
 }
 
-/// What is still done when a node has ended.
-type Afterwards = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// A node in the background.
-pub struct Network {
+/// A runtime on a thread of its own, so that nodes answer pings while the tool waits for its input
+/// or its reader.
+pub struct Background {
     runtime: tokio::runtime::Handle,
-    handle: Handle,
-    stop: Option<oneshot::Sender<Afterwards>>,
+    stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Network {
+impl Background {
     /// Starts it.
-    pub fn start(config: ServiceConfig) -> Result<Self> {
+    pub fn start() -> Result<Self> {
         let failed = |error: std::io::Error| {
             CliError::new("system.runtime", Exit::Local, format!("can't start the node: {error}"))
         };
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-        let service = runtime.block_on(Service::start(config)).map_err(|error| {
-            let exit = match error {
-                ServiceError::Listen { .. } => Exit::Network,
-                _ => Exit::Local,
-            };
-            CliError::new(error.code(), exit, error.to_string())
-        })?;
-        let handle = service.handle().clone();
-        let on_runtime = runtime.handle().clone();
-        let (stop, stopped) = oneshot::channel::<Afterwards>();
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = oneshot::channel::<()>();
         let thread = std::thread::Builder::new()
             .name("node".to_owned())
             .spawn(move || {
-                runtime.block_on(async {
-                    // An error only means that the tool has gone without a word.
-                    let afterwards = stopped.await;
-                    service.shutdown().await;
-                    if let Ok(afterwards) = afterwards {
-                        afterwards.await;
-                    }
-                });
+                // An error only means that the tool was dropped.
+                let _ = runtime.block_on(stopped);
             })
             .map_err(failed)?;
-        Ok(Self { runtime: on_runtime, handle, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { runtime: handle, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// The node.
-    pub fn handle(&self) -> &Handle {
-        &self.handle
-    }
-
-    /// Waits for something on the node's runtime.
+    /// Waits for something on the runtime.
     pub fn wait<T>(&self, future: impl Future<Output = T>) -> T {
         self.runtime.block_on(future)
     }
-
-    /// Does something in the background, as long as the node runs.
-    pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.runtime.spawn(work);
-    }
-
-    /// Ends the node, and then does something more on its runtime; `None` if that went wrong.
-    pub fn stop_then<T: Send + 'static>(
-        mut self,
-        last: impl Future<Output = T> + Send + 'static,
-    ) -> Option<T> {
-        let (done, result) = oneshot::channel();
-        let afterwards = async move {
-            // Nobody but us waits for it.
-            let _ = done.send(last.await);
-        };
-        self.stop.take()?.send(Box::pin(afterwards)).ok()?;
-        drop(self);
-        result.blocking_recv().ok()
-    }
-
-    /// Dials a peer that the user has named. Packets up to the largest size are taken from it: nodes
-    /// of the reference write all that they have for a newcomer into one, however large. It costs
-    /// up to 16 MiB as it comes, and as much uncompressed, per such peer, while one arrives.
-    pub fn dial(&self, enode: Enode, options: PeerOptions) {
-        let _entered = self.runtime.enter();
-        let max_packet_size = options.max_packet_size.or(Some(MAX_MESSAGE_SIZE));
-        let options = PeerOptions { max_packet_size, ..options };
-        self.handle.add_peer(enode, options);
-    }
 }
 
-/// Says good-bye to the peers, in bounded time.
-impl Drop for Network {
+impl Drop for Background {
     fn drop(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            let _ = stop.send(Box::pin(std::future::ready(())));
-        }
+        self.stop.take();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-/// A peer that was lost before is only relied on after such a time.
-const PROBATION: Duration = Duration::from_secs(5);
-
-/// A peer whose Status has come.
-struct Ready {
-    id: Option<PublicKey>,
-    status: Status,
-    since: Instant,
+/// A node in the background. Dropping it says good-bye to the peers, in bounded time.
+pub struct Network {
+    background: Background,
+    handle: Handle,
+    service: Option<Service>,
 }
 
-/// The peers of a tool, as it goes on.
-pub struct Peers {
-    /// The events of the node.
-    pub events: Subscription,
-    known: HashMap<ConnectionId, Arc<PeerSummary>>,
-    ready: HashMap<ConnectionId, Ready>,
-    /// Those that were lost before, and why the last one was.
-    lost: HashSet<PublicKey>,
-    last_failure: Option<String>,
-    unreached: Vec<PublicKey>,
-}
+impl Network {
+    /// Starts it.
+    pub fn start(config: ServiceConfig) -> Result<Self> {
+        let background = Background::start()?;
+        let service = background.wait(Service::start(config));
+        let service = service.map_err(|error| service_error(&error))?;
+        Ok(Self { background, handle: service.handle().clone(), service: Some(service) })
+    }
 
-impl Peers {
+    /// Returns the node.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Waits for something on the node's runtime.
+    pub fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+        self.background.wait(future)
+    }
+
+    /// Does something in the background, as long as the node runs.
+    pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.background.runtime.spawn(work);
+    }
+
+    /// Ends the node, and then does something more on its runtime.
+    pub fn stop_then<T>(mut self, last: impl Future<Output = T>) -> T {
+        self.stop();
+        self.background.wait(last)
+    }
+
+    fn stop(&mut self) {
+        if let Some(service) = self.service.take() {
+            self.background.wait(service.shutdown());
+        }
+    }
+
+    /// Dials a peer that the user has named. Packets up to the largest size are taken from it: nodes
+    /// of the reference write all that they have for a newcomer into one, however large. It costs
+    /// up to 16 MiB as it comes, and as much uncompressed, per such peer, while one arrives.
+    pub fn dial(&self, enode: Enode, options: PeerOptions) {
+        let _entered = self.background.runtime.enter();
+        let max_packet_size = options.max_packet_size.or(Some(MAX_MESSAGE_SIZE));
+        let options = PeerOptions { max_packet_size, ..options };
+        self.handle.add_peer(enode, options);
+    }
+
     /// Dials all peers and waits until each has answered or failed, or until `limit`. What fails
     /// is shown; no peer at all is an error.
     pub fn connect(
-        network: &Network,
+        &self,
         enodes: Vec<Enode>,
         options: &PeerOptions,
         limit: Duration,
         cx: &Context,
-    ) -> Result<Self> {
-        let mut peers = Self {
-            events: network.handle().subscribe(),
-            known: HashMap::new(),
-            ready: HashMap::new(),
-            lost: HashSet::new(),
-            last_failure: None,
-            unreached: enodes.iter().map(|enode| enode.id).collect(),
-        };
-        let total = enodes.len();
+    ) -> Result<Subscription> {
+        let mut news = self.handle.subscribe();
+        let mut peers = Peers::new(&enodes);
         for enode in enodes {
-            network.dial(enode, options.clone());
+            self.dial(enode, options.clone());
         }
         let deadline = Instant::now() + limit;
-        while !peers.unreached.is_empty() {
-            let next = network.wait(async {
+        while peers.unanswered() > 0 {
+            let next = self.wait(async {
                 tokio::select! {
-                    event = peers.events.next() => Some(event),
-                    () = tokio::time::sleep_until(deadline.into()) => None,
+                    news = news.next() => Some(news),
+                    () = until(Some(deadline)) => None,
                     () = interrupted() => Some(None),
                 }
             });
             match next {
                 None => break,
                 Some(None) => return Err(Stop::Exit(Exit::Interrupted)),
-                Some(Some(event)) => peers.follow(&event, cx),
-            }
-        }
-        let ready = peers.ready.len();
-        if ready == 0 {
-            let message = match peers.unreached.len() {
-                0 => format!("none of {total} peers could be reached"),
-                waiting => format!(
-                    "{waiting} of {total} peers did not answer within {} s",
-                    limit.as_secs_f64()
-                ),
-            };
-            return Err(CliError::new("net.no_peer", Exit::Network, message)
-                .hint("is the node running, and is its enode right?")
-                .into());
-        }
-        Ok(peers)
-    }
-
-    /// Takes note of who comes and goes; failures are shown.
-    pub fn follow(&mut self, event: &Event, cx: &Context) {
-        match event {
-            Event::Connected(summary) => {
-                self.known.insert(summary.key, summary.clone());
-            }
-            Event::Ready { peer, status } => {
-                let id = self.known.get(peer).map(|summary| summary.id);
-                self.unreached.retain(|unreached| Some(*unreached) != id);
-                let (status, since) = ((**status).clone(), Instant::now());
-                self.ready.insert(*peer, Ready { id, status, since });
-            }
-            Event::Disconnected { peer, reason } => {
-                self.unreached.retain(|id| *id != peer.id);
-                self.ready.remove(&peer.key);
-                self.known.remove(&peer.key);
-                let message = format!("peer {}: {reason}", peer.addr);
-                self.lost.insert(peer.id);
-                self.last_failure = Some(message.clone());
-                cx.show(&CliError::new(reason.code(), Exit::Network, message));
-            }
-            // Of a peer that is dialled again and again, the first failure is enough.
-            Event::DialFailed { enode, error, .. } if self.unreached.contains(&enode.id) => {
-                self.unreached.retain(|id| *id != enode.id);
-                let message = format!("peer {}:{}: {error}", enode.host, enode.tcp);
-                cx.show(&CliError::new(error.code(), Exit::Network, message));
-            }
-            _ => {}
-        }
-    }
-
-    /// A connected peer.
-    pub fn summary(&self, peer: ConnectionId) -> Option<&Arc<PeerSummary>> {
-        self.known.get(&peer)
-    }
-
-    /// How many peers can be sent to.
-    pub fn count(&self) -> usize {
-        self.ready.len()
-    }
-
-    /// Why nothing can be expected from the peers, if that is so: all are gone, or those that came
-    /// back may be gone again in a moment.
-    pub fn lasting_failure(&self) -> Option<&str> {
-        let is_sound = |ready: &Ready| {
-            ready.id.is_none_or(|id| !self.lost.contains(&id)) || ready.since.elapsed() >= PROBATION
-        };
-        if self.ready.values().any(is_sound) { None } else { self.last_failure.as_deref() }
-    }
-
-    /// The highest proof of work that a peer asks for, as it said when it met us.
-    pub fn min_pow(&self) -> f64 {
-        self.ready.values().map(|ready| ready.status.min_pow).fold(0.0, f64::max)
-    }
-
-    /// What the peers ask for, for people.
-    pub fn wishes(&self) -> String {
-        let wishes = self.ready.values().map(|Ready { status, .. }| {
-            let topics = if status.is_full_node() { "all topics" } else { "some topics" };
-            format!("proof of work {}, {topics}", status.min_pow)
-        });
-        wishes.collect::<Vec<_>>().join("; ")
-    }
-}
-
-/// Returns at a time; never, if there is none.
-pub async fn until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Returns when the user presses Ctrl-C, or has pressed it since this was first waited for.
-pub async fn interrupted() {
-    static SEEN: Seen = Seen::new();
-    SEEN.wait(SignalKind::interrupt()).await;
-}
-
-/// Returns when the system asks the tool to end, or has asked since this was first waited for.
-pub async fn terminated() {
-    static SEEN: Seen = Seen::new();
-    SEEN.wait(SignalKind::terminate()).await;
-}
-
-/// Remembers a signal: one that comes while nobody waits must not get lost.
-struct Seen {
-    watch: Once,
-    seen: LazyLock<watch::Sender<bool>>,
-}
-
-impl Seen {
-    const fn new() -> Self {
-        Self { watch: Once::new(), seen: LazyLock::new(|| watch::channel(false).0) }
-    }
-
-    async fn wait(&'static self, kind: SignalKind) {
-        self.watch.call_once(|| {
-            // Where signals can't be watched, they end the tool in the ordinary way.
-            if let Ok(mut signals) = signal(kind) {
-                tokio::spawn(async move {
-                    while signals.recv().await.is_some() {
-                        self.seen.send_replace(true);
+                Some(Some(event)) => {
+                    if peers.handle(&event) {
+                        show_network(&event, cx);
                     }
-                });
+                }
             }
-        });
-        // The sender is never dropped.
-        let _ = self.seen.subscribe().wait_for(|seen| *seen).await;
+        }
+        peers.reached(limit).map_err(|error| no_peer(&error))?;
+        Ok(news)
     }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Shows that a peer was lost or can't be reached.
+pub fn show_network(event: &Event, cx: &Context) {
+    let (code, message) = match event {
+        Event::Disconnected { peer, reason } => {
+            (reason.code(), format!("peer {}: {reason}", peer.addr))
+        }
+        Event::DialFailed { enode, error, .. } => {
+            (error.code(), format!("peer {}:{}: {error}", enode.host, enode.tcp))
+        }
+        _ => return,
+    };
+    cx.show(&CliError::new(code, Exit::Network, message));
+}
+
+pub fn service_error(error: &ServiceError) -> CliError {
+    let exit = match error {
+        ServiceError::Listen { .. } => Exit::Network,
+        _ => Exit::Local,
+    };
+    CliError::new(error.code(), exit, error.to_string())
+}
+
+/// No peer can be sent to.
+pub fn no_peer(error: &NoPeer) -> Stop {
+    CliError::new("net.no_peer", Exit::Network, error.to_string())
+        .hint("is the node running, and is its enode right?")
+        .into()
 }

@@ -19,12 +19,10 @@ use crate::{
     context::Context,
     error::{Exit, Result, Stop},
     keys::parse_topic,
-    net::{
-        Network, PeerArgs, check_message_size, check_min_pow, interrupted, service_config,
-        terminated, until, write_enode,
-    },
+    net::{Network, PeerArgs, check_message_size, check_min_pow, service_config, write_enode},
     output::Record,
     records::{envelope_record, float},
+    signals::{interrupted, terminated, until},
     time::parse_seconds,
 };
 

@@ -2,29 +2,29 @@
 
 use std::{
     collections::HashSet,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use clap::Args;
+use statuskit_client::{Event, SendFailure};
 use statuskit_core::{
     chat::{KeyRing, KeyRingError},
     crypto::PublicKey,
-    envelope::{Bloom, Envelope, EnvelopeHash, Topic, topic},
+    envelope::{Envelope, Topic, topic},
 };
-use statuskit_mailserver::client::{Client, ClientError};
-use statuskit_net::node::{Config, Event, Interest, PeerOptions};
 
 use crate::{
     context::Context,
-    conversation::{CONTACT_CODE_TICK, Talk, TalkArgs, given_up_error},
+    conversation::{TalkArgs, given_up_error, other_record, unread_error},
     error::{CliError, Exit, Result, Stop},
-    keys::{OpenArgs, parse_topic},
-    mailserver::join::{JoinArgs, Past, PastItem},
-    net::{
-        Network, PeerArgs, Peers, check_min_pow, interrupted, service_config, terminated, until,
-    },
+    keys::{OpenArgs, parse_public_key, parse_topic},
+    mailserver::join::{JoinArgs, show_history, show_missing},
+    net::{PeerArgs, check_min_pow, show_network},
+    output::Record,
     records::{envelope_record, message_record, message_text},
+    running::{Running, client_builder},
+    signals::{interrupted, terminated, until},
+    state::chat_error,
     time::parse_seconds,
 };
 
@@ -70,9 +70,6 @@ pub struct ReceiveArgs {
     peers: PeerArgs,
 }
 
-/// How often data sync has its turn while there is something to send.
-const TICK: Duration = Duration::from_millis(statuskit_core::sync::TICK_MS);
-
 /// How long the last acknowledgements may take.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -89,67 +86,72 @@ pub fn run(args: &ReceiveArgs, cx: &mut Context) -> Result<()> {
     }
     let enodes = args.join.peers(&args.peers)?;
     check_min_pow(args.min_pow, "--min-pow")?;
-    let mut ring = args.keys.key_ring()?;
+    let ring = args.keys.key_ring()?;
     if !args.raw_envelopes && !ring.is_empty() {
         // What is opened is no longer bytes, and some of it can be opened only once.
         cx.format().require_records()?;
     }
-    let talk = args.talk(&mut ring, cx)?;
-    let mut topics = args.topics(&ring)?;
-    if let (Some(topics), Some(talk)) = (&mut topics, &talk) {
-        topics.extend(talk.topics());
+    let limit = args.timeout.map(|seconds| Duration::from_secs(seconds.into()));
+    let mut builder = client_builder(&args.peers, enodes, cx)?
+        .min_pow(args.min_pow)
+        .acknowledge(!args.talk.no_acks)
+        .connect_timeout(limit.map_or(CONNECT_TIMEOUT, |limit| limit.min(CONNECT_TIMEOUT)));
+    let identity = ring.identities().next().cloned();
+    if identity.is_none() && (args.talk.state.state.is_some() || !args.talk.contact.is_empty()) {
+        // Says how to give one.
+        args.keys.identity.require()?;
     }
-    let mut config = service_config(args.peers.key(cx)?, cx);
-    let mailserver = args.join.config(config.key.clone())?;
-    config.node =
-        Config { min_pow: args.min_pow, min_pow_tolerance: args.min_pow, ..Config::default() };
-    match &topics {
-        Some(topics) => {
-            config.node.bloom = Some(Bloom::from_topics(topics.iter().copied()));
-            config.node.interest = Interest::Topics(topics.clone());
+    if let Some(identity) = identity {
+        cx.warn_of_seed();
+        builder = builder.identity(identity);
+        if let Some(store) = args.talk.state.store()? {
+            builder = builder.store(store);
         }
-        None => config.node.interest = Interest::Everything,
+        if let Some(id) = args.talk.installation() {
+            builder = builder.installation(id);
+        }
     }
-    let deadline = args.timeout.map(|seconds| began + Duration::from_secs(seconds.into()));
-    let limit = match args.timeout {
-        Some(seconds) => CONNECT_TIMEOUT.min(Duration::from_secs(seconds.into())),
-        None => CONNECT_TIMEOUT,
+    let mut contacts = Vec::new();
+    for text in &args.talk.contact {
+        let contact = parse_public_key(text, "--contact")?;
+        contacts.push(contact);
+        builder = builder.contact(contact);
+    }
+    let mut named = HashSet::new();
+    for text in &args.topic {
+        named.insert(parse_topic(text, "--topic")?);
+    }
+    builder = match args.topics(&ring, &named)? {
+        Some(topics) => builder.keys(ring, topics),
+        None => builder.keys(ring, []).everything(),
     };
-    let network = Network::start(config)?;
-    let peers = Peers::connect(&network, enodes, &PeerOptions::default(), limit, cx)?;
-    cx.note(&format!("receiving from {} peers", peers.count()));
-    let past = mailserver.map(|(enode, config)| {
-        let client = Client::new(network.handle(), enode.id, config);
-        let topics = topics.iter().flatten().copied().collect();
-        Past::since(args.join.since(cx), client, enode.id, topics, &network, cx)
-    });
-    let now = Instant::now();
-    let heard = cx.now();
-    Receiver { args, ring, talk, topics, peers, past, heard, results: 0, tick: now, publish: now }
-        .run(&network, deadline, cx)
+    for topic in named {
+        builder = builder.topic(topic);
+    }
+    if args.raw_envelopes {
+        builder = builder.raw();
+    }
+    if let Some(source) = args.join.source(cx)? {
+        builder = builder.history(source);
+    }
+    let mut client = Running::start(builder, cx)?;
+    cx.note(&format!("receiving from {}", peers_text(client.client().peers().count())));
+    let deadline = limit.map(|limit| began + limit);
+    let ended = Receiver { args, contacts, results: 0 }.run(&mut client, deadline, cx);
+    match ended {
+        Err(Stop::ClosedPipe) => ended,
+        ended => show_missing(client.client(), cx).and(ended),
+    }
+}
+
+fn peers_text(count: usize) -> String {
+    if count == 1 { "1 peer".to_owned() } else { format!("{count} peers") }
 }
 
 impl ReceiveArgs {
-    /// The conversations of the identity, if one is given; their keys go into the ring.
-    fn talk(&self, ring: &mut KeyRing, cx: &Context) -> Result<Option<Talk>> {
-        let Some(identity) = ring.identities().next().cloned() else {
-            if self.talk.state.state.is_some() || !self.talk.contact.is_empty() {
-                // Says how to give one.
-                self.keys.identity.require()?;
-            }
-            return Ok(None);
-        };
-        let mut talk = Talk::receiving(&self.talk, identity, cx)?;
-        talk.listen(ring)?;
-        Ok(Some(talk))
-    }
-
-    /// The topics to listen on; none for all.
-    fn topics(&self, ring: &KeyRing) -> Result<Option<HashSet<Topic>>> {
-        let mut topics: HashSet<_> = ring.topics().collect();
-        for text in &self.topic {
-            topics.insert(parse_topic(text, "--topic")?);
-        }
+    /// The topics to listen on; `None` for all.
+    fn topics(&self, ring: &KeyRing, named: &HashSet<Topic>) -> Result<Option<HashSet<Topic>>> {
+        let mut topics: HashSet<_> = ring.topics().chain(named.iter().copied()).collect();
         topics.extend(self.keys.password.iter().map(|password| Topic::from_name(password)));
         topics.extend(ring.identities().flat_map(|key| own_topics(&key.public_key())));
         if self.all {
@@ -176,27 +178,15 @@ fn own_topics(key: &PublicKey) -> [Topic; 2] {
 
 struct Receiver<'a> {
     args: &'a ReceiveArgs,
-    ring: KeyRing,
-    talk: Option<Talk>,
-    topics: Option<HashSet<Topic>>,
-    peers: Peers,
-    past: Option<Past>,
-    /// When the last event of the node was taken.
-    heard: u32,
+    /// Whose contact codes are results.
+    contacts: Vec<PublicKey>,
     results: u64,
-    /// When data sync had its last turn.
-    tick: Instant,
-    /// When to look again whether the contact code is to be published.
-    publish: Instant,
 }
 
 /// What the loop wakes up for.
 enum Wake {
-    Event(Option<Arc<Event>>),
-    Past(PastItem),
+    Event(Option<Event>),
     Late,
-    /// The conversations have something to send.
-    Turn,
     Interrupted,
     Terminated,
 }
@@ -204,223 +194,98 @@ enum Wake {
 impl Receiver<'_> {
     fn run(
         &mut self,
-        network: &Network,
-        deadline: Option<Instant>,
-        cx: &mut Context,
-    ) -> Result<()> {
-        let ended = self.stream(network, deadline, cx);
-        match (&self.past, &ended) {
-            (None, _) | (_, Err(Stop::ClosedPipe)) => ended,
-            (Some(past), _) => past.end(cx).and(ended),
-        }
-    }
-
-    fn stream(
-        &mut self,
-        network: &Network,
+        client: &mut Running,
         deadline: Option<Instant>,
         cx: &mut Context,
     ) -> Result<()> {
         loop {
             if self.args.count.is_some_and(|count| self.results >= count) {
-                return self.last_words(network, cx);
+                break;
             }
-            if let Some(past) = &mut self.past {
-                past.catch_up(network, cx);
-            }
-            let turn = self.next_turn()?;
-            let (events, past) = (&mut self.peers.events, &mut self.past);
-            let past = async {
-                match past {
-                    Some(past) => past.next().await,
-                    None => std::future::pending().await,
-                }
+            let wake = match client.early() {
+                Some(event) => Wake::Event(Some(event)),
+                None => client.wait(async |client| {
+                    tokio::select! {
+                        event = client.next() => Wake::Event(event),
+                        () = until(deadline) => Wake::Late,
+                        () = interrupted() => Wake::Interrupted,
+                        () = terminated() => Wake::Terminated,
+                    }
+                }),
             };
-            let wake = network.wait(async {
-                tokio::select! {
-                    event = events.next() => Wake::Event(event),
-                    item = past => Wake::Past(item),
-                    () = until(deadline) => Wake::Late,
-                    () = until(turn) => Wake::Turn,
-                    () = interrupted() => Wake::Interrupted,
-                    () = terminated() => Wake::Terminated,
-                }
-            });
             match wake {
-                Wake::Event(Some(event)) => {
-                    self.heard = cx.now();
-                    let before = self.peers.count();
-                    self.peers.follow(&event, cx);
-                    match &*event {
-                        Event::Envelope { envelope, .. } if self.is_first(envelope.envelope()) => {
-                            self.show(envelope.envelope(), network, cx)?;
-                        }
-                        // Until a peer is back, nothing comes.
-                        Event::Disconnected { .. } if before > 0 && self.peers.count() == 0 => {
-                            self.missed(ClientError::NotConnected);
-                        }
-                        _ => {}
-                    }
-                }
-                Wake::Past(item) => {
-                    let past = self.past.as_mut();
-                    let envelope = past.map(|past| past.take(item, cx)).transpose()?.flatten();
-                    if let Some(envelope) = envelope {
-                        self.show(&envelope, network, cx)?;
-                    }
-                }
-                Wake::Turn => _ = self.turn(network, cx)?,
+                Wake::Event(Some(event)) => self.show(event, cx)?,
+                Wake::Event(None) => return Ok(()),
                 Wake::Late if self.results == 0 || self.args.count.is_some() => {
                     let message = format!("{} results in the time given", self.results);
-                    if let Some(failure) = self.peers.lasting_failure() {
+                    if let Some(failure) = client.client().peers().lasting_failure() {
                         let message = format!("{message}, and no peer to rely on: {failure}");
                         return Err(CliError::new("net.no_peer", Exit::Network, message).into());
                     }
                     return Err(CliError::new("receive.timeout", Exit::Negative, message).into());
                 }
-                Wake::Late | Wake::Terminated => return self.last_words(network, cx),
-                Wake::Event(None) => return Ok(()),
+                Wake::Late | Wake::Terminated => break,
                 Wake::Interrupted => return Err(Stop::Exit(Exit::Interrupted)),
             }
         }
-    }
-
-    /// Whether an envelope did not come from the mailserver already.
-    fn is_first(&mut self, envelope: &Envelope) -> bool {
-        self.past.as_mut().is_none_or(|past| past.is_first(envelope.hash()))
-    }
-
-    /// Since the last event, something may be missing.
-    fn missed(&mut self, why: ClientError) {
-        if let Some(past) = &mut self.past {
-            past.missed(self.heard, why);
-        }
-    }
-
-    /// When the conversations have to do something.
-    fn next_turn(&mut self) -> Result<Option<Instant>> {
-        let Some(talk) = self.talk.as_mut().filter(|_| !self.args.talk.no_acks) else {
-            return Ok(None);
-        };
-        if !talk.is_kept() {
-            return Ok(None);
-        }
-        let tick = self.tick + TICK;
-        Ok(Some(if talk.is_busy()? { tick.min(self.publish) } else { self.publish }))
-    }
-
-    /// Sends acknowledgements, what is repeated, and from time to time the contact code.
-    /// Gives what is on its way to peers.
-    fn turn(&mut self, network: &Network, cx: &mut Context) -> Result<HashSet<EnvelopeHash>> {
-        let mut under_way = HashSet::new();
-        let Some(talk) = &mut self.talk else { return Ok(under_way) };
-        let ticked = talk.tick(cx.now_ms())?;
-        for given_up in &ticked.given_up {
-            cx.report(given_up_error(given_up))?;
-        }
-        let mut posts = ticked.posts;
-        self.tick = Instant::now();
-        if self.publish <= self.tick {
-            posts.extend(talk.contact_code_if_due(cx.now_ms())?);
-            self.publish = self.tick + CONTACT_CODE_TICK;
-        }
-        for post in posts {
-            let sent = talk.send_off(&post, network, &self.peers, cx)?;
-            under_way.extend(sent.filter(|it| !it.peers.is_empty()).map(|it| it.hash));
-            talk.follow(post.answer, &mut self.ring, self.topics.as_mut(), network);
-        }
-        Ok(under_way)
-    }
-
-    /// Before the end: acknowledges what has come, and waits until that is written.
-    fn last_words(&mut self, network: &Network, cx: &mut Context) -> Result<()> {
-        if self.next_turn()?.is_none() {
-            return Ok(());
-        }
-        let mut waiting = self.turn(network, cx)?;
-        let limit = Instant::now() + LAST_WORDS;
-        while !waiting.is_empty() {
-            let events = &mut self.peers.events;
-            let event = network.wait(async {
-                tokio::select! {
-                    event = events.next() => event,
-                    () = until(Some(limit)) => None,
-                }
-            });
-            let Some(event) = event else { break };
-            if let Event::Written { envelopes, .. } = &*event {
-                envelopes.iter().for_each(|hash| _ = waiting.remove(hash));
-            }
-        }
+        // Acknowledges what has come.
+        client.wait(async |client| client.finish(LAST_WORDS).await);
         Ok(())
     }
 
-    /// What the conversations make of an envelope. None if it is none of theirs.
-    fn converse(
+    fn show(&mut self, event: Event, cx: &mut Context) -> Result<()> {
+        match event {
+            Event::Message { message, is_first } => {
+                self.results += 1;
+                cx.emit(&message_record(&message, is_first), |_| message_text(&message))
+            }
+            Event::Envelope { envelope, error } => self.show_envelope(&envelope, error, cx),
+            Event::Bundle { ref sender, .. } if self.contacts.contains(sender) => {
+                self.results += 1;
+                self.show_other(&event, cx)
+            }
+            Event::Unread(unread) => {
+                cx.show(&unread_error(&unread, self.args.talk.state.state.is_some()));
+                Ok(())
+            }
+            Event::NotSent { error, .. } => {
+                // What no peer asks for is repeated anyway.
+                if !matches!(error, SendFailure::Unwanted { .. } | SendFailure::NoPeer) {
+                    let message = format!("an answer was not sent: {error}");
+                    cx.show(&CliError::new(error.code(), Exit::Network, message));
+                }
+                Ok(())
+            }
+            Event::GivenUp(given_up) => cx.report(given_up_error(&given_up)),
+            Event::Network(event) => {
+                show_network(&event, cx);
+                Ok(())
+            }
+            Event::History(event) => show_history(event, cx),
+            Event::Broken(error) => Err(chat_error(&error).into()),
+            event if self.args.talk.events => self.show_other(&event, cx),
+            _ => Ok(()),
+        }
+    }
+
+    fn show_envelope(
         &mut self,
         envelope: &Envelope,
-        network: &Network,
+        error: Option<KeyRingError>,
         cx: &mut Context,
-    ) -> Result<Option<()>> {
-        let Some(talk) = &mut self.talk else { return Ok(None) };
-        let Ok(opened) = self.ring.open(envelope) else { return Ok(None) };
-        if !talk.takes(&opened) {
-            return Ok(None);
+    ) -> Result<()> {
+        if let Some(error) = error.filter(|error| !matches!(error, KeyRingError::NoKey(_))) {
+            let message = format!("envelope {}: {error}", envelope.hash());
+            cx.show(&CliError::new(error.code(), Exit::Negative, message));
         }
-        let (heard, new) = talk.take(envelope, &opened, cx.now_ms())?;
-        if heard.is_foreign {
-            return Ok(None);
-        }
-        talk.follow(new, &mut self.ring, self.topics.as_mut(), network);
-        if !self.args.talk.no_acks {
-            for post in &heard.posts {
-                talk.send_off(post, network, &self.peers, cx)?;
-            }
-        }
-        for error in &heard.errors {
-            cx.show(error);
-        }
-        self.results += heard.records.len() as u64;
-        for record in heard.records.iter().chain(&heard.others) {
-            cx.emit(record, |record| match record.members()["type"].as_str() {
-                Some("message") => message_text(record),
-                _ => record.to_text(),
-            })?;
-        }
-        Ok(Some(()))
-    }
-
-    fn show(&mut self, envelope: &Envelope, network: &Network, cx: &mut Context) -> Result<()> {
-        if !self.args.raw_envelopes && self.converse(envelope, network, cx)?.is_some() {
-            return Ok(());
-        }
-        let record = if self.args.raw_envelopes {
-            envelope_record(envelope)
-        } else {
-            match self.ring.open(envelope) {
-                Ok(opened) => message_record(envelope, &opened),
-                Err(error) => {
-                    let asked = self.topics.as_ref().is_none_or(|_| self.asked_for(envelope));
-                    if !asked || (self.topics.is_none() && !self.ring.is_empty()) {
-                        return Ok(());
-                    }
-                    if !matches!(error, KeyRingError::NoKey(_)) {
-                        let message = format!("envelope {}: {error}", envelope.hash());
-                        cx.show(&CliError::new(error.code(), Exit::Negative, message));
-                    }
-                    envelope_record(envelope)
-                }
-            }
-        };
         self.results += 1;
-        cx.emit(&record, |record| match record.members()["type"].as_str() {
-            Some("message") => message_text(record),
-            _ => record.to_text(),
-        })
+        cx.emit(&envelope_record(envelope), Record::to_text)
     }
 
-    /// Whether the user named the topic itself.
-    fn asked_for(&self, envelope: &Envelope) -> bool {
-        self.args.topic.iter().any(|text| text.parse() == Ok(envelope.topic()))
+    fn show_other(&self, event: &Event, cx: &mut Context) -> Result<()> {
+        for record in other_record(event) {
+            cx.emit(&record, Record::to_text)?;
+        }
+        Ok(())
     }
 }

@@ -1,19 +1,18 @@
 //! The records that travel between tools: envelopes and messages.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 use statuskit_core::{
-    chat::Opened,
+    chat::{Content, Opened, ReceivedMessage},
     envelope::Envelope,
-    payload::{
-        Wrapper,
-        check::{self, Receipt},
-    },
     rlp::{Reader, RlpError},
 };
 
 use crate::{
+    conversation::private_record,
     error::{CliError, Exit},
-    input::{Content, Item},
+    input::{self, Item},
     output::{Record, escape, hex0x},
     payload,
 };
@@ -33,49 +32,19 @@ pub fn envelope_record(envelope: &Envelope) -> Record {
 }
 
 /// The record of a message that was inside an envelope.
-pub fn message_record(envelope: &Envelope, opened: &Opened) -> Record {
-    let mut payload = describe_payload(opened, envelope.sent());
-    payload.insert("raw".to_owned(), hex0x(&opened.message.payload).into());
-    record_with_payload(envelope, opened, payload, Whole::Here)
-}
-
-/// Whether a record has the bytes of the envelope that it came in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Whole {
-    /// It has.
-    Here,
-    /// The record of an earlier message in the same envelope has them. An envelope may hold some
-    /// thousand messages; with its bytes in each record, the output would grow with their square.
-    Before,
-}
-
-/// The same of a payload that was deeper inside.
-pub fn conversation_record(
-    envelope: &Envelope,
-    opened: &Opened,
-    wrapper: &Wrapper,
-    whole: Whole,
-) -> Record {
-    let mut payload = describe_wrapper(wrapper, envelope.sent()).members().clone();
-    payload.insert("raw".to_owned(), hex0x(wrapper.raw()).into());
-    record_with_payload(envelope, opened, payload, whole)
-}
-
-fn record_with_payload(
-    envelope: &Envelope,
-    opened: &Opened,
-    mut payload: Map<String, Value>,
-    whole: Whole,
-) -> Record {
-    let message = &opened.message;
-    let bytes = |bytes: &[u8]| (whole == Whole::Here).then(|| hex0x(bytes));
+///
+/// An envelope may hold some thousand messages: the record of the first has its bytes, or else the
+/// output would grow with their square.
+pub fn message_record(message: &ReceivedMessage, is_first: bool) -> Record {
+    let (envelope, opened) = (message.envelope(), message.opened());
+    let bytes = |bytes: &[u8]| is_first.then(|| hex0x(bytes));
+    let signer = opened.message.signer();
+    let mut payload = describe_payload(message);
     // Nobody else has signed it.
-    if let (Some(author @ Value::Null), Some(signer)) =
-        (payload.get_mut("author"), message.signer())
-    {
+    if let (Some(author @ Value::Null), Some(signer)) = (payload.get_mut("author"), signer) {
         *author = signer.to_string().into();
     }
-    Record::new("message")
+    let record = Record::new("message")
         .with("hash", envelope.hash().to_string())
         .with("topic", envelope.topic().to_string())
         .with("sent", envelope.sent())
@@ -83,47 +52,40 @@ fn record_with_payload(
         .with("ttl", envelope.ttl())
         .with("pow", float(envelope.pow(0)))
         .with("opened_with", opened.source.to_string())
-        .with("signer", message.signer().map(ToString::to_string))
+        .with("signer", signer.map(ToString::to_string))
         .with("payload", payload)
-        .with("padding", bytes(&message.padding))
-        .with("envelope", bytes(envelope.raw()))
+        .with("padding", bytes(&opened.message.padding))
+        .with("envelope", bytes(envelope.raw()));
+    match message.content() {
+        Content::Accepted(payload) => private_record(record, payload),
+        _ => record,
+    }
 }
 
-/// What a payload is: the wrapper of Status clients and the chat message in it, or text, or bytes.
-fn describe_payload(opened: &Opened, sent: u32) -> Map<String, Value> {
-    let payload = &opened.message.payload;
-    let receipt = Receipt { author: opened.message.signer(), ..Receipt::at(sent) };
-    let record = match Wrapper::detect(payload, &receipt) {
-        Some(wrapper) => describe_wrapper(&wrapper, sent),
-        None => match std::str::from_utf8(payload) {
-            Ok(text) => Record::new("text").with("text", text),
-            Err(_) => Record::new("bytes"),
-        },
+/// What a payload is: the wrapper of Status clients and what is in it, or text, or bytes.
+fn describe_payload(message: &ReceivedMessage) -> Map<String, Value> {
+    let record = match (message.wrapper(), message.text()) {
+        (Some(wrapper), _) => payload::record::from_wrapper(wrapper)
+            .with_some("refused", message.rejection().map(|rejection| rejection.to_string())),
+        (None, Some(text)) => Record::new("text").with("text", text),
+        (None, None) => Record::new("bytes"),
     };
-    record.members().clone()
+    let mut members = record.members().clone();
+    members.insert("raw".to_owned(), hex0x(message.bytes()).into());
+    members
 }
 
-fn describe_wrapper(wrapper: &Wrapper, sent: u32) -> Record {
-    let message = wrapper.message();
-    let refused = message.ok().and_then(|it| check::check(&it, &Receipt::at(sent)).err());
-    payload::record::from_wrapper(wrapper)
-        .with_some("refused", refused.map(|refusal| refusal.to_string()))
+/// A message for people: when, where, who, and what.
+pub fn message_text(message: &ReceivedMessage) -> String {
+    let author = message.author();
+    let author = author.map_or_else(|| "(unsigned)".to_owned(), |key| short_key(&key.to_string()));
+    let text = message.text().map_or_else(|| hex0x(message.bytes()), escape);
+    format!("{} {} {author}: {text}", message.sent(), message.envelope().topic())
 }
 
-/// A message for people: who, and what.
-pub fn message_text(record: &Record) -> String {
-    let members = record.members();
-    let member = |name: &str| members.get(name).and_then(Value::as_str).unwrap_or_default();
-    let payload = &members["payload"];
-    let author = payload["author"].as_str().or(members["signer"].as_str());
-    let author = author.map_or_else(|| "(unsigned)".to_owned(), short_key);
-    let sent = members["sent"].as_u64().unwrap_or_default();
-    // In a group, it is inside the update.
-    let said = match payload["text"].as_str().or(payload["message"]["text"].as_str()) {
-        Some(text) => escape(text),
-        None => payload["raw"].as_str().unwrap_or_default().to_owned(),
-    };
-    format!("{sent} {} {author}: {said}", member("topic"))
+/// A message that a ring has opened, read and checked.
+pub fn opened_message(envelope: &Envelope, opened: Opened) -> ReceivedMessage {
+    ReceivedMessage::read(Arc::new(envelope.clone()), Arc::new(opened))
 }
 
 /// The ends of a public key.
@@ -147,7 +109,7 @@ pub fn float(value: f64) -> Value {
 /// before.
 pub fn envelopes_of(item: &Item) -> Result<Vec<Envelope>, CliError> {
     match &item.content {
-        Content::Record(members) => {
+        input::Content::Record(members) => {
             let kind = members.get("type").and_then(Value::as_str).unwrap_or("(none)");
             let member = match kind {
                 "message" => "envelope",
@@ -164,7 +126,7 @@ pub fn envelopes_of(item: &Item) -> Result<Vec<Envelope>, CliError> {
             let envelope = Envelope::decode(&raw);
             Ok(vec![envelope.map_err(|error| rlp_error(&error).field(member).line(item.line))?])
         }
-        Content::Bytes(bytes) => {
+        input::Content::Bytes(bytes) => {
             let mut reader = Reader::new(bytes);
             let mut envelopes = Vec::new();
             loop {

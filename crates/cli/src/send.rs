@@ -3,36 +3,37 @@
 mod queue;
 mod talking;
 
-use std::{
-    rc::Rc,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::{Value, json};
-use statuskit_core::{
-    chat,
-    envelope::{Bloom, Envelope, check::DEFAULT_MAX_MESSAGE_SIZE},
-    payload::PayloadMessage,
+use statuskit_client::{
+    Contents, Delivery, DeliveryError, DeliveryState, Event, PeerDelivery, SendFailure, SendId,
 };
-use statuskit_net::node::{Config, ConnectionId, Event, PeerOptions, SendError, Sent};
+use statuskit_core::{
+    envelope::Envelope,
+    payload::{PayloadMessage, wrapper::MessageId},
+};
 use tokio::sync::mpsc;
 
 use self::{
-    queue::{Entry, Pending, Queue, State},
+    queue::{Outcome, Queue},
     talking::{Talking, TalkingArgs},
 };
 use crate::{
     context::{Context, stdin_items},
+    conversation::post_members,
     envelope::{MessageArgs, MessageSource, Sealer, ToSeal},
     error::{CliError, Exit, Result, Stop},
     input::Items,
     mining,
-    net::{Network, PeerArgs, Peers, interrupted, service_config, until},
+    net::{PeerArgs, show_network},
     output::{Record, hex0x},
     payload::record::message_of_item,
     records::envelopes_of,
+    running::{Running, client_builder},
+    signals::{interrupted, until},
+    state::chat_error,
     time::parse_seconds,
 };
 
@@ -90,10 +91,27 @@ enum Source {
 pub fn run(args: &SendArgs, cx: &mut Context) -> Result<()> {
     args.talking.check()?;
     let enodes = args.peers.require()?;
-    let talking = Talking::new(args, cx)?;
-    let sealer = match args.message.recipient.target()? {
+    let mut builder = client_builder(&args.peers, enodes, cx)?
+        .connect_timeout(Duration::from_secs(args.timeout.into()))
+        .reconnect_timeout(Duration::from_secs(args.timeout.into()))
+        .confirm_timeout(Duration::from_secs(args.confirm_timeout.into()))
+        .publish_contact_code(false);
+    if let Some(pow) = args.pow {
+        builder = builder.pow(pow);
+    }
+    if let Some(ttl) = args.message.ttl {
+        builder = builder.ttl(ttl);
+    }
+    let talking = match Talking::new(args, cx)? {
+        Some((talking, state)) => {
+            builder = talking.configure(builder, state);
+            Some(talking)
+        }
+        None => None,
+    };
+    let sealer = match args.message.recipient.destination()? {
         _ if talking.is_some() => None,
-        Some(target) => Some(Sealer::new(&args.message, target, cx)?),
+        Some(destination) => Some(Sealer::new(&args.message, destination, cx)?),
         None if args.message.text.is_some() || args.message.lines => {
             return Err(CliError::usage("a text needs a recipient")
                 .hint("--chat NAME, --to KEY, --group ID, --password TEXT, --sym-key HEX or --to-key KEY")
@@ -107,18 +125,6 @@ pub fn run(args: &SendArgs, cx: &mut Context) -> Result<()> {
              repetition",
         );
     }
-    // Peers send us nothing that we don't send ourselves; own envelopes are for them to judge.
-    let mut config = service_config(args.peers.key(cx)?, cx);
-    config.node = Config {
-        min_pow: 0.0,
-        min_pow_tolerance: 0.0,
-        bloom: Some(Bloom::EMPTY),
-        send_window: Duration::ZERO,
-        ..Config::default()
-    };
-    if let Some(talking) = &talking {
-        talking.configure(&mut config.node);
-    }
     let (input, first) = if args.talking.only_announces() {
         (mpsc::channel(1).1, None)
     } else {
@@ -128,7 +134,7 @@ pub fn run(args: &SendArgs, cx: &mut Context) -> Result<()> {
             _ => What::Messages,
         };
         let mut input = read_input(&args.message, what);
-        // Nothing to send: nobody is bothered.
+        // Nothing to send: no peer is bothered.
         let Some(first) = input.blocking_recv() else {
             let expected = match what {
                 What::Payloads => "records of payloads",
@@ -141,24 +147,12 @@ pub fn run(args: &SendArgs, cx: &mut Context) -> Result<()> {
         };
         (input, Some(first))
     };
-    let network = Network::start(config)?;
-    let limit = Duration::from_secs(args.timeout.into());
-    let peers = Peers::connect(&network, enodes, &PeerOptions::default(), limit, cx)?;
-    let mut sender = Sender {
-        args,
-        is_stream: args.message.lines
-            || args.talking.takes_payloads()
-            || (sealer.is_none() && talking.is_none()),
-        network: &network,
-        peers,
-        sealer,
-        talking,
-        queue: Queue::default(),
-        is_closed: false,
-        lonely_since: None,
-        patience: Duration::from_secs(args.confirm_timeout.into()),
-    };
-    sender.run(first, input, cx)
+    let is_stream = args.message.lines
+        || args.talking.takes_payloads()
+        || (sealer.is_none() && talking.is_none());
+    let client = Running::start(builder, cx)?;
+    let queue = Queue::default();
+    Sender { is_stream, client, sealer, talking, queue, is_closed: false }.run(first, input, cx)
 }
 
 /// What the input is.
@@ -236,102 +230,86 @@ fn read_envelopes(push: &mut dyn FnMut(Input) -> bool) -> Result<()> {
     Ok(())
 }
 
-struct Sender<'a> {
-    args: &'a SendArgs,
+struct Sender {
     /// Whether the input has lines, so that results name them.
     is_stream: bool,
-    network: &'a Network,
-    peers: Peers,
+    client: Running,
     sealer: Option<Sealer>,
     talking: Option<Talking>,
     queue: Queue,
-    /// Whether no more input is to be taken, because of an error.
+    /// Whether no more input is read, because of an error.
     is_closed: bool,
-    /// Since when all peers are gone.
-    lonely_since: Option<Instant>,
-    patience: Duration,
 }
 
 /// What the loop wakes up for.
 enum Wake {
     Input(Option<Input>),
-    Event(Option<Arc<Event>>),
-    Late,
-    /// The conversation has something to send.
-    Turn,
+    Event(Option<Event>),
+    /// Lost peers were given up, or it is time to stop waiting for acknowledgements.
+    Time,
     Interrupted,
 }
 
-impl Sender<'_> {
+impl Sender {
     fn run(
         &mut self,
         first: Option<Input>,
         mut input: mpsc::Receiver<Input>,
         cx: &mut Context,
     ) -> Result<()> {
-        self.begin_talking(cx)?;
+        self.announce(cx)?;
         let mut more = first.is_some();
         if let Some(first) = first {
             self.take(first, cx)?;
         }
         loop {
-            self.settle(cx)?;
+            self.show_results(cx)?;
             more &= !self.is_closed;
-            if !more && self.queue.is_empty() && self.is_said(cx)? {
+            let is_done = !more && self.client.client().is_idle() && self.queue.is_empty();
+            if is_done && self.is_acknowledged(cx)? {
                 return Ok(());
             }
-            match self.wake(&mut input, more)? {
+            match self.wake(&mut input, more) {
                 Wake::Input(Some(next)) => self.take(next, cx)?,
                 Wake::Input(None) => more = false,
-                Wake::Event(Some(event)) => {
-                    self.follow(&event, cx);
-                    if let Event::Envelope { envelope, .. } = &*event {
-                        self.hear(envelope.envelope(), cx)?;
-                    }
+                Wake::Event(Some(event)) => self.handle(event, cx)?,
+                Wake::Time => {}
+                Wake::Event(None) | Wake::Interrupted => {
+                    return Err(Stop::Exit(Exit::Interrupted));
                 }
-                Wake::Turn => {
-                    let done = self.turn(cx);
-                    self.queue_error(done, cx)?;
-                }
-                Wake::Late => {}
-                Wake::Event(None) | Wake::Interrupted => return Err(Stop::Exit(Exit::Interrupted)),
             }
         }
     }
 
-    fn wake(&mut self, input: &mut mpsc::Receiver<Input>, more: bool) -> Result<Wake> {
-        let give_up = self.give_up();
+    fn wake(&mut self, input: &mut mpsc::Receiver<Input>, more: bool) -> Wake {
+        if let Some(event) = self.client.early() {
+            return Wake::Event(Some(event));
+        }
         // The rest of the input may yet find a peer.
-        let waits = give_up.is_some_and(|at| Instant::now() < at);
-        let late = self.queue.late_at(give_up).into_iter().chain(give_up.filter(|_| waits)).min();
-        let room = more && !self.queue.is_full() && !waits;
-        let turn = self.next_turn(more)?;
-        let events = &mut self.peers.events;
-        Ok(self.network.wait(async {
+        let give_up = self.client.client().give_up_at().filter(|at| Instant::now() < *at);
+        let deadline = self.talking.as_mut().and_then(|talking| talking.deadline(more));
+        let wake_at = give_up.into_iter().chain(deadline).min();
+        let room = more && !self.queue.is_full() && give_up.is_none();
+        self.client.wait(async |client| {
             tokio::select! {
                 biased;
-                event = events.next() => Wake::Event(event),
+                event = client.next() => Wake::Event(event),
                 input = input.recv(), if room => Wake::Input(input),
-                () = until(late) => Wake::Late,
-                () = until(turn) => Wake::Turn,
+                () = until(wake_at) => Wake::Time,
                 () = interrupted() => Wake::Interrupted,
             }
-        }))
+        })
     }
 
-    /// Seals and mines if need be, and sends. What is wrong with one message does not keep the
-    /// others back.
+    /// Sends what was read. What is wrong with one message does not keep the others back.
     fn take(&mut self, input: Input, cx: &mut Context) -> Result<()> {
-        let done = input.and_then(|(source, line)| self.send(source, line, cx));
-        self.queue_error(done, cx)
-    }
-
-    /// An error is told after the results of what was sent before. One that ends the tool keeps
-    /// the rest of the input out.
-    fn queue_error(&mut self, done: Result<()>, cx: &Context) -> Result<()> {
+        let done = input.and_then(|(source, line)| {
+            self.send(source, line, cx).map_err(|stop| at_line(stop, line))
+        });
         match done {
+            // It is shown after the results of what was sent before.
             Err(Stop::Error(error)) => {
-                self.is_closed |= cx.fails_fast() || !is_of_one(&error);
+                self.close_after(&error, cx);
                 self.queue.fail(error);
                 Ok(())
             }
@@ -339,139 +317,93 @@ impl Sender<'_> {
         }
     }
 
-    /// Until when the peers may come back, if all are gone.
-    fn give_up(&self) -> Option<Instant> {
-        self.lonely_since.map(|since| since + Duration::from_secs(self.args.timeout.into()))
+    /// An error that is not about one message keeps the rest of the input out.
+    fn close_after(&mut self, error: &CliError, cx: &Context) {
+        self.is_closed |= cx.fails_fast() || !is_of_one(error);
     }
 
     fn send(&mut self, source: Source, line: u64, cx: &mut Context) -> Result<()> {
-        if self.give_up().is_some_and(|at| at <= Instant::now()) {
-            let message = "all peers are gone, and none has come back in time";
-            return Err(CliError::new("net.no_peer", Exit::Network, message).line(line).into());
-        }
         match source {
-            Source::Envelope(envelope) => self.send_envelope(envelope, Record::new("sent"), line),
-            Source::Message(message) if self.talking.is_some() => self.say(&message, line, cx),
-            Source::Payload(message) => {
-                self.tell(line, cx, |talk, chat, now| talk.send(chat, *message, now))
+            Source::Message(message) if self.talking.is_some() => self.say(&message, line)?,
+            Source::Payload(message) => self.say_payload(*message, line)?,
+            Source::Envelope(envelope) => {
+                let id = self.client.wait(async |client| client.send_envelope(envelope));
+                self.queue.await_envelope(id, line);
             }
             Source::Message(message) => {
                 let sealer = self.sealer.as_mut().expect("messages are read with a recipient only");
-                let sealed = sealer.seal(&message, cx).map_err(|error| error.line(line))?;
-                let id = sealed.message_id.map(|id| id.to_string());
-                let about = Record::new("sent").with_some("message_id", id);
-                self.send_sealed(&sealed.envelope, about, line, cx)
+                let composed = sealer.seal(&message, cx)?;
+                let id = self.client.wait(async |client| client.send_composed(composed));
+                self.queue.await_envelope(id, line);
             }
         }
-    }
-
-    /// Mines and sends.
-    fn send_sealed(
-        &mut self,
-        sealed: &Envelope,
-        about: Record,
-        line: u64,
-        cx: &Context,
-    ) -> Result<()> {
-        let mined = self.mine(sealed, cx).map_err(|stop| at_line(stop, line))?;
-        self.send_envelope(mined, about, line)
-    }
-
-    fn mine(&self, sealed: &Envelope, cx: &Context) -> Result<Envelope> {
-        // No work makes it smaller.
-        let (size, max) = (sealed.packet_len(), DEFAULT_MAX_MESSAGE_SIZE);
-        if size > max as usize {
-            return Err(refused_by_us(&SendError::Oversized { size, max }, sealed).into());
-        }
-        let wanted = self.peers.min_pow().max(chat::POW_TARGET);
-        mining::mine_or_fail(cx, sealed, self.args.pow.unwrap_or(wanted))
-    }
-
-    fn send_envelope(&mut self, envelope: Envelope, about: Record, line: u64) -> Result<()> {
-        let sent = self.hand_over(&envelope).map_err(|stop| at_line(stop, line))?;
-        let pending = self.pending(Rc::new(envelope), sent, about, line);
-        self.queue.push(pending);
         Ok(())
     }
 
-    /// Gives an envelope to the node.
-    fn hand_over(&self, envelope: &Envelope) -> Result<Sent> {
-        let handle = self.network.handle();
-        handle.widen_bloom(&Bloom::from_topic(envelope.topic()));
-        let sent = handle.send(envelope.clone());
-        let sent = sent.map_err(|error| refused_by_us(&error, envelope))?;
-        // If there is none, it waits for one.
-        if sent.peers.is_empty() && !sent.known && handle.stats().ready_peers > 0 {
-            return Err(self.unwanted(envelope).into());
-        }
-        Ok(sent)
-    }
-
-    fn pending(&self, envelope: Rc<Envelope>, sent: Sent, about: Record, line: u64) -> Pending {
-        let now = Instant::now();
-        // The pool has it until this second is over.
-        let expiry = Duration::from_secs(u64::from(envelope.expiry()) + 1);
-        let left = expiry.saturating_sub(self.network.handle().now());
-        let peer = |key| describe(&self.peers, key);
-        let times = [now + self.patience, now + left];
-        Pending::new(envelope, sent, peer, about, line, times)
-    }
-
-    fn unwanted(&self, envelope: &Envelope) -> CliError {
-        let message = format!(
-            "no peer wants the envelope with topic {} and proof of work {}; they ask for: {}",
-            envelope.topic(),
-            envelope.pow(0),
-            self.peers.wishes(),
-        );
-        CliError::new("send.unwanted", Exit::Network, message)
-            .hint("status-pow mine --target, or leave --pow to what the peers ask for")
-    }
-
-    fn follow(&mut self, event: &Event, cx: &Context) {
-        self.peers.follow(event, cx);
-        if self.peers.count() > 0 {
-            self.lonely_since = None;
-        } else {
-            self.lonely_since.get_or_insert_with(Instant::now);
-        }
-        let (queue, peers) = (&mut self.queue, &self.peers);
-        let mut set = |hash, key, state| queue.set(hash, key, &state, || describe(peers, key));
+    fn handle(&mut self, event: Event, cx: &mut Context) -> Result<()> {
         match event {
-            Event::Written { peer, envelopes, confirms } => {
-                for hash in envelopes {
-                    set(hash, *peer, State::Written { confirms: *confirms });
+            Event::Network(event) => show_network(&event, cx),
+            Event::Delivered(delivery) => match &delivery.contents {
+                Contents::Post(_) => self.posted(&delivery),
+                _ => {
+                    let messages = delivery.contents.messages().to_vec();
+                    let id = delivery.id;
+                    self.queue.settle(id, Outcome::Delivered { delivery, messages, has_raw: true });
+                }
+            },
+            Event::NotSent { id, contents, error } => {
+                self.not_sent(id, &contents, &error, cx);
+            }
+            Event::GivenUp(given_up) => self.given_up(&given_up),
+            Event::Broken(error) => {
+                let error = chat_error(&error);
+                self.is_closed = true;
+                self.stop_talking();
+                self.queue.fail(error);
+            }
+            other => return self.show_answer(other, cx),
+        }
+        Ok(())
+    }
+
+    fn not_sent(&mut self, id: SendId, contents: &Contents, error: &SendFailure, cx: &Context) {
+        let error = send_error(error);
+        self.close_after(&error, cx);
+        match contents {
+            Contents::Post(post) => {
+                for (line, _) in self.lines_of(&post.messages) {
+                    let error = error.clone();
+                    let error = if line > 0 { error.line(line) } else { error };
+                    self.queue.place(line, Outcome::Failed(error));
+                }
+                if !is_of_one(&error) {
+                    self.stop_talking();
                 }
             }
-            // No better confirmation than the envelope itself.
-            Event::Held { peer, envelope } => {
-                set(envelope, *peer, State::Confirmed);
+            _ => {
+                let line = self.queue.line_of(id).filter(|line| *line > 0);
+                let error = match line {
+                    Some(line) => error.line(line),
+                    None => error,
+                };
+                self.queue.settle(id, Outcome::Failed(error));
             }
-            Event::BatchAcknowledged { peer, errors, envelopes, .. } => {
-                for hash in envelopes {
-                    let error = errors.iter().flatten().find(|error| error.hash == *hash);
-                    let state =
-                        error.map_or(State::Confirmed, |error| State::Refused(error.clone()));
-                    set(hash, *peer, state);
-                }
-            }
-            Event::Ready { .. } => {
-                queue.revive(Instant::now() + self.patience);
-            }
-            Event::Disconnected { peer, .. } => queue.lose(peer.key),
-            _ => {}
         }
     }
 
     /// Shows the results whose turn has come.
-    fn settle(&mut self, cx: &mut Context) -> Result<()> {
-        while let Some(entry) = self.queue.pop(Instant::now(), self.give_up()) {
-            match entry {
-                Entry::Pending(pending) => show(&pending, self.is_stream, cx)?,
-                Entry::Failed(error) if is_of_one(&error) => cx.report(error)?,
-                Entry::Failed(error) => return Err(error.into()),
-                // It never comes out before it is replaced.
-                Entry::Waiting(_) => {}
+    fn show_results(&mut self, cx: &mut Context) -> Result<()> {
+        while let Some((line, outcome)) = self.queue.pop() {
+            match outcome {
+                Outcome::Delivered { delivery, messages, has_raw } => {
+                    let named = (self.is_stream && line > 0).then_some(line);
+                    show(&delivery, &messages, has_raw, named, cx)?;
+                    if let Err(error) = delivery.result() {
+                        cx.report(delivery_error(&error, delivery.expired, line))?;
+                    }
+                }
+                Outcome::Failed(error) if is_of_one(&error) => cx.report(error)?,
+                Outcome::Failed(error) => return Err(error.into()),
             }
         }
         Ok(())
@@ -491,81 +423,86 @@ fn is_of_one(error: &CliError) -> bool {
     matches!(error.exit, Exit::Malformed | Exit::Negative | Exit::Network)
 }
 
-/// A peer, for results.
-fn describe(peers: &Peers, key: ConnectionId) -> Value {
-    peers.summary(key).map_or(Value::Null, |peer| {
-        json!({
-            "id": peer.id.to_string(),
-            "address": peer.addr.to_string(),
-            "client": peer.client,
-        })
-    })
-}
-
-fn show(pending: &Pending, is_stream: bool, cx: &mut Context) -> Result<()> {
-    let hash = pending.hash;
-    let (mut written, mut confirmed, mut unanswered, mut refusals) = (0, 0, 0, Vec::new());
-    let peers: Vec<_> = pending
-        .fates
-        .iter()
-        .map(|fate| {
-            let mut peer = fate.peer.clone();
-            let (is_written, answer) = match &fate.state {
-                State::Queued | State::Gone => (false, Value::Null),
-                State::Written { .. } | State::Unanswered => (true, Value::Null),
-                State::Confirmed => (true, Value::Bool(true)),
-                State::Refused(error) => {
-                    refusals.push(format!("code {}: {}", error.code, error.description));
-                    peer["error"] = json!({ "code": error.code, "text": error.description });
-                    (true, Value::Bool(false))
-                }
-            };
-            written += usize::from(is_written);
-            unanswered += usize::from(matches!(fate.state, State::Unanswered));
-            confirmed += usize::from(answer == Value::Bool(true));
-            peer["written"] = is_written.into();
-            peer["confirmed"] = answer;
-            peer
-        })
-        .collect();
-    let record = pending
-        .about
-        .clone()
-        .with_some("line", (is_stream && pending.line > 0).then_some(pending.line))
-        .with("hash", hash.to_string())
-        .with("topic", pending.envelope.topic().to_string())
+/// What became of an envelope; `messages` are those of its messages that this is about.
+fn show(
+    delivery: &Delivery,
+    messages: &[MessageId],
+    has_raw: bool,
+    line: Option<u64>,
+    cx: &mut Context,
+) -> Result<()> {
+    let envelope = &delivery.envelope;
+    let (written, confirmed) = (delivery.written(), delivery.confirmed());
+    let peers: Vec<_> = delivery.peers.iter().map(peer_value).collect();
+    let record = match &delivery.contents {
+        Contents::Post(post) => post_members(Record::new("sent"), post, messages),
+        contents => {
+            let id = contents.messages().first().map(ToString::to_string);
+            Record::new("sent").with_some("message_id", id)
+        }
+    };
+    let record = record
+        .with_some("line", line)
+        .with("hash", envelope.hash().to_string())
+        .with("topic", envelope.topic().to_string())
         .with("written", written)
         .with("confirmed", confirmed)
         .with("peers", peers)
-        .with_some("raw", pending.shows_raw.then(|| hex0x(pending.envelope.raw())));
+        .with_some("raw", has_raw.then(|| hex0x(envelope.raw())));
     cx.emit(&record, |_| {
-        format!("{hash}  written to {written}, confirmed by {confirmed} of {}", pending.fates.len())
-    })?;
-    let expired = pending.is_expired(Instant::now());
-    let failed = |code, message| {
-        let mut error = CliError::new(code, Exit::Network, message);
-        if pending.line > 0 {
-            error = error.line(pending.line);
-        }
-        if expired { error.hint("it has expired: a longer --ttl") } else { error }
-    };
-    if written == 0 && !pending.is_known() {
-        cx.report(failed("send.not_written", format!("envelope {hash} was written to no peer")))?;
-    } else if confirmed == 0 && !refusals.is_empty() && refusals.len() == written {
-        let message = format!("no peer took envelope {hash}: {}", refusals.join("; "));
-        cx.report(failed("send.refused", message).hint("status-envelope check"))?;
-    } else if unanswered > 0 && unanswered == written {
-        let why =
-            if expired { "it expired before one came back" } else { "none came back in time" };
-        let message = format!(
-            "envelope {hash} was written, but its peers were lost before they answered, and {why}"
-        );
-        cx.report(failed("send.unanswered", message))?;
-    }
-    Ok(())
+        format!(
+            "{}  written to {written}, confirmed by {confirmed} of {}",
+            envelope.hash(),
+            delivery.peers.len()
+        )
+    })
 }
 
-fn refused_by_us(error: &SendError, envelope: &Envelope) -> CliError {
-    let message = format!("envelope {}: {error}", envelope.hash());
-    CliError::new(error.code(), Exit::Negative, message).hint("status-envelope check")
+/// A peer, and how far an envelope got with it.
+fn peer_value(delivery: &PeerDelivery) -> Value {
+    let mut value = match &delivery.peer {
+        None => return Value::Null,
+        Some(peer) => json!({
+            "id": peer.id.to_string(),
+            "address": peer.addr.to_string(),
+            "client": peer.client,
+        }),
+    };
+    let confirmed = match &delivery.state {
+        DeliveryState::Confirmed => Value::Bool(true),
+        DeliveryState::Refused(error) => {
+            value["error"] = json!({ "code": error.code, "text": error.description });
+            Value::Bool(false)
+        }
+        _ => Value::Null,
+    };
+    value["written"] = delivery.is_written().into();
+    value["confirmed"] = confirmed;
+    value
+}
+
+fn delivery_error(error: &DeliveryError, expired: bool, line: u64) -> CliError {
+    let mut shown = CliError::new(error.code(), Exit::Network, error.to_string());
+    if line > 0 {
+        shown = shown.line(line);
+    }
+    if expired {
+        shown = shown.hint("it has expired: a longer --ttl");
+    }
+    match error {
+        DeliveryError::Refused { .. } => shown.hint("status-envelope check"),
+        _ => shown,
+    }
+}
+
+fn send_error(error: &SendFailure) -> CliError {
+    let shown = |exit| CliError::new(error.code(), exit, error.to_string());
+    match error {
+        SendFailure::Seal(_) => shown(Exit::Malformed),
+        SendFailure::Target(error) => mining::target_error(*error),
+        SendFailure::Refused { .. } => shown(Exit::Negative).hint("status-envelope check"),
+        SendFailure::Unwanted { .. } => shown(Exit::Network)
+            .hint("status-pow mine --target, or leave --pow to what the peers ask for"),
+        _ => shown(Exit::Network),
+    }
 }

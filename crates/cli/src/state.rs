@@ -48,14 +48,9 @@ pub enum IfMissing {
 const PASSWORD: &str = "STATUS_STATE_PASSWORD";
 
 impl StateArgs {
-    /// Opens the messenger of the state, if one is named; makes it if it is not there.
-    pub fn messenger<R: CryptoRng + ?Sized>(
-        &self,
-        identity: SecretKey,
-        installation: Option<InstallationId>,
-        rng: &mut R,
-    ) -> Result<Option<AnyMessenger>> {
-        self.messenger_of(IfMissing::Make, identity, installation, rng)
+    /// Opens the store, if one is named; makes it if it is not there.
+    pub fn store(&self) -> Result<Option<DiskStore>> {
+        self.open(IfMissing::Make)
     }
 
     /// Opens the messenger of the state, if one is named.

@@ -13,7 +13,7 @@ use crate::{
     error::Result,
     records::envelopes_of,
 };
-pub use seal::{MessageArgs, MessageSource, Sealer, ToSeal, chat_text};
+pub use seal::{MessageArgs, MessageSource, Sealer, ToSeal, chat_text, compose_error};
 
 /// Seal messages into envelopes, open them, take them apart, check them as a peer would
 #[derive(Debug, Args)]

@@ -7,7 +7,7 @@ use crate::{
     envelope::each_envelope,
     error::{CliError, Exit, Result, Stop},
     keys::OpenArgs,
-    records::{message_record, message_text},
+    records::{message_record, message_text, opened_message},
 };
 
 #[derive(Debug, Args)]
@@ -28,7 +28,8 @@ impl OpenCommand {
         each_envelope(cx, |cx, envelope, line| match ring.open(&envelope) {
             Ok(opened) => {
                 opened_any = true;
-                cx.emit(&message_record(&envelope, &opened), message_text)
+                let message = opened_message(&envelope, opened);
+                cx.emit(&message_record(&message, true), |_| message_text(&message))
             }
             Err(error) => {
                 // Not the fault of the input: others' envelopes are no error of the stream.

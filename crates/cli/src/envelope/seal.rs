@@ -6,21 +6,15 @@ use clap::Args;
 use rand::rngs::ChaCha20Rng;
 use serde_json::{Map, Value};
 use statuskit_core::{
-    chat::{self, messenger::without_state},
-    crypto::SecretKey,
-    envelope::{
-        Draft, Envelope, Recipient, Topic,
-        message::MAX_PAYLOAD,
-        seal::{self, DEFAULT_TTL},
-        topic,
-    },
-    payload::{self, PayloadType, proto::MessageType, wrapper::MessageId},
+    chat::{ComposeError, Composed, Composer, Destination, compose::Options},
+    envelope::{Topic, message::MAX_PAYLOAD},
+    payload::PayloadType,
 };
 
 use crate::{
     context::{Context, announce_terminal},
     error::{CliError, Exit, Result},
-    keys::{self, IdentityArgs, SealArgs, Target, parse_topic},
+    keys::{self, IdentityArgs, SealArgs, parse_topic},
     lines::Lines,
     mining,
     records::{envelope_record, hex_member},
@@ -68,7 +62,7 @@ pub struct SealCommand {
 
 impl SealCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
-        let target = self.message.recipient.target()?.ok_or_else(|| {
+        let target = self.message.recipient.destination()?.ok_or_else(|| {
             CliError::usage("no recipient")
                 .hint("--chat NAME, --password TEXT, --sym-key HEX, --to-key KEY or --to KEY")
         })?;
@@ -273,22 +267,18 @@ fn parse_record(line: &[u8], number: u64) -> std::result::Result<ToSeal, CliErro
 
 /// Seals one message after another for the same recipient.
 pub struct Sealer {
-    target: Target,
-    topic: Option<Topic>,
-    ttl: Option<u32>,
-    signer: Option<SecretKey>,
-    padding: Option<Vec<u8>>,
+    composer: Composer,
+    options: Options,
     rng: ChaCha20Rng,
-    last_clock: u64,
 }
 
 impl Sealer {
     /// Checks what belongs together.
-    pub fn new(args: &MessageArgs, target: Target, cx: &Context) -> Result<Self> {
+    pub fn new(args: &MessageArgs, destination: Destination, cx: &Context) -> Result<Self> {
         let topic = args.topic.as_ref().map(|text| parse_topic(text, "--topic")).transpose()?;
-        let signer = match target {
-            Target::Chat(_) => Some(keys::author(&args.identity, cx)?),
-            Target::Person(_) => Some(args.identity.require()?),
+        let author = match destination {
+            Destination::Public(_) => Some(keys::author(&args.identity, cx)?),
+            Destination::Person(_) => Some(args.identity.require()?),
             _ => args.identity.load()?,
         };
         let padding = args.padding.as_ref().map(|text| {
@@ -299,13 +289,9 @@ impl Sealer {
         });
         cx.warn_of_seed();
         Ok(Self {
-            target,
-            topic,
-            ttl: args.ttl,
-            signer,
-            padding: padding.transpose()?,
+            composer: Composer::new(destination, author),
+            options: Options { topic, ttl: args.ttl, padding: padding.transpose()? },
             rng: cx.rng("seal")?,
-            last_clock: 0,
         })
     }
 
@@ -314,77 +300,35 @@ impl Sealer {
         &mut self,
         message: &ToSeal,
         cx: &Context,
-    ) -> std::result::Result<Sealed, CliError> {
-        let mut message_id = None;
-        let (payload, padding, topic, ttl) = match message {
-            ToSeal::Text(text) => {
-                let payload;
-                (payload, message_id) = self.payload_of(text, cx)?;
-                (payload, self.padding.clone(), None, None)
+    ) -> std::result::Result<Composed, CliError> {
+        let Self { composer, options, rng } = self;
+        let composed = match message {
+            ToSeal::Text(text) if composer.destination().chat().is_some() => {
+                composer.text(chat_text(text)?, options, cx.now_ms(), rng)
             }
+            ToSeal::Text(bytes) => composer.bytes(bytes, options, cx.now(), rng),
             ToSeal::Record { payload, padding, topic, ttl } => {
-                (payload.clone(), padding.clone().or_else(|| self.padding.clone()), *topic, *ttl)
+                // The padding that it had comes first, since it is the same message again.
+                let options = Options {
+                    topic: options.topic.or(*topic),
+                    ttl: options.ttl.or(*ttl),
+                    padding: padding.clone().or_else(|| options.padding.clone()),
+                };
+                composer.bytes(payload, &options, cx.now(), rng)
             }
         };
-        let (recipient, default_topic, default_ttl) = match &self.target {
-            Target::Chat(chat) => (Recipient::Sym(&chat.key), Some(chat.topic), chat::TTL),
-            Target::Sym(key, topic) => (Recipient::Sym(key), *topic, DEFAULT_TTL),
-            Target::Asym(key, topic) => (Recipient::Asym(key), Some(*topic), DEFAULT_TTL),
-            Target::Person(key) => {
-                let topic = Topic::from_name(&topic::partitioned_name(key));
-                (Recipient::Asym(key), Some(topic), chat::TTL)
-            }
-        };
-        let topic = self.topic.or(topic).or(default_topic).ok_or_else(|| {
-            CliError::usage("a symmetric key belongs to no topic")
-                .field("--topic")
-                .hint("--topic 0x01020304")
-        })?;
-        let draft = Draft {
-            topic,
-            now: cx.now(),
-            ttl: self.ttl.or(ttl).unwrap_or(default_ttl),
-            payload: &payload,
-            signer: self.signer.as_ref(),
-        };
-        let envelope = seal::seal_padded(&draft, recipient, padding.as_deref(), &mut self.rng)
-            .map_err(|error| CliError::new(error.code(), Exit::Malformed, error.to_string()))?;
-        Ok(Sealed { envelope, message_id })
-    }
-
-    /// What travels: a signed chat message for chats and people, else the bytes themselves.
-    fn payload_of(
-        &mut self,
-        text: &[u8],
-        cx: &Context,
-    ) -> std::result::Result<(Vec<u8>, Option<MessageId>), CliError> {
-        let (kind, chat_id) = match &self.target {
-            Target::Chat(chat) => (MessageType::PublicGroup, chat.name.clone()),
-            Target::Person(key) => (MessageType::OneToOne, key.to_string()),
-            Target::Sym(..) | Target::Asym(..) => return Ok((text.to_vec(), None)),
-        };
-        let Some(author) = &self.signer else { return Ok((text.to_vec(), None)) };
-        let text = chat_text(text)?;
-        let now_ms = cx.now_ms();
-        let message = payload::chat::text(kind, &chat_id, text, now_ms, self.last_clock);
-        payload::chat::validate(&message, (now_ms / 1000) as u32)
-            .map_err(|error| CliError::new(error.code(), Exit::Malformed, error.to_string()))?;
-        self.last_clock = message.clock;
-        let wrapper = payload::chat::wrap(&message, author);
-        let id = Some(wrapper.message_id());
-        Ok(match &self.target {
-            Target::Person(key) => (without_state(key, &wrapper, &mut self.rng).payload, id),
-            _ => (wrapper.raw().to_vec(), id),
-        })
+        composed.map_err(|error| compose_error(&error))
     }
 }
 
-/// An envelope, and the chat message in it, if it is one.
-pub struct Sealed {
-    /// Not mined.
-    pub envelope: Envelope,
-    /// The id of the message.
-    pub message_id: Option<MessageId>,
+/// Why a message can't be composed.
+pub fn compose_error(error: &ComposeError) -> CliError {
+    match error {
+        ComposeError::NoTopic => {
+            CliError::usage(error.to_string()).field("--topic").hint("--topic 0x01020304")
+        }
+        _ => CliError::new(error.code(), Exit::Malformed, error.to_string()),
+    }
 }
 
 /// The text of a chat message, without one line break at its end.

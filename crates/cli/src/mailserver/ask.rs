@@ -20,7 +20,7 @@ use crate::{
     context::Context,
     error::{CliError, Exit, Result, Stop},
     mailserver::access::AccessArgs,
-    net::{Network, PeerArgs, Peers, service_config},
+    net::{Network, PeerArgs, service_config},
     time::parse_seconds,
 };
 
@@ -167,7 +167,7 @@ impl Connection {
         let mut failed = None;
         for enode in enodes {
             let server = enode.id;
-            match Peers::connect(&network, vec![enode], &PeerOptions::default(), limit, cx) {
+            match network.connect(vec![enode], &PeerOptions::default(), limit, cx) {
                 Ok(_) => return Ok(Self { network, server, key }),
                 Err(Stop::Error(error)) => failed = Some(error),
                 Err(stop) => return Err(stop),

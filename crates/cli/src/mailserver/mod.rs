@@ -17,7 +17,6 @@
 mod access;
 pub mod ask;
 mod check;
-mod gap;
 mod http;
 pub mod join;
 mod probe;

@@ -26,9 +26,10 @@ use crate::{
         select::{RangeArgs, TopicArgs},
     },
     mining,
-    net::{Network, PeerArgs, interrupted},
+    net::{Network, PeerArgs},
     output::{Record, escape},
     records::float,
+    signals::interrupted,
     time::{Moment, to_rfc3339},
 };
 

@@ -13,8 +13,9 @@ use crate::{
         select::{RangeArgs, TopicArgs},
         transfer::envelope_text,
     },
-    net::{PeerArgs, interrupted, terminated},
-    records::{envelope_record, message_record, message_text},
+    net::PeerArgs,
+    records::{envelope_record, message_record, message_text, opened_message},
+    signals::{interrupted, terminated},
     time::Moment,
 };
 
@@ -200,10 +201,13 @@ impl Running<'_> {
     }
 
     fn show(&self, envelope: &Envelope, cx: &mut Context) -> Result<()> {
-        let opened = self.ring.as_ref().map(|ring| ring.open(envelope));
-        self.progress.suspend(|| match &opened {
-            Some(Ok(opened)) => cx.emit(&message_record(envelope, opened), message_text),
-            Some(Err(_)) | None => cx.emit(&envelope_record(envelope), envelope_text),
+        let opened = self.ring.as_ref().and_then(|ring| ring.open(envelope).ok());
+        self.progress.suspend(|| match opened {
+            Some(opened) => {
+                let message = opened_message(envelope, opened);
+                cx.emit(&message_record(&message, true), |_| message_text(&message))
+            }
+            None => cx.emit(&envelope_record(envelope), envelope_text),
         })
     }
 

@@ -34,10 +34,11 @@ use crate::{
     },
     net::{
         Network, PeerArgs, check_enode_file, check_listen, check_message_size, check_min_pow,
-        interrupted, service_config, terminated, until, write_enode,
+        service_config, write_enode,
     },
     output::Record,
     records::float,
+    signals::{interrupted, terminated, until},
     time::parse_seconds,
 };
 
@@ -157,7 +158,7 @@ impl ServeCommand {
                  ten seconds, and with Ctrl-C at once"
             ));
         }
-        let lost = report.take().and_then(|mailserver| network.stop_then(mailserver.stop()));
+        let lost = report.take().map(|mailserver| network.stop_then(mailserver.stop()));
         match lost {
             Some(Stopped { lost: 0 }) | None => ended,
             Some(Stopped { lost }) => {

@@ -18,8 +18,9 @@ use crate::{
         select::{RangeArgs, TopicArgs},
         store::{Purpose, StoreArgs},
     },
-    net::{PeerArgs, interrupted, terminated},
+    net::PeerArgs,
     output::Record,
+    signals::{interrupted, terminated},
     time::{Moment, parse_seconds},
 };
 

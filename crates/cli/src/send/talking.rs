@@ -1,34 +1,29 @@
 //! The part of `status-send` that has a state: sessions, data sync, acknowledgements.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
-    rc::Rc,
+    collections::{BTreeSet, HashMap},
     time::{Duration, Instant},
 };
 
 use clap::Args;
+use statuskit_client::{Builder, Contents, Delivery, Event, state::DiskStore};
 use statuskit_core::{
-    chat::{
-        self, KeyRing,
-        messenger::{self, GivenUp, Post},
-    },
-    crypto::PublicKey,
-    envelope::{Bloom, Envelope, Topic},
-    payload::{group::Group, matching::Chat, wrapper::MessageId},
-    sync::TICK_MS,
+    chat::{Destination, messenger::GivenUp},
+    crypto::{PublicKey, SecretKey},
+    payload::{PayloadMessage, group::Group, matching::Chat, wrapper::MessageId},
 };
-use statuskit_net::node::{Config, Interest, Sent};
 
 use crate::{
     context::Context,
-    conversation::{Talk, given_up_error, post_members},
+    conversation::{given_up_error, unread_error},
     envelope::{ToSeal, chat_text},
-    error::{CliError, Exit, Result, Stop},
+    error::{CliError, Exit, Result},
     group::history,
     keys::parse_public_key,
     output::Record,
-    records::message_text,
-    send::{SendArgs, Sender, at_line, is_of_one},
+    records::{message_record, message_text},
+    running::client_error,
+    send::{SendArgs, Sender, queue::Outcome},
     state::StateArgs,
     time::parse_seconds,
 };
@@ -91,38 +86,47 @@ impl TalkingArgs {
     }
 }
 
-/// How often data sync has its turn.
-const TICK: Duration = Duration::from_millis(TICK_MS);
-
 /// A conversation in which something is said.
 pub struct Talking {
-    talk: Talk,
     chat: Chat,
-    /// A history that the members are to be told of.
-    news: Option<Group>,
-    ring: KeyRing,
-    topics: HashSet<Topic>,
+    /// A history that the members are to be sent.
+    news: Option<News>,
     wait: Option<Duration>,
-    /// Until when acknowledgements are waited for; known once all input has been read.
+    /// Until when acknowledgements are awaited; known once all input has been read.
     deadline: Option<Instant>,
-    /// Messages that were not sent yet.
-    unsent: HashSet<MessageId>,
     /// Messages of this run with their lines, 0 for none; others that the state holds are sent
     /// again, too.
     said: HashMap<MessageId, u64>,
     /// Who has not acknowledged what.
     unacknowledged: BTreeSet<(PublicKey, [u8; 32])>,
-    tick: Instant,
+    /// Who has acknowledged what. An acknowledgement may come before a peer's confirmation.
+    acknowledged: BTreeSet<(PublicKey, [u8; 32])>,
+    me: PublicKey,
+}
+
+/// The group whose history is announced.
+enum News {
+    /// From a file.
+    Given(Box<Group>),
+    /// The state knows it.
+    Known(String),
+}
+
+/// What a client needs for a conversation.
+pub struct State {
+    store: DiskStore,
+    identity: SecretKey,
+    data_sync: bool,
 }
 
 impl Talking {
     /// The conversation that the options name, if they name one with a state.
-    pub fn new(args: &SendArgs, cx: &Context) -> Result<Option<Self>> {
+    pub fn new(args: &SendArgs, cx: &Context) -> Result<Option<(Self, State)>> {
         let TalkingArgs { group, announce, payloads, state, no_data_sync, wait_ack } =
             &args.talking;
         let to = &args.message.recipient.to;
         if *payloads && to.is_none() && group.is_none() {
-            return Err(CliError::usage("the payloads need somebody to go to")
+            return Err(CliError::usage("the payloads need a recipient")
                 .field("--payloads")
                 .hint(
                     "--to KEY or --group ID; for a public chat: status-payload encode --identity \
@@ -137,7 +141,7 @@ impl Talking {
                 (None, None) if *payloads => "--payloads",
                 (None, None) => return Ok(None),
             };
-            return Err(CliError::usage("this needs to remember something")
+            return Err(CliError::usage("this needs a state")
                 .field(needs)
                 .hint("--state DIR")
                 .into());
@@ -147,9 +151,13 @@ impl Talking {
             (None, Some(group)) => match group.strip_prefix('@') {
                 Some(path) => {
                     let group = history::read_file(path, "--group")?;
-                    (Chat::Group(group.chat_id().to_owned()), Some(group))
+                    let chat = Chat::Group(group.chat_id().to_owned());
+                    (chat, Some(News::Given(Box::new(group))))
                 }
-                None => (Chat::Group(group.clone()), None),
+                None => {
+                    let news = announce.then(|| News::Known(group.clone()));
+                    (Chat::Group(group.clone()), news)
+                }
             },
             // For public chats and keys there is nothing to remember.
             (None, None) => return Ok(None),
@@ -164,231 +172,177 @@ impl Talking {
             }
         }
         let identity = args.message.identity.require()?;
-        let mut talk = Talk::new(state, None, identity.clone(), cx)?;
-        let news = match (news, &chat) {
-            (None, Chat::Group(id)) if *announce => Some(talk.group(id)?),
-            (news, _) => news,
-        };
-        talk.set_data_sync(!no_data_sync);
+        cx.warn_of_seed();
+        let Some(store) = state.store()? else { return Ok(None) };
         let wait = wait_ack.map(|seconds| Duration::from_secs(seconds.into()));
         if wait.is_some() {
             // Acknowledgements are no bytes, nor are the messages that come meanwhile.
             cx.format().require_records()?;
         }
-        let mut ring = KeyRing::new();
-        let mut topics = HashSet::new();
-        if wait.is_some() {
-            ring.add_identity(identity);
-            talk.listen(&mut ring)?;
-            topics.extend(talk.topics());
-        }
-        Ok(Some(Self {
-            talk,
+        let talking = Self {
             chat,
             news,
-            ring,
-            topics,
             wait,
             deadline: None,
-            unsent: HashSet::new(),
             said: HashMap::new(),
             unacknowledged: BTreeSet::new(),
-            tick: Instant::now(),
-        }))
+            acknowledged: BTreeSet::new(),
+            me: identity.public_key(),
+        };
+        Ok(Some((talking, State { store, identity, data_sync: !no_data_sync })))
     }
 
-    /// What the node listens to, if acknowledgements are waited for.
-    pub fn configure(&self, config: &mut Config) {
+    /// What the client needs for it. It only listens if acknowledgements are awaited.
+    pub fn configure(&self, builder: Builder, state: State) -> Builder {
+        let State { store, identity, data_sync } = state;
+        let builder = builder.store(store).data_sync(data_sync);
         if self.wait.is_some() {
-            config.bloom = Some(Bloom::from_topics(self.topics.iter().copied()));
-            config.interest = Interest::Topics(self.topics.clone());
+            builder.identity(identity)
+        } else {
+            builder.sender(identity).acknowledge(false)
         }
+    }
+
+    /// Until when acknowledgements are awaited; `None` while input is read, or if they aren't.
+    pub fn deadline(&mut self, more: bool) -> Option<Instant> {
+        let wait = self.wait?;
+        if !more && self.deadline.is_none() {
+            self.deadline = Some(Instant::now() + wait);
+        }
+        self.deadline.filter(|at| Instant::now() < *at)
     }
 }
 
-impl Sender<'_> {
-    /// What is to be said before anything else.
-    pub(super) fn begin_talking(&mut self, cx: &mut Context) -> Result<()> {
+impl Sender {
+    /// Sends the history of a group before anything else.
+    pub(super) fn announce(&mut self, cx: &mut Context) -> Result<()> {
         let Some(talking) = &mut self.talking else { return Ok(()) };
-        let Some(group) = talking.news.take() else { return Ok(()) };
-        let (_, sent) = talking.talk.announce(group, cx.now_ms())?;
-        if sent.recipients == 0 {
-            cx.note("nobody else is in the group: there is nobody to tell");
-            return Ok(());
-        }
-        talking.unsent.insert(sent.id);
-        talking.said.insert(sent.id, 0);
-        self.send_posts(sent.posts, cx)
-    }
-
-    /// Says something in the conversation.
-    pub(super) fn say(&mut self, message: &ToSeal, line: u64, cx: &mut Context) -> Result<()> {
-        let ToSeal::Text(text) = message else {
-            return Err(CliError::usage("a conversation takes texts").line(line).into());
-        };
-        let text = chat_text(text).map_err(|error| error.line(line))?;
-        self.tell(line, cx, |talk, chat, now_ms| talk.say(chat, text, now_ms))
-    }
-
-    /// Sends something in the conversation.
-    pub(super) fn tell(
-        &mut self,
-        line: u64,
-        cx: &mut Context,
-        send: impl FnOnce(&mut Talk, &Chat, u64) -> Result<messenger::Sent>,
-    ) -> Result<()> {
-        let Some(talking) = &mut self.talking else { return Ok(()) };
-        let sent = send(&mut talking.talk, &talking.chat, cx.now_ms());
-        let sent = sent.map_err(|stop| match at_line(stop, line) {
-            Stop::Error(error) if error.code == "chat.we_not_joined" => {
-                let hint = "status-group join; or --announce, to tell of a change without a text";
-                error.hint(hint).into()
-            }
-            other => other,
-        })?;
-        talking.unsent.insert(sent.id);
-        talking.said.insert(sent.id, line);
-        self.queue.wait(line);
-        self.send_posts(sent.posts, cx)
-    }
-
-    /// Data sync has its turn.
-    pub(super) fn turn(&mut self, cx: &mut Context) -> Result<()> {
-        let Some(talking) = &mut self.talking else { return Ok(()) };
-        talking.tick = Instant::now();
-        let ticked = match talking.talk.tick(cx.now_ms()) {
-            Ok(ticked) => ticked,
-            // The next turn would fail as well.
-            Err(stop) => {
-                self.is_closed = true;
-                self.stop_talking();
-                return Err(stop);
+        let group = match talking.news.take() {
+            None => return Ok(()),
+            Some(News::Given(group)) => *group,
+            Some(News::Known(id)) => {
+                self.client.client().group(&id).map_err(|error| client_error(&error))?
             }
         };
-        for given_up in &ticked.given_up {
-            self.give_up_on(given_up);
-        }
-        self.send_posts(ticked.posts, cx)
-    }
-
-    /// Nothing more is said, and nothing is waited for.
-    fn stop_talking(&mut self) {
-        self.queue.stop_waiting();
-        if let Some(talking) = &mut self.talking {
-            talking.unsent.clear();
-            talking.unacknowledged.clear();
-        }
-    }
-
-    fn give_up_on(&mut self, given_up: &GivenUp) {
-        let Some(talking) = &mut self.talking else { return };
-        let mut error = given_up_error(given_up);
-        if let Some(id) = given_up.message {
-            talking.unsent.remove(&id);
-            talking.unacknowledged.remove(&(given_up.peer, id.0));
-            if let Some(line) = talking.said.get(&id).filter(|line| **line > 0) {
-                error = error.line(*line);
-            }
-        }
-        self.queue.place_error(error);
-    }
-
-    fn send_posts(&mut self, posts: Vec<Post>, cx: &mut Context) -> Result<()> {
-        for post in posts {
-            let Some(talking) = &mut self.talking else { return Ok(()) };
-            // What each line of the input comes to, and everything else that goes with it.
-            let mut results: Vec<(u64, Vec<MessageId>)> = Vec::new();
-            let mut others = Vec::new();
-            for id in &post.messages {
-                talking.unsent.remove(id);
-                match talking.said.get(id) {
-                    Some(line) if *line > 0 => results.push((*line, vec![*id])),
-                    _ => others.push(*id),
-                }
-            }
-            if !others.is_empty() || results.is_empty() {
-                results.push((0, others));
-            }
-            let me = *talking.talk.messenger().me();
-            if let Some(to) = post.to.filter(|to| talking.wait.is_some() && *to != me) {
-                let said = post.messages.iter().filter(|id| talking.said.contains_key(id));
-                talking.unacknowledged.extend(said.map(|id| (to, id.0)));
-            }
-            match self.send_post(&post, cx) {
-                Ok((envelope, sent)) => {
-                    let envelope = Rc::new(envelope);
-                    for (at, (line, ids)) in results.iter().enumerate() {
-                        let about = post_members(Record::new("sent"), &post, ids);
-                        let (envelope, sent) = (envelope.clone(), sent.clone());
-                        let mut pending = self.pending(envelope, sent, about, *line);
-                        pending.shows_raw = at == 0;
-                        self.queue.place(pending);
-                    }
-                }
-                // What is wrong with one does not keep the others back.
-                Err(Stop::Error(error)) if is_of_one(&error) => {
-                    self.is_closed |= cx.fails_fast();
-                    for (line, _) in results {
-                        let error = error.clone();
-                        let error = if line > 0 { error.line(line) } else { error };
-                        self.queue.place_error(error);
-                    }
-                }
-                Err(stop) => {
-                    self.stop_talking();
-                    return Err(stop);
-                }
-            }
+        let sent = self.client.wait(async |client| client.announce_group(group));
+        match sent.map_err(|error| client_error(&error))? {
+            Some(id) => _ = talking.said.insert(id, 0),
+            None => cx.note("nobody else is in the group: the history is sent to no one"),
         }
         Ok(())
     }
 
-    /// Seals, mines and sends.
-    fn send_post(&mut self, post: &Post, cx: &mut Context) -> Result<(Envelope, Sent)> {
-        let ttl = self.args.message.ttl.unwrap_or(chat::TTL);
-        let sealed = match &mut self.talking {
-            Some(talking) => {
-                let sealed = talking.talk.seal_only(post, ttl, cx)?;
-                if talking.wait.is_some() {
-                    let Talking { talk, ring, topics, .. } = talking;
-                    talk.follow(post.answer.clone(), ring, Some(topics), self.network);
-                }
-                sealed
-            }
-            None => return Err(CliError::usage("there is no conversation").into()),
+    /// Sends a text in the conversation.
+    pub(super) fn say(&mut self, message: &ToSeal, line: u64) -> Result<()> {
+        let ToSeal::Text(text) = message else {
+            return Err(CliError::usage("a conversation takes texts").into());
         };
-        let mined = self.mine(&sealed, cx)?;
-        let sent = self.hand_over(&mined)?;
-        Ok((mined, sent))
+        let text = chat_text(text)?;
+        let Some(talking) = &mut self.talking else { return Ok(()) };
+        let destination = match &talking.chat {
+            Chat::OneToOne(key) => Destination::Person(*key),
+            Chat::Group(id) => Destination::Group(id.clone()),
+            Chat::Public(name) => Destination::public(name),
+        };
+        let id = self.client.wait(async |client| client.send_text(&destination, text));
+        self.said(id, line)
     }
 
-    /// When data sync has to have its turn.
-    pub(super) fn next_turn(&mut self, more: bool) -> Result<Option<Instant>> {
-        let Some(talking) = &mut self.talking else { return Ok(None) };
-        if !more && talking.deadline.is_none() {
-            talking.deadline = Some(Instant::now() + talking.wait.unwrap_or_default());
+    /// Sends a payload in the conversation.
+    pub(super) fn say_payload(&mut self, message: PayloadMessage, line: u64) -> Result<()> {
+        let Some(talking) = &mut self.talking else { return Ok(()) };
+        let chat = talking.chat.clone();
+        let id = self.client.wait(async |client| client.send_payload(&chat, message));
+        self.said(id, line)
+    }
+
+    fn said(
+        &mut self,
+        id: std::result::Result<MessageId, statuskit_client::ClientError>,
+        line: u64,
+    ) -> Result<()> {
+        let id = id.map_err(|error| {
+            let error = client_error(&error);
+            if error.code == "chat.we_not_joined" {
+                let hint = "status-group join; or --announce, to tell of a change without a text";
+                error.hint(hint)
+            } else {
+                error
+            }
+        })?;
+        if let Some(talking) = &mut self.talking {
+            talking.said.insert(id, line);
         }
-        let is_busy =
-            !talking.unsent.is_empty() || talking.wait.is_some() && talking.talk.is_busy()?;
-        let tick = is_busy.then(|| talking.tick + TICK);
-        Ok(match (tick, talking.deadline) {
-            (Some(tick), Some(deadline)) if talking.wait.is_some() => Some(tick.min(deadline)),
-            (None, deadline) if talking.wait.is_some() => deadline,
-            (tick, _) => tick,
-        })
+        self.queue.await_message(line);
+        Ok(())
     }
 
-    /// Whether everything has been said and, if that was asked for, acknowledged. What was not in
-    /// time is reported.
-    pub(super) fn is_said(&mut self, cx: &mut Context) -> Result<bool> {
+    /// What each line of the input comes to in an envelope, and everything else in it.
+    pub(super) fn lines_of(&self, messages: &[MessageId]) -> Vec<(u64, Vec<MessageId>)> {
+        let (mut lines, mut others) = (Vec::new(), Vec::new());
+        let said = self.talking.as_ref().map(|talking| &talking.said);
+        for id in messages {
+            match said.and_then(|said| said.get(id)) {
+                Some(line) if *line > 0 => lines.push((*line, vec![*id])),
+                _ => others.push(*id),
+            }
+        }
+        if !others.is_empty() || lines.is_empty() {
+            lines.push((0, others));
+        }
+        lines
+    }
+
+    /// An envelope of the conversation has its outcome.
+    pub(super) fn posted(&mut self, delivery: &Delivery) {
+        self.await_acknowledgement(&delivery.contents);
+        let results = self.lines_of(delivery.contents.messages());
+        for (at, (line, messages)) in results.into_iter().enumerate() {
+            let delivery = Box::new(delivery.clone());
+            self.queue.place(line, Outcome::Delivered { delivery, messages, has_raw: at == 0 });
+        }
+    }
+
+    fn await_acknowledgement(&mut self, contents: &Contents) {
+        let Contents::Post(post) = contents else { return };
+        let Some(talking) = self.talking.as_mut().filter(|it| it.wait.is_some()) else { return };
+        let Some(to) = post.to.filter(|to| *to != talking.me) else { return };
+        for id in post.messages.iter().filter(|id| talking.said.contains_key(id)) {
+            if !talking.acknowledged.contains(&(to, id.0)) {
+                talking.unacknowledged.insert((to, id.0));
+            }
+        }
+    }
+
+    /// Nothing more is sent, and nothing is awaited.
+    pub(super) fn stop_talking(&mut self) {
+        self.queue.stop_waiting();
+        if let Some(talking) = &mut self.talking {
+            talking.unacknowledged.clear();
+        }
+    }
+
+    pub(super) fn given_up(&mut self, given_up: &GivenUp) {
+        let Some(talking) = &mut self.talking else { return };
+        let (mut error, mut line) = (given_up_error(given_up), 0);
+        if let Some(id) = given_up.message {
+            talking.unacknowledged.remove(&(given_up.peer, id.0));
+            line = talking.said.get(&id).copied().unwrap_or(0);
+            if line > 0 {
+                error = error.line(line);
+            }
+        }
+        self.queue.place(line, Outcome::Failed(error));
+    }
+
+    /// Whether everything has been acknowledged, if that was asked for. What was not in time is
+    /// reported.
+    pub(super) fn is_acknowledged(&mut self, cx: &mut Context) -> Result<bool> {
         let Some(talking) = &mut self.talking else { return Ok(true) };
-        if !talking.unsent.is_empty() {
-            return Ok(false);
-        }
         if talking.unacknowledged.is_empty() {
             return Ok(true);
         }
-        if talking.deadline.is_none_or(|deadline| Instant::now() < deadline) {
+        if talking.deadline(false).is_some() {
             return Ok(false);
         }
         for (peer, id) in std::mem::take(&mut talking.unacknowledged) {
@@ -400,29 +354,31 @@ impl Sender<'_> {
         Ok(true)
     }
 
-    /// Takes what comes while acknowledgements are waited for.
-    pub(super) fn hear(&mut self, envelope: &Envelope, cx: &mut Context) -> Result<()> {
-        let Some(talking) = &mut self.talking else { return Ok(()) };
-        let Talking { talk, ring, topics, unacknowledged, .. } = talking;
-        let Ok(opened) = ring.open(envelope) else { return Ok(()) };
-        let (heard, new) = talk.take(envelope, &opened, cx.now_ms())?;
-        talk.follow(new, ring, Some(topics), self.network);
-        for post in &heard.posts {
-            talk.send_off(post, self.network, &self.peers, cx)?;
+    /// Shows what comes while acknowledgements are awaited.
+    pub(super) fn show_answer(&mut self, event: Event, cx: &mut Context) -> Result<()> {
+        let Some(talking) = self.talking.as_mut().filter(|it| it.wait.is_some()) else {
+            return Ok(());
+        };
+        match event {
+            Event::Acknowledged { peer, ids } => {
+                for id in ids.into_iter().filter_map(|(_, id)| id) {
+                    talking.acknowledged.insert((peer, id.0));
+                    talking.unacknowledged.remove(&(peer, id.0));
+                    let record = Record::new("acknowledged")
+                        .with("message_id", id.to_string())
+                        .with("by", peer.to_string());
+                    cx.emit(&record, |_| format!("{id}  acknowledged by {peer}"))?;
+                }
+                Ok(())
+            }
+            Event::Message { message, is_first } => {
+                cx.emit(&message_record(&message, is_first), |_| message_text(&message))
+            }
+            Event::Unread(unread) => {
+                cx.show(&unread_error(&unread, true));
+                Ok(())
+            }
+            _ => Ok(()),
         }
-        for (peer, id) in heard.acknowledged {
-            unacknowledged.remove(&(peer, id.0));
-            let record = Record::new("acknowledged")
-                .with("message_id", id.to_string())
-                .with("by", peer.to_string());
-            cx.emit(&record, |_| format!("{id}  acknowledged by {peer}"))?;
-        }
-        for error in &heard.errors {
-            cx.show(error);
-        }
-        for record in &heard.records {
-            cx.emit(record, message_text)?;
-        }
-        Ok(())
     }
 }

@@ -117,18 +117,6 @@ pub struct Options {
     pub padding: Option<Vec<u8>>,
 }
 
-impl Options {
-    /// Returns these options, and where one is unset that of `others`.
-    #[must_use]
-    pub fn or(&self, others: &Self) -> Self {
-        Self {
-            topic: self.topic.or(others.topic),
-            ttl: self.ttl.or(others.ttl),
-            padding: self.padding.clone().or_else(|| others.padding.clone()),
-        }
-    }
-}
-
 /// Composes messages for one destination, with clocks that only grow.
 #[derive(Debug, Clone)]
 pub struct Composer {

@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashSet,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -35,7 +36,7 @@ struct Range {
 
 /// What is missing.
 #[derive(Debug, Default)]
-pub struct Gaps {
+pub(crate) struct Gaps {
     /// What is asked for now, or was when that failed: it comes first.
     range: Option<Range>,
     /// From this second on, something is to be asked for when that is done.
@@ -44,7 +45,7 @@ pub struct Gaps {
     not_before: Option<Instant>,
     failures: u32,
     /// What went wrong, until the server answers again.
-    trouble: Option<ClientError>,
+    trouble: Option<Arc<ClientError>>,
     /// What was shown of the page that is coming in.
     shown: HashSet<EnvelopeHash>,
     /// What was shown of it before it was broken off.
@@ -58,9 +59,9 @@ impl Gaps {
     }
 
     /// From this second on, something may be missing, and why.
-    pub fn missed(&mut self, since: u32, why: ClientError) {
+    pub fn missed(&mut self, since: u32, why: impl Into<Arc<ClientError>>) {
         self.want(since);
-        self.trouble = Some(why);
+        self.trouble = Some(why.into());
     }
 
     /// What to ask for, up to `to`, if anything is to be asked for yet; and whether it goes on with
@@ -88,6 +89,11 @@ impl Gaps {
         query.cursor.clone_from(&range.cursor);
         query.max_span = range.span;
         Some((query, goes_on))
+    }
+
+    /// Whether something is to be asked for, if not yet.
+    pub fn is_wanted(&self) -> bool {
+        self.not_before.is_none() && (self.range.is_some() || self.later.is_some())
     }
 
     /// An envelope came; whether it was not shown before the page was broken off.
@@ -133,7 +139,8 @@ impl Gaps {
     }
 
     /// It failed, and is worth another attempt. Gives the wait, if this is news.
-    pub fn failed(&mut self, error: ClientError, now: Instant) -> Option<Duration> {
+    pub fn failed(&mut self, error: impl Into<Arc<ClientError>>, now: Instant) -> Option<Duration> {
+        let error = error.into();
         let is_news = self.trouble.as_ref().is_none_or(|before| before.code() != error.code());
         let wait = FIRST_WAIT.saturating_mul(1 << self.failures.min(16)).min(LONGEST_WAIT);
         self.failures += 1;
@@ -168,7 +175,7 @@ impl Gaps {
     }
 
     /// Why something is missing, if it is not only still on its way.
-    pub fn trouble(&self) -> Option<&ClientError> {
+    pub fn trouble(&self) -> Option<&Arc<ClientError>> {
         self.trouble.as_ref()
     }
 }

@@ -1,0 +1,110 @@
+//! A client of the library at work, for the tools that talk.
+
+use std::{collections::VecDeque, time::Duration};
+
+use statuskit_client::{Builder, Client, ClientError, Event, StartError};
+use statuskit_core::devp2p::Enode;
+use statuskit_net::node::Clock;
+
+use crate::{
+    context::Context,
+    envelope::compose_error,
+    error::{CliError, Exit, Result, Stop},
+    mining::Bar,
+    net::{Background, PeerArgs, no_peer, service_error, show_network},
+    signals::interrupted,
+    state::chat_error,
+};
+
+/// A client in the background. Dropping it says good-bye to the peers, in bounded time.
+pub struct Running {
+    background: Background,
+    client: Option<Client>,
+    /// Events that came while the peers were awaited.
+    early: VecDeque<Event>,
+    _bar: Option<Bar>,
+}
+
+impl Running {
+    /// Starts a client and waits for its peers. What fails is shown; no peer at all is an error.
+    pub fn start(builder: Builder, cx: &Context) -> Result<Self> {
+        let background = Background::start()?;
+        let client = background.wait(builder.start()).map_err(start_error)?;
+        let bar = Bar::start(client.mining());
+        let mut running =
+            Self { background, client: Some(client), early: VecDeque::new(), _bar: bar };
+        let connected = running.wait(async |client| {
+            tokio::select! {
+                connected = client.connect() => Some(connected),
+                () = interrupted() => None,
+            }
+        });
+        while let Some(event) = running.client().try_next() {
+            match event {
+                Event::Network(event) => show_network(&event, cx),
+                other => running.early.push_back(other),
+            }
+        }
+        match connected {
+            None => Err(Stop::Exit(Exit::Interrupted)),
+            Some(Err(error)) => Err(no_peer(&error)),
+            Some(Ok(_)) => Ok(running),
+        }
+    }
+
+    /// Returns the client.
+    pub fn client(&mut self) -> &mut Client {
+        self.client.as_mut().expect("it is there until this is dropped")
+    }
+
+    /// Waits for something.
+    pub fn wait<T>(&mut self, work: impl AsyncFnOnce(&mut Client) -> T) -> T {
+        let client = self.client.as_mut().expect("it is there until this is dropped");
+        self.background.wait(work(client))
+    }
+
+    /// Returns an event that came while the peers were awaited.
+    pub fn early(&mut self) -> Option<Event> {
+        self.early.pop_front()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take() {
+            self.background.wait(client.close());
+        }
+    }
+}
+
+/// The settings of a client that has the options' node key, and the clock and randomness of the
+/// tool.
+pub fn client_builder(peers: &PeerArgs, enodes: Vec<Enode>, cx: &Context) -> Result<Builder> {
+    let mut builder = Client::builder().node_key(peers.key(cx)?).rng(cx.rng("conversation")?);
+    for enode in enodes {
+        builder = builder.peer(enode);
+    }
+    if cx.is_clock_fixed() {
+        let now_ms = cx.now_ms();
+        builder =
+            builder.clock(Clock::starting_at(Duration::from_millis(now_ms))).fixed_time(now_ms);
+    }
+    Ok(builder)
+}
+
+fn start_error(error: StartError) -> Stop {
+    match error {
+        StartError::Service(error) => service_error(&error).into(),
+        StartError::Chat(error) => chat_error(&error).into(),
+        error => CliError::new(error.code(), Exit::Local, error.to_string()).into(),
+    }
+}
+
+/// Why the client does not do what it should.
+pub fn client_error(error: &ClientError) -> CliError {
+    match error {
+        ClientError::Chat(error) => chat_error(error),
+        ClientError::Compose(error) => compose_error(error),
+        _ => CliError::new(error.code(), Exit::Network, error.to_string()),
+    }
+}

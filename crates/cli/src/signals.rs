@@ -1,0 +1,58 @@
+//! Ctrl-C and SIGTERM, for tools that wait for several things.
+
+use std::{
+    sync::{LazyLock, Once},
+    time::Instant,
+};
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+/// Returns at a time; never, if there is none.
+pub async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Returns when the user presses Ctrl-C, or has pressed it since this was first waited for.
+pub async fn interrupted() {
+    static SEEN: Seen = Seen::new();
+    SEEN.wait(SignalKind::interrupt()).await;
+}
+
+/// Returns when the system asks the tool to end, or has asked since this was first waited for.
+pub async fn terminated() {
+    static SEEN: Seen = Seen::new();
+    SEEN.wait(SignalKind::terminate()).await;
+}
+
+/// Remembers a signal: one that comes while nobody waits must not get lost.
+struct Seen {
+    watch: Once,
+    seen: LazyLock<watch::Sender<bool>>,
+}
+
+impl Seen {
+    const fn new() -> Self {
+        Self { watch: Once::new(), seen: LazyLock::new(|| watch::channel(false).0) }
+    }
+
+    async fn wait(&'static self, kind: SignalKind) {
+        self.watch.call_once(|| {
+            // Where signals can't be watched, they end the tool in the ordinary way.
+            if let Ok(mut signals) = signal(kind) {
+                tokio::spawn(async move {
+                    while signals.recv().await.is_some() {
+                        self.seen.send_replace(true);
+                    }
+                });
+            }
+        });
+        // The sender is never dropped.
+        let _ = self.seen.subscribe().wait_for(|seen| *seen).await;
+    }
+}

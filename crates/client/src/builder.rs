@@ -1,0 +1,380 @@
+//! The settings of a client.
+
+use std::{collections::HashSet, fmt, time::Duration};
+
+use rand::{
+    SeedableRng as _,
+    rngs::{ChaCha20Rng, SysRng},
+};
+use statuskit_core::{
+    account::InstallationId,
+    chat::{self, Destination, KeyRing, PublicChat},
+    crypto::{PublicKey, SecretKey},
+    devp2p::Enode,
+    envelope::{Bloom, Topic, topic},
+    secure::{MemoryStore, Store},
+};
+use statuskit_net::node::{Clock, Config, Interest, Service, ServiceConfig};
+
+use crate::{
+    client::{Client, Listening},
+    conversations::Conversations,
+    error::StartError,
+    history::HistorySource,
+};
+
+/// A store of states, of any kind.
+pub(crate) type BoxedStore = Box<dyn Store + Send>;
+
+/// The settings of a [`Client`], preset to what Status nodes ask for.
+///
+/// Without any of [`identity`](Self::identity), [`join`](Self::join), [`topic`](Self::topic) and
+/// [`everything`](Self::everything), a client only sends.
+pub struct Builder {
+    pub(crate) node_key: Option<SecretKey>,
+    pub(crate) peers: Vec<Enode>,
+    pub(crate) identity: Option<SecretKey>,
+    pub(crate) author: Option<SecretKey>,
+    pub(crate) store: Option<BoxedStore>,
+    pub(crate) installation: Option<InstallationId>,
+    pub(crate) ring: KeyRing,
+    pub(crate) topics: HashSet<Topic>,
+    pub(crate) named_topics: HashSet<Topic>,
+    pub(crate) everything: bool,
+    pub(crate) listens: bool,
+    pub(crate) raw: bool,
+    pub(crate) contacts: Vec<PublicKey>,
+    pub(crate) history: Option<HistorySource>,
+    pub(crate) acknowledge: bool,
+    pub(crate) publish: bool,
+    pub(crate) data_sync: bool,
+    pub(crate) pow: Option<f64>,
+    pub(crate) min_pow: f64,
+    pub(crate) ttl: u32,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) confirm_timeout: Duration,
+    pub(crate) reconnect_timeout: Duration,
+    pub(crate) clock: Clock,
+    pub(crate) fixed_ms: Option<u64>,
+    pub(crate) rng: Option<ChaCha20Rng>,
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("peers", &self.peers).finish_non_exhaustive()
+    }
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            node_key: None,
+            peers: Vec::new(),
+            identity: None,
+            author: None,
+            store: None,
+            installation: None,
+            ring: KeyRing::new(),
+            topics: HashSet::new(),
+            named_topics: HashSet::new(),
+            everything: false,
+            listens: false,
+            raw: false,
+            contacts: Vec::new(),
+            history: None,
+            acknowledge: true,
+            publish: true,
+            data_sync: true,
+            pow: None,
+            min_pow: 0.0,
+            ttl: chat::TTL,
+            connect_timeout: Duration::from_secs(15),
+            confirm_timeout: Duration::from_secs(10),
+            reconnect_timeout: Duration::from_secs(15),
+            clock: Clock::default(),
+            fixed_ms: None,
+            rng: None,
+        }
+    }
+}
+
+impl Builder {
+    /// Adds a peer. It is dialled again whenever it is lost.
+    #[must_use]
+    pub fn peer(mut self, enode: Enode) -> Self {
+        self.peers.push(enode);
+        self
+    }
+
+    /// Sets the key of the node. The default is a new one.
+    #[must_use]
+    pub fn node_key(mut self, key: SecretKey) -> Self {
+        self.node_key = Some(key);
+        self
+    }
+
+    /// Sets the identity: it signs, and private messages to it are received.
+    #[must_use]
+    pub fn identity(mut self, key: SecretKey) -> Self {
+        self.ring.add_identity(key.clone());
+        self.topics.extend(own_topics(&key.public_key()));
+        self.listens = true;
+        self.identity = Some(key);
+        self
+    }
+
+    /// Sets the identity for sending alone: nothing is received.
+    #[must_use]
+    pub fn sender(mut self, key: SecretKey) -> Self {
+        self.identity = Some(key);
+        self
+    }
+
+    /// Sets the key that signs messages to public chats and bare keys, in place of the identity.
+    /// Without either, messages are signed with an ephemeral key.
+    #[must_use]
+    pub fn author(mut self, key: SecretKey) -> Self {
+        self.author = Some(key);
+        self
+    }
+
+    /// Keeps private conversations in a store, such as [`DiskStore`](crate::state::DiskStore).
+    /// Without one, private messages are received but not acknowledged.
+    #[must_use]
+    pub fn store(mut self, store: impl Store + Send + 'static) -> Self {
+        self.store = Some(Box::new(store));
+        self
+    }
+
+    /// Sets the id of this installation, for a new state. The default is random.
+    #[must_use]
+    pub fn installation(mut self, id: InstallationId) -> Self {
+        self.installation = Some(id);
+        self
+    }
+
+    /// Receives what is sent to a destination: a public chat, or the holders of a symmetric key.
+    #[must_use]
+    pub fn join(mut self, destination: &Destination) -> Self {
+        match destination {
+            Destination::Public(chat) => self.join_chat(chat),
+            Destination::SymKey { key, topic } => {
+                self.ring.add_sym_key(key.clone());
+                self.topics.extend(*topic);
+                self.everything |= topic.is_none();
+            }
+            // Private messages come with the identity.
+            Destination::Person(_) | Destination::Group(_) | Destination::PublicKey(_) => {}
+        }
+        self.listens = true;
+        self
+    }
+
+    fn join_chat(&mut self, chat: &PublicChat) {
+        self.ring.add_chat(chat);
+        self.topics.insert(chat.topic);
+    }
+
+    /// Receives what is sent on a topic; what no key opens comes as it is.
+    #[must_use]
+    pub fn topic(mut self, topic: Topic) -> Self {
+        self.topics.insert(topic);
+        self.named_topics.insert(topic);
+        self.listens = true;
+        self
+    }
+
+    /// Opens messages with these keys, on these topics.
+    #[must_use]
+    pub fn keys(mut self, ring: KeyRing, topics: impl IntoIterator<Item = Topic>) -> Self {
+        self.ring = ring;
+        self.topics.extend(topics);
+        self.listens = true;
+        self
+    }
+
+    /// Receives everything, as a full node does.
+    #[must_use]
+    pub fn everything(mut self) -> Self {
+        self.everything = true;
+        self.listens = true;
+        self
+    }
+
+    /// Opens nothing: all that comes is an [`Event::Envelope`](crate::Event::Envelope).
+    #[must_use]
+    pub fn raw(mut self) -> Self {
+        self.raw = true;
+        self
+    }
+
+    /// Watches for the contact code of a key.
+    #[must_use]
+    pub fn contact(mut self, key: PublicKey) -> Self {
+        self.contacts.push(key);
+        self
+    }
+
+    /// Fetches what was sent before from a mailserver, and what was missed later.
+    #[must_use]
+    pub fn history(mut self, source: HistorySource) -> Self {
+        if !self.peers.iter().any(|enode| enode.id == source.mailserver.id) {
+            self.peers.push(source.mailserver.clone());
+        }
+        self.history = Some(source);
+        self
+    }
+
+    /// Sets whether private messages are acknowledged and repeated. They are by default.
+    #[must_use]
+    pub fn acknowledge(mut self, on: bool) -> Self {
+        self.acknowledge = on;
+        self
+    }
+
+    /// Sets whether the own contact code is published from time to time. It is by default, with a
+    /// store.
+    #[must_use]
+    pub fn publish_contact_code(mut self, on: bool) -> Self {
+        self.publish = on;
+        self
+    }
+
+    /// Sets whether private messages are repeated until they are acknowledged (data sync).
+    #[must_use]
+    pub fn data_sync(mut self, on: bool) -> Self {
+        self.data_sync = on;
+        self
+    }
+
+    /// Sets the proof of work of what is sent. The default is what the peers ask for, and at least
+    /// 0.002.
+    #[must_use]
+    pub fn pow(mut self, target: f64) -> Self {
+        self.pow = Some(target);
+        self
+    }
+
+    /// Sets the minimum proof of work that peers are asked for. The default is 0.
+    #[must_use]
+    pub fn min_pow(mut self, min_pow: f64) -> Self {
+        self.min_pow = min_pow;
+        self
+    }
+
+    /// Sets the time to live of private messages, in seconds. The default is 15.
+    #[must_use]
+    pub fn ttl(mut self, ttl: u32) -> Self {
+        self.ttl = ttl;
+        self
+    }
+
+    /// Sets how long [`Client::connect`] waits for the peers.
+    #[must_use]
+    pub fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.connect_timeout = limit;
+        self
+    }
+
+    /// Sets how long peers may take to confirm an envelope.
+    #[must_use]
+    pub fn confirm_timeout(mut self, limit: Duration) -> Self {
+        self.confirm_timeout = limit;
+        self
+    }
+
+    /// Sets how long an envelope waits for peers to come back when all are lost.
+    #[must_use]
+    pub fn reconnect_timeout(mut self, limit: Duration) -> Self {
+        self.reconnect_timeout = limit;
+        self
+    }
+
+    /// Sets the clock of the node.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Dates all messages to this time, in UNIX milliseconds: with [`rng`](Self::rng) the same
+    /// messages give the same bytes.
+    #[must_use]
+    pub fn fixed_time(mut self, now_ms: u64) -> Self {
+        self.fixed_ms = Some(now_ms);
+        self
+    }
+
+    /// Sets the randomness of messages and sessions. The default comes from the system.
+    #[must_use]
+    pub fn rng(mut self, rng: ChaCha20Rng) -> Self {
+        self.rng = Some(rng);
+        self
+    }
+
+    /// Starts the node and dials the peers. Must be called on a tokio runtime; the node lives
+    /// there.
+    ///
+    /// # Errors
+    /// If the system gives no randomness, or the state can't be used.
+    pub async fn start(mut self) -> Result<Client, StartError> {
+        let mut rng = match self.rng.take() {
+            Some(rng) => rng,
+            None => ChaCha20Rng::try_from_rng(&mut SysRng)
+                .map_err(|error| StartError::Random(error.to_string()))?,
+        };
+        let node_key = self.node_key.take().unwrap_or_else(|| SecretKey::generate(&mut rng));
+        let conversations = self.conversations(&mut rng)?;
+        let listening = match (self.listens, self.everything) {
+            (false, _) => Listening::Nothing,
+            (true, true) => Listening::Everything,
+            (true, false) => Listening::Topics(self.topics.clone()),
+        };
+        let mut config = ServiceConfig::new(node_key.clone());
+        config.clock = self.clock.clone();
+        config.node =
+            Config { min_pow: self.min_pow, min_pow_tolerance: self.min_pow, ..Config::default() };
+        let mut client_ring = std::mem::take(&mut self.ring);
+        let mut listening = listening;
+        let mut conversations = conversations;
+        if let Some(conversations) = conversations.as_mut().filter(|_| self.listens) {
+            for found in conversations.listening(&self.contacts)? {
+                Conversations::listen(&found, &mut client_ring, &mut listening);
+            }
+        }
+        match &listening {
+            // Peers send nothing then, and what we send is for them to judge.
+            Listening::Nothing => {
+                config.node.bloom = Some(Bloom::EMPTY);
+                config.node.send_window = Duration::ZERO;
+            }
+            Listening::Topics(topics) => {
+                config.node.bloom = Some(Bloom::from_topics(topics.iter().copied()));
+                config.node.interest = Interest::Topics(topics.clone());
+            }
+            Listening::Everything => config.node.interest = Interest::Everything,
+        }
+        let service = Service::start(config).await?;
+        Ok(Client::new(self, service, node_key, client_ring, listening, conversations, rng))
+    }
+
+    /// The conversations of the identity, if they are wanted.
+    fn conversations(
+        &mut self,
+        rng: &mut ChaCha20Rng,
+    ) -> Result<Option<Conversations>, StartError> {
+        let Some(identity) = self.identity.clone() else { return Ok(None) };
+        let is_kept = self.store.is_some();
+        let store = self.store.take().unwrap_or_else(|| Box::new(MemoryStore::new()));
+        let installation = self.installation.take();
+        let mut conversations = Conversations::open(store, is_kept, identity, installation, rng)?;
+        conversations.messenger.set_data_sync(self.data_sync);
+        Ok(Some(conversations))
+    }
+}
+
+/// Where strangers write to the owner of a key.
+fn own_topics(key: &PublicKey) -> [Topic; 2] {
+    [topic::partitioned_name(key), topic::personal_discovery_name(key)]
+        .map(|name| Topic::from_name(&name))
+}

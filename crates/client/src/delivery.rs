@@ -1,0 +1,409 @@
+//! Envelopes under way: which peer has which, and what it said.
+//!
+//! An envelope that no peer has, because all are gone, is *stranded*. It stays in the node's pool
+//! and reaches the peer that comes back. Its outcome is known when a peer has answered, when the
+//! time for that is over, or when the envelope has expired.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use statuskit_core::{
+    account::InstallationId,
+    chat::messenger::{Post, PostKind},
+    crypto::PublicKey,
+    envelope::{Envelope, EnvelopeHash},
+    payload::wrapper::MessageId,
+    wire::packet::EnvelopeError,
+};
+use statuskit_net::node::{ConnectionId, PeerSummary, Sent};
+
+/// The number of something that was handed over for sending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SendId(pub(crate) u64);
+
+/// What an envelope holds.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Contents {
+    /// A finished envelope, or bytes.
+    Envelope,
+    /// A chat message without a session.
+    Message(MessageId),
+    /// Messages of private conversations, acknowledgements, bundles.
+    Post(PostInfo),
+}
+
+/// What a post of a private conversation holds.
+#[derive(Debug, Clone)]
+pub struct PostInfo {
+    /// What it is.
+    pub kind: PostKind,
+    /// The recipient; `None` if it is for everyone.
+    pub to: Option<PublicKey>,
+    /// The messages in it.
+    pub messages: Vec<MessageId>,
+    /// The installations it is encrypted for.
+    pub installations: Vec<InstallationId>,
+    /// How many messages it acknowledges.
+    pub acks: usize,
+}
+
+impl PostInfo {
+    pub(crate) fn from_post(post: &Post) -> Self {
+        Self {
+            kind: post.kind,
+            to: post.to,
+            messages: post.messages.clone(),
+            installations: post
+                .parts
+                .iter()
+                .map(|part| part.session.installation.clone())
+                .collect(),
+            acks: post.acks,
+        }
+    }
+}
+
+impl Contents {
+    /// Returns the ids of the messages in the envelope.
+    pub fn messages(&self) -> &[MessageId] {
+        match self {
+            Self::Envelope => &[],
+            Self::Message(id) => std::slice::from_ref(id),
+            Self::Post(post) => &post.messages,
+        }
+    }
+}
+
+/// The outcome of an envelope.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// Its number.
+    pub id: SendId,
+    /// What it holds.
+    pub contents: Contents,
+    /// The envelope, mined.
+    pub envelope: Arc<Envelope>,
+    /// Each peer that it was meant for.
+    pub peers: Vec<PeerDelivery>,
+    /// Whether it had been sent before, so that nothing more is known.
+    pub known: bool,
+    /// Whether it expired before a peer had it.
+    pub expired: bool,
+}
+
+/// How far an envelope got with one peer.
+#[derive(Debug, Clone)]
+pub struct PeerDelivery {
+    connection: ConnectionId,
+    /// The peer; `None` if it was gone at once.
+    pub peer: Option<Arc<PeerSummary>>,
+    /// How far the envelope got.
+    pub state: DeliveryState,
+}
+
+/// How far an envelope got with a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DeliveryState {
+    /// It waits to be written.
+    Queued,
+    /// It was written.
+    Written {
+        /// Whether the peer is going to answer.
+        confirms: bool,
+    },
+    /// The peer has accepted it.
+    Confirmed,
+    /// The peer has refused it.
+    Refused(EnvelopeError),
+    /// The peer was lost before anything was written.
+    Gone,
+    /// The peer was lost before it answered.
+    Unanswered,
+}
+
+/// Why an envelope did not arrive.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeliveryError {
+    /// No peer has it.
+    #[error("envelope {0} was written to no peer")]
+    NotWritten(EnvelopeHash),
+    /// Every peer that has it refused it.
+    #[error("no peer took envelope {hash}: {}", describe(refusals))]
+    Refused {
+        /// The envelope.
+        hash: EnvelopeHash,
+        /// What the peers said.
+        refusals: Vec<EnvelopeError>,
+    },
+    /// The peers were lost before they answered.
+    #[error(
+        "envelope {hash} was written, but its peers were lost before they answered, and {}",
+        if *expired { "it expired before one came back" } else { "none came back in time" }
+    )]
+    Unanswered {
+        /// The envelope.
+        hash: EnvelopeHash,
+        /// Whether it has expired meanwhile.
+        expired: bool,
+    },
+}
+
+fn describe(refusals: &[EnvelopeError]) -> String {
+    let one = |error: &EnvelopeError| format!("code {}: {}", error.code, error.description);
+    refusals.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+impl DeliveryError {
+    /// The stable code of this error, as the tools print it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotWritten(_) => "send.not_written",
+            Self::Refused { .. } => "send.refused",
+            Self::Unanswered { .. } => "send.unanswered",
+        }
+    }
+}
+
+impl PeerDelivery {
+    /// Whether the envelope was written to the peer.
+    pub fn is_written(&self) -> bool {
+        !matches!(self.state, DeliveryState::Queued | DeliveryState::Gone)
+    }
+
+    fn set(&mut self, new: DeliveryState) {
+        use DeliveryState::{Gone, Queued, Unanswered, Written};
+        self.state = match (std::mem::replace(&mut self.state, Gone), new) {
+            (Queued, new) => new,
+            (Written { confirms: true }, Gone) => Unanswered,
+            // What was written stays written, even if the peer is lost.
+            (Written { confirms: false }, Gone) => Written { confirms: false },
+            (Written { .. }, new) => new,
+            (settled, _) => settled,
+        };
+    }
+}
+
+impl Delivery {
+    /// Returns the number of peers that it was written to.
+    pub fn written(&self) -> usize {
+        self.peers.iter().filter(|peer| peer.is_written()).count()
+    }
+
+    /// Returns the number of peers that confirmed it.
+    pub fn confirmed(&self) -> usize {
+        self.count(|state| *state == DeliveryState::Confirmed)
+    }
+
+    fn count(&self, is: impl Fn(&DeliveryState) -> bool) -> usize {
+        self.peers.iter().filter(|peer| is(&peer.state)).count()
+    }
+
+    /// Whether it had been sent before, and nothing more is known.
+    fn is_known(&self) -> bool {
+        self.known && self.peers.is_empty()
+    }
+
+    /// Checks whether a peer has it.
+    ///
+    /// # Errors
+    /// If no peer took it, as far as is known.
+    pub fn result(&self) -> Result<(), DeliveryError> {
+        let (hash, written) = (self.envelope.hash(), self.written());
+        let refusals: Vec<_> = self
+            .peers
+            .iter()
+            .filter_map(|peer| match &peer.state {
+                DeliveryState::Refused(error) => Some(error.clone()),
+                _ => None,
+            })
+            .collect();
+        let unanswered = self.count(|state| *state == DeliveryState::Unanswered);
+        if written == 0 && !self.is_known() {
+            Err(DeliveryError::NotWritten(hash))
+        } else if self.confirmed() == 0 && !refusals.is_empty() && refusals.len() == written {
+            Err(DeliveryError::Refused { hash, refusals })
+        } else if unanswered > 0 && unanswered == written {
+            Err(DeliveryError::Unanswered { hash, expired: self.expired })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether a peer may yet get it or answer.
+    fn is_open(&self) -> bool {
+        use DeliveryState::{Queued, Written};
+        self.count(|state| matches!(state, Queued | Written { confirms: true })) > 0
+    }
+
+    /// Whether all peers that might have it are gone.
+    fn is_stranded(&self) -> bool {
+        use DeliveryState::{Gone, Unanswered};
+        self.peers.iter().all(|peer| matches!(peer.state, Gone | Unanswered)) && !self.is_known()
+    }
+}
+
+/// An envelope whose outcome is open.
+#[derive(Debug)]
+struct Pending {
+    delivery: Delivery,
+    until: Instant,
+    /// When nobody gets it any more.
+    expires: Instant,
+}
+
+impl Pending {
+    /// Returns when its outcome is final, whatever happens; `None` if it is now.
+    fn late_at(&self, give_up: Option<Instant>) -> Option<Instant> {
+        match (self.delivery.is_stranded(), self.delivery.is_open()) {
+            (true, _) => Some(give_up.unwrap_or(self.until).min(self.expires)),
+            (_, true) => Some(self.until),
+            _ => None,
+        }
+    }
+}
+
+/// The envelopes whose outcome is open.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    pending: VecDeque<Pending>,
+    /// How long a peer may take to answer.
+    confirm_timeout: Duration,
+    /// How long lost peers may take to come back.
+    reconnect_timeout: Duration,
+    /// Since when all peers are lost.
+    alone_since: Option<Instant>,
+}
+
+impl Outbox {
+    pub fn new(confirm_timeout: Duration, reconnect_timeout: Duration) -> Self {
+        Self { pending: VecDeque::new(), confirm_timeout, reconnect_timeout, alone_since: None }
+    }
+
+    /// Adds an envelope that was handed to the node, where it stays for `left`.
+    pub fn push(
+        &mut self,
+        id: SendId,
+        contents: Contents,
+        envelope: Arc<Envelope>,
+        sent: Sent,
+        left: Duration,
+        summary: impl Fn(ConnectionId) -> Option<Arc<PeerSummary>>,
+    ) {
+        let same = |pending: &&Pending| pending.delivery.envelope.hash() == sent.hash;
+        let peers = match self.pending.iter().rev().find(same) {
+            // One that is under way already shares what is known of the first.
+            Some(earlier) => earlier.delivery.peers.clone(),
+            None => sent
+                .peers
+                .into_iter()
+                .map(|connection| PeerDelivery {
+                    connection,
+                    peer: summary(connection),
+                    state: DeliveryState::Queued,
+                })
+                .collect(),
+        };
+        let now = Instant::now();
+        let delivery =
+            Delivery { id, contents, envelope, peers, known: sent.known, expired: false };
+        let (until, expires) = (now + self.confirm_timeout, now + left);
+        self.pending.push_back(Pending { delivery, until, expires });
+    }
+
+    /// Notes how far an envelope got with a peer.
+    pub fn set(
+        &mut self,
+        hash: &EnvelopeHash,
+        connection: ConnectionId,
+        peer: Option<&Arc<PeerSummary>>,
+        state: &DeliveryState,
+    ) {
+        for pending in &mut self.pending {
+            let delivery = &mut pending.delivery;
+            if delivery.envelope.hash() != *hash {
+                continue;
+            }
+            let peers = &mut delivery.peers;
+            if let Some(known) = peers.iter_mut().find(|it| it.connection == connection) {
+                known.set(state.clone());
+                continue;
+            }
+            // The peer connected while the envelope was under way, or has come back.
+            let new = PeerDelivery { connection, peer: peer.cloned(), state: state.clone() };
+            let id = peer.map(|peer| peer.id);
+            let earlier = peers.iter_mut().find(|it| {
+                matches!(it.state, DeliveryState::Gone | DeliveryState::Unanswered)
+                    && it.peer.as_ref().map(|peer| peer.id) == id
+            });
+            match earlier {
+                Some(earlier) => *earlier = new,
+                None => peers.push(new),
+            }
+        }
+    }
+
+    /// Notes that a connection has ended.
+    pub fn lose(&mut self, connection: ConnectionId) {
+        for pending in &mut self.pending {
+            let mut peers = pending.delivery.peers.iter_mut();
+            if let Some(peer) = peers.find(|peer| peer.connection == connection) {
+                peer.set(DeliveryState::Gone);
+            }
+        }
+    }
+
+    /// Notes that a peer is ready: what was stranded gets more time.
+    pub fn revive(&mut self) {
+        let until = Instant::now() + self.confirm_timeout;
+        for pending in self.pending.iter_mut().filter(|it| it.delivery.is_stranded()) {
+            pending.until = pending.until.max(until);
+        }
+    }
+
+    /// Notes how many peers there are.
+    pub fn set_peers(&mut self, count: usize) {
+        if count > 0 {
+            self.alone_since = None;
+        } else {
+            self.alone_since.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// Returns until when lost peers may come back, if all are lost.
+    pub fn give_up_at(&self) -> Option<Instant> {
+        self.alone_since.map(|since| since + self.reconnect_timeout)
+    }
+
+    /// Returns the next delivery whose outcome is final.
+    pub fn pop(&mut self, now: Instant) -> Option<Delivery> {
+        let give_up = self.give_up_at();
+        let is_final = |it: &Pending| it.late_at(give_up).is_none_or(|at| at <= now);
+        let at = self.pending.iter().position(is_final)?;
+        let mut pending = self.pending.remove(at)?;
+        pending.delivery.expired = pending.delivery.is_stranded() && pending.expires <= now;
+        Some(pending.delivery)
+    }
+
+    /// Returns when [`pop`](Self::pop) has something at the latest.
+    pub fn late_at(&self) -> Option<Instant> {
+        let give_up = self.give_up_at();
+        self.pending.iter().filter_map(|it| it.late_at(give_up)).min()
+    }
+
+    /// Whether all outcomes are known.
+    pub fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// Whether an envelope waits to be written.
+    pub fn has_queued(&self) -> bool {
+        let queued = |peer: &PeerDelivery| peer.state == DeliveryState::Queued;
+        self.pending.iter().any(|it| it.delivery.peers.iter().any(queued))
+    }
+}

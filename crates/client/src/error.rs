@@ -1,0 +1,158 @@
+//! Why a client can't do what it should.
+
+use std::time::Duration;
+
+use statuskit_core::{
+    chat::{ComposeError, messenger::ChatError},
+    envelope::{EnvelopeHash, MessageError, Topic, pow::TargetError},
+};
+use statuskit_net::node::{SendError, ServiceError};
+
+use crate::delivery::DeliveryError;
+
+/// Why a client can't start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The node can't start.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    /// The state can't be used.
+    #[error(transparent)]
+    Chat(#[from] ChatError),
+    /// The system gives no randomness.
+    #[error("the system gives no random numbers: {0}")]
+    Random(String),
+}
+
+impl StartError {
+    /// The stable code of this error, as the tools print it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Service(error) => error.code(),
+            Self::Chat(error) => error.code(),
+            Self::Random(_) => "system.randomness",
+        }
+    }
+}
+
+/// No peer could be reached.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoPeer {
+    /// All have failed.
+    #[error("none of {0} peers could be reached")]
+    Unreachable(usize),
+    /// Some have not answered.
+    #[error("{waiting} of {named} peers did not answer within {} s", limit.as_secs_f64())]
+    TimedOut {
+        /// Peers that have not answered.
+        waiting: usize,
+        /// Peers that were named.
+        named: usize,
+        /// How long they had.
+        limit: Duration,
+    },
+}
+
+/// Why an operation of a client failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// No peer could be reached.
+    #[error(transparent)]
+    NoPeer(#[from] NoPeer),
+    /// The message can't be composed.
+    #[error(transparent)]
+    Compose(#[from] ComposeError),
+    /// The messenger refuses, or its state fails.
+    #[error(transparent)]
+    Chat(#[from] ChatError),
+    /// This needs an identity.
+    #[error("private conversations need an identity")]
+    NoIdentity,
+    /// The envelope was not sent.
+    #[error(transparent)]
+    Send(#[from] SendFailure),
+    /// The envelope did not arrive.
+    #[error(transparent)]
+    Delivery(#[from] DeliveryError),
+    /// The message is sent no more: it was never acknowledged.
+    #[error("the message was given up: {0}")]
+    GivenUp(String),
+    /// More events wait to be read than a client holds.
+    #[error("too many events wait to be read; call next() meanwhile")]
+    Backlog,
+    /// The node has ended.
+    #[error("the node has ended")]
+    Ended,
+}
+
+impl ClientError {
+    /// The stable code of this error, as the tools print it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoPeer(_) => "net.no_peer",
+            Self::Compose(error) => error.code(),
+            Self::Chat(error) => error.code(),
+            Self::NoIdentity => "usage",
+            Self::Send(error) => error.code(),
+            Self::Delivery(error) => error.code(),
+            Self::GivenUp(_) => "send.given_up",
+            Self::Backlog => "client.backlog",
+            Self::Ended => "client.ended",
+        }
+    }
+}
+
+/// Why an envelope was not handed to the peers.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendFailure {
+    /// The message does not fit into an envelope.
+    #[error(transparent)]
+    Seal(#[from] MessageError),
+    /// No hash has the proof of work that is asked for.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// Mining was cancelled.
+    #[error("mining was cancelled")]
+    Cancelled,
+    /// Our own node refuses it, as peers would.
+    #[error("envelope {hash}: {error}")]
+    Refused {
+        /// The envelope.
+        hash: EnvelopeHash,
+        /// Why.
+        error: SendError,
+    },
+    /// No connected peer asks for it.
+    #[error(
+        "no peer wants the envelope with topic {topic} and proof of work {pow}; they ask for: \
+         {requirements}"
+    )]
+    Unwanted {
+        /// Its topic.
+        topic: Topic,
+        /// Its proof of work.
+        pow: f64,
+        /// What the peers ask for.
+        requirements: String,
+    },
+    /// All peers are lost.
+    #[error("all peers are gone, and none has come back in time")]
+    NoPeer,
+}
+
+impl SendFailure {
+    /// The stable code of this error, as the tools print it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Seal(error) => error.code(),
+            Self::Target(_) => "usage",
+            Self::Cancelled => "send.cancelled",
+            Self::Refused { error, .. } => error.code(),
+            Self::Unwanted { .. } => "send.unwanted",
+            Self::NoPeer => "net.no_peer",
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What a client tells its program.
+
+use std::sync::Arc;
+
+use statuskit_core::{
+    chat::{
+        KeyRingError, ReceivedMessage,
+        messenger::{ChatError, GivenUp, Layers, UnreadReason},
+    },
+    crypto::PublicKey,
+    envelope::{Envelope, EnvelopeHash},
+    payload::wrapper::MessageId,
+    secure::Installation,
+    sync,
+};
+use statuskit_net::node::Event as NodeEvent;
+
+use crate::{
+    delivery::{Contents, Delivery, SendId},
+    error::SendFailure,
+    history::HistoryEvent,
+};
+
+/// What a client tells its program.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A message was opened.
+    Message {
+        /// The message.
+        message: Box<ReceivedMessage>,
+        /// Whether it is the first message of its envelope.
+        is_first: bool,
+    },
+    /// An envelope that was asked for as it is, or that no key opens.
+    Envelope {
+        /// The envelope.
+        envelope: Arc<Envelope>,
+        /// Why it was not opened; `None` if that was not tried.
+        error: Option<KeyRingError>,
+    },
+    /// A message of a private conversation could not be read, or was rejected.
+    Unread(Box<UnreadMessage>),
+    /// The bundle of a contact has come.
+    Bundle {
+        /// Its envelope.
+        envelope: Arc<Envelope>,
+        /// Its sender.
+        sender: PublicKey,
+        /// The installations that were not known.
+        learned: Vec<Installation>,
+    },
+    /// Messages of ours were acknowledged.
+    Acknowledged {
+        /// By this peer.
+        peer: PublicKey,
+        /// Their ids in data sync, with the ids of the messages as far as we sent them.
+        ids: Vec<(sync::MessageId, Option<MessageId>)>,
+    },
+    /// A message came again.
+    Repeated {
+        /// Its envelope.
+        envelope: EnvelopeHash,
+        /// Its id.
+        id: MessageId,
+    },
+    /// A message without contents: an acknowledgement, or the announcement of a device.
+    Empty {
+        /// Its envelope.
+        envelope: EnvelopeHash,
+        /// Its sender.
+        sender: PublicKey,
+    },
+    /// The outcome of an envelope of ours is known.
+    Delivered(Box<Delivery>),
+    /// An envelope of ours was not sent.
+    NotSent {
+        /// Its number.
+        id: SendId,
+        /// What it holds.
+        contents: Contents,
+        /// Why.
+        error: SendFailure,
+    },
+    /// A message is sent no more.
+    GivenUp(GivenUp),
+    /// A peer is ready, was lost, or can't be reached.
+    Network(Arc<NodeEvent>),
+    /// News of the history.
+    History(HistoryEvent),
+    /// The state fails. Private conversations have ended.
+    Broken(ChatError),
+}
+
+/// A message of a private conversation that could not be read, or was rejected.
+#[derive(Debug)]
+pub struct UnreadMessage {
+    /// Its envelope.
+    pub envelope: EnvelopeHash,
+    /// Its sender, if it was signed.
+    pub sender: Option<PublicKey>,
+    /// Why.
+    pub reason: UnreadReason,
+    /// The layers that were read.
+    pub layers: Layers,
+}
+
+impl Event {
+    /// Returns the bytes that it keeps busy, about.
+    pub(crate) fn size(&self) -> usize {
+        const BASE: usize = 512;
+        match self {
+            Self::Message { message, .. } => BASE + 3 * message.envelope().size(),
+            Self::Envelope { envelope, .. } | Self::Bundle { envelope, .. } => {
+                BASE + envelope.size()
+            }
+            Self::Delivered(delivery) => BASE + delivery.envelope.size(),
+            _ => BASE,
+        }
+    }
+}
