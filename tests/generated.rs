@@ -1,6 +1,6 @@
-//! The protobuf code in the tree is what the definitions give.
+//! The committed protobuf code matches the definitions.
 //!
-//! `UPDATE_GENERATED=1 cargo test --test generated` writes it anew.
+//! `UPDATE_GENERATED=1 cargo test --test generated` regenerates it.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
@@ -9,7 +9,7 @@ mod schema;
 
 use std::{env, fs, path::Path};
 
-/// Definition in `proto/`, package, generated code, generated table of fields.
+/// Definition in `proto/`, package, generated code, and generated field table.
 const DEFINITIONS: &[(&str, &str, &str, &str)] = &[
     (
         "status.proto",
@@ -33,7 +33,7 @@ fn protobuf_code_matches_the_definitions() {
         let descriptors = protox::compile([definition], [root.join("proto")]).unwrap();
         check(root, definition, table, &schema::table(&descriptors.file[0]));
         let out = tempfile::tempdir().unwrap();
-        // Ordered maps, so that what we encode is the same every time.
+        // Ordered maps, for reproducible encodings.
         let mut config = prost_build::Config::new();
         config.btree_map(["."]).out_dir(out.path()).compile_fds(descriptors).unwrap();
         let generated = fs::read_to_string(out.path().join(format!("{package}.rs"))).unwrap();

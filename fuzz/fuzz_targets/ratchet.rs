@@ -4,12 +4,10 @@
 
 use libfuzzer_sys::fuzz_target;
 use statuskit_core::secure::MemoryStore;
-
-#[path = "../../tests/secure/world.rs"]
-mod world;
+use statuskit_testkit::sessions;
 
 fuzz_target!(|data: &[u8]| {
     // Long enough to reach every state, short enough for many runs.
     let data = &data[..data.len().min(600)];
-    world::play(data, &mut |_, last| last.unwrap_or_else(|| Box::new(MemoryStore::new())));
+    sessions::play(data, &mut |_, last| last.unwrap_or_else(|| Box::new(MemoryStore::new())));
 });

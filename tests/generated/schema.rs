@@ -1,4 +1,4 @@
-//! The table of messages and fields behind `protobuf`, from the definitions.
+//! Generates the tables of messages and fields from the definitions.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use prost_types::{
     field_descriptor_proto::{Label, Type},
 };
 
-/// The Rust source of the table.
+/// Returns the Rust source of the table.
 pub fn table(file: &FileDescriptorProto) -> String {
     let package = format!(".{}.", file.package());
     let mut out = String::new();
@@ -57,7 +57,7 @@ fn write_message(out: &mut String, package: &str, constant_of: &str, message: &D
 fn kind(package: &str, field: &FieldDescriptorProto) -> String {
     let named = || constant(&field.type_name().trim_start_matches(package).replace('.', "_"));
     match field.r#type() {
-        // Two that the messages of payloads don't have: the table only tells their wire type.
+        // Payload messages don't use these two, so the wire type is enough.
         Type::Uint64 | Type::Int64 | Type::Uint32 => "FieldType::Uint64".to_owned(),
         Type::Int32 => "FieldType::Int32".to_owned(),
         Type::Bool => "FieldType::Bool".to_owned(),
@@ -80,7 +80,7 @@ fn write_enum(out: &mut String, outer: &str, inner: &EnumDescriptorProto) {
     out.push_str("    ],\n};\n");
 }
 
-/// `ChatMessage` as `CHAT_MESSAGE`.
+/// Converts `ChatMessage` to `CHAT_MESSAGE`.
 fn constant(name: &str) -> String {
     let mut out = String::new();
     for (at, c) in name.char_indices() {

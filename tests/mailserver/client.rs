@@ -136,9 +136,9 @@ async fn refusals_and_emptiness_are_told_apart() {
 
 #[tokio::test]
 async fn a_rate_limit_between_pages_is_waited_for() {
-    let (all, hands) = (envelopes(30), Hands::default());
+    let (all, clock) = (envelopes(30), movable_clock());
     let mut server = start_server_with("server", archive_of(&all), |node, config| {
-        node.clock = hands.clock();
+        node.clock = clock.clock();
         config.server.rate_limit = Duration::from_secs(3600);
     })
     .await;
@@ -151,11 +151,11 @@ async fn a_rate_limit_between_pages_is_waited_for() {
     assert!(matches!(error, Some(ClientError::RateLimited(_))));
     assert!(got == all[..12]);
     config.rate_limit_patience = Duration::from_secs(30);
-    hands.forward(3600);
+    clock.forward(3600);
     let patient =
         statuskit_mailserver::Client::new(node.handle(), server.node.handle().id(), config);
     let history = drain(patient.history(query));
-    let (got, pages, error) = server.hastened(&hands, 3600, history).await;
+    let (got, pages, error) = server.hastened(&clock, 3600, history).await;
     assert!(error.is_none(), "{error:?}");
     assert!(got == all);
     // The second page, and the third.

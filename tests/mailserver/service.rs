@@ -306,12 +306,12 @@ async fn rubbish_ends_the_connection_and_nothing_else() {
 
 #[tokio::test]
 async fn what_is_old_goes_but_not_by_a_clock_that_jumps() {
-    let hands = Hands::default();
+    let clock = movable_clock();
     let all = envelopes(100);
     let archive = archive_of(&all);
     let retention = Duration::from_secs(3600);
     let mut server = start_server_with("server", archive.clone(), |node, config| {
-        node.clock = hands.clock();
+        node.clock = clock.clock();
         config.server.retention = Some(retention);
         config.prune_interval = Duration::from_millis(300);
     })
@@ -327,7 +327,7 @@ async fn what_is_old_goes_but_not_by_a_clock_that_jumps() {
     let behind = server.wait_for(pruned).await.0;
     assert!(behind >= before);
     // Ten years: once, that is not believed.
-    hands.forward(3600 * 24 * 3650);
+    clock.forward(3600 * 24 * 3650);
     let jump = server
         .wait_for(|event| match event {
             MailserverEvent::ClockJumped(seconds) => Some(*seconds),
@@ -397,9 +397,9 @@ async fn mailservers_copy_each_other() {
 
 #[tokio::test]
 async fn a_copy_waits_for_a_rate_limit() {
-    let (all, hands) = (envelopes(5), Hands::default());
+    let (all, clock) = (envelopes(5), movable_clock());
     let mut from = start_server_with("from", archive_of(&all), |node, config| {
-        node.clock = hands.clock();
+        node.clock = clock.clock();
         config.server.rate_limit = Duration::from_secs(3600);
     })
     .await;
@@ -423,7 +423,7 @@ async fn a_copy_waits_for_a_rate_limit() {
     // From there on, and the connection is made again after each refusal.
     let options = SyncOptions { cursor: last, ..options };
     let rest = within(sync(to.handle(), &server, copy.clone(), options, |_| {}));
-    let report = from.hastened(&hands, 3600, rest).await.unwrap();
+    let report = from.hastened(&clock, 3600, rest).await.unwrap();
     assert_eq!((report.pages, report.new), (2, 3));
     assert_eq!(all_of(&*copy), all);
     from.stop().await;

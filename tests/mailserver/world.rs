@@ -4,14 +4,14 @@ use std::{
     future::Future,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
 use rand::{Rng, SeedableRng, rngs::ChaCha8Rng};
 use statuskit_core::{
-    crypto::{SecretKey, seeded_rng},
+    crypto::seeded_rng,
     devp2p::Protocol,
     envelope::{Envelope, SymKey, Topic},
     mailserver::{Access, Position},
@@ -33,6 +33,8 @@ use statuskit_net::{
     connection::{self, PeerStream},
     node::{Clock, PeerOptions, Service, ServiceConfig},
 };
+use statuskit_testkit::ServiceClock;
+pub use statuskit_testkit::key;
 use tokio::{
     net::{TcpSocket, TcpStream},
     time::timeout,
@@ -43,10 +45,6 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub const NOW: u32 = 1_585_400_000;
 pub const TOPICS: [Topic; 3] =
     [Topic([1, 2, 3, 4]), Topic([0x29, 0x3c, 0xe1, 6]), Topic([0xf5, 0xf3, 0x5c, 0x4c])];
-
-pub fn key(name: &str) -> SecretKey {
-    SecretKey::generate(&mut seeded_rng(name))
-}
 
 /// The key of the password; derived once.
 pub fn password() -> SymKey {
@@ -98,23 +96,9 @@ pub fn all_of(archive: &dyn Archive) -> Vec<Envelope> {
     all
 }
 
-/// A clock that can be moved.
-#[derive(Clone, Default)]
-pub struct Hands(Arc<AtomicU64>);
-
-impl Hands {
-    pub fn clock(&self) -> Clock {
-        let began = std::time::Instant::now();
-        let hands = self.0.clone();
-        Clock::from_fn(move || {
-            let moved = Duration::from_secs(hands.load(Ordering::SeqCst));
-            Duration::from_secs(NOW.into()) + moved + began.elapsed()
-        })
-    }
-
-    pub fn forward(&self, seconds: u64) {
-        self.0.fetch_add(seconds, Ordering::SeqCst);
-    }
+/// Returns a clock that shows [`NOW`], and can be moved forward.
+pub fn movable_clock() -> ServiceClock {
+    ServiceClock::starting_at(Duration::from_secs(NOW.into()))
 }
 
 pub fn node_config(name: &str) -> ServiceConfig {
@@ -179,7 +163,7 @@ impl Server {
     /// Waits for something, while each request that comes too early moves the server's clock on.
     pub async fn hastened<T>(
         &mut self,
-        hands: &Hands,
+        clock: &ServiceClock,
         seconds: u64,
         work: impl Future<Output = T>,
     ) -> T {
@@ -191,7 +175,7 @@ impl Server {
                     MailserverEvent::Answered(answered)
                         if answered.outcome.label() == "rate_limited" =>
                     {
-                        hands.forward(seconds);
+                        clock.forward(seconds);
                     }
                     _ => {}
                 },

@@ -1,5 +1,5 @@
-//! Peers that don't play by the rules: each is refused with the reason, at bounded cost, and the
-//! conversation goes on afterwards.
+//! Misbehaving peers: each message is refused with the reason, at bounded cost, and the conversation
+//! goes on.
 
 use rand::rngs::ChaCha20Rng;
 use statuskit_core::{
@@ -13,13 +13,13 @@ use statuskit_core::{
 
 const NOW: Timestamp = Timestamp(1_585_500_000_000_000_000);
 
-/// Alice, who will not behave, and Bob; both know each other and have talked.
+/// Alice, who misbehaves, and Bob, after a first exchange.
 struct Pair {
     alice: Device<MemoryStore>,
     alice_key: SecretKey,
     bob: Device<MemoryStore>,
     bob_key: PublicKey,
-    /// One for all: keys that are drawn twice would be a fault of their own.
+    /// Shared, so that no key is drawn twice.
     rng: ChaCha20Rng,
 }
 
@@ -63,7 +63,7 @@ impl Pair {
         Ok(received.content.map(|content| content.plaintext))
     }
 
-    /// A message each way.
+    /// Sends a message each way.
     fn talk(&mut self) {
         let message = self.write();
         assert_eq!(self.read(message).unwrap(), b"text");
@@ -86,7 +86,7 @@ fn header(fields: &mut proto::ProtocolMessage) -> &mut proto::DrHeader {
     part(fields).dr_header.as_mut().unwrap()
 }
 
-/// Bytes that have the form of a key and are no point of the curve.
+/// Returns bytes in the form of a key that are not on the curve.
 fn off_curve() -> Vec<u8> {
     let mut key = vec![0; 33];
     key[0] = 2;
@@ -94,7 +94,7 @@ fn off_curve() -> Vec<u8> {
 }
 
 #[test]
-fn every_field_of_a_part_wrong_in_turn() {
+fn each_field_of_a_part_is_checked() {
     type Change = fn(&mut proto::ProtocolMessage);
     let cases: [(Change, &str); 17] = [
         (|m| header(m).n = u32::MAX, "ratchet.too_many_messages"),
@@ -123,26 +123,26 @@ fn every_field_of_a_part_wrong_in_turn() {
         let kept = pair.kept();
         assert_eq!(pair.read(message).unwrap_err().code(), code, "case {index}");
         assert_eq!(pair.kept(), kept, "case {index}");
-        // The message itself is none the worse for it.
+        // The genuine message still opens.
         assert_eq!(pair.read(good).unwrap(), b"text", "case {index}");
         pair.talk();
     }
 }
 
 #[test]
-fn a_part_for_somebody_else_and_parts_under_none() {
+fn parts_for_others_and_parts_under_none() {
     let mut pair = Pair::new();
     let mut message = pair.write();
     let part = message.direct_message.remove("bob").unwrap();
     message.direct_message.insert("carol".to_owned(), part.clone());
     assert_eq!(pair.read(message.clone()), Err(DecryptError::DeviceNotFound));
-    // The same from our own identity.
+    // The same, sent by our own identity.
     let raw =
         ProtocolMessage::new(proto::ProtocolMessage { bundles: Vec::new(), ..message.clone() });
     let own = pair.bob_key;
     let received = pair.bob.decrypt(&own, raw.raw(), &mut seeded_rng("own")).unwrap();
     assert_eq!(received.content.unwrap_err(), DecryptError::NotPaired);
-    // A session's part may stand under `none`, too.
+    // A session's part may also be under `none`.
     message.direct_message.insert("none".to_owned(), part);
     assert_eq!(pair.read(message.clone()).unwrap(), b"text");
     let dh = |key: Vec<u8>, payload: Vec<u8>| proto::DirectMessage {
@@ -180,7 +180,7 @@ fn an_agreement_with_a_bad_key_starts_nothing() {
     type Change = fn(&mut proto::DirectMessage);
     let cases: [(Change, &str); 4] = [
         (|part| part.x3dh_header.as_mut().unwrap().key = off_curve(), "secure.key"),
-        // The sign alone would change nothing: only X coordinates are agreed on.
+        // Only X coordinates enter an agreement, so a changed sign has no effect.
         (
             |part| {
                 let header = part.x3dh_header.as_mut().unwrap();
@@ -213,10 +213,10 @@ fn a_bad_bundle_drops_the_message_and_leaves_nothing() {
     };
     let prekeys = [(InstallationId::new("mallory"), prekey)].into();
     let good = bundle::sign(&mallory, &prekeys, NOW);
-    // In Alice's name.
+    // Signed in Alice's name.
     let mut forged = good.clone();
     forged.identity = pair.alice_public().to_compressed().to_vec();
-    // The good one comes first, and is not taken either.
+    // The valid bundle comes first, and is dropped, too.
     let message = pair.write();
     let mut with = message.clone();
     with.bundles.extend([good, forged]);
@@ -232,7 +232,7 @@ fn a_bad_bundle_drops_the_message_and_leaves_nothing() {
 #[test]
 fn floods_of_missing_messages_stay_within_the_limits() {
     let mut pair = Pair::new();
-    // Alice skips as many as she may, again and again, with and without answers.
+    // Alice keeps skipping the maximum, with and without answers.
     for round in 0..8 {
         for _ in 0..MAX_SKIP {
             pair.write();
@@ -245,7 +245,7 @@ fn floods_of_missing_messages_stay_within_the_limits() {
         }
     }
     assert_eq!(pair.kept(), MAX_STORED_KEYS);
-    // Forged numbers, as many as one likes, keep nothing.
+    // Forged numbers keep no keys.
     for n in 0..50 {
         let mut message = pair.write();
         header(&mut message).n += n + 1;
@@ -257,7 +257,7 @@ fn floods_of_missing_messages_stay_within_the_limits() {
 }
 
 #[test]
-fn repeated_messages_open_until_they_are_confirmed() {
+fn repeated_messages_open_until_confirmed() {
     let mut pair = Pair::new();
     let sender = pair.alice_public();
     let raw = ProtocolMessage::new(pair.write()).into_raw();
@@ -277,7 +277,7 @@ fn repeated_messages_open_until_they_are_confirmed() {
 }
 
 #[test]
-fn installations_without_end_push_out_the_oldest() {
+fn endless_installations_evict_the_oldest() {
     let mut pair = Pair::new();
     let (alice, mut rng) = (pair.alice_public(), seeded_rng("many"));
     let key = CompressedKey::from(&SecretKey::generate(&mut rng).public_key());
@@ -291,7 +291,7 @@ fn installations_without_end_push_out_the_oldest() {
     let known = pair.bob.installations(&alice).unwrap();
     assert_eq!(known.len(), 64);
     assert_eq!(known[0].id.as_str(), "fake 199");
-    // Messages go to three of them; a message of the real one brings it back.
+    // Messages go to three installations; a message from the real one brings it back.
     let sent = pair.bob.encrypt_to(&alice, b"", NOW, &mut rng).unwrap();
     assert_eq!(sent.device_messages.len(), 3);
     let message = pair.write();

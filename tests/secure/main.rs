@@ -4,11 +4,11 @@
 
 mod hostile;
 mod secrets;
-mod world;
 
 use proptest::prelude::*;
 use statuskit_client::state::DiskStore;
 use statuskit_core::secure::MemoryStore;
+use statuskit_testkit::sessions;
 
 fn schedules(steps: usize) -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(any::<u8>(), 1..steps * 3)
@@ -17,23 +17,23 @@ fn schedules(steps: usize) -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
 
-    /// Whatever is delivered opens until it is confirmed, and never afterwards; crashes before a
-    /// commit and restarts change nothing.
+    /// Messages open until they are confirmed, and never afterwards. Crashes before a commit, and
+    /// restarts, change nothing.
     #[test]
     fn schedules_in_memory(schedule in schedules(150)) {
-        world::play(&schedule, &mut |_, last| last.unwrap_or_else(|| Box::new(MemoryStore::new())));
+        sessions::play(&schedule, &mut |_, last| last.unwrap_or_else(|| Box::new(MemoryStore::new())));
     }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 6, failure_persistence: None, ..Default::default() })]
 
-    /// The same with files, which are opened again at each restart.
+    /// The same on disk, where each restart opens the files again.
     #[test]
     fn schedules_on_disk(schedule in schedules(80), encrypted: bool) {
         let dir = tempfile::tempdir().unwrap();
         let password = encrypted.then_some(&b"password"[..]);
-        world::play(&schedule, &mut |who, last| {
+        sessions::play(&schedule, &mut |who, last| {
             drop(last);
             let path = dir.path().join(who.to_string());
             Box::new(DiskStore::open_with_cost(&path, password, 2).unwrap())
@@ -41,7 +41,7 @@ proptest! {
     }
 }
 
-/// That the schedules are worth something: a fixed one opens, repeats, refuses and misses.
+/// A fixed schedule reaches every outcome.
 #[test]
 fn schedules_reach_everything() {
     let mut random = 7_u32;
@@ -51,8 +51,9 @@ fn schedules_reach_everything() {
     };
     let mut schedule = vec![2];
     schedule.extend((0..1500).map(|_| next()));
-    let tally =
-        world::play(&schedule, &mut |_, last| last.unwrap_or_else(|| Box::new(MemoryStore::new())));
-    let world::Tally { opened, again, refused, not_for_us } = tally;
+    let tally = sessions::play(&schedule, &mut |_, last| {
+        last.unwrap_or_else(|| Box::new(MemoryStore::new()))
+    });
+    let sessions::Tally { opened, again, refused, not_for_us } = tally;
     assert!(opened > 100 && again > 20 && refused > 5 && not_for_us > 5, "{tally:?}");
 }

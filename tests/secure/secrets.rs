@@ -1,4 +1,4 @@
-//! No key in what `Debug`, `Display` or an error shows.
+//! `Debug`, `Display` and errors show no keys.
 
 use statuskit_core::{
     crypto::{SecretKey, seeded_rng},
@@ -6,7 +6,7 @@ use statuskit_core::{
 };
 
 #[test]
-fn what_is_shown_holds_no_key() {
+fn debug_output_holds_no_key() {
     let (mut rng, now) = (seeded_rng("secrets"), Timestamp::from_secs(1_585_500_000));
     let (alice_key, bob_key) = (SecretKey::generate(&mut rng), SecretKey::generate(&mut rng));
     let (alice_public, bob_public) = (alice_key.public_key(), bob_key.public_key());
@@ -17,7 +17,7 @@ fn what_is_shown_holds_no_key() {
     let code = bob.contact_code(now, &mut rng).unwrap();
     shown.push(format!("{code:?}"));
     shown.push(format!("{:?}", alice.decrypt(&bob_public, code.message.raw(), &mut rng).unwrap()));
-    // Two lost, so that keys are kept.
+    // Two messages are lost, so that their keys are kept.
     for _ in 0..3 {
         let sent = alice.encrypt_to(&bob_public, b"text", now, &mut rng).unwrap();
         shown.push(format!("{sent:?}"));
@@ -59,7 +59,7 @@ fn what_is_shown_holds_no_key() {
         for form in forms {
             assert!(!shown.contains(&form), "a key is shown");
         }
-        // Nor the beginning of one.
+        // Not even the beginning of a key.
         assert!(!shown.contains(&hex::encode(&key[..8])), "a part of a key is shown");
     }
 }

@@ -1,4 +1,4 @@
-//! The files about accounts: `accounts`, `keystore`, `alias`, `identicon`, `key_compression`.
+//! Vectors of accounts: `accounts`, `keystore`, `alias`, `identicon`, `key_compression`.
 
 use std::io::Cursor;
 
@@ -49,7 +49,7 @@ pub fn accounts(set: &mut Set) {
     set.each("validation", |case| {
         let text = case.str("mnemonic");
         case.skip("error"); // The reference's words; success or failure is compared.
-        // Of other languages we know the words, too; the reference only knows English.
+        // We check the words of every language, the reference only those of English.
         let valid = case.bool("valid");
         let any = Mnemonic::parse(text).is_ok();
         assert!(any == valid || (any && is_foreign()), "{}", case.path());
@@ -129,7 +129,7 @@ fn assert_path(case: &Case<'_>, deriver: &mut Deriver) {
     assert_eq!(parsed.is_err(), failed, "{}: {parsed:?}", case.path());
     let own = text.parse::<DerivationPath>();
     let Ok(path) = parsed else {
-        // `h` and `H` are what people write for `'`; the rest is refused here, too.
+        // We accept `h` and `H` for `'`, and refuse the rest like the reference.
         let marked = text.replace(['h', 'H'], "'");
         let meant = marked.parse::<DerivationPath>().ok().filter(|_| marked != text);
         assert_eq!(own.ok(), meant, "{}", case.path());
@@ -140,7 +140,7 @@ fn assert_path(case: &Case<'_>, deriver: &mut Deriver) {
     assert_eq!(key.public_key().to_string(), case.str("public_key"));
     match own {
         Ok(own) => assert_eq!(own.as_reference(), path, "{}", case.path()),
-        // What the reference drops may be too large for us.
+        // The reference drops components that may be out of our range.
         Err(_) => assert!(text.is_empty() || text.ends_with('\''), "{}", case.path()),
     }
 }
@@ -180,7 +180,7 @@ pub fn keystore(set: &mut Set) {
             (false, Some(_)) => assert_eq!(derivation, None, "{}", case.path()),
             (false, None) => assert_eq!(derivation, Some("keystore.no_extended")),
         }
-        // What this library writes with the same random values is the same file.
+        // With the same random values, we write the same file.
         let json: Value = serde_json::from_str(text).unwrap();
         let Kdf::Scrypt { cost, .. } = file.kdf() else { panic!("{}", case.path()) };
         assert_eq!(*cost == ScryptCost::STATUS, kind != "other_scrypt", "{}", case.path());
@@ -191,7 +191,7 @@ pub fn keystore(set: &mut Set) {
         };
         let written = written.unwrap().to_json();
         if legacy {
-            // The second block of these is what the present-day rule does not allow.
+            // The second block of these violates the current rule.
             let block = |json: &str| serde_json::from_str::<Value>(json).unwrap()["crypto"].clone();
             assert_eq!(block(&written), block(text));
         } else {
@@ -208,7 +208,7 @@ pub fn keystore(set: &mut Set) {
         assert!(opened.extended.is_none(), "{}", case.path());
     });
     set.each("invalid", |case| {
-        case.skip("error"); // The reference's words.
+        case.skip("error"); // The reference's wording.
         let (text, password) = (case.str("keyfile"), case.str("password"));
         let result = KeyFile::parse(text.as_bytes())
             .and_then(|file| file.open(password.as_bytes(), &limits));
@@ -219,7 +219,7 @@ pub fn keystore(set: &mut Set) {
             Some("cipher") => "keystore.cipher",
             Some("kdf") => "keystore.kdf",
             Some("mac length") => "keystore.length",
-            // A stranger's case: that it fails is all there is to say.
+            // A foreign case: only the failure is checked.
             _ => code.unwrap_or("a failure"),
         };
         assert_eq!(code, Some(expected), "{}", case.path());
@@ -231,7 +231,7 @@ pub fn keystore(set: &mut Set) {
     });
 }
 
-/// What the phrase of a case leads to is what the file holds.
+/// Asserts that the phrase of a case leads to the file's content.
 fn assert_kind(case: &Case<'_>, kind: &str, opened: &statuskit_core::account::OpenedKey) {
     let phrase = Mnemonic::parse(case.str("mnemonic")).unwrap();
     let master = ExtendedPrivateKey::from_seed(&phrase.to_seed("")).unwrap();
@@ -244,7 +244,7 @@ fn assert_kind(case: &Case<'_>, kind: &str, opened: &statuskit_core::account::Op
         assert_eq!(extended, Some(&master), "{}", case.path());
     } else if kind == "legacy_index0_with_ext_index1" {
         let child = |text: &str| master.derive(&text.parse().unwrap()).unwrap();
-        // The app of those days: first wallet account, and the one after it.
+        // The mobile app of that time: the first wallet account, and the next.
         let first = child("m/44'/60'/0'/0/0");
         assert_eq!(*first.secret_key(), opened.secret, "{}", case.path());
         assert_eq!(extended, Some(&child("m/44'/60'/0'/0/1")), "{}", case.path());
@@ -253,11 +253,11 @@ fn assert_kind(case: &Case<'_>, kind: &str, opened: &statuskit_core::account::Op
     }
 }
 
-/// The random values of a key file.
+/// Returns the random values of a key file.
 fn nonces(json: &Value) -> Nonces {
     fn bytes<const N: usize>(value: &Value) -> [u8; N] {
         let mut bytes = [0; N];
-        // Absent ones are empty texts.
+        // Absent values are empty strings.
         let text = value.as_str().unwrap_or_default();
         if !text.is_empty() {
             hex::decode_to_slice(text, &mut bytes).unwrap();
@@ -312,7 +312,7 @@ pub fn identicon(set: &mut Set) {
     });
 }
 
-/// The pixels of a PNG in a data URI.
+/// Decodes the pixels of a PNG in a data URI.
 fn pixels(uri: &str) -> Vec<u8> {
     let text = uri.strip_prefix("data:image/png;base64,").expect("a data URI of a PNG");
     let file = BASE64.decode(text.as_bytes()).unwrap();
@@ -348,8 +348,8 @@ pub fn key_compression(set: &mut Set) {
     });
     set.each("invalid", |case| {
         let text = case.str("input");
-        case.skip("error"); // The reference's words.
-        // Both directions read the same texts; the reference refuses these in one of them.
+        case.skip("error"); // The reference's wording.
+        // We read the same texts in both directions; the reference refuses these in one.
         assert!(["serialize", "deserialize"].contains(&case.str("op")), "{}", case.path());
         assert_eq!(case.str("output"), "");
         assert!(parse_compact(text).is_err(), "{}", case.path());
@@ -364,7 +364,7 @@ fn secret_hex(key: &SecretKey) -> String {
     hex::encode(*key.to_bytes())
 }
 
-/// Hex without `0x`.
+/// Decodes hex without `0x`.
 pub fn plain_hex(case: &Case<'_>, member: &str) -> Vec<u8> {
     hex::decode(case.str(member)).unwrap_or_else(|error| panic!("{}: {error}", case.path()))
 }

@@ -1,5 +1,5 @@
-//! Reading vectors in such a way that no member goes unasserted: a case remembers which of its
-//! members were asked for, and complains about the others.
+//! Reads vectors so that no member goes unasserted: a case tracks which members were read, and
+//! complains about the others.
 
 use std::{cell::RefCell, collections::BTreeSet, io::Write as _};
 
@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 pub struct Set {
     file: String,
     members: Map<String, Value>,
-    /// All of the file, for what goes through it again.
+    /// The whole file, for [`again`](Self::again).
     whole: Map<String, Value>,
     counts: Vec<(String, usize)>,
     missing: Vec<String>,
@@ -44,13 +44,13 @@ impl Set {
         self.counts.push((member.to_owned(), 1));
     }
 
-    /// Asserts in another way what was, or is going to be, asserted member by member.
+    /// Runs further assertions over the whole file.
     pub fn again(&mut self, assert: impl FnOnce(&Value) -> Vec<(&'static str, usize)>) {
         let counts = assert(&Value::Object(self.whole.clone()));
         self.counts.extend(counts.into_iter().map(|(name, n)| (format!("{name} (node)"), n)));
     }
 
-    /// The member's raw value, if the set has it.
+    /// Takes a member's raw value, if the set has it.
     pub fn take(&mut self, member: &str) -> Option<Value> {
         let value = self.members.remove(member);
         if value.is_none() {
@@ -59,8 +59,8 @@ impl Set {
         value
     }
 
-    /// Runs `assert` over several members at once; it gets an object with those that are there,
-    /// and returns what it asserted.
+    /// Runs `assert` over an object of several members, as far as the set has them. It returns what
+    /// it asserted.
     pub fn group(
         &mut self,
         members: &[&str],
@@ -72,7 +72,7 @@ impl Set {
         self.counts.extend(counts);
     }
 
-    /// What was asserted, in one line. Fails if nothing was, or if a member is unknown.
+    /// Summarises the assertions in one line. Fails if there were none, or a member is unknown.
     pub fn finish(self) -> String {
         let unknown: Vec<_> = self.members.keys().collect();
         unread(&self.file, &unknown);
@@ -96,12 +96,12 @@ pub struct Case<'a> {
 impl<'a> Case<'a> {
     pub fn new(path: String, value: &'a Value) -> Self {
         let Value::Object(members) = value else { panic!("{path}: not an object") };
-        // Words for people, which assert nothing.
+        // Text for people.
         let seen = ["name", "note", "description"].map(str::to_owned).into();
         Self { path, members, seen: RefCell::new(seen) }
     }
 
-    /// Where this case stands, for messages.
+    /// Returns the path of this case, for messages.
     pub fn path(&self) -> String {
         match self.members.get("name") {
             Some(Value::String(name)) => format!("{} ({name})", self.path),
@@ -109,29 +109,29 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// A member that may be absent or null.
+    /// Returns a member that may be absent or null.
     pub fn opt(&self, member: &str) -> Option<&'a Value> {
         self.seen.borrow_mut().insert(member.to_owned());
         self.members.get(member).filter(|value| !value.is_null())
     }
 
-    /// A member that may be absent; null is a value.
+    /// Returns a member that may be absent, including null.
     pub fn any(&self, member: &str) -> Option<&'a Value> {
         self.seen.borrow_mut().insert(member.to_owned());
         self.members.get(member)
     }
 
-    /// A member that must be there; null is a value.
+    /// Returns a required member, including null.
     pub fn value(&self, member: &str) -> &'a Value {
         self.any(member).unwrap_or_else(|| panic!("{}: no {member}", self.path()))
     }
 
-    /// A member that must be there, and not be null.
+    /// Returns a required member that is not null.
     pub fn get(&self, member: &str) -> &'a Value {
         self.opt(member).unwrap_or_else(|| panic!("{}: no {member}", self.path()))
     }
 
-    /// A member that is informative in this case.
+    /// Marks a member as informative.
     pub fn skip(&self, member: &str) {
         let _ = self.opt(member);
     }
@@ -164,7 +164,7 @@ impl<'a> Case<'a> {
         bytes(self.get(member), &self.at(member))
     }
 
-    /// Bytes as hex without `0x`.
+    /// Decodes hex without `0x`.
     pub fn plain_hex(&self, member: &str) -> Vec<u8> {
         hex::decode(self.str(member)).unwrap_or_else(|error| panic!("{}: {error}", self.at(member)))
     }
@@ -183,7 +183,7 @@ impl<'a> Case<'a> {
         self.get(member).as_array().unwrap_or_else(|| panic!("{}: not a list", self.at(member)))
     }
 
-    /// An object inside the case, all of whose members must be asked for, too.
+    /// Runs `assert` over an inner object, whose members must all be read, too.
     pub fn inner(&self, member: &str, assert: impl FnOnce(&Case<'a>)) {
         let case = Case::new(self.at(member), self.get(member));
         assert(&case);
@@ -194,7 +194,7 @@ impl<'a> Case<'a> {
         self.members.contains_key(member)
     }
 
-    /// Fails if a member was never asked for.
+    /// Fails if a member was never read.
     pub fn finish(self) {
         let seen = self.seen.borrow();
         let members: Vec<_> = self.members.keys().filter(|key| !seen.contains(*key)).collect();
@@ -212,13 +212,13 @@ impl std::fmt::Display for Case<'_> {
     }
 }
 
-/// Whether the set is a stranger's, and not the project's own.
+/// Returns whether the set is not the project's own.
 pub fn is_foreign() -> bool {
     std::env::var_os("STATUSKIT_FIXTURES").is_some()
 }
 
-/// Members that nothing asserts fail the project's own set. A stranger's set may know more than
-/// we do: there they are named.
+/// Fails on unasserted members of the project's own set. A foreign set may have more than we know:
+/// then they are only named.
 fn unread(path: &str, members: &[&String]) {
     if members.is_empty() {
         return;
@@ -228,7 +228,7 @@ fn unread(path: &str, members: &[&String]) {
     let _ = writeln!(std::io::stderr(), "{message}");
 }
 
-/// The bytes of a `0x` text, or of `{"repeat": "ab", "len": n}`.
+/// Decodes a `0x` string, or `{"repeat": "ab", "len": n}`.
 pub fn bytes(value: &Value, path: &str) -> Vec<u8> {
     if let Some(byte) = value.get("repeat") {
         let byte = hex::decode(text(byte, path)).expect("one byte in hex")[0];
@@ -243,7 +243,7 @@ fn text<'a>(value: &'a Value, path: &str) -> &'a str {
     value.as_str().unwrap_or_else(|| panic!("{path}: not a text"))
 }
 
-/// A number, also one that is written as a decimal text.
+/// Reads a number, or a decimal string.
 fn number(value: &Value, path: &str) -> u64 {
     match value {
         Value::String(text) => text.parse().ok(),

@@ -1,7 +1,7 @@
-//! The conversations of `double_ratchet`: our code plays every device.
+//! The conversations of `double_ratchet`, with our code as every device.
 //!
-//! What a device draws at random is taken from the vectors; everything else must come out as it
-//! did in the reference: each payload, each state, each count, each refusal.
+//! Random values come from the vectors. Everything else must match the reference: each payload,
+//! state, count and refusal.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -35,11 +35,11 @@ struct Player {
     user: String,
     secret: SecretKey,
     key: PublicKey,
-    /// Private parts of the pre keys that it is going to make, by public key.
+    /// Private keys of its future prekeys, by public key.
     pre_keys: BTreeMap<String, SecretKey>,
-    /// The sessions after the last event, by session id of the vectors.
+    /// The sessions after the last event, by the vectors' session ID.
     states: BTreeMap<(CompressedKey, String), SessionState>,
-    /// What it read, by message.
+    /// Decrypted payloads, by message.
     read: BTreeMap<u64, Confirmation>,
 }
 
@@ -51,7 +51,7 @@ struct Sent {
 struct Conversation {
     players: BTreeMap<String, Player>,
     sent: BTreeMap<u64, Sent>,
-    /// The agreements of all sessions: by bundle id and the initiator's installation.
+    /// The key agreements of all sessions, by bundle ID and the initiator's installation.
     shared: BTreeMap<(CompressedKey, String), SharedKey>,
 }
 
@@ -94,7 +94,7 @@ fn player(case: &Case<'_>) -> Player {
         let private = secret(&pre_key, "private");
         assert_eq!(private.public_key(), public(&pre_key, "public"), "{case}");
         assert_eq!(pre_key.str("installation_id"), id, "{case}");
-        // That they have these versions shows in the bundles.
+        // The bundles prove these versions.
         assert!(pre_key.u32("version") >= 1);
         pre_keys.insert(pre_key.str("public").to_owned(), private);
         pre_key.finish();
@@ -122,7 +122,7 @@ impl Conversation {
         let from = case.str("from").to_owned();
         let (wire, plaintext) = (plain_hex(case, "wire"), plain_hex(case, "plaintext"));
         let parts = case.opt("parts").map_or(&[][..], |parts| parts.as_array().unwrap());
-        // As we write them; a map has no order.
+        // In our order; a map has none.
         let mut parts = parts.to_vec();
         parts.sort_by_key(|part| part["installation_id"].as_str().map(str::to_owned));
         let parts = &parts[..];
@@ -139,7 +139,7 @@ impl Conversation {
             player.catch_up(recipient.as_ref(), value, now);
             player.draws_of_part(value, &wire, &mut script);
         }
-        // A pre key that is new, where there was one, says that its time is over.
+        // A new prekey replaces an expired one.
         let known = script.len();
         player.draws_of_bundle(&wire, &mut script);
         if script.len() > known && !player.device.prekeys().unwrap().is_empty() {
@@ -184,7 +184,7 @@ impl Conversation {
         self.sent.insert(case.u64("message"), Sent { from, wire });
     }
 
-    /// What the agreements of this message give, on both sides.
+    /// Asserts the key agreements of a message, on both sides.
     fn agreements(&mut self, from: &str, recipient: Option<PublicKey>, parts: &[Value]) {
         let Some(recipient) = recipient else { return };
         let sender = &self.players[from];
@@ -255,7 +255,7 @@ impl Conversation {
                     error if error.contains("session not found") => "secure.no_session",
                     error if error.contains("too many messages") => "ratchet.too_many_messages",
                     error if error.contains("bad until") => "ratchet.old_message",
-                    // That it fails is all there is to say.
+                    // Only the failure is checked.
                     _ if is_foreign() => refusal.code(),
                     error => panic!("{at}: a reason that is not known here: {error}"),
                 };
@@ -297,7 +297,7 @@ impl Conversation {
 }
 
 impl Player {
-    /// Sends, to nobody, what the vectors leave out.
+    /// Sends messages that the vectors leave out, without delivering them.
     fn catch_up(&mut self, to: Option<&PublicKey>, part: &Value, now: Timestamp) {
         let Some(n) = part.get("dr_n").and_then(Value::as_u64) else { return };
         let id = self.session_of(part);
@@ -317,8 +317,8 @@ impl Player {
         (CompressedKey::from_slice(&bundle).unwrap(), installation)
     }
 
-    /// An ephemeral key and a ratchet pair where a session starts; key and nonce of a part that
-    /// is encrypted to the identity.
+    /// Supplies the ephemeral key and ratchet pair of a new session, and the key and nonce of a part
+    /// encrypted to the identity.
     fn draws_of_part(&self, value: &Value, wire: &[u8], script: &mut Script) {
         let part = Case::new("part".to_owned(), value);
         if part.has("dh_key") {
@@ -337,7 +337,7 @@ impl Player {
         self.draws_of_own_bundle(&message.bundles[0], script);
     }
 
-    /// A pre key that this bundle is the first to have.
+    /// Supplies a prekey that appears in this bundle first.
     fn draws_of_own_bundle(&self, bundle: &proto::Bundle, script: &mut Script) {
         let own = &bundle.signed_pre_keys[self.device.installation().as_str()].signed_pre_key;
         let known = self.device.prekeys().unwrap();
@@ -346,7 +346,7 @@ impl Player {
         }
     }
 
-    /// The new pair of a session whose ratchet turns.
+    /// Supplies the new pair when a session's ratchet turns.
     fn draws_of_states(&self, states: Option<&Value>, script: &mut Script) {
         for value in states.map_or(&[][..], |states| states.as_array().unwrap()) {
             let state = Case::new("state".to_owned(), value);
@@ -365,7 +365,7 @@ impl Player {
         self.states = sessions.map(|state| (id(&state), state)).collect();
     }
 
-    /// The sessions that are listed have the state that is listed; the others have not changed.
+    /// Asserts the state of the listed sessions, and that the others have not changed.
     fn assert_states(&mut self, states: Option<&Value>, at: &str) {
         let before = std::mem::take(&mut self.states);
         self.remember();
@@ -391,7 +391,7 @@ impl Player {
     }
 }
 
-/// What tells one state of a session from another.
+/// The observable state of a session.
 fn numbers(state: &SessionState) -> (RatchetKey, u32, u32, u64, [u8; 32]) {
     let ratchet = &state.ratchet;
     let root = *ratchet.root_key().as_bytes();
@@ -425,7 +425,7 @@ fn assert_state(case: &Case<'_>, state: &SessionState) {
     assert_eq!(ratchet.keys_count(), case.u64("keys_count"), "{case}");
 }
 
-/// The public and private members of a part belong together, and stand in the message.
+/// Asserts that the public and private members of a part match, and are in the message.
 fn assert_part(case: &Case<'_>, message: &proto::ProtocolMessage) {
     let part = &message.direct_message[case.str("installation_id")];
     let pair = |member: &str| {
@@ -454,7 +454,7 @@ fn assert_part(case: &Case<'_>, message: &proto::ProtocolMessage) {
     }
 }
 
-/// The sessions at the end, with the agreements that they started from.
+/// Asserts the final sessions, and the key agreements that started them.
 fn final_sessions(
     player: &mut Player,
     expected: &[Value],

@@ -1,4 +1,4 @@
-//! The file about group chats: `group_events`.
+//! Vectors of group chats: `group_events`.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ use statuskit_core::{
 
 use crate::case::{Case, Set};
 
-/// The clock of the receiver where a vector does not say.
+/// The receiver's clock, if a vector has none.
 const NOW_MS: u64 = 1_585_558_801_000;
 
 pub fn group_events(set: &mut Set) {
@@ -37,11 +37,11 @@ pub fn group_events(set: &mut Set) {
         let update = Group::build(chat_id, events("update")).unwrap();
         let merged = known.merge(update.events()).unwrap();
         assert_eq!(merged.events(), events("merged"), "{case}");
-        // The merge is the same when the update comes over the wire, and from the other side.
+        // The merge is the same from the wire, and from the other side.
         let me = known.events()[0].author();
         let received = receive(Some(&known), &update.update(None), me, NOW_MS).unwrap();
         assert_eq!(received.group, merged, "{case}");
-        // What is new is what was not known before.
+        // New events are those not known before.
         let new = merged.events().iter().filter(|event| !known.events().contains(event)).count();
         assert_eq!(received.new_events.len(), new, "{case}");
         assert_eq!(update.merge(known.events()).unwrap(), merged, "{case}");
@@ -93,7 +93,7 @@ fn a_history(case: &Case<'_>) {
     });
 }
 
-/// An event: read, and made again if its author is known.
+/// Decodes an event, and creates it again if its author is known.
 fn an_event(
     case: &Case<'_>,
     chat_id: &str,
@@ -135,7 +135,7 @@ fn a_set(case: &Case<'_>) {
     };
     assert_eq!(update.chat_id, case.str("chat_id"), "{case}");
     let now_ms = case.opt("now_ms").map_or(NOW_MS, |_| case.u64("now_ms"));
-    // As somebody who knows the group already: strangers are refused for another reason.
+    // Received by a member: strangers are refused for a different reason.
     let me = SecretKey::from_bytes(&[1; 32]).unwrap().public_key();
     let received = receive(None, &update, &me, now_ms);
     if case.bool("accepted") {
@@ -144,9 +144,9 @@ fn a_set(case: &Case<'_>) {
             update.events.iter().map(|raw| GroupEvent::decode(&update.chat_id, raw).unwrap());
         let group = Group::build(&update.chat_id, events.collect()).unwrap();
         case.inner("state", |expected| assert_state(expected, group.state()));
-        // Its members take it, whoever has left meanwhile.
+        // Members accept it, even if someone has left meanwhile.
         for member in group.state().members.to_vec() {
-            // Any text can be named as a member.
+            // Any text can be a member.
             let Ok(member) = member.parse() else { continue };
             assert_eq!(receive(None, &update, &member, now_ms).unwrap().group, group, "{case}");
         }

@@ -1,5 +1,5 @@
-//! Mailservers: requests in every layout, keys of archives, answers; and a server that is asked
-//! over and over, whose packets must be those of the reference.
+//! Vectors of mailservers: requests in every layout, archive keys, answers, and a server whose
+//! packets must match the reference.
 
 use std::{cell::RefCell, time::Duration};
 
@@ -50,7 +50,7 @@ pub fn mailserver(set: &mut Set) {
     set.each("range_keys", |case| {
         let (start, end) = ArchiveKey::range(case.u32("lower"), case.u32("upper"));
         assert_eq!(start.0.to_vec(), case.hex("start_key_inclusive"), "{case}");
-        // After the last second of 32 bits the reference's number begins again.
+        // Beyond 32 bits, the reference's seconds wrap around.
         let end = end.map_or(vec![0; 40], |end| end.0.to_vec());
         assert_eq!(end, case.hex("end_key_exclusive"), "{case}");
     });
@@ -76,7 +76,7 @@ fn request_payload(case: &Case<'_>) {
     let rlp = case.hex("rlp");
     assert_eq!(fields.encode(), rlp, "{case}");
     assert_eq!(Request::decode(&rlp), Ok((fields.clone(), Form::Seven)), "{case}");
-    // As a client of the reference is asked for it.
+    // In the form that the reference's client expects.
     if let Some(wanted) = case.opt("request_topics") {
         let mut wanted = topics(wanted.as_array().expect("a list"));
         let single = Topic(case.array("request_topic"));
@@ -120,13 +120,13 @@ fn complete_payload(case: &Case<'_>) {
     };
     assert_eq!(packet.unwrap(), Packet::RequestComplete(complete.clone()), "{case}");
     assert_complete(&complete, case);
-    // What the reader overlooks is not written again; the other payloads are.
+    // Ignored content is not encoded again; the other payloads round-trip.
     let is_success = matches!(complete, RequestComplete::Success { .. });
     let overlooked = is_success && ![64, 100].contains(&payload.len());
     assert_eq!(complete.encode() == payload, !overlooked, "{case}");
 }
 
-/// The members of a case that say how a request ended.
+/// Asserts the members that describe how a request ended.
 fn assert_complete(complete: &RequestComplete, case: &Case<'_>) {
     let (request, last, cursor, error) = match complete {
         RequestComplete::Success { request, last, cursor } => {
@@ -165,7 +165,7 @@ fn request_envelope(case: &Case<'_>, password: &SymKey) {
 
     let sym = case.opt_hex("sym_key");
     let password = match &sym {
-        // A stranger may use another password for each.
+        // A foreign set may use a different password for each.
         Some(key) if is_foreign() => &SymKey::from_bytes(key[..].try_into().unwrap()).unwrap(),
         _ => password,
     };
@@ -185,7 +185,7 @@ fn request_envelope(case: &Case<'_>, password: &SymKey) {
     assert_eq!(opened.payload, payload, "{case}");
     assert_eq!(opened.signer(), Some(&public), "{case}");
 
-    // The same bytes again: plaintext, ciphertext, nonce.
+    // The same bytes: plaintext, ciphertext, nonce.
     if sym.is_some() {
         let padding = Padding::Custom(&opened.padding);
         let plaintext = message::build(&payload, padding, Some(&signer)).unwrap();
@@ -199,7 +199,7 @@ fn request_envelope(case: &Case<'_>, password: &SymKey) {
         "{case}: {mined:?}"
     );
 
-    // And one of our own, which only differs in what is random.
+    // One of our own differs only in random values.
     let (request, _) = Request::decode(&payload).unwrap();
     let rng = &mut seeded_rng("vectors");
     let options = MineOptions::default();
@@ -214,7 +214,7 @@ fn request_envelope(case: &Case<'_>, password: &SymKey) {
     assert!(ours.pow(0) >= target, "{case}");
 }
 
-/// The member `server`: an archive, and what is asked of it.
+/// Asserts the member `server`: an archive, and requests to it.
 fn server(value: &Value, password: &SymKey) -> Counts {
     let case = Case::new("mailserver.server".to_owned(), value);
     let key = SecretKey::from_bytes(&case.array("mailserver_private_key")).unwrap();
@@ -238,8 +238,8 @@ fn server(value: &Value, password: &SymKey) -> Counts {
     let asked = case.opt("cases").into_iter().flat_map(|cases| cases.as_array().unwrap());
     let asked = asked.flat_map(|case| case["pages"].as_array().unwrap());
     let asked = asked.map(|page| Envelope::decode(&bytes(&page["request_envelope"], "")).unwrap());
-    // No clock is given: late enough for all that is archived and asked, but for times that only a
-    // number of 32 bits with its wraps can have.
+    // No clock is given. This one is late enough for everything archived and requested, except for
+    // wrapped 32-bit times.
     let times = archived.iter().cloned().chain(asked).map(|envelope| envelope.sent());
     let world = World {
         archive,
@@ -270,7 +270,7 @@ fn server(value: &Value, password: &SymKey) -> Counts {
         counts.push(("server.rate_limit", 1));
     }
     case.finish();
-    // By our own rules, these are answered otherwise, and no others.
+    // Our own rules answer exactly these differently.
     let differs = world.differs.into_inner();
     let known = [
         "cursor-wrong-length-ignored",
@@ -285,7 +285,7 @@ fn server(value: &Value, password: &SymKey) -> Counts {
     counts
 }
 
-/// The node id of the client, where it does not matter.
+/// A client's node ID, where it does not matter.
 const CLIENT: NodeId = NodeId([1; 32]);
 
 struct World {
@@ -294,7 +294,7 @@ struct World {
     password: SymKey,
     key: SecretKey,
     requester: PublicKey,
-    /// Cases that the server's own rules answer otherwise than the reference.
+    /// Cases that our own rules answer differently from the reference.
     differs: RefCell<Vec<String>>,
 }
 
@@ -311,7 +311,7 @@ impl World {
         Duration::from_secs(self.now.into())
     }
 
-    /// All packets of the answer to a request.
+    /// Returns all packets of the answer to a request.
     fn ask(&self, server: &Server, client: NodeId, request: &P2pRequest) -> Vec<Reply> {
         match server.request(client, request, &self.archive, self.time()) {
             Ok(answer) => self.drain(answer),
@@ -346,20 +346,20 @@ impl World {
             let request = P2pRequest::Envelope(envelope.clone());
             assert_eq!(request_id(&request), page.array("request_id"), "{page}");
             let payload = page.hex("request_payload");
-            // By its own key first, if it has one, then by the password.
+            // Decrypted with the server's key first, if it has one, then with the password.
             let asym = case.bool("asymmetric").then_some(Opener::Asym(&self.key));
             let mut openers = asym.into_iter().chain([Opener::Sym(&self.password)]);
             match openers.find_map(|opener| seal::open(&envelope, opener).ok()) {
                 Some(message) => {
                     assert_eq!(message.payload, payload, "{page}");
-                    // Anybody may ask; the client of these vectors is the usual one.
+                    // Any client may ask; this is the vectors' usual one.
                     if !is_foreign() {
                         let by = message.signer();
                         assert!(by.is_none_or(|signer| *signer == self.requester), "{page}");
                     }
                     round_trip(&payload);
                 }
-                // Nothing is delivered for what can't be read.
+                // Unreadable requests deliver nothing.
                 None => assert!(page.list("delivered").is_empty(), "{page}"),
             }
             let client = named_client(&page);
@@ -412,7 +412,7 @@ impl World {
         let payload = case.hex("request_packet");
         assert_eq!(packet.encode(), payload, "{case}");
         let decoded = Packet::decode(code::P2P_SYNC_REQUEST, &payload);
-        // What can't be asked breaks the protocol: nothing is answered.
+        // An invalid request breaks the protocol, and gets no answer.
         let bad = request.limit == 0 || request.limit > 1000 || request.lower > request.upper;
         assert_eq!(case.value("disconnect_error").is_string(), bad, "{case}");
         if bad {
@@ -455,14 +455,14 @@ impl World {
             first = Some(complete);
         });
         case.inner("second_immediately", |case| assert_complete(&ask(case, now), case));
-        // When the interval is over, the second is answered as the first.
+        // After the interval, the second request is answered like the first.
         let value = case.get("first");
         let again = Case::new("first, later".to_owned(), value);
         assert_eq!(first, Some(ask(&again, now + interval)));
     }
 }
 
-/// The node id of the client: one of the answers has it in its text, as raw bytes.
+/// The client's node ID. One of the answers contains it in its text, as raw bytes.
 fn named_client(page: &Case<'_>) -> NodeId {
     let packets = page.list("packets").iter();
     let payloads = packets.filter_map(|packet| Some(bytes(packet.get("payload")?, "payload")));
@@ -474,9 +474,8 @@ fn named_client(page: &Case<'_>) -> NodeId {
     named.next_back().unwrap_or(CLIENT)
 }
 
-/// A payload that can be read is written in the same way again; in the raw form, in such a way that
-/// the same is read: members may be left out that say nothing, and what comes after the last is
-/// overlooked.
+/// Asserts that a decoded payload round-trips. In the raw form it decodes to the same request: empty
+/// members may be left out, and trailing bytes are ignored.
 fn round_trip(payload: &[u8]) {
     if let Ok((request, form)) = Request::decode(payload) {
         assert_eq!(request.encode_as(form), payload);
@@ -485,7 +484,7 @@ fn round_trip(payload: &[u8]) {
         let written = raw.encode_as(Form::Raw);
         assert_eq!(Request::decode_raw(&written), Ok(raw), "{}", hex::encode(payload));
         let says_all = [8, 76, 116].contains(&payload.len()) && written.len() == payload.len();
-        // The topic behind a cursor is not read.
+        // The topic after a cursor is not read.
         let read = payload.len().min(112);
         assert!(!says_all || written[..read] == payload[..read], "{}", hex::encode(payload));
     }
@@ -502,7 +501,7 @@ fn plain_request(case: &Case<'_>) -> MessagesRequest {
     }
 }
 
-/// What a sender refuses to send, and what it sends.
+/// Asserts what a sender sends, and what it refuses to send.
 fn assert_sender(plain: &MessagesRequest, case: &Case<'_>) {
     let (request, id) = Request::from_plain(plain).unwrap();
     assert_eq!(id, plain_id(&plain.id), "{case}");
@@ -520,7 +519,7 @@ fn decoded(reply: &Reply) -> Packet {
     Packet::decode(reply.code, &reply.payload).expect("a packet that clients read")
 }
 
-/// The members `packets`, `delivered`, `complete` and `disconnect_error` of a case.
+/// Asserts the members `packets`, `delivered`, `complete` and `disconnect_error`.
 fn assert_replies(replies: &[Reply], case: &Case<'_>) {
     // Refusing a request does not break the protocol.
     assert!(case.value("disconnect_error").is_null(), "{case}");

@@ -1,9 +1,8 @@
-//! The golden vectors: one test per file of `fixtures/`, named as the file.
+//! The golden vectors: one test per file of `fixtures/`, named after the file.
 //!
 //! `STATUSKIT_FIXTURES=DIR cargo test --test vectors` runs another set of the same schema (see
-//! `fixtures/README.md`). A file that is missing fails its test; a top-level member that is
-//! missing is named on standard error, with the counts of what was asserted, and so is a file that
-//! no test reads.
+//! `fixtures/README.md`). A missing file fails its test. Missing top-level members, and files that
+//! no test reads, are named on standard error beside the counts of assertions.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
@@ -23,7 +22,7 @@ use std::{env, fs, io::Write as _, path::PathBuf};
 
 use case::Set;
 
-/// Where the set is.
+/// Returns the directory of the set.
 fn directory() -> PathBuf {
     env::var_os("STATUSKIT_FIXTURES")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures"), PathBuf::from)
@@ -38,7 +37,7 @@ fn vectors(file: &str, run: impl FnOnce(&mut Set)) {
         .unwrap_or_else(|error| panic!("{} is not JSON: {error}", path.display()));
     let mut set = Set::new(file, value);
     run(&mut set);
-    // Not `eprintln!`: the counts are shown also for tests that pass.
+    // Not `eprintln!`: passing tests show the counts, too.
     let _ = writeln!(std::io::stderr(), "{}", set.finish());
 }
 
@@ -46,9 +45,9 @@ macro_rules! vector_tests {
     ($($name:ident => $run:path;)*) => {
         $(#[test] fn $name() { vectors(stringify!($name), $run); })*
 
-        /// Files that no test reads are named, whatever else is in the directory.
+        /// Names files that no test reads.
         #[test]
-        fn files_that_are_not_read() {
+        fn unread_files() {
             let known = [$(stringify!($name)),*];
             for file in fs::read_dir(directory()).unwrap() {
                 let path = file.unwrap().path();

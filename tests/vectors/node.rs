@@ -1,5 +1,5 @@
-//! What a node does with packets: `shh_packets.json` and `envelope_invalid.json`, as far as they
-//! speak of behaviour.
+//! A node's behaviour: the parts of `shh_packets.json` and `envelope_invalid.json` that codecs alone
+//! can't show.
 
 use std::time::Duration;
 
@@ -24,12 +24,12 @@ use statuskit_net::node::{Config, ConnectionId, Event, Node, Outgoing, Output, P
 
 use crate::case::Case;
 
-/// What was asserted: member of the file, and how many of its cases.
+/// Assertions: the member of the file, and the number of its cases.
 pub type Counts = Vec<(&'static str, usize)>;
 
 type Member = (&'static str, fn(&Value, &Value) -> usize);
 
-/// The members of `shh_packets.json` that a node answers for.
+/// Asserts the members of `shh_packets.json` that concern a node.
 pub fn shh_packets(file: &Value) -> Counts {
     run(
         file,
@@ -42,7 +42,7 @@ pub fn shh_packets(file: &Value) -> Counts {
     )
 }
 
-/// The members of `envelope_invalid.json` that a node answers for.
+/// Asserts the members of `envelope_invalid.json` that concern a node.
 pub fn envelope_invalid(file: &Value) -> Counts {
     run(
         file,
@@ -145,7 +145,7 @@ fn broadcast(case: &Case) {
     }
 }
 
-/// Packets that a node writes, made from the fields beside them.
+/// Asserts packets that a node writes, from the fields beside them.
 fn sent(case: &Case) {
     let code = case.u64("code");
     let expected = (code, case.hex("payload"));
@@ -217,7 +217,7 @@ fn sent(case: &Case) {
                 .map(|errors| errors.as_array().unwrap().iter().map(envelope_error).collect())
                 .unwrap_or_default();
             if !errors.is_empty() {
-                // Not of a node's own making: the packet alone.
+                // Nodes don't create this one: only the packet is checked.
                 let batch = keccak256(&batch);
                 let response = ReadResponse::V1(MessageResponse { batch, errors });
                 direct(Packet::MessageResponse(response))
@@ -332,17 +332,17 @@ fn check(case: &Case, error_code: u64) {
     let error = case.value("error").as_str().map(str::to_owned);
     assert_eq!(told, error.into_iter().collect::<Vec<_>>(), "{case}");
 
-    // The node's own envelopes pass the same checks.
+    // The node's own envelopes undergo the same checks.
     let own = world_of_its_own(case, now).send(envelope, Duration::from_secs(now));
     assert_eq!(own.is_ok(), class == Verdict::Accepted, "{case}");
 }
 
-/// A node with the settings of a check, without peers.
+/// Creates a node with the settings of a check, without peers.
 fn world_of_its_own(case: &Case, now: u64) -> Node {
     Node::new(settings(case), 1, Duration::from_secs(now))
 }
 
-/// The settings that a check names.
+/// Returns the settings of a check.
 fn settings(case: &Case) -> Config {
     let optional = |name| case.opt(name).map(|it| bloom(&bytes(it)));
     Config {
@@ -413,7 +413,7 @@ fn mixed_batch(case: &Case, error_code: u64) {
         let told = given.iter().any(|(code, payload)| {
             *code == 12 && payload.windows(32).any(|window| window == hash.0)
         });
-        // Each of the batch was either kept or complained about, unless it has just expired.
+        // Each envelope was either kept or reported, unless it has just expired.
         let expired = u64::from(envelope.expiry()) < world.now.as_secs();
         let kept = world.node.pooled(hash).is_some();
         assert!(kept != told || (expired && !kept), "{case}");
@@ -426,7 +426,7 @@ fn oversize_packet(case: &Case) {
     world.meet(&Status::default().encode());
     world.clear();
     let (code, length) = (case.u64("code"), case.u64("payload_len") as usize);
-    // Nothing but its size is wrong with it.
+    // Only its size is wrong.
     let payload = match code {
         1 => messages_of_length(length),
         _ => vec![0; length],
@@ -437,7 +437,7 @@ fn oversize_packet(case: &Case) {
     assert_eq!(case.value("disconnect_error").is_null(), !world.disconnected, "{case}");
 }
 
-/// A well-formed Messages packet of a given length.
+/// Creates a well-formed Messages packet of a given length.
 fn messages_of_length(length: usize) -> Vec<u8> {
     (0..length)
         .rev()
@@ -452,7 +452,7 @@ fn messages_of_length(length: usize) -> Vec<u8> {
         .expect("an envelope that fills it")
 }
 
-/// A node with one peer, and what came of what that peer sent.
+/// A node with one peer, and the effects of that peer's packets.
 struct World {
     node: Node,
     peer: ConnectionId,
@@ -489,7 +489,7 @@ impl World {
         assert!(matches!(self.events[..], [Event::Ready { .. }]));
     }
 
-    /// Forgets what happened so far.
+    /// Clears the recorded effects.
     fn clear(&mut self) {
         self.replies();
         self.events.clear();
@@ -501,7 +501,7 @@ impl World {
             .collect()
     }
 
-    /// The events and the calls of the mailserver that the reference makes of the same news.
+    /// Returns the reference's events and mailserver calls for the same outputs.
     fn reference_events(&self) -> (Vec<Value>, Value) {
         let mut events = Vec::new();
         let [mut archive, mut deliver_envelope, mut deliver_request, mut sync] = [0; 4];
@@ -624,7 +624,7 @@ fn text(bytes: &[u8]) -> Value {
     format!("0x{}", hex::encode(bytes)).into()
 }
 
-/// Hex, or one byte over and over.
+/// Decodes hex, or one repeated byte.
 fn bytes(value: &Value) -> Vec<u8> {
     if let Some(repeat) = value.get("repeat") {
         let byte = hex::decode(repeat.as_str().unwrap()).unwrap();

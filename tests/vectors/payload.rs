@@ -1,4 +1,4 @@
-//! The file about payloads: `payloads`.
+//! Vectors of payloads: `payloads`.
 
 use serde_json::{Map, Value};
 use statuskit_core::{
@@ -102,11 +102,11 @@ fn a_validation(case: &Case<'_>) {
     assert_eq!(verdict.is_ok(), case.bool("valid"), "{case}: {verdict:?}");
     assert_eq!(case.value("error").is_null(), case.bool("valid"), "{case}");
     if let (Err(refusal), Some(error)) = (verdict, case.opt("error").and_then(Value::as_str)) {
-        // Of several reasons, which is given first is not part of the protocol.
+        // The protocol does not say which of several reasons comes first.
         let failed = check::checks(&message, &receipt).into_iter().filter(|check| !check.pass);
         let only = failed.count() == 1;
         match code_of(error) {
-            // We tell more kinds apart than the reference does.
+            // We distinguish more kinds than the reference.
             Some(code) if only || !is_foreign() => {
                 assert!(refusal.code().starts_with(code), "{case}: {error}: {refusal:?}");
             }
@@ -115,7 +115,7 @@ fn a_validation(case: &Case<'_>) {
     }
 }
 
-/// Which refusal of ours is which of the reference's.
+/// Maps our refusals to the reference's.
 fn code_of(error: &str) -> Option<&'static str> {
     let code = match error {
         "clock can't be 0" => "payload.clock_zero",
@@ -173,7 +173,7 @@ fn a_proof(case: &Case<'_>) {
     assert_eq!(material[..], case.plain_hex("signature_material"), "{case}");
     let proof = case.plain_hex("signature");
     let made = transaction::prove(&sender, &transaction.hash, &wallet);
-    // Where the proof is meant to hold, it is ours byte for byte.
+    // A valid proof matches ours byte for byte.
     let is_right = <[u8; 65]>::try_from(&*proof).is_ok_and(|proof| {
         PersonalSignature::from_bytes(proof)
             .is_ok_and(|signature| signature.verify(&material, &wallet.public_key()))
@@ -193,7 +193,7 @@ fn a_proof(case: &Case<'_>) {
         };
         let verdict = transaction::validate(&transaction, &proof, &sender, &asked, &ours);
         if case.value("error").is_string() {
-            // A proof that can't be read at all proves nothing: that is no failure of ours.
+            // An unreadable proof proves nothing, which is not an error.
             let unread = verdict == Ok(Verdict::Invalid(Invalid::Proof)) && !is_right;
             assert!(verdict.is_err() || (unread && is_foreign()), "{case}: {verdict:?}");
             return;
@@ -220,7 +220,7 @@ fn a_proof(case: &Case<'_>) {
     });
 }
 
-/// An amount of 256 bits, a number or a decimal text.
+/// Reads a 256-bit amount from a number or a decimal string.
 fn big_endian(value: &Value) -> [u8; 32] {
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let mut bytes = [0; 32];
@@ -235,7 +235,7 @@ fn big_endian(value: &Value) -> [u8; 32] {
     bytes
 }
 
-/// The fields of a vector as our JSON has them: bytes with `0x`.
+/// Converts a vector's fields to our JSON form: bytes with `0x`.
 fn our_json(def: &MessageDef, fields: &Map<String, Value>) -> Map<String, Value> {
     let members = fields.iter().map(|(name, value)| {
         let field = def.named(name).unwrap_or_else(|| panic!("{} has no {name}", def.name));
@@ -253,7 +253,7 @@ fn our_json(def: &MessageDef, fields: &Map<String, Value>) -> Map<String, Value>
     members.collect()
 }
 
-/// What reading gives: every field, numbers as numbers where JSON holds them, names of values.
+/// Returns the expected decoded form: every field, JSON numbers where they fit, names of values.
 fn filled(def: &MessageDef, members: Map<String, Value>) -> Map<String, Value> {
     let mut all = Map::new();
     for field in def.fields {

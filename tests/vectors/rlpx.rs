@@ -1,6 +1,6 @@
-//! The vectors of RLPx: `rlpx.json`, whose schema `fixtures/README.md` tells.
+//! Vectors of RLPx: `rlpx.json`.
 //!
-//! Everything is rebuilt from the given keys, nonces and plaintexts; nothing is only parsed.
+//! Everything is rebuilt from the given keys, nonces and plaintexts, not only parsed.
 
 use serde_json::Value;
 use statuskit_core::{
@@ -17,7 +17,7 @@ use statuskit_core::{
     rlp::Reader,
 };
 
-/// Asserts every member of the set that is there; returns each with its number of cases.
+/// Asserts every member of the set, and returns each with its number of cases.
 pub fn rlpx(set: &Value) -> Vec<(&'static str, usize)> {
     let mut counts = Vec::new();
     let mut frames = 0;
@@ -40,7 +40,7 @@ pub fn rlpx(set: &Value) -> Vec<(&'static str, usize)> {
     counts
 }
 
-/// Both packets, the secrets, the MAC states, then all frames; returns how many frames.
+/// Asserts both packets, the secrets, the MAC states and all frames. Returns the number of frames.
 fn handshake(case: &Value) -> usize {
     let name = text(case, "name");
     let format = match text(case, "format") {
@@ -53,7 +53,7 @@ fn handshake(case: &Value) -> usize {
     assert_eq!(initiator.public_key(), public(case, "initiator_static_public_key"), "{name}");
     assert_eq!(responder.public_key(), public(case, "responder_static_public_key"), "{name}");
 
-    // The values in between.
+    // Intermediate values.
     let nonce: [u8; 32] = array(case, "initiator_nonce");
     let responder_nonce: [u8; 32] = array(case, "responder_nonce");
     let initiator_ephemeral = secret(case, "initiator_ephemeral_private_key");
@@ -70,7 +70,7 @@ fn handshake(case: &Value) -> usize {
     let shared = keccak256(&[*ephemeral.as_bytes(), nonces].concat());
     assert_eq!(shared[..], bytes(case, "shared_secret"), "{name}");
 
-    // The packets, byte for byte, and what is in them.
+    // The packets, byte for byte, and their content.
     let auth_packet = bytes(case, "auth_packet");
     let ack_packet = bytes(case, "ack_packet");
     for (key, packet, plaintext) in [
@@ -139,7 +139,7 @@ fn frame(handshake: &str, case: &Value, writer: &mut FrameWriter, reader: &mut F
     let payload = payload(&case["payload"]);
     let compressed = case["snappy"].as_bool().unwrap();
     let code = number(case, "code");
-    // Compressors differ: the frame is rebuilt from the given block.
+    // Compressors differ, so the frame is rebuilt from the given block.
     let on_wire = if compressed { bytes(case, "compressed_payload") } else { payload.clone() };
     let expected = bytes(case, "frame");
     let mut written = Vec::new();
@@ -169,8 +169,7 @@ fn hello(case: &Value) {
     assert_eq!(result.is_ok(), case["accepted"].as_bool().unwrap(), "{name}: {result:?}");
     match result {
         Ok(hello) => hello_fields(name, case, &hello, &payload),
-        // Texts are the reference's wording, except where they are the words of a reason:
-        // the one that the peer told, or that it is told.
+        // Texts are the reference's wording, unless they name a reason that was received or sent.
         Err(error) => {
             let said = match &error {
                 HelloError::Disconnected(reason) => Some(*reason),
@@ -197,7 +196,7 @@ fn hello_fields(name: &str, case: &Value, hello: &Hello, payload: &[u8]) {
     if let Some(snappy) = case["snappy"].as_bool() {
         assert_eq!(hello.snappy(VERSION), snappy, "{name}");
     }
-    // Written again, up to bytes behind the list, which mean nothing.
+    // Round-trips, except for meaningless bytes after the list.
     assert!(payload.starts_with(&hello.encode()), "{name}");
 }
 
@@ -237,20 +236,20 @@ fn disconnect_reason(case: &Value) {
     let reason = DisconnectReason::decode(&payload);
     assert_eq!(reason.code(), number(case, "code"));
     assert_eq!(reason.to_string(), text(case, "meaning"));
-    // What can't be read counts as a reason, too, but is not what we write.
+    // An unreadable reason counts as one, but we never write it.
     if let [0xc1, 1..=0x80] = payload[..] {
         assert_eq!(reason.encode(), payload, "{reason}");
     }
 }
 
-/// The packets that EIP-8 publishes; returns how many.
+/// Asserts the packets published in EIP-8. Returns their number.
 fn eip8(set: &Value) -> usize {
     let initiator = secret(set, "initiator_static_private_key");
     let responder = secret(set, "responder_static_private_key");
     let random = |side: &str| Randomness {
         ephemeral: secret(set, &format!("{side}_ephemeral_private_key")),
         nonce: array(set, &format!("{side}_nonce")),
-        // Not published, and without influence on the secrets.
+        // Not published, and irrelevant to the secrets.
         ecies_ephemeral: SecretKey::from_bytes(&[1; 32]).unwrap(),
         ecies_iv: [2; 16],
         padding: 100,
@@ -305,7 +304,7 @@ fn eip8(set: &Value) -> usize {
     count
 }
 
-/// Reads an auth in two pieces, as a socket might give it.
+/// Reads an auth packet in two pieces, as from a socket.
 fn receive_auth(key: &SecretKey, packet: &[u8]) -> ReceivedAuth {
     let (mut front, mut back) = packet.split_at(packet.len() / 2);
     let Step::More { state, .. } = Responder::new(key).read(&mut front).unwrap() else {
@@ -328,7 +327,7 @@ fn receive_ack(state: Initiator, packet: &[u8]) -> Secrets {
     }
 }
 
-/// How many bytes follow the list in the plaintext of an EIP-8 packet.
+/// Returns the number of bytes after the list in the plaintext of an EIP-8 packet.
 fn padding(format: Format, plaintext: &[u8]) -> u16 {
     if format == Format::Plain {
         return 0;
@@ -367,7 +366,7 @@ fn public(case: &Value, member: &str) -> PublicKey {
     text(case, member).parse().unwrap()
 }
 
-/// Hex, or one byte repeated.
+/// Decodes hex, or one repeated byte.
 fn payload(value: &Value) -> Vec<u8> {
     match value {
         Value::String(text) => decode(text),

@@ -1,6 +1,5 @@
-//! The files about the secure transport, but for the conversations: `bundles`, `x3dh`,
-//! `dh_fallback`, `protocol_message`, `negotiated_topic`, `contact_code`; and the primitives of
-//! `double_ratchet`.
+//! Vectors of the secure transport, except conversations: `bundles`, `x3dh`, `dh_fallback`,
+//! `protocol_message`, `negotiated_topic`, `contact_code`, and the primitives of `double_ratchet`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -28,7 +27,7 @@ use crate::{
     conversation,
 };
 
-/// Gives what it was told to, in that order, and nothing else.
+/// Returns the given bytes in order, and panics beyond them.
 #[derive(Default)]
 pub struct Script(VecDeque<Vec<u8>>);
 
@@ -41,7 +40,7 @@ impl Script {
         self.0.len()
     }
 
-    /// All of it must have been used.
+    /// Asserts that all of it was used.
     pub fn finish(self, at: &str) {
         assert!(self.0.is_empty(), "{at}: {} random values were not asked for", self.0.len());
     }
@@ -83,7 +82,7 @@ fn array<const N: usize>(case: &Case<'_>, member: &str) -> [u8; N] {
     plain_hex(case, member).try_into().unwrap()
 }
 
-/// Messages and bundles with maps of more than one entry can be written in several ways.
+/// Messages and bundles with maps of several entries have several encodings.
 pub fn assert_message(ours: &[u8], theirs: &[u8], at: &str) {
     let fields = ProtocolMessage::decode(theirs).unwrap();
     let fields = fields.fields();
@@ -95,10 +94,10 @@ pub fn assert_message(ours: &[u8], theirs: &[u8], at: &str) {
     assert_eq!(ours.len(), theirs.len(), "{at}");
 }
 
-/// Whether bytes are as an encoder writes them: every field known, in order and once, unless it
-/// is repeated, and none of them empty; entries of maps with different keys.
+/// Returns whether an encoder would write these bytes: known fields in order, once unless repeated,
+/// none empty, and map entries with different keys.
 fn is_plain(bytes: &[u8], what: &str) -> bool {
-    // Number, what is in it, whether it is repeated.
+    // Number, content, whether it is repeated.
     let known: &[(u32, &str, bool)] = match what {
         "message" => {
             &[(2, "", false), (3, "bundle", true), (101, "direct", true), (102, "", false)]
@@ -121,7 +120,7 @@ fn is_plain(bytes: &[u8], what: &str) -> bool {
         };
         let in_order = last < *number || (*repeated && last == *number);
         last = *number;
-        // Numbers can be written longer than need be.
+        // Varints may be longer than necessary.
         let mut shortest = Vec::new();
         field.value.write(field.number, &mut shortest);
         in_order
@@ -139,7 +138,7 @@ fn is_plain(bytes: &[u8], what: &str) -> bool {
     })
 }
 
-/// The key of an entry of a map that has both key and value.
+/// Returns the key of a map entry that has both key and value.
 fn key_of(entry: &[u8]) -> Option<&[u8]> {
     let fields: Vec<_> = Fields::new(entry).flatten().map(|field| field.value).collect();
     match fields[..] {
@@ -175,7 +174,7 @@ pub fn bundles(set: &mut Set) {
                 assert_eq!(verified.timestamp, Timestamp(bundle.timestamp));
                 let usable = verified.unusable.is_empty();
                 assert!(usable || is_foreign(), "{at}: {:?}", verified.unusable);
-                // Signed anew it is the same.
+                // Signing again gives the same bundle.
                 if usable {
                     let identity = KeyPair::from(identity);
                     let again = bundle::sign(&identity, &verified.prekeys, verified.timestamp);
@@ -185,7 +184,7 @@ pub fn bundles(set: &mut Set) {
                     }
                 }
             }
-            // Elsewhere, that it fails is what counts: the reference has more words than we.
+            // Only the failure is checked: the reference distinguishes more errors.
             Err(_) if is_foreign() => {}
             Err(error) => {
                 let reason = case.str("error");
@@ -320,7 +319,7 @@ pub fn dh_fallback(set: &mut Set) {
         assert_eq!(header, CompressedKey::from(&ephemeral.public_key()), "{at}");
         assert_eq!(dh::decrypt(&recipient, &header, &payload), Ok(plaintext.clone()), "{at}");
 
-        // The whole message, as a device writes and reads it.
+        // The whole message, written and read by a device.
         let id = InstallationId::new(case.str("sender_installation_id"));
         let store = MemoryStore::new();
         let sender_key = sender.public_key();
@@ -338,7 +337,7 @@ pub fn dh_fallback(set: &mut Set) {
     });
 }
 
-/// When a message was made: the time of its bundle.
+/// Returns a message's time: that of its bundle.
 pub fn sent_at(wire: &[u8]) -> Timestamp {
     Timestamp(ProtocolMessage::decode(wire).unwrap().fields().bundles[0].timestamp)
 }
@@ -356,7 +355,7 @@ pub fn protocol_message(set: &mut Set) {
         let value = Case::new(format!("{at}.decoded"), case.get("decoded"));
         assert_decoded(decoded.fields(), &value);
         value.finish();
-        // The other way round; what nobody would write is not written again.
+        // Round-trips, unless no encoder would write it.
         let again = ProtocolMessage::new(decoded.fields().clone());
         if is_plain(&encoded, "message") {
             assert_message(again.raw(), &encoded, &at);
@@ -371,7 +370,7 @@ pub fn protocol_message(set: &mut Set) {
         let decoded = ProtocolMessage::decode(&wrapper);
         assert_eq!(decoded.is_err(), refused, "{at}");
         if let Ok(message) = decoded {
-            // Or there is nothing in it.
+            // Or it is empty.
             let mut rng = seeded_rng("wrapper");
             let key = SecretKey::generate(&mut rng);
             let sender = key.public_key();
@@ -382,7 +381,7 @@ pub fn protocol_message(set: &mut Set) {
     });
 }
 
-/// The decoded form of a message, member by member.
+/// Asserts the decoded form of a message, member by member.
 fn assert_decoded(fields: &proto::ProtocolMessage, case: &Case<'_>) {
     let at = case.path();
     assert_eq!(fields.installation_id, case.str("installation_id"), "{at}");
@@ -451,7 +450,7 @@ pub fn negotiated_topic(set: &mut Set) {
         assert_eq!(name, topic::negotiated_name(&a, &public_b));
         topic_of(&name, case, "topic");
         key_of(&name, case);
-        // What the reference calls its filter; not on the wire.
+        // The reference's name of its filter; not on the wire.
         assert_eq!(format!("{public_b}-negotiated"), case.str("filter_name_at_a"));
     });
     set.each("per_key", |case| {
@@ -474,7 +473,7 @@ pub fn negotiated_topic(set: &mut Set) {
     set.each("agreement", |case| agreement.step(case));
 }
 
-/// Somebody with three installations who writes to us, step by step.
+/// A correspondent with three installations who writes to us, step by step.
 struct Agreement {
     us: Device<MemoryStore>,
     our_key: PublicKey,
@@ -514,8 +513,8 @@ impl Agreement {
                 self.installations.push(id.clone());
             }
         }
-        // Who has written so far: those that the text counts, if it tells. In a stranger's set, at
-        // least all that are written to, if the secret is agreed upon.
+        // The installations that have written so far, if the text counts them. In a foreign set, at
+        // least all recipients, if the secret is negotiated.
         let op = case.str("op");
         let counted = op.strip_prefix("message received from installation").map(|rest| {
             let words = rest.split(|c: char| !c.is_ascii_digit());
@@ -539,7 +538,7 @@ impl Agreement {
             let read = self.us.decrypt(&self.their_key, sent.message.raw(), &mut rng).unwrap();
             assert!(read.content.unwrap().secret.is_some(), "{at}");
         }
-        // Who is written to.
+        // The recipients.
         for id in &self.installations {
             let enabled = targets.contains(id);
             let id = InstallationId::new(id);
@@ -578,7 +577,7 @@ pub fn contact_code(set: &mut Set) {
         let mut rng = seeded_rng("reader");
         let now = sent_at(&wire);
         let pre_keys = case.get("pre_key_private").as_object().unwrap();
-        // The pre key of an installation is drawn when its first bundle is made.
+        // An installation's prekey is drawn with its first bundle.
         let script = |installation: &str| {
             let bundle = &decoded.fields().bundles[0];
             let public = hex::encode(&bundle.signed_pre_keys[installation].signed_pre_key);

@@ -1,4 +1,4 @@
-//! The file about data sync: `mvds`.
+//! Vectors of data sync: `mvds`.
 
 use serde_json::Value;
 use statuskit_core::{
@@ -33,10 +33,10 @@ pub fn mvds(set: &mut Set) {
         let bytes = case.plain_hex("bytes");
         let found = Payload::detect(&bytes);
         assert_eq!(found.is_some(), case.bool("is_mvds"), "{case}");
-        // What does not decode at all is no data sync either.
+        // What does not decode is not data sync.
         assert!(!case.value("error").is_string() || found.is_none(), "{case}");
         if let Some(found) = found {
-            // The same bytes, unless there is more in them than is read, or in another order.
+            // Round-trips, unless it has unknown content or another order.
             let again = Payload::detect(&found.encode()).unwrap_or_default();
             let read = Payload { malformed: 0, strays: Vec::new(), ..found.clone() };
             assert_eq!(again, read, "{case}");
@@ -52,8 +52,7 @@ pub fn mvds(set: &mut Set) {
     });
 }
 
-/// Whether the fields of a payload, and those of its messages, come in the order of their numbers,
-/// as encoders write them.
+/// Returns whether the fields of a payload and its messages are in order, as encoders write them.
 fn is_sorted(bytes: &[u8]) -> bool {
     let fields: Vec<_> = Fields::new(bytes).map(Result::unwrap).collect();
     fields.is_sorted_by_key(|field| field.number)
@@ -63,7 +62,7 @@ fn is_sorted(bytes: &[u8]) -> bool {
         })
 }
 
-/// The message of a case, whose id must be right.
+/// Returns the message of a case, and asserts its ID.
 fn a_message(case: &Case<'_>) -> Message {
     let message = Message {
         group_id: GroupId(case.plain_hex("group_id").try_into().unwrap()),
@@ -77,7 +76,7 @@ fn a_message(case: &Case<'_>) -> Message {
     message
 }
 
-/// The payload of a case, which must be what its bytes say.
+/// Returns the payload of a case, and asserts that its bytes decode to it.
 fn a_payload(case: &Case<'_>) -> Payload {
     let ids = |member: &str| {
         let ids = case.list(member).iter().map(|id| {
@@ -118,7 +117,7 @@ struct Flow {
     path: String,
     keys: [PublicKey; 2],
     group_id: GroupId,
-    /// Who appended what, and when: the time is that of the messages on their way.
+    /// Author, content and time of each message, as sent on the wire.
     appended: Vec<(usize, Message)>,
     payloads: Vec<Sent>,
 }
@@ -159,7 +158,7 @@ impl Flow {
             let (body, id) = (inner.plain_hex("body"), inner.plain_hex("id"));
             let by = who(&inner, "by");
             let mut sent = payloads.iter().flat_map(|sent| &sent.payload.messages);
-            // Of one that was only offered, the time is not known.
+            // The time of a message that was only offered is unknown.
             let message = sent.find(|message| message.id().0[..] == id).cloned();
             assert!(message.as_ref().is_none_or(|it| it.body == body), "{inner}");
             inner.finish();
@@ -168,7 +167,7 @@ impl Flow {
         Self { path: case.to_string(), keys, group_id, appended: appended.collect(), payloads }
     }
 
-    /// Plays one of the two against what the other has said.
+    /// Plays one node against the recorded payloads of the other.
     fn play(&self, me: usize) {
         let path = &self.path;
         let peer = self.keys[1 - me];
@@ -183,11 +182,11 @@ impl Flow {
         }
         let mut delivered = Vec::new();
         for (index, sent) in self.payloads.iter().enumerate() {
-            // Until shortly before the next time that I say something, there is silence.
+            // Nothing happens until shortly before this node's next payload.
             let mine = (index..self.payloads.len()).find(|at| self.payloads[*at].from == me);
             while mine.is_some_and(|mine| node.epoch().unwrap() + 1 < epochs[mine]) {
                 let ticked = node.tick().unwrap();
-                // We ask earlier than the reference, and so may ask again.
+                // We request earlier than the reference, and so may repeat the request.
                 let asks = |(_, payload): &(PublicKey, Payload)| {
                     let rest = Payload { requests: Vec::new(), ..payload.clone() };
                     is_foreign() && rest.is_empty()
@@ -208,7 +207,7 @@ impl Flow {
             });
             assert_eq!(said, self.expected(index), "{path}: epoch {}", sent.epoch);
         }
-        // Each message that came was handed on once.
+        // Each received message was delivered once.
         let came = |message: &Message| {
             let theirs = self.payloads.iter().filter(|sent| sent.from != me && !sent.lost);
             theirs.flat_map(|sent| &sent.payload.messages).any(|it| it == message)
@@ -218,13 +217,13 @@ impl Flow {
         assert_eq!(delivered.iter().collect::<Vec<_>>(), expected, "{path}");
     }
 
-    /// The epochs of my payloads, as they are with a fresh counter. Between runs the epochs of a
-    /// node may differ by one, and the reference's pauses depend on their number.
+    /// Returns the epochs of this node's payloads with a fresh counter. Epochs may differ by one
+    /// between runs, and the reference's pauses depend on them.
     fn epochs(&self, me: usize) -> Vec<u64> {
         let offers = self.payloads.iter().any(|sent| !sent.payload.offers.is_empty());
         let appends = self.appended.iter().any(|(by, _)| *by == me);
         let shift = u64::from(self.payloads.iter().any(|it| it.from == me && it.epoch == 0));
-        // The last payload: its epoch in the vectors, and here. The same of the last message.
+        // The epoch of the last payload, in the vectors and here; the same for the last message.
         let mut last: Option<(u64, u64)> = None;
         let mut sent_last: Option<(u64, u64)> = None;
         let mut sends = 0;
@@ -251,13 +250,13 @@ impl Flow {
         epochs.collect()
     }
 
-    /// What we say where the reference said the payload at `index`.
+    /// Returns our payload in place of the reference's payload at `index`.
     fn expected(&self, index: usize) -> Option<Payload> {
         let sent = &self.payloads[index];
         let me = sent.from;
         let last = self.payloads[..index].iter().rposition(|it| it.from == me);
         let before = last.map_or(0, |last| last + 1);
-        // What has come, until I last said something, and since.
+        // Received payloads before and after this node's last payload.
         let come = |range: std::ops::Range<usize>| {
             let come = self.payloads[range].iter().filter(move |it| it.from != me && !it.lost);
             come.map(|it| &it.payload)
@@ -265,12 +264,11 @@ impl Flow {
         let ids = |range| come(range).flat_map(|it| &it.messages).map(Message::id);
         let old: Vec<_> = ids(0..before).collect();
         let mut payload = sent.payload.clone();
-        // Where the reference sends an empty payload for a message that has come again, we
-        // acknowledge it again.
+        // For a repeated message the reference sends an empty payload, and we acknowledge it again.
         if payload.is_empty() {
             payload.acks = ids(before..index).filter(|id| old.contains(id)).collect();
         }
-        // We make no offers: the message goes at once, and again when it is asked for.
+        // We send no offers: the message goes at once, and again on request.
         let is_offering = |who: usize| {
             self.payloads.iter().any(|it| it.from == who && !it.payload.offers.is_empty())
         };
@@ -284,8 +282,8 @@ impl Flow {
                 self.appended.iter().filter(|(by, it)| *by == me && wanted.contains(&it.id()));
             payload.messages = mine.map(|(_, it)| it.clone()).collect();
         }
-        // The receiver's tick of the reference may fall between an offer and its own: we ask in
-        // the first payload after it.
+        // The reference's tick may fall between an offer and our tick: we request in our first payload
+        // after it.
         if is_offering(1 - me) {
             let new: Vec<_> = ids(before..index).collect();
             let offers = come(before..index).flat_map(|it| it.offers.clone());

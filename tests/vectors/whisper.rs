@@ -1,4 +1,4 @@
-//! The files about Whisper: `topics`, `symkey`, `bloom`, `pow`, `envelope_*`, `shh_packets`.
+//! Vectors of Whisper: `topics`, `symkey`, `bloom`, `pow`, `envelope_*`, `shh_packets`.
 
 use serde_json::Value;
 use statuskit_core::{
@@ -50,7 +50,7 @@ pub fn topics(set: &mut Set) {
     });
 }
 
-/// Asserts what a name leads to, and returns the name.
+/// Asserts the topic of a name, and returns the name.
 fn assert_topic(case: &Case<'_>) -> String {
     let utf8 = case.hex("name_utf8");
     let name = String::from_utf8(utf8).expect("names are UTF-8");
@@ -116,7 +116,7 @@ pub fn bloom(set: &mut Set) {
         let bloom = (!bloom.is_empty()).then(|| Bloom(bloom.try_into().unwrap()));
         let status = Status { bloom, ..Status::default() };
         assert_eq!(status.is_full_node(), case.bool("full"), "{}", case.path());
-        // As it travels, it is read as the same.
+        // Its wire form decodes to the same value.
         assert_eq!(Status::decode(&status.encode()).unwrap(), status);
     });
 }
@@ -140,7 +140,7 @@ pub fn pow(set: &mut Set) {
         let diff = case.u32("diff");
         assert_bits(case, "pow_plain", envelope.pow(0));
         assert_bits(case, "pow_adjusted", envelope.pow(diff));
-        // `diff` is what a clock that is `diff - 1` seconds behind leads to, within the allowance.
+        // `diff` results from a clock that is `diff - 1` seconds behind, within the tolerance.
         if diff - 1 <= check::SYNC_ALLOWANCE {
             let now = envelope.sent() - (diff - 1);
             assert_eq!(future_diff(envelope.sent(), now), if diff == 1 { 0 } else { diff });
@@ -157,7 +157,7 @@ pub fn pow(set: &mut Set) {
     });
 }
 
-/// Mines as a sender does: the lowest nonce with the bits for the target; none for target 0.
+/// Mines like a sender: the lowest nonce with the target's bits; nothing for target 0.
 fn mine(envelope: &Envelope, target: f64) -> Envelope {
     if target == 0.0 {
         return envelope.with_nonce(0);
@@ -221,7 +221,7 @@ pub fn envelope_asym(set: &mut Set) {
     });
 }
 
-/// Builds the plaintext of a case from its parts and asserts every word about it.
+/// Builds the plaintext of a case from its parts, and asserts every member about it.
 fn assert_plaintext(case: &Case<'_>) -> Vec<u8> {
     let payload = case.hex("payload");
     let padding = case.hex("padding");
@@ -256,7 +256,7 @@ fn assert_plaintext(case: &Case<'_>) -> Vec<u8> {
         }
         None => assert_eq!((message.signed, signer), (None, None)),
     }
-    // Automatic padding has the length that the reference gave it.
+    // Automatic padding has the reference's length.
     if !case.bool("custom_padding") {
         let mut rng = statuskit_core::crypto::seeded_rng("any");
         let signer = case.opt("signer_private_key").map(|_| secret_key(case, "signer_private_key"));
@@ -284,7 +284,7 @@ fn assert_opens(case: &Case<'_>, envelope: &Envelope, opener: Opener<'_>) {
         Opener::Sym(key) => Recipient::Sym(key),
         Opener::Asym(_) => return,
     };
-    // A fresh seal for the same recipient opens as well.
+    // A new seal for the same recipient opens, too.
     let draft = seal::Draft {
         topic: envelope.topic(),
         now: envelope.sent(),
@@ -297,7 +297,7 @@ fn assert_opens(case: &Case<'_>, envelope: &Envelope, opener: Opener<'_>) {
     assert_eq!(seal::open(&again.unwrap(), opener).unwrap().payload, message.payload);
 }
 
-/// Asserts an envelope object, and that putting its fields together gives its bytes.
+/// Asserts an envelope object, and that its fields encode to its bytes.
 fn assert_envelope(case: &Case<'_>) -> Envelope {
     let raw = case.hex("rlp");
     let envelope = Envelope::decode(&raw).unwrap();
@@ -321,7 +321,7 @@ fn assert_envelope(case: &Case<'_>) -> Envelope {
     envelope
 }
 
-/// Asserts a float to the last bit, and that the decimal beside it says the same.
+/// Asserts a float to the last bit, and the decimal beside it.
 fn assert_bits(case: &Case<'_>, member: &str, value: f64) {
     let bits = case.array(&format!("{member}_float64_bits"));
     assert_eq!(value.to_bits(), u64::from_be_bytes(bits), "{}", case.path());
@@ -350,18 +350,18 @@ pub fn envelope_invalid(set: &mut Set) {
         assert_eq!(verdict.is_error(), case.opt("error").is_some(), "{}", case.path());
         let first = check::checks(&envelope, pow, &rules).into_iter().find(|check| !check.pass);
         assert_eq!(first.map_or(Verdict::Accepted, |check| check.verdict), verdict);
-        // What a node answers is asserted where the node is.
+        // `node.rs` asserts a node's answers.
         case.skip("packet");
     });
     set.one("envelope_error_codes", |case| {
-        // The numbers differ between releases, and none of them says more than "not accepted".
+        // The numbers differ between releases, and all mean "not accepted".
         case.skip("time_not_synced");
         case.skip("other");
     });
     set.each("malformed_packets", |case| {
         let decoded = Packet::decode(case.u64("code"), &case.hex("payload"));
         assert_eq!(decoded.is_ok(), case.bool("decodes"), "{}: {decoded:?}", case.path());
-        // Some packets are only read from peers that are trusted.
+        // Some packets are read from trusted peers only.
         let ignored = case.u64("code") != code::MESSAGES && !case.bool("disconnects");
         assert!(decoded.is_err() == case.bool("disconnects") || ignored, "{}", case.path());
         assert_eq!(decoded.is_err(), case.opt("decode_error").is_some());
@@ -406,7 +406,7 @@ pub fn shh_packets(set: &mut Set) {
         assert_eq!(expected.encode(), payload, "{}", case.path());
         assert_eq!(expected.code(), code);
     });
-    // What a node does with packets is asserted where the node is; here, that they decode.
+    // Here they are only decoded; `node.rs` asserts a node's behaviour.
     set.each("status_accept", |case| {
         let light = case.bool("local_light_mode");
         let accepted = case.bool("accepted");
@@ -426,7 +426,7 @@ pub fn shh_packets(set: &mut Set) {
     }
 }
 
-/// Asserts what is known of a peer after its Status packet.
+/// Asserts a peer's requirements after its Status packet.
 fn assert_state(state: &Case<'_>, status: &Status) {
     let bloom = status.bloom.map_or(Vec::new(), |bloom| bloom.0.to_vec());
     assert_eq!(bloom, state.hex("bloom"), "{}", state.path());
@@ -437,7 +437,7 @@ fn assert_state(state: &Case<'_>, status: &Status) {
     assert!(!state.bool("trusted"), "nobody is trusted for a Status packet");
 }
 
-/// The packet that the members of a case describe.
+/// Returns the packet that a case describes.
 fn sent_packet(case: &Case<'_>, code: u64) -> Packet {
     let envelopes = |member| -> Vec<_> {
         let raw = case.list(member).iter().map(|value| bytes(value, &case.path()));
@@ -513,7 +513,7 @@ fn sent_packet(case: &Case<'_>, code: u64) -> Packet {
     }
 }
 
-/// The hash of the batch that a confirmation is about, asserted if the batch is there.
+/// Returns the batch hash of a confirmation, asserted if the batch is there.
 fn batch(case: &Case<'_>) -> [u8; 32] {
     let hash = case.array("batch_hash");
     assert_eq!(packet::batch_hash(&case.hex("batch")), hash, "{}", case.path());

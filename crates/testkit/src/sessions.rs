@@ -1,31 +1,39 @@
-//! Devices of several users in a world that loses, repeats and reorders messages, and in which
-//! devices crash and start again. What happens is read from bytes: the same driver serves the
-//! property tests and the fuzz target.
+//! Encrypted sessions between devices of several users, on a schedule of faults.
+//!
+//! [`play`] reads from bytes what happens: messages are sent, lost, repeated, reordered and
+//! confirmed; devices crash within transactions and restart. It checks after every step that
+//! messages open until they are confirmed, and never afterwards. So it serves property tests and
+//! fuzzing, and any [`Store`] can be tested with it.
 
-use std::{cell::Cell, collections::BTreeMap};
+use std::{collections::BTreeMap, time::Duration};
 
 use statuskit_core::{
     account::InstallationId,
-    crypto::{PublicKey, SecretKey, seeded_rng},
+    crypto::{PublicKey, SecretKey},
     secure::{
         Confirmation, DecryptError, Device, EncryptionKind, SecureError, Store, StoreError,
         Timestamp, device::MAX_DEVICES, stored_keys::MAX_STORED_KEYS,
     },
 };
 
-/// How many devices each user has.
-pub const USERS: [&[usize]; 5] = [&[1, 1], &[1, 2], &[2, 2], &[1, 1, 2], &[1, 1, 1, 1]];
+use crate::{World, key};
 
-type Anywhere = Box<dyn Store>;
+/// The stream that all devices draw from.
+const RNG: &str = "sessions";
+/// The number of devices of each user, by the first byte of a schedule.
+const USERS: [&[usize]; 5] = [&[1, 1], &[1, 2], &[2, 2], &[1, 1, 2], &[1, 1, 1, 1]];
 
-/// A store for a device that starts; the last one it had, if it is not the first time.
-pub type Stores<'a> = dyn FnMut(usize, Option<Anywhere>) -> Anywhere + 'a;
+/// A store of any kind.
+pub type AnyStore = Box<dyn Store>;
+
+/// Returns the store of a device that starts. After a restart it gets the device's last store.
+pub type Stores<'a> = dyn FnMut(usize, Option<AnyStore>) -> AnyStore + 'a;
 
 struct Player {
     user: usize,
-    device: Option<Device<Anywhere>>,
+    device: Option<Device<AnyStore>>,
     installation: InstallationId,
-    /// By message: what to confirm, and whether that was done.
+    /// By message: the confirmation, and whether it was used.
     read: BTreeMap<usize, (Option<Confirmation>, bool)>,
 }
 
@@ -34,34 +42,33 @@ struct Sent {
     to: Option<usize>,
     text: Vec<u8>,
     wire: Vec<u8>,
-    /// Which installations have a part; none if it is encrypted to the identity.
+    /// The installations with a part. Empty if it is encrypted to the identity.
     parts: Vec<InstallationId>,
 }
 
-/// What came of a schedule.
+/// Counts what a schedule reached.
 #[derive(Debug, Default)]
 pub struct Tally {
-    /// Messages of sessions that were opened for the first time.
+    /// Messages opened for the first time.
     pub opened: usize,
-    /// Messages that were opened again, since they had not been confirmed.
+    /// Messages opened again before their confirmation.
     pub again: usize,
-    /// Repeated messages that were refused after their confirmation.
+    /// Messages refused after their confirmation.
     pub refused: usize,
     /// Messages for other devices.
     pub not_for_us: usize,
 }
 
-struct World<'a> {
+struct Sessions<'a> {
+    world: World,
     keys: Vec<SecretKey>,
     players: Vec<Player>,
     sent: Vec<Sent>,
-    now: u64,
-    draws: Cell<u64>,
     stores: &'a mut Stores<'a>,
     tally: Tally,
 }
 
-/// Something that ends a transaction in the middle.
+/// Aborts a transaction.
 #[derive(Debug)]
 enum Crash {
     Here,
@@ -80,39 +87,40 @@ impl From<SecureError> for Crash {
     }
 }
 
-/// Plays a schedule: the first byte says who is there, each three of the rest what happens.
-/// Panics if anything happens that must not.
+/// Plays a schedule: the first byte chooses the users, each three of the rest a step.
+///
+/// # Panics
+/// If a promise is broken: a message opens too often or too rarely, a refusal, crash or restart
+/// changes a session, or keys are left at the end.
 pub fn play<'a>(schedule: &[u8], stores: &'a mut Stores<'a>) -> Tally {
     let Some((first, rest)) = schedule.split_first() else { return Tally::default() };
-    let mut world = World::new(USERS[usize::from(*first) % USERS.len()], stores);
+    let mut sessions = Sessions::new(USERS[usize::from(*first) % USERS.len()], stores);
     for step in rest.chunks_exact(3) {
-        world.step(step[0], usize::from(step[1]), usize::from(step[2]));
+        sessions.step(step[0], usize::from(step[1]), usize::from(step[2]));
     }
-    world.everything_that_is_left();
-    world.tally
+    sessions.finish();
+    sessions.tally
 }
 
-impl<'a> World<'a> {
+impl<'a> Sessions<'a> {
     fn new(users: &[usize], stores: &'a mut Stores<'a>) -> Self {
         let mut keys = Vec::new();
         let mut players = Vec::new();
         for (user, devices) in users.iter().enumerate() {
-            keys.push(SecretKey::generate(&mut seeded_rng(&format!("user {user}"))));
+            keys.push(key(&format!("user {user}")));
             for device in 0..*devices {
                 let installation = InstallationId::new(format!("{user}-{device}"));
                 players.push(Player { user, device: None, installation, read: BTreeMap::new() });
             }
         }
-        let (sent, tally) = (Vec::new(), Tally::default());
-        let mut world =
-            Self { keys, players, sent, now: 1_585_500_000, draws: Cell::new(0), stores, tally };
-        for index in 0..world.players.len() {
-            world.start(index);
+        let (world, sent, tally) = (World::new("sessions"), Vec::new(), Tally::default());
+        let mut this = Self { world, keys, players, sent, stores, tally };
+        for index in 0..this.players.len() {
+            this.start(index);
         }
-        world
+        this
     }
 
-    /// Who can be, and what can happen.
     fn step(&mut self, what: u8, who: usize, with: usize) {
         let who = who % self.players.len();
         let some = (!self.sent.is_empty()).then(|| with % self.sent.len().max(1));
@@ -131,16 +139,11 @@ impl<'a> World<'a> {
                 }
             }
             14 => self.restart(who),
-            15 if with < 64 => self.now += with as u64 * 3600,
+            15 if with < 64 => self.world.advance(Duration::from_secs(with as u64 * 3600)),
             15 => self.pair(who),
             _ => {}
         }
-        self.now += 1;
-    }
-
-    fn seed(&self) -> String {
-        self.draws.set(self.draws.get() + 1);
-        format!("draw {}", self.draws.get())
+        self.world.advance(Duration::from_secs(1));
     }
 
     fn public(&self, user: usize) -> PublicKey {
@@ -148,10 +151,10 @@ impl<'a> World<'a> {
     }
 
     fn now(&self) -> Timestamp {
-        Timestamp::from_secs(self.now)
+        Timestamp::from_secs(self.world.now().as_secs())
     }
 
-    fn device(&mut self, who: usize) -> &mut Device<Anywhere> {
+    fn device(&mut self, who: usize) -> &mut Device<AnyStore> {
         self.players[who].device.as_mut().expect("started")
     }
 
@@ -160,8 +163,8 @@ impl<'a> World<'a> {
         let store = (self.stores)(who, last);
         let Player { user, installation, .. } = &self.players[who];
         let (key, installation) = (self.keys[*user].clone(), Some(installation.clone()));
-        let device = Device::open(store, key, installation, &mut seeded_rng(&self.seed()));
-        self.players[who].device = Some(device.expect("a store that was in order"));
+        let device = Device::open(store, key, installation, self.world.rng(RNG));
+        self.players[who].device = Some(device.expect("a sound store"));
     }
 
     fn restart(&mut self, who: usize) {
@@ -170,7 +173,7 @@ impl<'a> World<'a> {
         assert_eq!(self.sessions(who), before, "a restart changes nothing");
     }
 
-    /// The counters of all sessions, as they are stored.
+    /// Returns the stored counters of all sessions.
     fn sessions(&mut self, who: usize) -> Vec<(String, u32, u32, u64, u32)> {
         let sessions = self.device(who).sessions().expect("readable");
         let numbers = sessions.iter().map(|session| {
@@ -188,12 +191,12 @@ impl<'a> World<'a> {
         numbers.collect()
     }
 
-    /// Sends a message; or crashes before it is durable, and then sends it.
+    /// Sends a message, perhaps after a crash before it was durable.
     fn send(&mut self, from: usize, to: usize, crash: bool) {
         let (peer, now) = (self.public(to), self.now());
         let text = format!("message {}", self.sent.len()).into_bytes();
         if crash {
-            let (before, mut rng) = (self.sessions(from), seeded_rng(&self.seed()));
+            let (before, mut rng) = (self.sessions(from), self.world.fork(RNG));
             let result = self.device(from).transaction(|work| {
                 work.encrypt_to(&peer, &text, now, &mut rng)?;
                 Err(Crash::Here)
@@ -201,7 +204,7 @@ impl<'a> World<'a> {
             assert_crashed(result);
             assert_eq!(self.sessions(from), before);
         }
-        let mut rng = seeded_rng(&self.seed());
+        let mut rng = self.world.fork(RNG);
         let sent = self.device(from).encrypt_to(&peer, &text, now, &mut rng).expect("sends");
         assert!(sent.device_messages.len() <= MAX_DEVICES);
         let parts =
@@ -211,13 +214,13 @@ impl<'a> World<'a> {
     }
 
     fn contact_code(&mut self, from: usize) {
-        let (now, mut rng) = (self.now(), seeded_rng(&self.seed()));
+        let (now, mut rng) = (self.now(), self.world.fork(RNG));
         let sent = self.device(from).contact_code(now, &mut rng).expect("makes a bundle");
         let wire = sent.message.into_raw();
         self.sent.push(Sent { from, to: None, text: Vec::new(), wire, parts: Vec::new() });
     }
 
-    /// Pairs with all other devices of the own user that are known.
+    /// Pairs with all known devices of the same user.
     fn pair(&mut self, who: usize) {
         let key = self.public(self.players[who].user);
         for installation in self.device(who).installations(&key).expect("readable") {
@@ -225,7 +228,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Delivers a message; or crashes before what it changes is durable, and then delivers it.
+    /// Delivers a message, perhaps after a crash before its effect was durable.
     fn deliver(&mut self, who: usize, message: usize, crash: bool) {
         let Sent { from, to, text, wire, parts } = &self.sent[message];
         let (from_user, to, text, wire, parts) =
@@ -233,7 +236,7 @@ impl<'a> World<'a> {
         let sender = self.public(from_user);
         let user = self.players[who].user;
         if crash {
-            let (before, mut rng) = (self.sessions(who), seeded_rng(&self.seed()));
+            let (before, mut rng) = (self.sessions(who), self.world.fork(RNG));
             let decoded = statuskit_core::secure::ProtocolMessage::decode(&wire).expect("ours");
             let result = self.device(who).transaction(|work| {
                 work.decrypt(&sender, &decoded, &mut rng)?;
@@ -243,7 +246,7 @@ impl<'a> World<'a> {
             assert_eq!(self.sessions(who), before);
         }
         let before = self.sessions(who);
-        let mut rng = seeded_rng(&self.seed());
+        let mut rng = self.world.fork(RNG);
         let received = self.device(who).decrypt(&sender, &wire, &mut rng).expect("a good message");
         let ours = parts.contains(&self.players[who].installation);
         let confirmed = self.players[who].read.get(&message).is_some_and(|(_, done)| *done);
@@ -282,7 +285,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Confirms a message that was read.
+    /// Confirms a message that was opened.
     fn confirm(&mut self, who: usize, message: usize) {
         let Some((Some(confirmation), done)) = self.players[who].read.get(&message).cloned() else {
             return;
@@ -292,8 +295,8 @@ impl<'a> World<'a> {
         self.players[who].read.insert(message, (Some(confirmation), true));
     }
 
-    /// In the end everything arrives everywhere, in some order, and is confirmed.
-    fn everything_that_is_left(&mut self) {
+    /// Delivers everything everywhere, and confirms it.
+    fn finish(&mut self) {
         for message in (0..self.sent.len()).rev() {
             for who in 0..self.players.len() {
                 self.deliver(who, message, false);

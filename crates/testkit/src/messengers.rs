@@ -1,11 +1,20 @@
-//! Devices and the network between them.
+//! Messengers of several users, on a network that the test controls packet by packet.
+//!
+//! [`Messengers`] keeps every packet until the test delivers, repeats or loses it. What a device
+//! shows to its user is recorded in [`Device`].
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Mutex};
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    rc::Rc,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use rand::rngs::ChaCha20Rng;
 use statuskit_core::{
     chat::messenger::{ChatError, Incoming, Messenger, MessengerEvent, Post, PostKey},
-    crypto::{PublicKey, SecretKey, seeded_rng},
+    crypto::{PublicKey, SecretKey},
     envelope::{Topic, topic},
     payload::{matching::Chat, wrapper::MessageId},
     secure::{
@@ -14,67 +23,105 @@ use statuskit_core::{
     },
 };
 
-/// A store that survives its messenger, and may fail once.
-#[derive(Clone, Default)]
-pub struct Shared(Rc<RefCell<(MemoryStore, bool)>>);
+use crate::World;
 
-/// Symmetric keys of topics, by the hash of the topic's name: the same everywhere, and what takes
-/// most of the time of a test.
+/// The stream that all messengers draw from.
+const RNG: &str = "messengers";
+const MEMORY: &str = "the memory store works";
+
+/// A store that outlives its messenger, and whose next commit can be made to fail.
+#[derive(Debug, Clone, Default)]
+pub struct SharedStore(Rc<RefCell<Inner>>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    store: MemoryStore,
+    fails: bool,
+}
+
+/// Symmetric keys of topics, by the hash of the topic's name. They are the same everywhere, and
+/// deriving them would take most of a test's time.
 static TOPIC_KEYS: Mutex<BTreeMap<Vec<u8>, Record>> = Mutex::new(BTreeMap::new());
 const TOPIC_KEY: &[u8] = b"xn";
 
-impl Store for Shared {
+impl SharedStore {
+    /// Sets whether the next commit fails, as on a full disk.
+    pub fn set_failing(&self, fails: bool) {
+        self.0.borrow_mut().fails = fails;
+    }
+}
+
+impl Store for SharedStore {
     fn get(&self, key: &[u8]) -> Result<Option<Record>, StoreError> {
         if key.starts_with(TOPIC_KEY) {
-            return Ok(TOPIC_KEYS.lock().unwrap().get(key).cloned());
+            return Ok(topic_keys().get(key).cloned());
         }
-        self.0.borrow().0.get(key)
+        self.0.borrow().store.get(key)
     }
 
     fn commit(&mut self, changes: &Changes) -> Result<(), StoreError> {
         let mut inner = self.0.borrow_mut();
-        if std::mem::take(&mut inner.1) {
+        if std::mem::take(&mut inner.fails) {
             return Err(StoreError::Aborted);
         }
-        let topic_keys = changes.iter().filter(|(key, _)| key.starts_with(TOPIC_KEY));
-        for (key, record) in topic_keys {
+        for (key, record) in changes.iter().filter(|(key, _)| key.starts_with(TOPIC_KEY)) {
             if let Some(record) = record {
-                TOPIC_KEYS.lock().unwrap().insert(key.to_vec(), record.clone());
+                topic_keys().insert(key.to_vec(), record.clone());
             }
         }
-        inner.0.commit(changes)
+        inner.store.commit(changes)
     }
 
     fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        self.0.borrow().0.scan(prefix, visit)
+        self.0.borrow().store.scan(prefix, visit)
     }
 }
 
-/// What a device has shown to its user.
+fn topic_keys() -> MutexGuard<'static, BTreeMap<Vec<u8>, Record>> {
+    TOPIC_KEYS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A text that a device has shown to its user.
 #[derive(Debug)]
 pub struct Shown {
+    /// The message.
     pub id: MessageId,
+    /// Its text.
     pub text: String,
+    /// The chat it belongs to.
     pub chat: Option<Chat>,
+    /// How it was encrypted; `None` in public chats.
     pub how: Option<EncryptionKind>,
+    /// Whether it came through data sync.
     pub synced: bool,
 }
 
+/// A device: a messenger, and what it has received.
+#[derive(Debug)]
 pub struct Device {
+    /// The user's identity.
     pub identity: SecretKey,
+    /// The user's public key.
     pub me: PublicKey,
-    pub messenger: Messenger<Shared>,
-    store: Shared,
+    /// The messenger under test.
+    pub messenger: Messenger<SharedStore>,
+    /// Its store.
+    pub store: SharedStore,
     listening: BTreeMap<Topic, Option<[u8; 32]>>,
+    /// Texts that belong to a chat, in the order of arrival.
     pub shown: Vec<Shown>,
+    /// The kinds of all accepted payloads.
     pub payloads: Vec<String>,
-    /// Of chat messages.
+    /// The clocks of accepted chat messages.
     pub clocks: Vec<u64>,
+    /// The codes of what could not be read.
     pub unread: Vec<String>,
+    /// Messages of this device that were acknowledged.
     pub acknowledged: Vec<MessageId>,
 }
 
-/// Something on its way to a device.
+/// A packet on its way to a device.
+#[derive(Debug)]
 struct Packet {
     from: PublicKey,
     to: usize,
@@ -82,42 +129,41 @@ struct Packet {
     payload: Rc<Vec<u8>>,
 }
 
-pub struct World {
+/// Devices, and the packets between them.
+#[derive(Debug)]
+pub struct Messengers {
+    /// The clock and the randomness of all devices.
+    pub world: World,
+    /// The devices, numbered as the methods number them.
     pub devices: Vec<Device>,
-    pub now: u64,
-    pub rng: ChaCha20Rng,
     packets: Vec<Packet>,
 }
 
+/// Returns the partitioned topic of a key.
 pub fn partitioned(key: &PublicKey) -> Topic {
     Topic::from_name(&topic::partitioned_name(key))
 }
 
-impl World {
-    pub fn new(seed: &str, users: &[&str]) -> Self {
-        let mut world = Self {
-            devices: Vec::new(),
-            now: 1_585_500_000_000,
-            rng: seeded_rng(seed),
-            packets: Vec::new(),
-        };
-        for _ in users {
-            let identity = SecretKey::generate(&mut world.rng);
-            world.add(identity);
+impl Messengers {
+    /// Creates a user with one device for each name.
+    pub fn new(world: World, users: &[&str]) -> Self {
+        let mut this = Self { world, devices: Vec::new(), packets: Vec::new() };
+        for name in users {
+            let identity = SecretKey::generate(this.world.rng(name));
+            this.add(identity);
         }
-        world
+        this
     }
 
-    /// One more device of the owner of another.
+    /// Adds a device of the same user as another device.
     pub fn add_device(&mut self, of: usize) -> usize {
         let identity = self.devices[of].identity.clone();
         self.add(identity)
     }
 
     fn add(&mut self, identity: SecretKey) -> usize {
-        let store = Shared::default();
-        let messenger =
-            Messenger::open(store.clone(), identity.clone(), None, &mut self.rng).unwrap();
+        let store = SharedStore::default();
+        let messenger = open(&store, &identity, &mut self.world);
         let me = identity.public_key();
         self.devices.push(Device {
             identity,
@@ -138,32 +184,38 @@ impl World {
 
     fn listen(&mut self, at: usize) {
         let device = &mut self.devices[at];
-        for it in device.messenger.subscriptions().unwrap() {
+        for it in device.messenger.subscriptions().expect(MEMORY) {
             device.listening.insert(it.topic, it.key.map(|key| *key.as_bytes()));
         }
     }
 
+    /// Updates the topics that every device listens on.
     pub fn listen_all(&mut self) {
         (0..self.devices.len()).for_each(|at| self.listen(at));
     }
 
-    /// A device wants to know how to write to somebody.
+    /// Makes a device listen to another user's contact codes.
     pub fn look_at(&mut self, who: usize, other: usize) {
         let other = self.devices[other].me;
         let device = &mut self.devices[who];
-        let it = device.messenger.contact_code(&other).unwrap();
+        let it = device.messenger.contact_code(&other).expect(MEMORY);
         device.listening.insert(it.topic, it.key.map(|key| *key.as_bytes()));
     }
 
+    /// Runs something on a device's messenger, with the time in milliseconds.
+    ///
+    /// # Errors
+    /// As `run`.
     pub fn with<T>(
         &mut self,
         who: usize,
-        run: impl FnOnce(&mut Messenger<Shared>, u64, &mut ChaCha20Rng) -> Result<T, ChatError>,
+        run: impl FnOnce(&mut Messenger<SharedStore>, u64, &mut ChaCha20Rng) -> Result<T, ChatError>,
     ) -> Result<T, ChatError> {
-        run(&mut self.devices[who].messenger, self.now, &mut self.rng)
+        let now = self.world.now_ms();
+        run(&mut self.devices[who].messenger, now, self.world.rng(RNG))
     }
 
-    /// Puts something on the network: for every other device that listens and has the key.
+    /// Sends a packet to every other device that listens and has the key.
     pub fn post(&mut self, from: usize, post: Post) {
         let device = &mut self.devices[from];
         let sender = device.me;
@@ -178,20 +230,21 @@ impl World {
                 (PostKey::Asym(key), Some(_)) => *key == device.me,
             };
             if opens && to != from {
-                let (sent, payload) = ((self.now / 1000) as u32, payload.clone());
+                let (sent, payload) = (self.world.now_secs(), payload.clone());
                 self.packets.push(Packet { from: sender, to, sent, payload });
             }
         }
     }
 
+    /// Runs a device's tick, and sends what it returns.
     pub fn tick(&mut self, who: usize) {
-        // A failed write is as good as no tick.
+        // After a failed commit there is nothing to send.
         let Ok(ticked) = self.with(who, |it, now, rng| it.tick(now, rng)) else { return };
         assert!(ticked.given_up.is_empty());
         ticked.posts.into_iter().for_each(|post| self.post(who, post));
     }
 
-    /// Delivers a packet, and keeps it on the way if it is to come again.
+    /// Delivers one of the packets. It stays in flight if it is to arrive `again`.
     pub fn deliver(&mut self, which: usize, again: bool) {
         if self.packets.is_empty() {
             return;
@@ -200,7 +253,8 @@ impl World {
         let packet = self.packets.remove(at);
         let Packet { from, to, sent, payload } = &packet;
         let incoming = Incoming { signer: Some(from), sent: *sent, payload };
-        let done = self.devices[*to].messenger.receive(&incoming, self.now, &mut self.rng);
+        let now = self.world.now_ms();
+        let done = self.devices[*to].messenger.receive(&incoming, now, self.world.rng(RNG));
         match done {
             Ok(outcome) => {
                 self.note(*to, outcome.events);
@@ -209,11 +263,12 @@ impl World {
                     self.packets.push(packet);
                 }
             }
-            // The network repeats what nobody took.
+            // A failed commit: the packet arrives again later.
             Err(_) => self.packets.push(packet),
         }
     }
 
+    /// Loses one of the packets.
     pub fn lose(&mut self, which: usize) {
         if !self.packets.is_empty() {
             let at = which % self.packets.len();
@@ -221,7 +276,7 @@ impl World {
         }
     }
 
-    /// All packets of a device in one transaction.
+    /// Delivers all packets, those of a device in one transaction.
     pub fn deliver_together(&mut self) {
         for to in 0..self.devices.len() {
             let (mine, rest): (Vec<_>, Vec<_>) =
@@ -231,7 +286,9 @@ impl World {
                 .iter()
                 .map(|it| Incoming { signer: Some(&it.from), sent: it.sent, payload: &it.payload })
                 .collect();
-            let done = self.devices[to].messenger.receive_all(&incoming, self.now, &mut self.rng);
+            let now = self.world.now_ms();
+            let messenger = &mut self.devices[to].messenger;
+            let done = messenger.receive_all(&incoming, now, self.world.rng(RNG));
             match done {
                 Ok(outcomes) => {
                     for outcome in outcomes {
@@ -244,22 +301,28 @@ impl World {
         }
     }
 
+    /// Delivers packets until none is in flight.
     pub fn deliver_all(&mut self) {
         while !self.packets.is_empty() {
             self.deliver(0, false);
         }
     }
 
-    /// Feeds a device with bytes.
+    /// Delivers a payload as an envelope with this signer.
+    ///
+    /// # Panics
+    /// If the commit fails.
     pub fn feed(
         &mut self,
         to: usize,
         signer: Option<&PublicKey>,
         payload: &[u8],
     ) -> Vec<MessengerEvent> {
-        let incoming = Incoming { signer, sent: (self.now / 1000) as u32, payload };
+        let incoming = Incoming { signer, sent: self.world.now_secs(), payload };
+        let now = self.world.now_ms();
         let device = &mut self.devices[to];
-        let outcome = device.messenger.receive(&incoming, self.now, &mut self.rng).unwrap();
+        let outcome = device.messenger.receive(&incoming, now, self.world.rng(RNG));
+        let outcome = outcome.expect(MEMORY);
         for event in &outcome.events {
             show(device, event);
         }
@@ -273,26 +336,21 @@ impl World {
         }
     }
 
+    /// Restarts a device from its store.
     pub fn restart(&mut self, who: usize) {
         let device = &mut self.devices[who];
-        let (store, identity) = (device.store.clone(), device.identity.clone());
         let before = device.messenger.installation().clone();
-        device.messenger = Messenger::open(store, identity, None, &mut self.rng).unwrap();
+        device.messenger = open(&device.store, &device.identity, &mut self.world);
         assert_eq!(*device.messenger.installation(), before);
         self.listen(who);
     }
 
-    pub fn fail_next(&mut self, who: usize) {
-        self.devices[who].store.0.borrow_mut().1 = true;
-    }
-
+    /// Lets the commits of all devices succeed again.
     pub fn heal(&mut self) {
-        for device in &self.devices {
-            device.store.0.borrow_mut().1 = false;
-        }
+        self.devices.iter().for_each(|device| device.store.set_failing(false));
     }
 
-    /// All texts that were shown, and to whom by number, sorted.
+    /// Returns all shown texts with the number of their device, sorted.
     pub fn shown(&self) -> Vec<(usize, String)> {
         let of = |(at, device): (usize, &Device)| {
             device.shown.iter().map(move |it| (at, it.text.clone())).collect::<Vec<_>>()
@@ -302,20 +360,27 @@ impl World {
         shown
     }
 
-    /// Time goes on until nobody has anything left to say.
+    /// Lets time pass until no device has anything left to send.
+    ///
+    /// # Panics
+    /// If this does not end.
     pub fn settle(&mut self) {
         for _ in 0..200 {
             self.listen_all();
             self.deliver_all();
-            let busy = self.devices.iter_mut().any(|it| !it.messenger.is_idle().unwrap());
+            let busy = self.devices.iter_mut().any(|it| !it.messenger.is_idle().expect(MEMORY));
             if !busy {
                 return;
             }
-            self.now += 20_000;
+            self.world.advance(Duration::from_secs(20));
             (0..self.devices.len()).for_each(|who| self.tick(who));
         }
         panic!("it never ends");
     }
+}
+
+fn open(store: &SharedStore, identity: &SecretKey, world: &mut World) -> Messenger<SharedStore> {
+    Messenger::open(store.clone(), identity.clone(), None, world.rng(RNG)).expect(MEMORY)
 }
 
 fn show(device: &mut Device, event: &MessengerEvent) {
