@@ -4,9 +4,9 @@
 //!
 //! | layer | specification | module |
 //! | --- | --- | --- |
-//! | a program that talks: peers, conversations, states on disk | Status, "Client" | `client` |
-//! | mailservers: archives, the service, asking them | Status, "Mailserver" | [`mailserver`] |
-//! | a running node: peers, pool, forwarding | EIP-627; Status, "Whisper usage" | `net` |
+//! | a program that talks: peers, messages, history, the state on disk | Status, "Client" | `client` |
+//! | mailservers: requests, archives, the service | Status, "Mailserver" | [`mailserver`] |
+//! | a running node: peers, pool, forwarding | EIP-627; Status, "Whisper usage" | `node` |
 //! | public chats, key rings, messengers | Status, "Client" | [`chat`] |
 //! | payloads: wrapper, every message, checks, group chats | Status, "Payloads" | [`payload`] |
 //! | secure transport: bundles, X3DH, double ratchet, sessions | Status, "Secure transport" | [`secure`] |
@@ -15,9 +15,19 @@
 //! | envelopes, topics, bloom filters, proof of work | EIP-627; Status, "Whisper usage" | [`envelope`] |
 //! | accounts: phrases, key trees, key files, names, identicons | BIP39, BIP32, EIP-1581; Status, "Account" | [`account`] |
 //! | Ethereum standards | EIP-55, EIP-191, EIP-1581 | [`eip`] |
-//! | RLPx handshake, frames, Hello, capabilities | devp2p, "RLPx", EIP-8, EIP-706 | [`devp2p`] |
-//! | keys, ECIES, Keccak, key derivation | SEC 1, SEC 2, RFC 8018, FIPS 197 | [`crypto`] |
+//! | RLPx handshake, frames, Hello, node URLs | devp2p, "RLPx", EIP-8, EIP-706 | [`devp2p`] |
+//! | keys and hashes | SEC 1, SEC 2, FIPS 202 | [`crypto`] |
 //! | recursive length prefix | Ethereum yellow paper, appendix B | [`rlp`] |
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! | --- | --- |
+//! | (none) | the codecs and state machines: no runtime, no sockets, no files |
+//! | `net` | `node` |
+//! | `mailserver` | the service and the client of [`mailserver`]; `lmdb`, `postgres` and `tls` add its archives |
+//! | `client` | `client` |
+//! | `tools` (default) | the command-line tools, and all of the above but `tls` |
 //!
 //! # What holds them together
 //!
@@ -26,26 +36,151 @@
 //! again. What comes from outside is bounded, and never makes anything here panic.
 //!
 //! ```
-//! use statuskit::{chat::PublicChat, crypto::seeded_rng, envelope::{Draft, Opener, Recipient, seal}};
+//! use statuskit::{chat::PublicChat, crypto::seeded_rng, envelope::{Draft, Opener, Recipient, open, seal}};
 //!
 //! let chat = PublicChat::new("status");
 //! let draft = Draft { topic: chat.topic, now: 1_585_500_000, ttl: 15, payload: b"hi", signer: None };
-//! let envelope = seal::seal(&draft, Recipient::Sym(&chat.key), &mut seeded_rng("docs"))?;
-//! let message = seal::open(&envelope, Opener::Sym(&chat.key))?;
+//! let envelope = seal(&draft, Recipient::Sym(&chat.key), &mut seeded_rng("docs"))?;
+//! let message = open(&envelope, Opener::Sym(&chat.key))?;
 //! assert_eq!(message.payload, b"hi");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 #![deny(unsafe_code)]
 
-pub use statuskit_core::*;
+/// Accounts: phrases, key trees, chat keys, key files, names.
+pub mod account {
+    pub use statuskit_core::account::{
+        Address, AddressError, Base, Card, ChatKeyError, ChildIndex, ContactCode, DerivationPath,
+        Deriver, ExtendedPrivateKey, ExtendedPublicKey, HdError, Identicon, ImportError, Imported,
+        InstallationId, KeyFile, KeyUid, KeystoreError, Language, LinkError, Mnemonic,
+        MnemonicError, Multiaccount, OpenedKey, PathError, Qr, QrError, ScryptCost, Seed,
+        ShareLink, ThreeWordName, Unlocked, WordCount, mobile_password, parse_chat_key,
+    };
+}
 
-#[cfg(feature = "client")]
-pub use statuskit_client as client;
+/// Conversations: public chats, key rings, messengers, and composing without a state.
+pub mod chat {
+    pub use statuskit_core::chat::{
+        ComposeError, ComposeOptions, Composed, Composer, Content, Destination, KeyRing,
+        KeyRingError, KeySource, Opened, POW_TARGET, PublicChat, ReceivedMessage, TTL,
+        messenger::{
+            ChatError, GivenUp, Incoming, Messenger, MessengerEvent, Outcome, Post, PostKind,
+            ReceivedPayload, Sent, Subscription, Ticked, UnreadReason,
+        },
+    };
+}
+
+/// Keys and hashes.
+pub mod crypto {
+    pub use statuskit_core::crypto::{
+        KeyError, PublicKey, SecretKey, SharedSecret, Signature, keccak256, seeded_rng,
+    };
+}
+
+/// devp2p: node URLs, the RLPx handshake, frames, Hello.
+pub mod devp2p {
+    pub use statuskit_core::devp2p::{
+        Capability, DisconnectReason, Enode, Hello, Host, NodeId, Protocol, SharedProtocol,
+        handshake::{Initiator, Secrets},
+    };
+}
+
+/// Ethereum standards.
+pub mod eip {
+    pub use statuskit_core::eip::eip191::{PersonalError, PersonalSignature};
+}
+
+/// Envelopes: topics, sealing and opening, proof of work, and what peers check.
+pub mod envelope {
+    pub use statuskit_core::envelope::{
+        Bloom, Draft, Envelope, EnvelopeHash, Message, MessageError, OpenError, Opener, Padding,
+        Recipient, Rules, SymKey, Topic, Verdict,
+        check::{Check, checks, verdict},
+        pow::{MineOptions, MinedEnvelope, TargetError, mine_envelope, target_bits},
+        seal::{open, seal, seal_padded},
+    };
+}
+
+/// Mailservers: requests and answers; with the feature `mailserver`, the service, its archives and
+/// its client.
+pub mod mailserver {
+    pub use statuskit_core::mailserver::{
+        Access, ArchiveKey, Cursor, CursorError, Form, Position, Reply, Request, RequestError,
+        SealError,
+    };
+    #[cfg(feature = "lmdb")]
+    pub use statuskit_mailserver::archive::EmbeddedArchive;
+    #[cfg(feature = "postgres")]
+    pub use statuskit_mailserver::archive::PostgresArchive;
+    #[cfg(feature = "mailserver")]
+    pub use statuskit_mailserver::{
+        Archive, ArchiveError, Client, ClientConfig, ClientError, Mailserver, MailserverConfig,
+        MailserverEvent, MailserverStats, Server, ServerConfig,
+        archive::{MemoryArchive, Order, Query, Record, Select},
+        client::{History, HistoryItem, HistoryQuery},
+    };
+}
+
+/// Payloads: the wrapper, every message, the checks, groups.
+pub mod payload {
+    pub use statuskit_core::payload::{
+        PayloadError, PayloadMessage, PayloadType, Wrapper,
+        check::{Receipt, Rejection, check},
+        group::{Change, Group, GroupState},
+        matching::Chat,
+        proto,
+        wrapper::MessageId,
+    };
+}
+
+/// Recursive length prefix.
+pub mod rlp {
+    pub use statuskit_core::rlp::{
+        Item, Reader, RlpError, RlpErrorKind, put_bytes, put_list, put_u64,
+    };
+}
+
+/// The secure transport: devices, sessions, and where their state is kept.
+pub mod secure {
+    pub use statuskit_core::secure::{
+        BundleError, BundleId, DecryptError, Decrypted, Device, EncryptionKind, Installation,
+        MemoryStore, NegotiatedSecret, ProtocolMessage, SecureError, SessionId, SessionState,
+        Store, StoreError, Timestamp, VerifiedBundle,
+    };
+}
+
+/// Data sync (MVDS).
+pub mod sync {
+    pub use statuskit_core::sync::{GroupId, Message, MessageId, Payload, SyncError, TICK_MS};
+}
+
+/// The packets of the network.
+pub mod wire {
+    pub use statuskit_core::wire::{Dialect, Packet, PacketError, RateLimits, Status};
+}
+
+/// A running node.
 #[cfg(feature = "net")]
-pub use statuskit_net as net;
+pub mod node {
+    pub use statuskit_net::node::{
+        Clock, Config, ConnectError, ConnectionId, EndReason, Event, Handle, Interest, Limits,
+        Node, PeerError, PeerInfo, PeerOptions, PeerState, PeerSummary, PooledEnvelope, RateLimit,
+        SendError, Sent, Service, ServiceConfig, ServiceError, Stats, Subscription, Watch, Watched,
+    };
+}
 
-/// The example of the README is run, too.
+/// A program that talks: peers, messages, history, and the state on disk.
+#[cfg(feature = "client")]
+pub mod client {
+    pub use statuskit_client::{
+        Builder, Client, ClientError, Contents, Delivery, DeliveryError, DeliveryState, Event,
+        HistoryEvent, HistorySource, MiningProgress, NoPeer, PeerDelivery, Peers, PostInfo,
+        SendFailure, SendId, StartError, UnreadMessage, state::DiskStore,
+    };
+}
+
+/// The examples of the README are run, too.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

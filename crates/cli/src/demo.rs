@@ -8,7 +8,7 @@ use std::{
 
 use clap::Args;
 use statuskit_core::{
-    chat::{self, Composer, Destination, KeyRing, PublicChat, compose::Options},
+    chat::{self, ComposeOptions, Composer, Destination, KeyRing, PublicChat},
     crypto::SecretKey,
     devp2p::Enode,
     envelope::{
@@ -250,7 +250,7 @@ fn seal_message(
 ) -> Result<Envelope> {
     let mut composer = Composer::new(Destination::Public(public.clone()), Some(author.clone()));
     let mut rng = cx.rng("demo message")?;
-    let composed = composer.text(&args.text, &Options::default(), cx.now_ms(), &mut rng);
+    let composed = composer.text(&args.text, &ComposeOptions::default(), cx.now_ms(), &mut rng);
     let composed = composed.map_err(|error| compose_error(&error).field("--text"))?;
     mining::mine_or_fail(cx, &composed.envelope, chat::POW_TARGET)
 }

@@ -9,8 +9,7 @@ use std::{
 use rand::rngs::ChaCha20Rng;
 use statuskit_core::{
     chat::{
-        self, Composed, Composer, Destination, KeyRing, Opened, ReceivedMessage,
-        compose::Options,
+        self, ComposeOptions, Composed, Composer, Destination, KeyRing, Opened, ReceivedMessage,
         messenger::{
             ChatError, Incoming, Messenger, MessengerEvent, Post, PostKind,
             Subscription as NewTopic,
@@ -34,6 +33,7 @@ use crate::{
     history::{self, History},
     miner::{Job, Mined, Miner, MiningProgress},
     peers::Peers,
+    progress::Progress,
     until,
 };
 
@@ -71,6 +71,7 @@ pub struct Client {
     connect_timeout: Duration,
     next_id: u64,
     ready: VecDeque<Event>,
+    progress: Progress,
     backlog: usize,
     fixed_ms: Option<u64>,
     rng: ChaCha20Rng,
@@ -148,6 +149,7 @@ impl Client {
             connect_timeout: settings.connect_timeout,
             next_id: 0,
             ready: VecDeque::new(),
+            progress: Progress::default(),
             backlog: 0,
             fixed_ms: settings.fixed_ms,
             rng,
@@ -256,6 +258,7 @@ impl Client {
     /// Mines and sends what was composed.
     pub fn send_composed(&mut self, composed: Composed) -> SendId {
         let contents = composed.message_id.map_or(Contents::Envelope, Contents::Message);
+        composed.message_id.into_iter().for_each(|id| self.progress.add(id));
         self.mine(contents, composed.envelope)
     }
 
@@ -338,7 +341,7 @@ impl Client {
             .composers
             .entry(key)
             .or_insert_with(|| Composer::new(destination.clone(), author.clone()));
-        let composed = composer.text(text, &Options::default(), now_ms, &mut self.rng)?;
+        let composed = composer.text(text, &ComposeOptions::default(), now_ms, &mut self.rng)?;
         let id = composed.message_id.ok_or(chat::ComposeError::NoChat)?;
         self.send_composed(composed);
         Ok(id)
@@ -355,6 +358,7 @@ impl Client {
         let sent = work(&mut conversations.messenger, &mut self.rng)?;
         if sent.recipients > 0 {
             conversations.sending(&sent);
+            self.progress.add(sent.id);
         }
         for post in sent.posts {
             self.post(post);
@@ -365,58 +369,31 @@ impl Client {
     // Waiting for what becomes of it.
 
     /// Waits until the outcome of a message is known: each peer has it, and has confirmed or refused
-    /// it, or did not in time. Other events wait for [`next`](Self::next).
+    /// it, or did not in time. Events that come meanwhile wait for [`next`](Self::next).
     ///
     /// # Errors
-    /// If it was not sent, or no peer took it.
+    /// If it was not sent, no peer took it, or it is none of the latest thousands.
     pub async fn written(&mut self, id: MessageId) -> Result<Delivery, ClientError> {
-        let at = self.wait(|event| match event {
-            Event::Delivered(delivery) => delivery.contents.messages().contains(&id),
-            Event::NotSent { contents, .. } => contents.messages().contains(&id),
-            Event::GivenUp(given_up) => given_up.message == Some(id),
-            _ => false,
-        });
-        let at = at.await?;
-        match self.take(at) {
-            Some(Event::Delivered(delivery)) => {
-                delivery.result()?;
-                Ok(*delivery)
-            }
-            Some(Event::NotSent { error, .. }) => Err(error.into()),
-            Some(Event::GivenUp(given_up)) => Err(ClientError::GivenUp(given_up.why.to_string())),
-            _ => Err(ClientError::Ended),
-        }
+        self.wait(|progress| progress.written(id)).await
     }
 
-    /// Waits until a private message is acknowledged by a device of its recipient. Other events
-    /// wait for [`next`](Self::next).
+    /// Waits until a private message is acknowledged by a device of its recipient. Events that come
+    /// meanwhile wait for [`next`](Self::next).
     ///
     /// # Errors
-    /// If it was given up.
+    /// If it was given up, or is none of the latest thousands.
     pub async fn acknowledged(&mut self, id: MessageId) -> Result<(), ClientError> {
-        let at = self.wait(|event| match event {
-            Event::Acknowledged { ids, .. } => ids.iter().any(|(_, it)| *it == Some(id)),
-            Event::GivenUp(given_up) => given_up.message == Some(id),
-            Event::Broken(_) => true,
-            _ => false,
-        });
-        let at = at.await?;
-        match self.take(at) {
-            Some(Event::Acknowledged { .. }) => Ok(()),
-            Some(Event::GivenUp(given_up)) => Err(ClientError::GivenUp(given_up.why.to_string())),
-            Some(Event::Broken(error)) => Err(error.into()),
-            _ => Err(ClientError::Ended),
-        }
+        self.wait(|progress| progress.acknowledged(id)).await
     }
 
-    /// Steps until an event is there that `is` it; returns its place.
-    async fn wait(&mut self, is: impl Fn(&Event) -> bool) -> Result<usize, ClientError> {
-        let mut seen = 0;
+    async fn wait<T>(
+        &mut self,
+        done: impl Fn(&Progress) -> Option<Result<T, ClientError>>,
+    ) -> Result<T, ClientError> {
         loop {
-            if let Some(at) = self.ready.iter().skip(seen).position(&is) {
-                return Ok(seen + at);
+            if let Some(done) = done(&self.progress) {
+                return done;
             }
-            seen = self.ready.len();
             if self.has_ended {
                 return Err(ClientError::Ended);
             }
@@ -425,12 +402,6 @@ impl Client {
             }
             self.step().await;
         }
-    }
-
-    fn take(&mut self, at: usize) -> Option<Event> {
-        let event = self.ready.remove(at)?;
-        self.backlog -= event.size();
-        Some(event)
     }
 
     /// Acknowledges what has come, and waits until all that was handed over is written, for `limit`
@@ -495,6 +466,7 @@ impl Client {
     }
 
     fn push(&mut self, event: Event) {
+        self.progress.note(&event);
         self.backlog += event.size();
         self.ready.push_back(event);
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use statuskit_core::{
     chat::{ComposeError, messenger::ChatError},
     envelope::{EnvelopeHash, MessageError, Topic, pow::TargetError},
+    payload::wrapper::MessageId,
 };
 use statuskit_net::node::{SendError, ServiceError};
 
@@ -79,6 +80,9 @@ pub enum ClientError {
     /// The message is sent no more: it was never acknowledged.
     #[error("the message was given up: {0}")]
     GivenUp(String),
+    /// The message is not known, or no more.
+    #[error("message {0} is none of those that were sent last")]
+    UnknownMessage(MessageId),
     /// More events wait to be read than a client holds.
     #[error("too many events wait to be read; call next() meanwhile")]
     Backlog,
@@ -98,6 +102,7 @@ impl ClientError {
             Self::Send(error) => error.code(),
             Self::Delivery(error) => error.code(),
             Self::GivenUp(_) => "send.given_up",
+            Self::UnknownMessage(_) => "client.unknown_message",
             Self::Backlog => "client.backlog",
             Self::Ended => "client.ended",
         }

@@ -36,6 +36,7 @@ mod event;
 mod history;
 mod miner;
 mod peers;
+mod progress;
 pub mod state;
 
 use std::time::Instant;

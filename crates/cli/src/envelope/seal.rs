@@ -6,7 +6,7 @@ use clap::Args;
 use rand::rngs::ChaCha20Rng;
 use serde_json::{Map, Value};
 use statuskit_core::{
-    chat::{ComposeError, Composed, Composer, Destination, compose::Options},
+    chat::{ComposeError, ComposeOptions, Composed, Composer, Destination},
     envelope::{Topic, message::MAX_PAYLOAD},
     payload::PayloadType,
 };
@@ -268,7 +268,7 @@ fn parse_record(line: &[u8], number: u64) -> std::result::Result<ToSeal, CliErro
 /// Seals one message after another for the same recipient.
 pub struct Sealer {
     composer: Composer,
-    options: Options,
+    options: ComposeOptions,
     rng: ChaCha20Rng,
 }
 
@@ -290,7 +290,7 @@ impl Sealer {
         cx.warn_of_seed();
         Ok(Self {
             composer: Composer::new(destination, author),
-            options: Options { topic, ttl: args.ttl, padding: padding.transpose()? },
+            options: ComposeOptions { topic, ttl: args.ttl, padding: padding.transpose()? },
             rng: cx.rng("seal")?,
         })
     }
@@ -309,7 +309,7 @@ impl Sealer {
             ToSeal::Text(bytes) => composer.bytes(bytes, options, cx.now(), rng),
             ToSeal::Record { payload, padding, topic, ttl } => {
                 // The padding that it had comes first, since it is the same message again.
-                let options = Options {
+                let options = ComposeOptions {
                     topic: options.topic.or(*topic),
                     ttl: options.ttl.or(*ttl),
                     padding: padding.clone().or_else(|| options.padding.clone()),

@@ -108,7 +108,7 @@ pub struct Composed {
 
 /// What else a sealed message can have.
 #[derive(Debug, Clone, Default)]
-pub struct Options {
+pub struct ComposeOptions {
     /// The topic, instead of the destination's.
     pub topic: Option<Topic>,
     /// Time to live in seconds, instead of the destination's.
@@ -143,7 +143,7 @@ impl Composer {
     pub fn text<R: CryptoRng>(
         &mut self,
         text: &str,
-        options: &Options,
+        options: &ComposeOptions,
         now_ms: u64,
         rng: &mut R,
     ) -> Result<Composed, ComposeError> {
@@ -176,7 +176,7 @@ impl Composer {
     pub fn bytes<R: CryptoRng>(
         &self,
         payload: &[u8],
-        options: &Options,
+        options: &ComposeOptions,
         now: u32,
         rng: &mut R,
     ) -> Result<Composed, ComposeError> {

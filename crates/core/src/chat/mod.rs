@@ -3,7 +3,7 @@
 //! | what | where |
 //! | --- | --- |
 //! | public chats | [`PublicChat`] |
-//! | where a message goes, and sealing it without a state | [`compose`] |
+//! | where a message goes, and sealing it without a state | [`Composer`] |
 //! | opening envelopes with many keys | [`KeyRing`] |
 //! | private conversations and groups, through all layers | [`messenger`] |
 //! | a message as a program shows it | [`ReceivedMessage`] |
@@ -16,13 +16,13 @@
 //! | group | none of its own: sent to each member | |
 //! | contact code | of the code's name | from the name as password |
 
-pub mod compose;
+mod compose;
 mod keyring;
 pub mod messenger;
 mod received;
 
 use crate::envelope::{SymKey, Topic};
-pub use compose::{ComposeError, Composed, Composer, Destination};
+pub use compose::{ComposeError, ComposeOptions, Composed, Composer, Destination};
 pub use keyring::{KeyRing, KeyRingError, KeySource, Opened};
 pub use received::{Content, ReceivedMessage};
 
