@@ -1,11 +1,12 @@
-//! The Status client protocols, pure: bytes in, typed values or typed errors out, and back to the
-//! same bytes.
+//! The Status client protocols as pure code: bytes in, typed values or typed errors out, and back
+//! to the same bytes.
 //!
-//! No sockets, clocks, files or runtime. Time and randomness are arguments.
+//! This crate uses no sockets, clocks, files or runtime. Time and randomness are arguments.
 
 #![deny(unsafe_code)]
 
 pub mod account;
+mod bytes;
 pub mod chat;
 pub mod crypto;
 pub mod devp2p;

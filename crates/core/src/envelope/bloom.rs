@@ -1,24 +1,29 @@
-//! Bloom filters: what a node tells its peers about the topics it wants.
+//! Bloom filters, with which nodes announce the topics that they want.
 
-use std::{fmt, str::FromStr};
+use crate::{bytes::fixed_bytes, envelope::Topic};
 
-use crate::envelope::Topic;
+fixed_bytes! {
+    /// A bloom filter of 512 bits. Bit `n` is bit `n mod 8`, lowest first, of byte `n div 8`.
+    pub struct Bloom([u8; 64]);
+    from_str(text) => BloomError;
+}
 
-/// A bloom filter of 512 bits. Bit `n` is bit `n mod 8`, lowest first, of byte `n div 8`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Bloom(pub [u8; 64]);
+/// Why a text is not a bloom filter.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a bloom filter: expected 64 bytes as 128 hex digits")]
+pub struct BloomError;
 
 impl Bloom {
-    /// The filter that matches nothing but envelopes whose topic sets no bit: none.
+    /// The filter that matches no topic, since every topic sets a bit.
     pub const EMPTY: Self = Self([0; 64]);
-    /// The filter that matches every topic: a full node's.
+    /// The filter that matches every topic. Full nodes announce it.
     pub const FULL: Self = Self([0xff; 64]);
 
-    /// The filter of one topic: one to three bits.
+    /// Returns the filter of one topic: one to three bits.
     ///
-    /// The reference *overwrites* the byte of each index with its single bit, in order. When
-    /// two of the three indexes share a byte, only the later bit survives. Setting all three,
-    /// as EIP-627 reads, would keep reference peers from forwarding such topics.
+    /// The reference *overwrites* the byte of each index with its single bit, in order. If two of
+    /// the three indexes share a byte, only the later bit survives. EIP-627 reads as if all three
+    /// were set, but then reference peers would not forward such topics.
     pub fn from_topic(topic: Topic) -> Self {
         let mut bits = [0; 64];
         for (byte, bit) in indexes(topic) {
@@ -27,23 +32,24 @@ impl Bloom {
         Self(bits)
     }
 
-    /// The filter that matches each of `topics`.
+    /// Returns the filter that matches each of `topics`.
     pub fn from_topics(topics: impl IntoIterator<Item = Topic>) -> Self {
         topics.into_iter().fold(Self::EMPTY, |bloom, topic| bloom.union(&Self::from_topic(topic)))
     }
 
-    /// Every bit of both.
+    /// Returns the bits of both filters.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
         Self(std::array::from_fn(|i| self.0[i] | other.0[i]))
     }
 
-    /// Whether every bit of `sample` is set here too.
+    /// Returns whether all bits of `sample` are set here too.
     pub fn contains(&self, sample: &Self) -> bool {
         self.0.iter().zip(&sample.0).all(|(filter, sample)| filter | sample == *filter)
     }
 
-    /// Whether an envelope with `topic` passes; the same as `contains(from_topic(topic))`.
+    /// Returns whether `topic` passes. The same as `contains(&Bloom::from_topic(topic))`, but
+    /// faster.
     pub fn matches(&self, topic: Topic) -> bool {
         let [a, b, c] = indexes(topic);
         // An index whose byte a later one overwrites does not count.
@@ -52,51 +58,23 @@ impl Bloom {
             && self.0[c.0] & c.1 != 0
     }
 
-    /// Whether all 512 bits are set.
+    /// Returns whether all 512 bits are set.
     pub fn is_full(&self) -> bool {
         *self == Self::FULL
     }
 
-    /// The numbers of the set bits, ascending.
+    /// Returns the numbers of the set bits, ascending.
     pub fn set_bits(&self) -> impl Iterator<Item = u16> + '_ {
         (0..512).filter(|n| self.0[usize::from(n / 8)] & (1 << (n % 8)) != 0)
     }
 }
 
-/// Byte and bit mask of a topic's three indexes.
+/// Returns the byte and the bit mask of each of a topic's three indexes.
 fn indexes(Topic(t): Topic) -> [(usize, u8); 3] {
     std::array::from_fn(|j| {
         let index = usize::from(t[j]) + 256 * usize::from(t[3] >> j & 1);
         (index / 8, 1 << (index % 8))
     })
-}
-
-/// Why a text is not a bloom filter.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a bloom filter: expected 64 bytes as 128 hex digits")]
-pub struct BloomError;
-
-impl FromStr for Bloom {
-    type Err = BloomError;
-
-    fn from_str(text: &str) -> Result<Self, BloomError> {
-        let digits = text.strip_prefix("0x").unwrap_or(text);
-        let mut bytes = [0; 64];
-        hex::decode_to_slice(digits, &mut bytes).map_err(|_| BloomError)?;
-        Ok(Self(bytes))
-    }
-}
-
-impl fmt::Display for Bloom {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "0x{}", hex::encode(self.0))
-    }
-}
-
-impl fmt::Debug for Bloom {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Bloom({self})")
-    }
 }
 
 #[cfg(test)]

@@ -1,39 +1,41 @@
-//! What a peer checks when an envelope arrives, one rule at a time.
+//! The checks that a peer makes when an envelope arrives.
 //!
-//! The order and the arithmetic (32 bits, wrapping) are the reference's, so that
-//! [`verdict`] says what a peer with the same settings would do.
+//! The order and the arithmetic (32 bits, wrapping) are the reference's. So [`verdict`] is the
+//! decision of a reference peer with the same settings.
 
 use std::fmt;
 
 use crate::envelope::{Bloom, Envelope};
 
-/// How far clocks may differ, in seconds: envelopes up to this far from the future pass, and up
-/// to twice this long after their expiry they are dropped without being called very old.
+/// The tolerated difference between clocks, in seconds.
+///
+/// Envelopes from up to this far in the future pass. Envelopes that expired up to twice as long ago
+/// are dropped, but do not count as very old.
 pub const SYNC_ALLOWANCE: u32 = 10;
-/// The minimum proof of work of the protocol.
+/// The minimum proof of work that the protocol sets.
 pub const DEFAULT_MIN_POW: f64 = 0.2;
-/// The largest packet, and the largest envelope `size`, that peers accept unless told otherwise.
+/// The largest packet, and the largest envelope `size`, that peers accept by default.
 pub const DEFAULT_MAX_MESSAGE_SIZE: u32 = 1024 * 1024;
 
-/// The settings of the node that checks.
+/// The settings of the node that checks envelopes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rules {
-    /// Its clock: UNIX seconds.
+    /// Its clock, in UNIX seconds.
     pub now: u32,
-    /// The largest [`Envelope::size`] it takes, in bytes.
+    /// The largest [`Envelope::size`] that it accepts, in bytes.
     pub max_message_size: u32,
-    /// The least proof of work it asks for.
+    /// The minimum proof of work that it announces.
     pub min_pow: f64,
-    /// The least proof of work it still lets pass, for some seconds after a change.
+    /// The minimum proof of work that it still accepts, for some seconds after a change.
     pub min_pow_tolerance: f64,
-    /// Its bloom filter; none matches everything.
+    /// Its bloom filter. `None` matches everything.
     pub bloom: Option<Bloom>,
-    /// The bloom filter it still lets pass; none matches everything.
+    /// The bloom filter that it still accepts after a change. `None` matches everything.
     pub bloom_tolerance: Option<Bloom>,
 }
 
 impl Rules {
-    /// The settings of a full node of the protocol's defaults, at the time `now`.
+    /// Returns the settings of a full node with the protocol's defaults, at the time `now`.
     pub fn new(now: u32) -> Self {
         Self {
             now,
@@ -46,10 +48,10 @@ impl Rules {
     }
 }
 
-/// What becomes of an envelope.
+/// The decision about an envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
-    /// Taken, pooled and forwarded.
+    /// Accepted, pooled and forwarded.
     Accepted,
     /// Sent more than [`SYNC_ALLOWANCE`] in the future (or `ttl` above `expiry`, which wraps).
     FromFuture,
@@ -57,7 +59,7 @@ pub enum Verdict {
     VeryOld,
     /// Expired recently: dropped without an error.
     Expired,
-    /// Larger than the node takes.
+    /// Larger than the node accepts.
     Oversized,
     /// Not enough proof of work.
     LowPow,
@@ -66,7 +68,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The name that records use.
+    /// Returns the name that records use.
     pub fn name(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
@@ -79,7 +81,7 @@ impl Verdict {
         }
     }
 
-    /// The stable code of this outcome, as the tools print it.
+    /// Returns the stable code that the tools print.
     pub fn code(self) -> &'static str {
         match self {
             Self::Accepted => "envelope.accepted",
@@ -92,7 +94,7 @@ impl Verdict {
         }
     }
 
-    /// Whether a peer is told: everything but acceptance and recent expiry.
+    /// Returns whether the peer gets an error: for all but acceptance and recent expiry.
     pub fn is_error(self) -> bool {
         !matches!(self, Self::Accepted | Self::Expired)
     }
@@ -104,29 +106,31 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// One rule and how an envelope fares under it.
+/// The result of one rule for one envelope.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Check {
-    /// What the envelope becomes when this is the first rule it fails.
+    /// The verdict if this is the first rule that fails.
     pub verdict: Verdict,
-    /// Short name of the rule.
+    /// The short name of the rule.
     pub rule: &'static str,
     /// Whether the envelope passes.
     pub pass: bool,
-    /// What was found, for people.
+    /// The value found, as text.
     pub found: String,
-    /// What was expected, for people.
+    /// The value expected, as text.
     pub expected: String,
 }
 
-/// Seconds that are added to the TTL when the proof of work of an envelope is valued: 0, but for
-/// envelopes from the (near) future, which would otherwise gain from a false clock.
+/// Returns the seconds to add to the TTL for the proof of work of an envelope.
+///
+/// They are 0, except for envelopes from the near future, which would otherwise gain from a wrong
+/// clock.
 pub fn future_diff(sent: u32, now: u32) -> u32 {
     if sent > now && sent.wrapping_sub(SYNC_ALLOWANCE) <= now { sent - now + 1 } else { 0 }
 }
 
-/// What a node with `rules` does with an envelope whose proof of work is worth `pow`
-/// (see [`Envelope::pow`] and [`future_diff`]).
+/// Decides about an envelope with the proof of work `pow` (see [`Envelope::pow`] and
+/// [`future_diff`]).
 pub fn verdict(envelope: &Envelope, pow: f64, rules: &Rules) -> Verdict {
     let (now, sent, expiry) = (rules.now, envelope.sent(), envelope.expiry());
     if sent > now && sent.wrapping_sub(SYNC_ALLOWANCE) > now {
@@ -148,8 +152,8 @@ pub fn verdict(envelope: &Envelope, pow: f64, rules: &Rules) -> Verdict {
     }
 }
 
-/// Every rule in the order of the reference, whether or not an earlier one failed. The first
-/// that fails decides: see [`verdict`].
+/// Checks every rule, in the order of the reference. The first one that fails decides: see
+/// [`verdict`].
 pub fn checks(envelope: &Envelope, pow: f64, rules: &Rules) -> Vec<Check> {
     let (now, sent, expiry) = (rules.now, envelope.sent(), envelope.expiry());
     let offset = |time: u32| i64::from(time) - i64::from(now);
@@ -244,6 +248,6 @@ mod tests {
         assert_eq!(future_diff(100, 100), 0);
         assert_eq!(future_diff(101, 100), 2);
         assert_eq!(future_diff(110, 100), 11);
-        assert_eq!(future_diff(111, 100), 0); // refused anyway
+        assert_eq!(future_diff(111, 100), 0); // rejected anyway
     }
 }

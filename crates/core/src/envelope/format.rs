@@ -1,39 +1,29 @@
-//! Envelopes: what travels from node to node.
+//! Envelopes, the unit that travels from node to node.
 //!
-//! An envelope is the RLP list `[expiry, ttl, topic, data, nonce]`. It is kept as the exact
-//! bytes it came in; since only canonical RLP is accepted, fields and bytes determine each other.
+//! An envelope is the RLP list `[expiry, ttl, topic, data, nonce]`. It keeps the exact bytes it was
+//! read from. Only canonical RLP is accepted, so fields and bytes determine each other.
 //!
-//! Source: EIP-627, "Packet Codes" and "Whisper Envelope"; the nonce is a plain integer there is
-//! no padding for, whatever the prose of EIP-627 suggests.
+//! Source: EIP-627, "Packet Codes" and "Whisper Envelope". The nonce is a plain integer without
+//! padding, despite the prose of EIP-627.
 
 use std::fmt;
 
 use crate::{
+    bytes::fixed_bytes,
     crypto::keccak256,
     envelope::{Topic, pow},
     rlp::{self, Header, Reader, RlpError, RlpErrorKind},
 };
 
-/// The Keccak-256 of an envelope's five-field RLP: its identity in the network.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EnvelopeHash(pub [u8; 32]);
-
-impl fmt::Display for EnvelopeHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "0x{}", hex::encode(self.0))
-    }
+fixed_bytes! {
+    /// The identity of an envelope in the network: the Keccak-256 of its five-field RLP.
+    pub struct EnvelopeHash([u8; 32]);
 }
 
-impl fmt::Debug for EnvelopeHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "EnvelopeHash({self})")
-    }
-}
+/// The difference between [`Envelope::size`] and the length of the data.
+const FIXED_SIZE: usize = 20;
 
-/// What is added to the length of the data to get [`Envelope::size`].
-pub const FIXED_SIZE: usize = 20;
-
-/// An envelope: well-formed, but not checked against any clock or limit.
+/// A well-formed envelope. It is not checked against any clock or limit.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Envelope {
     raw: Box<[u8]>,
@@ -41,13 +31,13 @@ pub struct Envelope {
     ttl: u32,
     nonce: u64,
     topic: Topic,
-    /// Where `data` lies in `raw`.
+    /// The offset of the data in `raw`.
     data_at: u32,
     data_len: u32,
 }
 
 impl Envelope {
-    /// Puts an envelope together.
+    /// Makes an envelope of its fields.
     pub fn new(expiry: u32, ttl: u32, topic: Topic, data: &[u8], nonce: u64) -> Self {
         let mut before = Vec::with_capacity(32);
         rlp::put_u64(&mut before, expiry.into());
@@ -79,7 +69,11 @@ impl Envelope {
         }
     }
 
-    /// Reads the whole of `raw` as one envelope.
+    /// Reads all of `raw` as one envelope.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes are not the canonical RLP of one envelope.
     pub fn decode(raw: &[u8]) -> Result<Self, RlpError> {
         let mut reader = Reader::new(raw);
         let envelope = Self::read(&mut reader)?;
@@ -88,6 +82,10 @@ impl Envelope {
     }
 
     /// Reads the next item of `reader` as an envelope.
+    ///
+    /// # Errors
+    ///
+    /// If the item is not the canonical RLP of an envelope.
     pub fn read(reader: &mut Reader<'_>) -> Result<Self, RlpError> {
         let start = reader.clone();
         let mut fields = reader.list("envelope")?;
@@ -100,7 +98,7 @@ impl Envelope {
         let data_end = fields.offset();
         let nonce = fields.u64("nonce")?;
         fields.finish()?;
-        // Packets are below 16 MiB, so this can only happen to bytes from elsewhere.
+        // Packets are below 16 MiB, so only bytes from elsewhere can be this long.
         if raw.len() > u32::MAX as usize {
             let kind = RlpErrorKind::IntegerTooLarge { got: 8, max: 4 };
             return Err(start.error(kind));
@@ -116,89 +114,92 @@ impl Envelope {
         })
     }
 
-    /// The same envelope with another nonce.
+    /// Returns this envelope with another nonce.
     #[must_use]
     pub fn with_nonce(&self, nonce: u64) -> Self {
         Self::new(self.expiry, self.ttl, self.topic, self.data(), nonce)
     }
 
-    /// The RLP of all five fields: what is sent and hashed.
+    /// Returns the RLP of all five fields, which is sent and hashed.
     pub fn raw(&self) -> &[u8] {
         &self.raw
     }
 
-    /// When the envelope dies: UNIX seconds. It is still alive in that second.
+    /// Returns the last second in which the envelope is valid, UNIX time.
     pub fn expiry(&self) -> u32 {
         self.expiry
     }
 
-    /// Time to live, in seconds.
+    /// Returns the time to live, in seconds.
     pub fn ttl(&self) -> u32 {
         self.ttl
     }
 
-    /// The topic.
+    /// Returns the topic.
     pub fn topic(&self) -> Topic {
         self.topic
     }
 
-    /// The encrypted message.
+    /// Returns the encrypted message.
     pub fn data(&self) -> &[u8] {
         &self.raw[self.data_at as usize..][..self.data_len as usize]
     }
 
-    /// The proof-of-work nonce.
+    /// Returns the proof-of-work nonce.
     pub fn nonce(&self) -> u64 {
         self.nonce
     }
 
-    /// When the envelope was made: `expiry - ttl`, wrapping at 32 bits as peers compute it.
+    /// Returns the time at which the envelope was made: `expiry - ttl`, wrapping at 32 bits as
+    /// peers compute it.
     pub fn sent(&self) -> u32 {
         self.expiry.wrapping_sub(self.ttl)
     }
 
-    /// 20 bytes and the data: the size that limits and proof-of-work targets speak of. Not the
-    /// length of the RLP.
+    /// Returns 20 plus the length of the data. This size, not the length of the RLP, counts for
+    /// limits and proof-of-work targets.
     pub fn size(&self) -> usize {
         FIXED_SIZE + self.data_len as usize
     }
 
-    /// The length of a Messages packet with this envelope alone. The limit of packets is the same
-    /// as that of sizes, but this is a few bytes more than the [`size`](Self::size).
+    /// Returns the length of a Messages packet with only this envelope.
+    ///
+    /// It is a few bytes more than the [`size`](Self::size), but peers apply the same limit to both.
     pub fn packet_len(&self) -> usize {
         rlp::header_len(self.raw.len()) + self.raw.len()
     }
 
-    /// The identity of the envelope. Hashes `raw` anew at every call.
+    /// Computes the identity of the envelope. Every call hashes `raw` again.
     pub fn hash(&self) -> EnvelopeHash {
         EnvelopeHash(keccak256(&self.raw))
     }
 
-    /// The RLP list of the four fields before the nonce, in two parts: header and fields.
+    /// Returns header and content of the RLP list of the four fields before the nonce.
     pub fn rlp4_parts(&self) -> (Header, &[u8]) {
         let fields = &self.raw[self.fields_at()..self.fields_end()];
         (Header::from_list(fields.len()), fields)
     }
 
-    /// The RLP list of the four fields before the nonce: what proof of work is done over.
+    /// Returns the RLP list of the four fields before the nonce, over which proof of work is done.
     pub fn rlp4(&self) -> Vec<u8> {
         let (header, fields) = self.rlp4_parts();
         [header.as_bytes(), fields].concat()
     }
 
-    /// Length of [`rlp4`](Self::rlp4): the size that the value of the proof of work is divided by.
+    /// Returns the length of [`rlp4`](Self::rlp4), by which the proof of work is divided.
     pub fn rlp4_len(&self) -> usize {
         let fields = self.fields_end() - self.fields_at();
         rlp::header_len(fields) + fields
     }
 
-    /// The proof of work as a peer computes it, with `diff` extra seconds for envelopes from the
-    /// future (0 otherwise).
+    /// Computes the proof of work as a peer does.
+    ///
+    /// `diff` is the result of [`future_diff`](crate::envelope::check::future_diff).
     pub fn pow(&self, diff: u32) -> f64 {
         pow::pow_value(self.leading_zero_bits(), self.rlp4_len(), self.ttl.wrapping_add(diff))
     }
 
-    /// Leading zero bits of the proof-of-work hash, 0 to 256.
+    /// Computes the leading zero bits of the proof-of-work hash, 0 to 256.
     pub fn leading_zero_bits(&self) -> u32 {
         pow::leading_zero_bits(&pow::pow_hash(&self.rlp4(), self.nonce))
     }
@@ -255,7 +256,7 @@ mod tests {
         }
 
         #[test]
-        fn damage_is_refused_or_stays_canonical(
+        fn damage_is_rejected_or_stays_canonical(
             flip in 0usize..60, bit in 0u8..8, data in prop::collection::vec(any::<u8>(), 40),
         ) {
             let mut raw = Envelope::new(7, 8, Topic([1; 4]), &data, 9).raw().to_vec();

@@ -1,4 +1,4 @@
-//! Symmetric keys, and the ids of keys in the RPC.
+//! Symmetric keys, and the ids of key pairs in the RPC.
 
 use std::{fmt, str::FromStr};
 
@@ -8,35 +8,35 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::crypto::{KeyError, PublicKey, kdf, keys};
 
-/// PBKDF2 rounds of [`SymKey::from_password`]. Not 65,536: the odd number is what clients use.
+/// PBKDF2 rounds of [`SymKey::from_password`]. Clients use this number, not 65,536.
 pub const PASSWORD_ROUNDS: u32 = 65_356;
 
-/// The key of symmetric messages: 32 bytes, erased on drop.
+/// The key of symmetric messages: 32 bytes. Erased on drop.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct SymKey([u8; 32]);
 
 impl SymKey {
-    /// A fresh key from `rng`.
+    /// Generates a key from `rng`.
     pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Self {
         let mut key = [0; 32];
         rng.fill_bytes(&mut key);
         Self(key)
     }
 
-    /// Takes 32 bytes. All zeros are refused, as senders of the reference refuse them.
+    /// Takes 32 bytes. `None` if they are all zeros, which the reference rejects when it sends.
     pub fn from_bytes(bytes: [u8; 32]) -> Option<Self> {
         (bytes != [0; 32]).then_some(Self(bytes))
     }
 
-    /// The key of a password: PBKDF2-HMAC-SHA-256 with an empty salt and [`PASSWORD_ROUNDS`]
-    /// rounds. Of a public chat, the password is the chat's name.
+    /// Derives the key of a password: PBKDF2-HMAC-SHA-256 with an empty salt and
+    /// [`PASSWORD_ROUNDS`] rounds. The password of a public chat is its name.
     ///
-    /// Takes some milliseconds; callers that meet the same passwords again should keep the keys.
+    /// This takes some milliseconds. Callers that need the key again should keep it.
     pub fn from_password(password: &str) -> Self {
         Self(*kdf::pbkdf2_sha256(password.as_bytes(), &[], PASSWORD_ROUNDS))
     }
 
-    /// The 32 bytes.
+    /// Returns the 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -45,7 +45,7 @@ impl SymKey {
 impl FromStr for SymKey {
     type Err = KeyError;
 
-    /// 64 hex digits, with or without `0x`.
+    /// Reads 64 hex digits, with or without `0x`.
     fn from_str(text: &str) -> Result<Self, KeyError> {
         let bytes = Zeroizing::new(keys::hex_bytes("the symmetric key", text)?);
         let array = bytes.as_slice().try_into().map_err(|_| KeyError::Length {
@@ -71,8 +71,9 @@ impl fmt::Debug for SymKey {
     }
 }
 
-/// The id under which the reference's RPC keeps a key pair: 64 hex digits, derived from the
-/// text of the public key with 4,096 rounds of PBKDF2.
+/// Returns the id under which the reference's RPC keeps a key pair.
+///
+/// It is 64 hex digits, derived from the text of the public key with 4,096 rounds of PBKDF2.
 pub fn key_pair_id(key: &PublicKey) -> String {
     hex::encode(*kdf::pbkdf2_sha256(key.to_string().as_bytes(), &[], 4096))
 }

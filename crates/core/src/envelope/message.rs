@@ -8,7 +8,7 @@
 //! | padding | any | brings the whole to a multiple of 256, at least one byte |
 //! | signature | 0 or 65 | over the Keccak-256 of everything before it |
 //!
-//! Source: EIP-627, "Contents of Data Field of the Message"; the padding rule is the reference's.
+//! Source: EIP-627, "Contents of Data Field of the Message". The padding rule is the reference's.
 
 use rand::CryptoRng;
 use zeroize::Zeroizing;
@@ -17,24 +17,25 @@ use crate::crypto::{PublicKey, SecretKey, Signature, keccak256};
 
 /// Messages are padded to a multiple of this many bytes.
 pub const PADDING_BLOCK: usize = 256;
-/// The longest payload that the size field can express.
+/// The longest payload that the size field can express, in bytes.
 pub const MAX_PAYLOAD: usize = 0xff_ffff;
 
-/// Room that [`build`] leaves at the end of a plaintext, in bytes: symmetric encryption in place
-/// appends its tag (16) and its salt (12).
-pub const ROOM: usize = 28;
+/// Spare capacity after a plaintext from [`build`], in bytes. Symmetric encryption in place appends
+/// a tag (16) and a salt (12).
+pub(super) const ROOM: usize = 28;
 
 const SIZE_MASK: u8 = 0b011;
 const SIGNED: u8 = 0b100;
 const SIGNATURE: usize = 65;
 
-/// Why a decrypted text is not a Whisper message, or a payload can't become one.
+/// Why a plaintext is not a Whisper message, or a payload can't become one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum MessageError {
-    /// No byte at all.
+    /// The plaintext is empty.
     #[error("the plaintext is empty; expected at least a flags byte")]
     Empty,
-    /// The signed flag is set but there is no room for a signature and anything else.
+    /// The signed flag is set, but there is no room for a signature and content.
     #[error("the signed flag is set, but {0} bytes can't hold flags, content and a signature")]
     NoRoomForSignature(usize),
     /// The size field runs past the end.
@@ -43,16 +44,16 @@ pub enum MessageError {
     /// The payload runs past the end (or into the signature).
     #[error("byte {at}: the payload takes {need} bytes, {have} are left")]
     Payload { at: usize, need: usize, have: usize },
-    /// The signature recovers no key.
-    #[error("the signature (byte {at}) recovers no public key")]
+    /// No key can be recovered from the signature.
+    #[error("no public key can be recovered from the signature (byte {at})")]
     Signature { at: usize },
-    /// The payload is longer than three bytes of size can say.
+    /// The payload is longer than the size field can express.
     #[error("the payload has {0} bytes, at most {MAX_PAYLOAD} fit")]
     PayloadTooLong(usize),
 }
 
 impl MessageError {
-    /// The stable code of this error, as the tools print it.
+    /// Returns the stable code that the tools print.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Empty => "message.empty",
@@ -63,25 +64,29 @@ impl MessageError {
     }
 }
 
-/// A message taken apart. Encoding its parts again gives the same plaintext.
+/// A parsed message. Building it again from its parts gives the same plaintext.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     /// The flags byte as received.
     pub flags: u8,
-    /// What the message says.
+    /// The payload.
     pub payload: Vec<u8>,
-    /// What fills it up.
+    /// The padding.
     pub padding: Vec<u8>,
-    /// The signature and the key that it recovers, if the message is signed.
+    /// The signature and the signer's key, if the message is signed.
     pub signed: Option<(Signature, PublicKey)>,
 }
 
 impl Message {
-    /// Parses a decrypted plaintext.
+    /// Parses a plaintext.
+    ///
+    /// # Errors
+    ///
+    /// If a part runs past the end, or no key can be recovered from the signature.
     pub fn parse(plaintext: &[u8]) -> Result<Self, MessageError> {
         let (&flags, rest) = plaintext.split_first().ok_or(MessageError::Empty)?;
         let (rest, signed) = if flags & SIGNED != 0 {
-            // One byte of flags alone before the signature is refused by the reference, too.
+            // The reference also rejects a signature after the flags byte alone.
             let (body, signature) = match rest.split_last_chunk::<SIGNATURE>() {
                 Some((body, signature)) if !body.is_empty() => (body, signature),
                 _ => return Err(MessageError::NoRoomForSignature(plaintext.len())),
@@ -109,17 +114,17 @@ impl Message {
         Ok(Self { flags, payload: payload.to_vec(), padding: padding.to_vec(), signed })
     }
 
-    /// The key that signed the message.
+    /// Returns the key that signed the message.
     pub fn signer(&self) -> Option<&PublicKey> {
         self.signed.as_ref().map(|(_, key)| key)
     }
 }
 
-/// What fills a message up.
+/// The padding of a message to be built.
 pub enum Padding<'a> {
-    /// Random bytes up to the next multiple of [`PADDING_BLOCK`]; at least one.
+    /// Random bytes up to the next multiple of [`PADDING_BLOCK`], at least one.
     Auto(&'a mut dyn CryptoRng),
-    /// These bytes, whatever the length.
+    /// These bytes, of any length.
     Custom(&'a [u8]),
 }
 
@@ -132,7 +137,11 @@ impl std::fmt::Debug for Padding<'_> {
     }
 }
 
-/// Builds the plaintext of a message, signed if a key is given.
+/// Builds the plaintext of a message, signed if there is a key.
+///
+/// # Errors
+///
+/// If the payload is longer than [`MAX_PAYLOAD`].
 pub fn build(
     payload: &[u8],
     padding: Padding<'_>,
@@ -168,7 +177,7 @@ pub fn build(
     Ok(out)
 }
 
-/// Bytes of the size field: as few as the length needs, at least one.
+/// Returns the length of the size field: as few bytes as the size needs, at least one.
 fn size_field_len(length: usize) -> usize {
     match length {
         0..=0xff => 1,
@@ -189,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_name_the_place() {
+    fn errors_name_the_place() {
         assert_eq!(Message::parse(&[]), Err(MessageError::Empty));
         assert_eq!(Message::parse(&[0b100; 66]), Err(MessageError::NoRoomForSignature(66)));
         assert_eq!(Message::parse(&[3, 1, 0]), Err(MessageError::SizeField { need: 3, have: 2 }));

@@ -9,9 +9,7 @@
 //! | sealing and opening | [`seal`] |
 //! | the envelope, its hash, its sizes | [`mod@format`] |
 //! | proof of work: value, target, mining | [`pow`] |
-//! | what a peer checks on receipt | [`check`] |
-//!
-//! Everything here is pure: time and randomness are arguments.
+//! | the checks of a peer on receipt | [`check`] |
 //!
 //! Source: EIP-627, and the Whisper specifications of Status.
 

@@ -4,12 +4,12 @@
 //! four fields (expiry, TTL, topic, data) and the nonce is eight bytes, big-endian. The more zero
 //! bits it begins with, the more work was done.
 //!
-//! - [`pow_value`] is what a receiver checks: `2^zero bits / length of rlp4 / TTL`.
-//! - [`target_bits`] is what a sender aims at. It reckons with another size, 20 bytes plus the
-//!   data.
+//! - [`pow_value`] is the value that a receiver checks: `2^zero bits / length of rlp4 / TTL`.
+//! - [`target_bits`] is the number of bits that a sender aims at. It uses a different size, 20 bytes
+//!   plus the data.
 //! - [`mine_envelope`] mines an envelope to a target.
-//! - [`mine()`] finds the lowest nonce for a number of bits; [`mine_best`] works until it is told
-//!   to stop.
+//! - [`mine()`] finds the lowest nonce for a number of bits. [`mine_best`] searches until it is
+//!   stopped.
 
 mod envelope;
 mod mine;

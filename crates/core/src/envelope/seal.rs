@@ -1,4 +1,4 @@
-//! Sealing messages into envelopes, and opening them.
+//! Seals messages into envelopes, and opens them.
 //!
 //! | | key | `data` of the envelope |
 //! | --- | --- | --- |
@@ -22,21 +22,21 @@ use crate::{
     },
 };
 
-/// Length of the nonce that symmetric messages carry at their end.
+/// Length of the nonce at the end of symmetric messages, in bytes.
 pub const SALT: usize = 12;
-/// The time to live that an envelope gets when none is asked for, in seconds.
+/// The default time to live of an envelope, in seconds.
 pub const DEFAULT_TTL: u32 = 50;
 
 /// Who can open an envelope.
 #[derive(Debug, Clone, Copy)]
 pub enum Recipient<'a> {
-    /// Whoever has this symmetric key.
+    /// Everyone with this symmetric key.
     Sym(&'a SymKey),
-    /// The owner of this key pair.
+    /// The owner of this public key.
     Asym(&'a PublicKey),
 }
 
-/// With what an envelope is opened.
+/// The key that opens an envelope.
 #[derive(Debug, Clone, Copy)]
 pub enum Opener<'a> {
     /// A symmetric key.
@@ -47,23 +47,24 @@ pub enum Opener<'a> {
 
 /// Why an envelope could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum OpenError {
-    /// Too short for a tag, a salt and at least one byte.
+    /// The data is too short for a tag, a salt and at least one byte.
     #[error("the data has {0} bytes; a symmetric message has at least 29")]
     Short(usize),
-    /// Another key, or damaged bytes.
+    /// The message is for another key, or damaged.
     #[error("the key does not open this envelope (GCM tag mismatch)")]
     SymKey,
-    /// Another recipient, or not an asymmetric message at all.
+    /// The message is for another recipient, or not asymmetric.
     #[error("the key does not open this envelope: {0}")]
     Asym(#[from] EciesError),
-    /// The key fits, but what is inside is not a Whisper message.
+    /// The key fits, but the plaintext is not a Whisper message.
     #[error("decrypted, but not a Whisper message: {0}")]
     Message(#[from] MessageError),
 }
 
 impl OpenError {
-    /// The stable code of this error, as the tools print it.
+    /// Returns the stable code that the tools print.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Short(_) | Self::SymKey | Self::Asym(_) => "envelope.wrong_key",
@@ -72,22 +73,26 @@ impl OpenError {
     }
 }
 
-/// What goes into an envelope.
+/// The content of an envelope to be sealed.
 #[derive(Debug, Clone, Copy)]
 pub struct Draft<'a> {
-    /// Four bytes that everyone can see.
+    /// The topic, visible to everyone.
     pub topic: Topic,
-    /// When the envelope is made: UNIX seconds.
+    /// The time of sending, in UNIX seconds.
     pub now: u32,
-    /// Seconds until it dies; expiry is `now + ttl`.
+    /// The time to live, in seconds. The expiry is `now + ttl`.
     pub ttl: u32,
-    /// What the message says.
+    /// The payload of the message.
     pub payload: &'a [u8],
-    /// Who signs it, if anyone.
+    /// The key that signs the message, if any.
     pub signer: Option<&'a SecretKey>,
 }
 
-/// Seals a message with automatic padding. The envelope has nonce 0: it is still to be mined.
+/// Seals a message with automatic padding. The envelope has nonce 0 and is not mined yet.
+///
+/// # Errors
+///
+/// If the payload is longer than [`MAX_PAYLOAD`].
 pub fn seal<R: CryptoRng>(
     draft: &Draft<'_>,
     recipient: Recipient<'_>,
@@ -96,7 +101,11 @@ pub fn seal<R: CryptoRng>(
     seal_padded(draft, recipient, None, rng)
 }
 
-/// Seals a message, with the given padding in place of the automatic one.
+/// Seals a message with the given padding, or automatic padding if `None`.
+///
+/// # Errors
+///
+/// If the payload or the padding is longer than [`MAX_PAYLOAD`].
 pub fn seal_padded<R: CryptoRng>(
     draft: &Draft<'_>,
     recipient: Recipient<'_>,
@@ -119,12 +128,16 @@ pub fn seal_padded<R: CryptoRng>(
         }
         Recipient::Asym(key) => ecies::encrypt(key, &plaintext, &[], rng),
     };
-    // An overflow here can only be a clock far beyond 2106; peers wrap, and so do we.
+    // This wraps only for clocks near the year 2106. Peers wrap as well.
     let expiry = draft.now.wrapping_add(draft.ttl);
     Ok(Envelope::new(expiry, draft.ttl, draft.topic, &data, 0))
 }
 
 /// Opens an envelope.
+///
+/// # Errors
+///
+/// If the key does not fit, or the plaintext is not a Whisper message.
 pub fn open(envelope: &Envelope, opener: Opener<'_>) -> Result<Message, OpenError> {
     let plaintext = match opener {
         Opener::Sym(key) => decrypt_sym(key, envelope.data())?,
@@ -133,15 +146,17 @@ pub fn open(envelope: &Envelope, opener: Opener<'_>) -> Result<Message, OpenErro
     Ok(Message::parse(&plaintext)?)
 }
 
-/// Encrypts a plaintext under a symmetric key. A salt must never be used twice with one key.
+/// Encrypts a plaintext with a symmetric key. Never use a salt twice with the same key.
 pub fn encrypt_sym(key: &SymKey, plaintext: &[u8], salt: &[u8; SALT]) -> Vec<u8> {
     let mut data = Zeroizing::new(Vec::with_capacity(plaintext.len() + GCM_TAG + SALT));
     data.extend_from_slice(plaintext);
     encrypt_in_place(key, data, salt)
 }
 
-/// The plaintext becomes the data, so that no second copy of it must be erased. It must have room
-/// for [`message::ROOM`] more bytes, or a copy of it is left behind when it grows.
+/// Turns the plaintext into the data, so that there is no second copy to erase.
+///
+/// The vector must have [`message::ROOM`] bytes of spare capacity. Otherwise it would leave a copy
+/// of the plaintext behind when it grows.
 fn encrypt_in_place(key: &SymKey, mut plaintext: Zeroizing<Vec<u8>>, salt: &[u8; SALT]) -> Vec<u8> {
     let mut data = std::mem::take(&mut *plaintext);
     debug_assert!(data.capacity() - data.len() >= GCM_TAG + SALT);
@@ -152,6 +167,10 @@ fn encrypt_in_place(key: &SymKey, mut plaintext: Zeroizing<Vec<u8>>, salt: &[u8;
 }
 
 /// Decrypts the data of an envelope with a symmetric key.
+///
+/// # Errors
+///
+/// If the data is too short, or the key does not fit.
 pub fn decrypt_sym(key: &SymKey, data: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
     let short = || OpenError::Short(data.len());
     let (rest, salt) = data.split_last_chunk::<SALT>().ok_or_else(short)?;
@@ -177,7 +196,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
-        fn whoever_has_the_key_reads_it(
+        fn only_the_right_key_opens(
             payload in prop::collection::vec(any::<u8>(), 0..600), asym: bool, sign: bool,
         ) {
             let mut rng = seeded_rng("seal");

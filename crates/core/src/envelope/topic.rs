@@ -1,52 +1,20 @@
-//! Topics: the four bytes by which a node sorts envelopes it cannot read.
+//! Topics: the four bytes by which nodes select envelopes that they can't read.
 
-use std::{fmt, str::FromStr};
+use zeroize::Zeroizing;
 
-use crate::crypto::{PublicKey, SecretKey, keccak256};
+use crate::{
+    bytes::fixed_bytes,
+    crypto::{PublicKey, SecretKey, keccak256},
+};
 
-/// How many topics the partitioned ones are spread over.
+/// The number of partitioned topics.
 pub const PARTITIONS: u16 = 5000;
 
-/// A topic: the first four bytes of the Keccak-256 of a name.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Topic(pub [u8; 4]);
-
-impl Topic {
-    /// The topic of a name: of a public chat, the chat's name itself.
-    pub fn from_name(name: &str) -> Self {
-        let [a, b, c, d, ..] = keccak256(name.as_bytes());
-        Self([a, b, c, d])
-    }
-}
-
-/// The name of the topic on which the owner of `key` publishes contact codes:
-/// `0x04…-contact-code`.
-pub fn contact_code_name(key: &PublicKey) -> String {
-    format!("{key}-contact-code")
-}
-
-/// Which of the [`PARTITIONS`] the key falls into: its X coordinate modulo 5000.
-pub fn partition(key: &PublicKey) -> u16 {
-    let modulus = u32::from(PARTITIONS);
-    let rest = key.x().iter().fold(0, |rest, byte| (rest << 8 | u32::from(*byte)) % modulus);
-    rest as u16
-}
-
-/// The name of the partitioned topic of `key`: `contact-discovery-` and the partition.
-pub fn partitioned_name(key: &PublicKey) -> String {
-    format!("contact-discovery-{}", partition(key))
-}
-
-/// The name of the personal discovery topic of `key` (legacy): `contact-discovery-04…`.
-pub fn personal_discovery_name(key: &PublicKey) -> String {
-    format!("contact-discovery-{}", hex::encode(key.to_uncompressed()))
-}
-
-/// The name of the topic that two keys negotiate: the hex of their shared secret.
-///
-/// This name is also the password of the conversation's symmetric key, so it is a secret.
-pub fn negotiated_name(ours: &SecretKey, theirs: &PublicKey) -> zeroize::Zeroizing<String> {
-    zeroize::Zeroizing::new(hex::encode(ours.ecdh(theirs).as_bytes()))
+fixed_bytes! {
+    /// A topic: the first four bytes of the Keccak-256 of a name.
+    #[derive(Default)]
+    pub struct Topic([u8; 4]);
+    from_str(text) => TopicError(text.to_owned());
 }
 
 /// Why a text is not a topic.
@@ -54,27 +22,42 @@ pub fn negotiated_name(ours: &SecretKey, theirs: &PublicKey) -> zeroize::Zeroizi
 #[error("{0:?} is not a topic: expected 4 bytes as 8 hex digits, such as 0xcd423760")]
 pub struct TopicError(String);
 
-impl FromStr for Topic {
-    type Err = TopicError;
-
-    fn from_str(text: &str) -> Result<Self, TopicError> {
-        let digits = text.strip_prefix("0x").unwrap_or(text);
-        let mut bytes = [0; 4];
-        hex::decode_to_slice(digits, &mut bytes).map_err(|_| TopicError(text.to_owned()))?;
-        Ok(Self(bytes))
+impl Topic {
+    /// Returns the topic of a name. For a public chat, this is the chat's name.
+    pub fn from_name(name: &str) -> Self {
+        let [a, b, c, d, ..] = keccak256(name.as_bytes());
+        Self([a, b, c, d])
     }
 }
 
-impl fmt::Display for Topic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "0x{}", hex::encode(self.0))
-    }
+/// Returns the name of the topic on which the owner of `key` publishes contact codes:
+/// `0x04…-contact-code`.
+pub fn contact_code_name(key: &PublicKey) -> String {
+    format!("{key}-contact-code")
 }
 
-impl fmt::Debug for Topic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Topic({self})")
-    }
+/// Returns the partition of `key`: its X coordinate modulo [`PARTITIONS`].
+pub fn partition(key: &PublicKey) -> u16 {
+    let modulus = u32::from(PARTITIONS);
+    let rest = key.x().iter().fold(0, |rest, byte| (rest << 8 | u32::from(*byte)) % modulus);
+    rest as u16
+}
+
+/// Returns the name of the partitioned topic of `key`: `contact-discovery-` and the partition.
+pub fn partitioned_name(key: &PublicKey) -> String {
+    format!("contact-discovery-{}", partition(key))
+}
+
+/// Returns the name of the personal discovery topic of `key` (legacy): `contact-discovery-04…`.
+pub fn personal_discovery_name(key: &PublicKey) -> String {
+    format!("contact-discovery-{}", hex::encode(key.to_uncompressed()))
+}
+
+/// Returns the name of the topic that two keys negotiate: the hex of their shared secret.
+///
+/// This name is also the password of the conversation's symmetric key, so it is a secret.
+pub fn negotiated_name(ours: &SecretKey, theirs: &PublicKey) -> Zeroizing<String> {
+    Zeroizing::new(hex::encode(ours.ecdh(theirs).as_bytes()))
 }
 
 #[cfg(test)]
@@ -93,11 +76,11 @@ mod tests {
 
     #[test]
     fn partition_is_the_x_coordinate_modulo_5000() {
-        // Computed by hand for the generator: X mod 5000.
+        // The expected residue of the generator's X is computed another way, word by word.
         let one: SecretKey = format!("{:064x}", 1).parse().unwrap();
         let x = one.public_key().x();
         let tail = u64::from_be_bytes(x[24..].try_into().unwrap());
-        // 2^64 mod 5000 = 1616, so the residue can be built from the four words.
+        // 2^64 mod 5000 = 1616, so the residue follows from the four words.
         let words = x.chunks(8).map(|word| u64::from_be_bytes(word.try_into().unwrap()) % 5000);
         let expected = words.fold(0, |rest, word| (rest * 1616 + word) % 5000);
         assert_eq!(u64::from(partition(&one.public_key())), expected);

@@ -1,4 +1,4 @@
-//! Mining an envelope: what to ask for and what comes back.
+//! Mining: options and results.
 
 use std::{
     fmt,
@@ -15,48 +15,51 @@ use crate::{
     },
 };
 
-/// More threads than this are not started, whatever is asked for.
+/// The most threads that a search starts.
 const MAX_THREADS: usize = 256;
 
-/// The lowest nonce with which `keccak256(rlp4 || nonce)` begins with at least `bits` zero bits.
+/// Finds the lowest nonce with which `keccak256(rlp4 || nonce)` begins with at least `bits` zero
+/// bits.
 ///
-/// 0 bits take the first nonce. More than 256 bits are never reached: then this works until it is
-/// stopped.
+/// With 0 bits, the result is the first nonce. More than 256 bits are never reached, and the search
+/// runs until it is stopped.
+#[must_use]
 pub fn mine(rlp4: &[u8], bits: u32, options: &MineOptions<'_>) -> MineResult {
     Miner::new(rlp4).mine(bits, options)
 }
 
-/// Works until it is stopped, or out of nonces, and keeps the best nonce: what senders do with a
+/// Searches until it is stopped or out of nonces, and returns the best nonce. Senders do this for a
 /// negative target.
 ///
 /// The result is always [`MineResult::Stopped`].
+#[must_use]
 pub fn mine_best(rlp4: &[u8], options: &MineOptions<'_>) -> MineResult {
     Miner::new(rlp4).mine(u32::MAX, options)
 }
 
-/// How to search.
+/// The options of a search.
 #[derive(Clone, Copy)]
 pub struct MineOptions<'a> {
-    /// How many threads work, the calling one included. `None`: as many as the machine runs at a
-    /// time.
+    /// The number of threads, including the calling one. `None` for one per processor.
     pub threads: Option<NonZeroUsize>,
     /// The first nonce.
     pub start: u64,
-    /// How many nonces to try at most. The first one is tried in any case.
+    /// The maximum number of nonces to try. The first one is always tried.
     pub max_nonces: u64,
-    /// Set by somebody else to end the search.
+    /// Ends the search when it is set to `true`.
     pub cancel: Option<&'a AtomicBool>,
-    /// Asked before every chunk of nonces, a millisecond apart or less, and from every thread:
-    /// `true` ends the search. A time limit goes here.
+    /// Ends the search when it returns `true`, for example after a time limit.
+    ///
+    /// Every thread calls it before each chunk of nonces, once per millisecond or more often.
     pub stop: Option<&'a (dyn Fn() -> bool + Sync)>,
-    /// Counts the nonces tried: added to while the search goes on.
+    /// Counts the nonces tried, during the search.
     pub progress: Option<&'a AtomicU64>,
-    /// How the hashes are computed.
+    /// The backend that computes the hashes.
     pub backend: Backend,
 }
 
 impl Default for MineOptions<'_> {
-    /// All processors, all nonces from 0, never stopped.
+    /// All processors, and all nonces from 0 until the end.
     fn default() -> Self {
         Self {
             threads: None,
@@ -70,30 +73,30 @@ impl Default for MineOptions<'_> {
     }
 }
 
-/// How a search ended.
+/// The result of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MineResult {
-    /// There is a nonce with enough zero bits.
+    /// A nonce with enough zero bits was found.
     Found {
         /// The lowest such nonce.
         nonce: u64,
-        /// The zero bits it has: as many as were asked for, or more.
+        /// Its zero bits, at least as many as requested.
         bits: u32,
-        /// The nonces tried. Several threads may have tried some that are higher.
+        /// The number of nonces tried. Several threads may have tried higher ones too.
         tried: u64,
     },
-    /// The search was ended, or all nonces were tried, and none of them has enough zero bits.
+    /// The search was stopped, or all nonces were tried, before one had enough zero bits.
     Stopped {
-        /// The nonce with most zero bits, and the lowest of those.
+        /// The lowest of the nonces with the most zero bits.
         best_nonce: u64,
-        /// The zero bits it has.
+        /// Its zero bits.
         best_bits: u32,
-        /// The nonces tried: so many from the first one on, without gaps. At least 1.
+        /// The number of nonces tried, from the first one on and without gaps. At least 1.
         tried: u64,
     },
 }
 
-/// An envelope to be mined.
+/// An envelope to mine.
 #[derive(Clone, Debug)]
 pub struct Miner {
     hash: CounterHash,
@@ -105,12 +108,13 @@ impl Miner {
         Self { hash: CounterHash::new(rlp4) }
     }
 
-    /// The zero bits that the hash of this nonce begins with.
+    /// Returns the leading zero bits of the hash for this nonce.
     pub fn bits(&self, nonce: u64) -> u32 {
         leading_zero_bits(&self.hash.hash(nonce))
     }
 
-    /// See [`mine()`]; [`mine_best`] is this with more bits than a hash has.
+    /// Searches as [`mine()`] does.
+    #[must_use]
     pub fn mine(&self, bits: u32, options: &MineOptions<'_>) -> MineResult {
         let first = Best { nonce: options.start, bits: self.bits(options.start) };
         if first.bits >= bits {
@@ -166,7 +170,7 @@ mod tests {
         (start..=u64::MAX)
             .map(|nonce| (nonce, leading_zero_bits(&pow_hash(rlp4, nonce))))
             .find(|&(_, found)| found >= bits)
-            .expect("so few bits are soon found")
+            .expect("a nonce is found soon")
     }
 
     fn threads<'a>(count: usize) -> MineOptions<'a> {
@@ -248,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn stops_when_told() {
+    fn stops_on_request() {
         let rlp4 = rlp4(50);
         let calls = AtomicU64::new(0);
         let stop = || calls.fetch_add(1, Relaxed) >= 2;

@@ -1,8 +1,8 @@
-//! The search for a nonce, by several threads.
+//! The search for a nonce, on several threads.
 //!
-//! The nonces are dealt in chunks, in increasing order, and a chunk that was dealt is always
-//! finished. So the nonces tried are a range without gaps up to the lowest hit, and what is found
-//! in it doesn't depend on the number of threads.
+//! Threads take chunks of nonces in increasing order, and finish every chunk they take. So the
+//! nonces tried form a range without gaps up to the lowest hit, and the result does not depend on
+//! the number of threads.
 
 use std::{
     panic::resume_unwind,
@@ -18,18 +18,17 @@ use crate::{
     },
 };
 
-/// Nonces in a chunk: a millisecond of work at most. A power of two, and chunks start at its
-/// multiples.
+/// Nonces in a chunk, at most a millisecond of work. A power of two; chunks start at its multiples.
 pub(super) const CHUNK: u64 = if cfg!(test) { 1 << 9 } else { 1 << 12 };
 
-/// A nonce, and the zero bits that its hash begins with.
+/// A nonce and the leading zero bits of its hash.
 #[derive(Clone, Copy)]
 pub(super) struct Best {
     pub(super) nonce: u64,
     pub(super) bits: u32,
 }
 
-/// Looks for `bits` zero bits. `first` is the first nonce, which has fewer.
+/// Searches for `bits` zero bits. `first` is the first nonce, which has fewer.
 pub(super) fn search(
     hash: &CounterHash,
     bits: u32,
@@ -50,21 +49,21 @@ pub(super) fn search(
     search.run()
 }
 
-/// A search that is going on.
+/// A running search.
 struct Search<'a> {
     hash: &'a CounterHash,
     bits: u32,
     options: &'a MineOptions<'a>,
     first: Best,
     last: u64,
-    /// The number of the next chunk to deal.
+    /// The number of the next chunk to take.
     next_chunk: AtomicU64,
-    /// The lowest chunk with a nonce that has enough bits; above all chunks if there is none.
+    /// The lowest chunk with a hit. Higher than all chunks if there is none.
     found_in: AtomicU64,
     stopped: AtomicBool,
 }
 
-/// What one thread did.
+/// The result of one thread.
 struct Share {
     best: Best,
     found: Option<Best>,
@@ -73,14 +72,14 @@ struct Share {
 
 impl Search<'_> {
     fn run(&self) -> MineResult {
-        // Many envelopes take less than a chunk: not worth starting threads for.
+        // Many envelopes need less than a chunk, which is not worth starting threads.
         let mut all = self.work(1);
         let over = all.found.is_some() || self.chunk(self.next_chunk.load(Relaxed)).is_none();
         if !over && !self.stopped.load(Relaxed) {
             all = all.with(self.work_together());
         }
         if all.tried == 0 {
-            // Stopped before the first chunk; but the first nonce was tried.
+            // Stopped before the first chunk, but the caller has tried the first nonce.
             all.tried = 1;
             self.options.count(1);
         }
@@ -91,7 +90,7 @@ impl Search<'_> {
         thread::scope(|scope| {
             let helpers: Vec<_> = (1..self.options.threads())
                 .map_while(|_| {
-                    // If the system has no more threads to give, those at work do it all.
+                    // If the system can't start more threads, the others do all the work.
                     let builder = thread::Builder::new().name("pow".into());
                     builder.spawn_scoped(scope, || self.work(u64::MAX)).ok()
                 })
@@ -108,7 +107,7 @@ impl Search<'_> {
         })
     }
 
-    /// Takes chunks, at most so many, until there is nothing more to do.
+    /// Takes at most `chunks` chunks, until the search ends.
     fn work(&self, chunks: u64) -> Share {
         let mut scan = Scan::new(self.hash, self.options.backend);
         let mut share = Share { best: self.first, found: None, tried: 0 };
@@ -128,7 +127,7 @@ impl Search<'_> {
             self.options.count(tried);
             share.tried += tried;
             if share.found.is_some() {
-                // The chunks come in increasing order: this thread's next ones are all higher.
+                // Chunks come in increasing order, so this thread's next ones would be higher.
                 self.found_in.fetch_min(number, Relaxed);
                 break;
             }
@@ -136,7 +135,7 @@ impl Search<'_> {
         share
     }
 
-    /// The first and last nonce of a chunk.
+    /// Returns the first and the last nonce of a chunk. `None` if it is beyond the last nonce.
     fn chunk(&self, number: u64) -> Option<(u64, u64)> {
         let base = self.first.nonce / CHUNK * CHUNK;
         let from = number.checked_mul(CHUNK).and_then(|offset| base.checked_add(offset))?;
@@ -145,7 +144,7 @@ impl Search<'_> {
         (from <= self.last).then_some((from, to.min(self.last)))
     }
 
-    /// Goes through the nonces of a chunk, and tells how many it tried.
+    /// Tries the nonces of a chunk. Returns how many it tried.
     fn search_chunk(
         &self,
         scan: &mut Scan<'_>,
@@ -154,7 +153,7 @@ impl Search<'_> {
     ) -> u64 {
         let mut next = Some(first);
         while let Some(from) = next {
-            // Whatever beats the best so far is of interest.
+            // Anything better than the best so far counts as well.
             let wanted = self.bits.min(share.best.bits + 1);
             let Some(nonce) = scan.find(from, last, wanted) else {
                 break;
@@ -191,7 +190,7 @@ impl Share {
 }
 
 impl Best {
-    /// More bits win, then the lower nonce.
+    /// Returns the one with more bits, or else the lower nonce.
     fn better(self, other: Self) -> Self {
         let other_wins =
             other.bits > self.bits || (other.bits == self.bits && other.nonce < self.nonce);

@@ -1,23 +1,24 @@
-//! The formulas.
+//! The formulas of proof of work.
 
 use thiserror::Error;
 
 use crate::crypto::keccak::{Parts, keccak256_parts};
 
-/// What the sender's formula adds to the length of the data, in bytes: expiry, TTL, topic and nonce
-/// at full width.
+/// Bytes that the sender's formula adds to the length of the data: expiry, TTL, topic and nonce at
+/// full width.
 const FIXED_FIELDS: f64 = 20.0;
 
-/// Why a target can't be turned into a number of bits.
+/// Why a target has no number of bits.
 #[derive(Clone, Copy, Debug, Error, PartialEq)]
+#[non_exhaustive]
 pub enum TargetError {
-    /// No number at all (a NaN).
+    /// The target is a NaN.
     #[error("the target of the proof of work is not a number")]
     NotANumber,
-    /// A target below zero asks for another mode: [`mine_best`](super::mine_best).
+    /// A target below zero means another mode: [`mine_best`](super::mine_best).
     #[error("the target of the proof of work is {target}: below zero there are no bits to reach")]
     Negative { target: f64 },
-    /// More zero bits than a hash has. `data_len` is in bytes, `ttl` in seconds.
+    /// The target needs more zero bits than a hash has. `data_len` is in bytes, `ttl` in seconds.
     #[error(
         "a proof of work of {target} with {data_len} bytes of data and a TTL of {ttl} s takes more \
          zero bits than a hash has (256)"
@@ -25,23 +26,25 @@ pub enum TargetError {
     Unreachable { target: f64, data_len: usize, ttl: u32 },
 }
 
-/// The proof of work of an envelope, `2^leading_zeros / rlp4_len / ttl_plus_diff`, as a receiver
-/// reckons it.
+/// Computes the proof of work as a receiver does: `2^leading_zeros / rlp4_len / ttl_plus_diff`.
 ///
-/// `leading_zeros` counts the zero bits that the hash begins with (0 to 256; more count as 256),
-/// `rlp4_len` is the length of the RLP list of the first four fields in bytes, and `ttl_plus_diff`
-/// is the TTL in seconds, plus the seconds by which the envelope comes from the future, if it does
-/// (modulo 2^32). A TTL of 0 makes it infinite.
+/// - `leading_zeros`: the leading zero bits of the hash (0 to 256; more count as 256).
+/// - `rlp4_len`: the length of the RLP list of the first four fields, in bytes.
+/// - `ttl_plus_diff`: the TTL in seconds, plus the allowance for envelopes from the future (modulo
+///   2^32). With 0, the result is infinite.
 pub fn pow_value(leading_zeros: u32, rlp4_len: usize, ttl_plus_diff: u32) -> f64 {
     power_of_two(leading_zeros) / rlp4_len as f64 / f64::from(ttl_plus_diff)
 }
 
-/// The zero bits to look for, for a proof of work of at least `target` (EIP-627's unit):
-/// `ceil(log2(target * (20 + data_len) * ttl))`, and at least 1. `data_len` in bytes, `ttl` in
-/// seconds.
+/// Returns the zero bits that a sender needs for a proof of work of at least `target`:
+/// `ceil(log2(target * (20 + data_len) * ttl))`, but at least 1.
 ///
-/// A target of 0, and a TTL of 0, give 1; a sender with a target of 0 doesn't search at all,
-/// though.
+/// `target` is in EIP-627's unit, `data_len` in bytes, `ttl` in seconds. A target or TTL of 0 gives
+/// 1, although a sender with a target of 0 does not search at all.
+///
+/// # Errors
+///
+/// If the target is negative or a NaN, or needs more than 256 bits.
 pub fn target_bits(target: f64, data_len: usize, ttl: u32) -> Result<u32, TargetError> {
     if target.is_nan() {
         return Err(TargetError::NotANumber);
@@ -49,7 +52,7 @@ pub fn target_bits(target: f64, data_len: usize, ttl: u32) -> Result<u32, Target
     if target < 0.0 {
         return Err(TargetError::Negative { target });
     }
-    // An infinite target and a TTL of 0 make a NaN here, which is no number of bits either.
+    // An infinite target with a TTL of 0 gives a NaN here.
     let bits = (target * (FIXED_FIELDS + data_len as f64) * f64::from(ttl)).log2().ceil();
     if bits.is_nan() || bits > 256.0 {
         return Err(TargetError::Unreachable { target, data_len, ttl });
@@ -57,19 +60,19 @@ pub fn target_bits(target: f64, data_len: usize, ttl: u32) -> Result<u32, Target
     Ok(bits.max(1.0) as u32)
 }
 
-/// How many zero bits the hash begins with (0 to 256).
+/// Returns the leading zero bits of the hash (0 to 256).
 pub fn leading_zero_bits(hash: &[u8; 32]) -> u32 {
     let zero_bytes = hash.iter().take_while(|&&byte| byte == 0).count();
     let in_next = hash.get(zero_bytes).map_or(0, |byte| byte.leading_zeros());
     8 * zero_bytes as u32 + in_next
 }
 
-/// The hash whose leading zero bits count: `keccak256(rlp4 || nonce)`.
+/// Returns the hash whose leading zero bits count: `keccak256(rlp4 || nonce)`.
 pub fn pow_hash(rlp4: &[u8], nonce: u64) -> [u8; 32] {
     keccak256_parts(Parts(rlp4, &nonce.to_be_bytes(), &[]))
 }
 
-/// Exact: a double holds every power of two that matters.
+/// Returns 2 to the power of `exponent`, at most 256. The result is exact.
 fn power_of_two(exponent: u32) -> f64 {
     f64::from_bits(u64::from(1023 + exponent.min(256)) << 52)
 }
@@ -87,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn values_as_receivers_reckon() {
+    fn values_of_receivers() {
         assert_eq!(pow_value(0, 13, 1).to_bits(), 0x3fb3_b13b_13b1_3b14);
         assert_eq!(pow_value(11, 15, 50).to_bits(), 0x4005_d867_c3ec_e2a5);
         assert_eq!(pow_value(1, 53, 0), f64::INFINITY);
