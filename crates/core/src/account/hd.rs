@@ -170,7 +170,7 @@ impl ExtendedPrivateKey {
     pub fn public_key(&self) -> PublicKey {
         let origin = self.origin.as_ref();
         let from_parent = origin.and_then(|it| tweak::add_public(&it.parent, &it.tweak.0));
-        from_parent.unwrap_or_else(|| tweak::public_key(&self.key))
+        from_parent.unwrap_or_else(|| self.key.public_key())
     }
 
     /// Steps from the master key.
@@ -308,7 +308,7 @@ impl Node {
     }
 
     fn public_key(&self) -> PublicKey {
-        tweak::public_key(&self.key)
+        self.key.public_key()
     }
 
     /// One step, and by how much the key went up. `public` is this node's own public key, for

@@ -1,5 +1,5 @@
-//! AES as these protocols use it: GCM for symmetric messages, CTR for ECIES, frames, key files and
-//! sessions, CBC for old key files, and the bare block for frame MACs.
+//! The AES modes of these protocols: GCM for symmetric messages, CTR for ECIES, frames, key files
+//! and sessions, CBC for old key files, and single blocks for frame MACs.
 
 use std::fmt;
 
@@ -11,18 +11,23 @@ use zeroize::Zeroizing;
 /// Length of a GCM tag in bytes.
 pub const GCM_TAG: usize = 16;
 
-/// Encrypts `buffer` in place under AES-256-GCM without associated data; returns the tag.
-pub fn gcm_seal(key: &[u8; 32], nonce: &[u8; 12], buffer: &mut [u8]) -> [u8; GCM_TAG] {
+/// Encrypts `buffer` in place under AES-256-GCM without associated data. Returns the tag.
+pub(crate) fn gcm_seal(key: &[u8; 32], nonce: &[u8; 12], buffer: &mut [u8]) -> [u8; GCM_TAG] {
     GcmKey::new(key).seal(nonce, &[], buffer)
 }
 
 /// Checks the tag and decrypts `buffer` in place. On `false` the buffer must not be used.
 #[must_use]
-pub fn gcm_open(key: &[u8; 32], nonce: &[u8; 12], buffer: &mut [u8], tag: &[u8; GCM_TAG]) -> bool {
+pub(crate) fn gcm_open(
+    key: &[u8; 32],
+    nonce: &[u8; 12],
+    buffer: &mut [u8],
+    tag: &[u8; GCM_TAG],
+) -> bool {
     GcmKey::new(key).open(nonce, &[], buffer, tag)
 }
 
-/// An expanded key of AES-256-GCM, for many messages.
+/// An expanded AES-256-GCM key, for many messages.
 pub struct GcmKey(Aes256Gcm);
 
 impl fmt::Debug for GcmKey {
@@ -32,11 +37,13 @@ impl fmt::Debug for GcmKey {
 }
 
 impl GcmKey {
+    /// Expands the key.
     pub fn new(key: &[u8; 32]) -> Self {
         Self(Aes256Gcm::new(key.into()))
     }
 
-    /// Encrypts `buffer` in place; the tag also covers `associated`.
+    /// Encrypts `buffer` in place. The tag also covers `associated`.
+    #[must_use]
     pub fn seal(&self, nonce: &[u8; 12], associated: &[u8], buffer: &mut [u8]) -> [u8; GCM_TAG] {
         self.0
             .encrypt_inout_detached(nonce.into(), associated, InOutBuf::from(buffer))
@@ -59,18 +66,22 @@ impl GcmKey {
     }
 }
 
-/// AES-128-CTR from the given initial counter block: encrypts or decrypts in place.
-pub fn ctr128(key: &[u8; 16], iv: &[u8; 16], buffer: &mut [u8]) {
+/// Encrypts or decrypts `buffer` in place with AES-128-CTR, from the counter block `iv`.
+pub(crate) fn ctr128(key: &[u8; 16], iv: &[u8; 16], buffer: &mut [u8]) {
     ctr::Ctr128BE::<aes::Aes128>::new(key.into(), iv.into()).apply_keystream(buffer);
 }
 
-/// AES-256-CTR from the given initial counter block: encrypts or decrypts in place.
-pub fn ctr256(key: &[u8; 32], iv: &[u8; 16], buffer: &mut [u8]) {
+/// Encrypts or decrypts `buffer` in place with AES-256-CTR, from the counter block `iv`.
+pub(crate) fn ctr256(key: &[u8; 32], iv: &[u8; 16], buffer: &mut [u8]) {
     ctr::Ctr128BE::<aes::Aes256>::new(key.into(), iv.into()).apply_keystream(buffer);
 }
 
-/// AES-128-CBC with PKCS#7 padding. `None` when length or padding are wrong.
-pub fn cbc128_open(key: &[u8; 16], iv: &[u8; 16], ciphertext: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+/// Decrypts AES-128-CBC with PKCS#7 padding. `None` if the length or the padding is wrong.
+pub(crate) fn cbc128_open(
+    key: &[u8; 16],
+    iv: &[u8; 16],
+    ciphertext: &[u8],
+) -> Option<Zeroizing<Vec<u8>>> {
     let mut buffer = Zeroizing::new(ciphertext.to_vec());
     let length = cbc::Decryptor::<aes::Aes128>::new(key.into(), iv.into())
         .decrypt_padded::<Pkcs7>(&mut buffer)
@@ -80,8 +91,8 @@ pub fn cbc128_open(key: &[u8; 16], iv: &[u8; 16], ciphertext: &[u8]) -> Option<Z
     Some(buffer)
 }
 
-/// One direction's AES-256-CTR key stream with a zero IV, for RLPx frames.
-pub struct FrameCipher(ctr::Ctr128BE<aes::Aes256>);
+/// The AES-256-CTR key stream of one direction of an RLPx connection. Its IV is zero.
+pub(crate) struct FrameCipher(ctr::Ctr128BE<aes::Aes256>);
 
 impl fmt::Debug for FrameCipher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -90,19 +101,18 @@ impl fmt::Debug for FrameCipher {
 }
 
 impl FrameCipher {
-    /// Starts the key stream.
-    pub fn new(key: &[u8; 32]) -> Self {
+    pub(crate) fn new(key: &[u8; 32]) -> Self {
         Self(ctr::Ctr128BE::<aes::Aes256>::new(key.into(), &[0; 16].into()))
     }
 
     /// Encrypts or decrypts the next `buffer.len()` bytes of the stream in place.
-    pub fn apply(&mut self, buffer: &mut [u8]) {
+    pub(crate) fn apply(&mut self, buffer: &mut [u8]) {
         self.0.apply_keystream(buffer);
     }
 }
 
 /// AES-256 on single blocks, for the MACs of RLPx frames.
-pub struct BlockCipher(aes::Aes256);
+pub(crate) struct BlockCipher(aes::Aes256);
 
 impl fmt::Debug for BlockCipher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -111,13 +121,12 @@ impl fmt::Debug for BlockCipher {
 }
 
 impl BlockCipher {
-    /// Expands the key.
-    pub fn new(key: &[u8; 32]) -> Self {
+    pub(crate) fn new(key: &[u8; 32]) -> Self {
         Self(aes::Aes256::new(key.into()))
     }
 
     /// Encrypts one block.
-    pub fn encrypt(&self, block: &[u8; 16]) -> [u8; 16] {
+    pub(crate) fn encrypt(&self, block: &[u8; 16]) -> [u8; 16] {
         let mut out = (*block).into();
         self.0.encrypt_block(&mut out);
         out.into()

@@ -1,9 +1,9 @@
-//! ECIES over secp256k1, as the RLPx handshake and Whisper's asymmetric messages use it.
+//! ECIES over secp256k1, for the RLPx handshake and Whisper's asymmetric messages.
 //!
 //! A message is `R (65) || iv (16) || ciphertext (n) || tag (32)`: 113 bytes more than the
-//! plaintext. `R` is the ephemeral public key in its uncompressed form, the cipher
-//! AES-128-CTR, the tag HMAC-SHA-256 over `iv || ciphertext || s2`. `s2` is shared text that
-//! is authenticated but not sent: empty for messages, the size prefix for EIP-8 handshakes.
+//! plaintext. `R` is the uncompressed ephemeral public key. The cipher is AES-128-CTR, and the tag
+//! is HMAC-SHA-256 over `iv || ciphertext || s2`. `s2` is authenticated but not sent. It is empty
+//! for messages, and the size prefix for EIP-8 handshakes.
 //!
 //! Source: devp2p `rlpx.md`, section "ECIES Encryption".
 
@@ -14,23 +14,24 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::{PublicKey, SecretKey, SharedSecret, aes, kdf};
 
-/// How many bytes a message is longer than its plaintext.
+/// Bytes that a message is longer than its plaintext.
 pub const OVERHEAD: usize = POINT + IV + TAG;
 
 const POINT: usize = 65;
 const IV: usize = 16;
 const TAG: usize = 32;
 
-/// Why an ECIES message could not be opened.
+/// Why an ECIES message could not be decrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum EciesError {
     /// Shorter than any message can be.
     #[error("an ECIES message has at least 114 bytes; this one has {0}")]
     Short(usize),
-    /// The ephemeral key at the front is not an uncompressed point of the curve.
+    /// The ephemeral key is not an uncompressed point of the curve.
     #[error("the first 65 bytes of the ECIES message are not an uncompressed secp256k1 point")]
     Point,
-    /// Another key, or damaged bytes.
+    /// The message is for another key, or damaged.
     #[error("the ECIES tag does not match: another recipient's key, or damaged bytes")]
     Tag,
 }
@@ -48,9 +49,9 @@ pub fn encrypt<R: CryptoRng + ?Sized>(
     encrypt_with(recipient, plaintext, s2, &ephemeral, &iv)
 }
 
-/// Encrypts with a given ephemeral key and IV: the same arguments give the same bytes.
+/// Encrypts with a given ephemeral key and IV, for vectors and fixtures.
 ///
-/// For vectors and fixtures. Using an ephemeral key twice reveals both plaintexts.
+/// The same arguments give the same bytes. Using an ephemeral key twice reveals both plaintexts.
 pub fn encrypt_with(
     recipient: &PublicKey,
     plaintext: &[u8],
@@ -69,7 +70,11 @@ pub fn encrypt_with(
     out
 }
 
-/// Opens a message for `recipient`.
+/// Decrypts a message to `recipient`.
+///
+/// # Errors
+///
+/// If the message is too short, its ephemeral key is not a point, or its tag does not match.
 pub fn decrypt(
     recipient: &SecretKey,
     message: &[u8],
@@ -104,7 +109,7 @@ impl Keys {
         let k = kdf::concat_kdf(shared.as_bytes());
         let mut encryption = [0; 16];
         encryption.copy_from_slice(&k[..16]);
-        // The second half is hashed once more before it becomes the MAC key.
+        // The MAC key is the hash of the second half, not the half itself.
         Self { encryption, authentication: Sha256::digest(&k[16..]).into() }
     }
 
@@ -132,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn round_trip_and_refusals() {
+    fn round_trip_and_errors() {
         let message = encrypt_with(&key(1).public_key(), b"text", b"s2", &key(2), &[9; 16]);
         assert_eq!(message.len(), 4 + OVERHEAD);
         assert_eq!(*decrypt(&key(1), &message, b"s2").unwrap(), b"text");
@@ -142,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn every_flipped_byte_is_noticed() {
+    fn every_flipped_byte_is_detected() {
         let message = encrypt_with(&key(1).public_key(), b"text", b"", &key(2), &[9; 16]);
         for at in 0..message.len() {
             let mut bad = message.clone();

@@ -1,4 +1,4 @@
-//! Key derivation: PBKDF2, scrypt, HKDF, HMAC, and the concatenation KDF of ECIES.
+//! Key derivation: PBKDF2, scrypt, HKDF, HMAC and the concatenation KDF of ECIES.
 
 use std::fmt;
 
@@ -7,31 +7,32 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest, Sha256, Sha512};
 use zeroize::{Zeroize as _, Zeroizing};
 
-/// PBKDF2-HMAC-SHA-256 to 32 bytes (RFC 8018 §5.2). Cost grows with `rounds`.
-pub fn pbkdf2_sha256(password: &[u8], salt: &[u8], rounds: u32) -> Zeroizing<[u8; 32]> {
+/// Derives 32 bytes with PBKDF2-HMAC-SHA-256 (RFC 8018 §5.2). The cost grows with `rounds`.
+pub(crate) fn pbkdf2_sha256(password: &[u8], salt: &[u8], rounds: u32) -> Zeroizing<[u8; 32]> {
     let mut key = Zeroizing::new([0; 32]);
     pbkdf2::pbkdf2_hmac::<Sha256>(password, salt, rounds, &mut *key);
     key
 }
 
-/// The first 32 bytes of the SP 800-56A concatenation KDF with SHA-256 and empty shared
-/// information: one block, counter 1.
-pub fn concat_kdf(secret: &[u8; 32]) -> Zeroizing<[u8; 32]> {
+/// Derives 32 bytes with the SP 800-56A concatenation KDF: SHA-256, no shared information.
+///
+/// One block with counter 1 is enough for 32 bytes.
+pub(crate) fn concat_kdf(secret: &[u8; 32]) -> Zeroizing<[u8; 32]> {
     let hash = Sha256::new().chain_update([0, 0, 0, 1]).chain_update(secret).finalize();
     Zeroizing::new(hash.into())
 }
 
-/// HKDF-SHA-256 (RFC 5869) to `N` bytes.
+/// Derives `N` bytes with HKDF-SHA-256 (RFC 5869).
 pub fn hkdf_sha256<const N: usize>(input: &[u8], salt: &[u8], info: &[u8]) -> Zeroizing<[u8; N]> {
     const { assert!(N <= 255 * 32, "HKDF gives at most 255 hashes") };
     let mut key = Zeroizing::new([0; N]);
     Hkdf::<Sha256>::new(Some(salt), input)
         .expand(info, &mut *key)
-        .expect("the length is in range, see above");
+        .expect("the length is checked above");
     key
 }
 
-/// HMAC-SHA-256, keyed once and used for several messages.
+/// HMAC-SHA-256 with one key, for several messages.
 #[derive(Clone)]
 pub struct HmacSha256(Hmac<Sha256>);
 
@@ -42,17 +43,18 @@ impl fmt::Debug for HmacSha256 {
 }
 
 impl HmacSha256 {
-    /// A key of any length.
+    /// Takes a key of any length.
     pub fn new(key: &[u8]) -> Self {
         Self(Hmac::new_from_slice(key).expect("HMAC takes keys of any length"))
     }
 
-    /// The tag of the concatenation of `parts`.
+    /// Returns the tag of the concatenation of `parts`.
     pub fn tag(&self, parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
         Zeroizing::new(self.running(parts).finalize().into_bytes().into())
     }
 
-    /// Whether `tag` is that of the concatenation of `parts`; in constant time.
+    /// Checks the tag of the concatenation of `parts`, in constant time.
+    #[must_use]
     pub fn verify(&self, parts: &[&[u8]], tag: &[u8]) -> bool {
         self.running(parts).verify_slice(tag).is_ok()
     }
@@ -66,8 +68,8 @@ impl HmacSha256 {
     }
 }
 
-/// HMAC-SHA-512 of the concatenation of `parts`, as its two halves.
-pub fn hmac_sha512(key: &[u8], parts: &[&[u8]]) -> Halves {
+/// Returns HMAC-SHA-512 of the concatenation of `parts`, as two halves.
+pub(crate) fn hmac_sha512(key: &[u8], parts: &[&[u8]]) -> Halves {
     let mut mac = Hmac::<Sha512>::new_from_slice(key).expect("HMAC takes keys of any length");
     for part in parts {
         mac.update(part);
@@ -80,11 +82,11 @@ pub fn hmac_sha512(key: &[u8], parts: &[&[u8]]) -> Halves {
     halves
 }
 
-/// The halves of a 64-byte secret, erased on drop.
+/// The halves of a 64-byte secret. Erased on drop.
 #[derive(zeroize::ZeroizeOnDrop)]
-pub struct Halves {
-    pub left: [u8; 32],
-    pub right: [u8; 32],
+pub(crate) struct Halves {
+    pub(crate) left: [u8; 32],
+    pub(crate) right: [u8; 32],
 }
 
 impl fmt::Debug for Halves {
@@ -93,15 +95,16 @@ impl fmt::Debug for Halves {
     }
 }
 
-/// PBKDF2-HMAC-SHA-512 to 64 bytes.
-pub fn pbkdf2_sha512(password: &[u8], salt: &[u8], rounds: u32) -> Zeroizing<[u8; 64]> {
+/// Derives 64 bytes with PBKDF2-HMAC-SHA-512.
+pub(crate) fn pbkdf2_sha512(password: &[u8], salt: &[u8], rounds: u32) -> Zeroizing<[u8; 64]> {
     let mut key = Zeroizing::new([0; 64]);
     pbkdf2::pbkdf2_hmac::<Sha512>(password, salt, rounds, &mut *key);
     key
 }
 
-/// scrypt to 32 bytes (RFC 7914, without its erroneous bound `n < 2^(16 r)`, as the reference).
-/// `None` when the parameters are outside what the algorithm or the address space allows.
+/// Derives 32 bytes with scrypt (RFC 7914). `None` if the parameters are out of range.
+///
+/// As in the reference, the RFC's erroneous bound `n < 2^(16 r)` does not apply.
 pub fn scrypt(
     password: &[u8],
     salt: &[u8],

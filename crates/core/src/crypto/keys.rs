@@ -1,6 +1,6 @@
 //! Typed secp256k1 keys and recoverable signatures.
 //!
-//! Secrets are erased on drop, compared in constant time, and never shown by `Debug`.
+//! Secrets are erased on drop, compared in constant time and hidden from `Debug`.
 
 use std::{fmt, str::FromStr};
 
@@ -12,33 +12,36 @@ use secp256k1::{
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
+use super::signer;
+
 /// What is wrong with a key or a signature.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum KeyError {
-    /// A text that should be hex is not.
+    /// The text is not hex.
     #[error("{what} is not hexadecimal (position {at} of the text)")]
     Hex { what: &'static str, at: usize },
-    /// Neither of the lengths that the kind of key can have.
+    /// The length is none of those that this kind of key can have.
     #[error("{what} has {got} bytes; expected {expected}")]
     Length { what: &'static str, got: usize, expected: &'static str },
-    /// Zero, or not below the group order.
+    /// A private key is zero, or not below the group order.
     #[error("a private key must be at least 1 and below the order of secp256k1")]
     SecretRange,
-    /// A symmetric key of 32 zero bytes, which no sender uses.
+    /// A symmetric key is all zeros, which no sender uses.
     #[error("a symmetric key must not be all zeros")]
     ZeroSymKey,
     /// The bytes are not a point of the curve, or have an unknown prefix byte.
     #[error("the public key is not a point of secp256k1")]
     NotOnCurve,
-    /// `r` or `s` out of range, or a recovery id above 3.
+    /// `r` or `s` is out of range, or the recovery id is above 3.
     #[error("the signature is malformed: r and s must be below the group order, v 0 to 3")]
     SignatureFormat,
-    /// No key could have made this signature over this digest.
+    /// No key can have made this signature over this digest.
     #[error("no public key can be recovered from the signature")]
     NoRecovery,
 }
 
-/// Decodes hex with or without `0x`, naming the first bad position.
+/// Decodes hex with or without `0x`. The error names the first bad position.
 pub(crate) fn hex_bytes(what: &'static str, text: &str) -> Result<Vec<u8>, KeyError> {
     let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
     let skipped = text.len() - digits.len();
@@ -56,7 +59,7 @@ pub(crate) fn hex_bytes(what: &'static str, text: &str) -> Result<Vec<u8>, KeyEr
 pub struct SecretKey(pub(super) secp256k1::SecretKey);
 
 impl SecretKey {
-    /// A fresh key from `rng`.
+    /// Generates a key from `rng`.
     pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Self {
         loop {
             let mut bytes = [0; 32];
@@ -70,23 +73,27 @@ impl SecretKey {
         }
     }
 
-    /// Reads the 32 big-endian bytes.
+    /// Reads 32 big-endian bytes.
+    ///
+    /// # Errors
+    ///
+    /// If the number is zero, or not below the group order.
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, KeyError> {
         secp256k1::SecretKey::from_secret_bytes(*bytes).map(Self).map_err(|_| KeyError::SecretRange)
     }
 
-    /// The 32 big-endian bytes, erased when dropped.
+    /// Returns the 32 big-endian bytes, erased on drop.
     pub fn to_bytes(&self) -> zeroize::Zeroizing<[u8; 32]> {
         zeroize::Zeroizing::new(self.0.to_secret_bytes())
     }
 
-    /// The public key of this private key.
+    /// Computes the public key.
     pub fn public_key(&self) -> PublicKey {
-        PublicKey(self.0.public_key())
+        PublicKey(signer::public_key(&self.0))
     }
 
-    /// Elliptic-curve Diffie-Hellman: the X coordinate of `self * theirs`, 32 bytes with
-    /// leading zeros kept. No hashing.
+    /// Computes the elliptic-curve Diffie-Hellman secret: the X coordinate of `self * theirs`, not
+    /// hashed.
     pub fn ecdh(&self, theirs: &PublicKey) -> SharedSecret {
         let mut point = secp256k1::ecdh::shared_secret_point(&theirs.0, &self.0);
         let mut x = [0; 32];
@@ -97,11 +104,10 @@ impl SecretKey {
         secret
     }
 
-    /// Signs a 32-byte digest as it is (no hashing); deterministic by RFC 6979, low `s`.
+    /// Signs a 32-byte digest, without hashing it again. Deterministic (RFC 6979), with a low `s`.
+    #[must_use]
     pub fn sign_digest(&self, digest: &[u8; 32]) -> Signature {
-        let signature =
-            RecoverableSignature::sign_ecdsa_recoverable(Message::from_digest(*digest), &self.0);
-        let (id, compact) = signature.serialize_compact();
+        let (id, compact) = signer::sign(&self.0, digest).serialize_compact();
         let mut bytes = [0; 65];
         bytes[..64].copy_from_slice(&compact);
         bytes[64] = id.to_u8();
@@ -118,7 +124,7 @@ impl Drop for SecretKey {
 impl FromStr for SecretKey {
     type Err = KeyError;
 
-    /// 64 hex digits, with or without `0x`.
+    /// Reads 64 hex digits, with or without `0x`.
     fn from_str(text: &str) -> Result<Self, KeyError> {
         let bytes = zeroize::Zeroizing::new(hex_bytes("the private key", text)?);
         let array: &[u8; 32] = bytes.as_slice().try_into().map_err(|_| KeyError::Length {
@@ -144,17 +150,17 @@ impl fmt::Debug for SecretKey {
     }
 }
 
-/// The X coordinate of an ECDH point: 32 bytes, erased on drop.
+/// The X coordinate of an ECDH point: 32 bytes. Erased on drop.
 #[derive(Clone, zeroize::ZeroizeOnDrop)]
 pub struct SharedSecret([u8; 32]);
 
 impl SharedSecret {
-    /// Takes 32 bytes that were agreed on before.
+    /// Takes 32 bytes that were agreed before.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The 32 big-endian bytes.
+    /// Returns the 32 big-endian bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -166,12 +172,16 @@ impl fmt::Debug for SharedSecret {
     }
 }
 
-/// A public key: a point of secp256k1 other than infinity.
+/// A public key: a point of secp256k1, not infinity.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PublicKey(pub(super) secp256k1::PublicKey);
 
 impl PublicKey {
     /// Reads 65 bytes (`04`, X, Y), 64 bytes (X, Y) or 33 bytes (`02`/`03`, X).
+    ///
+    /// # Errors
+    ///
+    /// If the length is another one, or the bytes are not a point of the curve.
     pub fn from_slice(bytes: &[u8]) -> Result<Self, KeyError> {
         let parsed = match *bytes {
             [4, ..] if bytes.len() == 65 => secp256k1::PublicKey::from_slice(bytes),
@@ -193,24 +203,24 @@ impl PublicKey {
         parsed.map(Self).map_err(|_| KeyError::NotOnCurve)
     }
 
-    /// 65 bytes: `04`, X, Y.
+    /// Returns 65 bytes: `04`, X, Y.
     pub fn to_uncompressed(&self) -> [u8; 65] {
         self.0.serialize_uncompressed()
     }
 
-    /// 33 bytes: `02` or `03`, X.
+    /// Returns 33 bytes: `02` or `03`, X.
     pub fn to_compressed(&self) -> [u8; 33] {
         self.0.serialize()
     }
 
-    /// 64 bytes: X, Y; the form of devp2p messages and enode URLs.
+    /// Returns 64 bytes: X, Y. This is the form of devp2p messages and enode URLs.
     pub fn to_xy(&self) -> [u8; 64] {
         let mut xy = [0; 64];
         xy.copy_from_slice(&self.to_uncompressed()[1..]);
         xy
     }
 
-    /// The X coordinate, 32 big-endian bytes.
+    /// Returns the X coordinate, 32 big-endian bytes.
     pub fn x(&self) -> [u8; 32] {
         let mut x = [0; 32];
         x.copy_from_slice(&self.to_compressed()[1..]);
@@ -221,13 +231,13 @@ impl PublicKey {
 impl FromStr for PublicKey {
     type Err = KeyError;
 
-    /// Hex of any of the three byte forms, with or without `0x`.
+    /// Reads the hex of any of the three byte forms, with or without `0x`.
     fn from_str(text: &str) -> Result<Self, KeyError> {
         Self::from_slice(&hex_bytes("the public key", text)?)
     }
 }
 
-/// The chat key form: `0x04` and 128 hex digits.
+/// Shows the chat key form: `0x04` and 128 hex digits.
 impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "0x{}", hex::encode(self.to_uncompressed()))
@@ -242,23 +252,27 @@ impl fmt::Debug for PublicKey {
 
 /// A recoverable ECDSA signature: `r` (32 bytes), `s` (32 bytes), `v` (the recovery id).
 ///
-/// What the reference writes has `v` 0 or 1; 2 and 3 (an `r` above the group order) are
-/// accepted on reading, as libsecp256k1 does.
+/// The reference writes `v` 0 or 1. Reading also accepts 2 and 3 (an `r` above the group order), as
+/// libsecp256k1 does.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Signature([u8; 65]);
 
 impl Signature {
-    /// Takes the 65 bytes as they are; whether they make sense shows in [`recover`](Self::recover).
+    /// Takes 65 bytes unchecked; [`recover`](Self::recover) checks them.
     pub fn from_bytes(bytes: [u8; 65]) -> Self {
         Self(bytes)
     }
 
-    /// `r || s || v`.
+    /// Returns `r || s || v`.
     pub fn as_bytes(&self) -> &[u8; 65] {
         &self.0
     }
 
-    /// The public key whose owner signed `digest`.
+    /// Recovers the public key whose owner signed `digest`.
+    ///
+    /// # Errors
+    ///
+    /// If the signature is malformed, or no key can have made it.
     pub fn recover(&self, digest: &[u8; 32]) -> Result<PublicKey, KeyError> {
         let id =
             RecoveryId::try_from(i32::from(self.0[64])).map_err(|_| KeyError::SignatureFormat)?;
@@ -313,7 +327,7 @@ mod tests {
         let mut bad = key.to_uncompressed();
         bad[64] ^= 1;
         assert_eq!(PublicKey::from_slice(&bad), Err(KeyError::NotOnCurve));
-        bad[0] = 6; // the hybrid form is not in use here
+        bad[0] = 6; // the hybrid form is not used
         assert_eq!(PublicKey::from_slice(&bad), Err(KeyError::NotOnCurve));
     }
 

@@ -1,34 +1,34 @@
-//! Keccak-256 that goes on: absorb, look at the digest, absorb more.
+//! Running Keccak-256: absorb, read the digest, absorb more.
 //!
-//! The MACs of RLPx frames are digests of everything sent so far in one direction, so the
-//! state lives as long as the connection and is read twice per frame.
+//! The MACs of RLPx frames are digests of everything sent so far in one direction. The state lives
+//! as long as the connection and is read twice per frame.
 
 use std::fmt;
 
 use sha3::{Digest, Keccak256};
 
-/// A Keccak-256 state that can tell its digest at any time without being finished.
+/// A Keccak-256 state whose digest can be read at any time.
 #[derive(Clone, Default)]
 pub struct RunningKeccak(Keccak256);
 
 impl RunningKeccak {
-    /// The state that has absorbed nothing.
+    /// Starts with nothing absorbed.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Absorbs `data` after everything absorbed before.
+    /// Absorbs `data`.
     pub fn absorb(&mut self, data: &[u8]) {
         self.0.update(data);
     }
 
-    /// Keccak-256 of everything absorbed so far; the state stays as it is.
+    /// Returns Keccak-256 of everything absorbed so far. The state does not change.
     pub fn digest(&self) -> [u8; 32] {
         self.0.clone().finalize().into()
     }
 }
 
-/// The state is as good as a key: it is not shown.
+/// The state is as secret as a key, so it is not shown.
 impl fmt::Debug for RunningKeccak {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("RunningKeccak(…)")
@@ -41,7 +41,7 @@ mod tests {
     use crate::crypto::keccak256;
 
     #[test]
-    fn digest_does_not_disturb_the_state() {
+    fn reading_the_digest_keeps_the_state() {
         let data: Vec<u8> = (0..=255).cycle().take(1000).collect();
         let mut running = RunningKeccak::new();
         assert_eq!(running.digest(), keccak256(&[]));

@@ -10,7 +10,7 @@ use super::store::{
     StoreError,
     codec::{Reader, Writer},
 };
-use crate::crypto::{KeyError, PublicKey, SecretKey, tweak};
+use crate::crypto::{KeyError, PublicKey, SecretKey};
 
 /// The 33 bytes of a public key. Only the length is checked, since most uses are comparisons.
 /// [`point`](Self::point) checks that they are a point of the curve.
@@ -110,7 +110,7 @@ impl KeyPair {
 
 impl From<SecretKey> for KeyPair {
     fn from(secret: SecretKey) -> Self {
-        let public = CompressedKey::from(&tweak::public_key(&secret));
+        let public = CompressedKey::from(&secret.public_key());
         Self { secret, public }
     }
 }

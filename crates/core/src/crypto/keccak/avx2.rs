@@ -1,9 +1,11 @@
-//! Four states at a time with AVX2.
+//! The AVX2 backend: four states at a time.
 //!
-//! Safety: every function below is compiled for AVX2 and must run only where the processor has it.
-//! They are private to this file, and reached only through [`Avx2`], a value that [`Avx2::detect`]
-//! alone can make, after asking the processor. The loads and stores go through references to arrays
-//! of exactly the size of a register, in their unaligned forms.
+//! # Safety
+//!
+//! Every function below is compiled for AVX2 and must run only on processors that have it. They are
+//! private to this file and need an [`Avx2`]. Only [`Avx2::detect`] makes one, after it has asked
+//! the processor. Loads and stores use unaligned instructions on references to arrays of exactly
+//! the size of a register.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
@@ -46,14 +48,14 @@ fn splat(value: u64) -> Word {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn load(lanes: &[u64; 4]) -> Word {
-    // SAFETY: the reference covers the 32 bytes that are read; no alignment is asked for.
+    // SAFETY: the reference covers the 32 bytes read, and no alignment is required.
     unsafe { _mm256_loadu_si256(lanes.as_ptr().cast()) }
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
 fn store(word: Word, lanes: &mut [u64; 4]) {
-    // SAFETY: the reference covers the 32 bytes that are written; no alignment is asked for.
+    // SAFETY: the reference covers the 32 bytes written, and no alignment is required.
     unsafe { _mm256_storeu_si256(lanes.as_mut_ptr().cast(), word) }
 }
 
@@ -87,8 +89,8 @@ fn chi(a: Word, b: Word, c: Word) -> Word {
     xor(a, _mm256_andnot_si256(b, c))
 }
 
-/// Rotates left by `LEFT`, which is `64 - RIGHT`. Whole bytes go by a shuffle: one instruction
-/// instead of three.
+/// Rotates left by `LEFT`, which is `64 - RIGHT`. For whole bytes, one shuffle replaces three
+/// instructions.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn rotate<const LEFT: i32, const RIGHT: i32>(a: Word) -> Word {

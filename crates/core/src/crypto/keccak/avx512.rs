@@ -1,10 +1,13 @@
-//! Eight states at a time with AVX-512, which rotates and combines three words in one instruction
-//! each.
+//! The AVX-512 backend: eight states at a time.
 //!
-//! Safety: every function below is compiled for AVX-512 F and must run only where the processor has
-//! it. They are private to this file, and reached only through [`Avx512`], a value that
-//! [`Avx512::detect`] alone can make, after asking the processor. The loads and stores go through
-//! references to arrays of exactly the size of a register, in their unaligned forms.
+//! One instruction rotates a word, and one combines three words.
+//!
+//! # Safety
+//!
+//! Every function below is compiled for AVX-512 F and must run only on processors that have it.
+//! They are private to this file and need an [`Avx512`]. Only [`Avx512::detect`] makes one, after
+//! it has asked the processor. Loads and stores use unaligned instructions on references to arrays
+//! of exactly the size of a register.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
@@ -47,14 +50,14 @@ fn splat(value: u64) -> Word {
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn load(lanes: &[u64; 8]) -> Word {
-    // SAFETY: the reference covers the 64 bytes that are read; no alignment is asked for.
+    // SAFETY: the reference covers the 64 bytes read, and no alignment is required.
     unsafe { _mm512_loadu_si512(lanes.as_ptr().cast()) }
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn store(word: Word, lanes: &mut [u64; 8]) {
-    // SAFETY: the reference covers the 64 bytes that are written; no alignment is asked for.
+    // SAFETY: the reference covers the 64 bytes written, and no alignment is required.
     unsafe { _mm512_storeu_si512(lanes.as_mut_ptr().cast(), word) }
 }
 
@@ -64,7 +67,7 @@ fn xor(a: Word, b: Word) -> Word {
     _mm512_xor_si512(a, b)
 }
 
-// The last parameter of the ternary instruction is the truth table, by the bits (a, b, c).
+// The constant of the ternary instruction is its truth table, indexed by the bits (a, b, c).
 
 #[inline]
 #[target_feature(enable = "avx512f")]

@@ -1,14 +1,13 @@
-//! The hash of a fixed prefix followed by a counter (eight bytes, big-endian), for many counters.
+//! The hash of a fixed prefix and a counter (eight bytes, big-endian), for many counters.
 //!
-//! Counters are looked at in rows of 256, which differ in their last byte only. Whatever comes
-//! before that byte is absorbed once: the prefix for all rows; and where the counter straddles two
-//! blocks, its bytes in the first one for as long as they stay the same. One permutation is then
-//! left for each counter, wherever the prefix ends, with one exception: if the counter ends exactly
-//! with a block (prefix length 128 modulo 136), the padding takes another block, which comes after
-//! the byte that differs, so there are two.
+//! Counters are tried in rows of 256, which differ in their last byte only. Everything before that
+//! byte is absorbed once: the prefix for all rows, and the counter's bytes in the first of two
+//! blocks for as long as they stay the same. One permutation per counter is left. If the counter
+//! ends exactly with a block (prefix length 128 modulo 136), the padding takes another block after
+//! the byte that differs, and two permutations are left.
 //!
-//! Of that permutation, half of the first round is shared by the row, and the last round is
-//! computed only as far as it shows the first eight bytes of the hash.
+//! The counters of a row share the linear half of the first round. The last round is computed only
+//! for the first eight bytes of the hash.
 
 use super::{
     Backend, Kernel, Kind, Row,
@@ -20,14 +19,14 @@ use super::{
 /// The counter's length, in bytes.
 const COUNTER: usize = 8;
 
-/// Keccak-256 of `prefix || counter`, with what is common to all counters done.
+/// Keccak-256 of `prefix || counter`, with the work that all counters share already done.
 #[derive(Clone, Debug)]
 pub(crate) struct CounterHash {
     /// The state after the whole blocks of the prefix.
     state: [u64; 25],
-    /// The rest of the prefix,
+    /// The rest of the prefix.
     tail: [u8; RATE],
-    /// and its length, less than a block.
+    /// The length of the rest, less than a block.
     tail_len: usize,
 }
 
@@ -44,7 +43,7 @@ impl CounterHash {
         Self { state, tail, tail_len: rest.len() }
     }
 
-    /// The hash for one counter.
+    /// Computes the hash for one counter.
     pub(crate) fn hash(&self, counter: u64) -> [u8; 32] {
         let mut state = self.state;
         let (blocks, count) = self.last_blocks(counter);
@@ -59,7 +58,7 @@ impl CounterHash {
         hash
     }
 
-    /// The end of the message with its padding, one or two blocks.
+    /// Returns the end of the message with its padding, and its length of one or two blocks.
     fn last_blocks(&self, counter: u64) -> ([[u8; RATE]; 2], usize) {
         let mut blocks = [[0; RATE]; 2];
         let bytes = blocks.as_flattened_mut();
@@ -73,11 +72,11 @@ impl CounterHash {
     }
 }
 
-/// A walk through the counters. It keeps what the next counters share with the last.
+/// A search through the counters. It keeps the work that the next counters share with the last.
 pub(crate) struct Scan<'a> {
     hash: &'a CounterHash,
     backend: Backend,
-    /// The row that `number` tells.
+    /// The row with the number `number`.
     row: Row,
     number: Option<u64>,
     /// The state after the first of two blocks, and the counter's bytes in that block.
@@ -95,8 +94,9 @@ impl<'a> Scan<'a> {
         Self { hash, backend, row, number: None, straddled: None }
     }
 
-    /// The lowest counter in `first..=last` whose hash begins with `zero_bits` zero bits, of which
-    /// 64 are looked at.
+    /// Finds the lowest counter in `first..=last` whose hash begins with `zero_bits` zero bits.
+    ///
+    /// Only the first 64 bits are tested.
     pub(crate) fn find(&mut self, first: u64, last: u64, zero_bits: u32) -> Option<u64> {
         let backend = self.backend;
         with_kernel!(backend, kernel => self.find_with(kernel, first, last, zero_bits))
@@ -109,8 +109,7 @@ impl<'a> Scan<'a> {
         last: u64,
         zero_bits: u32,
     ) -> Option<u64> {
-        // The hash is a string of bytes, and its first eight bytes are read as a little-endian
-        // word.
+        // The first eight bytes of the hash are read as a little-endian word.
         let mask = u64::MAX.checked_shl(64 - zero_bits.min(64)).unwrap_or(0).swap_bytes();
         for number in first >> 8..=last >> 8 {
             self.enter(number);
@@ -161,11 +160,12 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// Where a byte of the block gets to in the linear half of a round: the words, and how far it is
-/// rotated left there.
+/// Returns the words that a byte of the block reaches in the linear half of a round, and its
+/// rotation to the left in each.
 ///
-/// theta leaves it in place, adds its column's parity to the column on the right, and the same
-/// rotated by one to the column on the left; rho and pi rotate and move those eleven words.
+/// theta leaves the byte in place, adds its column's parity to the column on the right, and adds
+/// that parity rotated by one to the column on the left. rho and pi rotate and move these eleven
+/// words.
 fn taps(byte: usize) -> [(usize, u32); 11] {
     let shift = 8 * (byte % 8) as u32;
     let word = byte / 8;
@@ -183,7 +183,7 @@ fn taps(byte: usize) -> [(usize, u32); 11] {
     taps
 }
 
-/// Adds a block to the state.
+/// Adds a block to the state by exclusive or.
 fn mix_in(state: &mut [u64; 25], block: &[u8; RATE]) {
     for (i, word) in state.iter_mut().take(RATE / 8).enumerate() {
         *word ^= word_at(block, i);

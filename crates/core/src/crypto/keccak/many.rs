@@ -1,12 +1,11 @@
-//! Many messages side by side: each lane takes the next message as soon as it is done with one.
+//! Hashes many messages side by side. A lane that finishes a message starts the next one.
 
 use super::{Kernel, Lanes, rounds::RATE};
 
-/// One message in three pieces, hashed as their concatenation (leave the last ones empty if there
-/// are fewer).
+/// One message in three parts, hashed as their concatenation. Unused parts are empty.
 ///
-/// This hashes an envelope without its nonce, with nothing copied: the header of the shorter list,
-/// the bytes of the four fields, the eight bytes of the nonce.
+/// Three parts hash an envelope for its proof of work without a copy: the header of the shorter
+/// list, the bytes of the four fields, and the eight bytes of the nonce.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Parts<'a>(pub &'a [u8], pub &'a [u8], pub &'a [u8]);
 
@@ -22,7 +21,7 @@ impl<'a> From<&'a [u8]> for Parts<'a> {
     }
 }
 
-/// The hash of every input, in their order.
+/// Hashes every input.
 pub(super) fn hash_all<const L: usize>(
     kernel: impl Kernel<L>,
     inputs: &[Parts<'_>],
@@ -59,7 +58,7 @@ pub(super) fn hash_all<const L: usize>(
     }
 }
 
-/// Cuts a message into padded blocks.
+/// Splits a message into padded blocks.
 struct Reader<'a> {
     left: [&'a [u8]; 3],
     done: bool,
@@ -70,12 +69,12 @@ impl<'a> Reader<'a> {
         Self { left: input.slices(), done: false }
     }
 
-    /// Writes the next block. The one with the end of the padding is the last.
+    /// Writes the next block. The block that ends the padding is the last.
     fn next_block(&mut self, block: &mut [u8; RATE]) {
         while self.left[0].is_empty() && !self.left[1].is_empty() {
             self.left = [self.left[1], self.left[2], &[]];
         }
-        // Most blocks lie within one part, and a copy of fixed size is much faster.
+        // Most blocks lie within one part, and a copy of a fixed size is much faster.
         if let Some((whole, rest)) = self.left[0].split_first_chunk() {
             *block = *whole;
             self.left[0] = rest;

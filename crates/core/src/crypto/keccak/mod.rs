@@ -1,14 +1,14 @@
-//! Keccak-256 (the padding of 2011, as Ethereum and Whisper use it, not SHA-3's), one message or
-//! many at a time.
+//! Keccak-256 of one message or of many at a time.
+//!
+//! The padding is that of 2011, as in Ethereum and Whisper, not SHA-3's.
 //!
 //! [`keccak256`] hashes one message. [`keccak256_many`] and [`keccak256_many_parts`] hash many
-//! messages side by side in the lanes of the vector unit, which is what a node needs that receives
-//! envelopes by the batch. The search for a counter behind a fixed prefix, which is what the proof
-//! of work needs, is in `counter`.
+//! messages side by side in the lanes of the vector unit, for nodes that receive envelopes in
+//! batches. `counter` searches for a counter after a fixed prefix, for the proof of work.
 //!
 //! The permutation is written once (`rounds`) and compiled for each [`Backend`]: portable, AVX2
-//! (four states at a time) and AVX-512 (eight). The best one that the processor has is chosen when
-//! the program runs. The vector backends hold all the unsafe code of the crate.
+//! (four states at a time) and AVX-512 (eight). The best backend of the processor is chosen at run
+//! time. The vector backends contain unsafe code, each in its own file.
 
 mod counter;
 mod many;
@@ -28,12 +28,12 @@ pub(crate) use counter::{CounterHash, Scan};
 pub use many::Parts;
 use rounds::RATE;
 
-/// Keccak-256 of `data`: 32 bytes.
+/// Returns Keccak-256 of `data`.
 pub fn keccak256(data: &[u8]) -> [u8; 32] {
     Keccak256::digest(data).into()
 }
 
-/// Keccak-256 of the concatenation of the three parts.
+/// Returns Keccak-256 of the concatenation of the three parts.
 pub fn keccak256_parts(parts: Parts<'_>) -> [u8; 32] {
     let mut hash = Keccak256::new();
     for part in parts.slices() {
@@ -42,19 +42,19 @@ pub fn keccak256_parts(parts: Parts<'_>) -> [u8; 32] {
     hash.finalize().into()
 }
 
-/// Keccak-256 of each input, in the order of the inputs, several at a time.
+/// Returns Keccak-256 of each input, computed several at a time.
 ///
-/// The inputs may differ in length; similar lengths side by side are hashed fastest.
+/// The inputs may differ in length. Similar lengths side by side are fastest.
 pub fn keccak256_many(inputs: &[&[u8]]) -> Vec<[u8; 32]> {
     Backend::best().keccak256_many(inputs)
 }
 
-/// As [`keccak256_many`], each input being the concatenation of three parts.
+/// As [`keccak256_many`], but each input is the concatenation of three parts.
 pub fn keccak256_many_parts(inputs: &[Parts<'_>]) -> Vec<[u8; 32]> {
     Backend::best().keccak256_many_parts(inputs)
 }
 
-/// A way to run the permutation that this processor is known to have.
+/// An implementation of the permutation that this processor can run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backend(Kind);
 
@@ -82,7 +82,7 @@ macro_rules! with_kernel {
 use with_kernel;
 
 impl Backend {
-    /// The fastest one.
+    /// Returns the fastest backend.
     pub fn best() -> Self {
         static BEST: OnceLock<Backend> = OnceLock::new();
         *BEST.get_or_init(|| {
@@ -90,7 +90,7 @@ impl Backend {
         })
     }
 
-    /// All those this processor can run, the slowest first. Tests and measurements go through them.
+    /// Returns all backends that this processor can run, the slowest first.
     pub fn available() -> Vec<Self> {
         let found = [
             Some(Kind::Portable(portable::Portable)),
@@ -102,7 +102,7 @@ impl Backend {
         found.into_iter().flatten().map(Self).collect()
     }
 
-    /// `portable`, `avx2` or `avx512`.
+    /// Returns `portable`, `avx2` or `avx512`.
     pub fn name(self) -> &'static str {
         match self.0 {
             Kind::Portable(_) => "portable",
@@ -113,13 +113,13 @@ impl Backend {
         }
     }
 
-    /// [`keccak256_many`] with this backend.
+    /// Runs [`keccak256_many`] with this backend.
     pub fn keccak256_many(self, inputs: &[&[u8]]) -> Vec<[u8; 32]> {
         let parts: Vec<Parts<'_>> = inputs.iter().map(|&input| Parts::from(input)).collect();
         self.keccak256_many_parts(&parts)
     }
 
-    /// [`keccak256_many_parts`] with this backend.
+    /// Runs [`keccak256_many_parts`] with this backend.
     pub fn keccak256_many_parts(self, inputs: &[Parts<'_>]) -> Vec<[u8; 32]> {
         if inputs.len() < 2 || matches!(self.0, Kind::Portable(_)) {
             return inputs.iter().map(|&input| keccak256_parts(input)).collect();
@@ -128,15 +128,17 @@ impl Backend {
     }
 }
 
-/// What a backend does, for `L` states side by side.
+/// The operations of a backend, on `L` states side by side.
 trait Kernel<const L: usize>: Copy {
-    /// Sets the lanes of `state` whose word of `keep` is 0 to zero (the others have all bits set),
-    /// absorbs one block into each lane, permutes.
+    /// Clears the lanes whose word of `keep` is 0, absorbs one block into each lane, permutes.
+    ///
+    /// The words of `keep` for all other lanes have all bits set.
     fn absorb(self, state: &mut Lanes<L>, keep: &[u64; L], blocks: &[[u8; RATE]; L]);
 
-    /// Looks at the counters `from..256` of a row, and some before, in batches of `L`: the first
-    /// batch with a hash whose first 8 bytes, read as a little-endian integer, have no bit of
-    /// `mask`.
+    /// Finds the first batch of `L` counters with a hash that has no bit of `mask`.
+    ///
+    /// Only the first 8 bytes of the hash count, as a little-endian integer. The search covers the
+    /// counters `from..256` of the row, and those before `from` in the same batch.
     fn sweep(self, row: &Row, from: u32, mask: u64) -> Option<Hits>;
 }
 
@@ -144,30 +146,29 @@ trait Kernel<const L: usize>: Copy {
 #[repr(align(64))]
 struct Lanes<const L: usize>([[u64; L]; 25]);
 
-/// 256 states before their last permutation which differ in one byte only: the last byte of a
-/// counter.
+/// 256 states before their last permutation. They differ in one byte: the last of the counter.
 struct Row {
     /// The state with byte 0, after theta, rho and pi of the first round.
     linear: [u64; 25],
-    /// The words of `linear` that the byte reaches, and how far it is rotated left there: since
-    /// these three steps are linear, each byte's state comes from `linear` by exclusive or.
+    /// The words of `linear` that the byte reaches, and its rotation to the left in each. The three
+    /// steps are linear, so exclusive or turns `linear` into the state of any other byte.
     taps: [(usize, u32); 11],
-    /// The counter ends with the block, so that a block with nothing but padding follows.
+    /// Whether the counter ends with its block, so that a block of padding follows.
     padding_apart: bool,
 }
 
-/// Lane `i` was hit if bit `i` of `lanes` is set; it hashes the counter byte `batch + i`.
+/// Lane `i` is a hit if bit `i` of `lanes` is set. Its counter byte is `batch + i`.
 struct Hits {
     batch: u32,
     lanes: u32,
 }
 
-/// The padding: a 1 bit right behind the message,
+/// The start of the padding: a 1 bit right after the message.
 const PAD_FIRST: u64 = 0x01;
-/// and a 1 bit at the end of the block (here in the last word).
+/// The end of the padding: a 1 bit at the end of the block, here in its last word.
 const PAD_LAST: u64 = 0x80 << 56;
 
-/// Word `i` of a block.
+/// Returns word `i` of a block.
 #[inline]
 fn word_at(block: &[u8; RATE], i: usize) -> u64 {
     let mut word = [0; 8];

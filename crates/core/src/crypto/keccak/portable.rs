@@ -1,8 +1,8 @@
-//! The portable backend: one state in plain 64-bit words.
+//! The portable backend: one state in 64-bit integers.
 
 use super::{Kernel, rounds::keccak_rounds};
 
-/// The backend that every machine has.
+/// The backend that runs on every processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Portable;
 
@@ -21,7 +21,7 @@ pub(super) fn permute(state: &mut [u64; 25]) {
     rounds(state, &RC);
 }
 
-/// theta, rho and pi of one round.
+/// The steps theta, rho and pi of one round.
 pub(super) fn linear_half(state: &[u64; 25]) -> [u64; 25] {
     linear(state)
 }

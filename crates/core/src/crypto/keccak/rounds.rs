@@ -1,8 +1,7 @@
-//! The round function of `Keccak-f[1600]`, written once for every width of word.
+//! The round function of `Keccak-f[1600]`, written once for all word types.
 //!
-//! The state is 25 words; word `x + 5 * y` is the lane at column `x` and row `y`. A "word" is
-//! whatever a backend works on: a `u64`, or a vector with the same lane of several independent
-//! states.
+//! The state is 25 words. Word `x + 5 * y` is the lane at column `x` and row `y`. A word is a
+//! `u64`, or a vector that holds the same lane of several independent states.
 
 /// Bytes absorbed per block by Keccak-256.
 pub(crate) const RATE: usize = 136;
@@ -12,22 +11,23 @@ pub(super) const RATE_WORDS: usize = RATE / 8;
 /// The constants of the step iota.
 pub(super) const RC: [u64; 24] = round_constants();
 
-/// Where the step pi takes each word of its result from.
+/// The source of each word of the result of the step pi.
 pub(super) const SRC: [usize; 25] = pi_sources();
 
-/// How far the step rho rotates that word on the way (by the place it arrives at).
+/// The rotation of each word in the step rho, indexed by its place after pi.
 pub(super) const ROT: [i32; 25] = rho_rotations();
 
-/// `x[(x + 1) mod 5]` and `x[(x + 4) mod 5]` without the arithmetic.
+/// `(x + 1) mod 5`, as a table.
 pub(super) const NEXT: [usize; 5] = [1, 2, 3, 4, 0];
+/// `(x + 4) mod 5`, as a table.
 pub(super) const PREV: [usize; 5] = [4, 0, 1, 2, 3];
 
-/// Writes the permutation and the kernels built on it for one backend.
+/// Writes the permutation and its kernels for one backend.
 ///
-/// The module that calls it has in scope: `Word`, `WIDTH`, and the functions `splat`, `load`,
-/// `store`, `xor`, `xor3`, `xor5`, `and`, `chi(a, b, c) = a ^ (!b & c)`, `rotate::<LEFT, RIGHT>`
-/// and `zero_lanes(word, mask)` (bit `i` of the result: lane `i` has none of the bits of the mask).
-/// The attributes given here go on every function. A round is made by `halves` or by `rows`.
+/// The calling module must define `Word`, `WIDTH`, and the functions `splat`, `load`, `store`,
+/// `xor`, `xor3`, `xor5`, `and`, `chi(a, b, c) = a ^ (!b & c)`, `rotate::<LEFT, RIGHT>` and
+/// `zero_lanes(word, mask)`. Bit `i` of the result of `zero_lanes` is set if lane `i` has no bit of
+/// the mask. The attributes are put on every function. Rounds are computed by `halves` or by `rows`.
 macro_rules! keccak_rounds {
     ($(#[$attribute:meta])* by $order:ident) => {
         use super::rounds::{NEXT, PREV, RATE, RATE_WORDS, RC, ROT, SRC};
@@ -68,7 +68,7 @@ macro_rules! keccak_rounds {
             ]
         }
 
-        /// chi and iota: the other half.
+        /// chi and iota: the nonlinear half of a round.
         $(#[$attribute])*
         #[inline]
         fn nonlinear(b: &[Word; 25], constant: u64) -> [Word; 25] {
@@ -83,16 +83,16 @@ macro_rules! keccak_rounds {
             round_by!($order, a, constant)
         }
 
-        /// The rounds with these constants.
+        /// Runs one round per constant.
         $(#[$attribute])*
         #[inline]
         fn rounds(a: &mut [Word; 25], constants: &[u64]) {
-            // A word that has to be in memory, so that the compiler aligns the stack frame for
-            // words. It doesn't for those that it spills there, and then half of them lie across
-            // two cache lines: 40 % slower with AVX2.
+            // Forces one word into memory, so that the compiler aligns the stack frame for words.
+            // It does not do this for spilled words. Half of those would lie across two cache
+            // lines, which is 40 % slower with AVX2.
             let _ = std::hint::black_box(splat(0));
-            // Two at a time: the result of one round needn't be moved to where the next one expects
-            // it.
+            // Two at a time, so that the result of a round need not be moved to the input of the
+            // next.
             let (pairs, rest) = constants.as_chunks::<2>();
             for &[one, two] in pairs {
                 *a = round(&round(a, one), two);
@@ -102,8 +102,8 @@ macro_rules! keccak_rounds {
             }
         }
 
-        /// Word 0 of the state after the 24th round, which needs only three words of its linear
-        /// half.
+        /// Returns word 0 of the state after round 24. It depends on three words of the linear
+        /// half only.
         $(#[$attribute])*
         #[inline]
         fn last_round(a: &[Word; 25]) -> Word {
@@ -142,9 +142,9 @@ macro_rules! keccak_rounds {
         /// See [`super::Kernel::sweep`].
         $(#[$attribute])*
         fn sweep(row: &Row, from: u32, mask: u64) -> Option<Hits> {
-            // The state after the linear half of round 1, for each of the counters of the batch at
-            // hand. From one batch to the next only the words that the counter's byte reaches
-            // change, by a constant.
+            // The states after the linear half of round 1, for the counters of one batch. From one
+            // batch to the next, only the words that the counter's byte reaches change, each by a
+            // constant.
             let mut first = [splat(0); 25];
             for (word, &value) in first.iter_mut().zip(&row.linear) {
                 *word = splat(value);
@@ -184,9 +184,10 @@ macro_rules! keccak_rounds {
 }
 pub(super) use keccak_rounds;
 
-/// One round in the order that suits the backend. By halves, the compiler has most freedom; by
-/// rows, few words are at hand at a time, which is faster where sixteen vector registers have to do
-/// (13 % with AVX2).
+/// One round in the order that suits the backend.
+///
+/// By halves, the compiler has most freedom. By rows, few words are live at a time, which is faster
+/// with only sixteen vector registers (13 % with AVX2).
 macro_rules! round_by {
     (halves, $a:ident, $constant:ident) => {
         nonlinear(&linear($a), $constant)
@@ -210,7 +211,8 @@ macro_rules! round_by {
 }
 pub(super) use round_by;
 
-/// The words after theta, rho and pi; `c` are the columns' parities, `r` the same rotated by one.
+/// The words after theta, rho and pi. `c` holds the parities of the columns, `r` the same rotated
+/// by one.
 macro_rules! moved_words {
     ($a:ident, $c:ident, $r:ident, $($i:literal)*) => {
         [$({
@@ -222,7 +224,7 @@ macro_rules! moved_words {
 }
 pub(super) use moved_words;
 
-/// chi, for the rows that begin with these words.
+/// chi for the rows that begin with these words.
 macro_rules! rows {
     ($b:ident, $($y:literal)*) => {
         [$(
@@ -236,8 +238,9 @@ macro_rules! rows {
 }
 pub(super) use rows;
 
-/// The round constants come from an 8-bit shift register (x^8 + x^6 + x^5 + x^4 + 1): bit `2^j - 1`
-/// of constant `i` is its output at step `j + 7 i`.
+/// Computes the round constants from an 8-bit shift register (x^8 + x^6 + x^5 + x^4 + 1).
+///
+/// Bit `2^j - 1` of constant `i` is the output of the register at step `j + 7 i`.
 const fn round_constants() -> [u64; 24] {
     let mut constants = [0; 24];
     let mut register: u8 = 1;
@@ -257,7 +260,7 @@ const fn round_constants() -> [u64; 24] {
     constants
 }
 
-/// The inverse of pi.
+/// Computes the inverse of pi.
 const fn pi_sources() -> [usize; 25] {
     let mut sources = [0; 25];
     let mut source = 0;
@@ -268,7 +271,8 @@ const fn pi_sources() -> [usize; 25] {
     sources
 }
 
-/// rho: walking from `(1, 0)` along pi, the `t`-th word is rotated by the `t`-th triangular number.
+/// Computes the rotations of rho. On a walk from `(1, 0)` along pi, word `t` is rotated by the
+/// `t`-th triangular number.
 const fn rho_rotations() -> [i32; 25] {
     let mut rotations = [0; 25];
     let mut word = 1;
@@ -282,7 +286,7 @@ const fn rho_rotations() -> [i32; 25] {
     rotations
 }
 
-/// Where pi takes a word to: from `(x, y)` to `(y, 2x + 3y)`.
+/// Returns the place to which pi moves a word: from `(x, y)` to `(y, 2x + 3y)`.
 pub(super) const fn pi(word: usize) -> usize {
     let (x, y) = (word % 5, word / 5);
     y + 5 * ((2 * x + 3 * y) % 5)
