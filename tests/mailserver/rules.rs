@@ -55,7 +55,7 @@ fn page(replies: &[Reply]) -> (Vec<Envelope>, Option<Cursor>) {
     let (mut envelopes, mut end) = (Vec::new(), None);
     for reply in replies {
         assert_eq!(end, None, "nothing follows the end");
-        match Packet::decode(reply.code, &reply.payload).unwrap() {
+        match Packet::decode(reply.packet.code, &reply.packet.payload).unwrap() {
             Packet::P2pMessage(more) => envelopes.extend(more),
             Packet::RequestComplete(RequestComplete::Success { last, cursor, .. }) => {
                 let expected = envelopes.last().map_or(EnvelopeHash([0; 32]), Envelope::hash);
@@ -77,7 +77,7 @@ fn page(replies: &[Reply]) -> (Vec<Envelope>, Option<Cursor>) {
 /// What a client is told that is refused.
 fn text(server: &Server, request: &P2pRequest, archive: &dyn Archive) -> String {
     let refused = server.request(CLIENT, request, archive, TIME).unwrap_err();
-    match Packet::decode(refused.reply.code, &refused.reply.payload).unwrap() {
+    match Packet::decode(refused.reply.packet.code, &refused.reply.packet.payload).unwrap() {
         Packet::RequestComplete(RequestComplete::Failure { request: id, text }) => {
             assert_eq!(id, statuskit_mailserver::server::request_id(request));
             String::from_utf8_lossy(&text).into_owned()
@@ -311,7 +311,7 @@ fn the_rate_limit_counts_what_is_accepted() {
     assert!(matches!(refused.refusal, Refusal::Invalid(_)), "{refused:?}");
     let refused = server.sync_request(NodeId([3; 32]), &sync, &*archive, now).unwrap_err();
     let Packet::SyncResponse(response) =
-        Packet::decode(refused.reply.code, &refused.reply.payload).unwrap()
+        Packet::decode(refused.reply.packet.code, &refused.reply.packet.payload).unwrap()
     else {
         panic!("{refused:?}");
     };
@@ -427,7 +427,7 @@ proptest! {
         }
         // The reference forgets the header of the list.
         let most = if as_reference { 1000 + 2 } else { 1000 };
-        prop_assert!(envelopes.iter().all(|reply| reply.payload.len() <= most));
+        prop_assert!(envelopes.iter().all(|reply| reply.packet.payload.len() <= most));
     }
 }
 
@@ -492,7 +492,7 @@ proptest! {
             let mut answer = answer.expect("never refused");
             let mut replies = Vec::new();
             while let Some(reply) = answer.next(&archive).unwrap() {
-                prop_assert!(reply.payload.len() <= 1200);
+                prop_assert!(reply.packet.payload.len() <= 1200);
                 replies.push(reply);
             }
             let (envelopes, next) = page(&replies);

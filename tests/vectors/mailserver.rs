@@ -516,7 +516,7 @@ fn assert_sender(plain: &MessagesRequest, case: &Case<'_>) {
 }
 
 fn decoded(reply: &Reply) -> Packet {
-    Packet::decode(reply.code, &reply.payload).expect("a packet that clients read")
+    Packet::decode(reply.packet.code, &reply.packet.payload).expect("a packet that clients read")
 }
 
 /// Asserts the members `packets`, `delivered`, `complete` and `disconnect_error`.
@@ -529,20 +529,20 @@ fn assert_replies(replies: &[Reply], case: &Case<'_>) {
     let mut delivered = Vec::new();
     for (value, reply) in packets.iter().zip(replies) {
         let expected = Case::new(format!("{}.packets", case.path()), value);
-        assert_eq!(reply.code, expected.u64("code"), "{expected}");
+        assert_eq!(reply.packet.code, expected.u64("code"), "{expected}");
         if let Some(payload) = expected.opt_hex("payload") {
-            assert_eq!(hex::encode(&reply.payload), hex::encode(payload), "{expected}");
+            assert_eq!(hex::encode(&reply.packet.payload), hex::encode(payload), "{expected}");
         }
-        assert_eq!(reply.payload.len() as u64, expected.u64("payload_len"), "{expected}");
-        let hash = keccak256(&reply.payload);
+        assert_eq!(reply.packet.payload.len() as u64, expected.u64("payload_len"), "{expected}");
+        let hash = keccak256(&reply.packet.payload);
         assert_eq!(hash, expected.array("payload_keccak256"), "{expected}");
         let packet = decoded(reply);
-        assert_eq!(packet.code(), reply.code);
+        assert_eq!(packet.code(), reply.packet.code);
         let envelopes = match packet {
             Packet::P2pMessage(envelopes) => {
                 let list = expected.str("form") == "list";
                 assert!(list || expected.str("form") == "single", "{expected}");
-                assert_eq!(Envelope::decode(&reply.payload).is_err(), list, "{expected}");
+                assert_eq!(Envelope::decode(&reply.packet.payload).is_err(), list, "{expected}");
                 envelopes
             }
             Packet::SyncResponse(SyncResponse { envelopes, cursor, last, error }) => {

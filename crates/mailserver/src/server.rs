@@ -495,7 +495,7 @@ pub fn request_id(request: &P2pRequest) -> [u8; 32] {
 }
 
 fn reply(packet: &Packet) -> Reply {
-    Reply { code: packet.code(), payload: packet.encode(), envelopes: 0 }
+    Reply { packet: packet.into(), envelopes: 0 }
 }
 
 /// As envelopes have it: 32 bits.

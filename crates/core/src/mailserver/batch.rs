@@ -1,48 +1,40 @@
-//! How archived envelopes are put into packets.
+//! Packs archived envelopes into packets.
 //!
-//! An envelope joins the packet before it while it is not the last that the page may have, and
-//! while the envelopes in the packet stay below the largest message. So the envelope that reaches
-//! the limit always travels alone, and a limit of 10 makes packets of 9 and of 1: clients of the
-//! reference see the same packets from us.
+//! An envelope is added to the open packet unless it is the last that the page can have, or the
+//! envelopes in the packet would reach the largest message. So the envelope that reaches the limit
+//! always has a packet of its own: a limit of 10 makes packets of 9 and of 1. Clients of the
+//! reference get the same packets from us.
 //!
-//! One thing differs, unless it is to be [as the reference](Batcher::as_reference): that reckons
-//! without the header of the list, and when it fills a packet to the brim the client hangs up. Here
-//! the packet itself must fit, too.
+//! There is one difference, unless [`as_reference`](Batcher::as_reference) is set. The reference
+//! does not count the header of the list, and clients disconnect when it fills a packet completely.
+//! Here the whole payload must fit.
 //!
-//! Source: the reference; the specification leaves it open.
+//! Source: the reference. The specification leaves this open.
 
 use crate::{
     rlp,
-    wire::{Dialect, Packet, packet::code},
+    wire::{Dialect, Encoded, packet::code},
 };
 
-/// A packet for a client, ready to be sent.
+/// A packet for a client.
+///
+/// It is encoded already: its envelopes are copied from the archive without being decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
-    /// The code of the packet.
-    pub code: u64,
-    /// Its payload.
-    pub payload: Vec<u8>,
-    /// How many envelopes are in it.
+    /// The packet.
+    pub packet: Encoded,
+    /// The number of envelopes in it.
     pub envelopes: u32,
 }
 
-impl Reply {
-    /// For a node. The envelopes in it are not
-    /// read again: they are copied as they lie in the archive.
-    pub fn into_packet(self) -> Packet {
-        Packet::Unknown { code: self.code, payload: self.payload }
-    }
-}
-
-/// In which packets envelopes travel.
+/// The kind of packets that carry envelopes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Packing {
-    /// Each alone (code 127).
+    /// One envelope per packet (code 127).
     Single,
-    /// Several together (code 127).
+    /// Several envelopes per packet (code 127).
     Batch,
-    /// Several together, to another mailserver (code 124).
+    /// Several envelopes per packet, for another mailserver (code 124).
     Sync,
 }
 
@@ -53,34 +45,37 @@ pub struct Batcher {
     dialect: Dialect,
     /// The largest payload of a packet, in bytes.
     max: usize,
-    /// Whether the packet itself must fit.
+    /// Whether the payload, and not only its envelopes, must fit.
     is_strict: bool,
     limit: u32,
-    /// Envelopes of the page so far.
+    /// The number of envelopes of the page so far.
     count: u32,
-    /// The RLP of the envelopes of the open packet, one after the other; and their number.
+    /// The concatenated RLP of the envelopes in the open packet.
     body: Vec<u8>,
+    /// The number of envelopes in the open packet.
     inside: u32,
 }
 
 impl Batcher {
-    /// For a page of at most `limit` envelopes, in packets of at most `max` bytes.
+    /// Starts a page of at most `limit` envelopes, in packets of at most `max` bytes.
     pub fn new(packing: Packing, dialect: Dialect, max: usize, limit: u32) -> Self {
         let (count, body, inside) = (0, Vec::new(), 0);
         Self { packing, dialect, max, is_strict: true, limit, count, body, inside }
     }
 
-    /// The same packets as the reference's, also those that its clients don't take.
+    /// Makes the same packets as the reference, including those that its clients reject.
+    #[must_use]
     pub fn as_reference(self) -> Self {
         Self { is_strict: false, ..self }
     }
 
-    /// Whether any packet has room for an envelope of this length.
+    /// Returns whether an envelope of this length fits into a packet.
     pub fn fits(&self, length: usize) -> bool {
         !self.is_strict || self.payload_len(length, 1) <= self.max
     }
 
-    /// Takes the next envelope of the page, and gives the packet before it if that is complete.
+    /// Adds the next envelope of the page. Returns the packet before it if that is complete.
+    #[must_use]
     pub fn push(&mut self, envelope: &[u8]) -> Option<Reply> {
         self.count += 1;
         let length = self.body.len() + envelope.len();
@@ -94,12 +89,13 @@ impl Batcher {
         complete
     }
 
-    /// Whether the page has all the envelopes that it may have.
+    /// Returns whether the page has reached its limit.
     pub fn is_full(&self) -> bool {
         self.count >= self.limit
     }
 
-    /// The open packet, if there is anything in it.
+    /// Closes and returns the open packet. `None` if it is empty.
+    #[must_use]
     pub fn close(&mut self) -> Option<Reply> {
         if self.inside == 0 {
             return None;
@@ -122,10 +118,10 @@ impl Batcher {
                 (code::P2P_MESSAGE, payload)
             }
         };
-        Some(Reply { code, payload, envelopes })
+        Some(Reply { packet: Encoded { code, payload }, envelopes })
     }
 
-    /// Whisper has no list of one.
+    /// Returns whether the packet is an envelope without a list. Whisper has no lists of one.
     fn is_bare(&self, envelopes: u32) -> bool {
         envelopes == 1 && self.dialect == Dialect::Whisper
     }
@@ -139,7 +135,7 @@ impl Batcher {
     }
 }
 
-/// The rest of a sync response that is not the last: no cursor, not final, no error.
+/// The end of a sync response other than the last: no cursor, not final, no error.
 const SYNC_REST: [u8; 3] = [0x80; 3];
 
 fn list_len(content: usize) -> usize {
@@ -156,7 +152,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::envelope::{Envelope, Topic};
+    use crate::{
+        envelope::{Envelope, Topic},
+        wire::Packet,
+    };
 
     fn packing() -> impl Strategy<Value = Packing> {
         prop_oneof![Just(Packing::Single), Just(Packing::Batch), Just(Packing::Sync)]
@@ -191,9 +190,9 @@ mod tests {
                 prop_assert_eq!(replies.last().map(|reply| reply.envelopes), Some(1));
             }
             let mut got = Vec::new();
-            for reply in replies {
-                prop_assert!(reply.payload.len() <= max);
-                let inside = match Packet::decode(reply.code, &reply.payload).unwrap() {
+            for Reply { packet, envelopes } in replies {
+                prop_assert!(packet.payload.len() <= max);
+                let inside = match Packet::decode(packet.code, &packet.payload).unwrap() {
                     Packet::P2pMessage(inside) => inside,
                     Packet::SyncResponse(response) => {
                         prop_assert!(!response.last && response.error.is_empty());
@@ -201,7 +200,7 @@ mod tests {
                     }
                     other => panic!("{other:?}"),
                 };
-                prop_assert_eq!(inside.len(), reply.envelopes as usize);
+                prop_assert_eq!(inside.len(), envelopes as usize);
                 prop_assert!(packing != Packing::Single || inside.len() == 1);
                 got.extend(inside);
             }
@@ -210,20 +209,21 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_filled_to_the_brim_is_still_taken() {
-        // Two envelopes whose lengths add up to just below the largest message: with the header
-        // of their list they would be above it.
+    fn the_header_of_the_list_counts() {
+        // The lengths of two envelopes add up to just below the largest message. With the header
+        // of their list they are above it.
         let envelope = Envelope::new(9, 1, Topic([1; 4]), &[7; 300], 0).raw().to_vec();
         let max = 2 * envelope.len() + 1;
         let mut batcher = Batcher::new(Packing::Batch, Dialect::Whisper, max, 100);
+        let payload = |reply: Option<Reply>| reply.map(|reply| reply.packet.payload);
         assert_eq!(batcher.push(&envelope), None);
-        assert_eq!(batcher.push(&envelope).map(|reply| reply.payload), Some(envelope.clone()));
-        // The reference does so.
+        assert_eq!(payload(batcher.push(&envelope)), Some(envelope.clone()));
+        // The reference does not count it.
         let mut batcher = Batcher::new(Packing::Batch, Dialect::Whisper, max, 100).as_reference();
         assert_eq!((batcher.push(&envelope), batcher.push(&envelope)), (None, None));
-        assert_eq!(batcher.push(&envelope).map(|reply| reply.payload.len()), Some(max + 2));
+        assert_eq!(payload(batcher.push(&envelope)).map(|it| it.len()), Some(max + 2));
         let mut batcher = Batcher::new(Packing::Batch, Dialect::Whisper, 100, 100).as_reference();
         assert!(batcher.fits(envelope.len()) && batcher.push(&envelope).is_none());
-        assert_eq!(batcher.close().map(|reply| reply.payload), Some(envelope));
+        assert_eq!(payload(batcher.close()), Some(envelope));
     }
 }

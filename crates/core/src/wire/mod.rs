@@ -1,11 +1,11 @@
-//! The packets of `shh/6`: the handshake, and everything that follows it.
+//! The packets of `shh/6`.
 //!
 //! | what | where |
 //! | --- | --- |
 //! | the handshake | [`status`] |
 //! | every other packet | [`packet`] |
-//! | between a node and its mailserver | [`p2p`] |
-//! | where a page of an archive ended | [`Cursor`], [`Position`] |
+//! | packets of mailservers | [`p2p`] |
+//! | positions in an archive, and cursors | [`Position`], [`Cursor`] |
 //!
 //! Source: EIP-627, and the Whisper specifications of Status.
 
@@ -16,10 +16,10 @@ pub mod status;
 
 pub use cursor::{Cursor, Position};
 pub(crate) use cursor::{cursor_bytes, cursor_len};
-pub use packet::{Packet, PacketError};
+pub use packet::{Encoded, Packet, PacketError};
 pub use status::{RateLimits, Status};
 
-/// Which protocol the packets are of. They are the same but for some words and lists.
+/// The protocol of the packets. The protocols differ in some words and lists only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Dialect {
     /// `shh/6`.

@@ -1,9 +1,9 @@
-//! The packets between a node and its mailserver, and between mailservers (codes 123 to 126).
+//! The packets between clients and mailservers, and between mailservers (codes 123 to 126).
 //!
-//! Only their shapes: what a mailserver does with them stands in its own module.
+//! This module has only their layouts. [`mailserver`](crate::mailserver) gives them meaning.
 //!
-//! Source: the mailserver specification of Status; the layouts are those that the reference
-//! writes and reads, where they differ.
+//! Source: the mailserver specification of Status. Where the reference writes and reads another
+//! layout, that one is used.
 
 use crate::{
     envelope::{Bloom, Envelope, EnvelopeHash},
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// The most envelopes that one request may ask for.
+/// The most envelopes that one request can ask for.
 pub const MAX_LIMIT: u32 = 1000;
 
 const ERROR_PREFIX: &[u8] = b"ERROR=";
@@ -23,14 +23,18 @@ const HASH: usize = 32;
 /// A request for historic messages (code 126).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum P2pRequest {
-    /// The request is inside an envelope; the one in use.
+    /// A request in an envelope, the form in use.
     Envelope(Envelope),
-    /// The request is plain.
+    /// A plain request.
     Plain(MessagesRequest),
 }
 
 impl P2pRequest {
-    /// The envelope form is tried first, then the plain form; the error is the plain form's.
+    /// Reads the payload of the packet: as an envelope, or else as a plain request.
+    ///
+    /// # Errors
+    ///
+    /// If it is neither. The error is that of the plain form.
     pub fn decode(payload: &[u8]) -> Result<Self, PacketError> {
         if let Ok(envelope) = Envelope::decode(payload) {
             return Ok(Self::Envelope(envelope));
@@ -38,7 +42,7 @@ impl P2pRequest {
         MessagesRequest::decode(payload).map(Self::Plain)
     }
 
-    /// The payload of the packet.
+    /// Writes the payload of the packet.
     pub fn encode(&self) -> Vec<u8> {
         match self {
             Self::Envelope(envelope) => envelope.raw().to_vec(),
@@ -60,17 +64,17 @@ impl P2pRequest {
 /// A plain request: `[id, from, to, limit, cursor, bloom]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessagesRequest {
-    /// Names the request in its answer. Should have 32 bytes; others are kept as they are.
+    /// Identifies the request in its answer. It should have 32 bytes, but any length is kept.
     pub id: Vec<u8>,
-    /// UNIX seconds, inclusive.
+    /// The first second of the range, UNIX time, inclusive.
     pub from: u32,
-    /// UNIX seconds, inclusive.
+    /// The last second of the range, inclusive.
     pub to: u32,
-    /// The most envelopes to answer with; 0 for the server's maximum.
+    /// The most envelopes in the answer. 0 for the server's maximum.
     pub limit: u32,
-    /// Where the last page ended.
+    /// The cursor of the last page, if there was one.
     pub cursor: Option<Cursor>,
-    /// The topics asked for: 64 bytes in practice.
+    /// The bloom filter of the topics, 64 bytes in practice.
     pub bloom: Vec<u8>,
 }
 
@@ -105,29 +109,33 @@ impl MessagesRequest {
     }
 }
 
-/// How a request for historic messages ended (code 125).
+/// The end of the answer to a request for historic messages (code 125).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequestComplete {
-    /// All of the page was sent.
+    /// The whole page was sent.
     Success {
-        /// Which request.
+        /// The id of the request.
         request: [u8; HASH],
-        /// The last envelope sent; zeros if none was.
+        /// The last envelope sent, or zeros if there is none.
         last: EnvelopeHash,
-        /// Where the next page begins; `None` after the last.
+        /// The cursor of the next page. `None` after the last.
         cursor: Option<Cursor>,
     },
-    /// The server refused.
+    /// The server refused the request.
     Failure {
-        /// Which request.
+        /// The id of the request.
         request: [u8; HASH],
-        /// Why: text from a stranger, UTF-8 in most cases.
+        /// The reason: untrusted text, usually UTF-8.
         text: Vec<u8>,
     },
 }
 
 impl RequestComplete {
-    /// Reads the bytes inside the packet's string.
+    /// Reads the content of the packet's string.
+    ///
+    /// # Errors
+    ///
+    /// If there are less than 32 or more than 100 bytes, and they are no failure.
     pub fn decode(bytes: &[u8]) -> Result<Self, PacketError> {
         let length = || PacketError::CompleteLength(bytes.len());
         if bytes.len() < HASH {
@@ -150,7 +158,7 @@ impl RequestComplete {
         Ok(Self::Success { request: *request, last: EnvelopeHash(last), cursor })
     }
 
-    /// The bytes inside the packet's string.
+    /// Writes the content of the packet's string.
     pub fn encode(&self) -> Vec<u8> {
         match self {
             Self::Success { request, last, cursor } => {
@@ -161,23 +169,23 @@ impl RequestComplete {
     }
 }
 
-/// One mailserver asks another for its archive: `[lower, upper, bloom, limit, cursor]`.
+/// A request of one mailserver for the archive of another: `[lower, upper, bloom, limit, cursor]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyncRequest {
-    /// UNIX seconds, inclusive.
+    /// The first second of the range, UNIX time, inclusive.
     pub lower: u32,
-    /// UNIX seconds, inclusive.
+    /// The last second of the range, inclusive.
     pub upper: u32,
-    /// The topics asked for.
+    /// The bloom filter of the topics.
     pub bloom: Vec<u8>,
-    /// The most envelopes to answer with: 1 to [`MAX_LIMIT`].
+    /// The most envelopes in the answer: 1 to [`MAX_LIMIT`].
     pub limit: u32,
-    /// Where the last page ended.
+    /// The cursor of the last page, if there was one.
     pub cursor: Option<Cursor>,
 }
 
 impl SyncRequest {
-    /// A request for everything in a range of time.
+    /// Makes a request for all topics in a range of time.
     pub fn all(lower: u32, upper: u32) -> Self {
         let bloom = Bloom::FULL.0.to_vec();
         Self { lower, upper, bloom, limit: MAX_LIMIT, cursor: None }
@@ -222,13 +230,13 @@ impl SyncRequest {
 /// The answer to a [`SyncRequest`]: `[[envelope, …], cursor, final, error]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyncResponse {
-    /// Part of the archive.
+    /// A part of the archive.
     pub envelopes: Vec<Envelope>,
-    /// Where the next page begins; only with the last part.
+    /// The cursor of the next page. `None` in all parts but the last.
     pub cursor: Option<Cursor>,
     /// Whether this is the last part.
     pub last: bool,
-    /// Why the server refused, or empty. Text from a stranger.
+    /// The reason for a refusal, or empty. Untrusted text.
     pub error: Vec<u8>,
 }
 

@@ -1,4 +1,4 @@
-//! The packets of `shh/6`: every code, both ways.
+//! The packets of `shh/6`, decoded and encoded.
 //!
 //! | code | packet | payload |
 //! | --: | --- | --- |
@@ -12,7 +12,7 @@
 //! | 123-126 | mailserver requests and answers | see [`super::p2p`] |
 //! | 127 | P2P Message | one bare envelope, or a list of envelopes |
 //!
-//! Floats travel as the integer that has their bits, so their length varies.
+//! Floats are sent as the integer with their bits, so their length varies.
 //!
 //! Source: EIP-627 "Packet Codes"; the codes 11, 12, 20 and 123 to 125 are extensions of Status.
 
@@ -26,9 +26,9 @@ use crate::{
     },
 };
 
-/// The name of the protocol in the devp2p handshake.
+/// The name of the protocol in Hello.
 pub const PROTOCOL: &str = "shh";
-/// How many message codes the protocol reserves; fewer, and a second protocol would be shifted.
+/// The number of message codes that the protocol reserves. It fixes the codes of the next protocol.
 pub const PROTOCOL_LENGTH: u64 = 128;
 
 /// Packet codes.
@@ -48,37 +48,38 @@ pub mod code {
     pub const P2P_MESSAGE: u64 = 127;
 }
 
-/// The code in a Message Response that the specification gives to "time not synced".
+/// The error code for "time not synced" in a Message Response, by the specification.
 pub const TIME_NOT_SYNCED: u64 = 1;
 
-/// Why the payload of a packet is not what its code promises.
+/// Why the payload of a packet does not fit its code.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PacketError {
-    /// The bytes are not the RLP that was expected.
+    /// The bytes are not the expected RLP.
     #[error("{0}")]
     Rlp(#[from] RlpError),
-    /// The peer speaks another version.
-    #[error("the peer speaks version {0} of Whisper; expected 6")]
+    /// The peer uses another version.
+    #[error("the peer uses version {0} of Whisper; expected 6")]
     Version(u64),
-    /// Not a number that a proof of work can be compared with.
-    #[error("{0} is no proof-of-work requirement; expected a finite number, at least 0")]
+    /// The minimum proof of work is infinite, negative or a NaN.
+    #[error("{0} is not a proof-of-work requirement; expected a finite number, at least 0")]
     Pow(f64),
-    /// A bloom filter of another length.
+    /// The bloom filter has another length.
     #[error("the bloom filter has {0} bytes; expected 64")]
     BloomLength(usize),
-    /// The answer of a mailserver has an impossible length.
-    #[error("a request-complete of {0} bytes; expected 32 to 100, or an error text")]
+    /// The end of a mailserver's answer has an impossible length.
+    #[error("the request-complete has {0} bytes; expected 32 to 100, or an error text")]
     CompleteLength(usize),
     /// The limit of a sync request is out of range.
-    #[error("a sync request with limit {0}; expected 1 to 1000")]
+    #[error("the limit of the sync request is {0}; expected 1 to 1000")]
     SyncLimit(u32),
     /// The range of a sync request is empty.
-    #[error("a sync request from {lower} to {upper}; expected a range that goes up")]
+    #[error("the range of the sync request is {lower} to {upper}; expected an ascending range")]
     SyncRange { lower: u32, upper: u32 },
 }
 
 impl PacketError {
-    /// The stable code of this error, as the tools print it.
+    /// Returns the stable code that the tools print.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Rlp(error) => error.kind.code(),
@@ -91,38 +92,38 @@ impl PacketError {
     }
 }
 
-/// An envelope that a peer did not take, as it reports it.
+/// A peer's report about an envelope that it rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnvelopeError {
-    /// Which envelope.
+    /// The hash of the envelope.
     pub hash: EnvelopeHash,
-    /// Why, as a number. Releases differ in what they send; any entry means "not accepted".
+    /// The reason as a number, which differs between releases. Any entry means "not accepted".
     pub code: u64,
-    /// Why, in words. Text from a stranger.
+    /// The reason in words. Untrusted text.
     pub description: String,
 }
 
 /// The answer to a Messages packet (code 12).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageResponse {
-    /// Which packet is answered: see [`batch_hash`].
+    /// The hash of the packet that is answered: see [`batch_hash`].
     pub batch: [u8; 32],
-    /// The envelopes that were refused.
+    /// The envelopes that were rejected.
     pub errors: Vec<EnvelopeError>,
 }
 
-/// A Message Response as read: only version 1 has a known meaning.
+/// A Message Response as read. Only version 1 has a known meaning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReadResponse {
     /// Version 1.
     V1(MessageResponse),
-    /// Version 1 with an inside that can't be read: counts as an answer that names no batch.
+    /// Version 1 with unreadable content. It counts as an answer without a batch.
     Unreadable,
-    /// Another version: ignored.
+    /// Another version, which is ignored.
     OtherVersion(u64),
 }
 
-/// A packet, decoded.
+/// A decoded packet.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Packet {
@@ -134,7 +135,7 @@ pub enum Packet {
     PowRequirement(f64),
     /// Code 3.
     BloomFilter(Bloom),
-    /// Code 11: the batch with this hash was received.
+    /// Code 11: confirms the batch with this hash.
     BatchAck([u8; 32]),
     /// Code 12.
     MessageResponse(ReadResponse),
@@ -150,21 +151,25 @@ pub enum Packet {
     P2pRequest(P2pRequest),
     /// Code 127.
     P2pMessage(Vec<Envelope>),
-    /// Any other code: ignored by Whisper.
+    /// Any other code, which Whisper ignores.
     Unknown {
         /// The code.
         code: u64,
-        /// The payload, not interpreted.
+        /// The uninterpreted payload.
         payload: Vec<u8>,
     },
 }
 
 impl Packet {
-    /// Reads the (uncompressed) payload of a packet.
+    /// Reads the uncompressed payload of a packet.
+    ///
+    /// # Errors
+    ///
+    /// If the payload does not fit the code.
     pub fn decode(code: u64, payload: &[u8]) -> Result<Self, PacketError> {
         let mut reader = Reader::new(payload);
         let packet = match code {
-            // Lenient about what follows the list, unlike all others.
+            // Unlike all others, this packet may have bytes after its list.
             code::STATUS => return Status::decode(payload).map(Self::Status),
             code::P2P_MESSAGE => return read_p2p_message(payload).map(Self::P2pMessage),
             code::P2P_REQUEST => return P2pRequest::decode(payload).map(Self::P2pRequest),
@@ -191,7 +196,7 @@ impl Packet {
         Ok(packet)
     }
 
-    /// The code of the packet.
+    /// Returns the code of the packet.
     pub fn code(&self) -> u64 {
         match self {
             Self::Status(_) => code::STATUS,
@@ -210,8 +215,9 @@ impl Packet {
         }
     }
 
-    /// The payload of the packet, as the reference writes it. A P2P message with exactly one
-    /// envelope is written bare, others as a list.
+    /// Writes the payload of the packet as the reference does.
+    ///
+    /// A P2P message with exactly one envelope is written bare, others as a list.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         match self {
@@ -236,7 +242,31 @@ impl Packet {
     }
 }
 
-/// The hash by which codes 11 and 12 name a Messages packet: of its exact, uncompressed payload.
+/// A packet that is encoded already, ready to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    /// The code of the packet.
+    pub code: u64,
+    /// Its payload.
+    pub payload: Vec<u8>,
+}
+
+impl From<&Packet> for Encoded {
+    fn from(packet: &Packet) -> Self {
+        Self { code: packet.code(), payload: packet.encode() }
+    }
+}
+
+/// Clones the packet, so that functions can take references to packets of either kind.
+impl From<&Encoded> for Encoded {
+    fn from(packet: &Encoded) -> Self {
+        packet.clone()
+    }
+}
+
+/// Returns the hash by which codes 11 and 12 refer to a Messages packet.
+///
+/// It covers the exact, uncompressed payload.
 pub fn batch_hash(payload: &[u8]) -> [u8; 32] {
     keccak256(payload)
 }
@@ -252,7 +282,11 @@ pub(crate) fn put_envelopes<'a>(
     envelopes.into_iter().for_each(|envelope| out.extend_from_slice(envelope.raw()));
 }
 
-/// Reads a list of envelopes; one that can't be read makes the whole unreadable.
+/// Reads a list of envelopes.
+///
+/// # Errors
+///
+/// If any of the envelopes is malformed.
 pub fn read_envelopes(reader: &mut Reader<'_>) -> Result<Vec<Envelope>, RlpError> {
     let mut list = reader.list("list of envelopes")?;
     let mut envelopes = Vec::new();
@@ -262,7 +296,7 @@ pub fn read_envelopes(reader: &mut Reader<'_>) -> Result<Vec<Envelope>, RlpError
     Ok(envelopes)
 }
 
-/// The list form is tried first, then the single form; the error is the list's.
+/// Reads a list of envelopes, or else a single one. The error is that of the list.
 fn read_p2p_message(payload: &[u8]) -> Result<Vec<Envelope>, PacketError> {
     let mut reader = Reader::new(payload);
     let list = read_envelopes(&mut reader).and_then(|envelopes| {
@@ -332,7 +366,7 @@ fn put_response(out: &mut Vec<u8>, response: &ReadResponse) {
     });
 }
 
-/// A proof-of-work requirement from its bits.
+/// Reads a proof-of-work requirement from the bits of a float.
 pub(crate) fn float_bits(bits: u64) -> Result<f64, PacketError> {
     let value = f64::from_bits(bits);
     if value.is_finite() && value >= 0.0 { Ok(value) } else { Err(PacketError::Pow(value)) }

@@ -1,8 +1,8 @@
 //! The Status packet (code 0): the handshake of `shh/6`.
 //!
-//! `[version, minPow, bloom, isLightNode, confirmationsEnabled, [ip, peerId, topic]]`. We write
-//! all six items, as Status nodes do, and read as leniently as they do: everything after the
-//! version may be missing, and from the first item of an unexpected kind on the rest is ignored.
+//! `[version, minPow, bloom, isLightNode, confirmationsEnabled, [ip, peerId, topic]]`. Status nodes
+//! write all six items, and so do we. They read leniently, and so do we: everything after the
+//! version may be missing, and an item of an unexpected kind hides the rest.
 //!
 //! Source: EIP-627 "Status", with the Status extensions (confirmations, rate limits).
 
@@ -15,10 +15,10 @@ use crate::{
     },
 };
 
-/// The version of Whisper that is spoken here.
+/// The supported version of Whisper.
 pub const VERSION: u64 = 6;
 
-/// Limits that a peer announces: packets per second, 0 for none.
+/// The rate limits that a peer announces. 0 means no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RateLimits {
     /// Packets per second from one IP address.
@@ -47,22 +47,22 @@ impl RateLimits {
     }
 }
 
-/// What one node tells another when they meet.
+/// The settings that a node announces in the handshake.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Status {
-    /// The least proof of work of envelopes that it takes.
+    /// The minimum proof of work of the envelopes that it accepts.
     pub min_pow: f64,
-    /// The topics that it takes; none means all, and travels as the empty string.
+    /// The topics that it accepts. `None` means all, and is sent as the empty string.
     pub bloom: Option<Bloom>,
-    /// Whether it only receives, and does not forward.
+    /// Whether it only receives and does not forward.
     pub light: bool,
-    /// Whether it understands confirmations (codes 11 and 12).
+    /// Whether it supports confirmations (codes 11 and 12).
     pub confirmations: bool,
-    /// What it limits its peers to.
+    /// The rate limits for its peers.
     pub rate_limits: RateLimits,
 }
 
-/// What is assumed of a peer that says nothing but its version.
+/// The settings of a peer that sends nothing but its version.
 impl Default for Status {
     fn default() -> Self {
         Self {
@@ -76,7 +76,7 @@ impl Default for Status {
 }
 
 impl Status {
-    /// The payload of the packet.
+    /// Writes the payload of the packet.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(96);
         rlp::put_list(&mut out, |out| {
@@ -91,6 +91,10 @@ impl Status {
     }
 
     /// Reads the payload of the packet.
+    ///
+    /// # Errors
+    ///
+    /// If the version is missing or not [`VERSION`], or a value that was read is out of range.
     pub fn decode(payload: &[u8]) -> Result<Self, PacketError> {
         let mut reader = Reader::new(payload);
         let mut items = reader.list("status")?;
@@ -103,9 +107,10 @@ impl Status {
         Ok(status)
     }
 
-    /// Reads the items after the version. One that can't be read is left where it is, so that
-    /// all after it can't be read either, except that a list found late may be the rate limits:
-    /// this is what the reference makes of such packets.
+    /// Reads the items after the version, as the reference does.
+    ///
+    /// An unreadable item is not skipped, so all items after it are unreadable too. The exception
+    /// is a list, which is read as the rate limits.
     fn read_options(&mut self, items: &mut Reader<'_>) -> Result<(), PacketError> {
         let Ok(bits) = items.u64("minimum PoW") else { return Ok(()) };
         self.min_pow = float_bits(bits)?;
@@ -122,7 +127,7 @@ impl Status {
             };
         }
         for flag in [&mut self.light, &mut self.confirmations] {
-            // A small integer other than 0 and 1 is passed over.
+            // A small integer other than 0 and 1 is skipped.
             *flag = optional(items, |item| match item {
                 Item::String([]) => Some(false),
                 Item::String([byte]) if *byte != 0 => Some(*byte == 1),
@@ -138,13 +143,13 @@ impl Status {
         Ok(())
     }
 
-    /// Whether the peer wants every envelope, whatever its topic.
+    /// Returns whether the peer accepts envelopes of every topic.
     pub fn is_full_node(&self) -> bool {
         self.bloom.is_none_or(|bloom| bloom.is_full())
     }
 }
 
-/// The next item if `read` makes something of it; otherwise it stays unread.
+/// Reads the next item if `read` accepts it. Otherwise the item stays unread.
 fn optional<'a, T>(items: &mut Reader<'a>, read: impl FnOnce(Item<'a>) -> Option<T>) -> Option<T> {
     let mut ahead = items.clone();
     let value = read(ahead.item("option").ok()?)?;

@@ -85,7 +85,7 @@ impl Answer {
         }
         let reply = match self.ready.pop_front() {
             Some(reply) => {
-                self.ready_bytes -= reply.payload.len();
+                self.ready_bytes -= reply.packet.payload.len();
                 reply
             }
             None if self.stage == Stage::Closing => {
@@ -96,7 +96,7 @@ impl Answer {
         };
         self.totals.envelopes += u64::from(reply.envelopes);
         self.totals.packets += 1;
-        self.totals.bytes += reply.payload.len() as u64;
+        self.totals.bytes += reply.packet.payload.len() as u64;
         Ok(Some(reply))
     }
 
@@ -121,7 +121,7 @@ impl Answer {
                 return ControlFlow::Continue(());
             }
             if let Some(reply) = batcher.push(record.envelope) {
-                *ready_bytes += reply.payload.len();
+                *ready_bytes += reply.packet.payload.len();
                 ready.push_back(reply);
             }
             *last = Some(record.position);
@@ -138,7 +138,7 @@ impl Answer {
         if batcher.is_full() || !stopped {
             self.stage = Stage::Closing;
             if let Some(reply) = batcher.close() {
-                *ready_bytes += reply.payload.len();
+                *ready_bytes += reply.packet.payload.len();
                 ready.push_back(reply);
             }
         }

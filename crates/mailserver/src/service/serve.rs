@@ -315,8 +315,8 @@ impl Desk {
     }
 
     async fn send(&self, peer: ConnectionId, reply: Reply) -> Result<(), Broken> {
-        let packet = reply.into_packet();
-        match timeout(self.limits.send_timeout, self.handle.send_packet(peer, &packet)).await {
+        let sending = self.handle.send_packet(peer, &reply.packet);
+        match timeout(self.limits.send_timeout, sending).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Broken::Left),
             Err(_) => Err(Broken::Stalled),
@@ -333,7 +333,7 @@ impl Desk {
     ) {
         let Some(client) = self.client(peer) else { return };
         let Refused { refusal, reply } = self.refuse(client, asked, refusal);
-        let outcome = match self.handle.try_send_packet(peer, &reply.into_packet()) {
+        let outcome = match self.handle.try_send_packet(peer, &reply.packet) {
             Ok(()) | Err(SendError::OutboxFull { .. }) => {
                 Outcome::Refused(refusal.label(), refusal.to_string())
             }

@@ -20,7 +20,7 @@ use statuskit_core::{
     envelope::{Bloom, Envelope, EnvelopeHash, check::future_diff, pow::leading_zero_bits},
     rlp,
     wire::{
-        Packet,
+        Encoded, Packet,
         packet::{EnvelopeError, MessageResponse, ReadResponse, batch_hash, code},
     },
 };
@@ -90,7 +90,7 @@ impl Node {
     pub fn send_packet(
         &mut self,
         key: ConnectionId,
-        packet: &Packet,
+        packet: impl Into<Encoded>,
         now: Time,
     ) -> Result<(), SendError> {
         self.advance(now);
@@ -103,8 +103,9 @@ impl Node {
         if peer.outbox.len() >= max_packets || peer.outbox_bytes >= max_bytes {
             return Err(SendError::OutboxFull { bytes: peer.outbox_bytes });
         }
-        peer.trusted |= packet.code() == code::P2P_REQUEST;
-        peer.push(packet.code(), packet.encode());
+        let Encoded { code, payload } = packet.into();
+        peer.trusted |= code == code::P2P_REQUEST;
+        peer.push(code, payload);
         self.announce(key);
         Ok(())
     }

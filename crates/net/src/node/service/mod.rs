@@ -51,7 +51,7 @@ use statuskit_core::{
     devp2p::{Enode, Protocol},
     envelope::{Bloom, Envelope},
     wire::{
-        Packet,
+        Encoded,
         packet::{PROTOCOL, PROTOCOL_LENGTH},
         status::VERSION,
     },
@@ -298,12 +298,20 @@ impl Handle {
     }
 
     /// Sends a packet to one peer, if there is room: see [`Node::send_packet`].
-    pub fn try_send_packet(&self, peer: ConnectionId, packet: &Packet) -> Result<(), SendError> {
+    pub fn try_send_packet(
+        &self,
+        peer: ConnectionId,
+        packet: impl Into<Encoded>,
+    ) -> Result<(), SendError> {
         self.with(|node, now| node.send_packet(peer, packet, now))
     }
 
     /// Sends a packet to one peer, as soon as there is room.
-    pub async fn send_packet(&self, peer: ConnectionId, packet: &Packet) -> Result<(), SendError> {
+    pub async fn send_packet(
+        &self,
+        peer: ConnectionId,
+        packet: impl Into<Encoded> + Copy,
+    ) -> Result<(), SendError> {
         loop {
             let room = self.shared.room(peer).ok_or(SendError::NoPeer)?;
             let notified = room.notified();
