@@ -1,62 +1,62 @@
-//! Recursive length prefix, strict: canonical encodings only, byte offsets in every error.
+//! Strict recursive length prefix: canonical encodings only, and byte offsets in every error.
 //!
-//! Whisper and devp2p peers refuse integers with leading zeros, lengths in a longer form than
-//! needed, and bytes after the value; so does [`Reader`]. Nothing is copied or allocated while
-//! reading, and no length from the wire is trusted before it was compared with the input.
+//! Whisper and devp2p peers reject integers with leading zeros, lengths in a longer form than
+//! needed, and bytes after the value. So does [`Reader`]. Reading copies and allocates nothing, and
+//! compares every length with the input before using it.
 //!
 //! Source: Ethereum yellow paper, appendix B; devp2p specifications for the strictness.
 
-/// Why bytes are not the RLP that was expected, and where.
+/// Why bytes are not the expected RLP, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("byte {at}: {kind}")]
 pub struct RlpError {
-    /// What is wrong.
+    /// The kind of error.
     pub kind: RlpErrorKind,
-    /// Offset from the start of the outermost input.
+    /// The offset from the start of the outermost input.
     pub at: usize,
 }
 
-/// The ways RLP can be wrong.
+/// The kinds of RLP errors.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RlpErrorKind {
-    /// The input, or the enclosing list, ends before the item does.
+    /// The input or the enclosing list ends before the item does.
     #[error("the item needs {need} bytes, {have} are left")]
     Truncated { need: usize, have: usize },
-    /// A length in a longer form than needed, or with a leading zero.
+    /// A length has a longer form than needed, or a leading zero.
     #[error("the length is not in its shortest form")]
     NonCanonicalLength,
-    /// An integer with a leading zero byte; zero itself is the empty string.
+    /// An integer has a leading zero byte. Zero itself is the empty string.
     #[error("the integer has a leading zero byte")]
     LeadingZero,
-    /// An integer that needs more bytes than its type has.
+    /// An integer does not fit its type.
     #[error("the integer has {got} bytes, at most {max} fit")]
     IntegerTooLarge { got: usize, max: usize },
-    /// A boolean other than 0 and 1.
+    /// A boolean is neither 0 nor 1.
     #[error("expected a boolean (0 or 1)")]
     NotBoolean,
-    /// A string where a list must stand.
+    /// A string stands in place of a list.
     #[error("expected a list, found a string")]
     ExpectedList,
-    /// A list where a string must stand.
+    /// A list stands in place of a string.
     #[error("expected a string, found a list")]
     ExpectedString,
-    /// A string of a fixed length has another one.
+    /// A string of fixed length has another length.
     #[error("expected {expected} bytes, found {got}")]
     WrongLength { expected: usize, got: usize },
-    /// A list has fewer items than it must have.
+    /// A list has too few items.
     #[error("the list ends here; {0} should follow")]
     MissingItem(&'static str),
-    /// A list has more items than it may have.
+    /// A list has too many items.
     #[error("{0} bytes follow the last item of the list")]
     ExtraItems(usize),
-    /// Bytes after the outermost value.
+    /// Bytes follow the outermost value.
     #[error("{0} bytes follow the value")]
     Trailing(usize),
 }
 
 impl RlpErrorKind {
-    /// The stable code of this error, as the tools print it.
+    /// Returns the stable code that the tools print.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Truncated { .. } => "rlp.truncated",
@@ -77,7 +77,7 @@ impl RlpErrorKind {
 /// The result of reading RLP.
 pub type Result<T> = std::result::Result<T, RlpError>;
 
-/// One item, its content borrowed from the input.
+/// One item, with content borrowed from the input.
 #[derive(Debug, Clone)]
 pub enum Item<'a> {
     /// A byte string.
@@ -87,41 +87,44 @@ pub enum Item<'a> {
 }
 
 /// Reads the items of one list, or of a whole input, in order.
+///
+/// Every method that reads an item takes the item's `name`, for the error if it is missing. Each
+/// fails if the item is missing, truncated, not canonical, or of another type.
 #[derive(Debug, Clone)]
 pub struct Reader<'a> {
     rest: &'a [u8],
-    /// Offset of `rest` in the outermost input.
+    /// The offset of `rest` in the outermost input.
     at: usize,
     outermost: bool,
 }
 
 impl<'a> Reader<'a> {
-    /// Reads `input`, whose first byte is offset 0 in errors.
+    /// Starts to read `input`. Its first byte has offset 0 in errors.
     pub fn new(input: &'a [u8]) -> Self {
         Self { rest: input, at: 0, outermost: true }
     }
 
-    /// Whether no item is left.
+    /// Returns whether no item is left.
     pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    /// Offset of the next item in the outermost input.
+    /// Returns the offset of the next item in the outermost input.
     pub fn offset(&self) -> usize {
         self.at
     }
 
-    /// The bytes not read yet.
+    /// Returns the bytes that are not read yet.
     pub fn remaining(&self) -> &'a [u8] {
         self.rest
     }
 
-    /// An error about the next item.
+    /// Makes an error about the next item.
     pub fn error(&self, kind: RlpErrorKind) -> RlpError {
         RlpError { kind, at: self.at }
     }
 
-    /// The next item, of either kind. `name` is what should stand here.
+    /// Reads the next item, a string or a list.
     pub fn item(&mut self, name: &'static str) -> Result<Item<'a>> {
         let (list, header, length) = self.header(name)?;
         let at = self.at + header;
@@ -135,7 +138,8 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The next item with its header, unparsed (but complete and with a canonical header).
+    /// Reads the next item with its header, unparsed. The item is complete, and its header is
+    /// canonical.
     pub fn raw_item(&mut self, name: &'static str) -> Result<&'a [u8]> {
         let (_, header, length) = self.header(name)?;
         let (raw, rest) = self.rest.split_at(header + length);
@@ -144,7 +148,7 @@ impl<'a> Reader<'a> {
         Ok(raw)
     }
 
-    /// The next item, which must be a list.
+    /// Reads the next item, a list.
     pub fn list(&mut self, name: &'static str) -> Result<Reader<'a>> {
         let before = self.clone();
         match self.item(name)? {
@@ -153,7 +157,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The next item, which must be a string.
+    /// Reads the next item, a string.
     pub fn string(&mut self, name: &'static str) -> Result<&'a [u8]> {
         let before = self.clone();
         match self.item(name)? {
@@ -162,7 +166,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The next item, a string of exactly `N` bytes.
+    /// Reads the next item, a string of exactly `N` bytes.
     pub fn bytes<const N: usize>(&mut self, name: &'static str) -> Result<[u8; N]> {
         let before = self.clone();
         let bytes = self.string(name)?;
@@ -171,17 +175,17 @@ impl<'a> Reader<'a> {
             .map_err(|_| before.error(RlpErrorKind::WrongLength { expected: N, got: bytes.len() }))
     }
 
-    /// The next item, an unsigned integer of at most 64 bits.
+    /// Reads the next item, an unsigned integer of at most 64 bits.
     pub fn u64(&mut self, name: &'static str) -> Result<u64> {
         self.integer(name, 8)
     }
 
-    /// The next item, an unsigned integer of at most 32 bits.
+    /// Reads the next item, an unsigned integer of at most 32 bits.
     pub fn u32(&mut self, name: &'static str) -> Result<u32> {
         self.integer(name, 4).map(|value| value as u32)
     }
 
-    /// The next item, 0 or 1.
+    /// Reads the next item, a boolean (0 or 1).
     pub fn bool(&mut self, name: &'static str) -> Result<bool> {
         let before = self.clone();
         match self.integer(name, 8)? {
@@ -191,7 +195,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Fails unless everything was read.
+    /// Ends the reading.
+    ///
+    /// # Errors
+    ///
+    /// If bytes are left.
     pub fn finish(self) -> Result<()> {
         match (self.rest.len(), self.outermost) {
             (0, _) => Ok(()),
@@ -212,7 +220,8 @@ impl<'a> Reader<'a> {
         Ok(bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
     }
 
-    /// Kind, header length and content length of the next item, all within the input.
+    /// Returns whether the next item is a list, and the lengths of its header and content. All of
+    /// it is within the input.
     fn header(&self, name: &'static str) -> Result<(bool, usize, usize)> {
         let (list, header, length) = self.announced(name)?;
         let have = self.rest.len() - header;
@@ -225,7 +234,7 @@ impl<'a> Reader<'a> {
         Ok((list, header, length))
     }
 
-    /// The same, of a content that need not be there yet.
+    /// Does the same for content that may be incomplete.
     fn announced(&self, name: &'static str) -> Result<(bool, usize, usize)> {
         let Some(&first) = self.rest.first() else {
             return Err(self.error(RlpErrorKind::MissingItem(name)));
@@ -239,7 +248,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The long form: `size` bytes of length, which must need them.
+    /// Reads the long form: a length of `size` bytes, of which none may be superfluous.
     fn long(&self, list: bool, size: usize) -> Result<(bool, usize, usize)> {
         let Some(bytes) = self.rest.get(1..1 + size) else {
             let have = self.rest.len() - 1;
@@ -253,7 +262,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// How many bytes the header of an item has that begins with this one.
+/// Returns the length of a header from its first byte.
 pub fn header_size(first: u8) -> usize {
     match first {
         0..0x80 => 0,
@@ -263,8 +272,7 @@ pub fn header_size(first: u8) -> usize {
     }
 }
 
-/// How many bytes the list has that begins with this header, the header among them. None if it is
-/// not the header of a list.
+/// Returns the length of a list, including its header. `None` if `header` is not one of a list.
 pub fn list_size(header: &[u8]) -> Option<usize> {
     match Reader::new(header).announced("a list") {
         Ok((true, header, length)) => header.checked_add(length),
@@ -283,23 +291,23 @@ pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// Appends an unsigned integer: big-endian without leading zeros.
+/// Appends an unsigned integer, big-endian without leading zeros.
 pub fn put_u64(out: &mut Vec<u8>, value: u64) {
     let bytes = value.to_be_bytes();
     put_bytes(out, &bytes[value.leading_zeros() as usize / 8..]);
 }
 
-/// Appends a boolean, as the integers 0 and 1.
+/// Appends a boolean as the integer 0 or 1.
 pub fn put_bool(out: &mut Vec<u8>, value: bool) {
     put_u64(out, u64::from(value));
 }
 
-/// Appends the header of a list whose items take `length` bytes.
+/// Appends the header of a list with `length` bytes of items.
 pub fn put_list_header(out: &mut Vec<u8>, length: usize) {
     put_header(out, 0xc0, length);
 }
 
-/// Appends a list with the items that `items` appends.
+/// Appends a list. `items` appends its items.
 pub fn put_list(out: &mut Vec<u8>, items: impl FnOnce(&mut Vec<u8>)) {
     let mut content = Vec::new();
     items(&mut content);
@@ -307,7 +315,7 @@ pub fn put_list(out: &mut Vec<u8>, items: impl FnOnce(&mut Vec<u8>)) {
     out.extend_from_slice(&content);
 }
 
-/// How many bytes the header of a string (not a single byte) or list of `length` bytes takes.
+/// Returns the length of the header of a list, or of a string other than a single byte.
 pub const fn header_len(length: usize) -> usize {
     if length < 56 { 1 } else { 1 + length_bytes(length) }
 }
@@ -320,7 +328,7 @@ fn put_header(out: &mut Vec<u8>, base: u8, length: usize) {
     out.extend_from_slice(Header::new(base, length).as_bytes());
 }
 
-/// The header of a string or list: at most nine bytes, without an allocation.
+/// The header of a string or list: at most nine bytes, not allocated.
 #[derive(Debug, Clone, Copy)]
 pub struct Header {
     bytes: [u8; 9],
@@ -328,17 +336,17 @@ pub struct Header {
 }
 
 impl Header {
-    /// The header of a list whose items take `length` bytes.
+    /// Makes the header of a list with `length` bytes of items.
     pub fn from_list(length: usize) -> Self {
         Self::new(0xc0, length)
     }
 
-    /// The header of a string of `length` bytes that is not a single byte below 0x80.
+    /// Makes the header of a string of `length` bytes, other than a single byte below 0x80.
     pub fn from_string(length: usize) -> Self {
         Self::new(0x80, length)
     }
 
-    /// The header's bytes.
+    /// Returns the bytes of the header.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
     }

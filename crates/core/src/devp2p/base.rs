@@ -1,4 +1,4 @@
-//! The base protocol: Hello, Disconnect, ping and pong (message codes 0 to 15).
+//! The base protocol, with the message codes 0 to 15: Hello, Disconnect, ping and pong.
 //!
 //! Source: devp2p `rlpx.md`, "p2p Capability".
 
@@ -21,49 +21,50 @@ pub const PONG: u64 = 3;
 /// The payload of ping and pong: an empty list.
 pub const EMPTY: [u8; 1] = [0xc0];
 
-/// The most bytes that the payload of Hello, and of a Disconnect in its place, may have.
+/// The longest payload of Hello, or of a Disconnect in its place, in bytes.
 pub const MAX_HELLO: usize = 2048;
 
 /// The version of the base protocol that we announce.
 pub const VERSION: u64 = 5;
 
-/// From this version on, payloads after Hello are compressed.
-pub const SNAPPY_VERSION: u64 = 5;
+/// The first version that compresses payloads after Hello.
+const SNAPPY_VERSION: u64 = 5;
 
-/// What a node says of itself, first of all.
+/// The first message of a node, with its identity and capabilities.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hello {
     /// The version of the base protocol.
     pub version: u64,
-    /// The client's name; not interpreted. Invalid UTF-8 is replaced on reading.
+    /// The name of the client. Invalid UTF-8 is replaced on reading.
     pub client: String,
-    /// What the node speaks, in the order it says.
+    /// The node's capabilities, in its own order.
     pub capabilities: Vec<Capability>,
-    /// Historical; 0 or the port it listens on.
+    /// The port that the node listens on, or 0. Historical.
     pub listen_port: u64,
-    /// The static public key, X and Y. Not checked to be a point: it must be the one of the
-    /// handshake anyway.
+    /// The static public key, X and Y. It is not checked to be a point, since it must equal the key
+    /// of the handshake.
     pub id: [u8; 64],
-    /// Items after these, unparsed, each with its RLP header.
+    /// Further items, unparsed, each with its RLP header.
     pub extra: Vec<Vec<u8>>,
 }
 
 /// Why the first message of a peer is not an acceptable Hello.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum HelloError {
-    /// The payload is longer than any Hello may be.
+    /// The payload is too long.
     #[error("the first message has {0} bytes; at most {MAX_HELLO} are allowed")]
     TooLarge(usize),
-    /// The peer disconnects at once.
+    /// The peer sent Disconnect.
     #[error("the peer disconnected: {0}")]
     Disconnected(DisconnectReason),
-    /// Another message came first.
+    /// The peer sent another message first.
     #[error("the first message has code {0}; expected Hello (0) or Disconnect (1)")]
     Unexpected(u64),
-    /// The payload is not the list it should be.
+    /// The payload is not the expected list.
     #[error("Hello is malformed, {0}")]
     Malformed(#[from] RlpError),
-    /// The id is not a public key's length.
+    /// The id does not have the length of a public key.
     #[error("the id in Hello has {0} bytes; expected 64")]
     IdLength(usize),
     /// The id is all zero.
@@ -72,7 +73,7 @@ pub enum HelloError {
 }
 
 impl HelloError {
-    /// The stable code of this error, as the tools print it.
+    /// Returns the stable code that the tools print.
     pub fn code(&self) -> &'static str {
         match self {
             Self::TooLarge(_) => "p2p.hello_size",
@@ -83,7 +84,8 @@ impl HelloError {
         }
     }
 
-    /// What the peer is told, if anything: the reference closes silently on the others.
+    /// Returns the reason to send to the peer. `None` if the connection is closed without one, as
+    /// the reference does.
     pub fn answer(&self) -> Option<DisconnectReason> {
         match self {
             Self::IdLength(_) | Self::IdZero => Some(DisconnectReason::InvalidIdentity),
@@ -94,6 +96,10 @@ impl HelloError {
 
 impl Hello {
     /// Reads the first message of a peer, which should be Hello.
+    ///
+    /// # Errors
+    ///
+    /// If it is too long, is another message, or is malformed.
     pub fn from_first_message(code: u64, payload: &[u8]) -> Result<Self, HelloError> {
         if payload.len() > MAX_HELLO {
             return Err(HelloError::TooLarge(payload.len()));
@@ -105,7 +111,11 @@ impl Hello {
         }
     }
 
-    /// Reads the payload of Hello. Bytes after the list are ignored, as by the reference.
+    /// Reads the payload of Hello. Like the reference, it ignores bytes after the list.
+    ///
+    /// # Errors
+    ///
+    /// If the payload is malformed, or the id has a wrong length or is zero.
     pub fn decode(payload: &[u8]) -> Result<Self, HelloError> {
         let mut list = Reader::new(payload).list("Hello")?;
         let version = list.u64("version")?;
@@ -132,7 +142,7 @@ impl Hello {
         Ok(Self { version, client, capabilities, listen_port, id, extra })
     }
 
-    /// The payload, with the capabilities in the order given.
+    /// Writes the payload.
     pub fn encode(&self) -> Vec<u8> {
         let mut payload = Vec::new();
         rlp::put_list(&mut payload, |items| {
@@ -155,7 +165,7 @@ impl Hello {
         payload
     }
 
-    /// Whether payloads are compressed after this Hello and one that announces `ours`.
+    /// Returns whether payloads are compressed after this Hello and ours of version `ours`.
     pub fn snappy(&self, ours: u64) -> bool {
         self.version.min(ours) >= SNAPPY_VERSION
     }
@@ -165,12 +175,12 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Why a connection is closed, as Disconnect tells it.
+/// The reason of a Disconnect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DisconnectReason {
-    /// 0, also what any unreadable reason counts as.
+    /// 0, also for every unreadable reason.
     Requested,
-    /// 1: the connection failed. Never sent: there is nobody to send it to.
+    /// 1: the connection failed. It can't be sent.
     NetworkError,
     /// 2
     ProtocolBreach,
@@ -182,7 +192,7 @@ pub enum DisconnectReason {
     AlreadyConnected,
     /// 6
     IncompatibleVersion,
-    /// 7: the id in Hello is no key.
+    /// 7: the id in Hello is not a key.
     InvalidIdentity,
     /// 8
     Quitting,
@@ -192,7 +202,7 @@ pub enum DisconnectReason {
     ConnectedToSelf,
     /// 11
     ReadTimeout,
-    /// 16: any error of a protocol above.
+    /// 16: an error in one of the other protocols.
     Subprotocol,
     /// Any other number.
     Unknown(u64),
@@ -200,7 +210,7 @@ pub enum DisconnectReason {
 
 use DisconnectReason as Reason;
 
-/// The reasons that have a name, with their numbers and the reference's words.
+/// The named reasons, with their numbers and the reference's texts.
 const REASONS: [(Reason, u64, &str); 13] = [
     (Reason::Requested, 0, "disconnect requested"),
     (Reason::NetworkError, 1, "network error"),
@@ -218,7 +228,7 @@ const REASONS: [(Reason, u64, &str); 13] = [
 ];
 
 impl DisconnectReason {
-    /// The reason of a number.
+    /// Returns the reason of a number.
     pub fn from_code(code: u64) -> Self {
         REASONS
             .iter()
@@ -226,7 +236,7 @@ impl DisconnectReason {
             .map_or(Self::Unknown(code), |(reason, ..)| *reason)
     }
 
-    /// The number.
+    /// Returns the number of the reason.
     pub fn code(self) -> u64 {
         match self {
             Self::Unknown(code) => code,
@@ -234,8 +244,8 @@ impl DisconnectReason {
         }
     }
 
-    /// Reads the payload of Disconnect, leniently: whatever is not a list that begins with
-    /// an integer counts as [`Requested`](Self::Requested).
+    /// Reads the payload of Disconnect. Anything other than a list that begins with an integer
+    /// counts as [`Requested`](Self::Requested).
     pub fn decode(payload: &[u8]) -> Self {
         let mut reader = Reader::new(payload);
         match reader.item("reasons") {
@@ -244,8 +254,9 @@ impl DisconnectReason {
         }
     }
 
-    /// As [`decode`](Self::decode), but a bare integer is understood as well: EthereumJS sends
-    /// one. The reference counts it as [`Requested`](Self::Requested).
+    /// As [`decode`](Self::decode), but also reads a bare integer, which EthereumJS sends.
+    ///
+    /// The reference counts it as [`Requested`](Self::Requested).
     pub fn decode_any(payload: &[u8]) -> Self {
         match Reader::new(payload).u64("reason") {
             Ok(code) => Self::from_code(code),
@@ -253,7 +264,7 @@ impl DisconnectReason {
         }
     }
 
-    /// The payload of Disconnect.
+    /// Writes the payload of Disconnect.
     pub fn encode(self) -> Vec<u8> {
         let mut payload = Vec::new();
         rlp::put_list(&mut payload, |items| rlp::put_u64(items, self.code()));

@@ -1,78 +1,78 @@
-//! Capabilities: which protocols both sides speak, and which message codes they get.
+//! Capabilities: the protocols that both sides support, and their message codes.
 //!
-//! Of each name the highest version that both announce is kept; sorted by name, each gets as
-//! many codes as it has messages, after the base protocol's 16. What only one side announces
-//! takes no codes.
+//! For each name, the highest version that both sides announce is used. These protocols are sorted
+//! by name. Each gets as many codes as it has messages, after the 16 codes of the base protocol.
+//! Protocols of only one side get no codes.
 //!
 //! Source: devp2p `rlpx.md`, "Capability Messaging".
 
 use std::{fmt, sync::Arc};
 
-/// How many message codes the base protocol has; the first one of the others.
+/// The number of message codes of the base protocol, and the first code of the others.
 pub const BASE_LENGTH: u64 = 16;
 
-/// A protocol and its version, as Hello announces it.
+/// A protocol and its version, as announced in Hello.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Capability {
-    /// For example `shh`.
+    /// The name, for example `shh`.
     pub name: Arc<str>,
-    /// For example 6.
+    /// The version, for example 6.
     pub version: u64,
 }
 
 impl Capability {
-    /// A protocol by name and version.
+    /// Makes the capability of a name and a version.
     pub fn new(name: &str, version: u64) -> Self {
         Self { name: name.into(), version }
     }
 }
 
-/// `name/version`, as logs show it.
+/// Shows `name/version`, as logs do.
 impl fmt::Display for Capability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.name, self.version)
     }
 }
 
-/// A protocol that we speak.
+/// A protocol that we support.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Protocol {
-    /// What Hello announces.
+    /// The capability announced in Hello.
     pub capability: Capability,
-    /// How many message codes it has. Both sides must agree on this: it is not announced.
+    /// The number of message codes. It is not announced, so both sides must know it.
     pub length: u64,
 }
 
 impl Protocol {
-    /// A protocol with `length` message codes.
+    /// Makes a protocol with `length` message codes.
     pub fn new(name: &str, version: u64, length: u64) -> Self {
         Self { capability: Capability::new(name, version), length }
     }
 }
 
-/// A protocol that both sides speak on this connection.
+/// A protocol that both sides of a connection support.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SharedProtocol {
     /// The name, and the highest common version.
     pub capability: Capability,
     /// The wire code of its message 0.
     pub offset: u64,
-    /// How many message codes it has.
+    /// The number of message codes.
     pub length: u64,
 }
 
 impl SharedProtocol {
-    /// The protocol's own code of a wire code, if it is one of this protocol's.
+    /// Returns the protocol's own code of a wire code. `None` if it is not of this protocol.
     pub fn local_code(&self, wire: u64) -> Option<u64> {
         wire.checked_sub(self.offset).filter(|code| *code < self.length)
     }
 }
 
-/// The protocols that both sides speak, with their codes, sorted by name.
+/// Returns the protocols that both sides support, with their codes, sorted by name.
 pub fn shared_protocols(ours: &[Protocol], theirs: &[Capability]) -> Vec<SharedProtocol> {
     let mut common: Vec<&Protocol> =
         ours.iter().filter(|protocol| theirs.contains(&protocol.capability)).collect();
-    // By name, of each name the highest version first.
+    // By name, and the highest version of a name first.
     common.sort_by(|a, b| {
         let (a, b) = (&a.capability, &b.capability);
         a.name.as_bytes().cmp(b.name.as_bytes()).then(b.version.cmp(&a.version))
@@ -93,7 +93,7 @@ pub fn shared_protocols(ours: &[Protocol], theirs: &[Capability]) -> Vec<SharedP
         .collect()
 }
 
-/// The shared protocol that a wire code belongs to, and its own code there.
+/// Returns the shared protocol of a wire code, and its own code there.
 pub fn find_code(shared: &[SharedProtocol], wire: u64) -> Option<(&SharedProtocol, u64)> {
     shared.iter().find_map(|protocol| Some((protocol, protocol.local_code(wire)?)))
 }

@@ -1,10 +1,13 @@
 //! Node URLs: `enode://<128 hex digits>@<host>:<tcp port>[?discport=<udp port>]`.
 //!
-//! As Status nodes read their static nodes and mail servers: the scheme and the hex in any
-//! case, IPv6 addresses in brackets, names to be resolved when dialling, an empty `discport`
-//! the same as none, the first of several taken, other query keys, path and fragment ignored.
+//! URLs are read as Status nodes read their static nodes and mailservers:
 //!
-//! Source: devp2p `enode.md`, with the reference's parser where it is silent.
+//! - The scheme and the hex digits can have any case.
+//! - IPv6 addresses are in brackets. Names are resolved when dialling.
+//! - An empty `discport` counts as missing. The first of several is used.
+//! - Other query keys, the path and the fragment are ignored.
+//!
+//! Source: devp2p `enode.md`, and the reference's parser where it says nothing.
 
 use std::{
     fmt,
@@ -14,16 +17,16 @@ use std::{
 
 use crate::crypto::{KeyError, PublicKey};
 
-/// Who a node is and where it listens.
+/// The identity of a node and the address where it listens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Enode {
     /// The node's static public key.
     pub id: PublicKey,
-    /// Where it is.
+    /// The address or name of the host.
     pub host: Host,
-    /// The port of RLPx connections.
+    /// The port for RLPx connections.
     pub tcp: u16,
-    /// The port of discovery; as `tcp` where the URL names none.
+    /// The port for discovery. The same as `tcp` unless the URL has another one.
     pub udp: u16,
 }
 
@@ -32,38 +35,39 @@ pub struct Enode {
 pub enum Host {
     /// An address. IPv4-mapped IPv6 addresses are read as IPv4, as the reference does.
     Ip(IpAddr),
-    /// A name, to be resolved when dialling.
+    /// A name, resolved when dialling.
     Name(String),
 }
 
-/// Which part of a text is not as in a node URL.
+/// Why a text is not a node URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum EnodeError {
-    /// Another scheme, or none.
+    /// The scheme is another one, or missing.
     #[error("a node URL starts with enode://")]
     Scheme,
-    /// Nothing follows the id, so the node can't be reached.
+    /// The URL has no address after the id.
     #[error("the node URL has no address; expected enode://<id>@<host>:<port>")]
     NoAddress,
-    /// The id is not 128 hex digits of a point.
+    /// The id is not the hex of a point.
     #[error("the node id: {0}; expected the 128 hex digits of a public key")]
     Id(KeyError),
     /// The id has another length.
     #[error("the node id has {0} hex digits; expected 128")]
     IdLength(usize),
     /// The host is neither an address nor a possible name.
-    #[error("the host {0:?} is no IPv4 address, [IPv6] address or name")]
+    #[error("the host {0:?} is not an IPv4 address, [IPv6] address or name")]
     Host(String),
-    /// No port after the host.
+    /// The host has no port.
     #[error("the node URL has no TCP port; expected {host}:<port>")]
     NoPort { host: String },
-    /// Not a number from 0 to 65535.
+    /// A port is not a number from 0 to 65535.
     #[error("the {what} port {got:?} is not a number from 0 to 65535")]
     Port { what: &'static str, got: String },
 }
 
 impl EnodeError {
-    /// The stable code of this error, as the tools print it.
+    /// Returns the stable code that the tools print.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Scheme => "enode.scheme",
@@ -76,7 +80,7 @@ impl EnodeError {
 }
 
 impl Enode {
-    /// A node at an address, with discovery on the same port.
+    /// Makes the URL of a node that listens at an address, with discovery on the same port.
     pub fn new(id: PublicKey, ip: IpAddr, port: u16) -> Self {
         Self { id, host: Host::Ip(ip.to_canonical()), tcp: port, udp: port }
     }
@@ -110,7 +114,7 @@ impl FromStr for Enode {
     }
 }
 
-/// Without `discport` where the UDP port is the TCP port.
+/// Shows the URL, without `discport` if the ports are the same.
 impl fmt::Display for Enode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "enode://{}@{}:{}", hex::encode(self.id.to_xy()), self.host, self.tcp)?;
@@ -124,7 +128,7 @@ impl fmt::Display for Enode {
 impl FromStr for Host {
     type Err = EnodeError;
 
-    /// An IPv4 address, an IPv6 address in brackets, or a name.
+    /// Reads an IPv4 address, an IPv6 address in brackets, or a name.
     fn from_str(text: &str) -> Result<Self, EnodeError> {
         let wrong = || EnodeError::Host(text.to_owned());
         if let Some(inner) = text.strip_prefix('[') {
@@ -150,7 +154,7 @@ impl fmt::Display for Host {
 }
 
 fn parse_id(text: &str) -> Result<PublicKey, EnodeError> {
-    // `hex` knows no prefix; the reference refuses 0x too.
+    // `hex` accepts no prefix, and the reference rejects 0x as well.
     let bytes = hex::decode(text).map_err(|error| match error {
         hex::FromHexError::InvalidHexCharacter { index, .. } => {
             EnodeError::Id(KeyError::Hex { what: "the public key", at: index })
@@ -172,14 +176,15 @@ fn split_port(address: &str) -> Result<(&str, &str), EnodeError> {
     address.rsplit_once(':').ok_or_else(no_port)
 }
 
-/// Digits only: `u16::from_str` would take a sign.
+/// Reads a port. Accepts digits only, since `u16::from_str` would accept a sign.
 fn parse_port(what: &'static str, text: &str) -> Result<u16, EnodeError> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let port = if digits { text.parse().ok() } else { None };
     port.ok_or_else(|| EnodeError::Port { what, got: text.to_owned() })
 }
 
-/// Whether the text can be a host name. A last label of digits is a mistyped address.
+/// Returns whether the text can be a host name. If its last label is a number, it is a mistyped
+/// address.
 fn is_name(text: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())

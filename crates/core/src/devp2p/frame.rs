@@ -1,12 +1,12 @@
-//! Frames: one message each, encrypted, with a MAC over header and body.
+//! Frames. Each carries one encrypted message, with MACs of header and body.
 //!
 //! ```text
 //! header (16) || header MAC (16) || body, padded to 16 || body MAC (16)
 //! ```
 //!
-//! The body is the message code as an RLP integer, then the payload. Each direction has one
-//! key stream and one running MAC for the life of the connection, so frames can only be
-//! read in order and without a gap; after an error nothing more can be read.
+//! The body is the message code as an RLP integer, then the payload. Each direction has one key
+//! stream and one running MAC for the life of the connection. So frames can only be read in order
+//! and without gaps, and nothing can be read after an error.
 //!
 //! Source: devp2p `rlpx.md`, "Framing".
 
@@ -26,42 +26,43 @@ use crate::{
 pub const MAX_BODY: usize = 0xff_ffff;
 
 const BLOCK: usize = 16;
-/// Header and header MAC.
+/// Length of a header and its MAC.
 const HEADER: usize = 2 * BLOCK;
-/// What follows the size in a header: an empty capability id and context id.
+/// The bytes after the size in a header: an empty capability id and context id.
 const HEADER_DATA: [u8; 3] = [0xc2, 0x80, 0x80];
 
-/// One message as it is on the wire.
+/// A message on the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
     /// The message code.
     pub code: u64,
-    /// The payload, still compressed where that was agreed.
+    /// The payload, still compressed if that was agreed.
     pub payload: Vec<u8>,
 }
 
 /// Why a frame could not be written or read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum FrameError {
-    /// The header was changed on the way, or the two sides lost step.
+    /// The header was modified, or the two sides are out of step.
     #[error("the MAC of a frame header does not match")]
     HeaderMac,
-    /// The body was changed on the way.
+    /// The body was modified.
     #[error("the MAC of a frame body does not match")]
     BodyMac,
-    /// More than allowed here.
-    #[error("a frame body of {got} bytes; at most {max} are allowed")]
+    /// The body is longer than allowed.
+    #[error("the frame body has {got} bytes; at most {max} are allowed")]
     TooLarge { got: usize, max: usize },
-    /// The body does not start with a message code.
+    /// The body does not begin with a message code.
     #[error("the message code of a frame is malformed, {0}")]
     Code(RlpError),
-    /// An error came before; the place in the stream is lost.
+    /// The reader failed before, and has lost its place in the stream.
     #[error("frames can't be read after an error")]
     Broken,
 }
 
 impl FrameError {
-    /// The stable code of this error, as the tools print it.
+    /// Returns the stable code that the tools print.
     pub fn code(&self) -> &'static str {
         match self {
             Self::HeaderMac | Self::BodyMac => "rlpx.mac",
@@ -79,12 +80,16 @@ pub struct FrameWriter {
 }
 
 impl FrameWriter {
-    /// From the session's keys and the state of the egress MAC.
+    /// Starts with the session's keys and the state of the egress MAC.
     pub fn new(aes: &[u8; 32], mac: &[u8; 32], egress: RunningKeccak) -> Self {
         Self { cipher: FrameCipher::new(aes), mac: Mac::new(mac, egress) }
     }
 
-    /// Appends the frame of a message to `out`. A message that is too large changes nothing.
+    /// Appends the frame of a message to `out`.
+    ///
+    /// # Errors
+    ///
+    /// If the message is longer than [`MAX_BODY`]. Nothing changes then.
     pub fn encode(
         &mut self,
         code: u64,
@@ -119,7 +124,7 @@ impl FrameWriter {
         Ok(())
     }
 
-    /// The digest of the egress MAC after the last frame, for vectors.
+    /// Returns the digest of the egress MAC after the last frame, for vectors.
     pub fn mac_digest(&self) -> [u8; 32] {
         self.mac.state.digest()
     }
@@ -136,16 +141,17 @@ pub struct FrameReader {
 
 #[derive(Clone, Copy)]
 enum State {
-    /// Collecting header and header MAC.
+    /// Collects a header and its MAC.
     Header,
-    /// Collecting a body of this size, its padding and its MAC.
+    /// Collects a body of this size, its padding and its MAC.
     Body(usize),
     Broken,
 }
 
 impl FrameReader {
-    /// From the session's keys and the state of the ingress MAC. Bodies above `max_body`
-    /// bytes are refused when their header arrives.
+    /// Starts with the session's keys and the state of the ingress MAC.
+    ///
+    /// Bodies above `max_body` bytes are rejected when their header arrives.
     pub fn new(aes: &[u8; 32], mac: &[u8; 32], ingress: RunningKeccak, max_body: usize) -> Self {
         Self {
             cipher: FrameCipher::new(aes),
@@ -156,14 +162,20 @@ impl FrameReader {
         }
     }
 
-    /// Changes the limit, from the next header on.
+    /// Changes the limit of bodies, from the next header on.
     pub fn set_max_body(&mut self, max_body: usize) {
         self.max_body = max_body;
     }
 
-    /// Takes input up to the end of the next frame. `None` when the frame is not complete;
-    /// then all input is consumed. Memory grows with what has arrived, not with what a
-    /// header announces.
+    /// Reads input up to the end of the next frame.
+    ///
+    /// `None` if the frame is not complete; then all input is consumed. Memory grows with the bytes
+    /// received, not with the size that a header announces.
+    ///
+    /// # Errors
+    ///
+    /// If a MAC does not match, the body is too long or has no message code, or an error came
+    /// before.
     pub fn read(&mut self, input: &mut &[u8]) -> Result<Option<Frame>, FrameError> {
         let result = self.step(input);
         if result.is_err() {
@@ -173,7 +185,7 @@ impl FrameReader {
         result
     }
 
-    /// The digest of the ingress MAC after the last frame, for vectors.
+    /// Returns the digest of the ingress MAC after the last frame, for vectors.
     pub fn mac_digest(&self) -> [u8; 32] {
         self.mac.state.digest()
     }
@@ -201,7 +213,7 @@ impl FrameReader {
         Ok(Some(frame))
     }
 
-    /// The body size that a complete header tells.
+    /// Reads a complete header. Returns the size of the body.
     fn header(&mut self) -> Result<usize, FrameError> {
         let (header, tag) = self.buffer.split_at_mut_checked(BLOCK).ok_or(FrameError::HeaderMac)?;
         let header: &mut [u8; BLOCK] = header.try_into().map_err(|_| FrameError::HeaderMac)?;
@@ -209,7 +221,7 @@ impl FrameReader {
             return Err(FrameError::HeaderMac);
         }
         self.cipher.apply(header);
-        // What follows the size means nothing.
+        // The bytes after the size have no meaning.
         let [a, b, c, ..] = *header;
         let size = u32::from_be_bytes([0, a, b, c]) as usize;
         let max = self.max_body.min(MAX_BODY);
@@ -234,7 +246,7 @@ impl FrameReader {
         Ok(Frame { code, payload: body })
     }
 
-    /// Moves input over until `need` bytes are buffered; whether they are.
+    /// Buffers input, up to `need` bytes in total. Returns whether they are complete.
     fn take(&mut self, need: usize, input: &mut &[u8]) -> bool {
         let missing = need.saturating_sub(self.buffer.len());
         let (taken, rest) = input.split_at(missing.min(input.len()));
@@ -266,7 +278,7 @@ impl Mac {
         self.mix(&digest, &digest)
     }
 
-    /// Absorbs the encrypted digest xor `with`; the MAC is the first half of the new digest.
+    /// Absorbs the encrypted digest xor `with`. The MAC is the first half of the new digest.
     fn mix(&mut self, digest: &[u8; BLOCK], with: &[u8; BLOCK]) -> [u8; BLOCK] {
         let mut seed = self.cipher.encrypt(digest);
         for (byte, other) in seed.iter_mut().zip(with) {

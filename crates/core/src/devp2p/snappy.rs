@@ -1,28 +1,29 @@
 //! Compression of message payloads: raw snappy blocks, without the framing format.
 //!
-//! A block tells its decompressed length first. It is compared with what the caller allows,
-//! and with what so few bytes can expand to at all, before anything is allocated.
+//! A block begins with its decompressed length. This is compared with the caller's limit, and with
+//! the most that the block can expand to, before anything is allocated.
 //!
 //! Source: EIP-706; snappy `format_description.txt`.
 
 use snap::raw::{Decoder, Encoder, decompress_len};
 
-/// The largest payload on either side of the compression, in bytes.
+/// The largest payload, compressed or not, in bytes.
 pub const MAX_LENGTH: usize = 0xff_ffff;
 
 /// Why a payload could not be compressed or decompressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SnappyError {
-    /// More than may be sent or is wanted.
+    /// The payload is longer than allowed.
     #[error("the uncompressed payload has {got} bytes; at most {max} are allowed")]
     TooLarge { got: usize, max: usize },
-    /// Not a snappy block, or one whose elements do not give the length it tells.
+    /// The payload is not a snappy block, or its elements do not have the announced length.
     #[error("the payload ({0} bytes) is not a snappy block")]
     Corrupt(usize),
 }
 
 impl SnappyError {
-    /// The stable code of this error, as the tools print it.
+    /// Returns the stable code that the tools print.
     pub fn code(&self) -> &'static str {
         match self {
             Self::TooLarge { .. } => "rlpx.snappy_size",
@@ -33,7 +34,11 @@ impl SnappyError {
 
 /// Compresses a payload.
 ///
-/// What comes out differs between implementations and versions; only the way back is exact.
+/// The result differs between implementations and versions. Only decompression is exact.
+///
+/// # Errors
+///
+/// If the payload is longer than [`MAX_LENGTH`].
 pub fn compress(payload: &[u8]) -> Result<Vec<u8>, SnappyError> {
     let too_large = SnappyError::TooLarge { got: payload.len(), max: MAX_LENGTH };
     if payload.len() > MAX_LENGTH {
@@ -42,11 +47,15 @@ pub fn compress(payload: &[u8]) -> Result<Vec<u8>, SnappyError> {
     Encoder::new().compress_vec(payload).map_err(|_| too_large)
 }
 
-/// Decompresses a block of at most `max` (and never more than [`MAX_LENGTH`]) bytes.
+/// Decompresses a block to at most `max` bytes, and never more than [`MAX_LENGTH`].
+///
+/// # Errors
+///
+/// If the payload is longer, or the block is malformed.
 pub fn decompress(block: &[u8], max: usize) -> Result<Vec<u8>, SnappyError> {
     let corrupt = SnappyError::Corrupt(block.len());
     let max = max.min(MAX_LENGTH);
-    // The library takes no bytes at all for an empty block; a block has at least its length.
+    // The library accepts no bytes as an empty block, but a block has at least its length.
     if block.is_empty() {
         return Err(corrupt);
     }
@@ -65,8 +74,9 @@ pub fn decompress(block: &[u8], max: usize) -> Result<Vec<u8>, SnappyError> {
     }
 }
 
-/// The most bytes that a compressor makes of `length` bytes; what a receiver that takes
-/// payloads of `length` bytes must be ready to read.
+/// Returns the most bytes that a compressor makes of `length` bytes.
+///
+/// A receiver that accepts payloads of `length` bytes must be able to read this many.
 pub const fn max_compressed(length: usize) -> usize {
     32 + length + length / 6
 }
@@ -78,7 +88,7 @@ mod tests {
 
     #[test]
     fn lengths_are_checked_before_the_content() {
-        // 16 MiB told in four bytes, nothing behind.
+        // A length of 16 MiB in four bytes, with nothing after it.
         assert_eq!(
             decompress(&[0x80, 0x80, 0x80, 0x08], MAX_LENGTH),
             Err(SnappyError::TooLarge { got: 0x100_0000, max: MAX_LENGTH })

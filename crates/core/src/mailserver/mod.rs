@@ -1,11 +1,11 @@
-//! What clients and mailservers say to each other: requests, cursors, answers.
+//! The messages between clients and mailservers: requests, cursors, answers.
 //!
 //! | what | where |
 //! | --- | --- |
-//! | what a client asks for, in every layout | [`request`] |
-//! | how the request travels | [`seal`] |
-//! | in which packets it is answered | [`batch`] |
-//! | where an envelope stands, and where a page ended | [`Position`], [`Cursor`] |
+//! | requests, in every layout | [`request`] |
+//! | envelopes that carry requests | [`seal`] |
+//! | packets of an answer | [`batch`] |
+//! | positions in an archive, and cursors | [`Position`], [`Cursor`] |
 //! | keys of the reference's archives | [`key`] |
 //!
 //! Source: the mailserver specification of Status, with the behaviour of the reference

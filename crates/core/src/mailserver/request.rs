@@ -1,22 +1,22 @@
-//! What a client asks of a mailserver.
+//! Requests for historic messages.
 //!
-//! The request travels inside an envelope (see [`seal`](super::seal)), in one of four layouts:
+//! A request is sent in an envelope (see [`seal`](super::seal)), in one of four layouts:
 //!
 //! | form | layout | written by |
 //! | --- | --- | --- |
-//! | [seven items](Form::Seven) | `[lower, upper, bloom, [topic, …], limit, cursor, batch]` | clients of early 2020; what we write |
+//! | [seven items](Form::Seven) | `[lower, upper, bloom, [topic, …], limit, cursor, batch]` | clients of early 2020, and us |
 //! | [six](Form::Six) | `[lower, upper, bloom, limit, cursor, batch]` | releases before |
 //! | [five](Form::Five) | `[lower, upper, bloom, limit, cursor]` | the specification |
 //! | [raw](Form::Raw) | `lower (4) || upper (4) [|| bloom (64) [|| limit (4) [|| cursor (40)]]]` | the first releases |
 //!
-//! or plainly, as the payload of packet 126: `[id, from, to, limit, cursor, bloom]`, with the
-//! topics as a seventh item in Waku.
+//! A plain request is the payload of packet 126: `[id, from, to, limit, cursor, bloom]`. Waku adds
+//! the topics as a seventh item.
 //!
-//! Which list it is can be told from the item after the bloom filter: only the seven have a list
-//! there. Both seconds of a range are inclusive.
+//! The item after the bloom filter tells the lists apart: only the seven items have a list there.
+//! Both seconds of a range are inclusive.
 //!
-//! Source: mailserver specification of Status, "Requesting messages", for five items; the others
-//! as the reference reads them, which refuses five and six.
+//! Source: mailserver specification of Status, "Requesting messages", for five items. The other
+//! forms are those of the reference, which rejects five and six items.
 
 use crate::{
     envelope::{Bloom, Topic},
@@ -28,9 +28,9 @@ use crate::{
     },
 };
 
-/// How far ahead of the server's clock the range of a request without an end reaches, in seconds.
-pub const UPPER_MARGIN: u32 = 60;
-/// The longest range that the raw form may ask for, in seconds.
+/// Seconds from the server's present to the end of a range without an end.
+const UPPER_MARGIN: u32 = 60;
+/// The longest range of the raw form, in seconds.
 pub const MAX_RAW_RANGE: u32 = DAY;
 
 const WORD: usize = 4;
@@ -38,7 +38,7 @@ const BLOOM: usize = 64;
 const RAW_RANGE: usize = 2 * WORD;
 const RAW_BLOOM: usize = RAW_RANGE + BLOOM;
 const RAW_LIMIT: usize = RAW_BLOOM + WORD;
-/// The key of an envelope, as archives had it: the cursor and the topic.
+/// Length of an archive key: the cursor and the topic.
 const RAW_CURSOR: usize = 40;
 
 /// A request for historic messages.
@@ -46,89 +46,92 @@ const RAW_CURSOR: usize = 40;
 pub struct Request {
     /// The first second, UNIX time, inclusive.
     pub from: u32,
-    /// The last second, inclusive; 0 for a minute after the server's present.
+    /// The last second, inclusive. 0 for a minute after the server's present.
     pub to: u32,
-    /// Which topics; servers refuse a request without one.
+    /// The bloom filter of the topics. Servers refuse a request without one.
     pub bloom: Option<Bloom>,
-    /// The topics by name. No server selects by them, and clients send none.
+    /// The topics themselves. Servers do not select by them, and clients send none.
     pub topics: Vec<Topic>,
-    /// The most envelopes to answer with; 0 for the server's maximum.
+    /// The most envelopes in the answer. 0 for the server's maximum.
     pub limit: u32,
-    /// Where the last page ended, as the server put it.
+    /// The cursor of the last page, as the server sent it.
     pub cursor: Option<Cursor>,
-    /// Whether envelopes may share packets.
+    /// Whether the answer may have several envelopes per packet.
     pub batch: bool,
 }
 
-/// The layouts of a request inside an envelope.
+/// The layouts of a request in an envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// `[lower, upper, bloom, [topic, …], limit, cursor, batch]`.
     Seven,
     /// `[lower, upper, bloom, limit, cursor, batch]`.
     Six,
-    /// `[lower, upper, bloom, limit, cursor]`; never answered in batches.
+    /// `[lower, upper, bloom, limit, cursor]`. Never answered in batches.
     Five,
-    /// Fields of fixed length, one after the other; never answered in batches.
+    /// Concatenated fields of fixed length. Never answered in batches.
     Raw,
 }
 
-/// Why a request can't be read, or is not answered. Shown, it is what the reference answers; the
-/// last three are ours, where the reference crashes or goes on in silence.
+/// Why a request can't be read or is refused.
+///
+/// The texts are those that the reference answers. The last three variants are ours: the reference
+/// crashes or ignores these errors.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
-    /// Not a list of seven, six or five items of the right kinds.
+    /// The payload is not a list of seven, six or five items of the right types.
     #[error("failed to decode data: {0}")]
     Rlp(#[from] RlpError),
-    /// Less than the eight bytes of a range.
+    /// The payload is shorter than the eight bytes of a range.
     #[error("Undersized p2p request")]
     Undersized(usize),
-    /// More than a range, less than a range and a bloom filter.
+    /// The payload is longer than a range, but shorter than a range and a bloom filter.
     #[error("Undersized bloom filter in p2p request")]
     UndersizedBloom(usize),
-    /// The range of a raw request goes down.
+    /// The range of a raw request is descending.
     #[error("query range is invalid: from > to ({from} > {to})")]
     RawRange { from: u32, to: u32 },
     /// The range of a raw request is longer than a day.
     #[error("query range too big")]
     RawRangeTooBig { from: u32, to: u32 },
-    /// The range goes down.
+    /// The range is descending.
     #[error("query range is invalid: lower > upper")]
     Range { from: u32, to: u32 },
-    /// Nothing is asked for.
+    /// The request has no bloom filter.
     #[error("bloom filter is empty")]
     NoBloom,
-    /// More than [`MAX_LIMIT`].
+    /// The limit is above [`MAX_LIMIT`].
     #[error("limit exceeds the maximum allowed value")]
     Limit(u32),
-    /// A bloom filter of another length than 64 bytes.
+    /// The bloom filter does not have 64 bytes.
     #[error("bloom filter has {0} bytes, expected 64")]
     BloomLength(usize),
-    /// A cursor that is no position in this range.
+    /// The cursor is not a position in this range.
     #[error("cursor is not of this server: {0}")]
     Cursor(CursorError),
-    /// The id of a plain request must have 32 bytes.
+    /// The id of a plain request does not have 32 bytes.
     #[error("request id has {0} bytes, expected 32")]
     IdLength(usize),
 }
 
-/// Why a cursor is not one of ours.
+/// Why a cursor is not one of the server's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum CursorError {
-    /// Another length than 36 bytes.
+    /// The cursor does not have 36 bytes.
     #[error("{0} bytes, expected 36")]
     Length(usize),
-    /// Its second is not in the range that is asked for.
+    /// Its second is not in the requested range.
     #[error("outside of the range")]
     OutOfRange,
-    /// No page ended there.
+    /// No envelope has this position.
     #[error("no such envelope")]
     Unknown,
 }
 
 impl RequestError {
-    /// The stable code of this error, as the tools print it.
+    /// Returns the stable code that the tools print.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Rlp(_) | Self::Undersized(_) | Self::UndersizedBloom(_) => "mailserver.payload",
@@ -144,12 +147,12 @@ impl RequestError {
 }
 
 impl Request {
-    /// For the envelopes of some topics, in batches, as many at a time as the server gives.
+    /// Requests the envelopes of some topics, in batches and with the server's maximum per page.
     pub fn from_topics(from: u32, to: u32, topics: impl IntoIterator<Item = Topic>) -> Self {
         Self::from_bloom(from, to, Bloom::from_topics(topics))
     }
 
-    /// For the envelopes whose topics a filter matches.
+    /// Requests the envelopes whose topics match a bloom filter.
     pub fn from_bloom(from: u32, to: u32, bloom: Bloom) -> Self {
         Self {
             from,
@@ -162,12 +165,12 @@ impl Request {
         }
     }
 
-    /// The payload, with seven items.
+    /// Writes the payload with seven items.
     pub fn encode(&self) -> Vec<u8> {
         self.encode_as(Form::Seven)
     }
 
-    /// The payload in another form, which may have no place for topics, or for `batch`.
+    /// Writes the payload in another form. Some forms have no topics or no `batch`.
     pub fn encode_as(&self, form: Form) -> Vec<u8> {
         let mut out = Vec::new();
         if form == Form::Raw {
@@ -190,7 +193,11 @@ impl Request {
         out
     }
 
-    /// Reads a payload with seven items, six or five.
+    /// Reads a payload with seven, six or five items.
+    ///
+    /// # Errors
+    ///
+    /// If the payload is not such a list, or its bloom filter has a wrong length.
     pub fn decode(payload: &[u8]) -> Result<(Self, Form), RequestError> {
         let mut reader = Reader::new(payload);
         let mut items = reader.list("request")?;
@@ -213,8 +220,11 @@ impl Request {
         Ok((Self { from, to, bloom, topics, limit, cursor, batch }, form))
     }
 
-    /// Reads a payload with seven items, as the reference does: an error tells what stands where the
-    /// topics should.
+    /// Reads a payload with seven items, as the reference does.
+    ///
+    /// # Errors
+    ///
+    /// As [`decode`](Self::decode). The error for five or six items is at the place of the topics.
     pub fn decode_seven(payload: &[u8]) -> Result<Self, RequestError> {
         let mut items = Reader::new(payload).list("request")?;
         let _ = (items.u32("lower")?, items.u32("upper")?, items.string("bloom filter")?);
@@ -222,8 +232,11 @@ impl Request {
         Ok(Self::decode(payload)?.0)
     }
 
-    /// Reads a payload of the raw form. Everything that is long enough, and whose first eight
-    /// bytes make a range, is one.
+    /// Reads a payload of the raw form.
+    ///
+    /// # Errors
+    ///
+    /// If the payload is too short, or its first eight bytes are not a range of at most a day.
     pub fn decode_raw(payload: &[u8]) -> Result<Self, RequestError> {
         let (Some(from), Some(to)) = (word(payload, 0), word(payload, WORD)) else {
             return Err(RequestError::Undersized(payload.len()));
@@ -248,8 +261,11 @@ impl Request {
         Ok(Self { from, to, bloom, topics, limit, cursor, batch: false })
     }
 
-    /// Reads the bare payload of packet 126, of Whisper (without topics) or of Waku, where they
-    /// are the seventh item. Gives the id, too.
+    /// Takes over a plain request (packet 126). Also returns its id.
+    ///
+    /// # Errors
+    ///
+    /// If the bloom filter has a wrong length.
     pub fn from_plain(request: &MessagesRequest) -> Result<(Self, [u8; 32]), RequestError> {
         let MessagesRequest { id, from, to, limit, cursor, bloom: bits } = request;
         let request = Self {
@@ -264,7 +280,11 @@ impl Request {
         Ok((request, plain_id(id)))
     }
 
-    /// The bare payload of packet 126, with the checks that senders make.
+    /// Makes a plain request (packet 126), after the checks that senders make.
+    ///
+    /// # Errors
+    ///
+    /// If the id does not have 32 bytes, or the request is not [valid](Self::validate).
     pub fn to_plain(&self, id: &[u8]) -> Result<MessagesRequest, RequestError> {
         if id.len() != 32 {
             return Err(RequestError::IdLength(id.len()));
@@ -280,7 +300,11 @@ impl Request {
         })
     }
 
-    /// What another mailserver asks for.
+    /// Takes over a request of another mailserver.
+    ///
+    /// # Errors
+    ///
+    /// If the bloom filter has a wrong length.
     pub fn from_sync(request: &SyncRequest) -> Result<Self, RequestError> {
         Ok(Self {
             from: request.lower,
@@ -293,7 +317,7 @@ impl Request {
         })
     }
 
-    /// What a server makes of zeros: the maximum, and a minute from now.
+    /// Replaces zeros as a server does: the limit by the maximum, the end by a minute from `now`.
     #[must_use]
     pub fn with_server_defaults(mut self, now: u32) -> Self {
         if self.limit == 0 {
@@ -305,7 +329,11 @@ impl Request {
         self
     }
 
-    /// What every server checks.
+    /// Makes the checks of every server.
+    ///
+    /// # Errors
+    ///
+    /// If the range is descending, there is no bloom filter, or the limit is above [`MAX_LIMIT`].
     pub fn validate(&self) -> Result<(), RequestError> {
         if self.from > self.to {
             return Err(RequestError::Range { from: self.from, to: self.to });
@@ -323,7 +351,7 @@ impl Request {
         self.bloom.as_ref().map_or(&[], |bloom| &bloom.0[..])
     }
 
-    /// Each field forces those before it to be there.
+    /// Appends the raw form. Every field requires all fields before it.
     fn put_raw(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.from.to_be_bytes());
         out.extend_from_slice(&self.to.to_be_bytes());
@@ -338,20 +366,21 @@ impl Request {
         out.extend_from_slice(&self.limit.to_be_bytes());
         out.extend_from_slice(&cursor_bytes(&self.cursor));
         if self.cursor.as_ref().is_some_and(|cursor| cursor.len() == RAW_CURSOR - WORD) {
-            // The topic, which nothing reads.
+            // The topic, which no server reads.
             out.extend_from_slice(&[0; WORD]);
         }
     }
 }
 
-/// What a client asks for when it leaves the range open: up to now, and a day before.
+/// Completes a range as clients do: a missing end is now, a missing start is a day before the end.
 pub fn default_range(from: u32, to: u32, now: u32) -> (u32, u32) {
     let to = if to == 0 { now } else { to };
     let from = if from == 0 { to.saturating_sub(DAY) } else { from };
     (from, to)
 }
 
-/// The id by which a plain request is answered: the last 32 bytes, or zeros in front.
+/// Returns the id by which a plain request is answered: its last 32 bytes, padded with zeros in
+/// front.
 pub fn plain_id(id: &[u8]) -> [u8; 32] {
     let id = &id[id.len().saturating_sub(32)..];
     let mut padded = [0; 32];
@@ -359,7 +388,11 @@ pub fn plain_id(id: &[u8]) -> [u8; 32] {
     padded
 }
 
-/// Reads the plain request of Waku: the six items of Whisper's, and the topics.
+/// Reads the plain request of Waku: the six items of Whisper, and the topics.
+///
+/// # Errors
+///
+/// If the payload is not a list of these seven items.
 pub fn decode_waku_plain(payload: &[u8]) -> Result<(MessagesRequest, Vec<Topic>), RequestError> {
     let mut reader = Reader::new(payload);
     let mut items = reader.list("messages request")?;
@@ -473,7 +506,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn any_bytes_are_read_or_rejected(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             if let Ok((request, form)) = Request::decode(&bytes) {
                 prop_assert_eq!(request.encode_as(form), bytes.clone());
             }
@@ -485,7 +518,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_cause() {
         let eight = {
             let mut list = Request::from_bloom(1, 2, Bloom::FULL).encode();
             list.push(1);

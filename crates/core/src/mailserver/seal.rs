@@ -1,9 +1,9 @@
-//! A request on its way: sealed into an envelope that only the mailserver can open.
+//! Seals a request into an envelope that only the mailserver can open.
 //!
-//! The message is signed (servers only look whether it is), its topic is four zero bytes, its
-//! time to live 50 seconds, and its proof of work what the server asks of every envelope. It is
-//! encrypted with the password of the server's operators, or to the server's own key; the request
-//! is named, in its answer, by the hash of the envelope.
+//! The message is signed, and servers check only that it is. Its topic is four zero bytes, and its
+//! time to live 50 seconds. Its proof of work is the one that the server requires of every
+//! envelope. It is encrypted with the password of the server's operators, or to the server's own
+//! key. The answer refers to the request by the hash of the envelope.
 //!
 //! Source: mailserver specification of Status, "Requesting messages".
 
@@ -21,34 +21,35 @@ use crate::{
 
 /// The password of the mailservers that Status runs.
 pub const FLEET_PASSWORD: &str = "status-offline-inbox";
-/// The topic of a request.
+/// The topic of every request.
 pub const REQUEST_TOPIC: Topic = Topic([0; 4]);
 
-/// What opens the door of a mailserver.
+/// The key to which a mailserver accepts requests.
 #[derive(Debug, Clone)]
 pub enum Access {
-    /// The key of its operators' password: see [`SymKey::from_password`].
+    /// The key of the operators' password: see [`SymKey::from_password`].
     Password(SymKey),
-    /// Its public key: every client may ask.
+    /// The server's public key, which every client may use.
     Key(PublicKey),
 }
 
 /// Why a request can't be sealed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SealError {
-    /// The payload is too long; only a cursor or topics can make it so.
+    /// The payload is too long, because of its cursor or topics.
     #[error(transparent)]
     Message(#[from] MessageError),
-    /// The server asks for a proof of work that makes no sense.
+    /// The required proof of work is not a possible target.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// The search for a nonce was ended before it found one.
+    /// The search for a nonce was stopped before it found one.
     #[error("the proof of work of {target} was not reached; the best is {best}")]
     NotReached { target: f64, best: f64 },
 }
 
 impl SealError {
-    /// The stable code of this error, as the tools print it.
+    /// Returns the stable code that the tools print.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Message(error) => error.code(),
@@ -59,8 +60,14 @@ impl SealError {
 }
 
 impl Request {
-    /// Seals the request. `now` is in UNIX seconds; the proof of work is at least `min_pow` by the
-    /// formula of those who check it, and the search for it ends as the options say.
+    /// Seals the request at the time `now`, in UNIX seconds.
+    ///
+    /// The proof of work is at least `min_pow` by the formula of receivers. `options` control the
+    /// search for it.
+    ///
+    /// # Errors
+    ///
+    /// If the payload is too long, or the proof of work is not reached.
     pub fn seal<R: CryptoRng>(
         &self,
         access: &Access,
@@ -73,7 +80,11 @@ impl Request {
         self.seal_as(Form::Seven, access, signer, now, min_pow, options, rng)
     }
 
-    /// The same in another form, for other servers.
+    /// Seals the request in another form, for other servers.
+    ///
+    /// # Errors
+    ///
+    /// As [`seal`](Self::seal).
     #[expect(clippy::too_many_arguments, reason = "those of `seal`, and the form")]
     pub fn seal_as<R: CryptoRng>(
         &self,

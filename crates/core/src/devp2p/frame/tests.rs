@@ -11,7 +11,7 @@ fn halves(max_body: usize) -> (FrameWriter, FrameReader) {
     )
 }
 
-/// A whole frame with any body, also one that [`FrameWriter`] would not write.
+/// Makes a whole frame with any body, including those that [`FrameWriter`] rejects.
 fn raw(writer: &mut FrameWriter, size: usize, header_data: [u8; 3], body: &[u8]) -> Vec<u8> {
     let mut header = [0xee; BLOCK];
     header[..3].copy_from_slice(&(size as u32).to_be_bytes()[1..]);
@@ -63,13 +63,13 @@ fn size_limits() {
     assert_eq!(
         reader.read(&mut header_only),
         Err(FrameError::TooLarge { got: 101, max: 100 }),
-        "refused before the body comes"
+        "rejected before the body arrives"
     );
     assert_eq!(reader.read(&mut &out[HEADER..]), Err(FrameError::Broken));
 }
 
 #[test]
-fn bodies_without_a_code_are_refused() {
+fn bodies_without_a_code_are_rejected() {
     for body in
         [&[][..], &[0x00], &[0x81, 0x01], &[0xc0], &[0x82, 1], &[0x89, 1, 0, 0, 0, 0, 0, 0, 0, 0]]
     {
@@ -121,7 +121,7 @@ proptest! {
     }
 
     #[test]
-    fn flipped_bits_are_noticed(at in 0usize..1000, bit in 0u8..8, length in 0usize..60) {
+    fn flipped_bits_are_detected(at in 0usize..1000, bit in 0u8..8, length in 0usize..60) {
         let (mut writer, mut reader) = halves(MAX_BODY);
         let mut out = Vec::new();
         writer.encode(3, &vec![9; length], &mut out).unwrap();

@@ -1,4 +1,4 @@
-//! The encryption handshake: who the other side is, and keys that only both know.
+//! The encryption handshake: authenticates the other side and agrees on secret keys.
 //!
 //! ```text
 //! Initiator            auth ->            Responder
@@ -6,12 +6,12 @@
 //!  Secrets             <- ack              Secrets
 //! ```
 //!
-//! The initiator must know the responder's static key before. Both packets come in two
-//! formats, the plain one of fixed size and the one of EIP-8, which can grow; whoever
-//! receives tells them apart, and the responder answers in the format it received.
+//! The initiator must know the responder's static key. Both packets have two formats: the plain one
+//! of fixed size, and that of EIP-8, which can grow. The receiver tells them apart, and the
+//! responder answers in the format that it received.
 //!
-//! States are consumed by what they do, so nothing can be done twice or too early. All
-//! randomness comes as an argument ([`Randomness`]): the same values give the same bytes.
+//! Every step consumes its state, so no step can be done twice or too early. All randomness is an
+//! argument ([`Randomness`]): the same values give the same bytes.
 //!
 //! Source: devp2p `rlpx.md`, "Initial Handshake"; EIP-8.
 
@@ -31,13 +31,13 @@ pub use packet::{Ack, Auth};
 use packet::{Incoming, seal};
 pub use secrets::Secrets;
 
-/// The most bytes a handshake packet can have.
+/// The longest handshake packet, in bytes.
 pub const MAX_PACKET: usize = 2 + u16::MAX as usize;
 
-/// The version that both packets announce. Others are accepted and mean nothing.
+/// The version that both packets announce. Other versions are accepted and make no difference.
 pub const VERSION: u64 = 4;
 
-/// How a handshake packet is written.
+/// The format of a handshake packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// Fixed size: 307 bytes of auth, 210 of ack.
@@ -55,30 +55,31 @@ pub enum Packet {
     Ack,
 }
 
-/// Why the handshake failed. All but the first variant's cause lie with the other side.
+/// Why the handshake failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum HandshakeError {
-    /// Neither a plain packet for us, nor a size prefix that EIP-8 allows.
+    /// The packet is not a plain packet for us, and its size prefix is too small for EIP-8.
     #[error(
-        "{packet}: not readable as plain packet, and its size prefix is {got}; EIP-8 packets have at least {min}"
+        "{packet}: not a plain packet, and its size prefix is {got}; EIP-8 packets have at least {min}"
     )]
     Size { packet: Packet, got: usize, min: usize },
-    /// The packet was made for another key, or is damaged.
+    /// The packet is for another key, or damaged.
     #[error("{packet}: {error}")]
     Decrypt { packet: Packet, error: EciesError },
-    /// The decrypted body is not the list it should be.
+    /// The decrypted body is not the expected list.
     #[error("{packet}: the body is malformed, {error}")]
     Body { packet: Packet, error: RlpError },
     /// A key in the body is not a point of the curve.
     #[error("{packet}: {what}: {error}")]
     Key { packet: Packet, what: &'static str, error: KeyError },
-    /// The signature gives no ephemeral key.
+    /// No ephemeral key can be recovered from the signature.
     #[error("auth: {0}")]
     Signature(KeyError),
 }
 
 impl HandshakeError {
-    /// The stable code of this error, as the tools print it.
+    /// Returns the stable code that the tools print.
     pub fn code(&self) -> &'static str {
         let packet = match self {
             Self::Size { packet, .. }
@@ -94,17 +95,17 @@ impl HandshakeError {
     }
 }
 
-/// What one side of a handshake chooses at random.
+/// The random values of one side of a handshake.
 pub struct Randomness {
     /// The ephemeral key of the session.
     pub ephemeral: SecretKey,
     /// The nonce of the session.
     pub nonce: [u8; 32],
-    /// The ephemeral key of the packet's encryption.
+    /// The ephemeral key that encrypts the packet.
     pub ecies_ephemeral: SecretKey,
-    /// The IV of the packet's encryption.
+    /// The IV that encrypts the packet.
     pub ecies_iv: [u8; 16],
-    /// How many zero bytes follow the body of an EIP-8 packet: 100 to 299.
+    /// The number of zero bytes after the body of an EIP-8 packet: 100 to 299.
     pub padding: u16,
 }
 
@@ -115,7 +116,7 @@ impl std::fmt::Debug for Randomness {
 }
 
 impl Randomness {
-    /// Fresh values.
+    /// Generates values from `rng`.
     pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Self {
         let ephemeral = SecretKey::generate(rng);
         let mut nonce = [0; 32];
@@ -128,16 +129,16 @@ impl Randomness {
     }
 }
 
-/// Where a state that reads has got to.
+/// The result of reading a part of a packet.
 #[derive(Debug)]
 pub enum Step<S, T> {
-    /// All input is consumed; the state waits for at least `missing` bytes more.
+    /// All input is consumed. The state needs at least `missing` more bytes.
     More { state: S, missing: usize },
-    /// Done. Input behind the packet is left alone.
+    /// The packet is complete. Input after it is not consumed.
     Done(T),
 }
 
-/// The side that dials, waiting for the ack.
+/// The dialling side, waiting for the ack.
 pub struct Initiator {
     key: SecretKey,
     remote: PublicKey,
@@ -148,12 +149,12 @@ pub struct Initiator {
 }
 
 impl Initiator {
-    /// Begins in the format of EIP-8, as every node of these networks does.
+    /// Starts in the format of EIP-8, as all nodes of these networks do.
     pub fn new<R: CryptoRng + ?Sized>(key: &SecretKey, remote: PublicKey, rng: &mut R) -> Self {
         Self::with(key, remote, Format::Eip8, Randomness::generate(rng))
     }
 
-    /// Begins in the given format with the given random values.
+    /// Starts in the given format with the given random values.
     pub fn with(key: &SecretKey, remote: PublicKey, format: Format, random: Randomness) -> Self {
         let Randomness { ephemeral, nonce, .. } = &random;
         let signature = ephemeral.sign_digest(&signed(&key.ecdh(&remote), nonce));
@@ -166,12 +167,16 @@ impl Initiator {
         Self { key: key.clone(), remote, ephemeral, nonce, auth, ack }
     }
 
-    /// The auth packet, to be sent first.
+    /// Returns the auth packet, which must be sent first.
     pub fn auth(&self) -> &[u8] {
         &self.auth
     }
 
-    /// Reads (a part of) the ack, taking from the front of `input` what belongs to it.
+    /// Reads the ack or a part of it, and consumes it from the front of `input`.
+    ///
+    /// # Errors
+    ///
+    /// If the packet is not an ack for this key.
     pub fn read(mut self, input: &mut &[u8]) -> Result<Step<Self, Secrets>, HandshakeError> {
         let Some(opened) = self.ack.read(&self.key, input)? else {
             let missing = self.ack.missing();
@@ -189,19 +194,23 @@ impl Initiator {
     }
 }
 
-/// The side that listens, waiting for an auth.
+/// The listening side, waiting for an auth.
 pub struct Responder {
     key: SecretKey,
     auth: Incoming,
 }
 
 impl Responder {
-    /// Begins to wait.
+    /// Starts to wait.
     pub fn new(key: &SecretKey) -> Self {
         Self { key: key.clone(), auth: Incoming::new(Packet::Auth) }
     }
 
-    /// Reads (a part of) the auth, taking from the front of `input` what belongs to it.
+    /// Reads the auth or a part of it, and consumes it from the front of `input`.
+    ///
+    /// # Errors
+    ///
+    /// If the packet is not an auth for this key, or its signature gives no ephemeral key.
     pub fn read(mut self, input: &mut &[u8]) -> Result<Step<Self, ReceivedAuth>, HandshakeError> {
         let Some(opened) = self.auth.read(&self.key, input)? else {
             let missing = self.auth.missing();
@@ -213,7 +222,7 @@ impl Responder {
     }
 }
 
-/// The side that listens, knowing who dials and not yet having answered.
+/// The listening side, which has received the auth and not answered yet.
 pub struct ReceivedAuth {
     auth: Auth,
     ephemeral: PublicKey,
@@ -221,22 +230,24 @@ pub struct ReceivedAuth {
 }
 
 impl ReceivedAuth {
-    /// The initiator's static key, proven by the signature.
+    /// Returns the initiator's static key, proven by the signature.
     pub fn remote(&self) -> PublicKey {
         self.auth.key
     }
 
-    /// What the packet said.
+    /// Returns the content of the packet.
     pub fn auth(&self) -> &Auth {
         &self.auth
     }
 
-    /// Answers: the ack packet to be sent, and the session's secrets.
+    /// Answers. Returns the ack packet to send, and the session's secrets.
+    #[must_use]
     pub fn accept<R: CryptoRng + ?Sized>(self, rng: &mut R) -> (Vec<u8>, Secrets) {
         self.accept_with(Randomness::generate(rng))
     }
 
     /// Answers with the given random values.
+    #[must_use]
     pub fn accept_with(self, random: Randomness) -> (Vec<u8>, Secrets) {
         let ack = Ack {
             ephemeral: random.ephemeral.public_key(),
@@ -263,7 +274,8 @@ impl ReceivedAuth {
     }
 }
 
-/// What the initiator's ephemeral key signs: the static shared secret xor the nonce.
+/// Returns the digest that the initiator's ephemeral key signs: the static shared secret xor the
+/// nonce.
 fn signed(shared: &SharedSecret, nonce: &[u8; 32]) -> Zeroizing<[u8; 32]> {
     Zeroizing::new(xor(shared.as_bytes(), nonce))
 }

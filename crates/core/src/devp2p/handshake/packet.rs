@@ -1,4 +1,4 @@
-//! The bytes of auth and ack, in both formats.
+//! The layouts of auth and ack, in both formats.
 
 use zeroize::Zeroizing;
 
@@ -15,15 +15,15 @@ use crate::{
 /// The content of an auth packet.
 #[derive(Debug, Clone)]
 pub struct Auth {
-    /// By the initiator's ephemeral key, over the static shared secret xor the nonce.
+    /// The signature of the initiator's ephemeral key, over the static shared secret xor the nonce.
     pub signature: Signature,
     /// The initiator's static key.
     pub key: PublicKey,
     /// The initiator's nonce.
     pub nonce: [u8; 32],
-    /// What the packet announces; 4 in plain packets, which have no such field.
+    /// The announced version. 4 for plain packets, which have no such field.
     pub version: u64,
-    /// How it was written.
+    /// The format of the packet.
     pub format: Format,
 }
 
@@ -34,15 +34,15 @@ pub struct Ack {
     pub ephemeral: PublicKey,
     /// The responder's nonce.
     pub nonce: [u8; 32],
-    /// What the packet announces; 4 in plain packets, which have no such field.
+    /// The announced version. 4 for plain packets, which have no such field.
     pub version: u64,
-    /// How it was written.
+    /// The format of the packet.
     pub format: Format,
 }
 
 impl Packet {
-    /// The size of the plain form, which is also the least that EIP-8 allows.
-    pub const fn plain_size(self) -> usize {
+    /// Returns the size of the plain form, which is also the minimum for EIP-8.
+    const fn plain_size(self) -> usize {
         match self {
             Self::Auth => 194 + OVERHEAD,
             Self::Ack => 97 + OVERHEAD,
@@ -60,12 +60,20 @@ impl Packet {
 
 impl Auth {
     /// Opens a complete packet with the recipient's static key.
+    ///
+    /// # Errors
+    ///
+    /// If the packet is not exactly one auth for this key.
     pub fn open(key: &SecretKey, packet: &[u8]) -> Result<Self, HandshakeError> {
         let opened = Incoming::complete(Packet::Auth, key, packet)?;
         Self::parse(opened.format, &opened.body)
     }
 
-    /// The initiator's ephemeral key, which only the signature tells.
+    /// Recovers the initiator's ephemeral key from the signature.
+    ///
+    /// # Errors
+    ///
+    /// If no key can be recovered.
     pub fn ephemeral(&self, key: &SecretKey) -> Result<PublicKey, HandshakeError> {
         self.signature
             .recover(&signed(&key.ecdh(&self.key), &self.nonce))
@@ -78,7 +86,7 @@ impl Auth {
             Format::Plain => {
                 let mut body = body;
                 let signature = fixed(packet, &mut body, "signature")?;
-                // The hash of the ephemeral key is not checked: the signature gives the key.
+                // The hash of the ephemeral key is not needed, since the signature gives the key.
                 let _: [u8; 32] = fixed(packet, &mut body, "hash")?;
                 let key = fixed(packet, &mut body, "static key")?;
                 (signature, key, fixed(packet, &mut body, "nonce")?, VERSION)
@@ -125,6 +133,10 @@ impl Auth {
 
 impl Ack {
     /// Opens a complete packet with the recipient's static key.
+    ///
+    /// # Errors
+    ///
+    /// If the packet is not exactly one ack for this key.
     pub fn open(key: &SecretKey, packet: &[u8]) -> Result<Self, HandshakeError> {
         let opened = Incoming::complete(Packet::Ack, key, packet)?;
         Self::parse(opened.format, &opened.body)
@@ -174,7 +186,7 @@ impl Ack {
     }
 }
 
-/// Encrypts a body; in the format of EIP-8 its size stands in front and is authenticated.
+/// Encrypts a body. In the format of EIP-8, it is preceded by its size, which is authenticated.
 pub(super) fn seal(
     format: Format,
     recipient: &PublicKey,
@@ -185,27 +197,27 @@ pub(super) fn seal(
     if format == Format::Plain {
         return ecies::encrypt_with(recipient, body, &[], ephemeral, iv);
     }
-    // At most 170 bytes of RLP and 65535 of padding, which nobody asks for.
+    // There are at most 170 bytes of RLP. Only a caller's padding could reach the limit.
     let size = u16::try_from(body.len() + OVERHEAD).unwrap_or(u16::MAX).to_be_bytes();
     let mut packet = size.to_vec();
     packet.extend(ecies::encrypt_with(recipient, body, &size, ephemeral, iv));
     packet
 }
 
-/// A packet while it arrives.
+/// A packet that is being received.
 pub(super) struct Incoming {
     packet: Packet,
     bytes: Vec<u8>,
-    /// How many bytes the packet has, as far as is known: the plain size until that many are
-    /// here and turned out not to be a plain packet.
+    /// The number of bytes known to be needed: the plain size, until that many bytes turn out not
+    /// to be a plain packet.
     need: usize,
 }
 
-/// A packet that arrived and was decrypted.
+/// A complete, decrypted packet.
 pub(super) struct Opened {
     pub format: Format,
     pub body: Zeroizing<Vec<u8>>,
-    /// The complete bytes, which the MACs of the session start with.
+    /// All bytes of the packet, with which the MACs of the session start.
     pub packet: Vec<u8>,
 }
 
@@ -218,7 +230,7 @@ impl Incoming {
         self.need.saturating_sub(self.bytes.len())
     }
 
-    /// Takes from `input` what belongs to the packet; `None` when more must come.
+    /// Consumes the packet's bytes from `input`. `None` if more are needed.
     pub fn read(
         &mut self,
         key: &SecretKey,
@@ -261,7 +273,7 @@ impl Incoming {
         }
     }
 
-    /// Moves input over; whether the bytes needed are all here.
+    /// Buffers input. Returns whether all needed bytes are there.
     fn take(&mut self, input: &mut &[u8]) -> bool {
         let (taken, rest) = input.split_at(self.missing().min(input.len()));
         self.bytes.extend_from_slice(taken);
@@ -274,7 +286,7 @@ impl Incoming {
     }
 }
 
-/// The next `N` bytes of a plain body.
+/// Reads the next `N` bytes of a plain body.
 fn fixed<const N: usize>(
     packet: Packet,
     body: &mut &[u8],
@@ -287,7 +299,7 @@ fn fixed<const N: usize>(
     Ok(*bytes)
 }
 
-/// Items of later versions are ignored, but must be items.
+/// Skips the items of later versions, which must be well-formed.
 fn skip_rest(mut list: Reader<'_>) -> rlp::Result<()> {
     while !list.is_empty() {
         list.raw_item("item")?;

@@ -1,4 +1,4 @@
-//! What both sides know after the handshake.
+//! The secrets that both sides share after the handshake.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// The keys of a session and the first states of its MACs. Erased on drop.
+/// The keys of a session and the initial states of its MACs. Erased on drop.
 pub struct Secrets {
     aes: Zeroizing<[u8; 32]>,
     mac: Zeroizing<[u8; 32]>,
@@ -22,32 +22,32 @@ pub struct Secrets {
 }
 
 impl Secrets {
-    /// The other side's static key.
+    /// Returns the other side's static key.
     pub fn remote(&self) -> PublicKey {
         self.remote
     }
 
-    /// The key that frames are encrypted with, for vectors and for reading recordings.
+    /// Returns the key that encrypts frames, for vectors and recordings.
     pub fn aes(&self) -> &[u8; 32] {
         &self.aes
     }
 
-    /// The key of the MACs, for vectors and for reading recordings.
+    /// Returns the key of the MACs, for vectors and recordings.
     pub fn mac(&self) -> &[u8; 32] {
         &self.mac
     }
 
-    /// The state of the MAC of what we send.
+    /// Returns the state of the MAC of what we send.
     pub fn egress(&self) -> &RunningKeccak {
         &self.egress
     }
 
-    /// The state of the MAC of what we receive.
+    /// Returns the state of the MAC of what we receive.
     pub fn ingress(&self) -> &RunningKeccak {
         &self.ingress
     }
 
-    /// The two directions of the connection, reading frames of at most `max_body` bytes.
+    /// Makes the two directions of the connection. The reader accepts bodies of `max_body` bytes.
     pub fn into_frames(self, max_body: usize) -> (FrameWriter, FrameReader) {
         (
             FrameWriter::new(&self.aes, &self.mac, self.egress),
@@ -62,12 +62,13 @@ impl fmt::Debug for Secrets {
     }
 }
 
-/// What went over the wire.
+/// The public values of a handshake.
 pub(super) struct Exchange<'a> {
     pub initiator_nonce: &'a [u8; 32],
     pub responder_nonce: &'a [u8; 32],
-    /// Complete packets, an EIP-8 size prefix included.
+    /// The complete packet, including an EIP-8 size prefix.
     pub auth: &'a [u8],
+    /// The complete packet, including an EIP-8 size prefix.
     pub ack: &'a [u8],
 }
 
@@ -92,7 +93,7 @@ impl Exchange<'_> {
         (aes, mac)
     }
 
-    /// The states of the initiator's and of the responder's egress.
+    /// Returns the states of the initiator's and the responder's egress MAC.
     fn macs(&self, mac: &[u8; 32]) -> (RunningKeccak, RunningKeccak) {
         let state = |nonce, packet| {
             let mut state = RunningKeccak::new();

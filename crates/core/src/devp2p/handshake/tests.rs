@@ -7,7 +7,7 @@ fn key(byte: u8) -> SecretKey {
     SecretKey::from_bytes(&[byte; 32]).unwrap()
 }
 
-/// Feeds `bytes` in the given pieces; `Ok(None)` when they end before the packet does.
+/// Reads the given pieces. `Ok(None)` if they end before the packet does.
 fn respond(key: &SecretKey, pieces: &[&[u8]]) -> Result<Option<ReceivedAuth>, HandshakeError> {
     let mut state = Responder::new(key);
     for piece in pieces {
@@ -40,9 +40,9 @@ fn both_sides_agree_in_both_formats() {
         sent.extend_from_slice(b"next");
         let mut input = &sent[..];
         let auth = done(Responder::new(&key(2)).read(&mut input).unwrap());
-        assert_eq!(input, b"next", "bytes behind the packet are left alone");
+        assert_eq!(input, b"next", "bytes after the packet are not consumed");
         assert_eq!(auth.remote(), key(1).public_key());
-        assert_eq!(auth.auth().format, format, "the answer takes the same format");
+        assert_eq!(auth.auth().format, format, "the answer has the same format");
         let (mut ack, ours) = auth.accept(&mut rng);
         if format == Format::Plain {
             assert_eq!((sent.len() - 4, ack.len()), (307, 210));
@@ -59,7 +59,7 @@ fn both_sides_agree_in_both_formats() {
 }
 
 #[test]
-fn size_prefixes_below_the_plain_size_are_refused() {
+fn size_prefixes_below_the_plain_size_are_rejected() {
     for size in [0u16, 1, 306] {
         let mut packet = vec![0x55; 400];
         packet[..2].copy_from_slice(&size.to_be_bytes());
@@ -71,7 +71,7 @@ fn size_prefixes_below_the_plain_size_are_refused() {
 }
 
 #[test]
-fn largest_packet_is_awaited_in_bounded_memory() {
+fn the_largest_packet_takes_bounded_memory() {
     let mut packet = vec![0xff; MAX_PACKET];
     let mut input = &packet[..307];
     match Responder::new(&key(1)).read(&mut input).unwrap() {
@@ -85,7 +85,7 @@ fn largest_packet_is_awaited_in_bounded_memory() {
     ));
 }
 
-/// An EIP-8 packet with any body.
+/// Makes an EIP-8 packet with any body.
 fn packet_with(body: &[u8]) -> Vec<u8> {
     let mut padded = body.to_vec();
     padded.resize(body.len().max(200) + 100, 0);
@@ -110,7 +110,7 @@ fn bodies_of_later_versions_are_read() {
     let list = |items: &[u8]| {
         let mut body = Vec::new();
         crate::rlp::put_list(&mut body, |out| out.extend_from_slice(items));
-        body.extend_from_slice(b"what follows the list");
+        body.extend_from_slice(b"bytes after the list");
         packet_with(&body)
     };
     let received = respond(&key(1), &[&list(&items)]).unwrap().unwrap();
@@ -175,7 +175,7 @@ proptest! {
     }
 
     #[test]
-    fn flipped_bits_are_noticed(at in 0usize..10_000, bit in 0u8..8) {
+    fn flipped_bits_are_detected(at in 0usize..10_000, bit in 0u8..8) {
         let initiator = Initiator::new(&key(1), key(2).public_key(), &mut seeded_rng("flip"));
         let mut auth = initiator.auth().to_vec();
         let at = at % auth.len();
