@@ -1,13 +1,11 @@
 //! Sealing, opening and keys. `benches/README.md` has the reference's figures.
-//!
-//! `cargo bench --bench whisper -- ratios` prints sealing as a multiple of its operations on the
-//! curve, and these beside the safe functions of the `secp256k1` crate, all from one run.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
 use std::{hint::black_box, time::Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use secp256k1::ecdsa::RecoverableSignature;
 use statuskit_core::{
     crypto::{SecretKey, seeded_rng},
     envelope::{Draft, Envelope, Opener, Recipient, SymKey, Topic, seal},
@@ -55,9 +53,12 @@ fn keys(c: &mut Criterion) {
     });
 }
 
-fn ratios(c: &mut Criterion) {
-    // Criterion measures one function after the other; on a shared machine the ratio of two such
-    // figures says little. Here they take turns.
+/// Sealing beside its operations on the curve, and these beside the safe functions of the
+/// `secp256k1` crate.
+///
+/// Criterion measures one function after the other, so on a shared machine the ratio of two of its
+/// figures says little. Here all functions take turns.
+fn ratios(_: &mut Criterion) {
     let mut rng = seeded_rng("ratios");
     let (author, ephemeral) = (SecretKey::generate(&mut rng), SecretKey::generate(&mut rng));
     let public = SecretKey::generate(&mut rng).public_key();
@@ -70,36 +71,27 @@ fn ratios(c: &mut Criterion) {
         payload: &payload,
         signer: Some(&author),
     };
-    let theirs = secp256k1::SecretKey::from_secret_bytes(*author.to_bytes()).expect("a key");
     let digest = [7; 32];
     let message = secp256k1::Message::from_digest(digest);
-    let mut seal = |recipient: Recipient<'_>| {
-        black_box(seal::seal(&draft, recipient, &mut rng)).expect("a short payload");
-    };
+    let key = secp256k1::SecretKey::from_secret_bytes(*author.to_bytes()).unwrap();
 
-    let mut rounds: Vec<[f64; 7]> = (0..ROUNDS)
+    let rounds: Vec<[f64; 7]> = (0..ROUNDS)
         .map(|_| {
             [
-                time(|| drop(black_box(author.sign_digest(&digest)))),
-                time(|| drop(black_box(ephemeral.public_key()))),
-                time(|| drop(black_box(ephemeral.ecdh(&public)))),
-                time(|| seal(Recipient::Sym(&sym))),
-                time(|| seal(Recipient::Asym(&public))),
-                time(|| {
-                    drop(black_box(
-                        secp256k1::ecdsa::RecoverableSignature::sign_ecdsa_recoverable(
-                            message, &theirs,
-                        ),
-                    ));
-                }),
-                time(|| drop(black_box(theirs.public_key()))),
+                time(|| author.sign_digest(&digest)),
+                time(|| ephemeral.public_key()),
+                time(|| ephemeral.ecdh(&public)),
+                time(|| seal::seal(&draft, Recipient::Sym(&sym), &mut rng)),
+                time(|| seal::seal(&draft, Recipient::Asym(&public), &mut rng)),
+                time(|| RecoverableSignature::sign_ecdsa_recoverable(message, &key)),
+                time(|| key.public_key()),
             ]
         })
         .collect();
-    let _ = c;
-    let mut median = |figure: &dyn Fn(&[f64; 7]) -> f64| {
-        rounds.sort_by(|a, b| figure(a).total_cmp(&figure(b)));
-        figure(&rounds[ROUNDS / 2])
+    let median = |figure: &dyn Fn(&[f64; 7]) -> f64| {
+        let mut figures: Vec<f64> = rounds.iter().map(figure).collect();
+        figures.sort_by(f64::total_cmp);
+        figures[ROUNDS / 2]
     };
     let figures: [(&str, &dyn Fn(&[f64; 7]) -> f64); 11] = [
         ("signature, µs", &|it| it[0]),
@@ -107,27 +99,25 @@ fn ratios(c: &mut Criterion) {
         ("ECDH, µs", &|it| it[2]),
         ("seal symmetric, µs", &|it| it[3]),
         ("seal asymmetric, µs", &|it| it[4]),
-        ("signature of the crate, µs", &|it| it[5]),
-        ("public key of the crate, µs", &|it| it[6]),
-        ("signature of the crate / signature", &|it| it[5] / it[0]),
-        ("public key of the crate / public key", &|it| it[6] / it[1]),
+        ("safe signature, µs", &|it| it[5]),
+        ("safe public key, µs", &|it| it[6]),
+        ("safe signature / signature", &|it| it[5] / it[0]),
+        ("safe public key / public key", &|it| it[6] / it[1]),
         ("seal symmetric / signature", &|it| it[3] / it[0]),
-        ("seal asymmetric / (signature + public key + ECDH)", &|it| {
-            it[4] / (it[0] + it[1] + it[2])
-        }),
+        ("seal asymmetric / its curve operations", &|it| it[4] / (it[0] + it[1] + it[2])),
     ];
     for (name, figure) in figures {
-        println!("{name:<50} {:8.3}", median(figure));
+        println!("{name:<40} {:8.3}", median(figure));
     }
 }
 
 const ROUNDS: usize = 101;
 
-/// Microseconds that one call takes, on average over a few.
-fn time(mut work: impl FnMut()) -> f64 {
+/// Microseconds per call, on average over a few calls.
+fn time<T>(mut work: impl FnMut() -> T) -> f64 {
     const CALLS: u32 = 64;
     let start = Instant::now();
-    (0..CALLS).for_each(|_| work());
+    (0..CALLS).for_each(|_| drop(black_box(work())));
     start.elapsed().as_secs_f64() * 1e6 / f64::from(CALLS)
 }
 

@@ -108,12 +108,13 @@ fn check(answer: Result<statuskit_mailserver::Answer, Refused>, code: u64) {
     };
     let (last, envelopes) = replies.split_last().expect("there is always an end");
     for reply in envelopes {
-        assert!(reply.code == code && reply.payload.len() <= MAX + HEADER && reply.envelopes > 0);
-        assert!(Packet::decode(reply.code, &reply.payload).is_ok());
+        let packet = &reply.packet;
+        assert!(packet.code == code && packet.payload.len() <= MAX + HEADER && reply.envelopes > 0);
+        assert!(Packet::decode(packet.code, &packet.payload).is_ok());
     }
     let sent: u32 = envelopes.iter().map(|reply| reply.envelopes).sum();
     assert!(sent <= 50);
-    match Packet::decode(last.code, &last.payload).expect("an end") {
+    match Packet::decode(last.packet.code, &last.packet.payload).expect("an end") {
         Packet::RequestComplete(RequestComplete::Failure { .. }) => assert_eq!(sent, 0),
         Packet::RequestComplete(RequestComplete::Success { .. }) => {}
         Packet::SyncResponse(response) => assert!(response.last || !response.error.is_empty()),

@@ -418,7 +418,7 @@ proptest! {
             Err(refused) => vec![refused.reply],
         };
         let (end, envelopes) = replies.split_last().unwrap();
-        let end = Packet::decode(end.code, &end.payload).unwrap();
+        let end = Packet::decode(end.packet.code, &end.packet.payload).unwrap();
         let refused = matches!(end, Packet::RequestComplete(RequestComplete::Failure { .. }));
         prop_assert!(matches!(end, Packet::RequestComplete(_)));
         prop_assert!(!refused || envelopes.is_empty());

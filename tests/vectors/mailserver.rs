@@ -524,7 +524,8 @@ fn assert_replies(replies: &[Reply], case: &Case<'_>) {
     // Refusing a request does not break the protocol.
     assert!(case.value("disconnect_error").is_null(), "{case}");
     let packets = case.list("packets");
-    let found: Vec<_> = replies.iter().map(|it| (it.code, it.payload.len())).collect();
+    let found: Vec<_> =
+        replies.iter().map(|it| (it.packet.code, it.packet.payload.len())).collect();
     assert_eq!(packets.len(), replies.len(), "{case}: {found:?}");
     let mut delivered = Vec::new();
     for (value, reply) in packets.iter().zip(replies) {
