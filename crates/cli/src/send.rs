@@ -443,7 +443,7 @@ fn show(
     };
     let record = record
         .with_some("line", line)
-        .with("hash", envelope.hash().to_string())
+        .with("hash", delivery.hash.to_string())
         .with("topic", envelope.topic().to_string())
         .with("written", written)
         .with("confirmed", confirmed)
@@ -452,7 +452,7 @@ fn show(
     cx.emit(&record, |_| {
         format!(
             "{}  written to {written}, confirmed by {confirmed} of {}",
-            envelope.hash(),
+            delivery.hash,
             delivery.peers.len()
         )
     })

@@ -633,10 +633,9 @@ impl Client {
         self.outbox.set_peers(self.peers.count());
         match &**event {
             NodeEvent::Envelope { envelope, .. } => {
-                let envelope = envelope.envelope();
                 let history = self.history.as_mut();
                 if history.is_none_or(|history| history.is_first(envelope.hash())) {
-                    self.receive(Arc::new(envelope.clone()));
+                    self.receive(Arc::new(envelope.envelope().clone()));
                 }
             }
             NodeEvent::Written { peer, envelopes, confirms } => {

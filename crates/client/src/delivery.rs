@@ -87,6 +87,8 @@ pub struct Delivery {
     pub contents: Contents,
     /// The envelope, mined.
     pub envelope: Arc<Envelope>,
+    /// Its hash.
+    pub hash: EnvelopeHash,
     /// Each peer that it was meant for.
     pub peers: Vec<PeerDelivery>,
     /// Whether it had been sent before, so that nothing more is known.
@@ -214,7 +216,7 @@ impl Delivery {
     /// # Errors
     /// If no peer took it, as far as is known.
     pub fn result(&self) -> Result<(), DeliveryError> {
-        let (hash, written) = (self.envelope.hash(), self.written());
+        let (hash, written) = (self.hash, self.written());
         let refusals: Vec<_> = self
             .peers
             .iter()
@@ -295,7 +297,7 @@ impl Outbox {
         left: Duration,
         summary: impl Fn(ConnectionId) -> Option<Arc<PeerSummary>>,
     ) {
-        let same = |pending: &&Pending| pending.delivery.envelope.hash() == sent.hash;
+        let same = |pending: &&Pending| pending.delivery.hash == sent.hash;
         let peers = match self.pending.iter().rev().find(same) {
             // One that is under way already shares what is known of the first.
             Some(earlier) => earlier.delivery.peers.clone(),
@@ -310,8 +312,15 @@ impl Outbox {
                 .collect(),
         };
         let now = Instant::now();
-        let delivery =
-            Delivery { id, contents, envelope, peers, known: sent.known, expired: false };
+        let delivery = Delivery {
+            id,
+            contents,
+            envelope,
+            hash: sent.hash,
+            peers,
+            known: sent.known,
+            expired: false,
+        };
         let (until, expires) = (now + self.confirm_timeout, now + left);
         self.pending.push_back(Pending { delivery, until, expires });
     }
@@ -326,7 +335,7 @@ impl Outbox {
     ) {
         for pending in &mut self.pending {
             let delivery = &mut pending.delivery;
-            if delivery.envelope.hash() != *hash {
+            if delivery.hash != *hash {
                 continue;
             }
             let peers = &mut delivery.peers;

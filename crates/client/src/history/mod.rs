@@ -181,11 +181,12 @@ impl History {
         match item {
             Item::Due => self.gaps.is_due(),
             Item::Came(Some(Ok(HistoryItem::Envelope(envelope)))) => {
-                let is_first = self.gaps.is_first(envelope.hash());
-                let is_new = is_first && !self.known.contains(&envelope.hash());
+                let hash = envelope.hash();
+                let is_first = self.gaps.is_first(hash);
+                let is_new = is_first && !self.known.contains(&hash);
                 // What expired long ago doesn't come again.
                 if is_new && envelope.expiry().saturating_add(GRACE) >= now {
-                    self.is_first(envelope.hash());
+                    self.is_first(hash);
                 }
                 self.count += u64::from(is_new);
                 if is_new {
