@@ -4,6 +4,7 @@
 
 mod account;
 mod conversation;
+mod docs;
 mod errors;
 mod examples;
 mod faults;
