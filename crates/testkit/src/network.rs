@@ -302,9 +302,8 @@ impl Network {
             Err(refused) => vec![refused.reply],
         };
         for reply in replies {
-            let packet = Packet::Unknown { code: reply.code, payload: reply.payload };
             // A client that does not read loses answers, as with a real server.
-            let _ = member.core.send_packet(peer, &packet, now);
+            let _ = member.core.send_packet(peer, &reply.packet, now);
         }
     }
 
