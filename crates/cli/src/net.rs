@@ -303,7 +303,7 @@ impl Drop for Network {
 /// Shows that a peer was lost or can't be reached.
 pub fn show_network(event: &Event, cx: &Context) {
     let (code, message) = match event {
-        Event::Disconnected { peer, reason } => {
+        Event::Disconnected { peer, reason, .. } => {
             (reason.code(), format!("peer {}: {reason}", peer.addr))
         }
         Event::DialFailed { enode, error, .. } => {

@@ -187,7 +187,7 @@ fn tell(event: &Event, cx: &mut Context) -> Result<()> {
             cx.note(&format!("peer {} connected: {}", peer.addr, peer.client));
             Ok(())
         }
-        Event::Disconnected { peer, reason } => {
+        Event::Disconnected { peer, reason, .. } => {
             cx.note(&format!("peer {} is gone: {reason}", peer.addr));
             Ok(())
         }

@@ -12,6 +12,7 @@ use statuskit_core::{
     crypto::PublicKey,
     envelope::{Envelope, Topic, topic},
 };
+use statuskit_net::node::Event as NodeEvent;
 
 use crate::{
     context::Context,
@@ -131,13 +132,15 @@ pub fn run(args: &ReceiveArgs, cx: &mut Context) -> Result<()> {
     if args.raw_envelopes {
         builder = builder.raw();
     }
-    if let Some(source) = args.join.source(cx)? {
+    let source = args.join.source(cx)?;
+    let has_history = source.is_some();
+    if let Some(source) = source {
         builder = builder.history(source);
     }
     let mut client = Running::start(builder, cx)?;
     cx.note(&format!("receiving from {}", peers_text(client.client().peers().count())));
     let deadline = limit.map(|limit| began + limit);
-    let ended = Receiver { args, contacts, results: 0 }.run(&mut client, deadline, cx);
+    let ended = Receiver { args, contacts, has_history, results: 0 }.run(&mut client, deadline, cx);
     match ended {
         Err(Stop::ClosedPipe) => ended,
         ended => show_missing(client.client(), cx).and(ended),
@@ -180,6 +183,8 @@ struct Receiver<'a> {
     args: &'a ReceiveArgs,
     /// Whose contact codes are results.
     contacts: Vec<PublicKey>,
+    /// What is missing is asked for.
+    has_history: bool,
     results: u64,
 }
 
@@ -259,7 +264,7 @@ impl Receiver<'_> {
             Event::GivenUp(given_up) => cx.report(given_up_error(&given_up)),
             Event::Network(event) => {
                 show_network(&event, cx);
-                Ok(())
+                self.show_lag(&event, cx)
             }
             Event::History(event) => show_history(event, cx),
             Event::Broken(error) => Err(chat_error(&error).into()),
@@ -280,6 +285,24 @@ impl Receiver<'_> {
         }
         self.results += 1;
         cx.emit(&envelope_record(envelope), Record::to_text)
+    }
+
+    /// Reports a peer that left while it was not read, because the output is read too slowly.
+    fn show_lag(&self, event: &NodeEvent, cx: &mut Context) -> Result<()> {
+        let NodeEvent::Disconnected { peer, unread_since: Some(since), .. } = event else {
+            return Ok(());
+        };
+        let message = format!(
+            "peer {} left while the output was read too slowly: what it had to send since {} may \
+             be missing",
+            peer.addr,
+            since.as_secs(),
+        );
+        if self.has_history {
+            cx.note(&format!("{message}; the mailserver is asked for it"));
+            return Ok(());
+        }
+        cx.report(CliError::new("receive.lagged", Exit::Network, message))
     }
 
     fn show_other(&self, event: &Event, cx: &mut Context) -> Result<()> {

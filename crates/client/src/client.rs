@@ -21,7 +21,7 @@ use statuskit_core::{
 };
 use statuskit_mailserver::client::ClientError as HistoryError;
 use statuskit_net::node::{
-    Event as NodeEvent, Handle, Interest, PeerOptions, SendError, Service, Subscription,
+    Event as NodeEvent, Handle, Interest, PeerOptions, SendError, Service, Subscription, Time,
 };
 
 use crate::{
@@ -63,8 +63,6 @@ pub struct Client {
     publish: bool,
     ttl: u32,
     history: Option<History>,
-    /// When the last event of the node came, in UNIX seconds.
-    last_event: u32,
     miner: Miner,
     outbox: Outbox,
     pow: Option<f64>,
@@ -128,7 +126,7 @@ impl Client {
             handle.add_peer(enode, options);
         }
         let history = settings.history.map(|source| History::new(&source, node_key, &handle));
-        let mut client = Self {
+        Self {
             events,
             peers,
             ring,
@@ -142,7 +140,6 @@ impl Client {
             publish: settings.publish,
             ttl: settings.ttl,
             history,
-            last_event: 0,
             miner: Miner::new(),
             outbox: Outbox::new(settings.confirm_timeout, settings.reconnect_timeout),
             pow: settings.pow,
@@ -155,9 +152,7 @@ impl Client {
             rng,
             has_ended: false,
             service,
-        };
-        client.last_event = client.now();
-        client
+        }
     }
 
     /// Returns the next event, and does all that is to be done until there is one; `None` when the
@@ -627,7 +622,6 @@ impl Client {
     // Receiving.
 
     fn handle(&mut self, event: &Arc<NodeEvent>) {
-        self.last_event = self.now();
         let before = self.peers.count();
         let is_told = self.peers.handle(event);
         self.outbox.set_peers(self.peers.count());
@@ -659,11 +653,13 @@ impl Client {
                 }
             }
             NodeEvent::Ready { .. } => self.outbox.revive(),
-            NodeEvent::Disconnected { peer, .. } => {
+            NodeEvent::Disconnected { peer, at, unread_since, .. } => {
                 self.outbox.lose(peer.key);
-                // Until a peer is back, nothing comes.
-                if before > 0 && self.peers.count() == 0 {
-                    self.missed(HistoryError::NotConnected);
+                if let Some(since) = unread_since {
+                    self.missed(*since, HistoryError::Lagged);
+                } else if before > 0 && self.peers.count() == 0 {
+                    // Until a peer is back, nothing comes.
+                    self.missed(*at, HistoryError::NotConnected);
                 }
             }
             _ => {}
@@ -673,11 +669,10 @@ impl Client {
         }
     }
 
-    /// Notes that since the last event something may be missing.
-    fn missed(&mut self, why: HistoryError) {
-        let since = self.last_event;
+    /// Notes that since this time something may be missing.
+    fn missed(&mut self, since: Time, why: HistoryError) {
         if let Some(history) = &mut self.history {
-            history.missed(since, why);
+            history.missed(since.as_secs() as u32, why);
         }
     }
 

@@ -56,7 +56,7 @@ impl Peers {
                 self.ready.insert(*peer, Ready { id, status, since });
                 true
             }
-            Event::Disconnected { peer, reason } => {
+            Event::Disconnected { peer, reason, .. } => {
                 self.unanswered.retain(|id| *id != peer.id);
                 self.ready.remove(&peer.key);
                 self.connected.remove(&peer.key);

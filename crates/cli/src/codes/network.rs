@@ -341,7 +341,7 @@ pub(super) const CODES: &[Explanation] = &[
     },
     Explanation {
         code: "receive.lagged",
-        rule: "Events wait for the output; the oldest are dropped beyond a bound.",
+        rule: "While the output is read too slowly, peers are not read. One that leaves meanwhile may have had more to send.",
         source: "tools",
         causes: "The reader of the pipe is too slow.",
     },

@@ -99,7 +99,7 @@ impl Inbox {
             self.ended = Some(ClientError::Disconnected("the node has ended".to_owned()));
             return;
         };
-        if let Event::Disconnected { peer, reason } = &*event
+        if let Event::Disconnected { peer, reason, .. } = &*event
             && peer.key == self.peer
         {
             self.ended = Some(ClientError::Disconnected(reason.to_string()));

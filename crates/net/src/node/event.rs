@@ -13,7 +13,7 @@ use statuskit_core::{
     },
 };
 
-use super::{ConnectError, ConnectionId, EndReason, PeerError, pool::PooledEnvelope};
+use super::{ConnectError, ConnectionId, EndReason, PeerError, Time, pool::PooledEnvelope};
 
 /// What [`Node::poll_output`](super::Node::poll_output) returns.
 #[derive(Debug)]
@@ -137,11 +137,17 @@ pub enum Event {
         peer: Arc<PeerSummary>,
         /// Why.
         reason: EndReason,
+        /// When.
+        at: Time,
+        /// Since when the peer was not read, because a [`Subscription`](super::Subscription) was
+        /// slow. What the peer had to send since then may be lost. `None` if all was read that
+        /// it sent.
+        unread_since: Option<Time>,
     },
     /// A dialled peer was not reached, or refused the connection.
     DialFailed {
         /// The peer.
-        enode: Enode,
+        enode: Box<Enode>,
         /// Why.
         error: ConnectError,
         /// The wait before the next attempt; `None` if there is none.

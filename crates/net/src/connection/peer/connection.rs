@@ -30,6 +30,8 @@ pub struct Connection {
     ping_waits: bool,
     pong_waits: bool,
     heard: Instant,
+    /// Input is held back on purpose.
+    paused: bool,
     pinged: Instant,
     open: bool,
 }
@@ -55,6 +57,7 @@ impl Connection {
             ping_waits: false,
             pong_waits: false,
             heard: now,
+            paused: false,
             pinged: now,
             open: true,
         }
@@ -130,10 +133,19 @@ impl Connection {
         self.open = false;
     }
 
+    /// Says whether input is held back on purpose. Meanwhile there is no idle limit; afterwards it
+    /// starts anew.
+    pub fn set_paused(&mut self, paused: bool, now: Instant) {
+        if self.paused && !paused {
+            self.heard = now;
+        }
+        self.paused = paused;
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) has something to do; `None` once closed.
     pub fn next_wakeup(&self) -> Option<Instant> {
-        let idle = after(self.heard, self.limits.idle);
-        self.open.then(|| idle.min(after(self.pinged, self.limits.ping)))
+        let ping = after(self.pinged, self.limits.ping);
+        self.open.then(|| self.idle_at().map_or(ping, |idle| ping.min(idle)))
     }
 
     /// Pings when it is time to, and fails when nothing came from the peer for too long.
@@ -141,7 +153,7 @@ impl Connection {
         if !self.open {
             return Ok(());
         }
-        if now >= after(self.heard, self.limits.idle) {
+        if self.idle_at().is_some_and(|idle| idle <= now) {
             self.open = false;
             return Err(PeerError::Idle(self.limits.idle));
         }
@@ -170,6 +182,10 @@ impl Connection {
             }
         }
         Ok(None)
+    }
+
+    fn idle_at(&self) -> Option<Instant> {
+        (!self.paused).then(|| after(self.heard, self.limits.idle))
     }
 
     /// Pings when it is time to, unless a ping still waits to be taken.

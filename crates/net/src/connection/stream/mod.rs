@@ -65,9 +65,11 @@ const READ_AHEAD: usize = 1 << 20;
 pub struct PeerStream<S = TcpStream> {
     wire: Wire<S>,
     connection: Connection,
-    /// What `flush` read.
+    /// Read before it was asked for.
     ahead: VecDeque<Event>,
     ahead_bytes: usize,
+    /// The socket was left alone for a while, and was not read empty since.
+    behind: bool,
     sleep: Pin<Box<Sleep>>,
     farewell: Duration,
 }
@@ -189,6 +191,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PeerStream<S> {
             connection,
             ahead: VecDeque::new(),
             ahead_bytes: 0,
+            behind: false,
             sleep: Box::pin(sleep_until(after(Instant::now(), config.limits.ping))),
             farewell,
         })
@@ -198,11 +201,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PeerStream<S> {
     ///
     /// After an error or [`Event::Disconnected`] the peer is lost; drop it.
     pub async fn next(&mut self) -> Result<Event, StreamError> {
-        if let Some(event) = self.ahead.pop_front() {
-            self.ahead_bytes = self.ahead_bytes.saturating_sub(size(&event));
-            return Ok(event);
+        loop {
+            if let Some(event) = self.step(true, false).await? {
+                return Ok(event);
+            }
         }
-        poll_fn(|cx| self.poll_event(cx)).await
+    }
+
+    /// The next event, or `None` when all that is queued was written, if it `flushes`. Unless it
+    /// `reads`, the socket is left alone, and at most one message of what was read from it
+    /// before is decoded. Pings go on, and the peer may be silent for any time. Cancel-safe.
+    pub(crate) async fn step(
+        &mut self,
+        reads: bool,
+        flushes: bool,
+    ) -> Result<Option<Event>, StreamError> {
+        if reads && let Some(event) = self.ahead.pop_front() {
+            self.ahead_bytes -= size(&event);
+            return Ok(Some(event));
+        }
+        poll_fn(|cx| self.poll_step(cx, reads, flushes)).await
+    }
+
+    /// Whether the socket was not read for a while, and may still hold what came meanwhile.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.behind
     }
 
     /// Queues a message of the shared protocol with this name; [`next`](Self::next) and
@@ -220,28 +243,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PeerStream<S> {
     /// Writes all that is queued. Messages that come meanwhile (up to a bound) wait for
     /// [`next`](Self::next). Cancel-safe.
     pub async fn flush(&mut self) -> Result<(), StreamError> {
-        poll_fn(|cx| {
-            loop {
-                self.poll_output(cx);
-                if self.queued() == 0 {
-                    return Poll::Ready(self.wire.take_error().map_or(Ok(()), Err));
-                }
-                if self.ahead_bytes >= READ_AHEAD {
-                    ready!(self.poll_time(cx))?;
-                    continue;
-                }
-                match self.poll_event(cx) {
-                    Poll::Ready(event) => {
-                        let event = event?;
-                        self.ahead_bytes += size(&event);
-                        self.ahead.push_back(event);
-                    }
-                    Poll::Pending if self.queued() == 0 => {}
-                    Poll::Pending => return Poll::Pending,
-                }
+        loop {
+            let reads = self.ahead_bytes < READ_AHEAD;
+            let step = poll_fn(|cx| {
+                let step = self.poll_step(cx, reads, true);
+                // Nothing is read that could tell of the error.
+                let fails = step.is_pending() && !reads;
+                let error = if fails { self.wire.take_error() } else { None };
+                error.map_or(step, |error| Poll::Ready(Err(error)))
+            });
+            match step.await? {
+                Some(event) => self.keep(event),
+                None => return Ok(()),
             }
-        })
-        .await
+        }
     }
 
     /// Tells the peer why and closes, within a second. What is queued is written before as
@@ -274,24 +289,50 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PeerStream<S> {
         self.wire.get_ref()
     }
 
-    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, StreamError>> {
+    fn poll_step(
+        &mut self,
+        cx: &mut Context<'_>,
+        reads: bool,
+        flushes: bool,
+    ) -> Poll<Result<Option<Event>, StreamError>> {
+        self.behind |= !reads;
+        self.connection.set_paused(!reads, Instant::now().into_std());
         loop {
+            self.poll_output(cx);
+            if flushes && self.queued() == 0 && !self.wire.has_failed() {
+                return Poll::Ready(Ok(None));
+            }
             if !self.connection.is_open() {
                 return Poll::Ready(Err(PeerError::Closed.into()));
             }
-            self.poll_output(cx);
-            let now = Instant::now().into_std();
-            let connection = &mut self.connection;
-            if let Some(event) = self.wire.consume(|input| connection.read(input, now))? {
-                return Poll::Ready(Ok(event));
+            if reads || self.ahead.is_empty() {
+                let now = Instant::now().into_std();
+                let connection = &mut self.connection;
+                match self.wire.consume(|input| connection.read(input, now))? {
+                    Some(event @ Event::Message { .. }) if !reads => self.keep(event),
+                    Some(event) => return Poll::Ready(Ok(Some(event))),
+                    None => {}
+                }
             }
-            match self.wire.poll_fill(cx, "without a Disconnect") {
-                Poll::Ready(result) => result?,
-                // Reading may have queued a pong, which nothing else would wake us for.
-                Poll::Pending if self.connection.queued() > 0 && self.wire.pending() == 0 => {}
-                Poll::Pending => ready!(self.poll_time(cx))?,
+            if reads {
+                match self.wire.poll_fill(cx, "without a Disconnect") {
+                    Poll::Ready(result) => {
+                        result?;
+                        continue;
+                    }
+                    Poll::Pending => self.behind = false,
+                }
+            }
+            // Reading may have queued a pong, which nothing else would wake us for.
+            if self.connection.queued() == 0 || self.wire.pending() > 0 {
+                ready!(self.poll_time(cx))?;
             }
         }
+    }
+
+    fn keep(&mut self, event: Event) {
+        self.ahead_bytes += size(&event);
+        self.ahead.push_back(event);
     }
 
     /// Hands output to the socket until it takes no more.

@@ -86,6 +86,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
     }
 
+    /// Whether writing has failed: what is to be written since is thrown away.
+    pub fn has_failed(&self) -> bool {
+        self.error.is_some()
+    }
+
     /// The error of writing, if there was one.
     pub fn take_error(&mut self) -> Option<StreamError> {
         self.error.take()

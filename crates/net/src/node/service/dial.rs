@@ -109,7 +109,13 @@ pub(super) async fn dial(
     let p2p = config(&shared, &options);
     let mut wait = options.first_retry;
     let mut jitter = Jitter::new(&enode.id);
+    let mut room = shared.hub.room();
     loop {
+        tokio::select! {
+            () = room.wait() => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+            () = shared.closed() => return,
+        }
         // It may have dialled us.
         while options.redial && shared.peer_by_id(&enode.id).is_some() {
             tokio::select! {
@@ -156,7 +162,11 @@ pub(super) async fn dial(
         let again = options.redial && !stopped && !hopeless;
         let retry_in = again.then(|| jitter.spread(wait));
         if let Some(error) = failure {
-            shared.hub.publish(Event::DialFailed { enode: enode.clone(), error, retry_in });
+            shared.hub.publish(Event::DialFailed {
+                enode: Box::new(enode.clone()),
+                error,
+                retry_in,
+            });
         }
         let Some(retry_in) = retry_in else { return };
         wait = (wait * 2).min(options.longest_retry);
@@ -185,9 +195,10 @@ pub(super) async fn accept(
     handshakes: Arc<Handshakes>,
 ) {
     let mut tasks = JoinSet::new();
+    let mut room = shared.hub.room();
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = room.then(listener.accept()) => accepted,
             Some(_) = tasks.join_next() => continue,
             () = shared.closed() => break,
         };
@@ -275,7 +286,7 @@ async fn compete(shared: &Shared, newcomer: &Newcomer) -> Result<Joined, Connect
 }
 
 async fn run(shared: &Shared, (stream, joined): Admitted) {
-    link::run(shared, stream, joined.key, joined.poke).await;
+    link::run(shared, stream, joined).await;
 }
 
 fn reason(error: &ConnectError) -> DisconnectReason {

@@ -1,20 +1,19 @@
 //! One connection: carries packets between a socket and the node.
 //!
 //! The task owns the stream. It asks the node for packets only while the socket takes them: for
-//! a peer that does not read, little more than one packet is ever held.
-
-use std::sync::Arc;
+//! a peer that does not read, little more than one packet is ever held. It reads only while
+//! subscribers keep up: for one that does not, at most one packet is held.
 
 use statuskit_core::wire::packet::PROTOCOL;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    sync::Notify,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::shared::{Next, Shared};
+use super::{
+    shared::{Joined, Next, Shared},
+    subscription::Room,
+};
 use crate::{
     connection::{Event, PeerStream},
-    node::{ConnectionId, EndReason, Token},
+    node::{EndReason, Time, Token},
 };
 
 /// No packet is asked for while so many bytes wait for the socket.
@@ -23,67 +22,83 @@ pub(super) const HIGH_WATER: usize = 64 << 10;
 /// Runs a connection to its end, says good-bye, and tells the node.
 pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     shared: &Shared,
-    mut stream: PeerStream<S>,
-    key: ConnectionId,
-    poke: Arc<Notify>,
+    stream: PeerStream<S>,
+    joined: Joined,
 ) {
+    let key = joined.key;
+    let mut link = Link { shared, stream, joined, room: shared.hub.room(), unread_since: None };
     let reason = tokio::select! {
         biased;
-        reason = carry(shared, &mut stream, key, &poke) => reason,
+        reason = link.carry() => reason,
         () = shared.closed() => EndReason::Shutdown,
     };
+    link.note_pause(false);
     let farewell = reason.farewell();
     // The node forgets the peer first: nothing more is to be made for it.
-    shared.leave(key, reason);
+    shared.leave(key, reason, link.unread_since);
     if let Some(farewell) = farewell {
-        stream.close(farewell).await;
+        link.stream.close(farewell).await;
     }
 }
 
-async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
-    shared: &Shared,
-    stream: &mut PeerStream<S>,
-    key: ConnectionId,
-    poke: &Notify,
-) -> EndReason {
-    // Packets whose writing is to be reported.
-    let mut tokens: Vec<Token> = Vec::new();
-    loop {
-        while stream.queued() < HIGH_WATER {
-            match shared.next_for(key) {
-                Next::Write(packet) => {
-                    if let Err(error) = stream.send(PROTOCOL, packet.code, &packet.payload) {
-                        return EndReason::Stream(error.into());
+struct Link<'a, S> {
+    shared: &'a Shared,
+    stream: PeerStream<S>,
+    joined: Joined,
+    room: Room,
+    /// When reading was first paused, of the pauses whose input was not read completely.
+    unread_since: Option<Time>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Link<'_, S> {
+    async fn carry(&mut self) -> EndReason {
+        let key = self.joined.key;
+        // Packets whose writing is to be reported.
+        let mut tokens: Vec<Token> = Vec::new();
+        let mut flushes = false;
+        loop {
+            loop {
+                let writes = !flushes && self.stream.queued() < HIGH_WATER;
+                match self.shared.next_for(key, writes) {
+                    Next::Write(packet) => {
+                        let sent = self.stream.send(PROTOCOL, packet.code, &packet.payload);
+                        if let Err(error) = sent {
+                            return EndReason::Stream(error.into());
+                        }
+                        tokens.extend(packet.token);
                     }
-                    tokens.extend(packet.token);
+                    Next::Wait => break,
+                    Next::End(reason) => return reason,
                 }
-                Next::Wait => break,
-                Next::End(reason) => return reason,
             }
-        }
-        if stream.queued() >= HIGH_WATER || !tokens.is_empty() {
-            // Reads on meanwhile, up to a bound, so that two who both write don't wait for each
-            // other.
+            flushes |= self.stream.queued() >= HIGH_WATER || !tokens.is_empty();
+            let has_room = self.room.is_there();
+            // The node expects a Status in time. It is one packet, and a small one.
+            let reads = has_room || !*self.joined.ready.borrow();
+            self.note_pause(!reads);
             tokio::select! {
-                flushed = stream.flush() => match flushed {
-                    Ok(()) => shared.written(key, &mut tokens),
+                step = self.stream.step(reads, flushes) => match step {
+                    Ok(None) => {
+                        flushes = false;
+                        self.shared.written(key, &mut tokens);
+                    }
+                    Ok(Some(Event::Message { code, payload, .. })) => {
+                        self.shared.with(|node, now| node.handle_packet(key, code, &payload, now));
+                    }
+                    Ok(Some(Event::Disconnected(reason))) => return EndReason::ByPeer(reason),
                     Err(error) => return error.into(),
                 },
-                () = poke.notified() => if let Some(reason) = shared.end_of(key) {
-                    return reason;
-                },
+                () = self.room.changed(has_room) => {}
+                () = self.joined.poke.notified() => {}
             }
-            continue;
         }
-        tokio::select! {
-            event = stream.next() => match event {
-                Ok(Event::Message { code, payload, .. }) => {
-                    shared.with(|node, now| node.handle_packet(key, code, &payload, now));
-                }
-                Ok(Event::Disconnected(reason)) => return EndReason::ByPeer(reason),
-                Err(error) => return error.into(),
-            },
-            () = poke.notified() => {}
+    }
+
+    fn note_pause(&mut self, pauses: bool) {
+        if pauses {
+            self.unread_since.get_or_insert_with(|| self.shared.clock.now());
+        } else if !self.stream.is_behind() {
+            self.unread_since = None;
         }
     }
 }

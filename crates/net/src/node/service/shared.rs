@@ -78,6 +78,8 @@ pub(super) struct Joined {
     pub key: ConnectionId,
     /// Wakes the connection's task.
     pub poke: Arc<Notify>,
+    /// Whether the peer's Status has come.
+    pub ready: watch::Receiver<bool>,
 }
 
 /// What a connection's task is to do next.
@@ -176,12 +178,12 @@ impl Shared {
             ready: watch::Sender::new(false),
             has_rival: false,
         };
-        let poke = link.poke.clone();
+        let (poke, ready) = (link.poke.clone(), link.ready.subscribe());
         state.links.insert(key, link);
         state.by_id.insert(*id, key);
         self.hub.publish(Event::Connected(summary));
         self.pass_on(&mut state);
-        Ok(Joined { key, poke })
+        Ok(Joined { key, poke, ready })
     }
 
     /// The connection with the same peer, if the newcomer may wait for its fate: one that goes the
@@ -197,13 +199,14 @@ impl Shared {
     }
 
     /// Forgets a peer whose connection has ended, and says so.
-    pub fn leave(&self, key: ConnectionId, reason: EndReason) {
+    pub fn leave(&self, key: ConnectionId, reason: EndReason, unread_since: Option<Time>) {
         let mut state = self.lock();
         state.node.remove_peer(key);
         if let Some(link) = state.links.remove(&key) {
             link.room.notify_waiters();
             state.by_id.remove(&link.summary.id);
-            self.hub.publish(Event::Disconnected { peer: link.summary, reason });
+            let (peer, at) = (link.summary, self.clock.now());
+            self.hub.publish(Event::Disconnected { peer, reason, at, unread_since });
         }
         self.pass_on(&mut state);
     }
@@ -218,26 +221,21 @@ impl Shared {
         }
     }
 
-    /// What the task of a peer is to do.
-    pub fn next_for(&self, key: ConnectionId) -> Next {
+    /// What the task of a peer is to do. Packets to write are only made if it `writes`.
+    pub fn next_for(&self, key: ConnectionId, writes: bool) -> Next {
         let mut state = self.lock();
         let State { node, links, .. } = &mut *state;
         let Some(link) = links.get_mut(&key) else { return Next::End(EndReason::Removed) };
         if let Some(reason) = link.end.take() {
             return Next::End(reason);
         }
+        if !writes {
+            return Next::Wait;
+        }
         let outgoing = node.poll_peer(key, self.clock.now());
         link.room.notify_waiters();
         self.pass_on(&mut state);
         outgoing.map_or(Next::Wait, Next::Write)
-    }
-
-    /// Why the task of a peer is to end, if it is.
-    pub fn end_of(&self, key: ConnectionId) -> Option<EndReason> {
-        match self.lock().links.get_mut(&key) {
-            Some(link) => link.end.take(),
-            None => Some(EndReason::Removed),
-        }
     }
 
     /// Packets with these tokens were written.

@@ -1,6 +1,8 @@
 //! Subscriptions: each has a queue of its own, bounded in bytes.
 //!
-//! A [`Subscription`] loses nothing. A [`Watch`] skips events instead.
+//! A [`Subscription`] loses nothing. While one is over the limit, the node neither reads packets
+//! nor makes connections: the events of one packet per connection are all that comes on top. A
+//! [`Watch`] skips events instead.
 
 use std::{
     collections::VecDeque,
@@ -92,6 +94,11 @@ impl Hub {
         }
     }
 
+    /// Tells whether there is room: whether no lossless queue is over the limit.
+    pub fn room(&self) -> Room {
+        Room(self.full.subscribe())
+    }
+
     /// Ends all subscriptions, once what waits was returned.
     pub fn close(&self) {
         for queue in self.lock().take().unwrap_or_default() {
@@ -111,6 +118,36 @@ impl Hub {
 
     fn lock(&self) -> MutexGuard<'_, Option<Vec<Arc<Queue>>>> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the node may read more packets.
+#[derive(Debug, Clone)]
+pub(super) struct Room(watch::Receiver<usize>);
+
+impl Room {
+    /// Whether there is room now.
+    pub fn is_there(&self) -> bool {
+        *self.0.borrow() == 0
+    }
+
+    /// Resolves when there is room. Cancel-safe.
+    pub async fn wait(&mut self) {
+        // An error means that the hub is gone: nobody is slow any more.
+        let _ = self.0.wait_for(|full| *full == 0).await;
+    }
+
+    /// Does something as soon as there is room.
+    pub async fn then<F: Future>(&mut self, work: F) -> F::Output {
+        self.wait().await;
+        work.await
+    }
+
+    /// Resolves when there is room, or no longer, other than `before`. Cancel-safe.
+    pub async fn changed(&mut self, before: bool) {
+        if self.0.wait_for(|full| (*full == 0) != before).await.is_err() {
+            std::future::pending().await
+        }
     }
 }
 

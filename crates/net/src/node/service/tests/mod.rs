@@ -1,4 +1,4 @@
-//! Services over the loopback interface. Nothing here depends on speed: every wait is for an
+//! Services over the loopback interface, and over pipes. Nothing here depends on speed: every wait is for an
 //! event, with a generous limit.
 
 use std::time::Duration;
@@ -9,13 +9,19 @@ use statuskit_core::{
     envelope::Topic,
     wire::packet::code,
 };
-use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncWriteExt, DuplexStream},
+    net::TcpStream,
+    time::timeout,
+};
 
 use super::*;
 use crate::{
     connection::{PeerStream, StreamError},
     node::{ConnectError, Event},
 };
+
+mod pressure;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -70,6 +76,32 @@ async fn received(news: &mut Subscription, wanted: &Envelope) {
         _ => None,
     })
     .await;
+}
+
+/// A peer over a pipe that holds `capacity` bytes each way. Its Status is sent.
+async fn piped(handle: &Handle, name: &str, capacity: usize) -> PeerStream<DuplexStream> {
+    let (ours, theirs) = tokio::io::duplex(capacity);
+    let (shared, key) = (handle.shared.clone(), key(name));
+    let (id, p2p) = (key.public_key(), shared.p2p.clone());
+    let connection = async move {
+        let rng = &mut seeded_rng("node");
+        let stream = PeerStream::respond(ours, &shared.key, &shared.p2p, rng).await.unwrap();
+        let newcomer = shared::Newcomer {
+            id,
+            addr: SocketAddr::from(([127, 0, 0, 1], 1)),
+            inbound: true,
+            client: String::new(),
+            info: Default::default(),
+        };
+        let joined = shared.join(&newcomer).unwrap();
+        link::run(&shared, stream, joined).await;
+    };
+    handle.tasks.lock().unwrap().spawn(connection);
+    let rng = &mut seeded_rng(name);
+    let mut peer = PeerStream::initiate(theirs, handle.id(), &key, &p2p, rng).await.unwrap();
+    peer.send(PROTOCOL, code::STATUS, &statuskit_core::wire::Status::default().encode()).unwrap();
+    peer.flush().await.unwrap();
+    peer
 }
 
 #[tokio::test]
@@ -379,29 +411,7 @@ async fn a_peer_that_does_not_read_costs_nothing_and_does_not_stop_a_shutdown() 
     config.node.limits.batch_bytes = 20_000;
     let node = Service::start(config).await.unwrap();
     let (handle, mut news) = (node.handle().clone(), node.handle().subscribe());
-    let (ours, theirs) = tokio::io::duplex(4096);
-    let p2p = handle.shared.p2p.clone();
-    let connection = {
-        let (shared, remote) = (handle.shared.clone(), key("deaf").public_key());
-        async move {
-            let rng = &mut seeded_rng("node");
-            let stream = PeerStream::respond(ours, &shared.key, &shared.p2p, rng).await.unwrap();
-            let newcomer = shared::Newcomer {
-                id: remote,
-                addr: SocketAddr::from(([127, 0, 0, 1], 1)),
-                inbound: true,
-                client: String::new(),
-                info: Default::default(),
-            };
-            let joined = shared.join(&newcomer).unwrap();
-            link::run(&shared, stream, joined.key, joined.poke).await;
-        }
-    };
-    handle.tasks.lock().unwrap().spawn(connection);
-    let (key, rng) = (key("deaf"), &mut seeded_rng("deaf"));
-    let mut deaf = PeerStream::initiate(theirs, handle.id(), &key, &p2p, rng).await.unwrap();
-    deaf.send(PROTOCOL, code::STATUS, &statuskit_core::wire::Status::default().encode()).unwrap();
-    deaf.flush().await.unwrap();
+    let deaf = piped(&handle, "deaf", 4096).await;
     ready(&mut news).await;
 
     let (peer, mut news_peer) = start("peer").await;

@@ -1,0 +1,234 @@
+//! Subscribers that are slow, stop, or leave.
+
+use std::collections::HashSet;
+
+use statuskit_core::envelope::EnvelopeHash;
+use tokio::time::{Instant, advance, sleep};
+
+use super::*;
+
+const LIMIT: usize = 256 << 10;
+/// The size of the sender's packets, and what the events of one may need.
+const BATCH: usize = 16 << 10;
+const EVENTS: usize = 10 * BATCH;
+
+/// A node under the clock of tokio, which the test may stop. It does not listen.
+async fn piped_node(event_bytes: usize) -> Service {
+    let began = Instant::now();
+    let mut config = config("node");
+    config.listen = None;
+    config.event_bytes = event_bytes;
+    config.clock = Clock::from_fn(move || Duration::from_secs(1_585_700_000) + began.elapsed());
+    Service::start(config).await.unwrap()
+}
+
+/// An envelope that lives for a day.
+fn lasting(service: &Service, size: usize, nonce: u64) -> Envelope {
+    let (now, day) = (service.handle().now().as_secs() as u32, 86_400);
+    Envelope::new(now + day, day, Topic([1; 4]), &vec![5; size], nonce)
+}
+
+/// A packet with some envelopes, whose nonces begin with a number.
+fn packet(service: &Service, first: u64, count: u64) -> Vec<u8> {
+    let envelopes = (first..first + count).map(|nonce| lasting(service, 300, nonce));
+    Packet::Messages(envelopes.collect()).encode()
+}
+
+/// How many packets of the peer were handled: those that the node has answered.
+async fn answers(peer: &mut PeerStream<DuplexStream>, patience: Duration) -> usize {
+    let mut answers = 0;
+    let count = async {
+        loop {
+            match peer.next().await {
+                Ok(connection::Event::Message { code: code::MESSAGE_RESPONSE, .. }) => answers += 1,
+                Ok(connection::Event::Message { .. }) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    assert!(timeout(patience, count).await.is_err());
+    answers
+}
+
+fn hash_of(event: &Event) -> Option<EnvelopeHash> {
+    match event {
+        Event::Envelope { envelope, .. } => Some(envelope.hash()),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn a_slow_subscriber_gets_every_envelope_and_the_node_goes_on_writing() {
+    let [mut sender, mut node] = ["sender", "node"].map(config);
+    sender.node.limits.batch_bytes = BATCH;
+    node.event_bytes = LIMIT;
+    let sender = Service::start(sender).await.unwrap();
+    let node = Service::start(node).await.unwrap();
+    let mut of_sender = sender.handle().subscribe();
+    let mut slow = node.handle().subscribe();
+    let mut quick = node.handle().subscribe();
+    let quick = tokio::spawn(async move {
+        let mut own = 0;
+        while let Some(event) = quick.next().await {
+            own += usize::from(matches!(*event, Event::Envelope { from: None, .. }));
+        }
+        own
+    });
+    let mut missing: HashSet<_> = (0..20_000)
+        .map(|nonce| sender.handle().send(lasting(&sender, 0, nonce)).unwrap().hash)
+        .collect();
+    sender.handle().add_peer(node.handle().enode().unwrap(), PeerOptions::once());
+    let until_full = async {
+        while slow.queued_bytes() <= LIMIT {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(PATIENCE, until_full).await.expect("the queue fills");
+    // Now nothing more is read, and what is sent arrives all the same.
+    let reply = envelope(&node, 1 << 32);
+    node.handle().send(reply.clone()).unwrap();
+    received(&mut of_sender, &reply).await;
+    assert!(node.handle().stats().new < 10_000, "the rest waits in the socket");
+    let drain = async {
+        let mut largest = 0;
+        while !missing.is_empty() {
+            largest = largest.max(slow.queued_bytes());
+            let event = slow.next().await.expect("the node runs");
+            if let Some(hash) = hash_of(&event).filter(|hash| *hash != reply.hash()) {
+                assert!(missing.remove(&hash), "once");
+            }
+        }
+        largest
+    };
+    let largest = timeout(PATIENCE, drain).await.expect("all come");
+    assert!((LIMIT..LIMIT + EVENTS).contains(&largest), "{largest}");
+    sender.shutdown().await;
+    node.shutdown().await;
+    assert_eq!(quick.await.unwrap(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_is_not_read_for_an_hour_stays_and_is_read_afterwards() {
+    let node = piped_node(1000).await;
+    let mut events = node.handle().subscribe();
+    let mut peer = piped(node.handle(), "peer", 64 << 10).await;
+    let hour = Duration::from_secs(3600);
+    for first in [0, 10, 20] {
+        peer.send(PROTOCOL, code::MESSAGES, &packet(&node, first, 10)).unwrap();
+    }
+    // Both sides ping, and the first packet is answered. The others are not handled.
+    assert_eq!(answers(&mut peer, hour).await, 1);
+    assert!((1000..10_000).contains(&events.queued_bytes()));
+    assert_eq!(node.handle().stats().new, 10);
+
+    // One subscriber more does not help; one less does.
+    drop(node.handle().subscribe());
+    let (mut envelopes, mut late) = (HashSet::new(), 0);
+    let drain = async {
+        while let Some(event) = events.next().await {
+            envelopes.extend(hash_of(&event));
+            late += usize::from(matches!(*event, Event::Disconnected { .. }));
+        }
+    };
+    let (drained, answered) = tokio::join!(timeout(hour, drain), answers(&mut peer, hour));
+    assert!(drained.is_err());
+    assert_eq!((answered, envelopes.len(), late), (2, 30, 0));
+    node.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscriber_that_is_dropped_stops_nobody() {
+    let node = piped_node(1000).await;
+    let [stuck, stuck_too] = [(); 2].map(|()| node.handle().subscribe());
+    let mut peer = piped(node.handle(), "peer", 64 << 10).await;
+    for first in [0, 10] {
+        peer.send(PROTOCOL, code::MESSAGES, &packet(&node, first, 10)).unwrap();
+    }
+    let minute = Duration::from_secs(60);
+    assert_eq!(answers(&mut peer, minute).await, 1);
+    drop(stuck);
+    assert_eq!(answers(&mut peer, minute).await, 0);
+    drop(stuck_too);
+    assert_eq!(answers(&mut peer, minute).await, 1);
+    assert_eq!(node.handle().stats().new, 20);
+    node.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_a_subscriber_is_stuck_peers_may_come_and_the_node_can_end() {
+    let node = piped_node(1000).await;
+    let mut stuck = node.handle().subscribe();
+    let mut first = piped(node.handle(), "first", 64 << 10).await;
+    first.send(PROTOCOL, code::MESSAGES, &packet(&node, 0, 10)).unwrap();
+    let minute = Duration::from_secs(60);
+    assert_eq!(answers(&mut first, minute).await, 1);
+    // Its Status is read: otherwise it would be disconnected after 15 s.
+    let mut second = piped(node.handle(), "second", 64 << 10).await;
+    second.send(PROTOCOL, code::MESSAGES, &packet(&node, 10, 10)).unwrap();
+    assert_eq!(answers(&mut second, minute).await, 0);
+    assert_eq!(node.handle().stats().ready_peers, 2);
+    timeout(minute, node.shutdown()).await.expect("it ends");
+    // What was handled can still be fetched.
+    let mut envelopes = 0;
+    while let Some(event) = stuck.next().await {
+        envelopes += usize::from(hash_of(&event).is_some());
+    }
+    assert_eq!(envelopes, 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_leaves_unread_is_reported_with_the_time() {
+    let node = piped_node(1000).await;
+    let mut events = node.handle().subscribe();
+    let unread_since = |event: &Event| match event {
+        Event::Disconnected { unread_since, .. } => Some(*unread_since),
+        _ => None,
+    };
+    let minute = Duration::from_secs(60);
+    for unread in [false, true] {
+        let mut peer = piped(node.handle(), "peer", 64 << 10).await;
+        ready(&mut events).await;
+        let before = node.handle().now();
+        for first in [0, 10] {
+            let first = first + 100 * u64::from(unread);
+            peer.send(PROTOCOL, code::MESSAGES, &packet(&node, first, 10)).unwrap();
+        }
+        assert_eq!(answers(&mut peer, minute).await, 1);
+        if !unread {
+            let mut envelopes = 0;
+            wait_for(&mut events, |event| {
+                envelopes += usize::from(hash_of(event).is_some());
+                (envelopes == 20).then_some(())
+            })
+            .await;
+            assert_eq!(answers(&mut peer, minute).await, 1);
+        }
+        drop(peer);
+        advance(minute).await;
+        let since = wait_for(&mut events, unread_since).await;
+        assert_eq!(since.is_some(), unread);
+        assert!(since.is_none_or(|since| (before..before + minute).contains(&since)));
+    }
+    node.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_skips_and_counts() {
+    let node = piped_node(10_000).await;
+    let mut watch = node.handle().watch();
+    let mut peer = piped(node.handle(), "peer", 64 << 10).await;
+    peer.send(PROTOCOL, code::MESSAGES, &packet(&node, 0, 50)).unwrap();
+    assert_eq!(answers(&mut peer, Duration::from_secs(60)).await, 1);
+    let Some(Watched::Skipped(skipped)) = watch.next().await else { panic!("too much") };
+    let mut rest = 0;
+    while let Ok(next) = timeout(Duration::from_secs(1), watch.next()).await {
+        assert!(matches!(next, Some(Watched::Event(_))));
+        rest += 1;
+    }
+    // Connected, Ready, and the envelopes.
+    assert_eq!(skipped + rest, 52);
+    assert!((5..50).contains(&rest));
+    node.shutdown().await;
+    assert!(watch.next().await.is_some_and(|it| matches!(it, Watched::Event(_))));
+    assert!(watch.next().await.is_none());
+}
