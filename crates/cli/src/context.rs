@@ -28,7 +28,7 @@ pub struct Common {
     /// Stop at the first bad record of a stream
     #[arg(long, global = true)]
     pub fail_fast: bool,
-    /// Fix all randomness: the same seed gives the same bytes, for ever. For tests only
+    /// Fix all randomness: the same seed gives the same bytes. For tests only
     #[arg(long, global = true, env = "STATUS_SEED", hide_env_values = true)]
     pub seed: Option<String>,
     /// Fix the clock, in UNIX seconds
@@ -52,18 +52,18 @@ impl Context {
         Self { common, output, worst: Exit::Done, json_errors }
     }
 
-    /// Writes a result; `text` says it for people.
+    /// Writes a result. `text` renders it for people.
     pub fn emit(&mut self, record: &Record, text: impl FnOnce(&Record) -> String) -> Result<()> {
         self.output.emit(record, text)
     }
 
-    /// Writes a result that may wait for others, until [`flush`](Self::flush): for streams, which
-    /// flush before they wait for input.
+    /// Writes a result that may be buffered until [`flush`](Self::flush), for streams that flush
+    /// before they wait for input.
     pub fn collect(&mut self, record: &Record, text: impl FnOnce(&Record) -> String) -> Result<()> {
         self.output.collect(record, text)
     }
 
-    /// Writes the results that wait.
+    /// Writes the buffered results.
     pub fn flush(&mut self) -> Result<()> {
         self.output.flush()
     }
@@ -88,8 +88,8 @@ impl Context {
         self.common.fail_fast
     }
 
-    /// Shows an error about one record of many. The tool goes on, unless `--fail-fast` was
-    /// given, and the exit code tells at the end.
+    /// Shows an error about one record of a stream. The tool continues unless `--fail-fast` is
+    /// given; the exit code reports it at the end.
     pub fn report(&mut self, error: CliError) -> Result<()> {
         if self.common.fail_fast {
             return Err(error.into());
@@ -106,14 +106,14 @@ impl Context {
         self.worst = self.worst.max(Exit::Negative);
     }
 
-    /// Says something on standard error: a record where errors are records.
+    /// Prints a note on standard error, as a record where errors are records.
     pub fn note(&self, text: &str) {
         let line = if self.json_errors {
             serde_json::json!({ "type": "note", "message": text }).to_string()
         } else {
             format!("note: {}", escape(text))
         };
-        // Nobody may be listening.
+        // Standard error may be closed.
         let _ = writeln!(io::stderr(), "{line}");
     }
 
@@ -130,11 +130,11 @@ impl Context {
 
     /// How the tool exits after `result`.
     pub fn exit(&mut self, result: Result<()>) -> Exit {
-        // What was found before an error is written all the same.
+        // Results before an error are written as well.
         let flushed = self.flush();
         match result.and(flushed) {
             Ok(()) => self.worst,
-            // The reader has gone, and has what it wanted.
+            // The reader has what it wanted.
             Err(Stop::ClosedPipe) => Exit::Done,
             Err(Stop::Exit(exit)) => self.worst.max(exit),
             Err(Stop::Error(error)) => {
@@ -160,7 +160,7 @@ impl Context {
         }
     }
 
-    /// Whether the clock stands still.
+    /// Whether the clock is fixed.
     pub fn is_clock_fixed(&self) -> bool {
         self.common.now.is_some()
     }
@@ -177,7 +177,7 @@ impl Context {
         }
     }
 
-    /// Warns that what is about to be made is not secret, if a seed was given.
+    /// Warns that keys made from a seed are not secret.
     pub fn warn_of_seed(&self) {
         if self.common.seed.is_some() {
             self.note(
@@ -187,7 +187,7 @@ impl Context {
     }
 }
 
-/// Errors are records when JSON was asked for, or when nobody but a program reads them.
+/// Errors are records if JSON was requested, or if only a program reads them.
 fn json_errors(format: Format, asked: bool) -> bool {
     format == Format::Json && (asked || !io::stderr().is_terminal())
 }
@@ -214,7 +214,7 @@ pub fn stdin_items() -> Items<StdinLock<'static>> {
     Items::new(io::stdin().lock())
 }
 
-/// On a terminal, says that input is awaited.
+/// Notes on a terminal that input is awaited.
 pub fn announce_terminal(text: &str) {
     if io::stdin().is_terminal() {
         let _ = writeln!(io::stderr(), "{text}");

@@ -16,7 +16,7 @@ use crate::{
     state::StateArgs,
 };
 
-/// The options of whoever receives.
+/// The options of receiving.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Conversations")]
 pub struct TalkArgs {
@@ -25,13 +25,13 @@ pub struct TalkArgs {
     /// Id of this installation, for a new state [default: random]
     #[arg(long, value_name = "ID")]
     pub installation: Option<String>,
-    /// Only read: nothing is acknowledged, nothing is published
+    /// Only read: acknowledge and publish nothing
     #[arg(long)]
     pub no_acks: bool,
     /// Look for the contact code of this key, and print the bundles in it. Repeatable
     #[arg(long, value_name = "KEY")]
     pub contact: Vec<String>,
-    /// Print what else happens, too: acknowledgements, bundles, repeated messages
+    /// Also print acknowledgements, bundles and repeated messages
     #[arg(long)]
     pub events: bool,
 }
@@ -112,7 +112,7 @@ pub fn private_record(record: Record, received: &ReceivedPayload) -> Record {
         .with("chat", received.chat.as_ref().map(Chat::id))
         .with("layers", layers_value(&received.layers));
     let Some(news) = &received.group else { return record };
-    // A text that is not taken is not shown.
+    // A rejected text is not shown.
     let record =
         if received.chat.is_none() { record.without("payload", "message") } else { record };
     let state = news.group.state();
@@ -130,7 +130,7 @@ pub fn private_record(record: Record, received: &ReceivedPayload) -> Record {
     )
 }
 
-/// Through which layers a payload came.
+/// The layers that a payload came through.
 fn layers_value(layers: &Layers) -> Value {
     let mut value = match &layers.secure {
         None => json!({ "secure": "none" }),
@@ -141,7 +141,7 @@ fn layers_value(layers: &Layers) -> Value {
     value
 }
 
-/// How the secure transport had encrypted something.
+/// How the secure transport encrypted a payload.
 pub fn how_value(how: &EncryptionKind) -> Value {
     match how {
         EncryptionKind::Public => json!({ "secure": "public" }),
@@ -167,7 +167,7 @@ pub fn how_value(how: &EncryptionKind) -> Value {
     }
 }
 
-/// A message that is sent no more.
+/// A message that was given up.
 pub fn given_up_error(given_up: &GivenUp) -> CliError {
     let what = match &given_up.message {
         Some(id) => format!("message {id}"),
@@ -181,7 +181,7 @@ pub fn given_up_error(given_up: &GivenUp) -> CliError {
     }
 }
 
-/// What a post is, as members of a record about these of its messages.
+/// Adds the members of a post to a record about some of its messages.
 pub fn post_members(record: Record, post: &PostInfo, messages: &[MessageId]) -> Record {
     let kind = match post.kind {
         PostKind::Direct => "direct",

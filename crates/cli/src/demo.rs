@@ -40,8 +40,8 @@ use crate::{
     time::to_rfc3339,
 };
 
-/// See the whole at work: two accounts, a mailserver between them, a signed public message for
-/// somebody who is offline. No network is used but this machine's loopback
+/// Show everything at work: two accounts, a mailserver between them, and a signed public message for
+/// an offline receiver. Uses only this machine's loopback interface
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

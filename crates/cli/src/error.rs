@@ -31,14 +31,14 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// An error as it is shown. Small, since results carry it; what it says is in [`Details`].
+/// An error as it is shown. Boxed, since every result can carry it: see [`Details`].
 #[derive(Debug, Clone)]
 pub struct CliError(Box<Details>);
 
-/// What an error says.
+/// The contents of an error.
 #[derive(Debug, Clone)]
 pub struct Details {
-    /// Stable, such as `envelope.low_pow`; `statuskit explain` tells the rest.
+    /// The stable code, such as `envelope.low_pow`; see `statuskit explain`.
     pub code: &'static str,
     /// What was wrong and what was expected.
     pub message: String,

@@ -1,7 +1,7 @@
 //! Records from a pipe: JSON lines of any tool, hex, base64, or binary.
 //!
-//! Text is read line by line, so that a stream is worked on as it comes and a bad line does not
-//! spoil the others; a line with nothing but an opening brace begins a record of several lines.
+//! Text is read line by line: a stream is processed as it arrives, and a bad line does not affect the
+//! others. A line with only an opening brace begins a record of several lines.
 //! Which form a line has is worked out from the line itself. Input that does not begin as text is
 //! one binary whole, or, where envelopes are read, one after the other.
 //!
@@ -33,7 +33,7 @@ pub struct Item {
 pub enum Content {
     /// A record of one of the tools.
     Record(Map<String, Value>),
-    /// Bytes, in whatever form they came.
+    /// Bytes, in any of the forms that are recognised.
     Bytes(Vec<u8>),
 }
 
@@ -125,7 +125,7 @@ impl<R: BufRead> Items<R> {
         }
     }
 
-    /// Up to so many bytes more.
+    /// Reads up to this many more bytes.
     fn read(&mut self, count: usize, bytes: &mut Vec<u8>) -> Result<()> {
         let mut bounded = (&mut self.input).take(count as u64);
         bounded.read_to_end(bytes).map_err(read_error)?;

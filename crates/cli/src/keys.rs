@@ -243,12 +243,12 @@ pub fn parse_topic(text: &str, field: &str) -> Result<Topic> {
     })
 }
 
-/// The author of signed messages: the identity, or a key of the moment.
+/// The author of signed messages: the identity, or an ephemeral key.
 pub fn author(identity: &IdentityArgs, cx: &Context) -> Result<SecretKey> {
     if let Some(key) = identity.load()? {
         return Ok(key);
     }
     let key = SecretKey::generate(&mut cx.rng("author")?);
-    cx.note("no --identity given; the message is signed with a key of the moment");
+    cx.note("no --identity given; the message is signed with an ephemeral key");
     Ok(key)
 }

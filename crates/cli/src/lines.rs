@@ -17,7 +17,7 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// On a terminal, says that input is awaited.
+    /// Reads standard input; notes on a terminal that input is awaited.
     pub fn from_stdin() -> Self {
         announce_terminal("reading from the terminal; end with Ctrl-D");
         Self { input: BufReader::with_capacity(64 << 10, io::stdin().lock()), number: 0 }

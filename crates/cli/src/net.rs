@@ -33,7 +33,7 @@ use crate::{
     signals::{interrupted, until},
 };
 
-/// Who the peers are.
+/// The peers.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Network")]
 pub struct PeerArgs {
@@ -86,8 +86,8 @@ impl PeerArgs {
     }
 }
 
-/// Refuses what is no proof of work to ask for, or one that no envelope can have: the smallest, with
-/// a time to live of a second, would need more zero bits than a hash has.
+/// Rejects an invalid minimum PoW, and one that no envelope can have: even the smallest, with a TTL of
+/// a second, would need more zero bits than a hash has.
 pub fn check_min_pow(min_pow: f64, option: &'static str) -> Result<()> {
     let message = match target_bits(min_pow, 0, 1) {
         Ok(_) => return Ok(()),
@@ -102,11 +102,11 @@ pub fn check_min_pow(min_pow: f64, option: &'static str) -> Result<()> {
 /// The largest that a node of the reference can be set to.
 const MAX_MESSAGE_SIZE: u32 = 10 << 20;
 
-/// Less has no room for the packets that the protocol itself needs: a request to a mailserver, the
-/// smallest message in its padding.
+/// Room for the packets that the protocol itself needs: a request to a mailserver, the smallest padded
+/// message.
 const MIN_MESSAGE_SIZE: u32 = 1 << 10;
 
-/// Refuses what no node can be set to, and what leaves a node deaf.
+/// Rejects a size that no node accepts.
 pub fn check_message_size(size: u32) -> Result<()> {
     if (MIN_MESSAGE_SIZE..=MAX_MESSAGE_SIZE).contains(&size) {
         return Ok(());
@@ -114,7 +114,7 @@ pub fn check_message_size(size: u32) -> Result<()> {
     Err(CliError::usage("expected 1024 to 10485760 bytes").field("--max-message-size").into())
 }
 
-/// Refuses an address that is taken, before anything is made.
+/// Rejects an address in use, before anything is created.
 pub fn check_listen(addr: SocketAddr) -> Result<()> {
     match TcpListener::bind(addr) {
         Ok(_) => Ok(()),
@@ -125,13 +125,13 @@ pub fn check_listen(addr: SocketAddr) -> Result<()> {
     }
 }
 
-/// Writes the enode of a node that listens, for those who wait for the file.
+/// Writes the enode of a listening node to a file.
 pub fn write_enode(path: &Path, enode: &str) -> Result<()> {
     fs::write(path, format!("{enode}\n")).map_err(|error| enode_error(path, &error).into())
 }
 
-/// Refuses a file that the enode can't be written to, before anything is made. A new one is not
-/// there yet after this, since somebody may wait for it to appear.
+/// Rejects a file that can't be written, before anything is created. Does not create it: a script may
+/// wait for it to appear.
 pub fn check_enode_file(path: &Path) -> Result<()> {
     let options = || OpenOptions::new().write(true).to_owned();
     let tried = match fs::metadata(path) {
@@ -246,9 +246,9 @@ impl Network {
         }
     }
 
-    /// Dials a peer that the user has named. Packets up to the largest size are taken from it: nodes
-    /// of the reference write all that they have for a newcomer into one, however large. It costs
-    /// up to 16 MiB as it comes, and as much uncompressed, per such peer, while one arrives.
+    /// Dials a peer that the user named. Accepts packets of any size from it: nodes of the reference
+    /// write all that they have for a new peer into one. A packet holds up to 16 MiB while it
+    /// arrives, and as much uncompressed.
     pub fn dial(&self, enode: Enode, options: PeerOptions) {
         let _entered = self.background.runtime.enter();
         let max_packet_size = options.max_packet_size.or(Some(MAX_MESSAGE_SIZE));

@@ -22,7 +22,7 @@ pub enum Format {
     Raw,
 }
 
-/// A result: what one line of JSON says, members in a fixed order.
+/// A result: one line of JSON with its members in a fixed order.
 #[derive(Debug, Clone)]
 pub struct Record(Map<String, Value>);
 
@@ -136,7 +136,7 @@ fn cut(text: &str) -> String {
 #[derive(Debug)]
 pub struct Output {
     format: Format,
-    /// Results that wait for others to be written together.
+    /// Results that are buffered to be written together.
     pending: Vec<u8>,
 }
 
@@ -161,13 +161,13 @@ impl Output {
         io::stdout().is_terminal() && !asked_not
     }
 
-    /// Writes a record and flushes it. `text` says it for people.
+    /// Writes a record and flushes it. `text` renders it for people.
     pub fn emit(&mut self, record: &Record, text: impl FnOnce(&Record) -> String) -> Result<()> {
         self.collect(record, text)?;
         self.flush()
     }
 
-    /// Writes a record that may wait for others, until [`flush`](Self::flush).
+    /// Writes a record that may be buffered until [`flush`](Self::flush).
     pub fn collect(&mut self, record: &Record, text: impl FnOnce(&Record) -> String) -> Result<()> {
         let out = &mut self.pending;
         match self.format {

@@ -43,7 +43,7 @@ enum Command {
         #[arg(long, value_name = "POW", default_value_t = chat::POW_TARGET)]
         min: f64,
     },
-    /// How many hashes a target takes, and how long that is here
+    /// Estimate how many hashes a target takes, and how long that is on this machine
     Estimate {
         /// Proof of work to reach
         #[arg(long, value_name = "POW", default_value_t = chat::POW_TARGET)]
@@ -120,7 +120,7 @@ impl MineCommand {
         };
         each_envelope(cx, |cx, envelope, line| {
             let envelope = match self.time {
-                // The work takes a while, and is not to be taken from the envelope's life.
+                // The time spent mining is added to the expiry.
                 Some(seconds) if self.target < 0.0 => later(&envelope, seconds),
                 _ => envelope,
             };

@@ -31,10 +31,9 @@ use crate::{
 
 /// Receive envelopes and open them, until --count, --timeout or Ctrl-C
 ///
-/// Peers are told which topics are wanted: those of the chats and passwords, those on which the
-/// owner of the identity is written to, and each --topic. Envelopes that no key opens are printed
-/// as they are if their topic was asked for by --topic. With --mailserver, what was sent before
-/// comes, too, and each envelope once.
+/// Asks peers for the topics of the chats and passwords, those of the identity, and each --topic.
+/// Envelopes that no key opens are printed as they are if --topic names their topic. With
+/// --mailserver, the history is printed as well, each envelope once.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -51,14 +50,14 @@ pub struct ReceiveArgs {
     /// Print envelopes as they are, opened or not
     #[arg(long)]
     raw_envelopes: bool,
-    /// End after so many results, and what came together with the last
+    /// Stop after N results
     #[arg(long, value_name = "N")]
     count: Option<u64>,
-    /// End after this long: seconds, or such as 30s, 2m. Exit 1 if nothing came, or less than
-    /// --count; exit 4 if that is because no peer stayed
+    /// Stop after this time, such as 30s or 2m. Exit 1 if nothing was received, or less than --count;
+    /// exit 4 if that is because no peer stayed connected
     #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
     timeout: Option<u32>,
-    /// The least proof of work to ask peers for
+    /// The minimum proof of work to ask peers for
     #[arg(long, value_name = "POW", default_value_t = 0.0)]
     min_pow: f64,
     #[command(flatten)]
@@ -71,7 +70,7 @@ pub struct ReceiveArgs {
     peers: PeerArgs,
 }
 
-/// How long the last acknowledgements may take.
+/// The time limit for the last acknowledgements.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// How long to wait for the first peer.
@@ -82,7 +81,7 @@ pub fn run(args: &ReceiveArgs, cx: &mut Context) -> Result<()> {
     if args.timeout == Some(0) {
         return Err(CliError::usage("no time to receive anything")
             .field("--timeout")
-            .hint("--timeout 1s, or leave it away to receive until Ctrl-C")
+            .hint("--timeout 1s, or omit it to receive until Ctrl-C")
             .into());
     }
     let enodes = args.join.peers(&args.peers)?;
@@ -99,7 +98,7 @@ pub fn run(args: &ReceiveArgs, cx: &mut Context) -> Result<()> {
         .connect_timeout(limit.map_or(CONNECT_TIMEOUT, |limit| limit.min(CONNECT_TIMEOUT)));
     let identity = ring.identities().next().cloned();
     if identity.is_none() && (args.talk.state.state.is_some() || !args.talk.contact.is_empty()) {
-        // Says how to give one.
+        // The error says how to provide one.
         args.keys.identity.require()?;
     }
     if let Some(identity) = identity {
@@ -173,7 +172,7 @@ impl ReceiveArgs {
     }
 }
 
-/// Where the owner of a key is written to by those who don't know them yet.
+/// The topics on which strangers write to the owner of a key.
 fn own_topics(key: &PublicKey) -> [Topic; 2] {
     [topic::partitioned_name(key), topic::personal_discovery_name(key)]
         .map(|name| Topic::from_name(&name))
@@ -181,14 +180,14 @@ fn own_topics(key: &PublicKey) -> [Topic; 2] {
 
 struct Receiver<'a> {
     args: &'a ReceiveArgs,
-    /// Whose contact codes are results.
+    /// Keys whose contact codes are results.
     contacts: Vec<PublicKey>,
     /// What is missing is asked for.
     has_history: bool,
     results: u64,
 }
 
-/// What the loop wakes up for.
+/// Why the loop wakes up.
 enum Wake {
     Event(Option<Event>),
     Late,

@@ -37,21 +37,19 @@ use crate::{
     time::parse_seconds,
 };
 
-/// Send messages, or finished envelopes from a pipe; say when they are really out
+/// Send messages, or finished envelopes from a pipe; report which peers confirmed them
 ///
 /// With --chat, --to, --group, --password, --sym-key or --to-key, the text is sealed, mined and
-/// sent. Without them, finished envelopes are read from standard input. A result says to how many
-/// peers an envelope was written, and which confirmed it; the exit code is 4 if none took it.
-/// Results come in the order of the input. A peer that announces how many packets it takes gets
-/// no more: envelopes then share packets.
+/// sent. Without them, finished envelopes are read from standard input. A result reports how many
+/// peers an envelope was written to, and which confirmed it; the exit code is 4 if none accepted it.
+/// Results come in the order of the input. Rate limits that a peer announces are respected.
 ///
 /// With --state, private messages have sessions with the devices of the recipient, and are
 /// repeated until they are acknowledged: here with --wait-ack, else by the next tool that uses the
 /// state. Without it, they are encrypted to the recipient's identity.
 ///
-/// A change of a group that status-group has printed is told with --group @FILE, together with a
-/// text or, with --announce, by itself. With --payloads, messages of any type are sent instead of
-/// texts: stickers, contact updates, transaction commands and what answers them.
+/// --group @FILE sends a change that status-group printed, with a text or, with --announce, by
+/// itself. --payloads sends messages of any type: stickers, contact updates, transaction commands.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -65,10 +63,10 @@ pub struct SendArgs {
     /// Proof of work to mine to [default: what the connected peers ask for, at least 0.002]
     #[arg(long, value_name = "TARGET")]
     pow: Option<f64>,
-    /// How long to try to connect, also when all peers are lost on the way
+    /// How long to wait for a peer, at the start and when all peers are lost
     #[arg(long, value_name = "TIME", default_value = "15s", value_parser = parse_seconds)]
     timeout: u32,
-    /// How long to wait until an envelope is written and confirmed
+    /// How long to wait for an envelope to be written and confirmed
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_seconds)]
     confirm_timeout: u32,
     #[command(flatten)]
@@ -134,7 +132,7 @@ pub fn run(args: &SendArgs, cx: &mut Context) -> Result<()> {
             _ => What::Messages,
         };
         let mut input = read_input(&args.message, what);
-        // Nothing to send: no peer is bothered.
+        // Nothing to send: connect to no peer.
         let Some(first) = input.blocking_recv() else {
             let expected = match what {
                 What::Payloads => "records of payloads",
@@ -241,7 +239,7 @@ struct Sender {
     is_closed: bool,
 }
 
-/// What the loop wakes up for.
+/// Why the loop wakes up.
 enum Wake {
     Input(Option<Input>),
     Event(Option<Event>),

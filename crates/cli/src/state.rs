@@ -130,7 +130,7 @@ pub fn store_error(error: &StoreError) -> CliError {
             Exit::Local,
             Some("begin a new --state; an older copy of this one would use message keys again"),
         ),
-        StoreError::NotEncrypted => (Exit::Usage, Some("leave the password away")),
+        StoreError::NotEncrypted => (Exit::Usage, Some("omit the password")),
         _ => (Exit::Local, None),
     };
     let error = CliError::new(error.code(), exit, error.to_string()).field("--state");

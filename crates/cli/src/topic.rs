@@ -56,7 +56,7 @@ enum Command {
         bloom: String,
         topics: Vec<String>,
     },
-    /// The name behind a topic, among the names on standard input; exit 1 if none fits
+    /// Find the name behind a topic among the names on standard input; exit 1 if none matches
     Which { topic: String },
 }
 

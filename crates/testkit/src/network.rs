@@ -11,9 +11,7 @@ use std::{
 };
 
 use rand::RngExt as _;
-use statuskit_core::{
-    crypto::keccak256, devp2p::NodeId, envelope::Envelope, mailserver::Reply, wire::Packet,
-};
+use statuskit_core::{crypto::keccak256, devp2p::NodeId, envelope::Envelope, mailserver::Reply};
 use statuskit_mailserver::{Archive as _, Server, archive::MemoryArchive};
 use statuskit_net::node::{
     Config, ConnectionId, Event, Interest, Node, Output, PeerError, PeerInfo, PooledEnvelope,

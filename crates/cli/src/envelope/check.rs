@@ -32,7 +32,7 @@ pub struct CheckCommand {
     /// The peer's bloom filter, 128 hex digits [default: none, all topics]
     #[arg(long, value_name = "HEX")]
     bloom: Option<String>,
-    /// The largest size the peer takes, in bytes
+    /// The largest size the peer accepts, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_MAX_MESSAGE_SIZE)]
     max_size: u32,
 }

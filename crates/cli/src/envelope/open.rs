@@ -32,7 +32,7 @@ impl OpenCommand {
                 cx.emit(&message_record(&message, true), |_| message_text(&message))
             }
             Err(error) => {
-                // Not the fault of the input: others' envelopes are no error of the stream.
+                // An envelope for someone else is not an error of the stream.
                 let message = format!("envelope {}: {error}", envelope.hash());
                 cx.show(&CliError::new(error.code(), Exit::Negative, message).line(line));
                 Ok(())

@@ -21,7 +21,7 @@ use crate::{
     time::parse_seconds,
 };
 
-/// What is sealed, for whom, and how.
+/// The message, its recipient, and how it is sealed.
 #[derive(Debug, Clone, Args)]
 pub struct MessageArgs {
     /// The message; without it, all of standard input is one message. A chat message loses one
@@ -87,7 +87,7 @@ pub enum ToSeal {
     Record {
         /// The payload, not wrapped again.
         payload: Vec<u8>,
-        /// The padding it had; none if it was in no envelope, or shared it with others.
+        /// The padding it had; `None` without an envelope, or if it shared one.
         padding: Option<Vec<u8>>,
         /// The topic it was on.
         topic: Option<Topic>,
@@ -215,7 +215,7 @@ fn looks_like_records(input: &[u8]) -> bool {
 
 /// Records that can be sealed.
 enum Kind {
-    /// A message that was in an envelope: its payload is sealed again, with the same padding.
+    /// A message from an envelope: its payload is sealed again, with the same padding.
     Message,
     /// A protocol message, or a payload.
     Bytes,
@@ -265,7 +265,7 @@ fn parse_record(line: &[u8], number: u64) -> std::result::Result<ToSeal, CliErro
     })
 }
 
-/// Seals one message after another for the same recipient.
+/// Seals messages for one recipient.
 pub struct Sealer {
     composer: Composer,
     options: ComposeOptions,
@@ -308,7 +308,7 @@ impl Sealer {
             }
             ToSeal::Text(bytes) => composer.bytes(bytes, options, cx.now(), rng),
             ToSeal::Record { payload, padding, topic, ttl } => {
-                // The padding that it had comes first, since it is the same message again.
+                // Its own padding wins: it is the same message again.
                 let options = ComposeOptions {
                     topic: options.topic.or(*topic),
                     ttl: options.ttl.or(*ttl),

@@ -20,16 +20,15 @@ use crate::{
     time::{Moment, parse_moment, to_rfc3339},
 };
 
-/// Who knows what was sent before.
+/// The mailserver to fetch the history from.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "History")]
 pub struct JoinArgs {
-    /// Mailserver to ask for what was sent before; it is a peer like the others, too. While it is
-    /// away or refuses as asked too often, it is asked again; exit 4 if something is still missing
-    /// at the end because of that
+    /// Mailserver to fetch the history from; it is a peer as well. While it is away or limits the rate,
+    /// the request is repeated; exit 4 if something is still missing at the end because of that
     #[arg(long, value_name = "ENODE")]
     mailserver: Option<String>,
-    /// From when on: a time before now (1d, 24h), a date or time (2020-03-01,
+    /// Start of the history: a time before now (1d, 24h), a date or time (2020-03-01,
     /// 2020-03-01T12:00:00Z), or UNIX seconds
     #[arg(
         long,
@@ -39,8 +38,8 @@ pub struct JoinArgs {
         requires = "mailserver"
     )]
     since: Moment,
-    /// Password of the mailserver [default: that of Status, which is published]. One that is
-    /// secret belongs into the environment variable STATUS_MAILSERVER_PASSWORD, or into a file
+    /// Password of the mailserver [default: the published one of Status]. Put a secret one into the
+    /// environment variable STATUS_MAILSERVER_PASSWORD, or into a file
     #[arg(long, value_name = "TEXT", requires = "mailserver")]
     mailserver_password: Option<String>,
     /// File with that password, on one line
@@ -87,7 +86,7 @@ impl JoinArgs {
     }
 }
 
-/// Says how the history goes.
+/// Shows news of the history.
 pub fn show_history(event: HistoryEvent, cx: &mut Context) -> Result<()> {
     match event {
         HistoryEvent::Waiting => {
@@ -110,8 +109,8 @@ pub fn show_history(event: HistoryEvent, cx: &mut Context) -> Result<()> {
     Ok(())
 }
 
-/// At the end: says whether something is missing. That is an error if it is because something
-/// went wrong, and not because the end came first.
+/// Shows at the end whether something is missing. That is an error if a request failed, and a note if
+/// the end came first.
 pub fn show_missing(client: &Client, cx: &mut Context) -> Result<()> {
     match client.missing_history() {
         Some((since, Some(error))) => cx.report(incomplete(error, Some(since))),

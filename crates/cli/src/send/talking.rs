@@ -32,36 +32,35 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Conversations")]
 pub struct TalkingArgs {
-    /// Group: its id, if the state knows it, or @FILE with the events that status-group prints;
-    /// its members are told of these first. Needs --state
+    /// Group: its id if the state knows it, or @FILE with the events that status-group prints, which
+    /// are sent to its members first. Needs --state
     #[arg(long, value_name = "ID", conflicts_with = "recipient")]
     group: Option<String>,
-    /// Only tell the members of --group of its history, and those who were removed; no text is
-    /// read. This is how one says that one has left
+    /// Send only the history of --group to its members, and to those who were removed. Reads no text.
+    /// Use it after leaving a group
     #[arg(long, requires = "group", conflicts_with_all = ["text", "lines"])]
     announce: bool,
-    /// Standard input has payloads of any type, such as status-payload prints, one a line: each is
-    /// signed, and sent with the clock and the chat id that it has. Needs --state, and --to or
-    /// --group
+    /// Read payloads of any type from standard input, one per line, as status-payload prints them. Each
+    /// is signed and sent with its own clock and chat id. Needs --state, and --to or --group
     #[arg(long, conflicts_with_all = ["text", "lines", "announce"])]
     payloads: bool,
     #[command(flatten)]
     state: StateArgs,
-    /// Send each message once, without asking for an acknowledgement
+    /// Send each message once, without data sync
     #[arg(long)]
     no_data_sync: bool,
-    /// Repeat messages until they are acknowledged, at most this long after the last was read;
-    /// messages that come meanwhile are printed. Exit 4 if one is not acknowledged
+    /// Repeat messages until they are acknowledged, for at most this long after the last was read.
+    /// Prints messages received meanwhile. Exit 4 if one is not acknowledged
     #[arg(long, value_name = "TIME", value_parser = parse_seconds, conflicts_with = "no_data_sync")]
     wait_ack: Option<u32>,
 }
 
 impl TalkingArgs {
-    /// What belongs together. (An option that is required is not, for clap, if it conflicts with
-    /// another that is there.)
+    /// Checks which options belong together. (clap drops a requirement that conflicts with another
+    /// option.)
     pub fn check(&self) -> Result<()> {
         if self.announce && self.group.is_none() {
-            return Err(CliError::usage("only groups have a history to tell of")
+            return Err(CliError::usage("only groups have a history to announce")
                 .field("--announce")
                 .hint("--group ID, or --group @FILE")
                 .into());
@@ -79,14 +78,14 @@ impl TalkingArgs {
         self.payloads
     }
 
-    /// What to try if nothing was read.
+    /// A hint for empty input.
     pub fn hint(&self) -> Option<&'static str> {
-        let hint = "--announce tells the members of a change without a text";
+        let hint = "--announce sends a change without a text";
         self.group.as_ref().map(|_| hint)
     }
 }
 
-/// A conversation in which something is said.
+/// The conversation that messages are sent to.
 pub struct Talking {
     chat: Chat,
     /// A history that the members are to be sent.
@@ -264,7 +263,7 @@ impl Sender {
         let id = id.map_err(|error| {
             let error = client_error(&error);
             if error.code == "chat.we_not_joined" {
-                let hint = "status-group join; or --announce, to tell of a change without a text";
+                let hint = "status-group join; or --announce, to send a change without a text";
                 error.hint(hint)
             } else {
                 error
