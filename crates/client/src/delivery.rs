@@ -416,3 +416,105 @@ impl Outbox {
         self.pending.iter().any(|it| it.delivery.peers.iter().any(queued))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use statuskit_core::{
+        crypto::{SecretKey, seeded_rng},
+        envelope::Topic,
+    };
+    use statuskit_net::node::{Config, Node, PeerInfo};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(3600);
+
+    /// Two connections of a node, with their summaries.
+    fn peers() -> Vec<Arc<PeerSummary>> {
+        let mut node = Node::new(Config::default(), 1, Duration::from_secs(100));
+        let mut rng = seeded_rng("peers");
+        let mut summary = || {
+            Arc::new(PeerSummary {
+                key: node.add_peer(PeerInfo::default(), Duration::from_secs(100)).unwrap(),
+                id: SecretKey::generate(&mut rng).public_key(),
+                addr: "127.0.0.1:1".parse().unwrap(),
+                inbound: false,
+                client: String::new(),
+            })
+        };
+        vec![summary(), summary()]
+    }
+
+    fn push(outbox: &mut Outbox, id: u64, to: &[Arc<PeerSummary>], left: Duration) -> EnvelopeHash {
+        let envelope = Arc::new(Envelope::new(100, 15, Topic([1; 4]), &[7; 40], id));
+        let peers = to.iter().map(|peer| peer.key).collect();
+        let sent = Sent { hash: envelope.hash(), known: false, peers };
+        let hash = sent.hash;
+        let find = |key| to.iter().find(|peer| peer.key == key).cloned();
+        outbox.push(SendId(id), Contents::Envelope, envelope, sent, left, find);
+        hash
+    }
+
+    #[test]
+    fn an_outcome_is_final_when_every_peer_has_answered() {
+        let (peers, mut outbox) = (peers(), Outbox::new(PATIENCE, PATIENCE));
+        let hash = push(&mut outbox, 1, &peers, PATIENCE);
+        assert!(outbox.pop(Instant::now()).is_none() && outbox.has_queued());
+        let set = |outbox: &mut Outbox, at: usize, state| {
+            outbox.set(&hash, peers[at].key, Some(&peers[at]), &state);
+        };
+        set(&mut outbox, 0, DeliveryState::Written { confirms: true });
+        set(&mut outbox, 1, DeliveryState::Written { confirms: false });
+        assert!(outbox.pop(Instant::now()).is_none() && !outbox.has_queued());
+        set(&mut outbox, 0, DeliveryState::Confirmed);
+        // What is settled stays so.
+        outbox.lose(peers[0].key);
+        outbox.lose(peers[1].key);
+        let delivery = outbox.pop(Instant::now()).unwrap();
+        assert_eq!((delivery.written(), delivery.confirmed()), (2, 1));
+        assert_eq!(delivery.result(), Ok(()));
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn a_stranded_envelope_waits_for_the_peer_that_comes_back() {
+        let (peers, mut outbox) = (peers(), Outbox::new(Duration::ZERO, PATIENCE));
+        let hash = push(&mut outbox, 1, &peers[..1], PATIENCE);
+        outbox.lose(peers[0].key);
+        outbox.set_peers(0);
+        let give_up = outbox.give_up_at().unwrap();
+        assert!(outbox.pop(Instant::now()).is_none(), "it waits for lost peers");
+        // It comes back under another connection, and takes the place of the first.
+        let back = Arc::new(PeerSummary { key: peers[1].key, ..(*peers[0]).clone() });
+        outbox.set_peers(1);
+        outbox.set(&hash, back.key, Some(&back), &DeliveryState::Confirmed);
+        let delivery = outbox.pop(Instant::now()).unwrap();
+        assert_eq!((delivery.peers.len(), delivery.confirmed()), (1, 1));
+        assert!(outbox.give_up_at().is_none() && give_up > Instant::now());
+    }
+
+    #[test]
+    fn failures_differ() {
+        let (peers, mut outbox) = (peers(), Outbox::new(Duration::ZERO, Duration::ZERO));
+        let hash = push(&mut outbox, 1, &peers[..1], Duration::ZERO);
+        let late = Instant::now() + Duration::from_secs(1);
+        outbox.lose(peers[0].key);
+        let delivery = outbox.pop(late).unwrap();
+        assert_eq!(delivery.result(), Err(DeliveryError::NotWritten(hash)));
+        assert!(delivery.expired);
+
+        let hash = push(&mut outbox, 2, &peers[..1], PATIENCE);
+        outbox.set(&hash, peers[0].key, None, &DeliveryState::Written { confirms: true });
+        outbox.lose(peers[0].key);
+        let unanswered = DeliveryError::Unanswered { hash, expired: false };
+        assert_eq!(outbox.pop(late).unwrap().result(), Err(unanswered));
+
+        let hash = push(&mut outbox, 3, &peers[..1], PATIENCE);
+        let refusal = EnvelopeError { hash, code: 2, description: "low".to_owned() };
+        outbox.set(&hash, peers[0].key, None, &DeliveryState::Written { confirms: true });
+        outbox.set(&hash, peers[0].key, None, &DeliveryState::Refused(refusal.clone()));
+        let error = outbox.pop(late).unwrap().result().unwrap_err();
+        assert_eq!(error, DeliveryError::Refused { hash, refusals: vec![refusal] });
+        assert_eq!(error.code(), "send.refused");
+    }
+}

@@ -382,7 +382,10 @@ mod tests {
     use statuskit_core::{
         envelope::{Bloom, SymKey},
         mailserver::Request,
-        wire::p2p::{P2pRequest, RequestComplete},
+        wire::{
+            Packet,
+            p2p::{P2pRequest, RequestComplete},
+        },
     };
     use statuskit_mailserver::ServerConfig;
 
