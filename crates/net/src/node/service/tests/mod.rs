@@ -1,5 +1,5 @@
-//! Services over the loopback interface, and over pipes. Nothing here depends on speed: every wait is for an
-//! event, with a generous limit.
+//! Services over the loopback interface and over pipes. Nothing here depends on speed: every wait
+//! is for an event, with a generous limit.
 
 use std::time::Duration;
 

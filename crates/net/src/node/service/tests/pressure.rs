@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use statuskit_core::envelope::EnvelopeHash;
+use statuskit_core::{envelope::EnvelopeHash, wire::Packet};
 use tokio::time::{Instant, advance, sleep};
 
 use super::*;
