@@ -125,12 +125,11 @@ pub mod mailserver {
 /// Payloads: the wrapper, every message, the checks, groups.
 pub mod payload {
     pub use statuskit_core::payload::{
-        PayloadError, PayloadMessage, PayloadType, Wrapper,
+        MessageId, PayloadError, PayloadMessage, PayloadType, Wrapper,
         check::{Receipt, Rejection, check},
         group::{Change, Group, GroupState},
         matching::Chat,
         proto,
-        wrapper::MessageId,
     };
 }
 

@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use statuskit_core::{
-    chat::messenger::{ChatError, GiveUp, MessengerEvent, PostKind, TopicKind, without_state},
+    chat::messenger::{
+        ChatError, GiveUp, Incoming, MessengerEvent, PostKind, TopicKind, without_state,
+    },
     envelope::{SymKey, check::DEFAULT_MAX_MESSAGE_SIZE},
     payload::{
         Wrapper, chat,
+        check::{self, Receipt, Rejection},
         group::{Change, ChangeError, Denied, Group},
         matching::Chat,
         proto::{
@@ -267,8 +270,17 @@ fn an_update_with_a_bad_text_is_still_an_update() {
     };
     assert_eq!((reason.code(), &received.chat), ("payload.text_blank", &None));
     assert_eq!(received.group.as_ref().unwrap().new_events.len(), 2);
+    assert_eq!(received.rejection, Some(Rejection::TextBlank));
     let known = users.devices[1].messenger.group(group.chat_id()).unwrap();
-    assert_eq!(known, Some(group));
+    assert_eq!(known.as_ref(), Some(&group));
+    // The clock of the envelope's sender is slow: the events fit our own time only.
+    let update = Wrapper::sign(3, prost::Message::encode_to_vec(&group.update(None)), &key);
+    let sent = (users.world.now_ms() / 1000) as u32 - 200;
+    let incoming = Incoming { signer: Some(&alice), sent, payload: update.raw() };
+    let events = users.with(1, |it, now, rng| it.receive(&incoming, now, rng)).unwrap().events;
+    let [MessengerEvent::Message(received)] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(received.rejection, Some(Rejection::EventClockAhead));
+    assert_eq!(received.rejection, check::check(&received.message, &Receipt::at(sent)).err());
 }
 
 #[test]

@@ -4,7 +4,10 @@
 use libfuzzer_sys::fuzz_target;
 use statuskit_core::{
     envelope::Message,
-    payload::{Wrapper, chat},
+    payload::{
+        Wrapper,
+        check::{Receipt, check},
+    },
 };
 
 fuzz_target!(|data: &[u8]| {
@@ -13,8 +16,8 @@ fuzz_target!(|data: &[u8]| {
     }
     if let Ok(wrapper) = Wrapper::decode(data) {
         assert_eq!(wrapper.raw(), data);
-        if let Ok(message) = chat::decode(wrapper.payload()) {
-            let _ = chat::validate(&message, 1_585_500_000);
+        if let Ok(message) = wrapper.message() {
+            let _ = check(&message, &Receipt::at(1_585_500_000));
         }
     }
 });

@@ -9,7 +9,7 @@ use statuskit_core::{
         check::{Receipt, checks},
         types::TYPES,
     },
-    protobuf::{Fields, json},
+    protobuf::{self, Fields, json},
 };
 
 fuzz_target!(|data: &[u8]| {
@@ -30,10 +30,10 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(read.is_ok(), message.is_ok(), "{read:?} {message:?}");
     let (Ok(read), Ok(message)) = (read, message) else { return };
     // The same through the typed message, encoded and decoded.
-    let normal = json::normalise(def, bytes).expect("it was read");
+    let normal = protobuf::normalise(def, bytes).expect("it was read");
     assert_eq!(json::encode(def, &read).as_ref(), Ok(&normal));
     assert_eq!(json::decode(def, &normal), Ok(read));
-    let known = json::known_only(def, bytes).expect("it was read");
+    let known = protobuf::known_only(def, bytes).expect("it was read");
     assert_eq!(message.encode(), known);
     for check in checks(&message, &Receipt::at(1_585_558_800)) {
         let _ = (check.rejection.code(), check.rejection.to_string());

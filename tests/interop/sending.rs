@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use statuskit_core::{
     envelope::Topic,
-    payload::{Wrapper, chat, wrapper::Type},
+    payload::{Wrapper, types::Type},
 };
 
 use super::{
@@ -130,7 +130,8 @@ fn a_chat_message_is_wrapped_and_signed() {
     let wrapper = Wrapper::decode(&payload).expect("a wrapper");
     assert_eq!(wrapper.kind(), i32::from(Type::ChatMessage));
     assert_eq!(wrapper.author().expect("signed").to_string(), me.public);
-    let chat = chat::decode(wrapper.payload()).expect("a chat message");
+    let payload = wrapper.message().expect("a payload");
+    let chat = payload.chat_message().expect("a chat message");
     assert_eq!((&*chat.text, &*chat.chat_id), ("Grüße 👋", "interop chat"));
     let sent_at = message["sent"].as_u64().expect("a time");
     // The clock may have advanced by a second.

@@ -157,7 +157,7 @@ fn a_set(case: &Case<'_>) {
         UpdateError::Event { .. } => "decode",
         UpdateError::Clock(_) => "clock",
         UpdateError::Build(_) => "group",
-        UpdateError::TooMany(_) | UpdateError::NotForUs => panic!("{case}: taken"),
+        other => panic!("{case}: {other}"),
     };
     assert_eq!(stage, case.str("stage"), "{case}");
 }

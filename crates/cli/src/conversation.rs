@@ -6,7 +6,7 @@ use statuskit_client::{Event, PostInfo, UnreadMessage};
 use statuskit_core::{
     account::InstallationId,
     chat::messenger::{GiveUp, GivenUp, Layers, PostKind, ReceivedPayload, UnreadReason},
-    payload::{matching::Chat, wrapper::MessageId},
+    payload::{MessageId, matching::Chat},
     secure::{EncryptionKind, Installation},
 };
 

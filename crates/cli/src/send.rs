@@ -12,7 +12,7 @@ use statuskit_client::{
 };
 use statuskit_core::{
     envelope::Envelope,
-    payload::{PayloadMessage, wrapper::MessageId},
+    payload::{MessageId, PayloadMessage},
 };
 use tokio::sync::mpsc;
 

@@ -17,7 +17,7 @@ use statuskit_core::{
     },
     crypto::SecretKey,
     envelope::{Bloom, Envelope, Topic, check::DEFAULT_MAX_MESSAGE_SIZE},
-    payload::{PayloadMessage, group::Group, matching::Chat, wrapper::MessageId},
+    payload::{MessageId, PayloadMessage, group::Group, matching::Chat},
 };
 use statuskit_mailserver::client::ClientError as HistoryError;
 use statuskit_net::node::{

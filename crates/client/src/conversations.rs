@@ -13,7 +13,7 @@ use statuskit_core::{
         messenger::{ChatError, GivenUp, Messenger, Post, Sent, Subscription},
     },
     crypto::{PublicKey, SecretKey},
-    payload::wrapper::MessageId,
+    payload::MessageId,
     secure::device::CONTACT_CODE_TICK,
     sync::TICK_MS,
 };

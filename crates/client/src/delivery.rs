@@ -15,7 +15,7 @@ use statuskit_core::{
     chat::messenger::{Post, PostKind},
     crypto::PublicKey,
     envelope::{Envelope, EnvelopeHash},
-    payload::wrapper::MessageId,
+    payload::MessageId,
     wire::packet::EnvelopeError,
 };
 use statuskit_net::node::{ConnectionId, PeerSummary, Sent};

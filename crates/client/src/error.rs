@@ -5,7 +5,7 @@ use std::time::Duration;
 use statuskit_core::{
     chat::{ComposeError, messenger::ChatError},
     envelope::{EnvelopeHash, MessageError, Topic, pow::TargetError},
-    payload::wrapper::MessageId,
+    payload::MessageId,
 };
 use statuskit_net::node::{SendError, ServiceError};
 

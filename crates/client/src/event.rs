@@ -9,7 +9,7 @@ use statuskit_core::{
     },
     crypto::PublicKey,
     envelope::{Envelope, EnvelopeHash},
-    payload::wrapper::MessageId,
+    payload::MessageId,
     secure::Installation,
     sync,
 };

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use statuskit_core::payload::wrapper::MessageId;
+use statuskit_core::payload::MessageId;
 
 use crate::{
     delivery::Delivery,

@@ -16,7 +16,7 @@ use statuskit_core::{
     chat::messenger::{ChatError, Incoming, Messenger, MessengerEvent, Post, PostKey},
     crypto::{PublicKey, SecretKey},
     envelope::{Topic, topic},
-    payload::{matching::Chat, wrapper::MessageId},
+    payload::{MessageId, matching::Chat},
     secure::{
         EncryptionKind, MemoryStore, Store, StoreError,
         store::{Changes, Record, Visit},

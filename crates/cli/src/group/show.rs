@@ -5,7 +5,7 @@ use statuskit_core::payload::{
     PayloadMessage, Wrapper,
     chat::{self, MessageType},
     check,
-    group::{Group, Replayed, replay},
+    group::{Group, GroupEvent, Replayed, replay},
     proto::MembershipUpdateMessage,
 };
 
@@ -112,7 +112,10 @@ impl VerifyCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
         for history in self.history.read_all(cx)? {
             let now_ms = cx.now_ms();
-            let clocks = check::first_failure(&check::event_clocks(&history.events, now_ms));
+            let clocks = check::first_failure(&check::event_clocks(
+                history.events.iter().map(GroupEvent::clock),
+                now_ms,
+            ));
             let (chat_id, count) = (history.chat_id.clone(), history.events.len());
             let update = MembershipUpdateMessage {
                 chat_id: chat_id.clone(),

@@ -10,6 +10,7 @@ use statuskit_core::{
     protobuf::{
         MessageDef,
         json::{self, JsonError, UNKNOWN_FIELDS},
+        normalise,
     },
 };
 
@@ -59,7 +60,7 @@ pub fn from_wrapper(wrapper: &Wrapper) -> Record {
     if !rest.is_empty() {
         record = record.with("wrapper", rest);
     }
-    let normal = json::normalise(&APPLICATION_METADATA_MESSAGE, wrapper.raw());
+    let normal = normalise(&APPLICATION_METADATA_MESSAGE, wrapper.raw());
     with_canonical(record, normal.ok().as_deref(), wrapper.raw()).with_raw(wrapper.raw())
 }
 
@@ -78,7 +79,7 @@ fn with_fields(mut record: Record, def: Option<&MessageDef>, payload: &[u8]) -> 
             for (name, value) in fields {
                 record = record.with(&member_of(&name), value);
             }
-            let normal = json::normalise(def, payload);
+            let normal = normalise(def, payload);
             with_canonical(record, normal.ok().as_deref(), payload)
         }
     }

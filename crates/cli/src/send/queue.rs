@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use statuskit_client::{Delivery, SendId};
-use statuskit_core::payload::wrapper::MessageId;
+use statuskit_core::payload::MessageId;
 
 use crate::error::CliError;
 

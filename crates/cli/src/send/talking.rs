@@ -10,7 +10,7 @@ use statuskit_client::{Builder, Contents, Delivery, Event, state::DiskStore};
 use statuskit_core::{
     chat::{Destination, messenger::GivenUp},
     crypto::{PublicKey, SecretKey},
-    payload::{PayloadMessage, group::Group, matching::Chat, wrapper::MessageId},
+    payload::{MessageId, PayloadMessage, group::Group, matching::Chat},
 };
 
 use crate::{

@@ -16,7 +16,12 @@ use crate::{
         seal::{self, DEFAULT_TTL},
         topic,
     },
-    payload::{self, PayloadError, matching::Chat, proto::MessageType, wrapper::MessageId},
+    payload::{
+        MessageId,
+        chat::{self, MessageType},
+        check::{Receipt, Rejection, check_chat},
+        matching::Chat,
+    },
 };
 
 /// Where a message goes.
@@ -79,8 +84,8 @@ pub enum ComposeError {
     #[error("the destination takes bytes, not chat messages")]
     NoChat,
     /// Receivers would refuse the message.
-    #[error(transparent)]
-    Payload(#[from] PayloadError),
+    #[error("a client refuses this message: {0}")]
+    Rejected(#[from] Rejection),
     /// It does not fit into an envelope.
     #[error(transparent)]
     Message(#[from] MessageError),
@@ -91,7 +96,7 @@ impl ComposeError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::NoTopic | Self::NoAuthor | Self::NoState | Self::NoChat => "usage",
-            Self::Payload(error) => error.code(),
+            Self::Rejected(rejection) => rejection.code(),
             Self::Message(error) => error.code(),
         }
     }
@@ -157,10 +162,10 @@ impl Composer {
         };
         let author = self.author.as_ref().ok_or(ComposeError::NoAuthor)?;
         let now = (now_ms / 1000) as u32;
-        let message = payload::chat::text(kind, &chat_id, text, now_ms, self.last_clock);
-        payload::chat::validate(&message, now)?;
+        let message = chat::text(kind, &chat_id, text, now_ms, self.last_clock);
+        check_chat(&message, &Receipt::at(now))?;
         self.last_clock = message.clock;
-        let wrapper = payload::chat::wrap(&message, author);
+        let wrapper = chat::wrap(&message, author);
         let message_id = Some(wrapper.message_id());
         let payload = match &self.destination {
             Destination::Person(key) => messenger::without_state(key, &wrapper, rng).payload,

@@ -178,7 +178,8 @@ mod tests {
             ReceivedMessage::read(Arc::new(envelope), Arc::new(opened))
         };
         let key = Some(author.public_key());
-        let text = |chat: &str| chat::public_text(chat, "hi", u64::from(now) * 1000, 0);
+        let text =
+            |chat: &str| chat::text(MessageType::PublicGroup, chat, "hi", u64::from(now) * 1000, 0);
         let wrapper = chat::wrap(&text("status"), &author);
 
         let read = receive(wrapper.raw(), now);

@@ -1,29 +1,29 @@
-//! Lamport clocks in milliseconds: what orders the messages of a chat.
+//! Lamport clocks in milliseconds, which order the messages of a chat.
 //!
-//! Source: Status, "Payloads", Clock; the arithmetic is the reference's.
+//! Source: Status, "Payloads", Clock, with the arithmetic of the reference.
 
 use super::types::PayloadMessage;
 
-/// How far the clock of a message may be ahead of its envelope, in milliseconds.
+/// The maximum lead of a message's clock over its envelope, in milliseconds.
 pub const ALLOWANCE_MS: u64 = 120_000;
 
-/// The clock of the next message of a chat, made at `now_ms` (UNIX time in milliseconds). `last`
-/// is the highest clock seen in the chat, 0 if none.
+/// Returns the clock of the next message of a chat, written at `now_ms` (UNIX milliseconds).
+/// `last` is the highest clock seen in the chat, 0 if there was none.
 pub fn next(last: u64, now_ms: u64) -> u64 {
     if last == 0 || last < now_ms { now_ms } else { last.saturating_add(1) }
 }
 
-/// The last clock of a chat after a message with `received` has come.
+/// Returns the last clock of a chat after a message with clock `received`.
 pub fn after(last: u64, received: u64) -> u64 {
     last.max(received)
 }
 
-/// Whether `clock` is too far ahead of `reference_ms`: of the envelope, or of our own time.
+/// Returns whether `clock` is too far ahead of `reference_ms`: the envelope's time, or our own.
 pub fn is_ahead(clock: u64, reference_ms: u64) -> bool {
     clock.saturating_sub(reference_ms) > ALLOWANCE_MS
 }
 
-/// The clock by which a message moves that of its chat; 0 if it is nothing that is kept in one.
+/// Returns the clock that a message sets in its chat; 0 if it belongs to none.
 pub fn of(message: &PayloadMessage) -> u64 {
     match message {
         PayloadMessage::ChatMessage(it) => it.clock,

@@ -1,4 +1,4 @@
-//! Contacts: what people, and one's own other devices, say about who somebody is.
+//! Contacts: the profiles that people publish, and that our own devices synchronise.
 //!
 //! Source: Status, "Payloads", Contact updates, with the handling of the reference (status-go
 //! v0.50.2).
@@ -7,42 +7,43 @@ use std::collections::BTreeSet;
 
 use super::proto::{ContactUpdate, SyncInstallationContact};
 
-/// We have added them.
+/// Tag of a contact that we added.
 pub const ADDED: &str = ":contact/added";
-/// We have blocked them: their messages are ignored.
+/// Tag of a contact that we blocked: its messages are ignored.
 pub const BLOCKED: &str = ":contact/blocked";
-/// They have sent us an update.
+/// Tag of a contact that sent us an update.
 pub const REQUEST_RECEIVED: &str = ":contact/request-received";
 
-/// What is known about the owner of a key.
+/// The known profile of the owner of a key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Contact {
-    /// The ENS name that they claim.
+    /// The claimed ENS name.
     pub ens_name: String,
-    /// Whether that name was looked up and is theirs.
+    /// Whether a lookup confirmed that name.
     pub is_name_verified: bool,
-    /// A data URI.
+    /// The picture as a data URI.
     pub profile_image: String,
-    /// The clock of what is known.
+    /// The clock of the last update.
     pub last_updated: u64,
-    /// Such as [`ADDED`].
+    /// Tags such as [`ADDED`].
     pub tags: BTreeSet<String>,
 }
 
 impl Contact {
-    /// Takes an update that they sent; false if it says nothing newer. Nobody asks oneself
-    /// (`is_me`) to become a contact.
+    /// Applies an update from the contact. Returns `false` if it is not newer.
+    ///
+    /// An update from ourselves (`is_me`) is no contact request.
     pub fn update(&mut self, update: &ContactUpdate, is_me: bool) -> bool {
         let tag = (!is_me).then_some(REQUEST_RECEIVED);
         self.learn(update.clock, &update.ens_name, &update.profile_image, tag)
     }
 
-    /// Takes what another device of ours says about them; false if it says nothing newer.
+    /// Applies what another device of ours knows of the contact. Returns `false` if it is not newer.
     pub fn sync(&mut self, sync: &SyncInstallationContact) -> bool {
         self.learn(sync.clock, &sync.ens_name, &sync.profile_image, Some(ADDED))
     }
 
-    /// Whether their messages are ignored.
+    /// Returns whether messages of the contact are ignored.
     pub fn is_blocked(&self) -> bool {
         self.tags.contains(BLOCKED)
     }
@@ -67,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_newer_counts() {
+    fn older_updates_change_nothing() {
         let mut bob = Contact::default();
         let update = |clock, name: &str| ContactUpdate {
             clock,

@@ -1,6 +1,6 @@
-//! To which chat a message belongs.
+//! Which chat a message belongs to.
 //!
-//! The topic on which a message came does not matter: what is inside decides.
+//! The content decides, not the topic on which the message arrived.
 //!
 //! Source: Status, "Payloads", with the matching of the reference (status-go v0.50.2).
 
@@ -10,19 +10,19 @@ use super::{
 };
 use crate::crypto::PublicKey;
 
-/// A chat.
+/// The identity of a chat.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Chat {
     /// A public chat, by its name.
     Public(String),
-    /// The conversation with somebody, or with oneself.
+    /// The conversation with a peer, or with oneself.
     OneToOne(PublicKey),
     /// A group, by its id.
     Group(String),
 }
 
 impl Chat {
-    /// The id by which clients keep it: the name, the `0x04…` text, the id of the group.
+    /// Returns the chat id that clients use: the name, the `0x04…` text, or the id of the group.
     pub fn id(&self) -> String {
         match self {
             Self::Public(id) | Self::Group(id) => id.clone(),
@@ -31,39 +31,47 @@ impl Chat {
     }
 }
 
-/// The chats that there are. One-to-one chats are made when they are needed.
+/// The existing chats. One-to-one chats are created on demand.
 pub trait Chats {
-    /// Whether we are in a public chat.
+    /// Returns whether we joined a public chat.
     fn has_public(&self, name: &str) -> bool;
-    /// The state of a group, if we know it.
+    /// Returns the state of a known group.
     fn group(&self, chat_id: &str) -> Option<&GroupState>;
-    /// The clock at which a chat was deleted, if it was.
+    /// Returns the clock at which a chat was deleted.
     fn deleted_at(&self, _chat: &Chat) -> Option<u64> {
         None
     }
 }
 
-/// Why a message belongs to no chat; it is dropped.
+/// Why a message belongs to no chat, and is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
 pub enum NoChat {
+    /// A public chat that we did not join.
     #[error("we are not in this public chat")]
     UnknownPublic,
+    /// A group without a known history.
     #[error("we don't know this group")]
     UnknownGroup,
+    /// The author has not accepted the invitation.
     #[error("the author has not joined the group")]
     AuthorNotJoined,
+    /// We have not accepted the invitation.
     #[error("we have not joined the group")]
     WeNotJoined,
+    /// A message of our own, from another device, to no valid recipient.
     #[error("the chat id is not the 0x04… key of the person we wrote to")]
     NotAKey,
+    /// Not public, one-to-one or group.
     #[error("there is no such kind of chats")]
     MessageType,
+    /// The chat was deleted at a later clock.
     #[error("the chat was deleted after this message")]
     Deleted,
 }
 
 impl NoChat {
-    /// The stable code of this reason, as the tools print it.
+    /// Returns the stable code of this reason, as the tools print it.
     pub fn code(self) -> &'static str {
         match self {
             Self::UnknownPublic => "chat.unknown_public",
@@ -77,7 +85,10 @@ impl NoChat {
     }
 }
 
-/// The chat of a message that `author` wrote and we, `me`, have received.
+/// Returns the chat of a message written by `author` and received by us, `me`.
+///
+/// # Errors
+/// If it belongs to none.
 pub fn chat_of(
     message: &ChatMessage,
     author: &PublicKey,
@@ -89,11 +100,11 @@ pub fn chat_of(
             Chat::Public(message.chat_id.clone())
         }
         Ok(MessageType::PublicGroup) => return Err(NoChat::UnknownPublic),
-        // From another device of ours, about what we wrote to somebody.
+        // Our own message to a peer, from another device of ours.
         Ok(MessageType::OneToOne) if author == me => {
             Chat::OneToOne(chat_key(&message.chat_id).ok_or(NoChat::NotAKey)?)
         }
-        // The chat id is ours then; it says nothing.
+        // The chat id is our own key then.
         Ok(MessageType::OneToOne) => Chat::OneToOne(*author),
         Ok(MessageType::PrivateGroup) => {
             let group = chats.group(&message.chat_id).ok_or(NoChat::UnknownGroup)?;
@@ -113,7 +124,7 @@ pub fn chat_of(
     }
 }
 
-/// The key of a text of 132 characters.
+/// Reads a key in its form of 132 characters.
 fn chat_key(text: &str) -> Option<PublicKey> {
     if text.len() != 132 || !text.starts_with("0x") { None } else { text.parse().ok() }
 }
@@ -147,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_inside_decides() {
+    fn the_content_decides() {
         let keys = [1, 2, 3].map(|byte| SecretKey::from_bytes(&[byte; 32]).unwrap());
         let [me, bob, eve] = [0, 1, 2].map(|at: usize| keys[at].public_key());
         let group =

@@ -3,25 +3,34 @@
 //! | what | where |
 //! | --- | --- |
 //! | the wrapper with type, signature and message id | [`wrapper`] |
-//! | which types there are; any message as one value | [`types`] |
-//! | every message as a Rust type | [`proto`] |
+//! | the known types, and any message as one value | [`types`] |
+//! | each message as a Rust type | [`proto`] |
 //! | the checks of a receiver, one by one | [`check`] |
 //! | Lamport clocks | [`clock`] |
-//! | to which chat a message belongs | [`matching`] |
-//! | what is known about people | [`contact`] |
+//! | which chat a message belongs to | [`matching`] |
+//! | profiles of contacts | [`contact`] |
 //! | transaction commands and their proofs | [`transaction`] |
 //! | group chats: membership events | [`group`] |
 //!
-//! [`proto`] and [`schema`] are generated from `proto/status.proto` and kept in the tree.
+//! # Adding a type
 //!
-//! Source: the payloads specification of Status, with the wrapper and the checks of the reference
-//! (status-go v0.50.2); what later clients added has its own place in the definitions.
+//! 1. Define the message and its number in `proto/status.proto`.
+//! 2. Generate [`proto`] and [`schema`]: `UPDATE_GENERATED=1 cargo test --test generated`.
+//! 3. Add a line to the table in [`types`].
+//! 4. If receivers check it, add its rules to [`check`].
+//!
+//! The tools read the tables, and know the type from then on.
+//!
+//! Source: Status, "Payloads", with the wrapper and the checks of the reference (status-go
+//! v0.50.2). What later clients added is marked in the definitions.
 
 pub mod chat;
 pub mod check;
 pub mod clock;
 pub mod contact;
+mod error;
 pub mod group;
+mod id;
 pub mod matching;
 #[rustfmt::skip]
 #[allow(missing_docs, clippy::all, clippy::pedantic)]
@@ -33,5 +42,7 @@ pub mod transaction;
 pub mod types;
 pub mod wrapper;
 
+pub use error::PayloadError;
+pub use id::MessageId;
 pub use types::{PayloadMessage, PayloadType};
-pub use wrapper::{PayloadError, Wrapper};
+pub use wrapper::Wrapper;

@@ -1,10 +1,9 @@
-//! Transaction commands: asking for money in a chat, and proving that it was sent.
+//! Transaction commands: requesting money in a chat, and proving that it was sent.
 //!
-//! A conversation goes through [`CommandState`]s; the id of all its messages is that of the first
-//! command. Whoever has sent the money says so with a proof: a personal message (EIP-191, version
-//! `0x45`) of 97 bytes, the sender's chat key and the hash of the transaction, signed by the
-//! wallet. When the transaction is mined, the receiver compares it with what was asked
-//! ([`validate`]).
+//! A request goes through [`CommandState`]s. All its messages name the id of the first command.
+//! The payer announces the transaction with a proof: a personal message (EIP-191, version `0x45`)
+//! of 97 bytes, the payer's chat key and the hash of the transaction, signed by the wallet. Once
+//! the transaction is mined, the receiver compares it with the request ([`validate`]).
 //!
 //! Source: Status, "Payloads", with the checks of the reference (status-go v0.50.2).
 
@@ -15,7 +14,7 @@ use crate::{
     eip::eip191::PersonalSignature,
 };
 
-/// How far a request has come; the numbers are those that clients keep.
+/// The state of a request, with the numbers that clients store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(i32)]
 pub enum CommandState {
@@ -28,34 +27,40 @@ pub enum CommandState {
     Sent = 7,
 }
 
-/// The command that began a conversation about a transaction, as we have it stored.
+/// The command that started a request, as stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoredCommand {
-    /// With whom.
+    /// The other party.
     pub peer: PublicKey,
     /// Whether we sent it.
     pub is_ours: bool,
-    /// How far it has come.
+    /// Its state.
     pub state: CommandState,
 }
 
-/// Why a command is not taken.
+/// Why a command is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
 pub enum CommandError {
+    /// Another type of payload.
     #[error("this is no transaction command")]
     NotACommand,
+    /// It answers an unknown command.
     #[error("there is no command of this id")]
     Unknown,
+    /// It answers a command from another conversation.
     #[error("the command belongs to the chat with somebody else")]
     OtherChat,
+    /// It answers a command that we received.
     #[error("the command was not sent by us, so it is not for them to answer")]
     NotOurs,
+    /// It answers a command that was answered already, or otherwise.
     #[error("the command is in another state")]
     State,
 }
 
 impl CommandState {
-    /// The state of a number.
+    /// Returns the state of a number.
     pub fn from_number(number: i32) -> Option<Self> {
         [
             Self::AddressRequested,
@@ -72,7 +77,7 @@ impl CommandState {
 }
 
 impl CommandError {
-    /// The stable code of this error, as the tools print it.
+    /// Returns the stable code of this error, as the tools print it.
     pub fn code(self) -> &'static str {
         match self {
             Self::NotACommand => "transaction.not_a_command",
@@ -84,7 +89,7 @@ impl CommandError {
     }
 }
 
-/// The state of a conversation that `command` begins by asking for something; none if it does not.
+/// Returns the state of the request that `command` starts. `None` if it starts none.
 pub fn begun(command: &PayloadMessage) -> Option<CommandState> {
     match command {
         PayloadMessage::RequestAddressForTransaction(_) => Some(CommandState::AddressRequested),
@@ -93,7 +98,7 @@ pub fn begun(command: &PayloadMessage) -> Option<CommandState> {
     }
 }
 
-/// The id of the command that `command` answers, by saying yes or no; none if it does not.
+/// Returns the id of the command that `command` accepts or declines. `None` if it does neither.
 pub fn answered(command: &PayloadMessage) -> Option<&str> {
     match command {
         PayloadMessage::AcceptRequestAddressForTransaction(it) => Some(&it.id),
@@ -103,11 +108,14 @@ pub fn answered(command: &PayloadMessage) -> Option<&str> {
     }
 }
 
-/// The state of a conversation after `command` of `sender`, whose checks it has passed. `stored`
-/// is the command of the id that it names, if we have one.
+/// Returns the state of a request after a valid `command` from `sender`. `stored` is the command
+/// whose id it names, if there is one.
 ///
-/// Requests begin a conversation. A transaction that is announced is pending until it is mined,
-/// whether somebody asked for it or not; then [`validate`] tells whether it was [`CommandState::Sent`].
+/// An announced transaction is pending until it is mined, requested or not. Then [`validate`]
+/// decides whether it was [`CommandState::Sent`].
+///
+/// # Errors
+/// If it is no command, or does not fit the stored one.
 pub fn next_state(
     command: &PayloadMessage,
     sender: &PublicKey,
@@ -139,7 +147,7 @@ pub fn next_state(
     if stored.state == expected { Ok(next) } else { Err(CommandError::State) }
 }
 
-/// What the wallet signs: the sender's chat key and the hash of the transaction.
+/// Returns what the wallet signs: the sender's chat key and the hash of the transaction.
 pub fn proof_material(sender: &PublicKey, transaction_hash: &[u8; 32]) -> [u8; 97] {
     let mut material = [0; 97];
     material[..65].copy_from_slice(&sender.to_uncompressed());
@@ -147,7 +155,7 @@ pub fn proof_material(sender: &PublicKey, transaction_hash: &[u8; 32]) -> [u8; 9
     material
 }
 
-/// The proof that the owner of `wallet` made the transaction for `sender`.
+/// Proves that the owner of `wallet` made the transaction for `sender`.
 pub fn prove(
     sender: &PublicKey,
     transaction_hash: &[u8; 32],
@@ -156,7 +164,7 @@ pub fn prove(
     PersonalSignature::sign(wallet, &proof_material(sender, transaction_hash))
 }
 
-/// The command that announces a transaction. `id` is that of the request; empty if there was none.
+/// Returns the command that announces a transaction. `id` is that of the request, or empty.
 pub fn announce(
     clock: u64,
     id: &str,
@@ -172,21 +180,21 @@ pub fn announce(
     }
 }
 
-/// What was asked for; texts as they were in the request, empty if there was none.
+/// What was requested: the texts of the request, or empty ones if there was none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Asked<'a> {
-    /// The amount, decimal.
+    /// The amount in decimal.
     pub value: &'a str,
     /// The contract of the token; empty for ether.
     pub contract: &'a str,
-    /// Where it was to be sent; empty for any address of ours.
+    /// The recipient; empty for any address of ours.
     pub address: &'a str,
 }
 
-/// What has become of a transaction.
+/// The status of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TransactionStatus {
-    /// Mined, and reverted.
+    /// Mined but reverted.
     Failed,
     /// Mined.
     Mined,
@@ -194,63 +202,70 @@ pub enum TransactionStatus {
     Pending,
 }
 
-/// A transaction as the chain has it.
+/// A transaction on the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transaction<'a> {
     /// Its hash.
     pub hash: [u8; 32],
-    /// Whose wallet paid.
+    /// The wallet that paid.
     pub from: Address,
     /// The recipient, or the contract.
     pub to: Address,
-    /// The ether that was sent: big endian.
+    /// The amount of ether, big endian.
     pub value: [u8; 32],
-    /// The call, if there is one.
+    /// The call data; empty if there is no call.
     pub data: &'a [u8],
-    /// What has become of it.
+    /// Its status.
     pub status: TransactionStatus,
 }
 
-/// What a transaction is worth as an answer.
+/// Whether a transaction fulfils a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// Not mined yet: ask later.
+    /// Not mined yet; check again later.
     Pending,
-    /// No answer to what was asked, for this reason.
+    /// Not what was requested.
     Invalid(Invalid),
-    /// Money for us.
+    /// A payment to us.
     Valid {
-        /// Whether the amount is the one that was asked for.
+        /// Whether the amount is the requested one.
         as_asked: bool,
-        /// Which address of ours received it.
+        /// The address of ours that received it.
         to: Address,
-        /// The contract of the token; none for ether.
+        /// The contract of the token. `None` for ether.
         contract: Option<Address>,
-        /// The amount, decimal. Of tokens, the one that was asked for, as it was written: what
-        /// came may differ, see `as_asked`.
+        /// The amount in decimal. For tokens it is the requested one as written, and what
+        /// arrived may differ: see `as_asked`.
         value: String,
     },
 }
 
-/// Why a transaction is no answer.
+/// Why a transaction does not fulfil a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
 pub enum Invalid {
+    /// It was reverted.
     #[error("the transaction failed")]
     Failed,
+    /// The proof is malformed, or signed by another wallet.
     #[error("the proof is not a signature of the wallet that paid")]
     Proof,
+    /// Paid to a stranger.
     #[error("the recipient is none of our addresses")]
     NotOurs,
+    /// Paid to another address of ours.
     #[error("the recipient is not the address that was asked for")]
     OtherAddress,
+    /// Another function of the contract.
     #[error("the call is no transfer of tokens")]
     OtherFunction,
+    /// Another token.
     #[error("the token is not the one that was asked for")]
     OtherContract,
 }
 
 impl Invalid {
-    /// The stable code of this reason, as the tools print it.
+    /// Returns the stable code of this reason, as the tools print it.
     pub fn code(self) -> &'static str {
         match self {
             Self::Failed => "transaction.failed",
@@ -263,19 +278,20 @@ impl Invalid {
     }
 }
 
-/// Why a transaction can't be compared with what was asked.
+/// Why a transaction can't be compared with the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Incomparable {
-    /// A call that can't be a transfer: the length of its data is neither 0 nor 68.
+    /// Call data that can't be a transfer: neither 0 nor 68 bytes.
     #[error("the transaction has {0} bytes of data; a transfer of tokens has 68")]
     DataLength(usize),
-    /// The request's.
+    /// The amount of the request is malformed.
     #[error("the amount that was asked for is no whole number in decimal")]
     Amount,
 }
 
 impl Incomparable {
-    /// The stable code of this error, as the tools print it.
+    /// Returns the stable code of this error, as the tools print it.
     pub fn code(self) -> &'static str {
         match self {
             Self::DataLength(_) => "transaction.data_length",
@@ -284,11 +300,14 @@ impl Incomparable {
     }
 }
 
-/// `transfer(address,uint256)` of ERC-20.
+/// The selector of ERC-20's `transfer(address,uint256)`.
 const TRANSFER: [u8; 4] = [0xa9, 0x05, 0x9c, 0xbb];
 
-/// Compares a transaction that `sender` has announced with what was asked. `ours` are our
+/// Compares a transaction announced by `sender` with what was requested. `ours` are our
 /// addresses.
+///
+/// # Errors
+/// If the call data or the requested amount can't be compared.
 pub fn validate(
     transaction: &Transaction<'_>,
     proof: &[u8],
@@ -321,7 +340,7 @@ pub fn validate(
     if !ours.contains(&to) {
         return Ok(Verdict::Invalid(Invalid::NotOurs));
     }
-    // Lower case only: a request in capitals matches nothing.
+    // Case-sensitive, as in the reference: a request in upper case matches nothing.
     if let Some(contract) = contract.filter(|_| !asked.contract.is_empty())
         && asked.contract != lower_case(&contract)
     {
@@ -332,7 +351,7 @@ pub fn validate(
     }
     let came = decimal(value);
     let as_asked = !asked.value.is_empty() && is_number(asked.value, &came)?;
-    // The reference's way: what is shown for tokens is the request.
+    // As in the reference, which shows the request for tokens.
     let value = match contract {
         Some(_) if !asked.value.is_empty() => asked.value.to_owned(),
         _ => came,
@@ -340,7 +359,7 @@ pub fn validate(
     Ok(Verdict::Valid { as_asked, to, contract, value })
 }
 
-/// Whether a text is this number: leading zeros and a sign don't matter.
+/// Returns whether a text is this number, leading zeros and a sign ignored.
 fn is_number(text: &str, number: &str) -> Result<bool, Incomparable> {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(digits) => (true, digits),
@@ -360,12 +379,12 @@ fn is_proven(transaction: &Transaction<'_>, proof: &[u8], sender: &PublicKey) ->
     signer.is_ok_and(|signer| Address::from_key(&signer) == transaction.from)
 }
 
-/// `0x` and 40 digits without capitals, as clients write addresses in commands.
+/// Returns `0x` and 40 digits in lower case, as clients write addresses in commands.
 pub fn lower_case(address: &Address) -> String {
     format!("0x{}", address.to_plain_hex())
 }
 
-/// A number of 256 bits, big endian, in decimal.
+/// Converts a big-endian number of 256 bits to decimal.
 fn decimal(mut number: [u8; 32]) -> String {
     let mut digits = Vec::new();
     while digits.is_empty() || number != [0; 32] {
@@ -428,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_asked_for_is_compared_last() {
+    fn the_request_is_compared_last() {
         let wallet = SecretKey::from_bytes(&[3; 32]).unwrap();
         let sender = wallet.public_key();
         let ours = [Address([9; 20])];
@@ -452,7 +471,7 @@ mod tests {
         let valid = |as_asked, contract, value: &str| {
             Ok(Verdict::Valid { as_asked, to: ours[0], contract, value: value.to_owned() })
         };
-        // Of tokens the amount that was asked for is given, of ether the one that came.
+        // The amount is the requested one for tokens, the received one for ether.
         let token = Some(transaction.to);
         for (asked, as_asked, value) in
             [("23", false, "23"), ("024", true, "024"), ("24", true, "24"), ("", false, "24")]
@@ -465,7 +484,7 @@ mod tests {
             assert_eq!(compare(&transaction, asked), valid(as_asked, None, "24"), "{asked}");
         }
         assert_eq!(compare(&transaction, "0.5"), Err(Incomparable::Amount));
-        // What is no answer is none, whatever was asked for.
+        // An invalid transaction is invalid, whatever was requested.
         transaction.to = Address([8; 20]);
         assert_eq!(compare(&transaction, "0.5"), Ok(Verdict::Invalid(Invalid::NotOurs)));
     }

@@ -1,6 +1,4 @@
-//! The types of payloads: their numbers and names, and the messages that belong to them.
-
-use std::fmt;
+//! The types of payloads: their numbers, names and messages.
 
 use prost::Message as _;
 
@@ -13,37 +11,33 @@ use crate::protobuf::{MessageDef, decode_known};
 pub struct PayloadType {
     /// Its number in the wrapper.
     pub number: i32,
-    /// As in `chat_message`.
+    /// Its name, such as `chat_message`.
     pub name: &'static str,
-    /// The definition of its message; none if we have none.
+    /// The definition of its message. `None` if there is none here.
     pub message: Option<&'static MessageDef>,
     /// The first version of the reference that knows it. Clients of March 2020 are 0.50.
     pub since: &'static str,
 }
 
 macro_rules! payload_types {
-    ($($number:literal $variant:ident $def:ident $since:literal;)*) => {
-        /// All types with a message that we know.
-        pub static TYPES: &[PayloadType] = &[$(PayloadType {
-            number: $number,
-            name: name_of_number($number),
-            message: Some(&schema::$def),
-            since: $since,
-        },)* PayloadType {
-            number: Type::CommunityDescription as i32,
-            name: name_of_number(Type::CommunityDescription as i32),
-            message: None,
-            since: "0.67",
-        }];
+    ($($variant:ident $def:ident $since:literal;)*) => {
+        /// All known types.
+        pub static TYPES: &[PayloadType] = &[
+            $(payload_type(Type::$variant, Some(&schema::$def), $since),)*
+            payload_type(Type::CommunityDescription, None, "0.67"),
+        ];
 
-        /// What is in a payload: one of the messages, or something that we have no definition of.
+        /// The decoded message of a payload.
         #[derive(Debug, Clone, PartialEq)]
-        #[allow(clippy::large_enum_variant, reason = "they are not kept in numbers")]
+        #[allow(clippy::large_enum_variant, reason = "never stored in bulk")]
         pub enum PayloadMessage {
-            $(#[doc = concat!("Type ", $number, ".")] $variant(proto::$variant),)*
-            /// Of a type without a definition.
+            $(
+                #[doc = concat!("[`", stringify!($variant), "`](proto::", stringify!($variant), ").")]
+                $variant(proto::$variant),
+            )*
+            /// A message of a type without a definition.
             Other {
-                /// Its number in the wrapper.
+                /// The number of the type.
                 number: i32,
                 /// The encoded message.
                 bytes: Vec<u8>,
@@ -51,15 +45,18 @@ macro_rules! payload_types {
         }
 
         impl PayloadMessage {
-            /// Reads the message of a payload of type `number`.
+            /// Decodes the message of a payload of type `number`.
+            ///
+            /// # Errors
+            /// If the bytes are not the message that the type has.
             pub fn decode(number: i32, bytes: &[u8]) -> Result<Self, PayloadError> {
-                match number {
-                    $($number => decode(&schema::$def, bytes).map(Self::$variant),)*
+                match Type::try_from(number) {
+                    $(Ok(Type::$variant) => decode(&schema::$def, bytes).map(Self::$variant),)*
                     _ => Ok(Self::Other { number, bytes: bytes.to_vec() }),
                 }
             }
 
-            /// The bytes of the message, as the reference writes it.
+            /// Encodes the message as the reference does.
             pub fn encode(&self) -> Vec<u8> {
                 match self {
                     $(Self::$variant(message) => message.encode_to_vec(),)*
@@ -67,10 +64,10 @@ macro_rules! payload_types {
                 }
             }
 
-            /// The number of the type.
+            /// Returns the number of the type.
             pub fn number(&self) -> i32 {
                 match self {
-                    $(Self::$variant(_) => $number,)*
+                    $(Self::$variant(_) => Type::$variant as i32,)*
                     Self::Other { number, .. } => *number,
                 }
             }
@@ -84,64 +81,72 @@ macro_rules! payload_types {
     };
 }
 
+// Message, its definition, and the first version of the reference that knows it.
 payload_types! {
-    1 ChatMessage CHAT_MESSAGE "0.50";
-    2 ContactUpdate CONTACT_UPDATE "0.50";
-    3 MembershipUpdateMessage MEMBERSHIP_UPDATE_MESSAGE "0.50";
-    4 PairInstallation PAIR_INSTALLATION "0.50";
-    5 SyncInstallation SYNC_INSTALLATION "0.50";
-    6 RequestAddressForTransaction REQUEST_ADDRESS_FOR_TRANSACTION "0.50";
-    7 AcceptRequestAddressForTransaction ACCEPT_REQUEST_ADDRESS_FOR_TRANSACTION "0.50";
-    8 DeclineRequestAddressForTransaction DECLINE_REQUEST_ADDRESS_FOR_TRANSACTION "0.50";
-    9 RequestTransaction REQUEST_TRANSACTION "0.50";
-    10 SendTransaction SEND_TRANSACTION "0.50";
-    11 DeclineRequestTransaction DECLINE_REQUEST_TRANSACTION "0.50";
-    12 SyncInstallationContact SYNC_INSTALLATION_CONTACT "0.50";
-    13 SyncInstallationAccount SYNC_INSTALLATION_ACCOUNT "0.50";
-    14 SyncInstallationPublicChat SYNC_INSTALLATION_PUBLIC_CHAT "0.50";
-    15 ContactCodeAdvertisement CONTACT_CODE_ADVERTISEMENT "0.56";
-    16 PushNotificationRegistration PUSH_NOTIFICATION_REGISTRATION "0.56";
-    17 PushNotificationRegistrationResponse PUSH_NOTIFICATION_REGISTRATION_RESPONSE "0.56";
-    18 PushNotificationQuery PUSH_NOTIFICATION_QUERY "0.56";
-    19 PushNotificationQueryResponse PUSH_NOTIFICATION_QUERY_RESPONSE "0.56";
-    20 PushNotificationRequest PUSH_NOTIFICATION_REQUEST "0.56";
-    21 PushNotificationResponse PUSH_NOTIFICATION_RESPONSE "0.56";
-    22 EmojiReaction EMOJI_REACTION "0.56";
-    23 GroupChatInvitation GROUP_CHAT_INVITATION "0.60";
-    24 ChatIdentity CHAT_IDENTITY "0.65";
-    26 CommunityInvitation COMMUNITY_INVITATION "0.67";
-    27 CommunityRequestToJoin COMMUNITY_REQUEST_TO_JOIN "0.67";
-    28 PinMessage PIN_MESSAGE "0.67";
-    29 EditMessage EDIT_MESSAGE "0.67";
-    30 StatusUpdate STATUS_UPDATE "0.83";
-    31 DeleteMessage DELETE_MESSAGE "0.67";
+    ChatMessage CHAT_MESSAGE "0.50";
+    ContactUpdate CONTACT_UPDATE "0.50";
+    MembershipUpdateMessage MEMBERSHIP_UPDATE_MESSAGE "0.50";
+    PairInstallation PAIR_INSTALLATION "0.50";
+    SyncInstallation SYNC_INSTALLATION "0.50";
+    RequestAddressForTransaction REQUEST_ADDRESS_FOR_TRANSACTION "0.50";
+    AcceptRequestAddressForTransaction ACCEPT_REQUEST_ADDRESS_FOR_TRANSACTION "0.50";
+    DeclineRequestAddressForTransaction DECLINE_REQUEST_ADDRESS_FOR_TRANSACTION "0.50";
+    RequestTransaction REQUEST_TRANSACTION "0.50";
+    SendTransaction SEND_TRANSACTION "0.50";
+    DeclineRequestTransaction DECLINE_REQUEST_TRANSACTION "0.50";
+    SyncInstallationContact SYNC_INSTALLATION_CONTACT "0.50";
+    SyncInstallationAccount SYNC_INSTALLATION_ACCOUNT "0.50";
+    SyncInstallationPublicChat SYNC_INSTALLATION_PUBLIC_CHAT "0.50";
+    ContactCodeAdvertisement CONTACT_CODE_ADVERTISEMENT "0.56";
+    PushNotificationRegistration PUSH_NOTIFICATION_REGISTRATION "0.56";
+    PushNotificationRegistrationResponse PUSH_NOTIFICATION_REGISTRATION_RESPONSE "0.56";
+    PushNotificationQuery PUSH_NOTIFICATION_QUERY "0.56";
+    PushNotificationQueryResponse PUSH_NOTIFICATION_QUERY_RESPONSE "0.56";
+    PushNotificationRequest PUSH_NOTIFICATION_REQUEST "0.56";
+    PushNotificationResponse PUSH_NOTIFICATION_RESPONSE "0.56";
+    EmojiReaction EMOJI_REACTION "0.56";
+    GroupChatInvitation GROUP_CHAT_INVITATION "0.60";
+    ChatIdentity CHAT_IDENTITY "0.65";
+    CommunityInvitation COMMUNITY_INVITATION "0.67";
+    CommunityRequestToJoin COMMUNITY_REQUEST_TO_JOIN "0.67";
+    PinMessage PIN_MESSAGE "0.67";
+    EditMessage EDIT_MESSAGE "0.67";
+    StatusUpdate STATUS_UPDATE "0.83";
+    DeleteMessage DELETE_MESSAGE "0.67";
 }
 
-const fn name_of_number(number: i32) -> &'static str {
-    // The enumeration is written in the order of its numbers, from 0.
-    schema::APPLICATION_METADATA_MESSAGE_TYPE.values[number as usize].1
+const fn payload_type(
+    number: Type,
+    message: Option<&'static MessageDef>,
+    since: &'static str,
+) -> PayloadType {
+    let number = number as i32;
+    // The enumeration lists its numbers in order, from 0.
+    let name = schema::APPLICATION_METADATA_MESSAGE_TYPE.values[number as usize].1;
+    PayloadType { number, name, message, since }
 }
 
 impl PayloadType {
-    /// Whether clients of March 2020 know it.
-    pub fn is_first(&self) -> bool {
+    /// Returns whether clients of March 2020 know the type.
+    pub(super) fn is_first(&self) -> bool {
         self.since == FIRST
     }
 
-    /// The type of a number, if we know it.
+    /// Returns the type of a number.
     pub fn from_number(number: i32) -> Option<&'static Self> {
         TYPES.iter().find(|it| it.number == number)
     }
 
-    /// The type of a name, or of a name without its `_message`. Capitals and hyphens don't matter.
+    /// Returns the type of a name; `_message` at its end may be missing. Ignores case, and reads
+    /// hyphens as underscores.
     pub fn from_name(text: &str) -> Option<&'static Self> {
         let text = text.to_ascii_lowercase().replace('-', "_");
         let exact = |wanted: &str| TYPES.iter().find(|it| it.name == wanted);
         exact(&text).or_else(|| exact(&format!("{text}_message")))
     }
 
-    /// The type that a person means: by its name, or by the beginning of one name only; among
-    /// those of March 2020, if there are any.
+    /// Returns the type of a name or of the unambiguous beginning of one. Prefers the types of
+    /// March 2020.
     pub fn search(text: &str) -> Option<&'static Self> {
         Self::from_name(text).or_else(|| {
             let text = text.to_ascii_lowercase().replace('-', "_");
@@ -157,21 +162,14 @@ impl PayloadType {
 /// The version of March 2020.
 const FIRST: &str = "0.50";
 
-/// The name of a type; `unknown_99` if it has none.
+/// Returns the name of a type, such as `chat_message`, or `unknown_99`.
 pub fn type_name(number: i32) -> String {
     schema::APPLICATION_METADATA_MESSAGE_TYPE
         .name_of(number)
         .map_or_else(|| format!("unknown_{number}"), str::to_owned)
 }
 
-impl fmt::Display for PayloadType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name)
-    }
-}
-
-/// Reads a message as the reference does: a known field with another wire type is as good as
-/// unknown.
+/// Decodes a message as the reference does: a known field of another wire type counts as unknown.
 pub(crate) fn decode<M: prost::Message + Default>(
     def: &'static MessageDef,
     bytes: &[u8],
@@ -212,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_field_of_another_wire_type_is_unknown() {
-        // Clock as bytes, id as it should be.
+        // The clock as bytes, the id as text.
         let message = PayloadMessage::decode(8, &[0x0a, 1, b'x', 0x12, 1, b'y']).unwrap();
         let expected = proto::DeclineRequestAddressForTransaction { clock: 0, id: "y".to_owned() };
         assert_eq!(message, expected.into());

@@ -1,39 +1,42 @@
-//! Any message as JSON with the field names of its definition, and back to bytes.
+//! Messages as JSON, with the field names of their definitions, and back.
 //!
 //! | field | JSON |
 //! | --- | --- |
-//! | text, boolean, small integer | as it is |
-//! | 64-bit integer | a number up to 2^53, else a decimal text; both are read |
+//! | text, boolean, 32-bit integer | as it is |
+//! | 64-bit integer | a number up to 2^53, else a decimal text; both are accepted |
 //! | bytes | `0x` and hex |
-//! | enumeration | its name in lower case, or its number if it has none; both are read |
-//! | message | an object; `null`, or left out of a oneof, if it is not there |
-//! | field that the definition does not know | in the list `unknown_fields` |
+//! | enumeration | its name in lower case, else its number; both are accepted |
+//! | message | an object; if unset, `null`, or no member in a oneof |
+//! | unknown field | an item of `unknown_fields` |
 //!
-//! Bytes as the reference writes them (fields in the order of their numbers, no zero values) come
-//! back exactly; others come back in that form.
+//! A message encoded as the reference does (fields in the order of their numbers, no zero values)
+//! comes back exactly; others come back in that form.
 
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::protobuf::{
+use super::{
     FieldDef, FieldError, FieldProblem, FieldType, Fields, MAX_SHOWN, MessageDef, Value,
+    content::{Content, Known, Writer, check_text},
 };
 
-/// The member that lists what the definition does not know.
+/// The member that lists unknown fields.
 pub const UNKNOWN_FIELDS: &str = "unknown_fields";
 
-/// Above this, numbers of JSON are not exact everywhere.
+/// Above this, JSON numbers are not exact everywhere.
 const MAX_NUMBER: u64 = 1 << 53;
 
-/// Reads a message. Every field of the definition gets a member, set or not. What would have more
-/// than [`MAX_SHOWN`] of them is an error.
+/// Decodes a message. Every field of the definition becomes a member, set or not.
+///
+/// # Errors
+/// If the bytes are not the message, or there are more than [`MAX_SHOWN`] members.
 pub fn decode(def: &MessageDef, bytes: &[u8]) -> Result<Map<String, Json>, FieldError> {
     let mut room = MAX_SHOWN;
     decode_within(def, bytes, &mut room)
 }
 
-/// The same, with at most `room` members and values.
+/// Decodes a message of at most `room` members and values.
 fn decode_within(
     def: &MessageDef,
     bytes: &[u8],
@@ -45,7 +48,7 @@ fn decode_within(
     *room = room.checked_sub(count).ok_or(too_many)?;
     let mut members = Map::new();
     for (field, values) in def.fields.iter().zip(&content.known) {
-        let mut values = values.iter().map(|value| value.to_json(field, room));
+        let mut values = values.iter().map(|value| to_json(value, field, room));
         let value = if field.repeated {
             Json::Array(values.collect::<Result<_, _>>()?)
         } else {
@@ -64,41 +67,10 @@ fn decode_within(
     Ok(members)
 }
 
-/// The same message as the reference writes it: known fields in the order of their numbers, each
-/// once, without zero values; unknown ones at their place among them.
-pub fn normalise(def: &MessageDef, bytes: &[u8]) -> Result<Vec<u8>, FieldError> {
-    rewrite(def, bytes, true)
-}
-
-/// The same, without what the definition does not know.
-pub fn known_only(def: &MessageDef, bytes: &[u8]) -> Result<Vec<u8>, FieldError> {
-    rewrite(def, bytes, false)
-}
-
-fn rewrite(def: &MessageDef, bytes: &[u8], unknown: bool) -> Result<Vec<u8>, FieldError> {
-    let content = Content::read(def, bytes)?;
-    let mut out = Writer::default();
-    for (field, values) in def.fields.iter().zip(&content.known) {
-        for value in values {
-            match (value, &field.kind) {
-                (Known::Number(number), _) => out.add(field, Value::Varint(*number)),
-                (Known::Bytes(at, bytes), FieldType::Message(inner)) => {
-                    let bytes =
-                        rewrite(inner, bytes, unknown).map_err(|error| error.inside(*at))?;
-                    out.add(field, Value::Bytes(&bytes));
-                }
-                (Known::Bytes(_, bytes), _) => out.add(field, Value::Bytes(bytes)),
-            }
-        }
-    }
-    if unknown {
-        content.unknown.iter().for_each(|(number, value)| out.add_unknown(*number, value));
-    }
-    Ok(out.finish())
-}
-
-/// Writes a message. Members that are missing are unset; those that the definition does not have
-/// are an error.
+/// Encodes a message. Missing members are unset.
+///
+/// # Errors
+/// If a member is no field of the definition, or its value does not fit.
 pub fn encode(def: &MessageDef, members: &Map<String, Json>) -> Result<Vec<u8>, JsonError> {
     let mut out = Writer::default();
     let mut oneofs = Vec::new();
@@ -132,12 +104,12 @@ pub fn encode(def: &MessageDef, members: &Map<String, Json>) -> Result<Vec<u8>, 
     Ok(out.finish())
 }
 
-/// Why JSON is not a message.
+/// Why a JSON object is not a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JsonError {
-    /// The member, as in `sticker.pack`; empty for the whole.
+    /// The member, such as `sticker.pack`; empty for the whole.
     pub path: String,
-    /// Whether the definition lacks a member of this name.
+    /// Whether the definition has no field of this name.
     pub is_unknown: bool,
     /// What is wrong and what was expected.
     pub message: String,
@@ -164,7 +136,7 @@ impl JsonError {
         self
     }
 
-    /// The stable code of this error, as the tools print it.
+    /// Returns the stable code of this error, as the tools print it.
     pub fn code(&self) -> &'static str {
         if self.is_unknown { "payload.member" } else { "payload.value" }
     }
@@ -178,139 +150,21 @@ impl fmt::Display for JsonError {
 
 impl std::error::Error for JsonError {}
 
-/// A message sorted by what its definition knows.
-struct Content<'a> {
-    /// The values of each field of the definition; one at most, unless it is repeated.
-    known: Vec<Vec<Known<'a>>>,
-    unknown: Vec<(u32, Value<'a>)>,
-}
-
-enum Known<'a> {
-    Number(u64),
-    /// With their place in the message.
-    Bytes(usize, Cow<'a, [u8]>),
-}
-
-impl<'a> Content<'a> {
-    fn read(def: &MessageDef, bytes: &'a [u8]) -> Result<Self, FieldError> {
-        let mut known: Vec<_> = def.fields.iter().map(|_| Vec::new()).collect();
-        let mut unknown = Vec::new();
-        for found in Fields::new(bytes) {
-            let found = found?;
-            let known_at = def.fields.iter().position(|it| it.number == found.number);
-            let (index, field) = match known_at.map(|index| (index, &def.fields[index])) {
-                Some((index, field)) if field.takes(&found.value) => (index, field),
-                Some((_, field)) if field.is_strict() => {
-                    return Err(FieldError { at: found.start, problem: FieldProblem::FieldType });
-                }
-                _ => {
-                    unknown.push((found.number, found.value));
-                    continue;
-                }
-            };
-            let value = match found.value {
-                Value::Bytes(bytes) => {
-                    let at = found.end - bytes.len();
-                    if field.kind == FieldType::String {
-                        check_text(bytes, at)?;
-                    }
-                    Known::Bytes(at, Cow::Borrowed(bytes))
-                }
-                Value::Varint(number) => Known::Number(field.kind.as_stored(number)),
-                _ => continue,
-            };
-            if field.oneof.is_some() {
-                for (other, values) in def.fields.iter().zip(&mut known) {
-                    if other.oneof == field.oneof && other.number != field.number {
-                        values.drain(..).try_for_each(|value: Known<'_>| value.check(other))?;
-                    }
-                }
-            }
-            let values = &mut known[index];
-            match (field.repeated, &field.kind, values.first_mut(), value) {
-                // A message that comes in parts is the sum of them, if each of them is one.
-                (
-                    false,
-                    FieldType::Message(inner),
-                    Some(Known::Bytes(first_at, first)),
-                    Known::Bytes(at, more),
-                ) if !field.is_in_oneof() => {
-                    if let Cow::Borrowed(first) = *first {
-                        let at = *first_at;
-                        Content::read(inner, first).map_err(|error| error.inside(at))?;
-                    }
-                    Content::read(inner, &more).map_err(|error| error.inside(at))?;
-                    first.to_mut().extend_from_slice(&more);
-                }
-                // In a oneof each takes the place of the one before.
-                (false, _, Some(value), last) if field.is_in_oneof() => {
-                    std::mem::replace(value, last).check(field)?;
-                }
-                (false, _, Some(value), last) => *value = last,
-                (_, _, _, value) => values.push(value),
-            }
+fn to_json(value: &Known<'_>, field: &FieldDef, room: &mut usize) -> Result<Json, FieldError> {
+    Ok(match (value, &field.kind) {
+        (Known::Number(number), FieldType::Bool) => (*number != 0).into(),
+        (Known::Number(number), FieldType::Int32) => (*number as i32).into(),
+        (Known::Number(number), FieldType::Enum(def)) => {
+            let number = *number as i32;
+            def.name_of(number).map_or_else(|| number.into(), Into::into)
         }
-        // As they are written.
-        unknown.sort_by_key(|(number, _)| *number);
-        Ok(Self { known, unknown })
-    }
-
-    /// How many values there are.
-    fn len(&self) -> usize {
-        self.known.iter().map(Vec::len).sum::<usize>() + self.unknown.len()
-    }
-}
-
-impl FieldType {
-    /// Numbers are cut to the width of their type, as decoders do.
-    fn as_stored(&self, number: u64) -> u64 {
-        match self {
-            Self::Int32 | Self::Enum(_) => i64::from(number as i32) as u64,
-            Self::Bool => u64::from(number != 0),
-            _ => number,
+        (Known::Number(number), _) => number_to_json(*number),
+        (Known::Bytes(at, bytes), FieldType::Message(def)) => {
+            Json::Object(decode_within(def, bytes, room).map_err(|error| error.inside(*at))?)
         }
-    }
-}
-
-impl Known<'_> {
-    /// Looks at a value that is not going to be used: it can be wrong all the same.
-    fn check(self, field: &FieldDef) -> Result<(), FieldError> {
-        match (self, &field.kind) {
-            (Self::Bytes(at, bytes), FieldType::Message(def)) => {
-                known_only(def, &bytes).map(drop).map_err(|error| error.inside(at))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn to_json(&self, field: &FieldDef, room: &mut usize) -> Result<Json, FieldError> {
-        Ok(match (self, &field.kind) {
-            (Self::Number(number), FieldType::Bool) => (*number != 0).into(),
-            (Self::Number(number), FieldType::Int32) => (*number as i32).into(),
-            (Self::Number(number), FieldType::Enum(def)) => {
-                let number = *number as i32;
-                def.name_of(number).map_or_else(|| number.into(), Into::into)
-            }
-            (Self::Number(number), _) => number_to_json(*number),
-            (Self::Bytes(at, bytes), FieldType::Message(def)) => {
-                Json::Object(decode_within(def, bytes, room).map_err(|error| error.inside(*at))?)
-            }
-            (Self::Bytes(at, bytes), FieldType::String) => check_text(bytes, *at)?.into(),
-            (Self::Bytes(_, bytes), _) => hex_text(bytes).into(),
-        })
-    }
-}
-
-fn check_text(bytes: &[u8], at: usize) -> Result<&str, FieldError> {
-    std::str::from_utf8(bytes)
-        .map_err(|error| FieldError { at: at + error.valid_up_to(), problem: FieldProblem::Utf8 })
-}
-
-impl FieldError {
-    /// The same error, seen from the message around.
-    fn inside(self, at: usize) -> Self {
-        Self { at: at + self.at, ..self }
-    }
+        (Known::Bytes(at, bytes), FieldType::String) => check_text(bytes, *at)?.into(),
+        (Known::Bytes(_, bytes), _) => hex_text(bytes).into(),
+    })
 }
 
 fn unset(field: &FieldDef) -> Json {
@@ -340,31 +194,6 @@ fn unknown_field(number: u32, value: &Value<'_>) -> Json {
         Value::Bytes(bytes) | Value::Group(bytes) => hex_text(bytes).into(),
     };
     json!({ "number": number, "wire_type": value.wire_type(), "value": shown })
-}
-
-/// Fields, to be written in the order of their numbers.
-#[derive(Default)]
-struct Writer(Vec<(u32, Vec<u8>)>);
-
-impl Writer {
-    fn add(&mut self, field: &FieldDef, value: Value<'_>) {
-        let has_presence =
-            field.repeated || field.oneof.is_some() || matches!(field.kind, FieldType::Message(_));
-        if has_presence || !matches!(value, Value::Varint(0) | Value::Bytes([])) {
-            self.add_unknown(field.number, &value);
-        }
-    }
-
-    fn add_unknown(&mut self, number: u32, value: &Value<'_>) {
-        let mut bytes = Vec::new();
-        value.write(number, &mut bytes);
-        self.0.push((number, bytes));
-    }
-
-    fn finish(mut self) -> Vec<u8> {
-        self.0.sort_by_key(|(number, _)| *number);
-        self.0.into_iter().flat_map(|(_, bytes)| bytes).collect()
-    }
 }
 
 fn write_json(field: &FieldDef, value: &Json, out: &mut Writer) -> Result<(), JsonError> {
@@ -418,12 +247,12 @@ fn read_i32(value: &Json) -> Option<i32> {
     }
 }
 
-/// A number as a text. Rust would read a plus, too, which no number of JSON has.
+/// Returns the text of a number. Rejects a plus, which Rust would accept and JSON does not.
 fn digits(value: &Json) -> Option<&str> {
     value.as_str().filter(|text| !text.starts_with('+'))
 }
 
-/// A value for an error: so much of it that it is found again.
+/// Shortens a value for an error message.
 fn shown(value: &Json) -> String {
     const MAX: usize = 40;
     match value {
@@ -444,7 +273,7 @@ fn read_hex(value: &Json) -> Result<Vec<u8>, JsonError> {
     bytes.ok_or_else(|| JsonError::expected("bytes as 0x and hex", value))
 }
 
-/// Takes up what [`unknown_field`] wrote.
+/// Encodes what [`unknown_field`] returned.
 fn read_unknown(value: &Json, out: &mut Writer) -> Result<(), JsonError> {
     let items = value.as_array().ok_or_else(|| JsonError::expected("a list", value))?;
     for (index, item) in items.iter().enumerate() {
@@ -479,7 +308,7 @@ fn read_unknown(value: &Json, out: &mut Writer) -> Result<(), JsonError> {
                 let bytes = bytes()?;
                 let mut group = Vec::new();
                 Value::Group(&bytes).write(number, &mut group);
-                // Else what was written would be another message.
+                // Anything else would encode another message.
                 let whole = Fields::new(&group).next().and_then(Result::ok);
                 if whole.is_none_or(|field| field.end != group.len()) {
                     let error = JsonError::expected("the fields of a group and its end", value);
@@ -503,7 +332,10 @@ mod tests {
     use prost::Message as _;
 
     use super::*;
-    use crate::payload::{proto, schema, types};
+    use crate::{
+        payload::{proto, schema, types},
+        protobuf::{known_only, normalise},
+    };
 
     #[test]
     fn a_chat_message_goes_there_and_back() {
@@ -535,7 +367,7 @@ mod tests {
     #[test]
     fn unknown_fields_are_kept() {
         let def = &schema::DECLINE_REQUEST_TRANSACTION;
-        // Field 2 as a number, too: of another wire type, so unknown.
+        // Field 2 occurs as a number, too: another wire type, so it is unknown.
         let bytes = hex::decode("08011005120178a2060179a906010203040506070843084484020a").unwrap();
         let bytes = &bytes[..bytes.len() - 6];
         let json = decode(def, bytes).unwrap();
@@ -548,7 +380,7 @@ mod tests {
         assert_eq!(normalise(def, bytes).unwrap(), again);
     }
 
-    /// What is left of a message of a type, in its normal form.
+    /// Decodes a message of a type, and encodes it in its normal form.
     fn read(number: i32, bytes: &str) -> Option<String> {
         let bytes = hex::decode(bytes).unwrap();
         let def = types::PayloadType::from_number(number).and_then(|it| it.message).unwrap();
@@ -558,9 +390,9 @@ mod tests {
     }
 
     #[test]
-    fn more_fields_than_anybody_reads_are_not_shown() {
+    fn too_many_fields_are_not_shown() {
         let def = &crate::payload::schema::SYNC_INSTALLATION;
-        // Each without anything in it, but with all its members once shown.
+        // Empty, but with all its members when shown.
         let contact = [10, 0];
         let is_shown = |count: usize| decode(def, &contact.repeat(count)).is_ok();
         assert!(is_shown(1000));
@@ -570,24 +402,24 @@ mod tests {
     }
 
     #[test]
-    fn a_message_in_parts_is_their_sum_if_each_is_a_message() {
+    fn the_parts_of_a_message_are_merged_if_each_is_a_message() {
         let text = |text: &str| Some(text.to_owned());
         assert_eq!(read(5, "1a0208051a021806"), text("1a0408051806"));
-        // A tag that is cut off does not go on in the next part.
+        // A truncated tag does not continue in the next part.
         for bytes in ["1a02c0801a020805", "1a0208051a02c080", "1a0208051a02c0801a020805"] {
             assert_eq!(read(5, bytes), None, "{bytes}");
         }
-        // What an update of a group carries, too.
+        // The same holds for the message in a group update.
         assert_eq!(read(3, "1a0208051a021006"), text("1a0408051006"));
         assert_eq!(read(3, "1805"), text(""));
     }
 
     #[test]
-    fn in_a_oneof_the_last_takes_the_place_of_the_others() {
+    fn in_a_oneof_the_last_value_replaces_the_others() {
         let text = |text: &str| Some(text.to_owned());
         assert_eq!(read(1, "4a030a01784a021005"), text("4a021005"));
         assert_eq!(read(1, "4a030a017852021001"), text("52021001"));
-        // Those are read all the same, and a number is not what any of them is.
+        // The replaced values must be well-formed, too, and no field of the oneof is a number.
         assert_eq!(read(1, "4a010a4a021005"), None);
         assert_eq!(read(1, "4a010a52021001"), None);
         assert_eq!(read(1, "4805"), None);
@@ -653,8 +485,8 @@ mod tests {
         assert!(encode(def, max.as_object().unwrap()).is_ok());
     }
 
-    /// A message on the wire with fields of its definition in any order and number, fields of
-    /// other wire types where these are no error, and unknown ones.
+    /// Generates a message with fields of its definition in any order and number, fields of other
+    /// wire types where that is no error, and unknown ones.
     fn any_message(def: &'static MessageDef, depth: u32) -> BoxedStrategy<Vec<u8>> {
         let indices = 0..def.fields.len() + 1;
         let field = (indices, any::<u64>(), "[ -~]{0,6}", any::<u8>()).prop_flat_map(
@@ -713,7 +545,7 @@ mod tests {
             let again = encode(def, &json).unwrap();
             prop_assert_eq!(&normalise(def, &bytes).unwrap(), &again);
             prop_assert_eq!(&decode(def, &again).unwrap(), &json);
-            // The typed messages know the same, and write it the same way.
+            // The typed message has the same fields, and encodes them the same way.
             let message = types::PayloadMessage::decode(number, &bytes).unwrap();
             prop_assert_eq!(message.number(), number);
             prop_assert_eq!(message.encode(), known_only(def, &bytes).unwrap());

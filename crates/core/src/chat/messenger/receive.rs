@@ -12,14 +12,13 @@ use crate::{
     account::InstallationId,
     crypto::{PublicKey, keccak256},
     payload::{
-        PayloadMessage, Wrapper,
+        MessageId, PayloadMessage, Wrapper,
         check::{self, Receipt, Rejection},
         clock,
         group::{self, AppliedUpdate, Group, GroupState},
         matching::{Chat, Chats, chat_of},
         proto::{ChatMessage, ContactUpdate, MembershipUpdateMessage, MessageType},
         transaction,
-        wrapper::MessageId,
     },
     secure::{
         DecryptError, DecryptedContent, EncryptionKind, ProtocolMessage, SecureError, Timestamp,

@@ -23,10 +23,10 @@ use crate::{
     crypto::{PublicKey, keccak256},
     envelope::SymKey,
     payload::{
+        MessageId,
         group::{Group, GroupEvent},
         matching::Chat,
         transaction::{CommandState, StoredCommand},
-        wrapper::MessageId,
     },
     secure::{
         CompressedKey,

@@ -14,14 +14,13 @@ use crate::{
     crypto::PublicKey,
     envelope::{Topic, check::DEFAULT_MAX_MESSAGE_SIZE},
     payload::{
-        PayloadMessage, Wrapper, chat,
+        MessageId, PayloadMessage, Wrapper, chat,
         check::{self, Receipt},
         clock,
         group::{Change, Changed, EventType, Group, GroupEvent},
         matching::Chat,
         proto::{ChatMessage, ContactUpdate, MessageType, PairInstallation},
         transaction,
-        wrapper::MessageId,
     },
     secure::{
         EncryptedMessage, Timestamp, device::CONTACT_CODE_INTERVAL, encrypt_to_identity,
@@ -359,7 +358,10 @@ impl<S: Store> Messenger<S> {
         now_ms: u64,
     ) -> Result<Wrapper> {
         let receipt = sent_at(now_ms);
-        let clocks = check::first_failure(&check::event_clocks(group.events(), now_ms));
+        let clocks = check::first_failure(&check::event_clocks(
+            group.events().iter().map(GroupEvent::clock),
+            now_ms,
+        ));
         let text_is_taken = text.as_ref().map_or(Ok(()), |it| check::check_chat(it, &receipt));
         clocks.and(text_is_taken).map_err(ChatError::Rejected)?;
         let message = PayloadMessage::from(group.update(text));

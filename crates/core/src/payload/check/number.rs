@@ -1,12 +1,10 @@
-//! The numbers that the reference takes as the value of a transaction: floating-point literals.
+//! The numbers that the reference accepts as the value of a transaction: floating-point literals.
 //!
-//! They may have underscores between digits; `inf`, `infinity` (with a sign) and `nan` (without)
-//! pass in any case; so do hexadecimal ones, if they have an exponent. What overflows 64 bits of
-//! float does not.
+//! Digits may be separated by underscores. `inf`, `infinity` (with or without a sign) and `nan`
+//! (without) are accepted in any case, and hexadecimal numbers if they have an exponent. A number
+//! that overflows a 64-bit float is refused.
 
-use std::cmp::Ordering;
-
-/// Whether the reference takes `text` as a number.
+/// Returns whether the reference accepts `text` as a number.
 pub(super) fn is_number(text: &str) -> bool {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     if ["inf", "infinity"].iter().any(|word| unsigned.eq_ignore_ascii_case(word)) {
@@ -25,7 +23,7 @@ pub(super) fn is_number(text: &str) -> bool {
     }
 }
 
-/// Each underscore has a digit on both sides; the prefix `0x` counts as one.
+/// Returns whether each underscore has a digit on both sides. The prefix `0x` counts as a digit.
 fn underscores_separate_digits(text: &str) -> bool {
     let bytes = text.as_bytes();
     let is_hex = matches!(bytes, [b'0', b'x' | b'X', ..]);
@@ -42,41 +40,37 @@ fn underscores_separate_digits(text: &str) -> bool {
 }
 
 fn is_decimal_float(digits: &str) -> bool {
-    // Words are dealt with; what remains of Rust's syntax is the same.
+    // Without the words, Rust's syntax is that of the reference.
     let is_plain = digits.bytes().all(|b| b.is_ascii_digit() || b".eE+-".contains(&b));
     let is_unsigned = !digits.starts_with(['+', '-']);
     is_plain && is_unsigned && digits.parse::<f64>().is_ok_and(f64::is_finite)
 }
 
-fn is_hex_float(digits: &str) -> bool {
-    let Some((mantissa, exponent)) = digits.split_once(['p', 'P']) else { return false };
+fn is_hex_float(text: &str) -> bool {
+    let Some((mantissa, exponent)) = text.split_once(['p', 'P']) else { return false };
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let all = || whole.bytes().chain(fraction.bytes());
-    let exponent_digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
-    if all().count() == 0
-        || !all().all(|byte| byte.is_ascii_hexdigit())
-        || exponent_digits.is_empty()
-        || !exponent_digits.bytes().all(|byte| byte.is_ascii_digit())
-    {
-        return false;
-    }
-    // The first digit that counts, as a power of 2; what is too large for any exponent is cut.
-    let Some(first) = all().position(|byte| byte != b'0') else { return true };
-    let digits = || all().skip(first).filter_map(|byte| char::from(byte).to_digit(16));
-    let zeros = digits().next().map_or(0, |digit| digit.leading_zeros() - 28);
-    let bits = 4 * (whole.len() as i64 - first as i64) - i64::from(zeros);
-    let exponent = exponent
-        .parse::<i64>()
-        .unwrap_or_else(|_| if exponent.starts_with('-') { i64::MIN / 2 } else { i64::MAX / 2 });
-    match exponent.saturating_add(bits).cmp(&1024) {
-        Ordering::Less => true,
-        Ordering::Greater => false,
-        // A float has 53 bits: with one more that is set, all ones are rounded up.
-        Ordering::Equal => {
-            let all_bits = digits().flat_map(|digit| [3, 2, 1, 0].map(|at| digit >> at & 1));
-            all_bits.skip(zeros as usize).take(54).filter(|bit| *bit == 1).count() < 54
+    let digits = [whole, fraction].concat();
+    let unsigned = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+    let is_well_formed = !digits.is_empty()
+        && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+        && !unsigned.is_empty()
+        && unsigned.bytes().all(|byte| byte.is_ascii_digit());
+    // As many bits as fit. The last one stands for all that don't, so that rounding is exact.
+    let (mut bits, mut dropped) = (0_u64, 0);
+    for digit in digits.chars().filter_map(|digit| digit.to_digit(16)).map(u64::from) {
+        if bits >> 60 == 0 {
+            bits = bits << 4 | digit;
+        } else {
+            bits |= u64::from(digit != 0);
+            dropped += 4;
         }
     }
+    // An exponent beyond 64 bits is beyond every float, too.
+    let huge = if exponent.starts_with('-') { i64::MIN / 2 } else { i64::MAX / 2 };
+    let exponent = exponent.parse::<i64>().unwrap_or(huge);
+    let highest_bit = (((bits as f64).to_bits() >> 52) as i64) - 1023;
+    let magnitude = exponent.saturating_add(highest_bit + dropped - 4 * fraction.len() as i64);
+    is_well_formed && (bits == 0 || magnitude < 1024)
 }
 
 #[cfg(test)]
@@ -84,7 +78,7 @@ mod tests {
     use super::is_number;
 
     #[test]
-    fn the_literals_of_the_reference() {
+    fn accepts_the_literals_of_the_reference() {
         let numbers = [
             "1",
             "-1",

@@ -1,7 +1,7 @@
-//! What may be added to the history of a group.
+//! Changes of a group.
 //!
-//! Only what both the document and the reference accept: every new admin must be a member, for
-//! example, though for the reference one of them is enough.
+//! A change must be valid for both the document and the reference. For example, every new admin
+//! must be a member, though the reference is content with one of them.
 
 use super::{BuildError, Denied, EventType, Group, GroupEvent};
 use crate::{
@@ -13,39 +13,45 @@ use crate::{
 /// A change of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change<'a> {
-    /// Give it another name.
+    /// Rename the group.
     Rename(&'a str),
-    /// Invite people.
+    /// Invite members.
     Add(&'a [PublicKey]),
-    /// Accept the invitation.
+    /// Accept our invitation.
     Join,
-    /// Remove somebody else.
+    /// Remove another member.
     Remove(&'a PublicKey),
     /// Make members admins.
     Promote(&'a [PublicKey]),
-    /// Give up one's own rights as an admin.
+    /// Give up our own rights as an admin.
     Resign,
-    /// Go.
+    /// Leave the group.
     Leave,
 }
 
 /// Why a change can't be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ChangeError {
+    /// The group's rules forbid it.
     #[error(transparent)]
     Denied(#[from] Denied),
+    /// The history would be invalid.
     #[error(transparent)]
     Build(#[from] BuildError),
+    /// The change is about a stranger.
     #[error("{0} is not a member")]
     NotAMember(PublicKey),
+    /// The group is like that already.
     #[error("the change changes nothing")]
     NoChange,
+    /// Other members would refuse the next clock.
     #[error("the clock of the group is more than two minutes ahead: others would refuse the event")]
     ClockAhead,
 }
 
 impl ChangeError {
-    /// The stable code of this error, as the tools print it.
+    /// Returns the stable code of this error, as the tools print it.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Denied(denied) => denied.code(),
@@ -57,18 +63,21 @@ impl ChangeError {
     }
 }
 
-/// A change that was made.
+/// A changed group.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Changed {
-    /// The group with it.
+    /// The group after the change.
     pub group: Group,
-    /// Who must hear of it: the members of before, so that those who were removed know; after
-    /// leaving, those who are left. Texts that are no keys are left out.
+    /// Who must get the update: after a removal the members before it, otherwise the members
+    /// after the change. Skips texts that are no keys.
     pub recipients: Vec<PublicKey>,
 }
 
 impl Group {
-    /// Creates a group and invites `members`, if any, right away: two events.
+    /// Creates a group, and invites `members` if there are any.
+    ///
+    /// # Errors
+    /// If the name is empty.
     pub fn create(
         id: Uuid,
         name: &str,
@@ -89,8 +98,11 @@ impl Group {
         group.change(Change::Add(members), creator, 0, now_ms)
     }
 
-    /// Makes a change at `now_ms`. `last_clock` is that of the chat, which messages move, too; 0
-    /// if only the events are known.
+    /// Changes the group at `now_ms` (UNIX milliseconds). `last_clock` is that of the chat, which
+    /// messages advance, too; 0 if only the events are known.
+    ///
+    /// # Errors
+    /// If other members would refuse the change, or it changes nothing.
     pub fn change(
         &self,
         change: Change<'_>,
@@ -115,11 +127,11 @@ impl Group {
             BuildError::Denied { denied, .. } => denied.into(),
             other => ChangeError::Build(other),
         })?;
-        let heard_by = if let Change::Remove(_) = change { self } else { &group };
-        Ok(Changed { recipients: heard_by.state().member_keys(), group })
+        let audience = if let Change::Remove(_) = change { self } else { &group };
+        Ok(Changed { recipients: audience.state().member_keys(), group })
     }
 
-    /// What the replay of the event does not check.
+    /// Checks what the replay of the event does not. Returns its type, name and members.
     fn check<'a>(
         &self,
         change: Change<'a>,
@@ -192,7 +204,7 @@ fn fields(kind: EventType, clock: u64, name: &str, members: Vec<String>) -> Memb
     MembershipUpdateEvent { clock, members, name: name.to_owned(), r#type: kind.into() }
 }
 
-/// Takes out what stands there twice.
+/// Removes duplicates.
 fn dedup(texts: &mut Vec<String>) {
     let mut seen = std::collections::HashSet::new();
     texts.retain(|text| seen.insert(text.clone()));

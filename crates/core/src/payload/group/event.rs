@@ -1,4 +1,4 @@
-//! One change of a group, signed by who made it.
+//! One change of a group, signed by its author.
 
 use prost::Message as _;
 
@@ -9,27 +9,27 @@ use crate::{
         keccak::{Parts, keccak256_parts},
         keccak256,
     },
-    payload::{
-        proto::MembershipUpdateEvent,
-        schema, types,
-        wrapper::{MessageId, PayloadError},
-    },
-    protobuf::FieldError,
+    payload::{MessageId, proto::MembershipUpdateEvent, schema},
+    protobuf::{FieldError, decode_known},
 };
 
 /// Why bytes are not an event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum EventError {
+    /// Not even a signature.
     #[error("an event of {0} bytes; the signature alone has 65")]
     TooShort(usize),
+    /// The message after the signature is malformed.
     #[error("not a MembershipUpdateEvent: {0}")]
     Protobuf(FieldError),
+    /// The signature recovers no author.
     #[error("no author can be recovered from the signature of the event")]
     Signature,
 }
 
 impl EventError {
-    /// The stable code of this error, as the tools print it.
+    /// Returns the stable code of this error, as the tools print it.
     pub fn code(&self) -> &'static str {
         match self {
             Self::TooShort(_) => "group.event_too_short",
@@ -39,10 +39,10 @@ impl EventError {
     }
 }
 
-/// The length of the signature in front.
+/// The length of the signature, which comes first.
 const SIGNATURE: usize = 65;
 
-/// An event with its exact bytes, which its signature is of.
+/// An event. Keeps the exact bytes, which its signature covers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GroupEvent {
     raw: Vec<u8>,
@@ -60,20 +60,18 @@ impl GroupEvent {
         Self::new(raw, fields, author.public_key())
     }
 
-    /// Reads an event of the group `chat_id`: 65 bytes of signature, then the message. With
-    /// another chat id, the author is another.
+    /// Decodes an event of the group `chat_id`: 65 bytes of signature, then the message. Another
+    /// chat id recovers another author.
+    ///
+    /// # Errors
+    /// If the bytes are no event, or the signature recovers no author.
     pub fn decode(chat_id: &str, raw: &[u8]) -> Result<Self, EventError> {
         let (signature, encoded) = raw
             .split_first_chunk::<SIGNATURE>()
             .filter(|(_, encoded)| !encoded.is_empty())
             .ok_or(EventError::TooShort(raw.len()))?;
-        let fields =
-            types::decode(&schema::MEMBERSHIP_UPDATE_EVENT, encoded).map_err(
-                |error| match error {
-                    PayloadError::Protobuf { error, .. } => EventError::Protobuf(error),
-                    _ => EventError::Signature,
-                },
-            )?;
+        let fields = decode_known(&schema::MEMBERSHIP_UPDATE_EVENT, encoded)
+            .map_err(EventError::Protobuf)?;
         let author = Signature::from_bytes(*signature)
             .recover(&digest(chat_id, encoded))
             .map_err(|_| EventError::Signature)?;
@@ -84,62 +82,62 @@ impl GroupEvent {
         Self { raw, fields, author, author_text: author.to_string() }
     }
 
-    /// Signature and message, as they travel.
+    /// Returns the bytes as transported: signature and message.
     pub fn raw(&self) -> &[u8] {
         &self.raw
     }
 
-    /// `r || s || v`, 65 bytes.
+    /// Returns the signature: `r || s || v`, 65 bytes.
     pub fn signature(&self) -> &[u8] {
         &self.raw[..SIGNATURE]
     }
 
-    /// The message, encoded.
+    /// Returns the encoded message.
     pub fn encoded(&self) -> &[u8] {
         &self.raw[SIGNATURE..]
     }
 
-    /// Who signed it.
+    /// Returns the author.
     pub fn author(&self) -> &PublicKey {
         &self.author
     }
 
-    /// Who signed it, as the text that members are listed by.
+    /// Returns the author in the form used in lists of members.
     pub fn author_text(&self) -> &str {
         &self.author_text
     }
 
-    /// When it happened: milliseconds, by the clock of the chat.
+    /// Returns the clock of the event, in milliseconds.
     pub fn clock(&self) -> u64 {
         self.fields.clock
     }
 
-    /// What happened; none if we don't know such events.
+    /// Returns the type of the event. `None` if it is unknown.
     pub fn kind(&self) -> Option<EventType> {
         EventType::try_from(self.fields.r#type).ok()
     }
 
-    /// The number of what happened.
+    /// Returns the number of the event's type.
     pub fn kind_number(&self) -> i32 {
         self.fields.r#type
     }
 
-    /// To whom it happened, as texts that may be anything.
+    /// Returns the affected members. The texts are not checked to be keys.
     pub fn members(&self) -> &[String] {
         &self.fields.members
     }
 
-    /// The name of the group, of events about it.
+    /// Returns the name of the group, if the event sets one.
     pub fn name(&self) -> &str {
         &self.fields.name
     }
 
-    /// The id of the message by which a client shows this event in the chat.
+    /// Returns the id of the system message that a client shows for the event.
     pub fn system_message_id(&self) -> MessageId {
         MessageId(keccak256(self.signature()))
     }
 
-    /// What events are sorted by.
+    /// Returns the key by which events are sorted.
     pub(super) fn order(&self) -> (u64, i32, &[u8]) {
         (self.fields.clock, self.fields.r#type, self.signature())
     }

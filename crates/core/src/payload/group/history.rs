@@ -1,4 +1,4 @@
-//! Histories: events in the order of their clocks, and the group that comes of them.
+//! Histories: events in the order of their clocks, and the group that results.
 
 use std::collections::HashSet;
 
@@ -7,42 +7,47 @@ use crate::payload::proto::{
     ChatMessage, MembershipUpdateMessage, membership_update_message::ChatEntity,
 };
 
-/// The longest history that is kept or replayed. The app lets a group have 10 members.
+/// The maximum number of events in a history that is kept or replayed. The app allows 10 members.
 pub const MAX_EVENTS: usize = 4096;
 
-/// The most events of an update that are read, since each that is new costs the recovery of a key:
-/// about as many as fit into the largest envelope. More than are kept, for the sake of groups that
-/// other clients have let grow.
+/// The maximum number of events in an update, since each new one costs the recovery of a key. About
+/// as many fit into the largest envelope. More than are kept: other clients let groups grow.
 pub const MAX_RECEIVED: usize = 4 * MAX_EVENTS;
 
-/// How many bytes of events a history may have before those that change nothing are let go: it
-/// travels with every message, once for each device of the recipient. Some 1700 short ones fit.
+/// The size of a history in bytes above which events that change nothing are dropped. It travels
+/// with every message, once per device of the recipient. Some 1700 short events fit.
 const ROOM: usize = 128 << 10;
 
 /// Why events don't make a group.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum BuildError {
+    /// A history of no events.
     #[error("there are no events")]
     Empty,
+    /// The history is too long.
     #[error("a history of {0} events; at most {MAX_EVENTS} are replayed")]
     TooMany(usize),
+    /// An event breaks a rule.
     #[error("event {index} in the order of their clocks (clock {clock}): {denied}")]
     Denied {
-        /// Its place, from 0.
+        /// Its position, from 0.
         index: usize,
         /// Its clock.
         clock: u64,
         /// Why it is refused.
         denied: Denied,
     },
+    /// The history has no beginning.
     #[error("the first event does not create the group")]
     NotCreated,
+    /// The chat id belongs to another creator.
     #[error("the chat id does not end with the key of who created the group, after something else")]
     ChatId,
 }
 
 impl BuildError {
-    /// The stable code of this error, as the tools print it.
+    /// Returns the stable code of this error, as the tools print it.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Empty => "group.empty",
@@ -54,7 +59,7 @@ impl BuildError {
     }
 }
 
-/// A history that was accepted as a whole.
+/// A history that is valid as a whole.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Group {
     chat_id: String,
@@ -63,7 +68,10 @@ pub struct Group {
 }
 
 impl Group {
-    /// Replays `events`, in whatever order they are. One that is refused refuses them all.
+    /// Replays `events`, given in any order.
+    ///
+    /// # Errors
+    /// If one event is refused, or there are too many.
     pub fn build(chat_id: &str, events: Vec<GroupEvent>) -> Result<Self, BuildError> {
         let events = sorted(events);
         if events.len() > MAX_EVENTS {
@@ -73,8 +81,11 @@ impl Group {
         Ok(Self { chat_id: chat_id.to_owned(), events, state })
     }
 
-    /// Replays `events` as [`build`](Self::build) does, and keeps them; if they have more than
-    /// 128 KiB, without those that change nothing. See the [module](super).
+    /// Replays `events` as [`build`](Self::build) does. Above 128 KiB, drops those that change
+    /// nothing: see the [module](super).
+    ///
+    /// # Errors
+    /// If one event is refused, or there are too many.
     pub fn gather(chat_id: &str, events: Vec<GroupEvent>) -> Result<Self, BuildError> {
         let mut events = sorted(events);
         let (state, changes) = state_of(chat_id, &events)?;
@@ -89,42 +100,43 @@ impl Group {
         Ok(Self { chat_id: chat_id.to_owned(), events, state })
     }
 
-    /// This history with the events of another that it does not have, as it is
-    /// [kept](Self::gather).
+    /// Adds the events that this history does not have, within its [limits](Self::gather).
+    ///
+    /// # Errors
+    /// If one event is refused, or there are too many.
     pub fn merge(&self, others: &[GroupEvent]) -> Result<Self, BuildError> {
         let mut events = self.events.clone();
         events.extend(self.unknown(others).cloned());
         Self::gather(&self.chat_id, events)
     }
 
-    /// The events among `others` that this history does not have.
+    /// Returns the events among `others` that this history does not have.
     pub fn unknown<'a>(&'a self, others: &'a [GroupEvent]) -> impl Iterator<Item = &'a GroupEvent> {
         let mut known: HashSet<_> = self.events.iter().map(GroupEvent::signature).collect();
         others.iter().filter(move |event| known.insert(event.signature()))
     }
 
-    /// The id of the chat: a UUID, a dash, and the key of the creator as text.
+    /// Returns the id of the chat: a UUID, a dash, and the key of the creator as text.
     pub fn chat_id(&self) -> &str {
         &self.chat_id
     }
 
-    /// The events in their order.
+    /// Returns the events in their order.
     pub fn events(&self) -> &[GroupEvent] {
         &self.events
     }
 
-    /// What came of them.
+    /// Returns the resulting state.
     pub fn state(&self) -> &GroupState {
         &self.state
     }
 
-    /// The highest clock of the events.
+    /// Returns the highest clock of the events.
     pub fn last_clock(&self) -> u64 {
         self.events.last().map_or(0, GroupEvent::clock)
     }
 
-    /// What travels: always the whole history, perhaps with a message. Its wrapper has type
-    /// `MEMBERSHIP_UPDATE_MESSAGE` in either case.
+    /// Returns the update to send: the whole history, and a message if one is given.
     pub fn update(&self, message: Option<ChatMessage>) -> MembershipUpdateMessage {
         MembershipUpdateMessage {
             chat_id: self.chat_id.clone(),
@@ -134,7 +146,7 @@ impl Group {
     }
 }
 
-/// Replays events that are in their order: what comes of them, and which of them change anything.
+/// Replays sorted events. Returns the state, and which events changed it.
 fn state_of(chat_id: &str, events: &[GroupEvent]) -> Result<(GroupState, Vec<bool>), BuildError> {
     let mut state = GroupState::default();
     let steps = events.iter().enumerate().map(|(index, event)| {
@@ -146,13 +158,13 @@ fn state_of(chat_id: &str, events: &[GroupEvent]) -> Result<(GroupState, Vec<boo
     Ok((state, changes))
 }
 
-/// The group is the first author's, who created it.
+/// Checks that the first event creates the group, and that the chat id names its author.
 fn check_creation(chat_id: &str, events: &[GroupEvent]) -> Result<(), BuildError> {
     let first = events.first().ok_or(BuildError::Empty)?;
     if first.kind() != Some(EventType::ChatCreated) {
         return Err(BuildError::NotCreated);
     }
-    // Compared as texts: capitals in the chat id never match.
+    // Compared as texts: upper case in the chat id never matches.
     match chat_id.strip_suffix(first.author_text()) {
         None | Some("") => Err(BuildError::ChatId),
         Some(_) => Ok(()),
@@ -164,19 +176,19 @@ fn sorted(mut events: Vec<GroupEvent>) -> Vec<GroupEvent> {
     events
 }
 
-/// A history, event by event.
+/// The result of replaying a history event by event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Replayed {
-    /// The events in their order, each with the reason if it is refused.
+    /// The events in their order, each with the reason if it was refused.
     pub events: Vec<(GroupEvent, Result<(), Denied>)>,
-    /// What comes of those that are accepted.
+    /// The state that results from the accepted events.
     pub state: GroupState,
-    /// Whether a client accepts the history, and if not, why.
+    /// Whether a client accepts the whole history, and if not, why.
     pub verdict: Result<(), BuildError>,
 }
 
-/// Replays any history: events that are refused are left out, and the rest goes on. A client
-/// would refuse the whole; that is the verdict.
+/// Replays any history, and skips refused events. A client would refuse the whole history, which
+/// is the verdict.
 pub fn replay(chat_id: &str, events: Vec<GroupEvent>) -> Replayed {
     let mut state = GroupState::default();
     let mut events = sorted(events);
@@ -196,7 +208,7 @@ pub fn replay(chat_id: &str, events: Vec<GroupEvent>) -> Replayed {
             (event, done)
         })
         .collect();
-    // As the reference goes about it: events first, then the creation.
+    // As in the reference: events first, then the creation.
     let verdict = first_denied.map_or(verdict, Err);
     Replayed { events: replayed, state, verdict }
 }

@@ -1,8 +1,8 @@
-//! Sets of members in the order in which they came.
+//! Sets of members in the order of their addition.
 
 use std::collections::HashMap;
 
-/// A set of `0x04…` texts that keeps their order.
+/// A set of `0x04…` texts in the order of their addition.
 #[derive(Debug, Clone, Default)]
 pub struct Members {
     places: HashMap<String, u64>,
@@ -10,29 +10,29 @@ pub struct Members {
 }
 
 impl Members {
-    /// Whether `member` is in it.
+    /// Returns whether the set contains `member`.
     pub fn contains(&self, member: &str) -> bool {
         self.places.contains_key(member)
     }
 
-    /// Whether there are none.
+    /// Returns whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
     }
 
-    /// How many there are.
+    /// Returns the number of members.
     pub fn len(&self) -> usize {
         self.places.len()
     }
 
-    /// The members in the order in which they came.
+    /// Returns the members in their order.
     pub fn to_vec(&self) -> Vec<&str> {
         let mut sorted: Vec<_> = self.places.iter().collect();
         sorted.sort_unstable_by_key(|(_, place)| **place);
         sorted.into_iter().map(|(member, _)| &**member).collect()
     }
 
-    /// Whether it was not in it.
+    /// Adds a member. Returns whether it is new.
     pub(super) fn insert(&mut self, member: &str) -> bool {
         let is_new = !self.contains(member);
         if is_new {
@@ -42,7 +42,7 @@ impl Members {
         is_new
     }
 
-    /// Whether it was in it.
+    /// Removes a member. Returns whether it was in the set.
     pub(super) fn remove(&mut self, member: &str) -> bool {
         self.places.remove(member).is_some()
     }

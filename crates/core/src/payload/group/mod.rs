@@ -1,37 +1,36 @@
-//! Group chats: who is in a group follows from a history of signed events.
+//! Group chats: a history of signed events decides who is a member.
 //!
-//! A group has no key and no topic of its own: its messages are sent to each member one by one,
-//! always with the whole history ([`Group::update`]). Each receiver replays it:
+//! A group has no key and no topic of its own. Its messages are sent to each member separately,
+//! always with the whole history ([`Group::update`]), and each receiver replays it:
 //!
-//! - [`GroupEvent`]: one change, signed by who made it; the author is recovered, never stated;
-//! - [`GroupState`]: name, members, joined members, admins, and the rules by which events change them;
-//! - [`Group`]: a history that was accepted as a whole, and what may be added to it ([`Change`]);
-//! - [`replay`]: any history, event by event, with the reason for each that is refused;
-//! - [`receive`]: an update from somebody else, with all its checks.
+//! - [`GroupEvent`]: one change, signed by its author; the author is recovered, never stated;
+//! - [`GroupState`]: name, members, joined members, admins, and the rules of the events;
+//! - [`Group`]: a history that is valid as a whole, and the changes it allows ([`Change`]);
+//! - [`replay`]: any history, event by event, with the reason for each refused event;
+//! - [`receive`]: an update from another member, with all its checks.
 //!
-//! Events are replayed in the order of their clocks; of equal clocks, in the order of their types
-//! (a group is created, then renamed, then filled, then joined), then of their signatures: so the
-//! order in which they came makes no difference. The reference leaves that open, so nothing here
-//! makes equal clocks.
+//! Events are replayed in the order of their clocks; for equal clocks, in the order of their types
+//! (a group is created, then renamed, then filled, then joined), then of their signatures. So the
+//! order of arrival does not matter. The reference leaves equal clocks open, so nothing here makes
+//! any.
 //!
-//! # What is kept
+//! # Limits
 //!
-//! Normally every event that came. The reference takes events that change nothing, such as that
-//! somebody joins who has joined, and in any number: one member could make a history too long to be
-//! sent or replayed, and nobody could change the group any more. So a history that gets larger
-//! than 128 KiB (1700 events or fewer) is kept without the events that change nothing
-//! ([`Group::gather`], which [`Group::merge`], [`Group::change`] and [`receive`] go through). Those
-//! that are not admins can add two events that change something for each time that an admin invites
-//! them: what is left is what admins have decided.
+//! Normally, every event is kept. The reference accepts events that change nothing, such as joining
+//! again, in any number: one member could make a history too long to send or to replay, and nobody
+//! could change the group any more. So a history over 128 KiB (1700 events or fewer) is kept
+//! without the events that change nothing ([`Group::gather`], used by [`Group::merge`],
+//! [`Group::change`] and [`receive`]). A member that is no admin can add two effective events per
+//! invitation by an admin, so the rest is what admins decided.
 //!
-//! That leaves name, members, joined members and admins exactly as they were, so clients that keep
-//! all events agree with those that don't. Where an event that was let go here does change
-//! something (between others that have not come yet), it is kept by whoever has these, and comes
-//! back with the next message, which carries the whole history.
+//! Name, members, joined members and admins stay exactly the same, so clients that keep all events
+//! agree with those that don't. An event dropped here may turn out effective between others that
+//! have not arrived yet. Then it is kept by the members who have those, and returns with their next
+//! message, which carries the whole history.
 //!
 //! Source: Status, "Payloads", Membership updates. Where the reference (status-go v0.50.2) is more
-//! lenient than the document, events are accepted as the reference does, and made so that both
-//! agree; where it is stricter (one bad event refuses the whole update), it is followed.
+//! lenient than the document, events are accepted as in the reference, and made so that both agree.
+//! Where it is stricter (one bad event refuses the whole update), the reference is followed.
 
 mod change;
 mod event;

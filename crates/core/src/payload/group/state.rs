@@ -1,23 +1,24 @@
-//! The state of a group, and what each event does to it.
+//! The state of a group, and the effect of each event on it.
 
 use super::{EventType, GroupEvent, Members};
 use crate::crypto::PublicKey;
 
-/// Who is in a group, and what it is called.
+/// The name and the members of a group.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GroupState {
     /// Its name.
     pub name: String,
-    /// Who belongs to it, invited ones too.
+    /// Its members, including invited ones.
     pub members: Members,
-    /// Who has accepted: only they write.
+    /// The members that accepted their invitation. Only they may write.
     pub joined: Members,
-    /// Who may change it.
+    /// The members that may change it.
     pub admins: Members,
 }
 
 /// Why an event is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
 pub enum Denied {
     #[error("the group has been created already")]
     CreatedTwice,
@@ -40,7 +41,7 @@ pub enum Denied {
 }
 
 impl Denied {
-    /// The stable code of this refusal, as the tools print it.
+    /// Returns the stable code of this refusal, as the tools print it.
     pub fn code(self) -> &'static str {
         match self {
             Self::CreatedTwice => "group.created_twice",
@@ -57,22 +58,25 @@ impl Denied {
 }
 
 impl GroupState {
-    /// Whether `author` may write: whoever has joined.
+    /// Returns whether `author` may write: whether they joined.
     pub fn may_write(&self, author: &str) -> bool {
         self.joined.contains(author)
     }
 
-    /// The members as keys; texts that are none are left out.
+    /// Returns the keys of the members. Skips texts that are no keys.
     pub fn member_keys(&self) -> Vec<PublicKey> {
         self.members.to_vec().into_iter().filter_map(|text| text.parse().ok()).collect()
     }
 
-    /// Applies an event, or leaves the state as it is.
+    /// Applies an event.
+    ///
+    /// # Errors
+    /// If the event breaks a rule: then the state does not change.
     pub fn apply(&mut self, event: &GroupEvent) -> Result<(), Denied> {
         self.step(event).map(|_| ())
     }
 
-    /// The same. Whether the event has changed anything.
+    /// Applies an event. Returns whether it changed anything.
     pub(super) fn step(&mut self, event: &GroupEvent) -> Result<bool, Denied> {
         let author = event.author_text();
         let is_admin = self.admins.contains(author);
@@ -109,7 +113,7 @@ impl GroupState {
             }
             Some(EventType::MemberRemoved) => {
                 let [target] = event.members() else { return Err(Denied::NotOne) };
-                // Whoever goes by themselves may, member or not.
+                // Anyone may leave, member or not.
                 if target != author {
                     admin?;
                     if self.admins.contains(target) {

@@ -1,4 +1,4 @@
-//! What happens when an update of a group comes from somebody.
+//! Updates of a group from other members.
 
 use std::collections::HashMap;
 
@@ -6,33 +6,39 @@ use super::{BuildError, EventError, Group, GroupEvent, MAX_RECEIVED};
 use crate::{
     crypto::PublicKey,
     payload::{
-        check::{self, Rejection},
+        check::rejection::{Rejection, event_clocks, first_failure},
         proto::{ChatMessage, MembershipUpdateMessage, membership_update_message::ChatEntity},
     },
 };
 
 /// Why an update is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum UpdateError {
+    /// An event is malformed.
     #[error("event {index} of the update: {error}")]
     Event {
-        /// Its place in the update, from 0.
+        /// Its position in the update, from 0.
         index: usize,
         /// What is wrong with it.
         error: EventError,
     },
+    /// The update is too long.
     #[error("an update with {0} events; at most {MAX_RECEIVED} are read")]
     TooMany(usize),
+    /// The clock of an event is 0, or in the future.
     #[error("{0}")]
     Clock(Rejection),
+    /// The events make no valid history.
     #[error(transparent)]
     Build(#[from] BuildError),
+    /// A new group without us.
     #[error("the update makes a group that we are not a member of")]
     NotForUs,
 }
 
 impl UpdateError {
-    /// The stable code of this error, as the tools print it.
+    /// Returns the stable code of this error, as the tools print it.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Event { error, .. } => error.code(),
@@ -44,23 +50,28 @@ impl UpdateError {
     }
 }
 
-/// What came of an update.
+/// The result of an update.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AppliedUpdate {
-    /// The group now.
+    /// The group after the update.
     pub group: Group,
-    /// Whether we had not known it.
+    /// Whether the group is new to us.
     pub is_new: bool,
-    /// The events that we had not known, of those that are [kept](Group::gather): each is shown in
-    /// the chat, under its [`system_message_id`](GroupEvent::system_message_id).
+    /// The events that are new to us and [kept](Group::gather). A client shows each in the chat,
+    /// under its [`system_message_id`](GroupEvent::system_message_id).
     pub new_events: Vec<GroupEvent>,
-    /// The highest clock of the update's events, known or not.
+    /// The highest clock of the update's events, new or not.
     pub last_clock: u64,
 }
 
-/// Takes an update of a group that is `known` or not; only of events that are not known the author
-/// is recovered, which is what takes time. The update must be valid by itself. What else it carries is checked as any
-/// message, and shown if its author [may write](super::GroupState::may_write) and we may, too.
+/// Applies an update to a `known` or a new group. Recovers the authors of new events only, since
+/// that takes time.
+///
+/// A message in the update still has to be checked. It is shown if its author and we
+/// [may write](super::GroupState::may_write).
+///
+/// # Errors
+/// If the update is not valid by itself, or together with the known history.
 pub fn receive(
     known: Option<&Group>,
     update: &MembershipUpdateMessage,
@@ -69,9 +80,10 @@ pub fn receive(
 ) -> Result<AppliedUpdate, UpdateError> {
     let known = known.filter(|known| known.chat_id() == update.chat_id);
     let events = decode_events(update, known)?;
-    check::first_failure(&check::event_clocks(&events, now_ms)).map_err(UpdateError::Clock)?;
+    let clocks = events.iter().map(GroupEvent::clock);
+    first_failure(&event_clocks(clocks.clone(), now_ms)).map_err(UpdateError::Clock)?;
+    let last_clock = clocks.max().unwrap_or(0);
     let received = Group::gather(&update.chat_id, events.clone())?;
-    let last_clock = events.iter().map(GroupEvent::clock).max().unwrap_or(0);
     let (group, new_events) = match known {
         None if !received.state().members.contains(&me.to_string()) => {
             return Err(UpdateError::NotForUs);
@@ -89,7 +101,7 @@ pub fn receive(
     Ok(AppliedUpdate { group, is_new: known.is_none(), new_events, last_clock })
 }
 
-/// The events of an update, with their authors.
+/// Decodes the events of an update, and recovers their authors.
 fn decode_events(
     update: &MembershipUpdateMessage,
     known: Option<&Group>,
@@ -108,7 +120,7 @@ fn decode_events(
 }
 
 impl MembershipUpdateMessage {
-    /// The chat message that an update carries, if it carries one.
+    /// Returns the chat message in the update.
     pub fn chat_message(&self) -> Option<&ChatMessage> {
         match &self.chat_entity {
             Some(ChatEntity::Message(message)) => Some(message),
