@@ -17,9 +17,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use statuskit_core::{
     account::{
         Address, Base, DerivationPath, Deriver, ExtendedPrivateKey, Identicon, KeyFile, Limits,
-        Mnemonic, Nonces, ScryptCost, ThreeWordName,
-        chat_key::to_compact,
-        parse_chat_key,
+        Mnemonic, Nonces, ScryptCost, ThreeWordName, parse_chat_key, to_compact,
         vanity::{SearchOptions, search},
     },
     crypto::{PublicKey, SecretKey, seeded_rng},
@@ -164,7 +162,9 @@ fn vanity(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("vanity");
     group.throughput(Throughput::Elements(TRIES));
     for (name, threads) in [("one_core", std::num::NonZeroUsize::new(1)), ("all_cores", None)] {
-        let options = SearchOptions { threads, max_tries: TRIES, ..SearchOptions::default() };
+        let mut options = SearchOptions::default();
+        options.threads = threads;
+        options.max_tries = TRIES;
         group.bench_function(name, |bencher| {
             bencher.iter(|| search(&prefix, &mut seeded_rng("bench"), &options));
         });

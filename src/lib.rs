@@ -14,7 +14,7 @@
 //! | packets of the network | EIP-627; Status, "Whisper usage" | [`wire`] |
 //! | envelopes, topics, bloom filters, proof of work | EIP-627; Status, "Whisper usage" | [`envelope`] |
 //! | accounts: phrases, key trees, key files, names, identicons | BIP39, BIP32, EIP-1581; Status, "Account" | [`account`] |
-//! | Ethereum standards | EIP-55, EIP-191, EIP-1581 | [`eip`] |
+//! | Ethereum standards | EIP-55, EIP-191 | [`eip`] |
 //! | RLPx handshake, frames, Hello, node URLs | devp2p, "RLPx", EIP-8, EIP-706 | [`devp2p`] |
 //! | keys and hashes | SEC 1, SEC 2, FIPS 202 | [`crypto`] |
 //! | recursive length prefix | Ethereum yellow paper, appendix B | [`rlp`] |
@@ -52,10 +52,10 @@
 pub mod account {
     pub use statuskit_core::account::{
         Address, AddressError, Base, Card, ChatKeyError, ChildIndex, ContactCode, DerivationPath,
-        Deriver, ExtendedPrivateKey, ExtendedPublicKey, HdError, Identicon, ImportError, Imported,
-        InstallationId, KeyFile, KeyUid, KeystoreError, Language, LinkError, Mnemonic,
-        MnemonicError, Multiaccount, OpenedKey, PathError, Qr, QrError, ScryptCost, Seed,
-        ShareLink, ThreeWordName, Unlocked, WordCount, mobile_password, parse_chat_key,
+        Deriver, ExtendedPrivateKey, ExtendedPublicKey, HdError, Identicon, Identity, ImportError,
+        Imported, InstallationId, KeyFile, KeyUid, KeystoreError, Language, Limits, LinkError,
+        Mnemonic, MnemonicError, Multiaccount, Nonces, OpenedKey, PathError, Qr, QrError,
+        ScryptCost, Seed, ShareLink, ThreeWordName, WordCount, mobile_password, parse_chat_key,
     };
 }
 

@@ -7,13 +7,13 @@ use statuskit_core::account::{
     parse_chat_key,
 };
 
-/// Low limits, so that every accepted file opens fast.
-const LIMITS: Limits = Limits { memory: 1 << 16, work: 1 << 8, rounds: 1 << 8 };
-
 fuzz_target!(|data: &[u8]| {
     let _ = Imported::parse(data);
+    // Low limits, so that every accepted file opens fast.
+    let mut limits = Limits::default();
+    (limits.memory, limits.work, limits.rounds) = (1 << 16, 1 << 8, 1 << 8);
     if let Ok(file) = KeyFile::parse(data) {
-        let _ = file.open(b"password", &LIMITS);
+        let _ = file.open(b"password", &limits);
         assert!(KeyFile::parse(file.to_json().as_bytes()).is_ok());
     }
     if let Ok(text) = std::str::from_utf8(data) {

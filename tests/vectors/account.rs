@@ -8,13 +8,9 @@ use sha2::{Digest as _, Sha256};
 use statuskit_core::{
     account::{
         Address, Base, Card, DerivationPath, Deriver, ExtendedPrivateKey, ExtendedPublicKey,
-        Identicon, Imported, KeyFile, KeystoreError, Limits, Mnemonic, Multiaccount, Seed,
-        ThreeWordName, Uuid,
-        chat_key::{parse_compact, to_compact, to_multicodec},
-        identicon,
-        keystore::{Kdf, Nonces, ScryptCost, Version},
-        mnemonic::Language,
-        mobile_password, name, parse_chat_key,
+        Identicon, Imported, Kdf, KeyFile, KeystoreError, Language, Limits, Mnemonic, Multiaccount,
+        Nonces, ScryptCost, Seed, ThreeWordName, Uuid, Version, mobile_password, parse_chat_key,
+        parse_compact, to_compact, to_multicodec,
     },
     crypto::{PublicKey, SecretKey},
 };
@@ -278,7 +274,12 @@ fn nonces(json: &Value) -> Nonces {
 pub fn alias(set: &mut Set) {
     set.each("cases", |case| {
         let key: PublicKey = case.str("public_key").parse().unwrap();
-        assert_eq!(format!("{:016x}", name::seed(&key)), case.str("seed"), "{}", case.path());
+        assert_eq!(
+            format!("{:016x}", ThreeWordName::seed(&key)),
+            case.str("seed"),
+            "{}",
+            case.path()
+        );
         assert_eq!(ThreeWordName::from_key(&key).to_string(), case.str("alias"), "{}", case.path());
     });
     set.each("known", |case| {
@@ -303,8 +304,8 @@ pub fn identicon(set: &mut Set) {
         let rows = identicon.cells().map(|row| row.map(|cell| if cell { '1' } else { '0' }));
         let rows: Vec<String> = rows.iter().map(|row| row.iter().collect()).collect();
         assert_eq!(Value::from(rows), *case.get("bitmap"), "{}", case.path());
-        assert_eq!(case.u64("width"), identicon::SIZE as u64);
-        assert_eq!(case.u64("height"), identicon::SIZE as u64);
+        assert_eq!(case.u64("width"), Identicon::SIZE as u64);
+        assert_eq!(case.u64("height"), Identicon::SIZE as u64);
         let rgba = identicon.rgba();
         assert_eq!(hex::encode(Sha256::digest(&rgba)), case.str("rgba_sha256"), "{}", case.path());
         assert!(pixels(case.str("data_uri")) == rgba, "{}", case.path());

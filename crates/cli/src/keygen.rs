@@ -1,4 +1,4 @@
-//! `statuskit keygen`: a private key in a file.
+//! `statuskit keygen`: generates a private key.
 
 use std::path::PathBuf;
 
@@ -13,14 +13,14 @@ use crate::{
     output::Record,
 };
 
-/// Make a private key, for --identity
+/// Generate a private key for --identity
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   $ statuskit keygen --out me.key
   $ statuskit keygen --seed 1 --show-secret")]
 pub struct KeygenArgs {
-    /// File for the private key, readable only by you; never overwritten
+    /// Write the private key to FILE, readable only by you; never overwrites a file
     #[arg(long, value_name = "FILE", required_unless_present = "show_secret")]
     out: Option<PathBuf>,
     /// Print the private key
@@ -31,14 +31,14 @@ pub struct KeygenArgs {
 pub fn run(args: &KeygenArgs, cx: &mut Context) -> Result<()> {
     let key = SecretKey::generate(&mut cx.rng("keygen")?);
     cx.warn_of_seed();
-    let digits = Zeroizing::new(hex::encode(*key.to_bytes()));
+    let hex = key.to_hex();
     if let Some(path) = &args.out {
-        let line = Zeroizing::new(format!("{}\n", digits.as_str()));
+        let line = Zeroizing::new(format!("{}\n", hex.trim_start_matches("0x")));
         files::write_new(path, line.as_bytes(), Readers::Owner, "--out", false)?;
     }
     let record = Record::new("key")
         .with("public_key", key.public_key().to_string())
         .with_some("file", args.out.as_ref().map(|path| path.display().to_string()))
-        .with_some("private_key", args.show_secret.then(|| format!("0x{}", digits.as_str())));
+        .with_some("private_key", args.show_secret.then_some(hex.as_str()));
     cx.emit(&record, Record::to_text)
 }

@@ -1,4 +1,4 @@
-//! Keys from options, files and the environment. Private keys never come from the arguments.
+//! Keys from options, files and the environment. Private keys are never read from arguments.
 
 use std::{
     fs::File,
@@ -8,7 +8,7 @@ use std::{
 
 use clap::Args;
 use statuskit_core::{
-    account::{ChatKeyError, DerivationPath, parse_chat_key},
+    account::{ChatKeyError, DerivationPath, Form, Identity, parse_chat_key},
     chat::{Destination, KeyRing, PublicChat},
     crypto::{PublicKey, SecretKey},
     envelope::{SymKey, Topic},
@@ -18,21 +18,21 @@ use zeroize::Zeroizing;
 use crate::{
     context::Context,
     error::{CliError, Exit, Result},
-    identity::{self, Identity, UnlockArgs},
+    identity::{self, UnlockArgs},
 };
 
-/// The longest file that is read as a symmetric key.
+/// The longest file that is accepted as a symmetric key.
 const MAX_KEY_FILE: u64 = 64 << 10;
 
-/// Who the user is.
+/// The user's identity.
 #[derive(Debug, Clone, Args)]
 pub struct IdentityArgs {
-    /// Who you are: a file with 64 hex digits, a recovery phrase, xprv…, a key file (web3), or
-    /// what `status-account new --out` wrote; `-` is standard input. The environment variable
-    /// STATUS_IDENTITY holds a file name, or the secret itself
+    /// File with your private key, as 64 hex digits, a recovery phrase, xprv…, a web3 key file, or
+    /// the file of `status-account new --out`; `-` is standard input. The environment variable
+    /// STATUS_IDENTITY may contain the file name or the secret itself
     #[arg(long, value_name = "FILE")]
     pub identity: Option<PathBuf>,
-    /// Which key of the identity: a path such as m/44'/60'/0'/0/0, or its name (chat, wallet,
+    /// Key of the identity to use: a path such as m/44'/60'/0'/0/0, or a name (chat, wallet,
     /// encryption, …) [default: chat]
     #[arg(long, value_name = "PATH")]
     pub path: Option<DerivationPath>,
@@ -41,7 +41,7 @@ pub struct IdentityArgs {
 }
 
 impl IdentityArgs {
-    /// The private key, if one was given by option or environment.
+    /// Reads the private key. `None` if neither option nor environment gives one.
     pub fn load(&self) -> Result<Option<SecretKey>> {
         let Some(identity) = self.load_identity()? else {
             if self.path.is_some() {
@@ -52,12 +52,12 @@ impl IdentityArgs {
         Ok(Some(self.key_of(&identity)?))
     }
 
-    /// The private key; an error says how to give one.
+    /// Reads the private key, which is required.
     pub fn require(&self) -> Result<SecretKey> {
         self.load()?.ok_or_else(|| no_identity().into())
     }
 
-    /// Everything that the identity holds.
+    /// Reads the identity. `None` if neither option nor environment gives one.
     pub fn load_identity(&self) -> Result<Option<Identity>> {
         let field = "STATUS_IDENTITY";
         if let Some(path) = &self.identity {
@@ -66,24 +66,24 @@ impl IdentityArgs {
         let Some(value) = std::env::var_os(field) else { return Ok(None) };
         let value = Zeroizing::new(value.to_string_lossy().into_owned());
         let text = value.trim();
-        let digits = text.trim_start_matches("0x");
-        let is_key = digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let is_secret = is_key
-            || text.starts_with("xprv")
-            || text.starts_with('{')
-            || (text.contains(char::is_whitespace) && !Path::new(text).exists());
-        if is_secret {
+        let is_file = match Form::detect(text) {
+            // File names may contain spaces.
+            Some(Form::Phrase) => Path::new(text).exists(),
+            Some(Form::ExtendedPublic) | None => true,
+            Some(_) => false,
+        };
+        if !is_file {
             return identity::parse(text.as_bytes(), field, field, &self.unlock).map(Some);
         }
         identity::read(Path::new(text), field, &self.unlock).map(Some)
     }
 
-    /// Everything that the identity holds; an error says how to give one.
+    /// Reads the identity, which is required.
     pub fn require_identity(&self) -> Result<Identity> {
         self.load_identity()?.ok_or_else(|| no_identity().into())
     }
 
-    /// The key that is meant.
+    /// Returns the key of the identity that --path selects.
     pub fn key_of(&self, identity: &Identity) -> Result<SecretKey> {
         let key = identity.key(self.path.as_ref());
         Ok(key.map_err(|error| identity::import_error(&error, "the identity").field("--path"))?)
@@ -96,7 +96,7 @@ fn no_identity() -> CliError {
         .hint("status-account new --out me.json, then --identity me.json")
 }
 
-/// A private key from a file; `field` is the option that named it.
+/// Reads a private key from a file; `field` is the option that named it.
 pub fn read_identity(path: &Path, field: &str) -> Result<SecretKey> {
     let identity = identity::read(path, field, &UnlockArgs::default())?;
     let key = identity.key(None);
@@ -107,13 +107,13 @@ pub fn read_identity(path: &Path, field: &str) -> Result<SecretKey> {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Keys")]
 pub struct OpenArgs {
-    /// Public chat; gives its topic and its key. Repeatable
+    /// Open messages of this public chat. Repeatable
     #[arg(long, value_name = "NAME")]
     pub chat: Vec<String>,
-    /// Password of a symmetric key, tried on every topic. Repeatable
+    /// Try the symmetric key of this password on every topic. Repeatable
     #[arg(long, value_name = "TEXT")]
     pub password: Vec<String>,
-    /// Symmetric key as 64 hex digits, or @FILE, tried on every topic. Repeatable
+    /// Try this symmetric key on every topic: 64 hex digits, or @FILE. Repeatable
     #[arg(long, value_name = "HEX")]
     pub sym_key: Vec<String>,
     #[command(flatten)]
@@ -121,7 +121,7 @@ pub struct OpenArgs {
 }
 
 impl OpenArgs {
-    /// All the keys that were given.
+    /// Collects all given keys.
     pub fn key_ring(&self) -> Result<KeyRing> {
         let mut ring = KeyRing::new();
         for name in &self.chat {
@@ -140,30 +140,30 @@ impl OpenArgs {
     }
 }
 
-/// For whom a message is sealed.
+/// The recipient of a message.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Recipient")]
 #[group(id = "recipient", multiple = false)]
 pub struct SealArgs {
-    /// Public chat: the text becomes a chat message as Status clients send it
+    /// Send to a public chat, as a chat message of the Status clients
     #[arg(long, value_name = "NAME")]
     pub chat: Option<String>,
-    /// Password of a symmetric key
+    /// Encrypt with the symmetric key of this password
     #[arg(long, value_name = "TEXT")]
     pub password: Option<String>,
-    /// Symmetric key as 64 hex digits, or @FILE
+    /// Encrypt with a symmetric key: 64 hex digits, or @FILE
     #[arg(long, value_name = "HEX")]
     pub sym_key: Option<String>,
-    /// Public key of the recipient: 0x04…, 0x02…, zQ3sh…, or a share link
+    /// Encrypt the bytes for a public key: 0x04…, 0x02…, zQ3sh…, or a share link
     #[arg(long, value_name = "KEY")]
     pub to_key: Option<String>,
-    /// Public key of a person, in the same forms: the text becomes a chat message to their devices
+    /// Send to the devices of a person, as a private chat message; the public key as for --to-key
     #[arg(long, value_name = "KEY")]
     pub to: Option<String>,
 }
 
 impl SealArgs {
-    /// The recipient, if one was given.
+    /// Returns the recipient. `None` if no option names one.
     pub fn destination(&self) -> Result<Option<Destination>> {
         Ok(Some(if let Some(name) = &self.chat {
             Destination::Public(public_chat(name)?)
@@ -181,7 +181,7 @@ impl SealArgs {
     }
 }
 
-/// A symmetric key from an option: hex, or `@FILE` with hex inside.
+/// Reads a symmetric key from an option: hex, or `@FILE` with hex inside.
 fn parse_sym_key(text: &str) -> Result<SymKey> {
     let held;
     let digits = match text.strip_prefix('@') {
@@ -203,12 +203,12 @@ fn parse_sym_key(text: &str) -> Result<SymKey> {
     })
 }
 
-/// A public key from an option or argument, in any of the texts of chat keys.
+/// Reads a public key from an option or argument, in any form of a chat key.
 pub fn parse_public_key(text: &str, field: &str) -> Result<PublicKey> {
     Ok(public_key(text).map_err(|error| error.exit(Exit::Usage).field(field.to_owned()))?)
 }
 
-/// A public key from a line of input, in any of the texts of chat keys.
+/// Reads a public key from a line of input, in any form of a chat key.
 pub fn public_key(text: &str) -> std::result::Result<PublicKey, CliError> {
     parse_chat_key(text).map_err(|error| {
         let hint = match error {
@@ -225,7 +225,7 @@ pub fn public_key(text: &str) -> std::result::Result<PublicKey, CliError> {
     })
 }
 
-/// The chat of the option `--chat`. Clients know none without a name; scripts forget one.
+/// Reads the name of a public chat. Scripts with an unset variable pass an empty one.
 pub fn public_chat(name: &str) -> Result<PublicChat> {
     if name.is_empty() {
         return Err(CliError::usage("the name of a chat can't be empty").field("--chat").into());
@@ -233,7 +233,7 @@ pub fn public_chat(name: &str) -> Result<PublicChat> {
     Ok(PublicChat::new(name))
 }
 
-/// A topic from an option or argument.
+/// Reads a topic from an option or argument.
 pub fn parse_topic(text: &str, field: &str) -> Result<Topic> {
     text.parse().map_err(|error: statuskit_core::envelope::topic::TopicError| {
         CliError::usage(error.to_string())
@@ -243,7 +243,7 @@ pub fn parse_topic(text: &str, field: &str) -> Result<Topic> {
     })
 }
 
-/// The author of signed messages: the identity, or an ephemeral key.
+/// Returns the key that signs messages: the identity, or an ephemeral key.
 pub fn author(identity: &IdentityArgs, cx: &Context) -> Result<SecretKey> {
     if let Some(key) = identity.load()? {
         return Ok(key);

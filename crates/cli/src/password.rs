@@ -1,5 +1,5 @@
-//! Passwords: from a file, a file descriptor, the environment, or the terminal. Never from the
-//! arguments.
+//! Passwords from a file, a file descriptor, the environment, or the terminal. They are never read
+//! from arguments.
 
 use std::{
     fs::File,
@@ -15,51 +15,51 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::error::{CliError, Exit, Result, Stop};
 
-/// The longest password.
+/// The longest password, in bytes.
 const MAX_PASSWORD: usize = 4096;
 
 /// The bytes of a password.
 pub type Password = Zeroizing<Vec<u8>>;
 
-/// Where the password of a key file comes from.
+/// The source of a key file's password.
 #[derive(Debug, Clone, Default, Args)]
 pub struct PasswordArgs {
-    /// File with the password of a key file, on one line. Without this and the next option: the
-    /// environment variable STATUS_PASSWORD, else a prompt on the terminal
+    /// Read the password of a key file from the only line of FILE [default: the environment
+    /// variable STATUS_PASSWORD, else a prompt on the terminal]
     #[arg(long, value_name = "FILE", help_heading = "Key files")]
     pub password_file: Option<PathBuf>,
-    /// File descriptor to read the password from
+    /// Read the password of a key file from file descriptor N
     #[arg(long, value_name = "N", conflicts_with = "password_file", help_heading = "Key files")]
     pub password_fd: Option<u32>,
 }
 
-/// Which password is meant: what it is called in prompts and errors.
+/// The names of a password in prompts and errors.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
-    /// What it is for.
+    /// What the password is for.
     pub purpose: &'a str,
-    /// The environment variable.
+    /// Its environment variable.
     pub variable: &'static str,
-    /// The option that names a file.
+    /// The option for its file.
     pub option: &'static str,
-    /// Whether a typed one is asked for twice.
+    /// Whether the prompt asks twice.
     pub twice: bool,
 }
 
 impl PasswordArgs {
-    /// The password that opens something.
+    /// Reads the password of an existing file.
     pub fn existing(&self, purpose: &str) -> Result<Password> {
         let variable = "STATUS_PASSWORD";
         self.read(&Wanted { purpose, variable, option: "--password-file", twice: false })
     }
 
-    /// The password that something new is encrypted with.
+    /// Reads the password for a new file.
     pub fn new_one(&self, purpose: &str) -> Result<Password> {
         let variable = "STATUS_PASSWORD";
         self.read(&Wanted { purpose, variable, option: "--password-file", twice: true })
     }
 
-    /// The password.
+    /// Reads the password from the first source that is given.
     pub fn read(&self, wanted: &Wanted<'_>) -> Result<Password> {
         if let Some(path) = &self.password_file {
             return from_file(path, wanted.option);
@@ -71,19 +71,19 @@ impl PasswordArgs {
             return Ok(Zeroizing::new(value.into_encoded_bytes()));
         }
         let Some(mut terminal) = Terminal::open() else {
-            let message = format!("{} needs a password", wanted.purpose);
+            let message = format!("the password of {} is missing", wanted.purpose);
             let hint = format!("{}, {}, or a terminal", wanted.option, wanted.variable);
             return Err(CliError::new("password.missing", Exit::Usage, message).hint(hint).into());
         };
         let password = terminal.ask(&format!("Password of {}: ", wanted.purpose))?;
-        if wanted.twice && terminal.ask("The same again: ")? != password {
+        if wanted.twice && terminal.ask("Repeat the password: ")? != password {
             return Err(CliError::usage("the two passwords differ").into());
         }
         Ok(password)
     }
 }
 
-/// The first line of a file; `-` is standard input.
+/// Reads the only line of a file; `-` is standard input.
 pub fn from_file(path: &Path, option: &'static str) -> Result<Password> {
     let shown = path.display();
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_PASSWORD + 2));
@@ -100,20 +100,20 @@ pub fn from_file(path: &Path, option: &'static str) -> Result<Password> {
     let kept = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     let kept = kept.strip_suffix(b"\r").unwrap_or(kept).len();
     bytes.truncate(kept);
-    let refused = |why: &str| {
-        let message = format!("{shown} holds no password: {why}");
+    let rejected = |why: &str| {
+        let message = format!("{shown} does not contain a password: {why}");
         CliError::new("password.file", Exit::Malformed, message).field(option)
     };
     if bytes.len() > MAX_PASSWORD {
-        return Err(refused("it is longer than 4096 bytes").into());
+        return Err(rejected("it is longer than 4096 bytes").into());
     }
     if bytes.contains(&b'\n') {
-        return Err(refused("it has more than one line").into());
+        return Err(rejected("it has more than one line").into());
     }
     Ok(bytes)
 }
 
-/// The terminal itself, whatever standard input is.
+/// The terminal, even if standard input is something else.
 struct Terminal(File);
 
 impl Terminal {
@@ -136,8 +136,8 @@ impl Terminal {
     }
 }
 
-/// Keys come one by one and are not shown, until this is dropped. Ctrl-C comes as a key, too, so
-/// that it can't leave the terminal silent.
+/// Reads keys one by one and without echo, until it is dropped. Ctrl-C is read as a key, so that it
+/// can't leave the terminal without echo.
 struct Silence<'a>(&'a File, Termios);
 
 impl<'a> Silence<'a> {
@@ -158,7 +158,7 @@ impl Drop for Silence<'_> {
     }
 }
 
-/// A line of keys. `None`: the user gave up.
+/// Reads a line of keys. `None` if the user cancelled.
 fn read_line(mut terminal: impl Read) -> io::Result<Option<Password>> {
     let mut line = Zeroizing::new(Vec::with_capacity(MAX_PASSWORD));
     let mut key = [0];
@@ -175,7 +175,7 @@ fn read_line(mut terminal: impl Read) -> io::Result<Option<Password>> {
             0x04 => return Ok(Some(line)),
             // Ctrl-U
             0x15 => line.zeroize(),
-            // A character goes as a whole: what continues it, and its first byte.
+            // Backspace removes a whole character: its continuation bytes, and its first byte.
             0x08 | 0x7f => while line.pop().is_some_and(|byte| byte & 0xc0 == 0x80) {},
             byte if line.len() < MAX_PASSWORD => line.push(byte),
             _ => {}
@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_make_a_line() {
+    fn lines_are_edited_and_cancelled() {
         let line = |keys: &[u8]| read_line(keys).unwrap().map(|line| line.to_vec());
         assert_eq!(line(b"secret\nmore"), Some(b"secret".to_vec()));
         assert_eq!(line("zł\u{7f}\u{7f}aŻ\u{7f}b\r".as_bytes()), Some(b"ab".to_vec()));

@@ -18,4 +18,5 @@ pub mod protobuf;
 pub mod rlp;
 pub mod secure;
 pub mod sync;
+mod text;
 pub mod wire;

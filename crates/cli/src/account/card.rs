@@ -1,42 +1,35 @@
-//! The record of an account: what everybody may know about it, and its picture.
+//! The record of an account: its public part, its picture, and its secrets on request.
 
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use statuskit_core::{
-    account::{
-        Address, Card, DerivationPath, Identicon, ImportError, KeyUid, Unlocked, identicon::CELLS,
-    },
+    account::{Address, Card, DerivationPath, Identicon, Identity, ImportError, KeyUid},
     crypto::PublicKey,
 };
 use zeroize::Zeroizing;
 
 use crate::{
-    error::{CliError, Exit},
-    identity::{Identity, hex_of, import_error},
+    error::{CliError, Exit, Result},
+    files::{self, Readers},
+    identity::import_error,
     output::Record,
 };
 
-/// The card of a public key.
+/// Returns the record of a public key.
 pub fn from_key(key: &PublicKey) -> Record {
     let card = Card::from_key(key);
     let key_uid = card.key_uid.to_string();
     from_card(&card, key_uid, None).with_raw(&key.to_uncompressed())
 }
 
-/// The card of an identity, with the keys below it that have a name.
-pub fn from_identity(
-    identity: &Identity,
-    path: Option<&DerivationPath>,
-) -> Result<Record, CliError> {
+/// Returns the record of an identity, with its named keys.
+pub fn from_identity(identity: &Identity, path: Option<&DerivationPath>) -> Result<Record> {
     let failed = |error: ImportError| import_error(&error, "the identity").field("--path");
     let path = identity.path(path);
     let key = identity.key(path).map_err(failed)?.public_key();
-    let master = match &identity.unlocked {
-        Unlocked::Master(master) => Some(master),
-        Unlocked::Key(_) | Unlocked::Node(_) => None,
-    };
-    // The account is named after its master key, where it has one.
+    let master = identity.master();
+    // The key UID of an account is that of its master key.
     let key_uid = KeyUid::from_key(&master.map_or(key, |master| master.public_key())).to_string();
     let mut keys = Vec::new();
     for (name, path) in master.iter().flat_map(|_| DerivationPath::NAMED) {
@@ -49,8 +42,8 @@ pub fn from_identity(
         }));
     }
     let record = from_card(&Card::from_key(&key), key_uid, path)
-        .with_some("words", identity.phrase.as_ref().map(|(phrase, _)| phrase.word_count()))
-        .with_some("language", identity.phrase.as_ref().map(|(phrase, _)| phrase.language().name()))
+        .with_some("words", identity.phrase().map(|phrase| phrase.word_count()))
+        .with_some("language", identity.phrase().map(|phrase| phrase.language().name()))
         .with_some("keys", (!keys.is_empty()).then_some(keys));
     Ok(record.with_raw(&key.to_uncompressed()))
 }
@@ -67,22 +60,22 @@ fn from_card(card: &Card, key_uid: String, path: Option<&DerivationPath>) -> Rec
         .with("identicon", picture(&card.identicon))
 }
 
-/// Adds the secrets, for who asked to see them.
-pub fn with_secrets(mut record: Record, identity: &Identity) -> Record {
+/// Adds the secrets.
+fn with_secrets(mut record: Record, identity: &Identity) -> Record {
     for (name, value) in identity.secret_members() {
         record = record.with(name, value.as_str());
     }
     let known = record.members().contains_key("private_key");
     match (known, identity.key(None)) {
-        (false, Ok(key)) => record.with("private_key", hex_of(&key).as_str()),
+        (false, Ok(key)) => record.with("private_key", key.to_hex().as_str()),
         _ => record,
     }
 }
 
-/// A file that holds an account: its record with what it takes to make everything again.
-pub fn file_of(record: &Record, identity: &Identity) -> Zeroizing<Vec<u8>> {
+/// Returns the file of an account: its record with the secrets that restore it.
+fn file_of(record: &Record, identity: &Identity) -> Zeroizing<Vec<u8>> {
     let mut file = Zeroizing::new(Vec::with_capacity(64 << 10));
-    let writes = "memory takes what is written";
+    let writes = "writing to memory does not fail";
     serde_json::to_writer(&mut *file, record.members()).expect(writes);
     file.pop();
     for (name, value) in identity.secret_members() {
@@ -93,7 +86,7 @@ pub fn file_of(record: &Record, identity: &Identity) -> Zeroizing<Vec<u8>> {
     file
 }
 
-/// The identicon as a member of records.
+/// Returns the identicon as a member of records.
 pub fn picture(identicon: &Identicon) -> Value {
     let rows = identicon
         .cells()
@@ -105,18 +98,17 @@ pub fn picture(identicon: &Identicon) -> Value {
     })
 }
 
-/// The identicon as five lines, with or without colour. A character is twice as high as it is
-/// wide, so two of them are a cell.
+/// Draws the identicon in five lines. A character is twice as high as wide, so a cell takes two.
 pub fn drawing(identicon: &Identicon, colour: bool) -> Vec<String> {
     let [red, green, blue] = identicon.color();
-    let draw = |row: &[bool; CELLS]| {
+    let draw = |row: &[bool; Identicon::CELLS]| {
         let line: String = row.iter().map(|cell| if *cell { "██" } else { "  " }).collect();
         if colour { format!("\x1b[38;2;{red};{green};{blue}m{line}\x1b[0m") } else { line }
     };
     identicon.cells().iter().map(draw).collect()
 }
 
-/// The card for people.
+/// Writes the record for people.
 pub fn text(record: &Record, colour: bool) -> String {
     let members = record.members();
     let member = |name: &str| members.get(name).and_then(Value::as_str);
@@ -135,8 +127,8 @@ pub fn text(record: &Record, colour: bool) -> String {
     let mut out = String::new();
     for at in 0..picture.len().max(beside.len()) {
         let drawn = picture.get(at).map_or("          ", String::as_str);
-        let said = beside.get(at).map_or("", String::as_str);
-        out.push_str(format!("{drawn}  {said}").trim_end());
+        let line = beside.get(at).map_or("", String::as_str);
+        out.push_str(format!("{drawn}  {line}").trim_end());
         out.push('\n');
     }
     let _ = writeln!(out, "{}", member("public_key").unwrap_or_default());
@@ -153,47 +145,45 @@ pub fn text(record: &Record, colour: bool) -> String {
     out
 }
 
-/// Where a command leaves secrets.
+/// Options for the secret of an account.
 #[derive(Debug, Clone, clap::Args)]
 pub struct SecretArgs {
-    /// File for the account with its secret, readable only by you, for --identity
+    /// Save the account with its secret in FILE, readable only by you, for use with --identity
     #[arg(long, value_name = "FILE")]
     pub out: Option<std::path::PathBuf>,
-    /// Replace the file of --out if it is there
+    /// Overwrite the file of --out
     #[arg(long, requires = "out")]
     pub force: bool,
-    /// Print the secret, too
+    /// Print the secret as well
     #[arg(long)]
     pub show_secret: bool,
 }
 
 impl SecretArgs {
-    /// Fails early where [`write`](Self::write) would fail in the end.
-    pub fn check(&self) -> super::Result<()> {
+    /// Checks the options before any work, so that [`write`](Self::write) does not fail after it.
+    pub fn check(&self) -> Result<()> {
         match &self.out {
-            Some(path) => super::super::files::check_free(path, "--out", self.force),
+            Some(path) => files::check_free(path, "--out", self.force),
             None => Ok(()),
         }
     }
 
-    /// Writes the file, if one is wanted, and gives the record to print.
-    pub fn write(&self, record: Record, identity: &Identity) -> super::Result<Record> {
-        use super::super::files::{Readers, write_new};
-        let mut record = record;
+    /// Writes the file of --out, and returns the record to print.
+    pub fn write(&self, mut record: Record, identity: &Identity) -> Result<Record> {
         if let Some(path) = &self.out {
             if path.as_os_str() == "-" {
-                let error = CliError::usage("secrets are not written to standard output");
+                let error = CliError::usage("--out does not write secrets to standard output");
                 return Err(error.field("--out").hint("--show-secret prints them").into());
             }
             let file = file_of(&record, identity);
-            write_new(path, &file, Readers::Owner, "--out", self.force)?;
+            files::write_new(path, &file, Readers::Owner, "--out", self.force)?;
             record = record.with("file", path.display().to_string());
         }
         Ok(if self.show_secret { with_secrets(record, identity) } else { record })
     }
 }
 
-/// Malformed input that is no record of an account.
+/// Returns the error of a record without a key.
 pub fn no_key() -> CliError {
     CliError::new("record.key", Exit::Malformed, "the record has no public key")
         .hint("account and key records have public_key")

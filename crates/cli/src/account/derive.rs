@@ -1,4 +1,4 @@
-//! `status-account derive`: keys of a tree, by their paths.
+//! `status-account derive`: derives keys of a tree by their paths.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use clap::Args;
 use statuskit_core::{
     account::{
         Address, Base, ChildIndex, DerivationPath, Deriver, ExtendedPrivateKey, ExtendedPublicKey,
-        HdError, ImportError, PathError, ThreeWordName, Unlocked, chat_key::to_compact,
+        Form, HdError, PathError, ThreeWordName, to_compact,
     },
     crypto::PublicKey,
 };
@@ -15,12 +15,12 @@ use crate::{
     account::stream::each_text,
     context::Context,
     error::{CliError, Exit, Result},
-    identity::{self, Identity, UnlockArgs, hex_of, import_error},
+    identity::{self, UnlockArgs, import_error},
     output::Record,
 };
 
-/// The keys at some paths, of the phrase, xprv…, xpub… or account on each line of standard input,
-/// or of --identity
+/// Derive keys from the phrase, xprv…, xpub… or account on each line of standard input, or from
+/// --identity
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -28,28 +28,28 @@ Examples:
   $ status-account new --seed 1 --show-secret | status-account derive --path chat --path wallet --count 3
   $ status-account new --seed 1 --show-secret | status-account derive --path \"m/43'/60'/1581'\" --like-reference")]
 pub struct DeriveCommand {
-    /// Path from the given key, such as m/44'/60'/0'/0/0, or its name: master, chat, wallet,
+    /// Path from the given key, such as m/44'/60'/0'/0/0, or a name: master, chat, wallet,
     /// wallet-root, eip1581-root, encryption. Repeatable [default: chat]
     #[arg(long = "path", value_name = "PATH")]
     paths: Vec<String>,
-    /// How many keys in a row, the last index counting up
+    /// Derive this many keys per path, counting up the last index
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     count: u32,
-    /// Read paths as the reference does, whose parser loses a last component that is hardened:
-    /// for what an old app stored under "eip1581"
+    /// Ignore a hardened last component, as the reference's parser does: finds the key that old
+    /// apps stored as "eip1581"
     #[arg(long)]
     like_reference: bool,
-    /// Print the private keys, too
+    /// Print the private keys as well
     #[arg(long)]
     show_secret: bool,
-    /// File with the phrase, extended key, key file or account, in place of standard input
+    /// Read the phrase, extended key, key file or account from FILE instead of standard input
     #[arg(long, value_name = "FILE")]
     identity: Option<PathBuf>,
     #[command(flatten)]
     unlock: UnlockArgs,
 }
 
-/// What keys are derived from.
+/// The root of a derivation.
 enum Tree {
     Private(Box<Deriver>),
     Public(ExtendedPublicKey),
@@ -94,25 +94,19 @@ impl DeriveCommand {
     }
 
     fn tree(&self, bytes: &[u8], shown: &str, field: &str) -> Result<Tree> {
-        if let Some(text) =
-            std::str::from_utf8(bytes).ok().filter(|it| it.trim().starts_with("xpub"))
-        {
+        let text = std::str::from_utf8(bytes).unwrap_or_default();
+        if Form::detect(text) == Some(Form::ExtendedPublic) {
             let key = text.trim().parse().map_err(|error: HdError| {
                 CliError::new(error.code(), Exit::Malformed, error.to_string()).field(field)
             })?;
             return Ok(Tree::Public(key));
         }
-        let identity: Identity = identity::parse(bytes, shown, field, &self.unlock)?;
-        match identity.unlocked {
-            Unlocked::Master(key) | Unlocked::Node(key) => {
-                Ok(Tree::Private(Box::new(Deriver::new(key))))
-            }
-            Unlocked::Key(_) => {
-                let error = import_error(&ImportError::NoTree("a single private key"), shown);
-                // Of a stream, it is one record among others.
-                Err(error.exit(Exit::Malformed).field(field).into())
-            }
-        }
+        let identity = identity::parse(bytes, shown, field, &self.unlock)?;
+        // In a stream, a single key is a malformed record rather than wrong usage.
+        let tree = identity
+            .tree()
+            .map_err(|error| import_error(&error, shown).exit(Exit::Malformed).field(field))?;
+        Ok(Tree::Private(Box::new(Deriver::new(tree.clone()))))
     }
 
     fn emit_all(&self, cx: &mut Context, mut tree: Tree, paths: &[DerivationPath]) -> Result<()> {
@@ -147,7 +141,7 @@ impl DeriveCommand {
             return (record, public);
         }
         let record = record
-            .with("private_key", hex_of(key.secret_key()).as_str())
+            .with("private_key", key.secret_key().to_hex().as_str())
             .with("extended_key", key.to_xprv().as_str());
         (record, public)
     }
@@ -177,7 +171,7 @@ fn text(record: &Record, path: &DerivationPath, key: &PublicKey) -> String {
     text
 }
 
-/// The path, and those after it whose last component is one more each time.
+/// Returns `count` paths, counting up the last component.
 fn count_up(path: &DerivationPath, count: u32) -> Result<Vec<DerivationPath>> {
     let Some((last, before)) = path.steps().split_last().filter(|_| count > 1) else {
         return Ok(vec![path.clone()]);

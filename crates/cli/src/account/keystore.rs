@@ -1,12 +1,12 @@
-//! `status-account keystore`: key files, encrypted and decrypted.
+//! `status-account keystore`: encrypts and decrypts key files.
 
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Map, Value};
 use statuskit_core::account::{
-    Address, DerivationPath, ImportError, KeyFile, KeystoreError, Nonces, ScryptCost, Unlocked,
-    keystore::{Kdf, OpenedKey, file_name},
+    Address, Identity, ImportError, Kdf, KeyFile, KeystoreError, Nonces, OpenedKey, ScryptCost,
+    file_name,
 };
 
 use crate::{
@@ -14,13 +14,13 @@ use crate::{
     context::Context,
     error::{CliError, Exit, Result},
     files::{Readers, check_free, make_directory, write_new},
-    identity::{self, Identity, UnlockArgs, import_error},
+    identity::{self, UnlockArgs, import_error},
     keys::IdentityArgs,
     output::Record,
     password::{Password, PasswordArgs, Wanted},
 };
 
-/// Key files (web3 secret storage): encrypt, decrypt, encrypt again with another password
+/// Encrypt, decrypt, re-encrypt and inspect key files (web3 secret storage)
 #[derive(Debug, Args)]
 pub struct KeystoreCommand {
     #[command(subcommand)]
@@ -47,17 +47,17 @@ impl KeystoreCommand {
     }
 }
 
-/// Where a new key file goes, and how expensive it is.
+/// The destination and cost of a new key file.
 #[derive(Debug, Args)]
 struct NewFileArgs {
-    /// File for the key file; in a directory it gets the usual name, UTC--…, and a directory with a
-    /// slash at its end is made if it is missing. Without this, the key file is printed
+    /// Write the key file to FILE, or under its usual name (UTC--…) into a directory. A path that
+    /// ends with a slash is a directory, and is created if missing [default: print the key file]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Replace the file of --out if it is there
+    /// Overwrite the file of --out
     #[arg(long, requires = "out")]
     force: bool,
-    /// Cost of the password: that of Status clients, or that of go-ethereum (256 MiB)
+    /// Cost of guessing the password: as in Status clients, or as in go-ethereum (256 MiB)
     #[arg(long, value_enum, default_value = "status")]
     scrypt: Cost,
 }
@@ -113,12 +113,12 @@ impl NewFileArgs {
     }
 }
 
-/// Whether a path leads to a directory, or is written like one.
+/// Whether a path is a directory, or ends with a slash.
 fn is_directory(path: &Path) -> bool {
     path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/")
 }
 
-/// Encrypt the key of an identity under a password, as Status clients do
+/// Encrypt the key of an identity with a password, as Status clients do
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -135,56 +135,41 @@ impl EncryptCommand {
     fn run(&self, cx: &mut Context) -> Result<()> {
         self.file.check()?;
         let identity = self.identity.require_identity()?;
-        let path = identity.path(self.identity.path.as_ref());
-        let secret = self.key(&identity, path)?;
-        let unlock = &self.identity.unlock;
-        let password = unlock.prepared(unlock.password.new_one("the new key file")?)?;
-        let file = encrypt(cx, &secret, &password, self.file.scrypt)?;
-        cx.warn_of_seed();
-        self.file.emit(cx, &file)
-    }
-
-    /// The key with its extended form, where there is one: that is what Status clients store.
-    fn key(&self, identity: &Identity, path: Option<&DerivationPath>) -> Result<OpenedKey> {
-        let extended = match (&identity.unlocked, path) {
-            (Unlocked::Key(_), None) => None,
-            (Unlocked::Master(key) | Unlocked::Node(key), None) => Some(key.clone()),
-            (unlocked, Some(path)) => {
-                let derived = unlocked
-                    .tree()
-                    .and_then(|key| key.derive(path).map_err(ImportError::from))
-                    .map_err(|error| import_error(&error, "the identity").field("--path"))?;
-                Some(derived)
-            }
-        };
+        let extended = identity
+            .extended_key(self.identity.path.as_ref())
+            .map_err(|error| import_error(&error, "the identity").field("--path"))?;
+        // The extended form, if there is one, is what Status clients store.
         let secret = match &extended {
             Some(key) => key.secret_key().clone(),
-            None => self.identity.key_of(identity)?,
+            None => self.identity.key_of(&identity)?,
         };
-        Ok(OpenedKey { secret, extended })
+        let key = OpenedKey { secret, extended };
+        let unlock = &self.identity.unlock;
+        let password = unlock.prepared(unlock.password.new_one("the new key file")?)?;
+        let file = encrypt(cx, &key, &password, self.file.scrypt)?;
+        cx.warn_of_seed();
+        self.file.emit(cx, &file)
     }
 }
 
 fn encrypt(cx: &Context, key: &OpenedKey, password: &Password, cost: Cost) -> Result<KeyFile> {
     let nonces = Nonces::generate(&mut cx.rng("keystore")?);
     let cost = cost.parameters();
-    let file = match &key.extended {
-        // Files of old apps, whose two keys differ, become files of one key.
-        Some(extended) if *extended.secret_key() == key.secret => {
-            KeyFile::encrypt_extended(extended, password, cost, &nonces)
-        }
-        _ => KeyFile::encrypt(&key.secret, password, cost, &nonces),
+    let file = match key.derivation_key() {
+        Ok(extended) => KeyFile::encrypt_extended(extended, password, cost, &nonces),
+        // Without the wrong extended key that old app versions wrote.
+        Err(_) => KeyFile::encrypt(&key.secret, password, cost, &nonces),
     };
     Ok(file.map_err(|error| import_error(&ImportError::Keystore(error), "the new key file"))?)
 }
 
-/// Decrypt a key file: prints the public card of its key
+/// Decrypt a key file and print the public part of its account
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   $ echo secret > pw; status-account keystore encrypt --identity me.key --password-file pw --out UTC.json --force; status-account keystore decrypt UTC.json --password-file pw")]
 struct DecryptCommand {
-    /// The key file; `-` is standard input
+    /// Key file to read; `-` is standard input
     #[arg(default_value = "-")]
     file: PathBuf,
     #[command(flatten)]
@@ -198,41 +183,35 @@ impl DecryptCommand {
         self.secret.check()?;
         let (file, shown) = read(&self.file)?;
         let opened = open(&file, &shown, &self.unlock)?;
-        if let (Some(said), address) = (file.address, opened.address())
-            && said != address
+        if let (Some(claimed), address) = (file.address, opened.address())
+            && claimed != address
         {
-            cx.note(&format!("the file says it is of {said}, but its key is of {address}"));
+            cx.note(&format!("the file names address {claimed}, but its key has {address}"));
         }
-        let unlocked = match opened.derivation_key() {
-            Ok(key) => Unlocked::Node(key.clone()),
-            Err(error) => {
-                if !matches!(error, KeystoreError::NoExtended) {
-                    cx.note(&error.to_string());
-                }
-                Unlocked::Key(opened.secret.clone())
-            }
-        };
-        let identity = Identity { unlocked, phrase: None, path: None };
+        if let Err(error @ KeystoreError::ExtendedMismatch { .. }) = opened.derivation_key() {
+            cx.note(&error.to_string());
+        }
+        let identity = Identity::from_opened_key(opened);
         let record = card::from_identity(&identity, None)?.with("id", file.id.as_str());
         let record = self.secret.write(record, &identity)?;
         super::make::emit(cx, &record)
     }
 }
 
-/// Encrypt a key file again, under another password
+/// Change the password of a key file
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   $ echo secret > pw; echo better > new; status-account keystore encrypt --identity me.key --password-file pw --out UTC.json --force; status-account keystore re-encrypt UTC.json --password-file pw --new-password-file new --out UTC.json --force")]
 struct ReencryptCommand {
-    /// The key file; `-` is standard input
+    /// Key file to read; `-` is standard input
     #[arg(default_value = "-")]
     file: PathBuf,
-    /// File with the new password. Without this and the next option: the environment variable
-    /// STATUS_NEW_PASSWORD, else a prompt on the terminal
+    /// Read the new password from the only line of FILE [default: the environment variable
+    /// STATUS_NEW_PASSWORD, else a prompt on the terminal]
     #[arg(long, value_name = "FILE", help_heading = "Key files")]
     new_password_file: Option<PathBuf>,
-    /// File descriptor to read the new password from
+    /// Read the new password from file descriptor N
     #[arg(
         long,
         value_name = "N",
@@ -268,13 +247,13 @@ impl ReencryptCommand {
     }
 }
 
-/// What a key file says without its password: address, key derivation, and what it costs
+/// Show what a key file reveals without its password: address, key derivation and its cost
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   $ STATUS_PASSWORD=secret status-account keystore encrypt --identity me.key | status-account keystore inspect")]
 struct InspectCommand {
-    /// The key file; `-` is standard input
+    /// Key file to read; `-` is standard input
     #[arg(default_value = "-")]
     file: PathBuf,
 }
@@ -299,7 +278,7 @@ fn summary(file: &KeyFile) -> Record {
             .with("memory", cost.memory()),
         Kdf::Pbkdf2 { rounds, .. } => record.with("kdf", "pbkdf2").with("rounds", *rounds),
     };
-    record.with("extended", file.extended_kdf().is_some())
+    record.with("extended", file.has_extended_key())
 }
 
 fn read(path: &Path) -> Result<(KeyFile, String)> {
@@ -318,10 +297,8 @@ fn read(path: &Path) -> Result<(KeyFile, String)> {
 fn open(file: &KeyFile, shown: &str, unlock: &UnlockArgs) -> Result<OpenedKey> {
     let failed =
         |error: KeystoreError| import_error(&ImportError::Keystore(error), shown).field("FILE");
-    // Before anybody is asked for a password.
-    for kdf in std::iter::once(file.kdf()).chain(file.extended_kdf()) {
-        kdf.check(&unlock.limits()).map_err(failed)?;
-    }
+    // Before the user is asked for a password.
+    file.check(&unlock.limits()).map_err(failed)?;
     let password = unlock.existing_password(shown)?;
     Ok(file.open(&password, &unlock.limits()).map_err(failed)?)
 }

@@ -3,18 +3,18 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use statuskit_core::account::{DerivationPath, Language, Mnemonic, WordCount};
+use statuskit_core::account::{DerivationPath, Identity, Language, Mnemonic, WordCount};
 use zeroize::Zeroizing;
 
 use crate::{
     account::card::{self, SecretArgs},
     context::{Context, announce_terminal},
     error::{CliError, Exit, Result},
-    identity::{self, Identity, UnlockArgs},
+    identity::{self, UnlockArgs},
     output::Record,
 };
 
-/// Make an account: prints its public card. The phrase goes into a file, or nowhere
+/// Create an account and print its public part; its phrase is kept only by --out or --show-secret
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -23,13 +23,13 @@ Examples:
 pub struct NewCommand {
     #[command(flatten)]
     secret: SecretArgs,
-    /// How many words the phrase has: 12, 15, 18, 21 or 24
+    /// Number of words in the phrase: 12, 15, 18, 21 or 24
     #[arg(long, value_name = "COUNT", default_value = "12", value_parser = parse_words)]
     words: WordCount,
-    /// Word list: english, spanish, japanese, …; Status clients know only the first
+    /// Word list of the phrase: english, spanish, japanese, …; Status clients know only english
     #[arg(long, default_value = "english")]
     language: Language,
-    /// File with a BIP39 passphrase to go with the phrase; the Status app has none
+    /// File with a BIP39 passphrase for the phrase; the Status app uses none
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
 }
@@ -45,12 +45,12 @@ impl NewCommand {
         self.secret.check()?;
         let unlock =
             UnlockArgs { passphrase_file: self.passphrase_file.clone(), ..UnlockArgs::default() };
-        let passphrase = unlock.passphrase()?;
+        let passphrase = unlock.passphrase()?.unwrap_or_default();
         let mut rng = cx.rng("account")?;
         cx.warn_of_seed();
         let identity = loop {
             let phrase = Mnemonic::generate(&mut rng, self.words, self.language);
-            // A seed without a master key turns up once in 2^127.
+            // One seed in 2^127 has no master key.
             if let Ok(identity) = Identity::from_phrase(phrase, passphrase.clone()) {
                 break identity;
             }
@@ -58,33 +58,32 @@ impl NewCommand {
         let record = self.secret.write(card::from_identity(&identity, None)?, &identity)?;
         emit(cx, &record)?;
         if self.secret.out.is_none() && !self.secret.show_secret && !cx.is_seeded() {
-            cx.note("the phrase was not kept; --out FILE or --show-secret keeps it");
+            cx.note("the phrase is lost; use --out FILE or --show-secret to keep it");
         }
         Ok(())
     }
 }
 
-/// Read an account from FILE or standard input: a recovery phrase, a hex key, xprv…, a key file,
-/// or a file of `new`. What is wrong with it is said as exactly as can be
+/// Import an account from a recovery phrase, a hex key, xprv…, a key file, or a file of `new`
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   $ echo test test test test test test test test test test test junk | status-account import
   $ status-account import me.key --out made.json")]
 pub struct ImportCommand {
-    /// The file; `-` is standard input
+    /// File to read; `-` is standard input
     #[arg(default_value = "-")]
     file: PathBuf,
     #[command(flatten)]
     secret: SecretArgs,
-    /// Which key the account is about: a path, or its name [default: chat]
+    /// Key of the account to use: a path or its name [default: chat]
     #[arg(long, value_name = "PATH")]
     path: Option<DerivationPath>,
-    /// Word list of the phrase [default: whichever fits]
+    /// Word list of the phrase [default: detected]
     #[arg(long)]
     language: Option<Language>,
-    /// Take any text as a phrase, byte for byte, as the reference does: for accounts that were
-    /// made from an odd one. One line break at the end does not count
+    /// Accept any text as a phrase, as the reference does: restores accounts of invalid phrases.
+    /// Every byte counts, except one line break at the end
     #[arg(long, conflicts_with = "language")]
     unchecked: bool,
     #[command(flatten)]
@@ -111,11 +110,11 @@ impl ImportCommand {
         }
         let mut identity = self.parse(&bytes, &shown)?;
         if let Some(path) = &self.path {
-            // A single key has no paths, which is an error; elsewhere the choice is remembered.
+            // Fails for a single key, which has no paths.
             identity
                 .key(Some(path))
                 .map_err(|error| identity::import_error(&error, &shown).field("--path"))?;
-            identity.path = Some(path.clone());
+            identity = identity.with_path(path.clone());
         }
         let record = self.secret.write(card::from_identity(&identity, None)?, &identity)?;
         emit(cx, &record)
@@ -130,7 +129,7 @@ impl ImportCommand {
                 .offset(error.valid_up_to())
         })?;
         let failed = |error| identity::import_error(&error, shown).field("FILE");
-        let passphrase = self.unlock.passphrase()?;
+        let passphrase = self.unlock.passphrase()?.unwrap_or_default();
         if let Some(language) = self.language {
             let phrase =
                 Mnemonic::parse_in(text, language).map_err(|error| failed(error.into()))?;
@@ -143,7 +142,7 @@ impl ImportCommand {
     }
 }
 
-/// Shows a card.
+/// Prints the record of an account.
 pub fn emit(cx: &mut Context, record: &Record) -> Result<()> {
     let colour = cx.has_colour();
     cx.emit(record, |record| card::text(record, colour))

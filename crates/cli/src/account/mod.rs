@@ -1,4 +1,4 @@
-//! `status-account`: accounts made, imported, shown and converted.
+//! `status-account`: creates, imports, shows and converts accounts.
 
 mod card;
 mod derive;
@@ -14,7 +14,7 @@ use clap::{Args, Subcommand};
 
 use crate::{context::Context, error::Result};
 
-/// Accounts: make, import, show and convert them; names, pictures, key files, signatures
+/// Create, import, show and convert accounts; names, pictures, key files and signatures
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

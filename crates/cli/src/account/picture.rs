@@ -1,10 +1,10 @@
-//! Pictures of keys: identicons and QR codes.
+//! `status-account identicon` and `qr`: pictures of keys.
 
 use std::path::PathBuf;
 
 use clap::Args;
 use statuskit_core::{
-    account::{Base, Identicon, Qr, ShareLink, chat_key::to_compact},
+    account::{Base, Identicon, Qr, ShareLink, to_compact},
     crypto::PublicKey,
 };
 
@@ -16,7 +16,7 @@ use crate::{
     output::{Format, Record},
 };
 
-/// The picture of each KEY, or of each key on standard input
+/// Show the identicon of each KEY, or of each key on standard input
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -27,10 +27,10 @@ pub struct IdenticonCommand {
     /// Public keys: 0x04…, 0x02…, zQ3sh…, fe701…, or share links
     #[arg(value_name = "KEY")]
     keys: Vec<String>,
-    /// Write the picture, 50 by 50 pixels; of one key only
+    /// Write a PNG picture of 50 by 50 pixels to FILE; for a single key
     #[arg(long, value_name = "FILE")]
     png: Option<PathBuf>,
-    /// Replace the file if it is there
+    /// Overwrite the file of --png
     #[arg(long, requires = "png")]
     force: bool,
 }
@@ -69,16 +69,16 @@ fn drawing(identicon: &Identicon, colour: bool) -> String {
     card::drawing(identicon, colour).join("\n")
 }
 
-/// Files hold one picture each.
+/// Fails for more than one key: a file contains a single picture.
 fn only_one(count: u32, option: &str) -> Result<()> {
     if count == 1 {
         return Ok(());
     }
-    let error = CliError::usage("a file holds the picture of one key, and there are more");
+    let error = CliError::usage("a file contains the picture of one key, but there are more");
     Err(error.field(option.to_owned()).into())
 }
 
-/// The QR code of each KEY, or of each key on standard input
+/// Show the QR code of each KEY, or of each key on standard input
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -88,25 +88,25 @@ pub struct QrCommand {
     /// Public keys: 0x04…, 0x02…, zQ3sh…, fe701…, or share links
     #[arg(value_name = "KEY")]
     keys: Vec<String>,
-    /// The share link, in place of the 0x04… that Status clients show
+    /// Encode the share link instead of 0x04…, which Status clients show
     #[arg(long, conflicts_with = "compact")]
     link: bool,
-    /// The compact text zQ3sh…, in place of 0x04…
+    /// Encode the compact key zQ3sh… instead of 0x04…
     #[arg(long)]
     compact: bool,
-    /// Write the code as a PNG picture; of one key only
+    /// Write the code as a PNG picture to FILE; for a single key
     #[arg(long, value_name = "FILE")]
     png: Option<PathBuf>,
-    /// Write the code as an SVG picture; of one key only
+    /// Write the code as an SVG picture to FILE; for a single key
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
-    /// Pixels per module of a PNG picture
+    /// Pixels per module of the PNG picture
     #[arg(long, value_name = "PIXELS", default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=32))]
     scale: u8,
-    /// Draw the dark modules in place of the light ones: for dark text on a light terminal
+    /// Draw the dark modules instead of the light ones, for terminals with dark text
     #[arg(long)]
     invert: bool,
-    /// Replace files that are there
+    /// Overwrite the files of --png and --svg
     #[arg(long)]
     force: bool,
 }
@@ -165,7 +165,7 @@ impl QrCommand {
     }
 }
 
-/// White on black where there are colours, so that phones read it whatever the theme.
+/// Draws white on black if there are colours, so that phones can read it in any theme.
 fn draw(qr: &Qr, invert: bool, colour: bool) -> String {
     let text = qr.to_text(invert);
     if !colour || invert {

@@ -1,11 +1,10 @@
-//! What follows from a public key: its card, its name, its other texts.
+//! `status-account show`, `name`, `compress` and `expand`: what follows from a public key.
 
 use std::io::{self, IsTerminal as _};
 
 use clap::Args;
 use statuskit_core::account::{
-    Base, ChatKeyError, ThreeWordName,
-    chat_key::{parse_compact, to_compact, to_multicodec},
+    Base, ChatKeyError, ThreeWordName, parse_compact, to_compact, to_multicodec,
 };
 
 use crate::{
@@ -19,11 +18,11 @@ use crate::{
     output::Record,
 };
 
-/// The card of each KEY, of each key on standard input, or of --identity: name, picture, keys,
-/// addresses, paths
+/// Show name, picture, keys, addresses and paths of each KEY, of each key on standard input, or of
+/// --identity
 ///
-/// The key UID of an account is that of its master key; of a public key alone, where the master
-/// key can't be known, it is that of the key itself.
+/// The key UID of an account is that of its master key. A public key alone does not reveal its
+/// master key: its key UID is that of the key itself.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -40,12 +39,12 @@ pub struct ShowCommand {
 impl ShowCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
         let colour = cx.has_colour();
-        // Who types no key and pipes none in means themselves.
-        let is_me = self.identity.identity.is_some()
+        // Without a key in arguments or on standard input, show the user's own.
+        let is_own = self.identity.identity.is_some()
             || (self.keys.is_empty()
                 && io::stdin().is_terminal()
                 && std::env::var_os("STATUS_IDENTITY").is_some());
-        if is_me {
+        if is_own {
             let identity = self.identity.require_identity()?;
             let record = card::from_identity(&identity, self.identity.path.as_ref())?;
             return cx.emit(&record, |record| card::text(record, colour));
@@ -56,7 +55,7 @@ impl ShowCommand {
     }
 }
 
-/// The three-word name of each KEY, or of each key on standard input
+/// Show the three-word name of each KEY, or of each key on standard input
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -81,7 +80,7 @@ impl NameCommand {
     }
 }
 
-/// The compact text of each KEY, or of each key on standard input: zQ3sh…
+/// Convert each KEY, or each key on standard input, to its compact form zQ3sh…
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -91,7 +90,7 @@ pub struct CompressCommand {
     /// Public keys: 0x04…, 0x02…, zQ3sh…, fe701…, or share links
     #[arg(value_name = "KEY")]
     keys: Vec<String>,
-    /// Multibase letter: z is base58, f is hex, u is base64url, …
+    /// Multibase letter of the output: z is base58, f is hex, u is base64url, …
     #[arg(long, value_name = "LETTER", default_value = "z")]
     base: String,
 }
@@ -110,17 +109,17 @@ impl CompressCommand {
     }
 }
 
-/// The long text of each compact KEY, or of each key on standard input: 0x04…
+/// Convert each compact KEY, or each key on standard input, to its long form 0x04…
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   $ status-account expand zQ3shPyZJnxZK4Bwyx9QsaksNKDYTPmpwPvGSjMYVHoXHeEgB
   $ status-account new --seed 1 | status-account compress | status-account expand")]
 pub struct ExpandCommand {
-    /// Compact keys: zQ3sh…, fe701…, 0xe701…, or any other text of a key
+    /// Compact keys: zQ3sh…, fe701…, 0xe701…, or any other form of a key
     #[arg(value_name = "KEY")]
     keys: Vec<String>,
-    /// Multibase letter: show the multicodec form with all 65 bytes in this base, too
+    /// Also show the multicodec form with all 65 bytes, in the base of this multibase letter
     #[arg(long, value_name = "LETTER")]
     base: Option<String>,
 }

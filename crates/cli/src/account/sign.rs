@@ -21,24 +21,24 @@ use crate::{
     output::{Record, hex0x},
 };
 
-/// What is signed of a message.
+/// How a message is signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Kind {
-    /// A personal message, as wallets sign it (EIP-191); v is 27 or 28
+    /// As a personal message, like wallets (EIP-191); v is 27 or 28
     Personal,
-    /// The Keccak-256 of the message, as the Status protocols sign; v is 0 or 1
+    /// By its Keccak-256, like the Status protocols; v is 0 or 1
     Keccak,
-    /// The message is a digest of 32 bytes, in hex; v is 0 or 1
+    /// As a digest: the message is 32 bytes in hex; v is 0 or 1
     Digest,
 }
 
-/// What a signature is about.
+/// The message of a signature.
 #[derive(Debug, Clone, Args)]
 struct MessageArgs {
-    /// The message; without it, all of standard input, byte for byte
+    /// Message [default: all bytes of standard input]
     #[arg(value_name = "MESSAGE")]
     message: Option<String>,
-    /// What is signed of it
+    /// How the message is signed
     #[arg(long = "as", value_name = "KIND", value_enum, default_value = "personal")]
     kind: Kind,
 }
@@ -150,10 +150,10 @@ impl SignCommand {
     }
 }
 
-/// Where a signature comes from.
+/// The signature to check.
 #[derive(Debug, Clone, Args)]
 struct SignatureArgs {
-    /// The signature r, s, v in hex; without it, a record of `sign` or hex on standard input
+    /// Signature (r, s, v) in hex [default: a record of `sign`, or hex, on standard input]
     #[arg(long, value_name = "HEX")]
     signature: Option<String>,
 }
@@ -166,7 +166,8 @@ impl SignatureArgs {
             );
         }
         if message.message.is_none() {
-            let error = CliError::usage("a signature and a message can't both be standard input");
+            let message = "signature and message can't both come from standard input";
+            let error = CliError::usage(message);
             return Err(error.field("--signature").into());
         }
         let bytes = read_stdin("a record of `sign`, or hex; end with Ctrl-D")?;
@@ -197,12 +198,12 @@ fn signature_of(text: &str) -> std::result::Result<[u8; 65], CliError> {
     Ok(signature)
 }
 
-/// A signature that does not hold: a negative answer.
-fn refused(error: &SignError) -> CliError {
+/// Returns the error of a wrong signature: a negative answer.
+fn rejected(error: &SignError) -> CliError {
     CliError::new(error.code(), Exit::Negative, error.to_string())
 }
 
-/// Check who signed a message; exit 1 if it was somebody else
+/// Check that a key signed a message; exit 1 if another one did
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -210,7 +211,7 @@ Examples:
 pub struct VerifyCommand {
     #[command(flatten)]
     message: MessageArgs,
-    /// Who should have signed: a public key in any of its texts, or an address
+    /// Expected signer: a public key in any form, or an address
     #[arg(long, value_name = "KEY")]
     key: String,
     #[command(flatten)]
@@ -222,14 +223,14 @@ impl VerifyCommand {
         let signer = Signer::parse(&self.key)?;
         let signature = self.signature.read(&self.message)?;
         let message = self.message.read()?;
-        let by = sign::recover(message.signed(), &signature).map_err(|error| refused(&error))?;
+        let by = sign::recover(message.signed(), &signature).map_err(|error| rejected(&error))?;
         let valid = signer.is(&by);
         let record = message.record(&signature, &by).with("valid", valid).with_raw(&signature);
         cx.emit(&record, |_| {
             let verdict = if valid { "valid" } else { "NOT VALID" };
             format!("{verdict}: signed by {by}")
         })?;
-        if valid { Ok(()) } else { Err(refused(&SignError::OtherKey { by }).into()) }
+        if valid { Ok(()) } else { Err(rejected(&SignError::OtherKey { by }).into()) }
     }
 }
 
@@ -257,7 +258,7 @@ impl Signer {
     }
 }
 
-/// Find out who signed a message
+/// Show who signed a message
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -273,7 +274,7 @@ impl RecoverCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
         let signature = self.signature.read(&self.message)?;
         let message = self.message.read()?;
-        let by = sign::recover(message.signed(), &signature).map_err(|error| refused(&error))?;
+        let by = sign::recover(message.signed(), &signature).map_err(|error| rejected(&error))?;
         let record = message.record(&signature, &by).with_raw(&by.to_uncompressed());
         cx.emit(&record, |_| by.to_string())
     }

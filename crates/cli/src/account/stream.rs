@@ -1,4 +1,4 @@
-//! Keys from arguments, or from a stream: texts, records of any tool, or binary.
+//! Keys from arguments or from a stream: texts, records of any tool, or binary.
 
 use data_encoding::BASE64;
 use serde_json::{Map, Value};
@@ -13,11 +13,11 @@ use crate::{
     lines::Lines,
 };
 
-/// Members of records that name a key, in the order in which they are looked for.
+/// The members of records that contain a key, in order of preference.
 const MEMBERS: [&str; 4] = ["public_key", "compressed", "signer", "author"];
 
-/// Runs `work` on each argument, or on each key of standard input if there are none. Results that
-/// `work` collects are written when the input pauses.
+/// Calls `work` for each argument, or for each key on standard input if there are none. Results
+/// that `work` collects are written when the input pauses.
 pub fn each_key(
     cx: &mut Context,
     arguments: &[String],
@@ -29,8 +29,8 @@ pub fn each_key(
     })
 }
 
-/// The same with the texts as they are; `work` is told whether a text is an argument. What is not
-/// text is given as the hex of the keys that it consists of.
+/// Calls `work` for each text instead of each key, and whether it is an argument. Binary keys are
+/// passed as hex.
 pub fn each_text(
     cx: &mut Context,
     arguments: &[String],
@@ -71,12 +71,12 @@ pub fn each_text(
     if any { Ok(()) } else { Err(super::super::empty_input(expected)) }
 }
 
-/// A JSON object over several lines, as other programs print it; `text` is its first.
+/// Reads a JSON object that other programs printed over several lines; `text` is the first.
 fn whole_record(
     lines: &mut Lines,
     mut text: String,
 ) -> Result<std::result::Result<String, CliError>> {
-    /// Far more than such a record has.
+    /// Much more than such a record has.
     const MAX_LINES: usize = 1000;
     for _ in 0..MAX_LINES {
         let parsed: serde_json::Result<serde::de::IgnoredAny> = serde_json::from_str(&text);
@@ -92,11 +92,11 @@ fn whole_record(
             }
         }
     }
-    let message = "a JSON record that begins here never ends";
+    let message = "the JSON record that begins here does not end";
     Ok(Err(CliError::new("input.json", Exit::Malformed, message)))
 }
 
-/// Keys of 65 or 33 bytes one after the other; what is left over is the last one's.
+/// Splits consecutive keys of 65 or 33 bytes; remaining bytes are a key of their own.
 fn split_binary(mut bytes: &[u8]) -> Vec<&[u8]> {
     let mut keys = Vec::new();
     while let Some(first) = bytes.first() {
@@ -108,7 +108,7 @@ fn split_binary(mut bytes: &[u8]) -> Vec<&[u8]> {
     keys
 }
 
-/// The key on a line: its text, base64 of its bytes, or a record with a key.
+/// Reads the key on a line: its text, base64 of its bytes, or a record with a key.
 pub fn key_of(text: &str) -> std::result::Result<PublicKey, CliError> {
     let text = text.trim();
     if text.starts_with('{') {
@@ -120,7 +120,7 @@ pub fn key_of(text: &str) -> std::result::Result<PublicKey, CliError> {
     })
 }
 
-/// A line that is a record.
+/// Reads a record.
 pub fn record(text: &str) -> std::result::Result<Map<String, Value>, CliError> {
     serde_json::from_str(text).map_err(|error| {
         CliError::new("input.json", Exit::Malformed, format!("not a JSON record: {error}"))

@@ -1,4 +1,4 @@
-//! `status-account vanity`: a key with a name or a beginning of one's choice.
+//! `status-account vanity`: searches for a key with a chosen name or prefix.
 
 use std::{
     num::NonZeroUsize,
@@ -9,41 +9,43 @@ use std::{
 
 use clap::Args;
 use indicatif::{HumanCount, HumanDuration, ProgressBar};
-use statuskit_core::account::vanity::{Pattern, PatternError, SearchOptions, SearchResult, search};
+use statuskit_core::account::{
+    Identity,
+    vanity::{Pattern, PatternError, SearchOptions, SearchResult, search},
+};
 
 use crate::{
     account::card::{self, SecretArgs},
     context::Context,
     error::{CliError, Exit, Result, Stop},
-    identity::Identity,
     interrupt::Guard,
     mining,
     time::parse_seconds,
 };
 
-/// Search for a key with a chosen name, or a chosen beginning, on all cores
+/// Search for a key with a chosen name or prefix, on all cores
 ///
-/// The PATTERN is a beginning of a key (0x04…, 0x02…, 0x03…, zQ3sh…), or words of a name: `*`
-/// stands for any word, `Fro*` for all that begin so. The words of a name hang together; names
-/// that no key has are refused.
+/// PATTERN is the prefix of a key (0x04…, 0x02…, 0x03…, zQ3sh…), or the words of a name: `*`
+/// matches any word, `Fro*` any word with that prefix. The words of a name depend on each other;
+/// names that no key has are rejected.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   $ status-account vanity --seed 1 --show-secret 0x04ab
   $ status-account vanity --seed 1 --out made.json '* * Frog'")]
 pub struct VanityCommand {
-    /// Words of a name, or the beginning of a key
+    /// Words of a name, or the prefix of a key
     #[arg(value_name = "PATTERN", required = true)]
     pattern: Vec<String>,
     #[command(flatten)]
     secret: SecretArgs,
-    /// Threads [default: all processors]
+    /// Number of threads [default: the number of processors]
     #[arg(long)]
     threads: Option<NonZeroUsize>,
-    /// When to give up
+    /// Stop after TIME
     #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
     time: Option<u32>,
-    /// How many keys to try at most
+    /// Stop after trying COUNT keys
     #[arg(long, value_name = "COUNT")]
     max_tries: Option<u64>,
 }
@@ -54,7 +56,7 @@ impl VanityCommand {
             CliError::new(error.code(), Exit::Usage, error.to_string()).field("PATTERN")
         })?;
         if self.secret.out.is_none() && !self.secret.show_secret {
-            return Err(CliError::usage("the key that is found has to go somewhere")
+            return Err(CliError::usage("this needs a destination for the key")
                 .field("--out")
                 .hint("--out FILE, or --show-secret")
                 .into());
@@ -75,7 +77,7 @@ impl VanityCommand {
             SearchResult::Stopped => {
                 let expected = pattern.expected_tries();
                 let message =
-                    format!("not found among {tried} keys; it takes {expected:.0} on average");
+                    format!("no match among {tried} keys; a search takes {expected:.0} on average");
                 return Err(CliError::new("vanity.not_found", Exit::Negative, message)
                     .hint("more --time, more --max-tries, or a shorter pattern")
                     .into());
@@ -85,7 +87,7 @@ impl VanityCommand {
         let record = card::from_identity(&identity, None)?
             .with("expected_tries", pattern.expected_tries())
             .with("tries", steps + 1);
-        // The same bytes from the same seed: times are for people.
+        // With a seed, the output must be reproducible.
         if !cx.is_seeded() {
             let rate = tried as f64 / elapsed.as_secs_f64().max(1e-3);
             cx.note(&format!("{} keys per second", HumanCount(rate as u64)));
@@ -102,12 +104,11 @@ impl VanityCommand {
         let guard = Guard::new();
         let (progress, cancel, done) =
             (AtomicU64::new(0), AtomicBool::new(false), AtomicBool::new(false));
-        let options = SearchOptions {
-            threads: self.threads,
-            max_tries: self.max_tries.unwrap_or(u64::MAX),
-            cancel: Some(&cancel),
-            progress: Some(&progress),
-        };
+        let mut options = SearchOptions::default();
+        options.threads = self.threads;
+        options.max_tries = self.max_tries.unwrap_or(options.max_tries);
+        options.cancel = Some(&cancel);
+        options.progress = Some(&progress);
         let limit = self.time.map(|seconds| Duration::from_secs(seconds.into()));
         let bar = mining::bar();
         let result = thread::scope(|scope| {
@@ -133,13 +134,13 @@ impl VanityCommand {
     }
 }
 
-/// Shows keys tried, their rate, and how long such a search takes on average.
+/// Shows the number and rate of keys tried, and the average duration of such a search.
 fn draw(bar: &ProgressBar, pattern: &Pattern, tried: u64, elapsed: Duration) {
     let rate = tried as f64 / elapsed.as_secs_f64().max(1e-3);
     let expected = pattern.expected_tries();
     let seconds = (expected / rate.max(1.0)).min(1e9);
     bar.set_message(format!(
-        "{} keys, {} /s, expected {} ({} keys) per find",
+        "{} keys, {} /s, {} ({} keys) on average",
         HumanCount(tried),
         HumanCount(rate as u64),
         HumanDuration(Duration::from_secs_f64(seconds)),

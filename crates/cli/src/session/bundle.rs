@@ -18,7 +18,6 @@ use crate::{
     absorb,
     context::{Context, stdin_items},
     error::{CliError, Exit, Result},
-    identity::hex_of,
     input::{Content, Item},
     output::Record,
     records::hex_member,
@@ -101,7 +100,7 @@ impl NewCommand {
         };
         let mut record = bundle_record(&bundle, &bundle.encode_to_vec());
         if let Some(pair) = secret.filter(|_| self.show_secret) {
-            record = record.with("private_pre_key", hex_of(pair.secret()).as_str());
+            record = record.with("private_pre_key", pair.secret().to_hex().as_str());
         }
         cx.emit(&record, Record::to_text)
     }

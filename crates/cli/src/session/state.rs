@@ -7,7 +7,6 @@ use crate::{
     context::Context,
     conversation::installation_value,
     error::{CliError, Exit, Result},
-    identity::hex_of,
     keys::parse_public_key,
     output::{Record, hex0x},
     session::{AnyDevice, DeviceArgs, record::session_record},
@@ -89,7 +88,7 @@ impl ExportCommand {
                 .with("version", own.version)
                 .with("created", own.created.to_string());
             if self.subtle {
-                record = record.with("private_key", hex_of(own.pair.secret()).as_str());
+                record = record.with("private_key", own.pair.secret().to_hex().as_str());
             }
             cx.emit(&record, Record::to_text)?;
         }

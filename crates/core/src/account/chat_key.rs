@@ -2,90 +2,37 @@
 //!
 //! | text | what |
 //! | --- | --- |
-//! | `0x04…` | 65 bytes in hex, 132 characters: chat id, contact id, "contact code" of the app |
+//! | `0x04…` | 65 bytes in hex, 132 characters: chat id, contact id, the app's "contact code" |
 //! | `0x02…`, `0x03…` | 33 bytes in hex |
 //! | `zQ3sh…` | multibase of the multicodec `e701` (secp256k1-pub) and 33 bytes |
-//! | `fe70102…`, `0xe70104…`, … | the same with other letters, or with all 65 bytes |
+//! | `fe70102…`, `0xe70104…`, … | the same in other bases, or with all 65 bytes |
 //! | `https://join.status.im/user/0x04…` | a link to one of these |
 //!
-//! [`parse_chat_key`] reads them all; [`to_compact`] and [`to_multicodec`] write the new ones.
+//! [`parse_chat_key`] reads them all; [`to_compact`] and [`to_multicodec`] write the multibase
+//! forms.
+
+mod error;
 
 use super::{link::ShareLink, multibase::Base};
-use crate::crypto::{KeyError, PublicKey};
+use crate::{
+    crypto::{KeyError, PublicKey},
+    text::excerpt,
+};
+pub use error::ChatKeyError;
 
-/// The multicodec of secp256k1 public keys.
-pub const SECP256K1_PUB: u64 = 0xe7;
+/// The multicodec type of secp256k1 public keys.
+const SECP256K1_PUB: u64 = 0xe7;
 
-/// [`SECP256K1_PUB`] as it is written in front of a key.
+/// [`SECP256K1_PUB`] as a varint.
 const PREFIX: [u8; 2] = [0xe7, 0x01];
 
-/// The longest text that is looked at as a chat key.
+/// The longest text that is accepted as a chat key.
 const MAX_TEXT: usize = 2048;
 
-/// What is wrong with the text of a chat key.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ChatKeyError {
-    /// No text.
-    #[error("there is no key: the text is empty")]
-    Empty,
-    /// Far more text than a key has.
-    #[error("a text of {got} bytes is no chat key")]
-    TooLong { got: usize },
-    /// A first letter that no base has.
-    #[error(
-        "{letter:?} is not the letter of a base; a key starts with 0x04, 0x02, 0x03, zQ3sh or \
-         another multibase letter"
-    )]
-    Base { letter: char },
-    /// A text that should be one letter.
-    #[error("{0:?} is not a base; expected one letter, such as z or f")]
-    BaseName(String),
-    /// A character that the base does not have.
-    #[error("character {at} of the key is not of base {letter:?}")]
-    Character {
-        /// Counted from 1.
-        at: usize,
-        letter: char,
-    },
-    /// Characters are missing, or bits are left over.
-    #[error("the text does not end where base {letter:?} ends: characters are missing")]
-    Padding { letter: char },
-    /// The type in front of the key is cut off, too large, or not in its shortest form.
-    #[error("the multicodec type in front of the key is not a varint in its shortest form")]
-    Varint,
-    /// Another kind of key.
-    #[error("multicodec type {got:#x} is not secp256k1-pub (0xe7)")]
-    Type { got: u64 },
-    /// The key itself.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// A link to something else than a key.
-    #[error("the link leads to {0}, not to a key")]
-    Link(&'static str),
-    /// A name that has to be looked up.
-    #[error("{0:?} is an ENS name; it has to be resolved first")]
-    EnsName(String),
-}
-
-impl ChatKeyError {
-    /// Stable, for programs.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Empty => "chat_key.empty",
-            Self::TooLong { .. } => "chat_key.too_long",
-            Self::Base { .. } | Self::BaseName(_) => "chat_key.base",
-            Self::Character { .. } => "chat_key.character",
-            Self::Padding { .. } => "chat_key.padding",
-            Self::Varint => "chat_key.varint",
-            Self::Type { .. } => "chat_key.type",
-            Self::Key(_) => "chat_key.key",
-            Self::Link(_) => "chat_key.link",
-            Self::EnsName(_) => "chat_key.ens_name",
-        }
-    }
-}
-
-/// Reads a chat key in any of its texts, white space around it ignored.
+/// Reads a chat key in any of its forms, ignoring surrounding white space.
+///
+/// # Errors
+/// If the text is none of these forms, or if the key is invalid.
 pub fn parse_chat_key(text: &str) -> Result<PublicKey, ChatKeyError> {
     if text.len() > MAX_TEXT {
         return Err(ChatKeyError::TooLong { got: text.len() });
@@ -100,12 +47,15 @@ pub fn parse_chat_key(text: &str) -> Result<PublicKey, ChatKeyError> {
         return Ok(key?);
     }
     if let Some(name) = text.strip_suffix(".eth") {
-        return Err(ChatKeyError::EnsName(super::excerpt(&format!("{name}.eth"))));
+        return Err(ChatKeyError::EnsName(excerpt(&format!("{name}.eth"))));
     }
     Ok(parse_compact(text)?.0)
 }
 
-/// Reads only the multicodec form (`zQ3sh…`, `fe701…`, `0xe701…`), and tells its base.
+/// Reads the multicodec form only (`zQ3sh…`, `fe701…`, `0xe701…`), and returns its base as well.
+///
+/// # Errors
+/// If the text is not of that form, or if the key is invalid.
 pub fn parse_compact(text: &str) -> Result<(PublicKey, Base), ChatKeyError> {
     let (base, bytes) = Base::decode(text)?;
     let (codec, key) = varint(&bytes)?;
@@ -122,27 +72,44 @@ pub fn parse_compact(text: &str) -> Result<(PublicKey, Base), ChatKeyError> {
     Ok((PublicKey::from_slice(key)?, base))
 }
 
-/// The compact text of a key: `zQ3sh…` in [`Base::BASE58`].
+/// Returns the compact form of a key: `zQ3sh…` in [`Base::BASE58`].
 pub fn to_compact(key: &PublicKey, base: Base) -> String {
     base.encode(&prefixed(&key.to_compressed()))
 }
 
-/// The multicodec text with all 65 bytes: what a compact text expands to.
+/// Returns the multicodec form with all 65 bytes: the expanded form of a compact text.
 pub fn to_multicodec(key: &PublicKey, base: Base) -> String {
     base.encode(&prefixed(&key.to_uncompressed()))
+}
+
+impl ShareLink {
+    /// Reads the key in a link to a user.
+    ///
+    /// # Errors
+    /// If the link leads to something else, or to a name or key that can't be read.
+    pub fn chat_key(&self) -> Result<PublicKey, ChatKeyError> {
+        match self {
+            Self::User(user) if user.contains("://") => Err(ChatKeyError::Link("another link")),
+            Self::User(user) => parse_chat_key(user),
+            Self::PublicChat(_) => Err(ChatKeyError::Link("a public chat")),
+            Self::Browse(_) => Err(ChatKeyError::Link("a page")),
+        }
+    }
 }
 
 fn prefixed(key: &[u8]) -> Vec<u8> {
     [&PREFIX, key].concat()
 }
 
-/// `None` when the text has not the shape of a key in hex. Without `0x` the lengths decide: no
-/// multibase text of a key has 66, 128 or 130 characters that are all hex digits.
+/// Reads a key in hex. `None` if the text does not look like one.
+///
+/// Without `0x` the length decides: no multibase text of a key has 66, 128 or 130 characters that
+/// are all hex digits.
 fn parse_plain_hex(text: &str) -> Option<Result<PublicKey, KeyError>> {
     let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
     let kind = digits.unwrap_or(text).get(..2);
     let shaped = match text.len() {
-        // Whatever is wrong with it, it was meant to be one.
+        // Even with a wrong length, it was meant to be a key in hex.
         _ if digits.is_some() => matches!(kind, Some("02" | "03" | "04")) || text.len() == 130,
         66 => matches!(kind, Some("02" | "03")),
         130 => kind == Some("04"),
@@ -154,21 +121,21 @@ fn parse_plain_hex(text: &str) -> Option<Result<PublicKey, KeyError>> {
     }
     let mut bytes = [0; 65];
     let body = digits.unwrap_or(text).as_bytes();
-    // An odd number of digits has no length to decode to.
+    // An odd number of digits can't be decoded.
     let length = Some(body.len() / 2).filter(|length| length * 2 == body.len());
     let decoded = length.and_then(|length| bytes.get_mut(..length)).and_then(|bytes| {
-        // Much quicker than what `parse` does, and most keys come this way.
+        // Most keys come in this form, and this is much faster than `parse`.
         data_encoding::HEXLOWER_PERMISSIVE.decode_mut(body, bytes).ok()?;
         Some(PublicKey::from_slice(bytes))
     });
     match decoded {
         Some(key) => Some(key),
-        // With `0x`, `parse` says what is wrong with the digits.
+        // `parse` reports what is wrong with the digits.
         None => digits.map(|_| text.parse()),
     }
 }
 
-/// An unsigned varint of at most 9 bytes, in its shortest form, and what follows.
+/// Reads an unsigned varint of at most 9 bytes, in its shortest form, and returns the rest as well.
 fn varint(bytes: &[u8]) -> Result<(u64, &[u8]), ChatKeyError> {
     let mut value = 0;
     for (at, byte) in bytes.iter().enumerate().take(9) {
@@ -190,7 +157,7 @@ mod tests {
     use crate::crypto::{SecretKey, seeded_rng};
 
     #[test]
-    fn every_text_leads_to_the_key() {
+    fn every_form_is_read_as_the_key() {
         let mut rng = seeded_rng("chat keys");
         for _ in 0..64 {
             let key = SecretKey::generate(&mut rng).public_key();
@@ -217,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_says_why() {
+    fn invalid_texts_are_rejected_with_a_reason() {
         let code = |text: &str| parse_chat_key(text).unwrap_err().code();
         assert_eq!(code(""), "chat_key.empty");
         assert_eq!(code(&"04".repeat(50_000_000)), "chat_key.too_long");
@@ -243,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_key_is_no_compact_text() {
+    fn a_plain_key_is_not_a_compact_one() {
         let key = SecretKey::generate(&mut seeded_rng("plain")).public_key();
         assert_eq!(parse_compact(&key.to_string()), Err(ChatKeyError::Type { got: 4 }));
     }

@@ -1,8 +1,7 @@
 //! Contact codes: where the owner of a key announces how to reach their devices.
 //!
-//! What the app calls "contact code" in its screens is just the `0x04…` text. In the protocol it
-//! is the name `0x04…-contact-code`, which gives a topic and a symmetric key like the name of a
-//! public chat does.
+//! The app shows the `0x04…` text as "contact code". In the protocol it is the name
+//! `0x04…-contact-code`, which determines a topic and a symmetric key as a public chat's name does.
 
 use crate::{
     crypto::PublicKey,
@@ -14,19 +13,19 @@ use crate::{
 pub struct ContactCode {
     /// `0x04…-contact-code`.
     pub name: String,
-    /// The topic that it is published on.
+    /// The topic where it is published.
     pub topic: Topic,
 }
 
 impl ContactCode {
-    /// The contact code of `key`.
+    /// Returns the contact code of `key`.
     pub fn from_key(key: &PublicKey) -> Self {
         let name = topic::contact_code_name(key);
         let topic = Topic::from_name(&name);
         Self { name, topic }
     }
 
-    /// The key that its messages are encrypted with. Takes some milliseconds.
+    /// Derives the key that encrypts its messages; this takes milliseconds.
     pub fn sym_key(&self) -> SymKey {
         SymKey::from_password(&self.name)
     }
@@ -37,7 +36,7 @@ mod tests {
     use super::*;
     use crate::crypto::SecretKey;
 
-    /// Private key of the identity, topic, symmetric key; of the reference.
+    /// Private key of the identity, topic and symmetric key, from the reference.
     const CASES: [[&str; 3]; 2] = [
         [
             "2cd9cdd826698881b9fa3403a73a65177d3a80e8a393afb9503ffbc081a33438",
@@ -52,7 +51,7 @@ mod tests {
     ];
 
     #[test]
-    fn codes_of_the_reference() {
+    fn codes_match_the_reference() {
         for [identity, topic, sym_key] in CASES {
             let key = identity.parse::<SecretKey>().unwrap().public_key();
             let code = ContactCode::from_key(&key);

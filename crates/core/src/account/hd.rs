@@ -1,4 +1,4 @@
-//! The tree of keys (BIP32): derivation from private and from public keys.
+//! Hierarchical key trees (BIP32): derivation from private and public keys.
 //!
 //! ```
 //! use statuskit_core::account::{DerivationPath, ExtendedPrivateKey, Mnemonic};
@@ -10,10 +10,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The text forms `xprv…` and `xpub…` are in `hd/text.rs`; [`Deriver`] remembers the nodes on the
-//! way for callers that need many keys of one tree.
+//! [`Deriver`] caches intermediate nodes for callers that need many keys of one tree. The text
+//! forms `xprv…` and `xpub…` are in `hd/text.rs`.
 
 mod deriver;
+mod error;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -33,78 +34,12 @@ use crate::crypto::{
     tweak,
 };
 pub use deriver::Deriver;
+pub use error::HdError;
 
-/// What is wrong with a seed, an extended key, or a step from one to the next.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum HdError {
-    /// BIP32 takes 16 to 64 bytes.
-    #[error("a seed has 16 to 64 bytes, not {got}")]
-    SeedLength { got: usize },
-    /// The seed leads to a master key outside the group: one in 2^127.
-    #[error("this seed has no master key; use another one")]
-    UnusableSeed,
-    /// The index leads to a key outside the group: one in 2^127.
-    #[error("there is no key at index {index}; use the next one")]
-    UnusableIndex { index: ChildIndex },
-    /// A step that only private keys can do.
-    #[error("{index} is hardened: that needs the private key (xprv…), not the public one")]
-    HardenedFromPublic { index: ChildIndex },
-    /// 255 levels are what the format can count.
-    #[error("a key at depth 255 has no children: the format can't count further")]
-    TooDeep,
-    /// A text that is no extended key at all.
-    #[error("the extended key is malformed: {0}")]
-    Text(&'static str),
-    /// A character that base58 does not have.
-    #[error("character {at} of the extended key is not of base58")]
-    Base58 {
-        /// Counted from 1.
-        at: usize,
-    },
-    /// Some character is wrong.
-    #[error("the checksum of the extended key does not match: a character is wrong or missing")]
-    Checksum,
-    /// Another network's, or another scheme's.
-    #[error(
-        "version {got:#010x} of the extended key is unknown; expected 0x0488ade4 (xprv) or \
-         0x0488b21e (xpub)"
-    )]
-    Version { got: u32 },
-    /// The private form where the public one was expected, or the other way round.
-    #[error("expected an extended {expected} key, got an extended {got} one")]
-    Kind { expected: &'static str, got: &'static str },
-    /// A master key that says that it has a parent.
-    #[error("the extended key has depth 0 and yet a parent or an index")]
-    MasterWithParent,
-    /// The key inside is not a key.
-    #[error("the key inside the extended key is invalid: {0}")]
-    Key(#[from] crate::crypto::KeyError),
-}
+/// The first four bytes of the hash that identifies a key in BIP32; zeros above a master key.
+type Fingerprint = [u8; 4];
 
-impl HdError {
-    /// Stable, for programs.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::SeedLength { .. } => "hd.seed_length",
-            Self::UnusableSeed => "hd.seed_unusable",
-            Self::UnusableIndex { .. } => "hd.index_unusable",
-            Self::HardenedFromPublic { .. } => "hd.hardened_from_public",
-            Self::TooDeep => "hd.depth",
-            Self::Text(_) => "hd.text",
-            Self::Base58 { .. } => "hd.base58",
-            Self::Checksum => "hd.checksum",
-            Self::Version { .. } => "hd.version",
-            Self::Kind { .. } => "hd.kind",
-            Self::MasterWithParent => "hd.master",
-            Self::Key(_) => "hd.key",
-        }
-    }
-}
-
-/// The first four bytes of the hash by which BIP32 names a key; zeros above a master key.
-pub type Fingerprint = [u8; 4];
-
-/// Where a key stands in its tree.
+/// The place of a key in its tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Place {
     depth: u8,
@@ -116,8 +51,9 @@ impl Place {
     const MASTER: Self = Self { depth: 0, parent: [0; 4], index: ChildIndex::from_bits(0) };
 }
 
-/// A private key with its chain code and its place in the tree. Erased on drop; compared in
-/// constant time.
+/// A private key with its chain code and its place in the tree.
+///
+/// Erased on drop and compared in constant time.
 #[derive(Clone)]
 pub struct ExtendedPrivateKey {
     place: Place,
@@ -126,9 +62,10 @@ pub struct ExtendedPrivateKey {
     origin: Option<Origin>,
 }
 
-/// Where a plain (not hardened) key came from: its public key is the parent's plus this multiple
-/// of the generator, which is cheaper than starting afresh. Nothing here is more secret than the
-/// parent's extended public key.
+/// The origin of a plain (not hardened) key: its public key is the parent's plus this multiple of
+/// the generator, which is cheaper than a full multiplication.
+///
+/// Nothing here is more secret than the parent's extended public key.
 #[derive(Clone)]
 struct Origin {
     parent: PublicKey,
@@ -136,23 +73,31 @@ struct Origin {
 }
 
 impl ExtendedPrivateKey {
-    /// The master key of a seed.
+    /// Derives the master key of a seed.
+    ///
+    /// # Errors
+    /// If the seed has no master key: one in 2^127.
     pub fn from_seed(seed: &Seed) -> Result<Self, HdError> {
         let node = Node::master(seed)?;
         Ok(Self::new(Place::MASTER, node.chain_code, node.key))
     }
 
-    /// The child at `index`.
-    pub fn child(&self, index: ChildIndex) -> Result<Self, HdError> {
-        self.derive_steps(&[index])
-    }
-
-    /// The descendant at the end of `path`, which starts at this key.
+    /// Derives the descendant at `path`, which starts at this key.
+    ///
+    /// # Errors
+    /// If the depth would exceed 255, or if there is no key at an index: one in 2^127.
     pub fn derive(&self, path: &DerivationPath) -> Result<Self, HdError> {
-        self.derive_steps(path.steps())
+        let [before @ .., last] = path.steps() else { return Ok(self.clone()) };
+        let depth = usize::from(self.place.depth) + path.steps().len();
+        let depth = u8::try_from(depth).map_err(|_| HdError::TooDeep)?;
+        let mut node = Node { chain_code: self.chain_code.clone(), key: self.key.clone() };
+        for step in before {
+            node = node.child(*step, None)?.0;
+        }
+        node.leaf(*last, depth, &node.public_key())
     }
 
-    /// The public counterpart, with the same place in the tree.
+    /// Returns the public counterpart, with the same place in the tree.
     pub fn to_public(&self) -> ExtendedPublicKey {
         ExtendedPublicKey {
             place: self.place,
@@ -161,51 +106,25 @@ impl ExtendedPrivateKey {
         }
     }
 
-    /// The private key.
+    /// Returns the private key.
     pub fn secret_key(&self) -> &SecretKey {
         &self.key
     }
 
-    /// The public key. Computed at every call.
+    /// Computes the public key.
     pub fn public_key(&self) -> PublicKey {
         let origin = self.origin.as_ref();
         let from_parent = origin.and_then(|it| tweak::add_public(&it.parent, &it.tweak.0));
         from_parent.unwrap_or_else(|| self.key.public_key())
     }
 
-    /// Steps from the master key.
+    /// Returns the number of steps from the master key.
     pub fn depth(&self) -> u8 {
         self.place.depth
     }
 
-    /// The last step.
-    pub fn index(&self) -> ChildIndex {
-        self.place.index
-    }
-
-    /// The parent's fingerprint; zeros for a master key.
-    pub fn parent_fingerprint(&self) -> Fingerprint {
-        self.place.parent
-    }
-
-    /// The fingerprint of this key.
-    pub fn fingerprint(&self) -> Fingerprint {
-        fingerprint(&self.public_key())
-    }
-
     fn new(place: Place, chain_code: ChainCode, key: SecretKey) -> Self {
         Self { place, chain_code, key, origin: None }
-    }
-
-    fn derive_steps(&self, steps: &[ChildIndex]) -> Result<Self, HdError> {
-        let [before @ .., last] = steps else { return Ok(self.clone()) };
-        let depth = usize::from(self.place.depth) + steps.len();
-        let depth = u8::try_from(depth).map_err(|_| HdError::TooDeep)?;
-        let mut node = Node { chain_code: self.chain_code.clone(), key: self.key.clone() };
-        for step in before {
-            node = node.child(*step, None)?.0;
-        }
-        node.leaf(*last, depth, &node.public_key())
     }
 }
 
@@ -225,8 +144,10 @@ impl fmt::Debug for ExtendedPrivateKey {
     }
 }
 
-/// A public key with its chain code and its place in the tree. Together with the private key of
-/// any of its plain (not hardened) descendants it gives its own private key away.
+/// A public key with its chain code and its place in the tree.
+///
+/// Together with the private key of any plain (not hardened) descendant it reveals its own
+/// private key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ExtendedPublicKey {
     place: Place,
@@ -235,8 +156,21 @@ pub struct ExtendedPublicKey {
 }
 
 impl ExtendedPublicKey {
-    /// The child at `index`, which must not be hardened.
-    pub fn child(&self, index: ChildIndex) -> Result<Self, HdError> {
+    /// Derives the descendant at `path`, which starts at this key.
+    ///
+    /// # Errors
+    /// If a step is hardened, if the depth would exceed 255, or if there is no key at an index:
+    /// one in 2^127.
+    pub fn derive(&self, path: &DerivationPath) -> Result<Self, HdError> {
+        path.steps().iter().try_fold(*self, |key, step| key.child(*step))
+    }
+
+    /// Returns the public key.
+    pub fn public_key(&self) -> PublicKey {
+        self.key
+    }
+
+    fn child(&self, index: ChildIndex) -> Result<Self, HdError> {
         if index.is_hardened() {
             return Err(HdError::HardenedFromPublic { index });
         }
@@ -250,36 +184,6 @@ impl ExtendedPublicKey {
         let place = Place { depth, parent: fingerprint(&self.key), index };
         Ok(Self { place, chain_code: halves.right, key })
     }
-
-    /// The descendant at the end of `path`, which starts at this key and has no hardened step.
-    pub fn derive(&self, path: &DerivationPath) -> Result<Self, HdError> {
-        path.steps().iter().try_fold(*self, |key, step| key.child(*step))
-    }
-
-    /// The public key.
-    pub fn public_key(&self) -> PublicKey {
-        self.key
-    }
-
-    /// Steps from the master key.
-    pub fn depth(&self) -> u8 {
-        self.place.depth
-    }
-
-    /// The last step.
-    pub fn index(&self) -> ChildIndex {
-        self.place.index
-    }
-
-    /// The parent's fingerprint; zeros for a master key.
-    pub fn parent_fingerprint(&self) -> Fingerprint {
-        self.place.parent
-    }
-
-    /// The fingerprint of this key.
-    pub fn fingerprint(&self) -> Fingerprint {
-        fingerprint(&self.key)
-    }
 }
 
 impl fmt::Debug for ExtendedPublicKey {
@@ -288,12 +192,12 @@ impl fmt::Debug for ExtendedPublicKey {
     }
 }
 
-/// 32 bytes from the HMAC, erased on drop: a chain code is half of what the children are made of.
+/// 32 bytes from the HMAC, erased on drop: children are derived from the chain code and the key.
 #[derive(Clone, zeroize::ZeroizeOnDrop)]
 struct ChainCode([u8; 32]);
 
-/// What derivation needs of a key; the place in the tree is added where it is asked for, since a
-/// fingerprint costs a multiplication on the curve.
+/// The part of a key that derivation needs. The place in the tree is added only at the end of a
+/// path, since a fingerprint costs a multiplication on the curve.
 #[derive(Clone)]
 struct Node {
     chain_code: ChainCode,
@@ -311,8 +215,8 @@ impl Node {
         self.key.public_key()
     }
 
-    /// One step, and by how much the key went up. `public` is this node's own public key, for
-    /// callers that know it already; plain steps compute it otherwise.
+    /// Derives one step, and returns the tweak that was added to the key. `public` is the public
+    /// key of this node, if it is known; plain steps compute it otherwise.
     fn child(
         &self,
         index: ChildIndex,
@@ -331,7 +235,7 @@ impl Node {
         Ok((Self { chain_code: ChainCode(halves.right), key }, ChainCode(halves.left)))
     }
 
-    /// The last step, to a key that knows its place. `public` is this node's own public key.
+    /// Derives the last step of a path, with its place. `public` is the public key of this node.
     fn leaf(
         &self,
         index: ChildIndex,
@@ -340,8 +244,7 @@ impl Node {
     ) -> Result<ExtendedPrivateKey, HdError> {
         let (Self { chain_code, key }, tweak) = self.child(index, Some(public))?;
         let place = Place { depth, parent: fingerprint(public), index };
-        // A hardened step's tweak is a secret: it stays out of arithmetic that takes more or
-        // less time depending on it.
+        // The tweak of a hardened step is secret: it must not enter variable-time arithmetic.
         let origin = (!index.is_hardened()).then_some(Origin { parent: *public, tweak });
         Ok(ExtendedPrivateKey { place, chain_code, key, origin })
     }

@@ -1,7 +1,7 @@
-//! Identicons: the picture of a chat key, 5 by 5 cells in one colour.
+//! Identicons: pictures of chat keys, 5 by 5 cells in one colour.
 //!
-//! The input is the *text* `0x04…`. MD5 of it gives the cells (the left half, mirrored) and the
-//! hue. PNG writers compress differently, so compare pixels, not files.
+//! The input is the *text* `0x04…`. Its MD5 determines the cells (the left half, mirrored) and the
+//! hue. PNG encoders compress differently, so compare pixels, not files.
 
 use std::fmt;
 
@@ -9,16 +9,14 @@ use data_encoding::BASE64;
 
 use crate::crypto::{self, PublicKey};
 
-/// Cells along a side.
-pub const CELLS: usize = 5;
-/// Pixels along a side.
-pub const SIZE: usize = 50;
+const CELLS: usize = Identicon::CELLS;
+const SIZE: usize = Identicon::SIZE;
 /// Pixels along a cell.
 const CELL: usize = 6;
 /// Transparent pixels around the cells.
 const MARGIN: usize = 10;
 
-/// The picture as cells and one colour; pixels are made when asked for.
+/// A picture as cells and one colour.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Identicon {
     cells: [[bool; CELLS]; CELLS],
@@ -27,12 +25,17 @@ pub struct Identicon {
 }
 
 impl Identicon {
-    /// The picture of a chat key.
+    /// Cells along a side.
+    pub const CELLS: usize = 5;
+    /// Pixels along a side.
+    pub const SIZE: usize = 50;
+
+    /// Returns the picture of a chat key.
     pub fn from_key(key: &PublicKey) -> Self {
         Self::from_text(&key.to_string())
     }
 
-    /// The picture of any text; clients use it only for `0x04…`.
+    /// Returns the picture of any text; clients use only `0x04…`.
     pub fn from_text(text: &str) -> Self {
         let hash = crypto::hash::md5(text.as_bytes());
         let mut cells = [[false; CELLS]; CELLS];
@@ -46,23 +49,23 @@ impl Identicon {
         Self { cells, color: color(f64::from(sum) / 765.0 * 360.0), hash }
     }
 
-    /// MD5 of the text: what everything else follows from.
+    /// Returns the MD5 of the text, which determines the picture.
     pub fn hash(&self) -> &[u8; 16] {
         &self.hash
     }
 
-    /// Which cells are filled, rows from the top.
+    /// Returns which cells are filled, rows from the top.
     pub fn cells(&self) -> &[[bool; CELLS]; CELLS] {
         &self.cells
     }
 
-    /// Red, green and blue of the filled cells.
+    /// Returns red, green and blue of the filled cells.
     pub fn color(&self) -> [u8; 3] {
         self.color
     }
 
-    /// [`SIZE`] by [`SIZE`] pixels of red, green, blue and alpha, rows from the top. What is not
-    /// filled is transparent.
+    /// Returns [`SIZE`](Self::SIZE) by [`SIZE`](Self::SIZE) pixels of red, green, blue and alpha,
+    /// rows from the top. Empty cells are transparent.
     pub fn rgba(&self) -> Vec<u8> {
         let [red, green, blue] = self.color;
         let mut pixels = vec![0; SIZE * SIZE * 4];
@@ -76,12 +79,12 @@ impl Identicon {
         pixels
     }
 
-    /// The picture as a PNG file.
+    /// Returns the picture as a PNG file.
     pub fn to_png(&self) -> Vec<u8> {
         write_png(SIZE as u32, png::ColorType::Rgba, png::BitDepth::Eight, &self.rgba())
     }
 
-    /// The PNG file as `data:image/png;base64,…`, which is how clients store and send it.
+    /// Returns the PNG file as `data:image/png;base64,…`, the form that clients store and send.
     pub fn to_data_uri(&self) -> String {
         format!("data:image/png;base64,{}", BASE64.encode(&self.to_png()))
     }
@@ -93,7 +96,7 @@ impl Identicon {
     }
 }
 
-/// `Identicon(#8cc3d9 11111 11111 …)`.
+/// Writes `Identicon(#8cc3d9 11111 11111 …)`.
 impl fmt::Debug for Identicon {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Identicon(#{}", hex::encode(self.color))?;
@@ -105,7 +108,7 @@ impl fmt::Debug for Identicon {
     }
 }
 
-/// A square PNG of `side` pixels.
+/// Encodes a square PNG of `side` pixels.
 pub(super) fn write_png(
     side: u32,
     color: png::ColorType,
@@ -120,12 +123,12 @@ pub(super) fn write_png(
         writer.write_image_data(data)?;
         writer.finish()
     });
-    written.expect("the image has the size it says, and memory takes what is written");
+    written.expect("the data has the stated size, and writing to memory does not fail");
     file
 }
 
-/// HSL to RGB in double precision with saturation 0.5 and lightness 0.7; channels are rounded to
-/// 16 bits and cut to 8, not rounded to 8.
+/// Converts HSL to RGB in double precision, with saturation 0.5 and lightness 0.7. Channels are
+/// rounded to 16 bits and then truncated to 8, not rounded to 8.
 fn color(hue: f64) -> [u8; 3] {
     const SATURATION: f64 = 0.5;
     const LIGHTNESS: f64 = 0.7;
@@ -149,7 +152,7 @@ fn color(hue: f64) -> [u8; 3] {
         } else {
             t2
         };
-        // Truncation is floor for what is not negative.
+        // Truncation is floor, since the value is not negative.
         (((value * 65535.0 + 0.5) as u32) >> 8) as u8
     };
     [channel(1.0 / 3.0), channel(0.0), channel(-1.0 / 3.0)]

@@ -1,77 +1,84 @@
-//! Whatever holds an identity, told apart by what it looks like: hex key, phrase, extended key or
-//! key file. Behind every `--identity`.
+//! Identities in any form: hex key, phrase, extended key, key file or account record.
+//!
+//! This is the only place that decides what an input is.
+
+mod error;
+mod identity;
+mod record;
 
 use std::fmt;
 
+use zeroize::Zeroizing;
+
 use super::{
-    DerivationPath, ExtendedPrivateKey, HdError, KeyFile, KeystoreError, Limits, Mnemonic,
-    MnemonicError,
+    ExtendedPrivateKey, KeyFile, Limits, Mnemonic,
+    keystore::{KeystoreError, MAX_KEY_FILE},
 };
-use crate::crypto::{KeyError, SecretKey};
+use crate::crypto::SecretKey;
+pub use error::ImportError;
+pub use identity::Identity;
+pub use record::AccountRecord;
 
-/// The longest input that is looked at, in bytes: that of a key file.
-pub const MAX_IMPORT: usize = super::keystore::MAX_KEY_FILE;
+/// The longest input that is accepted, in bytes: that of a key file.
+pub const MAX_IMPORT: usize = MAX_KEY_FILE;
 
-/// What an input turned out to be.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Imported {
-    /// 64 hex digits.
-    Key(SecretKey),
-    /// Words.
-    Phrase(Mnemonic),
+/// The form of a text, before it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Form {
+    /// 64 hex digits, with or without `0x`.
+    HexKey,
     /// `xprv…`.
-    Extended(ExtendedPrivateKey),
-    /// A JSON object, still encrypted.
-    KeyFile(Box<KeyFile>),
+    ExtendedPrivate,
+    /// `xpub…`.
+    ExtendedPublic,
+    /// `{…`: a key file or an account record.
+    Json,
+    /// Several words.
+    Phrase,
 }
 
-/// Why an input holds no identity.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ImportError {
-    #[error("the input is empty; expected a hex key, a recovery phrase, xprv… or a key file")]
-    Empty,
-    #[error("an input of {got} bytes holds no identity (the limit is {MAX_IMPORT})")]
-    TooLarge { got: usize },
-    #[error("the input is not text (byte {at} is not UTF-8)")]
-    Utf8 { at: usize },
-    #[error("this is an extended public key; an identity needs the private one (xprv…)")]
-    PublicOnly,
-    #[error(
-        "neither 64 hex digits, nor the words of a phrase, nor xprv…, nor a key file ({got} bytes)"
-    )]
-    Unknown { got: usize },
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    #[error(transparent)]
-    Mnemonic(#[from] MnemonicError),
-    #[error(transparent)]
-    Hd(#[from] HdError),
-    #[error(transparent)]
-    Keystore(#[from] KeystoreError),
-    #[error("{0} has no keys below it: a path needs a phrase, xprv… or a Status key file")]
-    NoTree(&'static str),
-}
-
-impl ImportError {
-    /// Stable, for programs.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Empty => "identity.empty",
-            Self::TooLarge { .. } => "identity.too_large",
-            Self::Utf8 { .. } => "identity.utf8",
-            Self::PublicOnly => "identity.public_only",
-            Self::Unknown { .. } => "identity.unknown",
-            Self::Key(_) => "key.format",
-            Self::Mnemonic(error) => error.code(),
-            Self::Hd(error) => error.code(),
-            Self::Keystore(error) => error.code(),
-            Self::NoTree(_) => "identity.no_tree",
+impl Form {
+    /// Detects the form of a text, ignoring surrounding white space. `None` if it has none of them.
+    pub fn detect(text: &str) -> Option<Self> {
+        let text = text.trim();
+        if text.starts_with('{') {
+            Some(Self::Json)
+        } else if text.starts_with("xprv") {
+            Some(Self::ExtendedPrivate)
+        } else if text.starts_with("xpub") {
+            Some(Self::ExtendedPublic)
+        } else if hex_digits(text).is_some_and(|digits| digits.len() == 64) {
+            Some(Self::HexKey)
+        } else if text.contains(char::is_whitespace) {
+            Some(Self::Phrase)
+        } else {
+            None
         }
     }
 }
 
+/// An identity as it was read: unlocked or still encrypted.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Imported {
+    /// 64 hex digits.
+    Key(SecretKey),
+    /// A recovery phrase.
+    Phrase(Mnemonic),
+    /// `xprv…`.
+    Extended(ExtendedPrivateKey),
+    /// A key file, still encrypted.
+    KeyFile(Box<KeyFile>),
+    /// An account record with its secret.
+    Record(Box<AccountRecord>),
+}
+
 impl Imported {
-    /// Tells what the bytes are and reads them. White space around the text is ignored.
+    /// Detects the form of an input and reads it, ignoring surrounding white space.
+    ///
+    /// # Errors
+    /// If the input has none of the forms, is malformed, or has no secret.
     pub fn parse(bytes: &[u8]) -> Result<Self, ImportError> {
         if bytes.len() > MAX_IMPORT {
             return Err(ImportError::TooLarge { got: bytes.len() });
@@ -79,32 +86,21 @@ impl Imported {
         let text = std::str::from_utf8(bytes)
             .map_err(|error| ImportError::Utf8 { at: error.valid_up_to() })?
             .trim();
-        let digits = text.strip_prefix("0x").unwrap_or(text);
-        let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if text.is_empty() {
-            Err(ImportError::Empty)
-        } else if text.starts_with('{') {
-            Ok(Self::KeyFile(Box::new(KeyFile::parse(text.as_bytes())?)))
-        } else if text.starts_with("xprv") {
-            Ok(Self::Extended(text.parse()?))
-        } else if text.starts_with("xpub") {
-            Err(ImportError::PublicOnly)
-        } else if is_hex && (digits.len() == 64 || text.starts_with("0x")) {
-            Ok(Self::Key(text.parse()?))
-        } else if text.contains(char::is_whitespace) {
-            Ok(Self::Phrase(Mnemonic::parse(text)?))
-        } else {
-            Err(ImportError::Unknown { got: text.len() })
-        }
-    }
-
-    /// `hex key`, `recovery phrase`, `extended key` or `key file`.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Key(_) => "hex key",
-            Self::Phrase(_) => "recovery phrase",
-            Self::Extended(_) => "extended key",
-            Self::KeyFile(_) => "key file",
+        match Form::detect(text) {
+            Some(Form::HexKey) => Ok(Self::Key(text.parse()?)),
+            Some(Form::ExtendedPrivate) => Ok(Self::Extended(text.parse()?)),
+            Some(Form::ExtendedPublic) => Err(ImportError::PublicOnly),
+            Some(Form::Phrase) => Ok(Self::Phrase(text.parse()?)),
+            Some(Form::Json) => match AccountRecord::parse(text) {
+                Some(record) => Ok(Self::Record(Box::new(record?))),
+                None => Ok(Self::KeyFile(Box::new(KeyFile::parse(text.as_bytes())?))),
+            },
+            None if text.is_empty() => Err(ImportError::Empty),
+            // `0x` with a wrong number of digits: the error says how many.
+            None if text.starts_with("0x") && hex_digits(text).is_some() => {
+                Ok(Self::Key(text.parse()?))
+            }
+            None => Err(ImportError::Unknown { got: text.len() }),
         }
     }
 
@@ -113,40 +109,60 @@ impl Imported {
         matches!(self, Self::KeyFile(_))
     }
 
-    /// Whether there are keys below this one, as far as can be told without the password.
-    pub fn has_tree(&self) -> bool {
+    /// Whether [`unlock`](Self::unlock) uses a passphrase.
+    pub fn takes_passphrase(&self) -> bool {
         match self {
-            Self::Key(_) => false,
-            Self::Phrase(_) | Self::Extended(_) => true,
-            Self::KeyFile(file) => file.extended_kdf().is_some(),
+            Self::Phrase(_) => true,
+            Self::Record(record) => record.has_phrase(),
+            Self::Key(_) | Self::Extended(_) | Self::KeyFile(_) => false,
         }
     }
 
-    /// The key or tree inside. `passphrase` is for phrases (empty in the app), `password` for
-    /// key files; the others ignore them.
+    /// Checks the cost of [`unlock`](Self::unlock), before a password is known.
+    ///
+    /// # Errors
+    /// If a key file exceeds `limits`.
+    pub fn check(&self, limits: &Limits) -> Result<(), KeystoreError> {
+        match self {
+            Self::KeyFile(file) => file.check(limits),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the identity in the clear.
+    ///
+    /// `password` is for key files. `passphrase` is for phrases: without it, a record uses its own,
+    /// and others an empty one, as in the app.
+    ///
+    /// # Errors
+    /// If the password is wrong, a key file exceeds `limits` or is damaged, or the secret of a
+    /// record does not belong to its public key.
     pub fn unlock(
         &self,
-        passphrase: &str,
+        passphrase: Option<&str>,
         password: &[u8],
         limits: &Limits,
-    ) -> Result<Unlocked, ImportError> {
+    ) -> Result<Identity, ImportError> {
         Ok(match self {
-            Self::Key(key) => Unlocked::Key(key.clone()),
+            Self::Key(key) => Identity::from_key(key.clone()),
             Self::Phrase(phrase) => {
-                let seed = phrase.to_seed(passphrase);
-                Unlocked::Master(ExtendedPrivateKey::from_seed(&seed)?)
+                let passphrase = Zeroizing::new(passphrase.unwrap_or_default().to_owned());
+                Identity::from_phrase(phrase.clone(), passphrase)?
             }
-            Self::Extended(key) if key.depth() == 0 => Unlocked::Master(key.clone()),
-            Self::Extended(key) => Unlocked::Node(key.clone()),
-            Self::KeyFile(file) => {
-                let opened = file.open(password, limits)?;
-                match opened.derivation_key() {
-                    Ok(key) => Unlocked::Node(key.clone()),
-                    // The private key of an old file is good, only its tree is not.
-                    Err(_) => Unlocked::Key(opened.secret),
-                }
-            }
+            Self::Extended(key) => Identity::from_extended_key(key.clone()),
+            Self::KeyFile(file) => Identity::from_opened_key(file.open(password, limits)?),
+            Self::Record(record) => record.unlock(passphrase)?,
         })
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Key(_) => "hex key",
+            Self::Phrase(_) => "recovery phrase",
+            Self::Extended(_) => "extended key",
+            Self::KeyFile(_) => "key file",
+            Self::Record(_) => "account record",
+        }
     }
 }
 
@@ -156,55 +172,29 @@ impl fmt::Debug for Imported {
     }
 }
 
-/// A key in the clear, with or without what grows below it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unlocked {
-    /// A single key.
-    Key(SecretKey),
-    /// A master key: the account's own key is at the chat key's path.
-    Master(ExtendedPrivateKey),
-    /// A key from inside a tree, or the key of a key file: it stands for itself.
-    Node(ExtendedPrivateKey),
-}
-
-impl Unlocked {
-    /// The private key at `path`, or without one the key that is meant: the chat key below a
-    /// master key, otherwise the key itself.
-    pub fn identity(&self, path: Option<&DerivationPath>) -> Result<SecretKey, ImportError> {
-        let derived = match (self, path) {
-            (Self::Key(key), None) => return Ok(key.clone()),
-            (Self::Key(_), Some(_)) => return Err(ImportError::NoTree("a single private key")),
-            (Self::Node(key), None) => return Ok(key.secret_key().clone()),
-            (Self::Master(key), None) => key.derive(&DerivationPath::CHAT)?,
-            (Self::Master(key) | Self::Node(key), Some(path)) => key.derive(path)?,
-        };
-        Ok(derived.secret_key().clone())
-    }
-
-    /// The key to derive from.
-    pub fn tree(&self) -> Result<&ExtendedPrivateKey, ImportError> {
-        match self {
-            Self::Key(_) => Err(ImportError::NoTree("a single private key")),
-            Self::Master(key) | Self::Node(key) => Ok(key),
-        }
-    }
+/// Returns the digits of a hex text, without `0x`.
+fn hex_digits(text: &str) -> Option<&str> {
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then_some(digits)
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
-    use crate::account::{Nonces, ScryptCost, Seed};
+    use crate::account::{DerivationPath, HdError, Nonces, ScryptCost, Seed};
     use crate::crypto::seeded_rng;
 
     const PHRASE: &str =
         "time spirit very trade door safe dragon rabbit position before garbage evidence";
 
-    fn unlock(text: &str) -> Unlocked {
-        Imported::parse(text.as_bytes()).unwrap().unlock("", b"pw", &Limits::default()).unwrap()
+    fn unlock(text: &str) -> Identity {
+        Imported::parse(text.as_bytes()).unwrap().unlock(None, b"pw", &Limits::default()).unwrap()
     }
 
     #[test]
-    fn every_form_leads_to_the_chat_key() {
+    fn every_form_is_read_as_the_same_identity() {
         let phrase: Mnemonic = PHRASE.parse().unwrap();
         let master = ExtendedPrivateKey::from_seed(&phrase.to_seed("")).unwrap();
         let chat = master.derive(&DerivationPath::CHAT).unwrap();
@@ -224,24 +214,115 @@ mod tests {
         ];
         for (kind, text, has_tree) in texts {
             let imported = Imported::parse(text.as_bytes()).unwrap();
-            assert_eq!((imported.kind(), imported.has_tree()), (kind, has_tree));
+            assert_eq!(imported.kind(), kind);
             assert_eq!(imported.needs_password(), kind == "key file");
             let unlocked = unlock(&text);
-            assert_eq!(unlocked.identity(None).as_ref(), Ok(chat.secret_key()), "{kind}");
+            assert_eq!(unlocked.key(None).as_ref(), Ok(chat.secret_key()), "{kind}");
             assert_eq!(unlocked.tree().is_ok(), has_tree);
             assert!(!format!("{imported:?} {unlocked:?}").contains(&hex));
         }
-        let wallet = unlock(PHRASE).identity(Some(&DerivationPath::WALLET));
+        let wallet = unlock(PHRASE).key(Some(&DerivationPath::WALLET));
         let expected = master.derive(&DerivationPath::WALLET).unwrap();
         assert_eq!(wallet.as_ref(), Ok(expected.secret_key()));
-        let below = unlock(&chat.to_xprv()).identity(Some(&"m/1".parse().unwrap()));
+        let below = unlock(&chat.to_xprv()).key(Some(&"m/1".parse().unwrap()));
         assert_eq!(below.as_ref(), Ok(chat.derive(&"m/1".parse().unwrap()).unwrap().secret_key()));
-        let error = unlock(&hex).identity(Some(&DerivationPath::WALLET)).unwrap_err();
+        let error = unlock(&hex).key(Some(&DerivationPath::WALLET)).unwrap_err();
         assert_eq!(error.code(), "identity.no_tree");
     }
 
+    /// The record of an identity, changed.
+    fn record(
+        identity: &Identity,
+        change: impl FnOnce(&mut Value),
+    ) -> Result<Identity, ImportError> {
+        let public_key = identity.key(None)?.public_key().to_string();
+        let mut json = json!({ "type": "account", "public_key": public_key, "name": "any" });
+        for (name, value) in identity.secret_members() {
+            json[name] = value.as_str().into();
+        }
+        change(&mut json);
+        let imported = Imported::parse(format!(" {json}\n").as_bytes())?;
+        assert_eq!(imported.kind(), "account record");
+        imported.unlock(None, b"", &Limits::default())
+    }
+
     #[test]
-    fn other_inputs_say_what_was_expected() {
+    fn records_are_identities() {
+        let phrase: Mnemonic = PHRASE.parse().unwrap();
+        let master = ExtendedPrivateKey::from_seed(&phrase.to_seed("")).unwrap();
+        let wallet = master.derive(&DerivationPath::WALLET).unwrap();
+        let identities = [
+            Identity::from_phrase(phrase.clone(), Zeroizing::default()),
+            Identity::from_phrase(phrase, Zeroizing::new("salt".to_owned())),
+            Ok::<_, HdError>(Identity::from_extended_key(master)),
+            Ok(Identity::from_extended_key(wallet.clone())),
+            Ok(Identity::from_key(wallet.secret_key().clone())),
+        ];
+        for identity in identities.map(Result::unwrap) {
+            let read = record(&identity, |_| {}).unwrap();
+            assert_eq!(read.key(None), identity.key(None));
+            assert_eq!(read.secret_members(), identity.secret_members());
+            let key = record(&identity, |json| json["type"] = "key".into()).unwrap();
+            assert_eq!(key.key(None), identity.key(None));
+            let edited = record(&identity, |json| {
+                json["public_key"] =
+                    unlock(&"07".repeat(32)).key(None).unwrap().public_key().to_string().into();
+            });
+            assert_eq!(edited.unwrap_err().code(), "identity.mismatch");
+        }
+    }
+
+    #[test]
+    fn records_remember_a_path_and_a_passphrase() {
+        let identity = unlock(PHRASE);
+        let with_path = |path: &str| {
+            record(&identity, |json| {
+                json["path"] = path.into();
+                json["public_key"] = Value::Null;
+            })
+        };
+        let wallet = with_path("wallet").unwrap();
+        assert_eq!(wallet.key(None), identity.key(Some(&DerivationPath::WALLET)));
+        assert_eq!(wallet.key(Some(&DerivationPath::CHAT)), identity.key(None));
+        assert_eq!(with_path("m/x").unwrap_err().code(), "path.component");
+        // A single key has no tree: its path is for information.
+        let single = unlock(&"07".repeat(32));
+        assert!(record(&single, |json| json["path"] = "m/x".into()).is_ok());
+
+        let json = json!({ "type": "account", "mnemonic": PHRASE, "passphrase": "salt" });
+        let imported = Imported::parse(json.to_string().as_bytes()).unwrap();
+        assert!(imported.takes_passphrase() && !imported.needs_password());
+        let key = |passphrase| {
+            imported.unlock(passphrase, b"", &Limits::default()).unwrap().key(None).unwrap()
+        };
+        assert_ne!(key(None), identity.key(None).unwrap());
+        assert_eq!(key(Some("")), identity.key(None).unwrap());
+    }
+
+    #[test]
+    fn forms_are_detected_without_reading() {
+        let digits = "f".repeat(64);
+        for (text, form) in [
+            (digits.as_str(), Some(Form::HexKey)),
+            (
+                "\n0x0000000000000000000000000000000000000000000000000000000000000000 ",
+                Some(Form::HexKey),
+            ),
+            ("xprv", Some(Form::ExtendedPrivate)),
+            ("xpub x", Some(Form::ExtendedPublic)),
+            (" {", Some(Form::Json)),
+            ("my file", Some(Form::Phrase)),
+            ("0x1234", None),
+            (&digits[1..], None),
+            ("file", None),
+            ("", None),
+        ] {
+            assert_eq!(Form::detect(text), form, "{text}");
+        }
+    }
+
+    #[test]
+    fn other_inputs_are_rejected_with_a_reason() {
         let code = |bytes: &[u8]| Imported::parse(bytes).unwrap_err().code();
         let xpub = ExtendedPrivateKey::from_seed(&Seed::from_bytes(&[1; 16]).unwrap()).unwrap();
         assert_eq!(code(b" \n"), "identity.empty");
@@ -258,5 +339,7 @@ mod tests {
         assert_eq!(code(b"hello world"), "mnemonic.word_count");
         assert_eq!(code(b"xprv123"), "hd.text");
         assert_eq!(code(b"{}"), "keystore.missing");
+        assert_eq!(code(b"{\"type\":\"keystore\"}"), "keystore.missing");
+        assert_eq!(code(b"{\"type\":\"account\",\"mnemonic\":1}"), "identity.public_only");
     }
 }

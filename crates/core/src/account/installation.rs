@@ -1,4 +1,4 @@
-//! Installation ids, and the random UUIDs that the app uses for them.
+//! Installation ids, and the random UUIDs that the app uses as such.
 
 use std::fmt;
 
@@ -9,32 +9,32 @@ use rand::CryptoRng;
 pub struct Uuid([u8; 16]);
 
 impl Uuid {
-    /// A fresh one from `rng`.
+    /// Generates a random UUID.
     pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Self {
         let mut bytes = [0; 16];
         rng.fill_bytes(&mut bytes);
         Self::from_random(bytes)
     }
 
-    /// Sets the six bits that say version 4, variant 1.
-    pub fn from_random(mut bytes: [u8; 16]) -> Self {
+    /// Sets the six bits for version 4, variant 1.
+    fn from_random(mut bytes: [u8; 16]) -> Self {
         bytes[6] = bytes[6] & 0x0f | 0x40;
         bytes[8] = bytes[8] & 0x3f | 0x80;
         Self(bytes)
     }
 
-    /// Takes 16 bytes as they are, whatever version they are of.
+    /// Wraps 16 bytes without checking their version.
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// The 16 bytes.
+    /// Returns the 16 bytes.
     pub fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
 }
 
-/// `8-4-4-4-12` hex digits.
+/// Writes hex digits in groups of 8, 4, 4, 4 and 12.
 impl fmt::Display for Uuid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, byte) in self.0.iter().enumerate() {
@@ -53,23 +53,24 @@ impl fmt::Debug for Uuid {
     }
 }
 
-/// Names one device of one account: an opaque text, made once. Peers keep what they know about
-/// the device under it and validate nothing.
+/// Identifies one device of one account: an opaque text, generated once.
+///
+/// Peers store what they know about the device under this id, and do not validate it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InstallationId(String);
 
 impl InstallationId {
-    /// What the app makes: a random UUID.
+    /// Generates a random UUID, as the app does.
     pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Self {
         Self(Uuid::generate(rng).to_string())
     }
 
-    /// Takes any text.
+    /// Wraps any text.
     pub fn new(id: impl Into<String>) -> Self {
         Self(id.into())
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -93,7 +94,7 @@ mod tests {
     use crate::crypto::seeded_rng;
 
     #[test]
-    fn random_ids_look_like_the_apps() {
+    fn random_ids_are_uuids_of_version_4() {
         let id = InstallationId::generate(&mut seeded_rng("installation"));
         let text = id.as_str();
         assert_eq!(text.len(), 36);

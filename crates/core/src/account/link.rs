@@ -1,54 +1,54 @@
-//! Links that people share: to a user, a public chat, or a page of the app's browser.
+//! Share links: to a user, a public chat, or a page of the app's browser.
 //!
-//! Receivers look for `/user/`, `/chat/public/` or `/browse/` and take all that follows; only
-//! ASCII is accepted.
+//! Receivers look for `/user/`, `/chat/public/` or `/browse/` and use everything after it. They
+//! accept only ASCII.
 
 use std::{fmt, str::FromStr};
 
-use super::chat_key::{self, ChatKeyError};
-use crate::crypto::PublicKey;
+use crate::{crypto::PublicKey, text::excerpt};
 
-/// The start of links that open in any browser.
-pub const WEB: &str = "https://join.status.im/";
-/// The start of links that only the app opens.
-pub const APP: &str = "status-im://";
+/// The beginning of links that open in any browser.
+const WEB: &str = "https://join.status.im/";
+/// The beginning of links that only the app opens.
+const APP: &str = "status-im://";
 
 const USER: &str = "user/";
 const PUBLIC_CHAT: &str = "chat/public/";
 const BROWSE: &str = "browse/";
 
-/// What a link leads to.
+/// A link, by its target.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ShareLink {
-    /// A chat key in any of its texts, or an ENS name.
+    /// A chat key in any of its forms, or an ENS name.
     User(String),
     /// The name of a public chat.
     PublicChat(String),
-    /// An address of the web.
+    /// The address of a web page.
     Browse(String),
 }
 
 /// What is wrong with a link.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum LinkError {
-    /// Not a link of Status.
+    /// Not a Status link.
     #[error(
         "{0:?} is not a Status link; expected {WEB}… or {APP}… with user/, chat/public/ or browse/"
     )]
     Unknown(String),
-    /// Characters that receivers refuse.
+    /// A character that receivers reject.
     #[error("links are ASCII only; character {at} is not")]
     NotAscii {
         /// Counted from 1.
         at: usize,
     },
-    /// Nothing behind the last slash.
+    /// Nothing after the last slash.
     #[error("the link leads nowhere: nothing follows {0:?}")]
     Empty(&'static str),
 }
 
 impl LinkError {
-    /// Stable, for programs.
+    /// Returns the stable code of the error.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Unknown(_) => "link.unknown",
@@ -59,30 +59,19 @@ impl LinkError {
 }
 
 impl ShareLink {
-    /// A link to the owner of `key`, by the `0x04…` text that every client reads.
+    /// Creates a link to the owner of `key`, in the `0x04…` form that every client reads.
     pub fn user(key: &PublicKey) -> Self {
         Self::User(key.to_string())
     }
 
-    /// The `https://join.status.im/` form.
+    /// Returns the `https://join.status.im/` form.
     pub fn to_web(&self) -> String {
         format!("{WEB}{}", self.tail())
     }
 
-    /// The `status-im://` form.
+    /// Returns the `status-im://` form.
     pub fn to_app(&self) -> String {
         format!("{APP}{}", self.tail())
-    }
-
-    /// The key that a link to a user holds.
-    pub fn chat_key(&self) -> Result<PublicKey, ChatKeyError> {
-        match self {
-            // A link inside a link is no key.
-            Self::User(user) if user.contains("://") => Err(ChatKeyError::Link("another link")),
-            Self::User(user) => chat_key::parse_chat_key(user),
-            Self::PublicChat(_) => Err(ChatKeyError::Link("a public chat")),
-            Self::Browse(_) => Err(ChatKeyError::Link("a page")),
-        }
     }
 
     fn tail(&self) -> String {
@@ -99,7 +88,7 @@ impl FromStr for ShareLink {
 
     fn from_str(text: &str) -> Result<Self, LinkError> {
         let tail = text.strip_prefix(WEB).or_else(|| text.strip_prefix(APP));
-        let tail = tail.ok_or_else(|| LinkError::Unknown(super::excerpt(text)))?;
+        let tail = tail.ok_or_else(|| LinkError::Unknown(excerpt(text)))?;
         if let Some(at) = text.chars().position(|c| !c.is_ascii()) {
             return Err(LinkError::NotAscii { at: at + 1 });
         }
@@ -116,11 +105,11 @@ impl FromStr for ShareLink {
         if let Some(page) = after(BROWSE) {
             return page.map(Self::Browse);
         }
-        Err(LinkError::Unknown(super::excerpt(text)))
+        Err(LinkError::Unknown(excerpt(text)))
     }
 }
 
-/// The `https://join.status.im/` form.
+/// Writes the `https://join.status.im/` form.
 impl fmt::Display for ShareLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.to_web())
@@ -148,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_refused() {
+    fn other_texts_are_rejected() {
         let code = |text: &str| text.parse::<ShareLink>().unwrap_err().code();
         assert_eq!(code("https://example.org/user/0x04"), "link.unknown");
         assert_eq!(code("https://join.status.im/user/"), "link.empty");

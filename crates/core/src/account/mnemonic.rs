@@ -1,9 +1,8 @@
-//! Recovery phrases (BIP39): words, entropy and what may be wrong with them.
+//! Recovery phrases (BIP39).
 //!
-//! [`Mnemonic`] holds only valid phrases, so that a slip of the pen is found while the paper is
-//! still at hand: [`Mnemonic::parse`] says which word is wrong and what it might have been. The
-//! reference checks nothing when it imports a phrase; accounts that were made from an odd text
-//! that way are reached with [`Seed::from_unchecked_phrase`](super::Seed::from_unchecked_phrase).
+//! A [`Mnemonic`] is always valid. [`Mnemonic::parse`] reports which word is wrong, and suggests a
+//! correction. The reference validates nothing when it imports a phrase: restore accounts of
+//! invalid phrases with [`Seed::from_unchecked_phrase`](super::Seed::from_unchecked_phrase).
 
 use std::{fmt, str::FromStr};
 
@@ -11,18 +10,19 @@ use rand::CryptoRng;
 use zeroize::Zeroizing;
 
 use super::{
-    Seed,
     nearest::{hint, nearest},
+    seed::{Seed, nfkd},
 };
+use crate::text::excerpt;
 
-/// The longest text that is looked at as a phrase, in bytes.
-pub const MAX_PHRASE: usize = 4096;
+/// The longest text that is accepted as a phrase, in bytes.
+const MAX_PHRASE: usize = 4096;
 
 /// A word list of BIP39.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Language(bip39::Language);
 
-/// The languages, and what they are called on command lines.
+/// The languages and their names on the command line.
 const LANGUAGES: [(bip39::Language, &str); 10] = [
     (bip39::Language::English, "english"),
     (bip39::Language::SimplifiedChinese, "chinese-simplified"),
@@ -37,20 +37,20 @@ const LANGUAGES: [(bip39::Language, &str); 10] = [
 ];
 
 impl Language {
-    /// The language of the Status clients.
+    /// The only language of Status clients.
     pub const ENGLISH: Self = Self(bip39::Language::English);
 
-    /// Every language there is a list of, English first.
+    /// Returns every language, English first.
     pub fn all() -> impl Iterator<Item = Self> {
         LANGUAGES.iter().map(|(language, _)| Self(*language))
     }
 
-    /// `english`, `chinese-simplified`, ...
+    /// Returns the name, such as `english` or `chinese-simplified`.
     pub fn name(self) -> &'static str {
         LANGUAGES.iter().find(|(language, _)| *language == self.0).map_or("english", |it| it.1)
     }
 
-    /// The 2048 words in their order.
+    /// Returns the 2048 words in their order.
     pub fn words(self) -> &'static [&'static str; 2048] {
         self.0.word_list()
     }
@@ -74,14 +74,14 @@ impl FromStr for Language {
             .iter()
             .find(|(_, name)| name.eq_ignore_ascii_case(text))
             .map(|(language, _)| Self(*language))
-            .ok_or_else(|| MnemonicError::Language(super::excerpt(text)))
+            .ok_or_else(|| MnemonicError::Language(excerpt(text)))
     }
 }
 
-/// How many words: 12, 15, 18, 21 or 24.
+/// The number of words of a phrase: 12, 15, 18, 21 or 24.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum WordCount {
-    /// 128 bits of entropy; what the Status app makes.
+    /// 128 bits of entropy, the choice of the Status app.
     #[default]
     Words12 = 12,
     /// 160 bits.
@@ -95,12 +95,12 @@ pub enum WordCount {
 }
 
 impl WordCount {
-    /// Every count, the smallest first.
+    /// Every count, in ascending order.
     pub const ALL: [Self; 5] =
         [Self::Words12, Self::Words15, Self::Words18, Self::Words21, Self::Words24];
 
-    /// Bytes of entropy: 16, 20, 24, 28 or 32.
-    pub fn entropy_bytes(self) -> usize {
+    /// Returns the bytes of entropy: 16, 20, 24, 28 or 32.
+    fn entropy_bytes(self) -> usize {
         self as usize / 3 * 4
     }
 }
@@ -118,24 +118,25 @@ impl TryFrom<usize> for WordCount {
 
 /// What is wrong with a phrase.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum MnemonicError {
-    /// Far more text than a phrase has.
-    #[error("a text of {got} bytes is no recovery phrase (the limit is {MAX_PHRASE})")]
+    /// The text is much longer than a phrase.
+    #[error("a text of {got} bytes is not a recovery phrase (the limit is {MAX_PHRASE})")]
     TooLong { got: usize },
-    /// A number of words that BIP39 does not have.
+    /// A number of words that BIP39 does not allow.
     #[error("the phrase has {got} words; expected 12, 15, 18, 21 or 24")]
     WordCount { got: usize },
-    /// A word outside the list.
+    /// A word that is not in the list.
     #[error("word {position}, {word:?}, is not in the {language} word list{}", hint(.suggestion))]
     UnknownWord {
         /// Counted from 1.
         position: usize,
         word: String,
         language: Language,
-        /// The nearest word of the list, when one is near.
+        /// A similar word of the list, if there is one.
         suggestion: Option<&'static str>,
     },
-    /// All words are in the list, but together they make no phrase.
+    /// All words are in the list, but the checksum does not match.
     #[error(
         "all {words} words are in the {language} list, but the checksum does not match: a word \
          is wrong or two are swapped"
@@ -145,12 +146,12 @@ pub enum MnemonicError {
     #[error("there is no word list called {0:?}; expected english, japanese, spanish, …")]
     Language(String),
     /// Entropy of a wrong length.
-    #[error("a phrase is made of 16, 20, 24, 28 or 32 bytes of entropy, not {got}")]
+    #[error("a phrase encodes 16, 20, 24, 28 or 32 bytes of entropy, not {got}")]
     Entropy { got: usize },
 }
 
 impl MnemonicError {
-    /// Stable, for programs.
+    /// Returns the stable code of the error.
     pub fn code(&self) -> &'static str {
         match self {
             Self::TooLong { .. } => "mnemonic.too_long",
@@ -163,12 +164,12 @@ impl MnemonicError {
     }
 }
 
-/// A valid recovery phrase. Erased on drop, not shown by `Debug`.
+/// A valid recovery phrase. Erased on drop, and redacted in `Debug`.
 #[derive(Clone)]
 pub struct Mnemonic(bip39::Mnemonic);
 
 impl Mnemonic {
-    /// A fresh phrase from `rng`.
+    /// Generates a random phrase.
     pub fn generate<R: CryptoRng + ?Sized>(
         rng: &mut R,
         count: WordCount,
@@ -178,29 +179,35 @@ impl Mnemonic {
         let (entropy, _) = entropy.split_at_mut(count.entropy_bytes());
         rng.fill_bytes(entropy);
         let phrase = bip39::Mnemonic::from_entropy_in(language.0, entropy);
-        Self(phrase.expect("every word count has a length of entropy that is allowed"))
+        Self(phrase.expect("every word count has a valid length of entropy"))
     }
 
-    /// The phrase of 16, 20, 24, 28 or 32 bytes of entropy.
+    /// Encodes 16, 20, 24, 28 or 32 bytes of entropy.
+    ///
+    /// # Errors
+    /// If the entropy has another length.
     pub fn from_entropy(entropy: &[u8], language: Language) -> Result<Self, MnemonicError> {
         bip39::Mnemonic::from_entropy_in(language.0, entropy)
             .map(Self)
             .map_err(|_| MnemonicError::Entropy { got: entropy.len() })
     }
 
-    /// Reads a phrase in whatever language it is.
+    /// Reads a phrase and detects its language.
     ///
     /// Words are separated by any white space and compared exactly after NFKD normalisation:
-    /// capitals and words cut to four letters are refused, as the reference refuses them. Where
-    /// a phrase makes sense in two languages (the Chinese lists share words), the first of
-    /// [`Language::all`] is taken; its seed is the same.
+    /// capitals and words cut to four letters are rejected, as in the reference. A phrase that is
+    /// valid in two languages (the Chinese lists share words) gets the first one of
+    /// [`Language::all`]; the seed is the same.
+    ///
+    /// # Errors
+    /// If the phrase is invalid in every language; the error is about the most likely one.
     pub fn parse(text: &str) -> Result<Self, MnemonicError> {
         let normalized = normalize(text)?;
         let words: Vec<&str> = normalized.split_whitespace().collect();
         let known = |language: &Language| {
             words.iter().filter(|word| language.index_of(word).is_some()).count()
         };
-        // Report about the language that knows most of the words; of equals, the first.
+        // The most likely language has the most words of the phrase.
         let mut best = (Language::ENGLISH, 0);
         for language in Language::all() {
             let count = known(&language);
@@ -217,28 +224,31 @@ impl Mnemonic {
     }
 
     /// Reads a phrase in the given language.
+    ///
+    /// # Errors
+    /// If the phrase is invalid in that language.
     pub fn parse_in(text: &str, language: Language) -> Result<Self, MnemonicError> {
         let normalized = normalize(text)?;
         let words: Vec<&str> = normalized.split_whitespace().collect();
         parse_words(&words, language)
     }
 
-    /// The list that the words are from.
+    /// Returns the language of the words.
     pub fn language(&self) -> Language {
         Language(self.0.language())
     }
 
-    /// How many words the phrase has.
+    /// Returns the number of words.
     pub fn word_count(&self) -> usize {
         self.0.word_count()
     }
 
-    /// The words, in NFKD.
-    pub fn words(&self) -> impl Iterator<Item = &'static str> + '_ {
+    /// Returns the words, in NFKD.
+    fn words(&self) -> impl Iterator<Item = &'static str> + '_ {
         self.0.words()
     }
 
-    /// The words with single spaces between them: the secret itself.
+    /// Returns the words, separated by spaces: the secret itself.
     pub fn phrase(&self) -> Zeroizing<String> {
         let mut phrase = Zeroizing::new(String::with_capacity(MAX_PHRASE / 8));
         for word in self.words() {
@@ -250,12 +260,12 @@ impl Mnemonic {
         phrase
     }
 
-    /// The bytes that the phrase stands for.
+    /// Returns the entropy that the phrase encodes.
     pub fn entropy(&self) -> Zeroizing<Vec<u8>> {
         Zeroizing::new(self.0.to_entropy())
     }
 
-    /// The seed of the key tree; the passphrase is empty in the Status app.
+    /// Derives the seed of the key tree. The Status app uses an empty passphrase.
     pub fn to_seed(&self, passphrase: &str) -> Seed {
         Seed::from_unchecked_phrase(&self.phrase(), passphrase)
     }
@@ -293,7 +303,7 @@ fn normalize(text: &str) -> Result<Zeroizing<String>, MnemonicError> {
     if text.len() > MAX_PHRASE {
         return Err(MnemonicError::TooLong { got: text.len() });
     }
-    Ok(super::seed::nfkd("", text))
+    Ok(nfkd("", text))
 }
 
 fn parse_words(words: &[&str], language: Language) -> Result<Mnemonic, MnemonicError> {
@@ -301,7 +311,7 @@ fn parse_words(words: &[&str], language: Language) -> Result<Mnemonic, MnemonicE
     if let Some(at) = words.iter().position(|word| language.index_of(word).is_none()) {
         return Err(MnemonicError::UnknownWord {
             position: at + 1,
-            word: super::excerpt(words[at]),
+            word: excerpt(words[at]),
             language,
             suggestion: nearest(words[at], language.words()),
         });
@@ -339,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn composed_characters_and_wide_spaces_are_the_same_phrase() {
+    fn composed_characters_and_wide_spaces_are_normalised() {
         let mut rng = seeded_rng("composed");
         let japanese = "japanese".parse().unwrap();
         let phrase = Mnemonic::generate(&mut rng, WordCount::Words12, japanese);
@@ -349,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_words_are_named() {
+    fn errors_name_the_wrong_word() {
         let wrong = |text: &str| Mnemonic::parse(text).unwrap_err();
         let error = wrong(&VALID.replace("safe", "saef"));
         assert_eq!(
@@ -381,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn entropy_of_other_lengths_is_refused() {
+    fn entropy_of_other_lengths_is_rejected() {
         for length in [0, 15, 17, 33, 64] {
             let error = Mnemonic::from_entropy(&vec![1; length], Language::ENGLISH).unwrap_err();
             assert_eq!(error, MnemonicError::Entropy { got: length });

@@ -1,4 +1,4 @@
-//! Accounts and identities: everything that a Status account is, and the forms it travels in.
+//! Accounts and identities: what a Status account consists of, and the forms it is stored in.
 //!
 //! ```text
 //! phrase ── seed ── master key ─┬─ m/43'/60'/1581'/0'/0 ── chat key ─┬─ 0x04…, zQ3sh…, link, QR
@@ -7,18 +7,18 @@
 //!                                        key files (web3 v3)         └─ contact code
 //! ```
 //!
-//! | what | where | source |
+//! | what | types | source |
 //! | --- | --- | --- |
-//! | phrases | [`mnemonic`], [`seed`] | BIP39 |
-//! | keys and paths | [`hd`], [`path`] | BIP32, BIP44, EIP-1581 |
-//! | addresses, key UIDs | [`address`] | EIP-55; Status, "Account" |
-//! | texts of chat keys | [`chat_key`], [`multibase`], [`link`] | Status, "Account"; multicodec |
-//! | key files | [`keystore`] | web3 secret storage |
-//! | names and pictures | [`name`], [`identicon`], [`qr`] | Status, "Account" |
-//! | the record of an account | [`multiaccount`], [`installation`], [`contact`] | Status, "Account" |
-//! | telling inputs apart | [`import`] | |
+//! | phrases | [`Mnemonic`], [`Seed`] | BIP39 |
+//! | keys and paths | [`ExtendedPrivateKey`], [`DerivationPath`] | BIP32, BIP44, EIP-1581 |
+//! | addresses, key UIDs | [`Address`], [`KeyUid`] | EIP-55; Status, "Account" |
+//! | texts of chat keys | [`parse_chat_key`], [`Base`], [`ShareLink`] | Status, "Account"; multicodec |
+//! | key files | [`KeyFile`] | web3 secret storage |
+//! | names and pictures | [`ThreeWordName`], [`Identicon`], [`Qr`] | Status, "Account" |
+//! | accounts | [`Multiaccount`], [`Card`], [`InstallationId`], [`ContactCode`] | Status, "Account" |
+//! | identities of any form | [`Imported`], [`Identity`] | |
 //! | signatures | [`sign`] | EIP-191 |
-//! | searching for a name or key | [`vanity`] | |
+//! | search for a name or key | [`vanity`] | |
 //!
 //! ```
 //! use statuskit_core::account::{Card, Mnemonic, Multiaccount};
@@ -30,35 +30,37 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-pub mod address;
-pub mod chat_key;
-pub mod contact;
-pub mod hd;
-pub mod identicon;
-pub mod import;
-pub mod installation;
-pub mod keystore;
-pub mod link;
-pub mod mnemonic;
-pub mod multiaccount;
-pub mod multibase;
-pub mod name;
+mod chat_key;
+mod contact;
+mod hd;
+mod identicon;
+mod import;
+mod installation;
+mod key_uid;
+mod keystore;
+mod link;
+mod mnemonic;
+mod multiaccount;
+mod multibase;
+mod name;
 mod nearest;
-pub mod path;
-pub mod qr;
-pub mod seed;
+mod path;
+mod qr;
+mod seed;
 pub mod sign;
 pub mod vanity;
 
-pub use address::{Address, AddressError, KeyUid};
-pub use chat_key::{ChatKeyError, parse_chat_key};
+pub use crate::eip::{Address, AddressError};
+pub use chat_key::{ChatKeyError, parse_chat_key, parse_compact, to_compact, to_multicodec};
 pub use contact::ContactCode;
 pub use hd::{Deriver, ExtendedPrivateKey, ExtendedPublicKey, HdError};
 pub use identicon::Identicon;
-pub use import::{ImportError, Imported, Unlocked};
+pub use import::{AccountRecord, Form, Identity, ImportError, Imported, MAX_IMPORT};
 pub use installation::{InstallationId, Uuid};
+pub use key_uid::{KeyUid, KeyUidError};
 pub use keystore::{
-    KeyFile, KeystoreError, Limits, Nonces, OpenedKey, ScryptCost, mobile_password,
+    Kdf, KeyFile, KeystoreError, Limits, Nonces, OpenedKey, ScryptCost, Version, file_name,
+    mobile_password,
 };
 pub use link::{LinkError, ShareLink};
 pub use mnemonic::{Language, Mnemonic, MnemonicError, WordCount};
@@ -68,14 +70,3 @@ pub use name::ThreeWordName;
 pub use path::{ChildIndex, DerivationPath, PathError};
 pub use qr::{Qr, QrError};
 pub use seed::Seed;
-
-/// The beginning of a text, for messages.
-fn excerpt(text: &str) -> String {
-    const MOST: usize = 48;
-    let mut chars = text.chars();
-    let mut excerpt: String = chars.by_ref().take(MOST).collect();
-    if chars.next().is_some() {
-        excerpt.push('…');
-    }
-    excerpt
-}

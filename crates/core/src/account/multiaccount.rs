@@ -1,5 +1,4 @@
-//! An account as the app keeps it: one seed, the keys that grow from it, and what the public
-//! sees of them.
+//! Accounts as the app stores them: a seed, its keys, and their public part.
 
 use std::fmt;
 
@@ -11,11 +10,9 @@ use super::{
 };
 use crate::crypto::{PublicKey, SecretKey};
 
-/// How many candidates the app offers when an account is made.
-pub const CANDIDATES: usize = 5;
-
-/// What everybody may know about a chat key. Everything is computed from the key.
+/// The public part of a chat key: everything that is computed from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Card {
     pub public_key: PublicKey,
     pub name: ThreeWordName,
@@ -27,7 +24,7 @@ pub struct Card {
 }
 
 impl Card {
-    /// The card of a chat key.
+    /// Computes the card of a chat key.
     pub fn from_key(key: &PublicKey) -> Self {
         Self {
             public_key: *key,
@@ -39,7 +36,7 @@ impl Card {
         }
     }
 
-    /// The link that leads to the owner of the key.
+    /// Returns a share link to the owner of the key.
     pub fn link(&self) -> ShareLink {
         ShareLink::user(&self.public_key)
     }
@@ -52,18 +49,17 @@ pub struct Multiaccount {
 }
 
 impl Multiaccount {
-    /// The account of a seed.
+    /// Derives the account of a seed.
+    ///
+    /// # Errors
+    /// If the seed has no master key: one in 2^127.
     pub fn from_seed(seed: &Seed) -> Result<Self, HdError> {
-        Ok(Self::from_master(ExtendedPrivateKey::from_seed(seed)?))
+        Ok(Self { deriver: Deriver::new(ExtendedPrivateKey::from_seed(seed)?) })
     }
 
-    /// The account of a master key.
-    pub fn from_master(master: ExtendedPrivateKey) -> Self {
-        Self { deriver: Deriver::new(master) }
-    }
-
-    /// `count` phrases with their accounts, for the user to choose one by its name. The app makes
-    /// [`CANDIDATES`] of 12 English words, without a passphrase.
+    /// Generates `count` phrases with their accounts, for the user to choose one by its name.
+    ///
+    /// The app offers five, of 12 English words and without a passphrase.
     pub fn candidates<R: CryptoRng + ?Sized>(
         rng: &mut R,
         count: usize,
@@ -73,7 +69,7 @@ impl Multiaccount {
         let mut candidates = Vec::new();
         while candidates.len() < count {
             let phrase = Mnemonic::generate(rng, words, language);
-            // A seed without a master key turns up once in 2^127.
+            // One seed in 2^127 has no master key.
             if let Ok(account) = Self::from_seed(&phrase.to_seed("")) {
                 candidates.push((phrase, account));
             }
@@ -81,46 +77,49 @@ impl Multiaccount {
         candidates
     }
 
-    /// The master key.
+    /// Returns the master key.
     pub fn master(&self) -> &ExtendedPrivateKey {
         self.deriver.root()
     }
 
-    /// The account's address: of the master key.
+    /// Returns the account's address, which is that of the master key.
     pub fn address(&self) -> Address {
         Address::from_key(&self.master().public_key())
     }
 
-    /// The account's key UID: of the master key.
+    /// Returns the account's key UID, which is that of the master key.
     pub fn key_uid(&self) -> KeyUid {
         KeyUid::from_key(&self.master().public_key())
     }
 
-    /// The key at a path.
+    /// Derives the key at a path.
+    ///
+    /// # Errors
+    /// If there is no key at an index: one in 2^127.
     pub fn derive(&mut self, path: &DerivationPath) -> Result<ExtendedPrivateKey, HdError> {
         self.deriver.derive(path)
     }
 
-    /// The chat key.
+    /// Derives the chat key.
+    ///
+    /// # Errors
+    /// If there is no key at an index: one in 2^127.
     pub fn chat_key(&mut self) -> Result<SecretKey, HdError> {
         Ok(self.derive(&DerivationPath::CHAT)?.secret_key().clone())
     }
 
-    /// What the public sees: the card of the chat key.
+    /// Computes the card of the chat key.
+    ///
+    /// # Errors
+    /// If there is no key at an index: one in 2^127.
     pub fn card(&mut self) -> Result<Card, HdError> {
         Ok(Card::from_key(&self.chat_key()?.public_key()))
     }
 
-    /// The address of the EIP-1581 root as old apps stored it (`eip1581-address`): that of
-    /// `m/43'/60'`, because of the reference's path parser.
-    pub fn reference_eip1581_address(&mut self) -> Result<Address, HdError> {
-        let key = self.derive(&DerivationPath::EIP1581_ROOT_OF_REFERENCE)?;
-        Ok(Address::from_key(&key.public_key()))
-    }
-
-    /// The paths whose keys the app stores when an account is made: wallet root, EIP-1581 root
-    /// (with the reference's defect, `m/43'/60'`), chat key, first wallet account. The master
-    /// key is not stored.
+    /// Returns the paths of the keys that the app stores for a new account: wallet root, EIP-1581
+    /// root, chat key and first wallet account. The master key is not stored.
+    ///
+    /// `like_reference`: the EIP-1581 root is `m/43'/60'`, because of the reference's path parser.
     pub fn stored_paths(like_reference: bool) -> [DerivationPath; 4] {
         let root = if like_reference {
             DerivationPath::EIP1581_ROOT_OF_REFERENCE
@@ -128,6 +127,16 @@ impl Multiaccount {
             DerivationPath::EIP1581_ROOT
         };
         [DerivationPath::WALLET_ROOT, root, DerivationPath::CHAT, DerivationPath::WALLET]
+    }
+
+    /// Returns the address of the EIP-1581 root as old apps stored it (`eip1581-address`): that of
+    /// `m/43'/60'`, because of the reference's path parser.
+    ///
+    /// # Errors
+    /// If there is no key at an index: one in 2^127.
+    pub fn reference_eip1581_address(&mut self) -> Result<Address, HdError> {
+        let key = self.derive(&DerivationPath::EIP1581_ROOT_OF_REFERENCE)?;
+        Ok(Address::from_key(&key.public_key()))
     }
 }
 

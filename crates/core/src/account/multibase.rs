@@ -1,4 +1,7 @@
-//! Multibase: texts of bytes whose first letter says which base follows.
+//! Multibase: bytes as text, in a base that the first letter names.
+//!
+//! The crate `multibase` is no substitute: its errors have neither the position of a bad character
+//! nor a difference between bad characters and a bad length.
 
 use std::{fmt, str::FromStr};
 
@@ -8,26 +11,26 @@ use data_encoding::{
 };
 
 use super::chat_key::ChatKeyError;
+use crate::text::excerpt;
 
 /// The longest text that is decoded; a key in base 2 has 537 characters.
 const MAX_TEXT: usize = 1024;
 
-/// A base, with its letter.
+/// A base, identified by its letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Base(Letter);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Letter {
-    /// `0`, `7`, `f`, `F`, `b`, `B`, `c`, `C`, `v`, `V`, `t`, `T`, `h`, `m`, `M`, `u`, `U`: a fixed number
-    /// of bits per character.
+    /// A fixed number of bits per character: bases 2, 8, 16, 32 and 64.
     Bits(char),
-    /// `9`, `k`, `K`: the bytes as one number.
+    /// `9`, `k`, `K`: the bytes as one number in base 10 or 36.
     Number(char),
     /// `z`, `Z`.
     Base58(char),
 }
 
-/// The letters: those of the reference first, then those that only the document lists.
+/// The letters that the reference knows, then those of the multibase document only.
 const LETTERS: [Letter; 22] = [
     Letter::Base58('z'),
     Letter::Base58('Z'),
@@ -54,44 +57,42 @@ const LETTERS: [Letter; 22] = [
 ];
 
 impl Base {
-    /// `z`: what compact keys are shared in (`zQ3sh…`).
+    /// `z`: base58, the usual base of compact keys (`zQ3sh…`).
     pub const BASE58: Self = Self(Letter::Base58('z'));
     /// `f`: lower-case hex.
     pub const HEX: Self = Self(Letter::Bits('f'));
 
-    /// Every base, `z` first.
+    /// Returns every base, `z` first.
     pub fn all() -> impl Iterator<Item = Self> {
         LETTERS.into_iter().map(Self)
     }
 
-    /// The base of a letter.
-    pub fn from_letter(letter: char) -> Result<Self, ChatKeyError> {
-        Self::all().find(|base| base.letter() == letter).ok_or(ChatKeyError::Base { letter })
-    }
-
-    /// The letter in front of the text.
+    /// Returns the letter in front of the text.
     pub fn letter(self) -> char {
         match self.0 {
             Letter::Bits(letter) | Letter::Number(letter) | Letter::Base58(letter) => letter,
         }
     }
 
-    /// The letter and the bytes in this base.
-    pub fn encode(self, bytes: &[u8]) -> String {
+    /// Returns the letter and the bytes in this base.
+    pub(super) fn encode(self, bytes: &[u8]) -> String {
         let body = match self.0 {
             Letter::Bits(letter) => encoding(letter).encode(bytes),
             Letter::Base58(letter) => {
                 bs58::encode(bytes).with_alphabet(alphabet58(letter)).into_string()
             }
-            Letter::Number(letter) => to_number(bytes, digits(letter)),
+            Letter::Number(letter) => base_x::encode(alphabet(letter), bytes),
         };
         format!("{}{body}", self.letter())
     }
 
-    /// Splits a text into its base and its bytes. `0x` counts as `f`, as in the reference.
+    /// Reads a text, and returns its base and its bytes. `0x` means `f`, as in the reference.
     ///
-    /// Bases of one case are read in either, except for those where case matters.
-    pub fn decode(text: &str) -> Result<(Self, Vec<u8>), ChatKeyError> {
+    /// Case is ignored, except in base58 and base64.
+    ///
+    /// # Errors
+    /// If the text is too long, or malformed.
+    pub(super) fn decode(text: &str) -> Result<(Self, Vec<u8>), ChatKeyError> {
         if text.len() > MAX_TEXT {
             return Err(ChatKeyError::TooLong { got: text.len() });
         }
@@ -104,7 +105,7 @@ impl Base {
         let body = chars.as_str();
         let bytes = match base.0 {
             Letter::Bits(letter) => decode_bits(letter, body, 1)?,
-            Letter::Number(letter) => from_number(body, letter)?,
+            Letter::Number(letter) => decode_number(letter, body)?,
             Letter::Base58(letter) => {
                 let decoded = bs58::decode(body).with_alphabet(alphabet58(letter)).into_vec();
                 decoded.map_err(|error| match error {
@@ -118,9 +119,13 @@ impl Base {
         };
         Ok((base, bytes))
     }
+
+    fn from_letter(letter: char) -> Result<Self, ChatKeyError> {
+        Self::all().find(|base| base.letter() == letter).ok_or(ChatKeyError::Base { letter })
+    }
 }
 
-/// A letter of its own, or `0x`.
+/// Reads a single letter, or `0x`.
 impl FromStr for Base {
     type Err = ChatKeyError;
 
@@ -129,7 +134,7 @@ impl FromStr for Base {
         match (chars.next(), chars.as_str()) {
             (Some('0'), "x") => Ok(Self::HEX),
             (Some(letter), "") => Self::from_letter(letter),
-            (Some(_), _) => Err(ChatKeyError::BaseName(super::excerpt(text))),
+            (Some(_), _) => Err(ChatKeyError::BaseName(excerpt(text))),
             (None, _) => Err(ChatKeyError::Empty),
         }
     }
@@ -145,7 +150,7 @@ fn alphabet58(letter: char) -> &'static bs58::Alphabet {
     if letter == 'Z' { bs58::Alphabet::FLICKR } else { bs58::Alphabet::BITCOIN }
 }
 
-/// The coding of a letter with a fixed number of bits per character.
+/// Returns the encoding of a letter with a fixed number of bits per character.
 fn encoding(letter: char) -> Encoding {
     match letter {
         'f' => HEXLOWER_PERMISSIVE,
@@ -182,7 +187,7 @@ fn symbols(symbols: &str) -> Encoding {
 }
 
 fn build(specification: &Specification) -> Encoding {
-    specification.encoding().expect("the alphabets are constants and well formed")
+    specification.encoding().expect("the alphabets are well-formed constants")
 }
 
 fn decode_bits(letter: char, body: &str, skipped: usize) -> Result<Vec<u8>, ChatKeyError> {
@@ -199,61 +204,25 @@ fn decode_bits(letter: char, body: &str, skipped: usize) -> Result<Vec<u8>, Chat
     })
 }
 
-fn digits(letter: char) -> &'static [u8] {
+fn decode_number(letter: char, body: &str) -> Result<Vec<u8>, ChatKeyError> {
+    let alphabet = alphabet(letter);
+    let in_case = match letter {
+        'K' => body.to_ascii_uppercase(),
+        _ => body.to_ascii_lowercase(),
+    };
+    // The decoder does not say where the bad character is.
+    if let Some(at) = in_case.chars().position(|c| !alphabet.contains(c)) {
+        return Err(ChatKeyError::Character { at: at + 2, letter });
+    }
+    base_x::decode(alphabet, &in_case).map_err(|_| ChatKeyError::Padding { letter })
+}
+
+fn alphabet(letter: char) -> &'static str {
     match letter {
-        '9' => b"0123456789",
-        'K' => b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ",
-        _ => b"0123456789abcdefghijklmnopqrstuvwxyz",
+        '9' => "0123456789",
+        'K' => "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+        _ => "0123456789abcdefghijklmnopqrstuvwxyz",
     }
-}
-
-/// The bytes as one big-endian number in base `alphabet.len()`; each leading zero byte becomes a
-/// leading zero digit.
-fn to_number(bytes: &[u8], alphabet: &[u8]) -> String {
-    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
-    let base = alphabet.len() as u32;
-    // Little-endian.
-    let mut number: Vec<u32> = Vec::new();
-    for byte in bytes {
-        let mut carry = u32::from(*byte);
-        for digit in &mut number {
-            carry += *digit << 8;
-            *digit = carry % base;
-            carry /= base;
-        }
-        while carry > 0 {
-            number.push(carry % base);
-            carry /= base;
-        }
-    }
-    let leading = std::iter::repeat_n(0, zeros);
-    leading
-        .chain(number.into_iter().rev())
-        .filter_map(|digit| alphabet.get(digit as usize).map(|symbol| char::from(*symbol)))
-        .collect()
-}
-
-fn from_number(text: &str, letter: char) -> Result<Vec<u8>, ChatKeyError> {
-    let base = digits(letter).len() as u32;
-    let mut number: Vec<u8> = Vec::new();
-    let mut zeros = 0;
-    for (at, c) in text.chars().enumerate() {
-        let digit = c.to_digit(base).ok_or(ChatKeyError::Character { at: at + 2, letter })?;
-        if number.is_empty() && digit == 0 {
-            zeros += 1;
-            continue;
-        }
-        let mut carry = digit;
-        for byte in &mut number {
-            carry += u32::from(*byte) * base;
-            *byte = carry as u8;
-            carry >>= 8;
-        }
-        if carry > 0 {
-            number.push(carry as u8);
-        }
-    }
-    Ok(std::iter::repeat_n(0, zeros).chain(number.into_iter().rev()).collect())
 }
 
 #[cfg(test)]
@@ -261,8 +230,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bases_of_the_multibase_document() {
-        // From the test vectors published with multibase: "yes mani !" in every base.
+    fn published_vectors_of_every_base() {
+        // "yes mani !", from the test vectors published with multibase.
         let text = b"yes mani !";
         for encoded in [
             "001111001011001010111001100100000011011010110000101101110011010010010000000100001",

@@ -1,38 +1,36 @@
-//! Three-word names: what a chat key is called where nobody gave it a name.
+//! Three-word names: how the app shows a chat key without a nickname.
 //!
-//! The low 64 bits of X seed a shift register; three of its states pick two adjectives and an
-//! animal. Names are for people to tell keys apart, not to trust: there are far fewer names than
-//! keys, and many combinations of words belong to no key at all, since the three states hang
-//! together (see [`vanity`](super::vanity)).
+//! The low 64 bits of X seed a shift register; three of its states select two adjectives and an
+//! animal. Names help people to tell keys apart, but prove nothing: there are far fewer names than
+//! keys. Many combinations of words belong to no key, since the three states depend on each other
+//! (see [`vanity`](super::vanity)).
 
 use std::fmt;
 
 use crate::crypto::PublicKey;
 
-/// How many adjectives there are.
-pub const ADJECTIVE_COUNT: usize = 1389;
-/// How many animals there are.
-pub const ANIMAL_COUNT: usize = 1704;
+pub(super) const ADJECTIVE_COUNT: usize = 1389;
+pub(super) const ANIMAL_COUNT: usize = 1704;
 
-/// The adjectives in their order, repeated ones included.
-pub static ADJECTIVES: [&str; ADJECTIVE_COUNT] = lines(include_str!("words/adjectives.txt"));
-/// The animals in their order, repeated ones included.
-pub static ANIMALS: [&str; ANIMAL_COUNT] = lines(include_str!("words/animals.txt"));
+/// The adjectives in the reference's order, with its duplicates.
+pub(super) static ADJECTIVES: [&str; ADJECTIVE_COUNT] = lines(include_str!("words/adjectives.txt"));
+/// The animals in the reference's order, with its duplicates.
+pub(super) static ANIMALS: [&str; ANIMAL_COUNT] = lines(include_str!("words/animals.txt"));
 
-/// The bits of the register whose parity is shifted in: 3, 4, 5 and 7, counted from 0.
+/// The register bits whose parity is shifted in: 3, 4, 5 and 7, counted from 0.
 const TAPS: u64 = 0xb8;
 
-/// A name: two adjectives and an animal. Making one allocates nothing.
+/// Two adjectives and an animal.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ThreeWordName([&'static str; 3]);
 
 impl ThreeWordName {
-    /// The name of a chat key.
+    /// Returns the name of a chat key.
     pub fn from_key(key: &PublicKey) -> Self {
-        Self::from_seed(seed(key))
+        Self::from_seed(Self::seed(key))
     }
 
-    /// The name that the register gives from `seed`.
+    /// Returns the name for a seed of the shift register.
     pub fn from_seed(seed: u64) -> Self {
         let first = step(seed);
         let second = step(first);
@@ -40,13 +38,18 @@ impl ThreeWordName {
         Self([pick(&ADJECTIVES, first), pick(&ADJECTIVES, second), pick(&ANIMALS, third)])
     }
 
-    /// Adjective, adjective, animal.
+    /// Returns the seed of a key's name: X modulo 2^64.
+    pub fn seed(key: &PublicKey) -> u64 {
+        key.x().last_chunk().map_or(0, |low| u64::from_be_bytes(*low))
+    }
+
+    /// Returns adjective, adjective, animal.
     pub fn words(&self) -> [&'static str; 3] {
         self.0
     }
 }
 
-/// The words with single spaces between them.
+/// Writes the words, separated by spaces.
 impl fmt::Display for ThreeWordName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [first, second, animal] = self.0;
@@ -66,13 +69,7 @@ impl fmt::Debug for ThreeWordName {
     }
 }
 
-/// The seed of a key's name: X modulo 2^64.
-pub fn seed(key: &PublicKey) -> u64 {
-    let (_, low) = key.x().split_last_chunk().map_or((&[][..], [0; 8]), |(head, low)| (head, *low));
-    u64::from_be_bytes(low)
-}
-
-/// The register one step on.
+/// Advances the register by one step.
 pub(super) fn step(register: u64) -> u64 {
     let parity = (register & TAPS).count_ones() & 1;
     register << 1 | u64::from(parity)
@@ -82,8 +79,7 @@ fn pick<const N: usize>(words: &[&'static str; N], state: u64) -> &'static str {
     words[(state % N as u64) as usize]
 }
 
-/// Splits a text into its `N` lines when the program is compiled; a wrong number of lines does
-/// not compile.
+/// Splits a text into its `N` lines at compile time; another number of lines does not compile.
 const fn lines<const N: usize>(text: &'static str) -> [&'static str; N] {
     let mut lines = [""; N];
     let mut rest = text.as_bytes();
@@ -112,7 +108,7 @@ mod tests {
     use crate::crypto::hash::sha256;
 
     #[test]
-    fn the_word_lists_are_the_references() {
+    fn word_lists_match_the_reference() {
         let adjectives = sha256(include_bytes!("words/adjectives.txt"));
         let animals = sha256(include_bytes!("words/animals.txt"));
         assert_eq!(

@@ -1,50 +1,50 @@
-//! Derivation paths (BIP32, BIP43, BIP44, EIP-1581), and the ones that Status uses by name.
+//! Derivation paths (BIP32, BIP43, BIP44, EIP-1581) and the named paths of Status.
 //!
-//! Paths are read in the usual notation: `m/44'/60'/0'/0/0`, with `'`, `h` or `H` for hardened.
-//! [`DerivationPath::parse_like_reference`] reads a text as the reference reads it, its defect
-//! included: **a last component that is hardened gets lost**, so that `m/43'/60'/1581'` gives the
-//! key of `m/43'/60'`. Only the address and key file that old apps stored for the EIP-1581 root
-//! depend on that.
+//! Paths are written as usual: `m/44'/60'/0'/0/0`, with `'`, `h` or `H` for hardened components.
+//!
+//! [`DerivationPath::parse_like_reference`] reproduces a bug of the reference's parser: **a
+//! hardened last component is lost**, so `m/43'/60'/1581'` gives the key of `m/43'/60'`. Only the
+//! address and key file that old apps stored for the EIP-1581 root depend on it.
 
 use std::{fmt, str::FromStr};
 
-/// Set in the index of hardened children.
+/// The bit that marks a hardened index.
 const HARDENED: u32 = 1 << 31;
 
-/// The longest path: an extended key stores its depth in one byte.
-pub const MAX_DEPTH: usize = 255;
+/// The maximum number of components: an extended key stores its depth in one byte.
+const MAX_DEPTH: usize = 255;
 
 /// One component of a path: an index below 2^31, hardened or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChildIndex(u32);
 
 impl ChildIndex {
-    /// An index that public keys can follow. `None` from 2^31 on.
+    /// Returns a plain index, which public keys can derive. `None` if `index` is 2^31 or more.
     pub const fn normal(index: u32) -> Option<Self> {
         if index < HARDENED { Some(Self(index)) } else { None }
     }
 
-    /// A hardened index, which needs the private key. `None` from 2^31 on.
+    /// Returns a hardened index, which needs the private key. `None` if `index` is 2^31 or more.
     pub const fn hardened(index: u32) -> Option<Self> {
         if index < HARDENED { Some(Self(index | HARDENED)) } else { None }
     }
 
-    /// From the 32 bits of an extended key: the top bit is set when hardened.
-    pub const fn from_bits(bits: u32) -> Self {
+    /// Reads the 32 bits of an extended key; the top bit marks a hardened index.
+    pub(super) const fn from_bits(bits: u32) -> Self {
         Self(bits)
     }
 
-    /// The 32 bits as they are hashed and stored.
-    pub const fn to_bits(self) -> u32 {
+    /// Returns the 32 bits that are hashed and stored.
+    pub(super) const fn to_bits(self) -> u32 {
         self.0
     }
 
-    /// Whether it needs the private key.
+    /// Whether this index needs the private key.
     pub const fn is_hardened(self) -> bool {
         self.0 & HARDENED != 0
     }
 
-    /// The number before the mark.
+    /// Returns the index without its hardened mark.
     pub const fn number(self) -> u32 {
         self.0 & !HARDENED
     }
@@ -56,31 +56,32 @@ impl fmt::Display for ChildIndex {
     }
 }
 
-/// What is wrong with the text of a path.
+/// What is wrong with a path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PathError {
-    /// No text at all.
+    /// The text is empty.
     #[error("the path is empty; the master key is written m")]
     Empty,
-    /// Something that is no component.
+    /// An invalid component.
     #[error("position {at} of the path: expected {expected}, got {}", shown(.got))]
     Component {
         /// Counted from 1, in characters.
         at: usize,
         expected: &'static str,
-        /// The character there; `None` at the end of the text.
+        /// The character at that position; `None` at the end of the text.
         got: Option<char>,
     },
-    /// An index that does not fit.
+    /// An index of 2^31 or more.
     #[error("position {at} of the path: an index must be below 2^31 (2147483648)")]
     IndexRange { at: usize },
-    /// More components than a depth byte counts.
+    /// More components than a depth byte can count.
     #[error("the path has more than {MAX_DEPTH} components")]
     TooDeep,
 }
 
 impl PathError {
-    /// Stable, for programs.
+    /// Returns the stable code of the error.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Empty => "path.empty",
@@ -91,11 +92,11 @@ impl PathError {
     }
 }
 
-/// The way from a key to one of its descendants; at most [`MAX_DEPTH`] steps.
+/// A path from a key to one of its descendants; at most 255 steps.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct DerivationPath(Steps);
 
-/// The named ones live in constants, the others on the heap.
+/// Named paths are constants, the others are on the heap.
 #[derive(Clone)]
 enum Steps {
     Named(&'static [ChildIndex]),
@@ -115,20 +116,20 @@ impl DerivationPath {
     pub const MASTER: Self = Self(Steps::Named(&[]));
     /// `m/44'/60'/0'/0`: parent of the wallet accounts (`wallet-root-address`).
     pub const WALLET_ROOT: Self = Self(Steps::Named(&[h(44), h(60), h(0), n(0)]));
-    /// `m/44'/60'/0'/0/0`: the first wallet account. Before multi-account support it was the
-    /// chat key, too.
+    /// `m/44'/60'/0'/0/0`: the first wallet account. Before multi-account support it was also
+    /// the chat key.
     pub const WALLET: Self = Self(Steps::Named(&[h(44), h(60), h(0), n(0), n(0)]));
-    /// `m/43'/60'/1581'`: root of the keys that are not for wallets (`eip1581-address`).
+    /// `m/43'/60'/1581'`: root of the non-wallet keys (`eip1581-address`).
     pub const EIP1581_ROOT: Self = Self(Steps::Named(&[h(43), h(60), h(1581)]));
-    /// `m/43'/60'`: where the reference ends up when it means [`Self::EIP1581_ROOT`].
+    /// `m/43'/60'`: what the reference derives for [`Self::EIP1581_ROOT`].
     pub const EIP1581_ROOT_OF_REFERENCE: Self = Self(Steps::Named(&[h(43), h(60)]));
-    /// `m/43'/60'/1581'/0'/0`: the chat key, Whisper identity (`path-whisper`).
+    /// `m/43'/60'/1581'/0'/0`: the chat key, also the Whisper identity (`path-whisper`).
     pub const CHAT: Self = Self(Steps::Named(&[h(43), h(60), h(1581), h(0), n(0)]));
-    /// `m/43'/60'/1581'/1'/0`: the encryption key of accounts on a keycard; its public key is
-    /// the password of the database (`encryption-public-key`).
+    /// `m/43'/60'/1581'/1'/0`: the encryption key of keycard accounts. Its public key is the
+    /// database password (`encryption-public-key`).
     pub const ENCRYPTION: Self = Self(Steps::Named(&[h(43), h(60), h(1581), h(1), n(0)]));
 
-    /// The paths that have a name in the app, with that name.
+    /// The named paths of the app.
     pub const NAMED: [(&'static str, Self); 6] = [
         ("master", Self::MASTER),
         ("wallet-root", Self::WALLET_ROOT),
@@ -138,12 +139,35 @@ impl DerivationPath {
         ("encryption", Self::ENCRYPTION),
     ];
 
-    /// `m/44'/60'/0'/0/index`: a wallet account. `None` from 2^31 on.
+    /// Returns `m/44'/60'/0'/0/index`, a wallet account. `None` if `index` is 2^31 or more.
     pub fn wallet(index: u32) -> Option<Self> {
-        Some(Self::WALLET_ROOT.child(ChildIndex::normal(index)?))
+        let mut steps = Self::WALLET_ROOT.steps().to_vec();
+        steps.push(ChildIndex::normal(index)?);
+        Some(Self(Steps::Owned(steps)))
     }
 
-    /// From components.
+    /// Returns `m/43'/60'/1581'/key_type'/index`, a non-wallet key (EIP-1581). Chat keys have
+    /// type 0.
+    ///
+    /// An index of more than 31 bits is split into several parts, all hardened but the last.
+    /// `None` without an index, if a number is 2^31 or more, or if the path is too long.
+    pub fn eip1581(key_type: u32, index: &[u32]) -> Option<Self> {
+        let (last, before) = index.split_last()?;
+        if before.len() + 5 > MAX_DEPTH {
+            return None;
+        }
+        let mut steps = Self::EIP1581_ROOT.steps().to_vec();
+        for hardened in std::iter::once(&key_type).chain(before) {
+            steps.push(ChildIndex::hardened(*hardened)?);
+        }
+        steps.push(ChildIndex::normal(*last)?);
+        Some(Self(Steps::Owned(steps)))
+    }
+
+    /// Builds a path from its components.
+    ///
+    /// # Errors
+    /// If there are more than 255.
     pub fn from_steps(steps: Vec<ChildIndex>) -> Result<Self, PathError> {
         if steps.len() > MAX_DEPTH {
             return Err(PathError::TooDeep);
@@ -151,7 +175,7 @@ impl DerivationPath {
         Ok(Self(Steps::Owned(steps)))
     }
 
-    /// The components, the first below the starting key first.
+    /// Returns the components, starting with the child of the starting key.
     pub fn steps(&self) -> &[ChildIndex] {
         match &self.0 {
             Steps::Named(steps) => steps,
@@ -159,12 +183,12 @@ impl DerivationPath {
         }
     }
 
-    /// Whether private keys are needed somewhere on the way.
+    /// Whether a step needs a private key.
     pub fn is_hardened(&self) -> bool {
         self.steps().iter().any(|step| step.is_hardened())
     }
 
-    /// The path as the reference follows it: without its last component when that is hardened.
+    /// Returns the path that the reference derives: without a hardened last component.
     pub fn as_reference(&self) -> Self {
         match self.steps() {
             [before @ .., last] if last.is_hardened() => Self(Steps::Owned(before.to_vec())),
@@ -172,9 +196,11 @@ impl DerivationPath {
         }
     }
 
-    /// Reads a text exactly as the reference does: only `'` marks hardened, an empty text is the
-    /// key itself, and a last component that is hardened gets lost, even if its number is too
-    /// large.
+    /// Reads a path as the reference does: only `'` marks a hardened component, an empty text is
+    /// the key itself, and a hardened last component is lost, even if it is 2^31 or more.
+    ///
+    /// # Errors
+    /// If the reference rejects the text, too.
     pub fn parse_like_reference(text: &str) -> Result<Self, PathError> {
         if text.is_empty() {
             return Ok(Self::MASTER);
@@ -190,15 +216,10 @@ impl DerivationPath {
         }
         Ok(parsed?.as_reference())
     }
-
-    fn child(&self, step: ChildIndex) -> Self {
-        let mut steps = self.steps().to_vec();
-        steps.push(step);
-        Self(Steps::Owned(steps))
-    }
 }
 
-/// A name of [`DerivationPath::NAMED`], or components after `m`, `.`, `..` or nothing.
+/// Reads a name of [`DerivationPath::NAMED`], or components with or without a leading `m`, `.` or
+/// `..`.
 impl FromStr for DerivationPath {
     type Err = PathError;
 
@@ -267,7 +288,7 @@ impl std::hash::Hash for Steps {
     }
 }
 
-/// The grammar: an optional start (`m`, `.`, `..`), then numbers with an optional mark, between
+/// Parses an optional start (`m`, `.`, `..`), then numbers with an optional mark, separated by
 /// slashes.
 fn parse(text: &str, is_mark: impl Fn(char) -> bool) -> Result<DerivationPath, PathError> {
     let mut chars = text.chars().enumerate().peekable();
@@ -320,9 +341,10 @@ fn shown(got: &Option<char>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::account::{Address, ExtendedPrivateKey, Mnemonic};
 
     #[test]
-    fn what_the_reference_drops_may_be_too_large() {
+    fn components_that_the_reference_drops_may_be_too_large() {
         let read = |text: &str| DerivationPath::parse_like_reference(text).map(|it| it.to_string());
         for (text, path) in [
             ("m/2147483648'", "m"),
@@ -339,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn named_paths_are_what_they_say() {
+    fn named_paths_match_their_texts() {
         for (path, text) in [
             (DerivationPath::MASTER, "m"),
             (DerivationPath::WALLET_ROOT, "m/44'/60'/0'/0"),
@@ -386,5 +408,56 @@ mod tests {
         assert_eq!(error(&format!("m{}", "/1".repeat(256))), PathError::TooDeep);
         assert_eq!(error(&"1/".repeat(50_000_000)), PathError::TooDeep);
         assert!(format!("m{}", "/1".repeat(255)).parse::<DerivationPath>().is_ok());
+    }
+
+    /// Path, private key and address for the phrase of eleven "abandon" and "about".
+    const EIP1581: [[&str; 3]; 4] = [
+        [
+            "m/43'/60'/1581'/0'/0",
+            "20e61d44eb73cb7d5ff4526bac8c0b96451d8e018b2d6c79022e7ce3b583a754",
+            "0x5173cfDdE36D0D6f3b3F3B1E59872bFC50102fA2",
+        ],
+        [
+            "m/43'/60'/1581'/0'/1",
+            "938ca637487cb77d8663651059f1e24913c7db8c8ef32fb59733e450505ca656",
+            "0x9E4023784AA02b0f015aC3Fd44f63344F4A48c6a",
+        ],
+        [
+            "m/43'/60'/1581'/1'/0",
+            "b827e4218e20d197e0de00fe3a55612ceb3bd8f5eed42f2ccb922ff28d5232e5",
+            "0x1c3ac71aACfedE112eB2011A5A3083640368e66E",
+        ],
+        [
+            "m/43'/60'/1581'/4'/1469833213'/1555737549",
+            "5ca48bc8afdfd6f3ee9c3752fd7ed57c8e459451cfc064bed55feb0cee5bad02",
+            "0xC88cE0D4A59FDDbD769F06dcEE34f690A6b658B1",
+        ],
+    ];
+
+    #[test]
+    fn eip1581_keys_match_the_reference() {
+        let phrase: Mnemonic = format!("{}about", "abandon ".repeat(11)).parse().unwrap();
+        let master = ExtendedPrivateKey::from_seed(&phrase.to_seed("")).unwrap();
+        for [path, key, address] in EIP1581 {
+            let derived = master.derive(&path.parse().unwrap()).unwrap();
+            assert_eq!(derived.secret_key(), &key.parse().unwrap(), "{path}");
+            assert_eq!(Address::from_key(&derived.public_key()).to_string(), address);
+        }
+    }
+
+    #[test]
+    fn eip1581_paths_have_a_type_and_an_index() {
+        let path = DerivationPath::eip1581;
+        let text = |key_type, index: &[u32]| path(key_type, index).map(|path| path.to_string());
+        assert_eq!(path(0, &[0]), Some(DerivationPath::CHAT));
+        assert_eq!(
+            text(4, &[1469833213, 1555737549]).as_deref(),
+            Some("m/43'/60'/1581'/4'/1469833213'/1555737549")
+        );
+        assert_eq!(text(0, &[]), None);
+        assert_eq!(text(0, &[1 << 31]), None);
+        assert_eq!(text(1 << 31, &[0]), None);
+        assert_eq!(text(0, &[0; 252]), None);
+        assert!(text(0, &[0; 251]).is_some());
     }
 }

@@ -1,144 +1,135 @@
-//! QR codes: what a phone reads from a terminal or a page.
+//! QR codes for terminals, pages and files.
 
-use qrcode::{Color, EcLevel, QrCode};
+use qrcode::{
+    Color, EcLevel, QrCode,
+    render::{Pixel, svg, unicode::Dense1x2},
+};
 
 use super::identicon::write_png;
 
-/// Light modules around the code that readers need.
-pub const QUIET_ZONE: usize = 4;
+/// Light modules around the code, which readers need; the renderers draw as many.
+const QUIET_ZONE: usize = 4;
 
-/// A text that fits into no QR code.
+/// The most bytes that a code of level M holds.
+const MAX_BYTES: usize = 2331;
+
+/// A text that is too long for a QR code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a text of {got} bytes fits into no QR code (the limit is 2331)")]
+#[error("a text of {got} bytes is too long for a QR code (the limit is {MAX_BYTES})")]
+#[non_exhaustive]
 pub struct QrError {
     pub got: usize,
 }
 
 impl QrError {
-    /// Stable, for programs.
+    /// Returns the stable code of the error.
     pub fn code(&self) -> &'static str {
         "qr.too_long"
     }
 }
 
-/// A QR code with error correction level M and its quiet zone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Qr {
-    side: usize,
-    dark: Vec<bool>,
-}
+/// A QR code with error correction level M.
+#[derive(Clone)]
+pub struct Qr(QrCode);
 
 impl Qr {
-    /// The smallest code that holds `text`.
+    /// Encodes `text` in the smallest code that holds it.
+    ///
+    /// # Errors
+    /// If the text is too long.
     pub fn new(text: &str) -> Result<Self, QrError> {
         let error = QrError { got: text.len() };
-        // The most that level M holds, before any work is done.
-        if text.len() > 2331 * 3 {
+        // Digits take less than half the space of bytes, so longer texts never fit.
+        if text.len() > MAX_BYTES * 3 {
             return Err(error);
         }
-        let code = QrCode::with_error_correction_level(text, EcLevel::M).map_err(|_| error)?;
-        let width = code.width();
-        let side = width + 2 * QUIET_ZONE;
-        let mut dark = vec![false; side * side];
-        let lines = dark.chunks_exact_mut(side).skip(QUIET_ZONE);
-        for (line, colors) in lines.zip(code.to_colors().chunks_exact(width)) {
-            for (module, color) in line.iter_mut().skip(QUIET_ZONE).zip(colors) {
-                *module = *color == Color::Dark;
-            }
-        }
-        Ok(Self { side, dark })
+        QrCode::with_error_correction_level(text, EcLevel::M).map(Self).map_err(|_| error)
     }
 
-    /// Modules along a side, quiet zone included.
+    /// Returns the number of modules along a side, with the quiet zone.
     pub fn side(&self) -> usize {
-        self.side
+        self.0.width() + 2 * QUIET_ZONE
     }
 
-    /// Rows from the top, `true` for dark.
-    pub fn rows(&self) -> impl Iterator<Item = &[bool]> {
-        self.dark.chunks_exact(self.side)
-    }
-
-    /// Half blocks, two modules to a character, one line per two rows. `light` modules are
-    /// drawn, so the code reads well on a dark terminal; `invert` draws the dark ones.
+    /// Draws half blocks, two modules per character, one line per two rows.
+    ///
+    /// The light modules are drawn, which reads well on a dark terminal; `invert` draws the dark
+    /// ones.
     pub fn to_text(&self, invert: bool) -> String {
-        let mut text = String::new();
-        let rows: Vec<&[bool]> = self.rows().collect();
-        for pair in rows.chunks(2) {
-            let (top, bottom) = match pair {
-                [top, bottom] => (*top, Some(*bottom)),
-                [top] => (*top, None),
-                _ => continue,
-            };
-            for (at, upper) in top.iter().enumerate() {
-                let drawn = |dark: bool| dark == invert;
-                // Below the last row there is only more of the quiet zone.
-                let lower = bottom.and_then(|row| row.get(at)).copied().unwrap_or(false);
-                text.push(match (drawn(*upper), drawn(lower)) {
-                    (true, true) => '█',
-                    (true, false) => '▀',
-                    (false, true) => '▄',
-                    (false, false) => ' ',
-                });
-            }
-            text.push('\n');
+        let [drawn, blank] = [Dense1x2::Dark, Dense1x2::Light];
+        let (dark, light) = if invert { (drawn, blank) } else { (blank, drawn) };
+        let mut text = self.render(dark, light);
+        // The number of rows is odd. The lower half of the last line is quiet zone, too.
+        if !invert {
+            let last = text.rfind('\n').unwrap_or(0);
+            let line = text.split_off(last);
+            text.push_str(&line.replace('▀', "█"));
         }
+        text.push('\n');
         text
     }
 
-    /// An SVG image, one unit per module.
+    /// Draws an SVG image.
     pub fn to_svg(&self) -> String {
-        use std::fmt::Write as _;
-
-        let side = self.side;
-        let mut svg = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {side} {side}\" \
-             shape-rendering=\"crispEdges\"><rect width=\"{side}\" height=\"{side}\" \
-             fill=\"#fff\"/><path d=\""
-        );
-        for (y, row) in self.rows().enumerate() {
-            let mut x = 0;
-            for run in row.chunk_by(|a, b| a == b) {
-                if run.first() == Some(&true) {
-                    let _ = write!(svg, "M{x} {y}h{0}v1h-{0}z", run.len());
-                }
-                x += run.len();
-            }
-        }
-        svg.push_str("\" fill=\"#000\"/></svg>\n");
+        let mut svg = self.render(svg::Color("#000"), svg::Color("#fff"));
+        // Without the XML declaration, the image can also be embedded in HTML.
+        svg.drain(..svg.find("<svg").unwrap_or(0));
+        svg.push('\n');
         svg
     }
 
-    /// Grey pixels (0 dark, 255 light), `scale` by `scale` of them per module, at least one;
-    /// with the number of pixels along a side.
-    pub fn to_gray(&self, scale: u8) -> (usize, Vec<u8>) {
-        let scale = usize::from(scale.max(1));
-        let mut pixels = Vec::with_capacity(self.dark.len() * scale * scale);
-        for row in self.rows() {
-            for _ in 0..scale {
-                for dark in row {
-                    pixels.extend(std::iter::repeat_n(if *dark { 0 } else { 255 }, scale));
-                }
-            }
-        }
-        (self.side * scale, pixels)
-    }
-
-    /// A grey PNG file, `scale` by `scale` pixels per module.
+    /// Draws a grey PNG file, `scale` by `scale` pixels per module, at least one.
     pub fn to_png(&self, scale: u8) -> Vec<u8> {
         let (side, pixels) = self.to_gray(scale);
         write_png(side as u32, png::ColorType::Grayscale, png::BitDepth::Eight, &pixels)
+    }
+
+    fn render<P: Pixel>(&self, dark: P, light: P) -> P::Image {
+        self.0.render().dark_color(dark).light_color(light).build()
+    }
+
+    /// Returns the number of pixels along a side, and grey pixels (0 dark, 255 light).
+    fn to_gray(&self, scale: u8) -> (usize, Vec<u8>) {
+        let scale = usize::from(scale.max(1));
+        let side = self.side() * scale;
+        let inner = QUIET_ZONE..QUIET_ZONE + self.0.width();
+        let mut pixels = Vec::with_capacity(side * side);
+        for y in (0..side).map(|y| y / scale) {
+            for x in (0..side).map(|x| x / scale) {
+                let is_dark = inner.contains(&x)
+                    && inner.contains(&y)
+                    && self.0[(x - QUIET_ZONE, y - QUIET_ZONE)] == Color::Dark;
+                pixels.push(if is_dark { 0 } else { 255 });
+            }
+        }
+        (side, pixels)
+    }
+}
+
+impl std::fmt::Debug for Qr {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Qr({} modules)", self.side())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::hash::sha256;
+
+    fn key() -> String {
+        format!("0x04{}", "ab".repeat(64))
+    }
+
+    fn rows(qr: &Qr) -> Vec<Vec<bool>> {
+        let (side, pixels) = qr.to_gray(1);
+        pixels.chunks_exact(side).map(|row| row.iter().map(|it| *it == 0).collect()).collect()
+    }
 
     #[test]
-    fn finder_patterns_stand_in_three_corners() {
-        let qr = Qr::new(&format!("0x04{}", "ab".repeat(64))).unwrap();
-        let rows: Vec<&[bool]> = qr.rows().collect();
+    fn finder_patterns_are_in_three_corners() {
+        let qr = Qr::new(&key()).unwrap();
+        let rows = rows(&qr);
         let finder = |x: usize, y: usize| {
             let ring = [true, false, true, true, true, false, true];
             (0..7).all(|i| rows[y + 3][x + i] == ring[i] && rows[y + i][x + 3] == ring[i])
@@ -161,7 +152,7 @@ mod tests {
         let text = qr.to_text(true);
         assert_eq!(text.lines().count(), qr.side().div_ceil(2));
         assert!(text.lines().all(|line| line.chars().count() == qr.side()));
-        let dark = qr.rows().flatten().filter(|dark| **dark).count();
+        let dark = rows(&qr).iter().flatten().filter(|dark| **dark).count();
         let drawn = text.chars().map(|c| match c {
             '█' => 2,
             '▀' | '▄' => 1,
@@ -171,8 +162,53 @@ mod tests {
         assert!(qr.to_svg().starts_with("<svg") && qr.to_svg().ends_with("</svg>\n"));
     }
 
+    /// The text (or the key, if empty), and the SHA-256 of its pixels and of its drawings on a dark
+    /// and on a light terminal. They are from before the renderers of `qrcode` were used.
+    const DRAWINGS: [[&str; 4]; 2] = [
+        [
+            "status",
+            "eb2988cfd0fb23f514432a4cb1aea9f2053b149a3d82eb690bbe33db4d5f03e3",
+            "5ca26fe2b0fcfbab4f21d990469b6aa6d756fa75d7bb84c588f3284b7d033feb",
+            "91165a61f273b6d245a84cc52951926419ee23239742930a7b3e51f58de034b3",
+        ],
+        [
+            "",
+            "1e599fba8c7f41ead71c89aec053068782a28b9ca557b77978757616af792a0e",
+            "55ce0066bcc70dc5cbf9303931fc5614a5d3664d14bc21230ecf89636eccdd8d",
+            "6240480e2549a7e7fc4ace074618963e16598bbc2bb318212ae8acc46b44d9b0",
+        ],
+    ];
+
     #[test]
-    fn too_long_texts_are_refused() {
+    fn drawings_never_change() {
+        for [text, gray, dark_terminal, light_terminal] in DRAWINGS {
+            let key = key();
+            let qr = Qr::new(if text.is_empty() { &key } else { text }).unwrap();
+            let hash = |bytes: &[u8]| hex::encode(sha256(bytes));
+            assert_eq!(hash(&qr.to_gray(1).1), gray, "{text}");
+            assert_eq!(hash(qr.to_text(false).as_bytes()), dark_terminal, "{text}");
+            assert_eq!(hash(qr.to_text(true).as_bytes()), light_terminal, "{text}");
+            assert_eq!(svg_rows(&qr), rows(&qr), "{text}");
+        }
+    }
+
+    /// Paints the path of an SVG image, whose modules are squares of 8 units.
+    fn svg_rows(qr: &Qr) -> Vec<Vec<bool>> {
+        const UNIT: usize = 8;
+        let svg = qr.to_svg();
+        let path = svg.split(" d=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+        let mut rows = vec![vec![false; qr.side()]; qr.side()];
+        for square in path.split('M').skip(1) {
+            let (x, y) = square.split_once('h').and_then(|it| it.0.split_once(' ')).unwrap();
+            let (x, y): (usize, usize) = (x.parse().unwrap(), y.parse().unwrap());
+            assert_eq!(square, format!("{x} {y}h{UNIT}v{UNIT}H{x}V{y}"));
+            rows[y / UNIT][x / UNIT] = true;
+        }
+        rows
+    }
+
+    #[test]
+    fn too_long_texts_are_rejected() {
         for length in [2332, 100_000_000] {
             let error = Qr::new(&"é".repeat(length / 2)).unwrap_err();
             assert_eq!(error, QrError { got: length / 2 * 2 });

@@ -1,4 +1,4 @@
-//! Seeds: the bytes from which a tree of keys grows.
+//! Seeds: the bytes from which a key tree is derived.
 
 use std::fmt;
 
@@ -10,9 +10,9 @@ use super::hd::HdError;
 use crate::crypto::kdf;
 
 /// PBKDF2 rounds between a phrase and its seed.
-pub const SEED_ROUNDS: u32 = 2048;
+const SEED_ROUNDS: u32 = 2048;
 
-/// 16 to 64 bytes, erased on drop. Seeds of phrases have 64.
+/// 16 to 64 bytes, erased on drop. The seed of a phrase has 64.
 #[derive(Clone)]
 pub struct Seed {
     bytes: [u8; 64],
@@ -20,7 +20,10 @@ pub struct Seed {
 }
 
 impl Seed {
-    /// Takes the bytes as they are; BIP32 allows 16 to 64.
+    /// Copies a seed of 16 to 64 bytes.
+    ///
+    /// # Errors
+    /// If the seed has another length.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, HdError> {
         if !(16..=64).contains(&bytes.len()) {
             return Err(HdError::SeedLength { got: bytes.len() });
@@ -30,17 +33,17 @@ impl Seed {
         Ok(seed)
     }
 
-    /// The seed of *any* text: not validated, and neither white space nor capitals normalised.
+    /// Derives the seed of *any* text, without validating it or normalising white space and case.
     ///
-    /// This is how the reference imports phrases. It is there to reach an account that was made
-    /// from an odd text; for everything else there is [`Mnemonic`](super::Mnemonic).
+    /// The reference imports phrases this way. Use it only to restore an account that was made
+    /// from an invalid phrase; otherwise use [`Mnemonic`](super::Mnemonic).
     pub fn from_unchecked_phrase(phrase: &str, passphrase: &str) -> Self {
         let (password, salt) = (nfkd("", phrase), nfkd("mnemonic", passphrase));
         let seed = kdf::pbkdf2_sha512(password.as_bytes(), salt.as_bytes(), SEED_ROUNDS);
         Self { bytes: *seed, length: 64 }
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or(&self.bytes)
     }
@@ -66,8 +69,8 @@ impl fmt::Debug for Seed {
     }
 }
 
-/// `prefix` and the NFKD form of `text`, in a buffer that never had to grow (growing would leave
-/// copies behind).
+/// Returns `prefix` and the NFKD form of `text`, in a buffer of the final size: growing it would
+/// leave copies in memory.
 pub(super) fn nfkd(prefix: &str, text: &str) -> Zeroizing<String> {
     let length: usize = text.nfkd().map(char::len_utf8).sum();
     let mut out = Zeroizing::new(String::with_capacity(prefix.len() + length));
@@ -81,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lengths_and_redaction() {
+    fn length_is_checked_and_debug_is_redacted() {
         assert_eq!(Seed::from_bytes(&[0; 15]), Err(HdError::SeedLength { got: 15 }));
         assert_eq!(Seed::from_bytes(&[0; 65]), Err(HdError::SeedLength { got: 65 }));
         let seed = Seed::from_bytes(&[7; 16]).unwrap();

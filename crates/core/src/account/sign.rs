@@ -1,17 +1,17 @@
-//! Signatures of the holder of a key: over a digest as it is, over the Keccak-256 of some data, or
-//! over a personal message ([`eip191`](crate::eip::eip191)).
+//! Signatures over a digest, over the Keccak-256 of some data, or over a personal message
+//! ([`eip191`](crate::eip::eip191)).
 
 use crate::{
     crypto::{KeyError, PublicKey, SecretKey, Signature, keccak256},
     eip::eip191::{PersonalError, PersonalSignature},
 };
 
-/// What exactly is signed.
+/// The signed data, and how it is signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signed<'a> {
-    /// A 32-byte digest that was made elsewhere; `v` is 0 or 1.
+    /// A given 32-byte digest; `v` is 0 or 1.
     Digest(&'a [u8; 32]),
-    /// The Keccak-256 of the data, as the protocols of Status sign; `v` is 0 or 1.
+    /// The Keccak-256 of the data, as in the Status protocols; `v` is 0 or 1.
     Keccak(&'a [u8]),
     /// A personal message of EIP-191; `v` is 27 or 28.
     Personal(&'a [u8]),
@@ -19,18 +19,19 @@ pub enum Signed<'a> {
 
 /// What is wrong with a signature.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SignError {
     #[error(transparent)]
     Key(#[from] KeyError),
     #[error(transparent)]
     Personal(#[from] PersonalError),
-    /// Valid, but another's.
-    #[error("the signature is by another key: {by}")]
+    /// A valid signature of another key.
+    #[error("the signature was made by another key: {by}")]
     OtherKey { by: PublicKey },
 }
 
 impl SignError {
-    /// Stable, for programs.
+    /// Returns the stable code of the error.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Key(_) => "signature.recovery",
@@ -40,7 +41,7 @@ impl SignError {
     }
 }
 
-/// `r || s || v`; deterministic by RFC 6979.
+/// Signs, and returns `r || s || v`; deterministic by RFC 6979.
 pub fn sign(key: &SecretKey, what: Signed<'_>) -> [u8; 65] {
     match what {
         Signed::Digest(digest) => *key.sign_digest(digest).as_bytes(),
@@ -49,7 +50,10 @@ pub fn sign(key: &SecretKey, what: Signed<'_>) -> [u8; 65] {
     }
 }
 
-/// The public key that `signature` was made with.
+/// Recovers the public key of a signature.
+///
+/// # Errors
+/// If no key could have made the signature.
 pub fn recover(what: Signed<'_>, signature: &[u8; 65]) -> Result<PublicKey, SignError> {
     match what {
         Signed::Digest(digest) => Ok(Signature::from_bytes(*signature).recover(digest)?),
@@ -60,7 +64,10 @@ pub fn recover(what: Signed<'_>, signature: &[u8; 65]) -> Result<PublicKey, Sign
     }
 }
 
-/// Succeeds when `signature` was made by the owner of `key`.
+/// Checks that `key` made the signature.
+///
+/// # Errors
+/// If another key made it, or if no key could have.
 pub fn verify(what: Signed<'_>, signature: &[u8; 65], key: &PublicKey) -> Result<(), SignError> {
     let by = recover(what, signature)?;
     if by == *key { Ok(()) } else { Err(SignError::OtherKey { by }) }
@@ -71,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signatures_verify_only_as_what_they_are() {
+    fn signatures_verify_only_as_their_own_kind() {
         let key: SecretKey = "44".repeat(32).parse().unwrap();
         let public = key.public_key();
         let digest = [9; 32];

@@ -87,6 +87,18 @@ impl SecretKey {
         zeroize::Zeroizing::new(self.0.to_secret_bytes())
     }
 
+    /// Returns `0x` and 64 hex digits, erased when dropped.
+    pub fn to_hex(&self) -> zeroize::Zeroizing<String> {
+        let mut text = zeroize::Zeroizing::new(String::with_capacity(66));
+        text.push_str("0x");
+        for byte in *self.to_bytes() {
+            for nibble in [byte >> 4, byte & 0xf] {
+                text.push(char::from_digit(nibble.into(), 16).unwrap_or('0'));
+            }
+        }
+        text
+    }
+
     /// Computes the public key.
     pub fn public_key(&self) -> PublicKey {
         PublicKey(signer::public_key(&self.0))

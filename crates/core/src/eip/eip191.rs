@@ -1,7 +1,7 @@
-//! EIP-191, version `0x45`: what is hashed when a person signs a message (`personal_sign`).
+//! EIP-191, version `0x45`: signatures of personal messages (`personal_sign`).
 //!
-//! The hash is Keccak-256 of `0x19`, `Ethereum Signed Message:`, a line feed, the length of the
-//! message in decimal, and the message. In the signature `v` is 27 or 28.
+//! The digest is the Keccak-256 of `0x19`, `Ethereum Signed Message:`, a line feed, the length of
+//! the message in decimal, and the message. In the signature, `v` is 27 or 28.
 
 use std::{fmt, str::FromStr};
 
@@ -12,20 +12,21 @@ use crate::crypto::{
 
 /// What is wrong with the signature of a personal message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PersonalError {
-    /// Something else than 27 or 28.
+    /// `v` is neither 27 nor 28.
     #[error("v, the last byte of the signature, is {got}; expected 27 or 28")]
     V { got: u8 },
     /// Not 65 bytes of hex.
     #[error("a signature is 65 bytes: 0x and 130 hex digits; {0}")]
     Text(String),
-    /// No key could have made it.
+    /// No key could have made the signature.
     #[error(transparent)]
     Key(#[from] KeyError),
 }
 
 impl PersonalError {
-    /// Stable, for programs.
+    /// Returns the stable code of the error.
     pub fn code(&self) -> &'static str {
         match self {
             Self::V { .. } => "signature.v",
@@ -35,7 +36,7 @@ impl PersonalError {
     }
 }
 
-/// The digest that is signed for `message`.
+/// Returns the digest to sign for `message`.
 pub fn personal_digest(message: &[u8]) -> [u8; 32] {
     let head = format!("\x19Ethereum Signed Message:\n{}", message.len());
     keccak256_parts(Parts(head.as_bytes(), message, &[]))
@@ -53,7 +54,10 @@ impl PersonalSignature {
         Self(bytes)
     }
 
-    /// Takes `r || s || v`; `v` must be 27 or 28, as the reference demands.
+    /// Accepts `r || s || v`.
+    ///
+    /// # Errors
+    /// If `v` is neither 27 nor 28: the reference rejects other values, too.
     pub fn from_bytes(bytes: [u8; 65]) -> Result<Self, PersonalError> {
         match bytes[64] {
             27 | 28 => Ok(Self(bytes)),
@@ -61,25 +65,29 @@ impl PersonalSignature {
         }
     }
 
-    /// `r || s || v`.
+    /// Returns `r || s || v`.
     pub fn as_bytes(&self) -> &[u8; 65] {
         &self.0
     }
 
-    /// The public key whose owner signed `message`.
+    /// Recovers the public key that signed `message`.
+    ///
+    /// # Errors
+    /// If no key could have made the signature.
     pub fn recover(&self, message: &[u8]) -> Result<PublicKey, PersonalError> {
         let mut bytes = self.0;
         bytes[64] -= 27;
         Ok(Signature::from_bytes(bytes).recover(&personal_digest(message))?)
     }
 
-    /// Whether the owner of `key` signed `message`.
+    /// Whether `key` signed `message`.
+    #[must_use]
     pub fn verify(&self, message: &[u8], key: &PublicKey) -> bool {
         self.recover(message).as_ref() == Ok(key)
     }
 }
 
-/// 130 hex digits, with or without `0x`.
+/// Reads 130 hex digits, with or without `0x`.
 impl FromStr for PersonalSignature {
     type Err = PersonalError;
 
@@ -106,9 +114,9 @@ impl fmt::Debug for PersonalSignature {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::account::Address;
+    use crate::eip::Address;
 
-    /// Private key, message, hash, signature, address; of the reference.
+    /// Private key, message, hash, signature and address, from the reference.
     const CASES: [[&str; 5]; 9] = [
         [
             "02f8d745facbec4888f515893ac150c1c3f22912d53e1e32633c204ad543639f",
@@ -229,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn other_values_of_v_are_refused() {
+    fn other_values_of_v_are_rejected() {
         for v in [0, 1, 26, 29, 255] {
             let error = PersonalSignature::from_bytes([v; 65]).unwrap_err();
             assert_eq!(error, PersonalError::V { got: v });

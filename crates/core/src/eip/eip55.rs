@@ -1,39 +1,116 @@
-//! EIP-55: the capitals of an address are a checksum.
+//! EIP-55: addresses, whose capital letters are a checksum.
 //!
-//! Each letter among the 40 hex digits becomes a capital when the digit at the same place of the
-//! Keccak-256 of the lower-case digits is 8 or more. Texts in one case carry no checksum.
+//! Each letter among the 40 hex digits is a capital if the digit at the same place of the
+//! Keccak-256 of the lower-case digits is 8 or more. A text in one case carries no checksum.
 
-use crate::crypto::keccak256;
+use std::{fmt, str::FromStr};
 
-/// `0x` and the 40 digits with their capitals.
-pub fn checksummed(address: &[u8; 20]) -> String {
-    let mut text = [b'0'; 42];
-    let (prefix, digits) = text.split_at_mut(2);
-    prefix.copy_from_slice(b"0x");
-    hex::encode_to_slice(address, digits).expect("20 bytes are 40 digits");
-    let hash = keccak256(digits);
-    for (at, digit) in digits.iter_mut().enumerate() {
-        let byte = hash[at / 2];
-        let nibble = if at % 2 == 0 { byte >> 4 } else { byte & 0xf };
-        if nibble >= 8 {
-            digit.make_ascii_uppercase();
-        }
-    }
-    String::from_utf8_lossy(&text).into_owned()
+use crate::{
+    crypto::{PublicKey, keccak256},
+    text::excerpt,
+};
+
+/// Why a text is not an address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddressError {
+    /// Not 40 hex digits.
+    #[error("{0:?} is not an address: expected 0x and 40 hex digits")]
+    Format(String),
+    /// Mixed case that does not match the checksum.
+    #[error("the capitals of {got} do not match its digits: expected {expected}")]
+    Checksum { got: String, expected: String },
 }
 
-/// Whether 40 digits pass: they are in one case, or the capitals are right.
-pub fn passes(digits: &str, address: &[u8; 20]) -> bool {
-    let has = |test: fn(&u8) -> bool| digits.as_bytes().iter().any(test);
-    let mixed = has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase);
-    !mixed || checksummed(address).strip_prefix("0x") == Some(digits)
+impl AddressError {
+    /// Returns the stable code of the error.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Format(_) => "address.format",
+            Self::Checksum { .. } => "address.checksum",
+        }
+    }
+}
+
+/// An Ethereum address: the last 20 bytes of the Keccak-256 of X and Y.
+///
+/// Written with the capitals of EIP-55. Read with or without `0x`: a text in one case is accepted
+/// as it is, mixed case must match the checksum.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Address(pub [u8; 20]);
+
+impl Address {
+    /// Returns the address of a key.
+    pub fn from_key(key: &PublicKey) -> Self {
+        let hash = keccak256(&key.to_xy());
+        let mut address = [0; 20];
+        address.copy_from_slice(&hash[12..]);
+        Self(address)
+    }
+
+    /// Returns 40 lower-case digits without `0x`, the form used in key files.
+    pub fn to_plain_hex(&self) -> String {
+        hex::encode(self.0)
+    }
+
+    /// Reads 40 hex digits without checking the checksum.
+    pub(crate) fn parse_ignoring_case(text: &str) -> Result<Self, AddressError> {
+        let mut bytes = [0; 20];
+        hex::decode_to_slice(digits(text), &mut bytes)
+            .map_err(|_| AddressError::Format(excerpt(text)))?;
+        Ok(Self(bytes))
+    }
+}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let address = Self::parse_ignoring_case(text)?;
+        let has = |test: fn(&u8) -> bool| digits(text).as_bytes().iter().any(test);
+        if has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) {
+            let expected = address.to_string();
+            if expected.strip_prefix("0x") != Some(digits(text)) {
+                return Err(AddressError::Checksum { got: excerpt(text), expected });
+            }
+        }
+        Ok(address)
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = [b'0'; 42];
+        let (prefix, digits) = text.split_at_mut(2);
+        prefix.copy_from_slice(b"0x");
+        hex::encode_to_slice(self.0, digits).expect("20 bytes are 40 digits");
+        let hash = keccak256(digits);
+        for (at, digit) in digits.iter_mut().enumerate() {
+            let byte = hash[at / 2];
+            let nibble = if at % 2 == 0 { byte >> 4 } else { byte & 0xf };
+            if nibble >= 8 {
+                digit.make_ascii_uppercase();
+            }
+        }
+        f.pad(&String::from_utf8_lossy(&text))
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Address({self})")
+    }
+}
+
+fn digits(text: &str) -> &str {
+    text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text)
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::account::{Address, AddressError};
+    use super::*;
 
-    /// The examples of the standard: two in capitals, two in small letters, four mixed.
+    /// The examples of the standard: two in upper case, two in lower case, four mixed.
     const PUBLISHED: [&str; 8] = [
         "0x52908400098527886E0F7030069857D2E4169EE7",
         "0x8617E340B3D01FA5F11F306F4090FD50E238070D",
@@ -45,7 +122,7 @@ mod tests {
         "0xD1220A0cf47c7B9Be7A2E6BA89F429762e7b9aDb",
     ];
 
-    /// Random ones.
+    /// Random addresses.
     const OTHERS: [&str; 24] = [
         "0xAaeC3Fec4770950bf86f2eAfA6e21A5493566D3c",
         "0x66D50f9b63ceCf897b96D60Bf0eFFbA012b11DE9",
@@ -74,7 +151,7 @@ mod tests {
     ];
 
     #[test]
-    fn capitals() {
+    fn texts_in_any_case_are_read() {
         for text in PUBLISHED.iter().chain(&OTHERS) {
             let address: Address = text.parse().unwrap();
             assert_eq!(address.to_string(), *text);
@@ -86,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_capital_is_noticed() {
+    fn a_wrong_capital_is_rejected() {
         for text in OTHERS {
             for (at, letter) in text.char_indices().skip(2).filter(|it| it.1.is_alphabetic()) {
                 let swapped = if letter.is_lowercase() {
@@ -107,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_no_addresses() {
+    fn other_texts_are_rejected() {
         let long = "0".repeat(100_000_000);
         for text in ["", "0x", "0x12", &"0".repeat(39), &"g".repeat(40), "é", &long] {
             assert_eq!(text.parse::<Address>().unwrap_err().code(), "address.format");

@@ -2,10 +2,12 @@
 //!
 //! | standard | what | where |
 //! | --- | --- | --- |
-//! | EIP-55 | capitals in addresses as a checksum | [`eip55`] |
-//! | EIP-191 | what is signed when a person signs a message | [`eip191`] |
-//! | EIP-1581 | paths of keys that are not for wallets | [`eip1581`] |
+//! | EIP-55 | addresses and their checksum | [`Address`] |
+//! | EIP-191 | signatures of personal messages | [`eip191`] |
+//!
+//! The paths of EIP-1581 are in [`DerivationPath`](crate::account::DerivationPath).
 
-pub mod eip1581;
 pub mod eip191;
-pub mod eip55;
+mod eip55;
+
+pub use eip55::{Address, AddressError};

@@ -1,4 +1,4 @@
-//! Many keys of one tree, each common step done once.
+//! Derives many keys of one tree, each common step once.
 
 use std::fmt;
 
@@ -10,13 +10,13 @@ use crate::{
     crypto::PublicKey,
 };
 
-/// How many nodes a [`Deriver`] remembers before it starts afresh.
+/// The maximum number of cached nodes; the cache is cleared when it is full.
 const MAX_NODES: usize = 4096;
 
-/// Derives from one key and remembers the nodes on the way, with their public keys.
+/// Derives from one key and caches the intermediate nodes with their public keys.
 ///
-/// The wallet accounts `m/44'/60'/0'/0/0`, `/1`, … cost one step each instead of five. Nodes are
-/// secrets: they are erased when the deriver is dropped.
+/// The wallet accounts `m/44'/60'/0'/0/0`, `/1`, … then cost one step each instead of five. Nodes
+/// are secret, and erased when the deriver is dropped.
 #[derive(Clone)]
 pub struct Deriver {
     root: ExtendedPrivateKey,
@@ -30,17 +30,20 @@ struct Known {
 }
 
 impl Deriver {
-    /// Paths start at `root`, usually a master key.
+    /// Creates a deriver whose paths start at `root`, usually a master key.
     pub fn new(root: ExtendedPrivateKey) -> Self {
         Self { root, nodes: HashMap::new() }
     }
 
-    /// The key that paths start at.
+    /// Returns the key where paths start.
     pub fn root(&self) -> &ExtendedPrivateKey {
         &self.root
     }
 
-    /// The key at the end of `path`; the same as `self.root().derive(path)`.
+    /// Derives the key at `path`, the same as `self.root().derive(path)`.
+    ///
+    /// # Errors
+    /// If the depth would exceed 255, or if there is no key at an index: one in 2^127.
     pub fn derive(&mut self, path: &DerivationPath) -> Result<ExtendedPrivateKey, HdError> {
         let [before @ .., last] = path.steps() else { return Ok(self.root.clone()) };
         let depth = usize::from(self.root.depth()) + path.steps().len();
@@ -57,7 +60,7 @@ impl Deriver {
         leaf
     }
 
-    /// The node after `steps`, from the longest part of the way that is known.
+    /// Derives the node at `steps` from its nearest cached ancestor.
     fn walk(&self, steps: &[ChildIndex]) -> Result<Known, HdError> {
         let root = || Node { chain_code: self.root.chain_code.clone(), key: self.root.key.clone() };
         let mut split = steps.len();

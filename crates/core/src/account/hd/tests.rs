@@ -1,4 +1,4 @@
-//! BIP32's published vectors 1 to 3 and two Status paths, vector 5 (invalid keys), and BIP39's.
+//! The published vectors 1 to 3 and 5 (invalid keys) of BIP32, two Status paths, and BIP39 vectors.
 
 use proptest::prelude::*;
 
@@ -201,7 +201,7 @@ const PHRASES: [[&str; 4]; 6] = [
     ],
 ];
 
-/// BIP32's vector 5: texts that must not be taken for keys, with the reason.
+/// BIP32's vector 5: texts that must be rejected, with the reason.
 const INVALID: [(&str, &str); 16] = [
     (
         "xpub661MyMwAqRbcEYS8w7XLSVeEsBXy79zSzH1J8vCdxAZningWLdN3zgtU6LBpB85b3D2yc8sfvZU521AAwdZafEz7mnzBBsz4wKY5fTtTQBm",
@@ -273,6 +273,10 @@ fn seed(hex: &str) -> Seed {
     Seed::from_bytes(&hex::decode(hex).unwrap()).unwrap()
 }
 
+fn child(key: &ExtendedPrivateKey, index: ChildIndex) -> Result<ExtendedPrivateKey, HdError> {
+    key.derive(&DerivationPath::from_steps(vec![index]).unwrap())
+}
+
 #[test]
 fn published_trees() {
     for [bytes, path, xprv, xpub] in PUBLISHED {
@@ -283,7 +287,7 @@ fn published_trees() {
         assert_eq!(key.to_public().to_string(), xpub);
         assert_eq!(xprv.parse(), Ok(key.clone()));
         assert_eq!(xpub.parse(), Ok(key.to_public()));
-        let step_by_step = path.steps().iter().try_fold(master, |key, step| key.child(*step));
+        let step_by_step = path.steps().iter().try_fold(master, |key, step| child(&key, *step));
         assert_eq!(step_by_step, Ok(key));
     }
 }
@@ -335,7 +339,7 @@ fn public_keys_stop_at_hardened_steps_and_depth() {
     let deepest = private.derive(&deep).unwrap();
     assert_eq!(deepest.depth(), 255);
     let index = ChildIndex::normal(0).unwrap();
-    assert_eq!(deepest.child(index), Err(HdError::TooDeep));
+    assert_eq!(child(&deepest, index), Err(HdError::TooDeep));
     assert_eq!(deepest.to_public().child(index), Err(HdError::TooDeep));
     assert_eq!(Deriver::new(deepest).derive(&"m/0".parse().unwrap()), Err(HdError::TooDeep));
 }
@@ -362,7 +366,7 @@ proptest! {
         let node = master.derive(&DerivationPath::from_steps(hard).unwrap()).unwrap();
         let path = DerivationPath::from_steps(plain).unwrap();
         let private = node.derive(&path).unwrap();
-        // However it is computed, it is the key's own.
+        // The shortcut over the parent gives the same key.
         prop_assert_eq!(private.public_key(), private.secret_key().public_key());
         prop_assert_eq!(node.public_key(), node.secret_key().public_key());
         prop_assert_eq!(node.to_public().derive(&path).unwrap(), private.to_public());
@@ -372,7 +376,7 @@ proptest! {
     }
 
     #[test]
-    fn derivers_give_what_derivation_gives(
+    fn derivers_agree_with_derivation(
         paths in proptest::collection::vec(proptest::collection::vec(0_u32..3, 0..5), 1..12),
         hardened in any::<u8>(),
     ) {
@@ -390,7 +394,7 @@ proptest! {
     }
 
     #[test]
-    fn texts_from_anywhere_do_no_harm(text in ".{0,130}") {
+    fn arbitrary_texts_do_not_panic(text in ".{0,130}") {
         let _ = text.parse::<ExtendedPrivateKey>();
         let _ = text.parse::<ExtendedPublicKey>();
         let _ = text.parse::<DerivationPath>();
@@ -402,7 +406,7 @@ proptest! {
     }
 
     #[test]
-    fn damaged_keys_are_noticed(at in 0_usize..111, with in "[1-9A-HJ-NP-Za-km-z]") {
+    fn damaged_keys_are_rejected(at in 0_usize..111, with in "[1-9A-HJ-NP-Za-km-z]") {
         let mut text = PUBLISHED[3][2].to_owned();
         text.replace_range(at..=at, &with);
         let same = text == PUBLISHED[3][2];

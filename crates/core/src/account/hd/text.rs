@@ -1,7 +1,7 @@
 //! `xprv…` and `xpub…`: base58check of 78 bytes (BIP32, "Serialization format").
 //!
-//! Reading is strict: version, checksum, the range of the key, and a depth of zero that goes with
-//! no parent are all checked, as BIP32's test vector 5 demands.
+//! Reading is strict, as test vector 5 of BIP32 requires: it checks the version, the checksum, the
+//! range of the key, and that a key at depth 0 has no parent.
 
 use std::{fmt, str::FromStr};
 
@@ -16,14 +16,14 @@ use crate::{
 const PRIVATE: u32 = 0x0488_ade4;
 const PUBLIC: u32 = 0x0488_b21e;
 
-/// Version, depth, parent, index, chain code, key.
+/// The bytes of version, depth, parent, index, chain code and key.
 const LENGTH: usize = 78;
 
-/// The longest text of 82 bytes in base58; real ones have 111.
+/// The longest text of 82 bytes in base58; valid keys have 111 characters.
 const MAX_TEXT: usize = 113;
 
 impl ExtendedPrivateKey {
-    /// The text `xprv…`: the secret itself.
+    /// Returns the text `xprv…`: the secret itself.
     pub fn to_xprv(&self) -> Zeroizing<String> {
         let mut key = Zeroizing::new([0; 33]);
         key[1..].copy_from_slice(&*self.key.to_bytes());
@@ -31,6 +31,7 @@ impl ExtendedPrivateKey {
     }
 }
 
+/// Reads the text `xprv…`.
 impl FromStr for ExtendedPrivateKey {
     type Err = HdError;
 
@@ -48,6 +49,7 @@ impl FromStr for ExtendedPrivateKey {
     }
 }
 
+/// Reads the text `xpub…`.
 impl FromStr for ExtendedPublicKey {
     type Err = HdError;
 
@@ -65,7 +67,7 @@ impl FromStr for ExtendedPublicKey {
     }
 }
 
-/// The text `xpub…`.
+/// Writes the text `xpub…`.
 impl fmt::Display for ExtendedPublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&encode(PUBLIC, &self.place, &self.chain_code, &self.key.to_compressed()))
@@ -107,11 +109,11 @@ fn decode(text: &str) -> Result<Parts, HdError> {
         return Err(HdError::Text("it is too short"));
     };
     let body: &[u8; LENGTH] =
-        body.try_into().map_err(|_| HdError::Text("it does not stand for 78 bytes"))?;
+        body.try_into().map_err(|_| HdError::Text("it does not encode 78 bytes"))?;
     if hash::checksum(body) != *checksum {
         return Err(HdError::Checksum);
     }
-    // The lengths are part of the types, so none of these takes can fail.
+    // The body has exactly these 78 bytes, so no `take` can fail.
     let mut rest = &body[..];
     let version = u32::from_be_bytes(*take(&mut rest)?);
     let [depth] = *take(&mut rest)?;

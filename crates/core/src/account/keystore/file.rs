@@ -1,19 +1,17 @@
-//! The JSON of key files: reading what any wallet wrote, writing what the reference writes.
+//! The JSON of key files: reads the files of any wallet, and writes them as the reference does.
 //!
-//! Members are found whatever their capitals, as the reference's parser finds them (old wallets
-//! wrote `Crypto`); unknown ones are ignored.
+//! The case of member names is ignored, as in the reference (old wallets wrote `Crypto`), and so
+//! are unknown members. Reading works on a JSON tree, not on derived types: these can neither
+//! ignore case nor name the bad member in an error.
 
-use std::{fmt::Write as _, str};
+use std::str;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use super::{Kdf, KeystoreError, ScryptCost};
-use crate::account::Address;
+use super::{Kdf, KeystoreError, MAX_KEY_FILE, ScryptCost};
+use crate::{eip::Address, text::excerpt};
 
-/// The longest file that is read as a key file, in bytes. Real ones have about 1200.
-pub const MAX_KEY_FILE: usize = 64 << 10;
-
-/// Which of the two formats.
+/// The version of the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Version {
     /// `"version": "1"`: AES-128-CBC. Read only.
@@ -25,18 +23,18 @@ pub enum Version {
 /// A key file, still encrypted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyFile {
-    /// The address that the file claims; nothing proves it before the file is opened.
+    /// The address in the file. Unverified until the file is opened.
     pub address: Option<Address>,
-    /// A UUID, usually; empty when there is none.
+    /// Usually a UUID; empty if there is none.
     pub id: String,
-    /// Deprecated, 0.
+    /// Deprecated: 0.
     pub subaccount_index: u64,
     pub(super) version: Version,
     pub(super) key: Block,
     pub(super) extended: Option<Block>,
 }
 
-/// One encrypted thing.
+/// One encrypted secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Block {
     pub ciphertext: Vec<u8>,
@@ -46,7 +44,10 @@ pub(super) struct Block {
 }
 
 impl KeyFile {
-    /// Reads a file. Nothing is decrypted and no parameter is judged yet.
+    /// Reads a file, without decrypting it or checking its cost.
+    ///
+    /// # Errors
+    /// If the file is too large, is not JSON, or is not a valid key file.
     pub fn parse(bytes: &[u8]) -> Result<Self, KeystoreError> {
         if bytes.len() > MAX_KEY_FILE {
             return Err(KeystoreError::TooLarge { got: bytes.len() });
@@ -60,7 +61,7 @@ impl KeyFile {
             Value::String(text) if text == "1" => Version::V1,
             value if integer(value) == Some(3) => Version::V3,
             other => {
-                return Err(KeystoreError::Version(crate::account::excerpt(&other.to_string())));
+                return Err(KeystoreError::Version(excerpt(&other.to_string())));
             }
         };
         let address = match file.get("address") {
@@ -91,45 +92,42 @@ impl KeyFile {
         })
     }
 
-    /// The format.
+    /// Returns the version of the format.
     pub fn version(&self) -> Version {
         self.version
     }
 
-    /// How the key of the private key's block is derived.
+    /// Returns the key derivation of the private key's block.
     pub fn kdf(&self) -> &Kdf {
         &self.key.kdf
     }
 
-    /// The same of the extended key's block, when there is one.
-    pub fn extended_kdf(&self) -> Option<&Kdf> {
-        self.extended.as_ref().map(|block| &block.kdf)
+    /// Whether the file has an extended key.
+    pub fn has_extended_key(&self) -> bool {
+        self.extended.is_some()
     }
 
-    /// The JSON as the reference writes it: one line, members in its order.
+    /// Returns the JSON as the reference writes it: one line, members in its order.
     pub fn to_json(&self) -> String {
-        let mut json = String::from("{\"address\":\"");
-        if let Some(address) = &self.address {
-            json.push_str(&address.to_plain_hex());
-        }
-        json.push_str("\",\"crypto\":");
-        self.key.write(&mut json, self.version);
-        // As JSON texts, since an id of a stranger may hold anything.
-        let id = Value::from(self.id.as_str());
         let version = match self.version {
-            Version::V1 => "\"1\"",
-            Version::V3 => "3",
+            Version::V1 => json!("1"),
+            Version::V3 => json!(3),
         };
-        let _ = write!(json, ",\"id\":{id},\"version\":{version},\"extendedkey\":");
-        match &self.extended {
-            Some(block) => block.write(&mut json, self.version),
-            None => json.push_str(
-                "{\"cipher\":\"\",\"ciphertext\":\"\",\"cipherparams\":{\"iv\":\"\"},\"kdf\":\"\",\
-                 \"kdfparams\":null,\"mac\":\"\"}",
-            ),
-        }
-        let _ = write!(json, ",\"subaccountindex\":{}}}", self.subaccount_index);
-        json
+        let empty = || {
+            json!({
+                "cipher": "", "ciphertext": "", "cipherparams": { "iv": "" }, "kdf": "",
+                "kdfparams": null, "mac": "",
+            })
+        };
+        let json = json!({
+            "address": self.address.map(|address| address.to_plain_hex()).unwrap_or_default(),
+            "crypto": self.key.to_json(self.version),
+            "id": self.id,
+            "version": version,
+            "extendedkey": self.extended.as_ref().map_or_else(empty, |it| it.to_json(self.version)),
+            "subaccountindex": self.subaccount_index,
+        });
+        json.to_string()
     }
 }
 
@@ -146,8 +144,7 @@ impl Block {
     fn read(block: &Object<'_>, version: Version) -> Result<Self, KeystoreError> {
         let cipher = block.text("cipher")?;
         if cipher != version.cipher() {
-            let got = crate::account::excerpt(cipher);
-            return Err(KeystoreError::Cipher { got, expected: version.cipher() });
+            return Err(KeystoreError::Cipher { got: excerpt(cipher), expected: version.cipher() });
         }
         let params = block.object("kdfparams")?;
         let salt = params.hex("salt")?;
@@ -164,7 +161,7 @@ impl Block {
             "pbkdf2" => {
                 let prf = params.text("prf")?;
                 if prf != "hmac-sha256" {
-                    return Err(KeystoreError::Prf(crate::account::excerpt(prf)));
+                    return Err(KeystoreError::Prf(excerpt(prf)));
                 }
                 let got = params.number("c")?;
                 let rounds = u32::try_from(got).ok().filter(|rounds| *rounds > 0);
@@ -172,7 +169,7 @@ impl Block {
                 let wrong = KeystoreError::Parameter { parameter: "c", got, rule };
                 Kdf::Pbkdf2 { rounds: rounds.ok_or(wrong)?, salt }
             }
-            other => return Err(KeystoreError::Kdf(crate::account::excerpt(other))),
+            other => return Err(KeystoreError::Kdf(excerpt(other))),
         };
         Ok(Self {
             ciphertext: block.hex("ciphertext")?,
@@ -182,30 +179,29 @@ impl Block {
         })
     }
 
-    fn write(&self, json: &mut String, version: Version) {
-        let (name, params, salt) = match &self.kdf {
-            Kdf::Scrypt { cost, salt } => {
-                let (n, p, r) = (cost.n(), cost.p, cost.r);
-                ("scrypt", format!("\"dklen\":32,\"n\":{n},\"p\":{p},\"r\":{r}"), salt)
+    fn to_json(&self, version: Version) -> Value {
+        let (kdf, params) = match &self.kdf {
+            Kdf::Scrypt { cost: cost @ ScryptCost { r, p, .. }, salt } => {
+                let (n, salt) = (cost.n(), hex::encode(salt));
+                ("scrypt", json!({ "dklen": 32, "n": n, "p": p, "r": r, "salt": salt }))
             }
             Kdf::Pbkdf2 { rounds, salt } => {
-                ("pbkdf2", format!("\"c\":{rounds},\"dklen\":32,\"prf\":\"hmac-sha256\""), salt)
+                let (prf, salt) = ("hmac-sha256", hex::encode(salt));
+                ("pbkdf2", json!({ "c": rounds, "dklen": 32, "prf": prf, "salt": salt }))
             }
         };
-        let _ = write!(
-            json,
-            "{{\"cipher\":\"{}\",\"ciphertext\":\"{}\",\"cipherparams\":{{\"iv\":\"{}\"}},\
-             \"kdf\":\"{name}\",\"kdfparams\":{{{params},\"salt\":\"{}\"}},\"mac\":\"{}\"}}",
-            version.cipher(),
-            hex::encode(&self.ciphertext),
-            hex::encode(self.iv),
-            hex::encode(salt),
-            hex::encode(self.mac),
-        );
+        json!({
+            "cipher": version.cipher(),
+            "ciphertext": hex::encode(&self.ciphertext),
+            "cipherparams": { "iv": hex::encode(self.iv) },
+            "kdf": kdf,
+            "kdfparams": params,
+            "mac": hex::encode(self.mac),
+        })
     }
 }
 
-/// Members by name, whatever their capitals; null counts as absent.
+/// Looks up members by name, ignoring case. A null member counts as missing.
 struct Object<'a>(&'a Map<String, Value>);
 
 impl<'a> Object<'a> {
@@ -248,7 +244,7 @@ impl<'a> Object<'a> {
     }
 }
 
-/// A whole number, also when it is written with a fraction of zero.
+/// Returns a whole number, even if it is written with a zero fraction.
 fn integer(value: &Value) -> Option<u64> {
     let whole = |float: f64| float.fract() == 0.0 && (0.0..9e15).contains(&float);
     value.as_u64().or_else(|| value.as_f64().filter(|it| whole(*it)).map(|it| it as u64))

@@ -1,35 +1,36 @@
-//! From the password to the key: scrypt or PBKDF2, with whatever parameters the file has.
+//! Derives the key from the password: scrypt or PBKDF2, with the parameters of the file.
 
 use zeroize::Zeroizing;
 
 use super::KeystoreError;
 use crate::crypto::kdf::{self, pbkdf2_sha256};
 
-/// How far to go for a file that asks for much.
+/// The maximum cost of opening a key file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
-    /// Bytes of memory that scrypt may take.
+    /// Maximum bytes of memory for scrypt.
     pub memory: u64,
-    /// What `n * r * p` of scrypt may come to.
+    /// Maximum of `n * r * p` for scrypt.
     pub work: u64,
-    /// Rounds of PBKDF2.
+    /// Maximum rounds of PBKDF2.
     pub rounds: u64,
 }
 
 impl Limits {
-    /// Whatever the machine can do.
+    /// No limits.
     pub const UNLIMITED: Self = Self { memory: u64::MAX, work: u64::MAX, rounds: u64::MAX };
 }
 
 impl Default for Limits {
-    /// 512 MiB and several seconds: twice the memory and eight times the work of the standard
+    /// Allows 512 MiB and several seconds: twice the memory and eight times the work of the usual
     /// parameters of other wallets (n = 262144, r = 8, p = 1).
     fn default() -> Self {
         Self { memory: 512 << 20, work: 1 << 24, rounds: 1 << 24 }
     }
 }
 
-/// How expensive scrypt is: memory `128 * n * r` bytes, time in proportion to `n * r * p`.
+/// The cost of scrypt: about `128 * n * r` bytes of memory, and time proportional to `n * r * p`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ScryptCost {
     pub log_n: u8,
@@ -38,13 +39,13 @@ pub struct ScryptCost {
 }
 
 impl ScryptCost {
-    /// What Status clients write: n = 4096, r = 8, p = 6.
+    /// The cost in Status clients: n = 4096, r = 8, p = 6.
     pub const STATUS: Self = Self { log_n: 12, r: 8, p: 6 };
-    /// What go-ethereum writes by default: n = 262144, r = 8, p = 1; 256 MiB.
+    /// The default cost in go-ethereum: n = 262144, r = 8, p = 1; 256 MiB.
     pub const STANDARD: Self = Self { log_n: 18, r: 8, p: 1 };
 
-    /// From the three numbers as they stand in a file.
-    pub fn new(n: u64, r: u64, p: u64) -> Result<Self, KeystoreError> {
+    /// Checks the three numbers of a file.
+    pub(super) fn new(n: u64, r: u64, p: u64) -> Result<Self, KeystoreError> {
         let wrong = |parameter, got, rule| KeystoreError::Parameter { parameter, got, rule };
         if !n.is_power_of_two() || n < 2 {
             return Err(wrong("n", n, "it must be a power of two above 1"));
@@ -63,24 +64,24 @@ impl ScryptCost {
         Ok(Self { log_n: n.trailing_zeros() as u8, r: small_r, p: small_p })
     }
 
-    /// The number of blocks.
+    /// Returns the number of blocks.
     pub fn n(&self) -> u64 {
         1_u64.checked_shl(self.log_n.into()).unwrap_or(u64::MAX)
     }
 
-    /// Bytes of memory that it takes.
+    /// Returns the bytes of memory.
     pub fn memory(&self) -> u64 {
         let blocks = self.n().saturating_add(self.p.into()).saturating_add(1);
         blocks.saturating_mul(u64::from(self.r) * 128)
     }
 
-    /// `n * r * p`.
-    pub fn work(&self) -> u64 {
+    /// Returns `n * r * p`.
+    fn work(&self) -> u64 {
         self.n().saturating_mul(u64::from(self.r) * u64::from(self.p))
     }
 }
 
-/// How a file makes its key from the password.
+/// The key derivation of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kdf {
     /// `"scrypt"`.
@@ -90,8 +91,8 @@ pub enum Kdf {
 }
 
 impl Kdf {
-    /// Refuses what goes beyond `limits`; costs nothing.
-    pub fn check(&self, limits: &Limits) -> Result<(), KeystoreError> {
+    /// Checks the cost, without deriving anything.
+    pub(super) fn check(&self, limits: &Limits) -> Result<(), KeystoreError> {
         let (memory, work, fits) = match self {
             Self::Scrypt { cost, .. } => {
                 let (memory, work) = (cost.memory(), cost.work());
@@ -116,7 +117,7 @@ impl Kdf {
         })
     }
 
-    /// The first 32 bytes of the derived key, within `limits`.
+    /// Derives the first 32 bytes of the key, within `limits`.
     pub(super) fn derive(
         &self,
         password: &[u8],
@@ -126,7 +127,7 @@ impl Kdf {
         match self {
             Self::Scrypt { cost, salt } => {
                 let memory = || KeystoreError::Memory { needs: bytes(cost.memory()) };
-                // A trial, since the allocation proper would end the program.
+                // A trial allocation: if the real one failed, it would abort the program.
                 let length = usize::try_from(cost.memory()).map_err(|_| memory())?;
                 Vec::<u8>::new().try_reserve_exact(length).map_err(|_| memory())?;
                 kdf::scrypt(password, salt, cost.log_n, cost.r, cost.p).ok_or_else(memory)
@@ -136,7 +137,7 @@ impl Kdf {
     }
 }
 
-/// Bytes as people read them.
+/// Formats a number of bytes for people.
 fn bytes(count: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     let mut value = count as f64;

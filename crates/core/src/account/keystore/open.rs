@@ -1,4 +1,4 @@
-//! Opening key files: password, code, key.
+//! Opening key files: password, MAC, key.
 
 use std::fmt;
 
@@ -7,31 +7,35 @@ use zeroize::Zeroizing;
 
 use super::{KeyFile, KeystoreError, Limits, Version, file::Block};
 use crate::{
-    account::{Address, hd::ExtendedPrivateKey},
+    account::hd::ExtendedPrivateKey,
     crypto::{
         SecretKey, aes,
         keccak::{Parts, keccak256_parts},
         keccak256,
     },
+    eip::Address,
 };
 
-/// What a key file held.
+/// The decrypted content of a key file.
 #[derive(Clone, PartialEq, Eq)]
 pub struct OpenedKey {
     /// The private key.
     pub secret: SecretKey,
-    /// The extended key, of Status files.
+    /// The extended key, in Status files.
     pub extended: Option<ExtendedPrivateKey>,
 }
 
 impl OpenedKey {
-    /// The address of the private key: what the file should be called.
+    /// Returns the address of the private key, which the file name should contain.
     pub fn address(&self) -> Address {
         Address::from_key(&self.secret.public_key())
     }
 
-    /// The extended key, for derivation. Refused when it is not the extended form of the private
-    /// key, as the reference refuses it: old app versions wrote such files.
+    /// Returns the extended key, for derivation.
+    ///
+    /// # Errors
+    /// If there is none, or if it does not belong to the private key: old app versions wrote such
+    /// files, and the reference rejects them, too.
     pub fn derivation_key(&self) -> Result<&ExtendedPrivateKey, KeystoreError> {
         let extended = self.extended.as_ref().ok_or(KeystoreError::NoExtended)?;
         if *extended.secret_key() != self.secret {
@@ -52,16 +56,17 @@ impl fmt::Debug for OpenedKey {
 }
 
 impl KeyFile {
-    /// Decrypts the private key and, when there is one, the extended key. The two have keys of
-    /// their own, so a Status file takes twice the time.
+    /// Decrypts the private key and, if there is one, the extended key. Each has its own key
+    /// derivation, so a Status file takes twice the time.
     ///
-    /// The password is taken as bytes; for files of the mobile app it is
+    /// For files of the mobile app, the password is that of
     /// [`mobile_password`](super::mobile_password).
+    ///
+    /// # Errors
+    /// If the cost exceeds `limits`, the password is wrong, or the file is damaged.
     pub fn open(&self, password: &[u8], limits: &Limits) -> Result<OpenedKey, KeystoreError> {
-        // Before the first derivation, so that a refusal comes at once.
-        if let Some(block) = &self.extended {
-            block.kdf.check(limits)?;
-        }
+        // Before the first derivation, so that hostile costs are rejected at once.
+        self.check(limits)?;
         let secret = self.open_private_key(password, limits)?;
         let extended = match &self.extended {
             None => None,
@@ -75,14 +80,26 @@ impl KeyFile {
         Ok(OpenedKey { secret, extended })
     }
 
+    /// Checks the cost of opening the file, without doing it.
+    ///
+    /// # Errors
+    /// If the cost exceeds `limits`.
+    pub fn check(&self, limits: &Limits) -> Result<(), KeystoreError> {
+        self.key.kdf.check(limits)?;
+        self.extended.as_ref().map_or(Ok(()), |block| block.kdf.check(limits))
+    }
+
     /// Decrypts the private key only.
+    ///
+    /// # Errors
+    /// If the cost exceeds `limits`, the password is wrong, or the file is damaged.
     pub fn open_private_key(
         &self,
         password: &[u8],
         limits: &Limits,
     ) -> Result<SecretKey, KeystoreError> {
         let plaintext = self.key.decrypt("the key", password, limits, self.version)?;
-        // Some old wallets left leading zeros out.
+        // Some old wallets omitted leading zeros.
         let start = 32_usize.checked_sub(plaintext.len());
         let start = start.ok_or(KeystoreError::Plaintext("private key"))?;
         let mut bytes = Zeroizing::new([0; 32]);
@@ -120,7 +137,7 @@ impl Block {
     }
 }
 
-/// The halves of 32 bytes: the key of the cipher, and the key of the code.
+/// Splits 32 bytes into the key of the cipher and the key of the MAC.
 pub(super) fn halves(derived: &Zeroizing<[u8; 32]>) -> (Zeroizing<[u8; 16]>, Zeroizing<[u8; 16]>) {
     let (mut left, mut right) = (Zeroizing::new([0; 16]), Zeroizing::new([0; 16]));
     let (head, tail) = derived.split_at(16);

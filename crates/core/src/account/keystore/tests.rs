@@ -7,10 +7,10 @@ use crate::{
     crypto::{SecretKey, seeded_rng},
 };
 
-/// Cheap, for tests that are not about the cost.
+/// A low cost, for fast tests.
 const CHEAP: ScryptCost = ScryptCost { log_n: 1, r: 1, p: 1 };
 
-/// A file of version 1 as go-ethereum publishes it, and its private key; the password is `g`.
+/// A file of version 1 published by go-ethereum, and its private key; the password is `g`.
 const V1: &str = r#"{"Crypto":{"cipher":"aes-128-cbc","ciphertext":"6143d3192db8b66eabd693d9c4e414dcfaee52abda451af79ccf474dafb35f1bfc7ea013aa9d2ee35969a1a2e8d752d0","cipherparams":{"iv":"35337770fc2117994ecdcad026bccff4"},"kdf":"scrypt","kdfparams":{"dklen":32,"n":262144,"p":1,"r":8,"salt":"9afcddebca541253a2f4053391c673ff9fe23097cd8555d149d929e4ccf1257f"},"mac":"3f3d5af884b17a100b0b3232c0636c230a54dc2ac8d986227219b0dd89197644","version":"1"},"address":"cb61d5a9c4896fb9658090b597ef0e7be6f7b67e","id":"e25f7c1f-d318-4f29-b62c-687190d4d299","version":"1"}"#;
 const V1_KEY: &str = "d1b1178d3529626a1a93e073f65028370d14c7eb0936eb42abef05db6f37ad7d";
 
@@ -21,7 +21,7 @@ fn sample() -> (SecretKey, KeyFile) {
     (key, file)
 }
 
-/// The sample with something changed.
+/// Changes the JSON of the sample and reads it.
 fn with(change: impl FnOnce(&mut Value)) -> Result<KeyFile, KeystoreError> {
     let mut json: Value = serde_json::from_str(&sample().1.to_json()).unwrap();
     change(&mut json);
@@ -29,18 +29,17 @@ fn with(change: impl FnOnce(&mut Value)) -> Result<KeyFile, KeystoreError> {
 }
 
 #[test]
-fn version_1() {
+fn version_1_is_read_and_written() {
     let file = KeyFile::parse(V1.as_bytes()).unwrap();
     assert_eq!(file.version(), Version::V1);
     let opened = file.open(b"g", &Limits::default()).unwrap();
     assert_eq!(opened.secret, V1_KEY.parse().unwrap());
     assert_eq!(file.address, Some(opened.address()));
-    // As it is written again, it is the same file.
     assert_eq!(KeyFile::parse(file.to_json().as_bytes()), Ok(file));
 }
 
 #[test]
-fn hostile_parameters_are_refused_with_what_they_would_take() {
+fn hostile_parameters_are_rejected_with_their_cost() {
     let scrypt = |n: u64, r: u64, p: u64| {
         with(|json| {
             let params = json["crypto"]["kdfparams"].as_object_mut().unwrap();
@@ -54,7 +53,7 @@ fn hostile_parameters_are_refused_with_what_they_would_take() {
     for (n, r, p) in [(1 << 62, 8, 1), (2, 1 << 29, 1), (2, 1, 1 << 29), (1 << 18, 8, 1 << 20)] {
         assert_eq!(refused(n, r, p).code(), "keystore.expensive", "{n} {r} {p}");
     }
-    // Even where nothing is refused, no more is taken than there is.
+    // Without limits, the available memory is the limit.
     let opened = scrypt(1 << 62, 8, 1).unwrap().open(b"pw", &Limits::UNLIMITED);
     assert_eq!(opened.unwrap_err().code(), "keystore.memory");
     for (n, r, p) in [
@@ -83,7 +82,7 @@ fn hostile_parameters_are_refused_with_what_they_would_take() {
 }
 
 #[test]
-fn a_hostile_second_block_is_refused_before_the_first_is_opened() {
+fn a_hostile_second_block_is_rejected_before_the_first_is_opened() {
     let key = ExtendedPrivateKey::from_seed(&Seed::from_bytes(&[1; 16]).unwrap()).unwrap();
     let nonces = Nonces::generate(&mut seeded_rng("second"));
     let json = KeyFile::encrypt_extended(&key, b"pw", CHEAP, &nonces).unwrap().to_json();
@@ -96,7 +95,7 @@ fn a_hostile_second_block_is_refused_before_the_first_is_opened() {
 }
 
 #[test]
-fn malformed_files_say_what_is_wrong() {
+fn malformed_files_are_rejected_with_a_reason() {
     let code = |bytes: &[u8]| KeyFile::parse(bytes).unwrap_err().code();
     assert_eq!(code(b""), "keystore.json");
     assert_eq!(code(b"[]"), "keystore.json");
@@ -127,12 +126,12 @@ fn malformed_files_say_what_is_wrong() {
 }
 
 #[test]
-fn other_writers_habits_are_read() {
+fn variants_of_other_wallets_are_read() {
     let (key, _) = sample();
     let open = |change: &dyn Fn(&mut Value)| {
         with(change).and_then(|file| file.open(b"pw", &Limits::default())).map(|it| it.secret)
     };
-    let habits: [&dyn Fn(&mut Value); 6] = [
+    let variants: [&dyn Fn(&mut Value); 6] = [
         &|json| json["crypto"]["kdfparams"]["n"] = json!(2.0),
         &|json| json["crypto"]["kdfparams"]["dklen"] = json!(64),
         &|json| json["address"] = json!("0x008AeEda4D805471dF9b2A5B0f38A0C3bCBA786b"),
@@ -150,13 +149,13 @@ fn other_writers_habits_are_read() {
             json.insert("Crypto".into(), crypto);
         },
     ];
-    for habit in habits {
-        assert_eq!(open(habit).as_ref(), Ok(&key));
+    for variant in variants {
+        assert_eq!(open(variant).as_ref(), Ok(&key));
     }
 }
 
 #[test]
-fn damage_is_noticed() {
+fn damage_is_detected() {
     let (_, file) = sample();
     let open = |file: &KeyFile| file.open(b"pw", &Limits::default());
     let mut damaged = file.clone();
@@ -169,7 +168,7 @@ fn damage_is_noticed() {
 }
 
 #[test]
-fn plaintexts_that_are_no_keys_are_refused() {
+fn plaintexts_that_are_not_keys_are_rejected() {
     let (key, mut file) = sample();
     let kdf = file.kdf().clone();
     let block = |plaintext: &[u8]| Block::encrypt(plaintext, b"pw", kdf.clone(), [0; 16]).unwrap();
@@ -184,7 +183,7 @@ fn plaintexts_that_are_no_keys_are_refused() {
         let error = file.open(b"pw", &Limits::default()).unwrap_err();
         assert_eq!(error.code(), code, "{plaintext:?}");
     }
-    // Written by wallets that left leading zeros out.
+    // Some wallets omit leading zeros.
     file.key = block(&[7]);
     let opened = file.open(b"pw", &Limits::default()).unwrap();
     assert_eq!(opened.secret, format!("{:064x}", 7).parse().unwrap());
@@ -205,7 +204,7 @@ fn debug_hides_the_key() {
 }
 
 #[test]
-fn names_of_files() {
+fn file_names_contain_time_and_address() {
     let (_, file) = sample();
     let address = file.address.unwrap();
     let plain = address.to_plain_hex();
@@ -243,7 +242,7 @@ proptest! {
     }
 
     #[test]
-    fn damaged_json_does_no_harm(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+    fn damaged_json_does_not_panic(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
         let mut json = sample().1.to_json().into_bytes();
         let at = at.index(json.len());
         json[at] = byte;

@@ -1,37 +1,38 @@
-//! Writing key files, the way the reference writes them.
+//! Writing key files as the reference does.
 
 use rand::CryptoRng;
 
 use super::{Kdf, KeyFile, KeystoreError, Limits, ScryptCost, Version, file::Block, open::halves};
 use crate::{
-    account::{Address, hd::ExtendedPrivateKey, installation::Uuid},
+    account::{hd::ExtendedPrivateKey, installation::Uuid},
     crypto::{
         SecretKey, aes,
         keccak::{Parts, keccak256_parts},
     },
+    eip::Address,
 };
 
-/// Everything random in a key file: the same values give the same file.
+/// All random values of a key file: the same values give the same file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nonces {
     pub salt: [u8; 32],
     pub iv: [u8; 16],
-    /// Of the block of the extended key.
+    /// The salt of the extended key's block.
     pub extended_salt: [u8; 32],
-    /// Of the block of the extended key.
+    /// The IV of the extended key's block.
     pub extended_iv: [u8; 16],
     pub id: Uuid,
 }
 
 impl Nonces {
-    /// Fresh ones from `rng`.
+    /// Generates random values.
     pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Self {
         let mut nonces = Self {
             salt: [0; 32],
             iv: [0; 16],
             extended_salt: [0; 32],
             extended_iv: [0; 16],
-            id: Uuid::from_random([0; 16]),
+            id: Uuid::from_bytes([0; 16]),
         };
         rng.fill_bytes(&mut nonces.salt);
         rng.fill_bytes(&mut nonces.iv);
@@ -43,7 +44,10 @@ impl Nonces {
 }
 
 impl KeyFile {
-    /// Encrypts a private key without an extended key.
+    /// Encrypts a private key, without an extended key.
+    ///
+    /// # Errors
+    /// If the memory for the key derivation can't be allocated.
     pub fn encrypt(
         key: &SecretKey,
         password: &[u8],
@@ -61,7 +65,10 @@ impl KeyFile {
         })
     }
 
-    /// Encrypts an extended key and the private key in it: what Status clients store.
+    /// Encrypts an extended key and its private key, as Status clients do.
+    ///
+    /// # Errors
+    /// If the memory for the key derivation can't be allocated.
     pub fn encrypt_extended(
         key: &ExtendedPrivateKey,
         password: &[u8],
@@ -92,8 +99,9 @@ impl Block {
     }
 }
 
-/// What the reference calls the file of a key: `UTC--` time `--` address. The time is the UNIX
-/// time in seconds and the nanoseconds after it.
+/// Returns the file name that the reference uses: `UTC--` time `--` address.
+///
+/// The time is the UNIX time in seconds, and the nanoseconds after it.
 pub fn file_name(address: &Address, seconds: u64, nanoseconds: u32) -> String {
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = civil(days);
@@ -106,9 +114,9 @@ pub fn file_name(address: &Address, seconds: u64, nanoseconds: u32) -> String {
     )
 }
 
-/// Year, month and day of a day counted from 1970-01-01 in the Gregorian calendar.
+/// Returns year, month and day of the number of days since 1970-01-01, in the Gregorian calendar.
 fn civil(days: u64) -> (u64, u64, u64) {
-    // Years that begin in March have the leap day last; 719,468 days lead from 0000-03-01.
+    // Years from March on have the leap day last. 1970-01-01 is 719,468 days after 0000-03-01.
     let days = days.saturating_add(719_468);
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era =

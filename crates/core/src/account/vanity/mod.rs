@@ -1,10 +1,12 @@
-//! Searching for a key with a chosen name or a chosen beginning, on all cores.
+//! Searches for a key with a chosen name or prefix, on all cores.
 //!
-//! The candidates are `start`, `start + 1`, `start + 2`, … for a random `start`: each public key
-//! is the one before plus the generator, which is much cheaper than a multiplication. The result
-//! is the candidate nearest to `start`, whatever the number of threads, so a search can be made
-//! again. `start` has to stay secret and must not be used twice: keys found from the same one are
-//! a guessable distance apart.
+//! The candidates are `start`, `start + 1`, `start + 2`, … for a random `start`: each public key is
+//! the previous one plus the generator, which is much cheaper than a multiplication. The result is
+//! the matching candidate nearest to `start`, for any number of threads, so searches are
+//! reproducible.
+//!
+//! `start` must stay secret and must not be used twice: keys found from the same start are a
+//! guessable distance apart.
 
 mod odds;
 mod pattern;
@@ -19,41 +21,44 @@ use rand::CryptoRng;
 use zeroize::Zeroizing;
 
 use crate::crypto::{PublicKey, SecretKey, tweak};
-pub use pattern::{KeyPattern, NamePattern, Pattern, PatternError};
+use pattern::Kind;
+pub use pattern::{Pattern, PatternError};
 
-/// Candidates that a thread takes at a time.
+/// The number of candidates per unit of work.
 const CHUNK: u64 = 1024;
 
 /// How to search.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct SearchOptions<'a> {
-    /// How many threads work. `None`: as many as the machine runs at a time.
+    /// The number of threads. `None`: the number of processors.
     pub threads: Option<NonZeroUsize>,
-    /// How many candidates to try at most, rounded up to whole chunks of 1024.
+    /// The maximum number of candidates, rounded up to a multiple of 1024.
     pub max_tries: u64,
-    /// Set by somebody else to end the search.
+    /// Ends the search when it is set.
     pub cancel: Option<&'a AtomicBool>,
-    /// Counts the candidates tried: added to while the search goes on.
+    /// Counts the candidates during the search.
     pub progress: Option<&'a AtomicU64>,
 }
 
 impl Default for SearchOptions<'_> {
-    /// All processors, never stopped.
+    /// Uses all processors, without a limit.
     fn default() -> Self {
         Self { threads: None, max_tries: u64::MAX, cancel: None, progress: None }
     }
 }
 
-/// How a search ended.
+/// The result of a search.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
 pub enum SearchResult {
-    /// The key that matches, `steps` above the start.
+    /// A matching key, `steps` above the start.
     Found { key: SecretKey, steps: u64 },
-    /// Cancelled, or all candidates were tried.
+    /// The search was cancelled, or reached its maximum.
     Stopped,
 }
 
-/// Searches from a start that `rng` gives.
+/// Searches from a random start.
 pub fn search<R: CryptoRng + ?Sized>(
     pattern: &Pattern,
     rng: &mut R,
@@ -62,19 +67,14 @@ pub fn search<R: CryptoRng + ?Sized>(
     search_from(pattern, &SecretKey::generate(rng), options)
 }
 
-/// Searches from the given start.
-pub fn search_from(
-    pattern: &Pattern,
-    start: &SecretKey,
-    options: &SearchOptions<'_>,
-) -> SearchResult {
+fn search_from(pattern: &Pattern, start: &SecretKey, options: &SearchOptions<'_>) -> SearchResult {
     let shared = Shared {
         pattern,
         start,
         options,
         next: AtomicU64::new(0),
         best: AtomicU64::new(u64::MAX),
-        // No chunk begins above this, so that no count runs over.
+        // No chunk starts above this, so no count overflows.
         chunks: options.max_tries.div_ceil(CHUNK).min(u64::MAX / CHUNK - 1),
     };
     let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -86,7 +86,7 @@ pub fn search_from(
         shared.work();
     });
     let steps = shared.best.into_inner();
-    // Chunks are taken in order and finished unless cancelled: below a match nothing is untried.
+    // Chunks start in order, and finish unless cancelled: everything below a match was tried.
     if steps == u64::MAX || is_set(options.cancel) {
         return SearchResult::Stopped;
     }
@@ -100,7 +100,7 @@ struct Shared<'a> {
     pattern: &'a Pattern,
     start: &'a SecretKey,
     options: &'a SearchOptions<'a>,
-    /// The next chunk that nobody has taken.
+    /// The next chunk to start.
     next: AtomicU64,
     /// The lowest match so far.
     best: AtomicU64,
@@ -132,7 +132,7 @@ impl Shared<'_> {
             if tried == CHUNK {
                 break None;
             }
-            // Infinity: the end of the group, which no search reaches.
+            // Only the end of the group has no next key, and no search reaches it.
             let Some(next) = tweak::next_public(&key) else { break None };
             key = next;
         };
@@ -143,7 +143,7 @@ impl Shared<'_> {
     }
 }
 
-/// `start + steps`.
+/// Returns `start + steps`.
 fn above(start: &SecretKey, steps: u64) -> Option<SecretKey> {
     let mut tweak = Zeroizing::new([0; 32]);
     tweak.split_at_mut(24).1.copy_from_slice(&steps.to_be_bytes());
@@ -155,20 +155,20 @@ fn is_set(flag: Option<&AtomicBool>) -> bool {
 }
 
 impl Pattern {
-    /// Whether a key is what is searched for.
+    /// Whether a key matches.
+    #[must_use]
     pub fn matches(&self, key: &PublicKey) -> bool {
-        match self {
-            Self::Name(name) => name.matches(key),
-            Self::Key(prefix) => prefix.matches(key),
+        match &self.0 {
+            Kind::Name(name) => name.matches(key),
+            Kind::Key(prefix) => prefix.matches(key),
         }
     }
 
-    /// How many candidates it takes on average. A search is memoryless: after that many, 63 of
-    /// 100 have ended.
+    /// Returns the average number of candidates. Searches are memoryless: 63 of 100 end within it.
     pub fn expected_tries(&self) -> f64 {
-        match self {
-            Self::Name(name) => 1.0 / name.odds(),
-            Self::Key(prefix) => 1.0 / prefix.odds(),
+        match &self.0 {
+            Kind::Name(name) => 1.0 / name.odds(),
+            Kind::Key(prefix) => 1.0 / prefix.odds(),
         }
     }
 }
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn results_match_and_do_not_depend_on_threads() {
+    fn results_match_for_any_number_of_threads() {
         for pattern in ["0x04ab", "0x02a", "zQ3shk", "* * Frog", "S* * C*"] {
             let (key, steps) = found(pattern, 1);
             assert_eq!(found(pattern, 3), (key.clone(), steps), "{pattern}");
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_match_is_taken() {
+    fn the_first_match_is_returned() {
         let start = SecretKey::generate(&mut seeded_rng("first"));
         let pattern: Pattern = "0x04a".parse().unwrap();
         let SearchResult::Found { steps, .. } =
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn searches_end() {
+    fn searches_stop_at_the_maximum_and_when_cancelled() {
         let pattern: Pattern = "zQ3shkkkkkkkkk".parse().unwrap();
         let progress = AtomicU64::new(0);
         let options = SearchOptions {
@@ -236,6 +236,7 @@ mod tests {
         };
         let rng = &mut seeded_rng("end");
         assert_eq!(search(&pattern, rng, &options), SearchResult::Stopped);
+        // Rounded up to three chunks.
         assert_eq!(progress.into_inner(), 3072);
         let cancel = AtomicBool::new(true);
         let options = SearchOptions { cancel: Some(&cancel), ..SearchOptions::default() };

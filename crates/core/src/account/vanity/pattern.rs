@@ -1,33 +1,34 @@
-//! What can be searched for: words of a name, or the beginning of a key.
+//! Search patterns: words of a name, or the prefix of a key.
 
 use std::{fmt, str::FromStr};
 
 use super::odds;
 use crate::{
     account::{
-        excerpt,
-        name::{self, ADJECTIVES, ANIMALS},
+        name::{self, ADJECTIVES, ANIMALS, ThreeWordName},
         nearest::{hint, nearest},
     },
     crypto::PublicKey,
+    text::excerpt,
 };
 
 /// The longest pattern, in bytes.
 const MAX_PATTERN: usize = 256;
 
-/// Why a pattern can't be searched for.
+/// What is wrong with a pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PatternError {
-    /// Nothing to search for.
+    /// The pattern is empty.
     #[error("the pattern is empty; expected words such as \"* * Frog\", 0x04ab… or zQ3shk…")]
     Empty,
-    /// Far more text than there is to match.
+    /// The pattern is much longer than a key.
     #[error("a pattern of {got} bytes is too long (the limit is {MAX_PATTERN})")]
     TooLong { got: usize },
-    /// Names have three words.
+    /// More than three words.
     #[error("a name has three words; the pattern has {got}")]
     Words { got: usize },
-    /// A word that no name has at that place.
+    /// A word that no name has at that position.
     #[error("word {position}, {word:?}, matches none of the {of}{}", hint(.suggestion))]
     UnknownWord {
         /// Counted from 1.
@@ -36,22 +37,22 @@ pub enum PatternError {
         of: &'static str,
         suggestion: Option<&'static str>,
     },
-    /// Words that exist, but never together.
-    #[error("no key has such a name: the words of a name hang together, and these never do")]
+    /// Words that never occur together.
+    #[error("no key has such a name: these words never occur together")]
     ImpossibleName,
-    /// A character that the text of a key does not have.
-    #[error("character {at} of the prefix can't stand in a key of this form")]
+    /// A character that keys of this form do not contain.
+    #[error("character {at} of the prefix does not occur in keys of this form")]
     Character {
         /// Counted from 1.
         at: usize,
     },
-    /// A beginning that no key has.
+    /// A prefix that no key has.
     #[error("no key begins with {0:?}; keys begin with 0x04, 0x02, 0x03 or zQ3sh")]
     ImpossiblePrefix(String),
 }
 
 impl PatternError {
-    /// Stable, for programs.
+    /// Returns the stable code of the error.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Empty => "vanity.empty",
@@ -65,55 +66,57 @@ impl PatternError {
     }
 }
 
-/// What to search for; something that exists.
+/// A pattern that at least one key matches.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Pattern {
+pub struct Pattern(pub(super) Kind);
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Kind {
     Name(NamePattern),
     Key(KeyPattern),
 }
 
-/// `0x…` and `z…` without spaces are beginnings of keys, the rest are names.
+/// Reads the prefix of a key (`0x…`, `zQ…`), or else the words of a name.
+///
+/// A name is up to three words, ignoring case: `*` matches any word, `Fro*` any word with that
+/// prefix. Missing words match any; a single last word that is only an animal is the animal.
 impl FromStr for Pattern {
     type Err = PatternError;
 
     fn from_str(text: &str) -> Result<Self, PatternError> {
         let text = text.trim();
         if text.starts_with("0x") || text.starts_with("zQ") {
-            return Ok(Self::Key(text.parse()?));
+            return Ok(Self(Kind::Key(text.parse()?)));
         }
-        Ok(Self::Name(text.parse()?))
+        Ok(Self(Kind::Name(text.parse()?)))
     }
 }
 
-/// Which words each place of a name may have.
-///
-/// Written as up to three words, whatever their capitals: `*` stands for any word, `Fro*` for
-/// every word that begins so. Places left out may have any word; a single last word that is an
-/// animal and no adjective goes to the animal's place.
+/// The words that match at each position of a name.
 #[derive(Clone, PartialEq)]
-pub struct NamePattern {
-    pub(super) first: Vec<bool>,
-    pub(super) second: Vec<bool>,
-    pub(super) animal: Vec<bool>,
+pub(super) struct NamePattern {
+    first: Vec<bool>,
+    second: Vec<bool>,
+    animal: Vec<bool>,
     odds: f64,
 }
 
 impl NamePattern {
     /// Whether the name of `key` matches.
-    pub fn matches(&self, key: &PublicKey) -> bool {
-        self.matches_seed(name::seed(key))
+    pub(super) fn matches(&self, key: &PublicKey) -> bool {
+        self.matches_seed(ThreeWordName::seed(key))
     }
 
     /// Whether the name of a seed matches.
-    pub fn matches_seed(&self, seed: u64) -> bool {
+    pub(super) fn matches_seed(&self, seed: u64) -> bool {
         let first = name::step(seed);
         let second = name::step(first);
         let third = name::step(second);
         allows(&self.first, first) && allows(&self.second, second) && allows(&self.animal, third)
     }
 
-    /// The share of keys that match; more than 0.
-    pub fn odds(&self) -> f64 {
+    /// Returns the share of keys that match; more than 0.
+    pub(super) fn odds(&self) -> f64 {
         self.odds
     }
 }
@@ -138,14 +141,15 @@ impl FromStr for NamePattern {
         let [first, second, animal] = &*words else {
             return Err(PatternError::Words { got: words.len() });
         };
-        let mut pattern = Self {
-            first: select(&ADJECTIVES, "adjectives", 1, first)?,
-            second: select(&ADJECTIVES, "adjectives", 2, second)?,
-            animal: select(&ANIMALS, "animals", 3, animal)?,
-            odds: 0.0,
-        };
-        pattern.odds = odds::odds(&pattern);
-        if pattern.odds > 0.0 { Ok(pattern) } else { Err(PatternError::ImpossibleName) }
+        let first = select(&ADJECTIVES, "adjectives", 1, first)?;
+        let second = select(&ADJECTIVES, "adjectives", 2, second)?;
+        let animal = select(&ANIMALS, "animals", 3, animal)?;
+        let odds = odds::odds([&first, &second, &animal]);
+        if odds > 0.0 {
+            Ok(Self { first, second, animal, odds })
+        } else {
+            Err(PatternError::ImpossibleName)
+        }
     }
 }
 
@@ -157,30 +161,30 @@ impl fmt::Debug for NamePattern {
     }
 }
 
-/// A beginning of the text of a key: `0x04…`, `0x02…`, `0x03…` or `zQ3sh…`.
+/// The prefix of a key: `0x04…`, `0x02…`, `0x03…` or `zQ3sh…`.
 ///
-/// Held as the range of keys that begin so, which is quick to compare with.
+/// Stored as the range of matching keys, which is fast to compare with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyPattern {
-    /// The lowest and the highest 33 bytes that begin so; for `0x04…` only X counts.
+pub(super) struct KeyPattern {
+    /// The lowest and the highest 33 bytes that match; for `0x04…` only X counts.
     low: [u8; 33],
     high: [u8; 33],
     only_x: bool,
 }
 
 impl KeyPattern {
-    /// Whether the text of `key` begins so.
-    pub fn matches(&self, key: &PublicKey) -> bool {
+    /// Whether the text of `key` has the prefix.
+    pub(super) fn matches(&self, key: &PublicKey) -> bool {
         let bytes = key.to_compressed();
         let start = usize::from(self.only_x);
         let (_, key) = bytes.split_at(start);
         key >= self.low.split_at(start).1 && key <= self.high.split_at(start).1
     }
 
-    /// The share of keys that begin so; more than 0.
-    pub fn odds(&self) -> f64 {
-        // X fills 32 bytes evenly; the byte before it is 2 or 3. The first 16 bytes of X are
-        // more than a float can tell apart.
+    /// Returns the share of keys that match; more than 0.
+    pub(super) fn odds(&self) -> f64 {
+        // X is uniform over 32 bytes, and the byte before it is 2 or 3. The first 16 bytes of X
+        // exceed the precision of a float.
         let place = |bytes: &[u8; 33]| {
             let [prefix, x @ ..] = bytes;
             let head = x.first_chunk::<16>().map_or(0, |head| u128::from_be_bytes(*head));
@@ -208,7 +212,7 @@ impl FromStr for KeyPattern {
         let only_x = low[0] == 4;
         let (mut low, mut high) = (low, high);
         if !only_x {
-            // Nothing is below 02 00… or above 03 ff….
+            // No key is below 02 00… or above 03 ff….
             let (mut least, mut most) = ([0; 33], [0xff; 33]);
             (least[0], most[0]) = (2, 3);
             low = low.max(least);
@@ -223,13 +227,13 @@ impl FromStr for KeyPattern {
 
 type Bounds = ([u8; 33], [u8; 33]);
 
-/// The range of `04…`, `02…` or `03…`.
+/// Returns the range of `04…`, `02…` or `03…`.
 fn hex_range(digits: &str) -> Result<Bounds, PatternError> {
     if let Some(at) = digits.bytes().position(|byte| !byte.is_ascii_hexdigit()) {
         return Err(PatternError::Character { at: at + 3 });
     }
     let impossible = || PatternError::ImpossiblePrefix(excerpt(&format!("0x{digits}")));
-    // Of `0x04…`, Y follows X; nobody finds 33 bytes by searching.
+    // In `0x04…`, Y follows X; no search finds 33 bytes.
     if digits.len() > 66 || !matches!(digits.get(..2), Some("02" | "03" | "04")) {
         return Err(impossible());
     }
@@ -242,9 +246,9 @@ fn hex_range(digits: &str) -> Result<Bounds, PatternError> {
     Ok((bound("0")?, bound("f")?))
 }
 
-/// The range of `zQ3sh…`; `None` when it is empty.
+/// Returns the range of `zQ3sh…`. `None` if it is empty.
 fn compact_range(text: &str) -> Result<Option<Bounds>, PatternError> {
-    /// Characters behind the `z`.
+    /// Characters after the `z`.
     const LENGTH: usize = 48;
     let Some(body) = text.strip_prefix('z') else {
         return Err(PatternError::ImpossiblePrefix(excerpt(text)));
@@ -262,7 +266,7 @@ fn compact_range(text: &str) -> Result<Option<Bounds>, PatternError> {
             _ => PatternError::ImpossiblePrefix(excerpt(text)),
         })
     };
-    // As numbers of 37 bytes, so that what is too large stays comparable.
+    // Numbers of 37 bytes, so that those outside the range stay comparable.
     let wide = |bytes: Vec<u8>| {
         let mut wide = vec![0; 37_usize.saturating_sub(bytes.len())];
         wide.extend(bytes);
@@ -321,9 +325,9 @@ mod tests {
     use super::*;
 
     fn odds(text: &str) -> f64 {
-        match text.parse::<Pattern>().unwrap_or_else(|error| panic!("{text}: {error}")) {
-            Pattern::Name(name) => name.odds(),
-            Pattern::Key(key) => key.odds(),
+        match text.parse::<Pattern>().unwrap_or_else(|error| panic!("{text}: {error}")).0 {
+            Kind::Name(name) => name.odds(),
+            Kind::Key(key) => key.odds(),
         }
     }
 
@@ -344,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_exist_is_refused() {
+    fn impossible_patterns_are_rejected() {
         let code = |text: &str| text.parse::<Pattern>().unwrap_err().code();
         assert_eq!(code(" "), "vanity.empty");
         assert_eq!(code(&"a".repeat(100_000_000)), "vanity.too_long");
@@ -362,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn animals_alone_go_to_their_place() {
+    fn a_single_animal_is_the_last_word() {
         let alone: NamePattern = "frog".parse().unwrap();
         assert!(alone == "* * Frog".parse().unwrap());
         let two: NamePattern = "S* frog".parse().unwrap();

@@ -1,0 +1,70 @@
+//! Why an input is not an identity.
+
+use super::MAX_IMPORT;
+use crate::{
+    account::{HdError, KeystoreError, MnemonicError, PathError},
+    crypto::KeyError,
+};
+
+/// Why an input is not an identity, or has no key at a path.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImportError {
+    /// The input is empty.
+    #[error("the input is empty; expected a hex key, a recovery phrase, xprv… or a key file")]
+    Empty,
+    /// The input is much larger than an identity.
+    #[error("an input of {got} bytes is not an identity (the limit is {MAX_IMPORT})")]
+    TooLarge { got: usize },
+    /// Not text.
+    #[error("the input is not text (byte {at} is not UTF-8)")]
+    Utf8 { at: usize },
+    /// `xpub…` in place of `xprv…`.
+    #[error("this is an extended public key; an identity needs the private one (xprv…)")]
+    PublicOnly,
+    /// An account record without a secret.
+    #[error("this record has only the public part of an account")]
+    PublicRecord,
+    /// The text has none of the known forms.
+    #[error(
+        "neither 64 hex digits, nor the words of a phrase, nor xprv…, nor a key file ({got} bytes)"
+    )]
+    Unknown { got: usize },
+    /// An account record whose secret and public key differ.
+    #[error("the secret in the record does not belong to its public_key")]
+    Mismatch,
+    /// A single key has no path.
+    #[error("{0} has no keys below it: a path needs a phrase, xprv… or a Status key file")]
+    NoTree(&'static str),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error(transparent)]
+    Mnemonic(#[from] MnemonicError),
+    #[error(transparent)]
+    Hd(#[from] HdError),
+    #[error(transparent)]
+    Keystore(#[from] KeystoreError),
+    /// The path in an account record is invalid.
+    #[error(transparent)]
+    Path(#[from] PathError),
+}
+
+impl ImportError {
+    /// Returns the stable code of the error.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Empty => "identity.empty",
+            Self::TooLarge { .. } => "identity.too_large",
+            Self::Utf8 { .. } => "identity.utf8",
+            Self::PublicOnly | Self::PublicRecord => "identity.public_only",
+            Self::Unknown { .. } => "identity.unknown",
+            Self::Mismatch => "identity.mismatch",
+            Self::NoTree(_) => "identity.no_tree",
+            Self::Key(_) => "key.format",
+            Self::Mnemonic(error) => error.code(),
+            Self::Hd(error) => error.code(),
+            Self::Keystore(error) => error.code(),
+            Self::Path(error) => error.code(),
+        }
+    }
+}

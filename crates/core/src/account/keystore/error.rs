@@ -1,0 +1,110 @@
+//! What is wrong with a key file or its password.
+
+use super::MAX_KEY_FILE;
+use crate::{account::hd::HdError, crypto::KeyError, eip::Address};
+
+/// What is wrong with a key file or its password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeystoreError {
+    /// The input is much larger than a key file.
+    #[error("a file of {got} bytes is not a key file (the limit is {MAX_KEY_FILE})")]
+    TooLarge { got: usize },
+    /// Not text.
+    #[error("a key file is JSON, but this is not UTF-8 (byte {at})")]
+    Utf8 { at: usize },
+    /// Not JSON, or nested too deeply.
+    #[error("a key file is a JSON object: {0}")]
+    Json(String),
+    /// A required member is missing.
+    #[error("the key file has no {member:?}")]
+    Missing { member: &'static str },
+    /// A member has the wrong type.
+    #[error("{member:?} of the key file should be {expected}")]
+    Member { member: &'static str, expected: &'static str },
+    /// A member has the wrong length.
+    #[error("{member:?} of the key file has {got} bytes; expected {expected}")]
+    Length { member: &'static str, got: usize, expected: usize },
+    /// A version other than 3 or "1".
+    #[error("version {0} of key files is unknown; expected 3, or \"1\" as a text")]
+    Version(String),
+    /// A cipher that does not belong to the version.
+    #[error("cipher {got:?} is unknown; expected {expected:?}")]
+    Cipher { got: String, expected: &'static str },
+    /// An unknown key derivation.
+    #[error("key derivation {0:?} is unknown; expected \"scrypt\" or \"pbkdf2\"")]
+    Kdf(String),
+    /// PBKDF2 with an unknown function.
+    #[error("prf {0:?} is unknown; expected \"hmac-sha256\"")]
+    Prf(String),
+    /// A parameter that the algorithm does not allow.
+    #[error("{parameter} = {got} is not allowed: {rule}")]
+    Parameter { parameter: &'static str, got: u64, rule: &'static str },
+    /// The cost exceeds [`Limits`](super::Limits).
+    #[error(
+        "opening the key file would take {needs} (allowed: {allowed}); if you trust the file, \
+         allow expensive parameters"
+    )]
+    Expensive {
+        /// Bytes; 0 for PBKDF2.
+        memory: u64,
+        /// scrypt: `n * r * p`; PBKDF2: rounds.
+        work: u64,
+        /// The cost in words.
+        needs: String,
+        /// The limits in words.
+        allowed: String,
+    },
+    /// The memory could not be allocated.
+    #[error("opening the key file takes {needs} of memory, which this machine does not have")]
+    Memory { needs: String },
+    /// The MAC of password and ciphertext does not match.
+    #[error("could not decrypt {what}: the password is wrong, or the file is damaged")]
+    Mac { what: &'static str },
+    /// The plaintext has the wrong format.
+    #[error("the decrypted data is not a valid {0}")]
+    Plaintext(&'static str),
+    /// The plaintext is not a valid private key.
+    #[error("the file does not contain a valid private key: {0}")]
+    Key(#[from] KeyError),
+    /// The plaintext is not a valid extended key.
+    #[error("the file does not contain a valid extended key: {0}")]
+    Extended(#[from] HdError),
+    /// Private key and extended key differ. Old app versions wrote the private key of index 0 with
+    /// the extended key of index 1.
+    #[error(
+        "the extended key in the file belongs to {extended}, the private key to {key}: old app \
+         versions wrote such files; they can't be used for derivation"
+    )]
+    ExtendedMismatch { key: Address, extended: Address },
+    /// The file has no extended key.
+    #[error("the key file has no extended key to derive from")]
+    NoExtended,
+}
+
+impl KeystoreError {
+    /// Returns the stable code of the error.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } => "keystore.too_large",
+            Self::Utf8 { .. } => "keystore.utf8",
+            Self::Json(_) => "keystore.json",
+            Self::Missing { .. } => "keystore.missing",
+            Self::Member { .. } => "keystore.member",
+            Self::Length { .. } => "keystore.length",
+            Self::Version(_) => "keystore.version",
+            Self::Cipher { .. } => "keystore.cipher",
+            Self::Kdf(_) => "keystore.kdf",
+            Self::Prf(_) => "keystore.prf",
+            Self::Parameter { .. } => "keystore.parameter",
+            Self::Expensive { .. } => "keystore.expensive",
+            Self::Memory { .. } => "keystore.memory",
+            Self::Mac { .. } => "keystore.mac",
+            Self::Plaintext(_) => "keystore.plaintext",
+            Self::Key(_) => "keystore.key",
+            Self::Extended(_) => "keystore.extended",
+            Self::ExtendedMismatch { .. } => "keystore.extended_mismatch",
+            Self::NoExtended => "keystore.no_extended",
+        }
+    }
+}
