@@ -26,6 +26,7 @@ use statuskit_core::{
 use statuskit_testkit::{
     World,
     messengers::{self, Messengers},
+    rounds,
 };
 
 /// Creates two users with a device each.
@@ -715,7 +716,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: rounds(12, 300), failure_persistence: None, ..ProptestConfig::default()
+    })]
 
     /// Three users and a group: finally everyone has read everything once.
     #[test]

@@ -7,6 +7,8 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
+#[path = "interop/account.rs"]
+mod account;
 #[path = "interop/faults.rs"]
 mod faults;
 #[path = "interop/harness.rs"]

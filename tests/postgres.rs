@@ -1,8 +1,8 @@
 //! The archive in PostgreSQL, against a live server.
 //!
-//! `STATUSKIT_POSTGRES=postgres://user@host/database cargo test --features postgres-tests --test
-//! postgres` runs it against any server that speaks the protocol; `tests/postgres/run` starts one
-//! of Debian's. Each test has tables of its own, and removes them.
+//! `STATUSKIT_POSTGRES=postgres://user@host/database cargo test --test postgres` runs it against any
+//! server that speaks the protocol; `tests/postgres/run` starts Debian's. Each test has its own
+//! tables, and removes them.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 

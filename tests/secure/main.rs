@@ -8,14 +8,14 @@ mod secrets;
 use proptest::prelude::*;
 use statuskit_client::state::DiskStore;
 use statuskit_core::secure::MemoryStore;
-use statuskit_testkit::sessions;
+use statuskit_testkit::{rounds, sessions};
 
 fn schedules(steps: usize) -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(any::<u8>(), 1..steps * 3)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: rounds(48, 2000), failure_persistence: None, ..Default::default() })]
 
     /// Messages open until they are confirmed, and never afterwards. Crashes before a commit, and
     /// restarts, change nothing.
@@ -26,7 +26,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 6, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: rounds(6, 100), failure_persistence: None, ..Default::default() })]
 
     /// The same on disk, where each restart opens the files again.
     #[test]

@@ -41,3 +41,9 @@ mod world;
 
 pub use clock::ServiceClock;
 pub use world::{START, World, key};
+
+/// Returns how often a long test repeats: `nightly` times where `STATUSKIT_NIGHTLY` is set, as by
+/// `.ci/nightly`, else `usual` times.
+pub fn rounds(usual: u32, nightly: u32) -> u32 {
+    if std::env::var_os("STATUSKIT_NIGHTLY").is_some() { nightly } else { usual }
+}

@@ -1,8 +1,6 @@
 //! Accounts against another implementation, ethers, on random inputs. See
 //! `tests/interop/account/README.md`.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
-
 use std::{
     env,
     io::{BufRead as _, BufReader, Write as _},
