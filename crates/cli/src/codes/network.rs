@@ -346,6 +346,30 @@ pub(super) const CODES: &[Explanation] = &[
         causes: "The reader of the pipe is too slow.",
     },
     Explanation {
+        code: "send.cancelled",
+        rule: "An envelope is sent once it has its proof of work.",
+        source: "the client library",
+        causes: "The client was closed while it was mining.",
+    },
+    Explanation {
+        code: "client.backlog",
+        rule: "Events that a program does not read wait in memory, up to a limit.",
+        source: "the client library",
+        causes: "A program waits for the outcome of a message while many others come in.",
+    },
+    Explanation {
+        code: "client.ended",
+        rule: "A client works while its node runs.",
+        source: "the client library",
+        causes: "The node was shut down.",
+    },
+    Explanation {
+        code: "client.unknown_message",
+        rule: "The outcomes of the latest messages are kept.",
+        source: "the client library",
+        causes: "The id of another client's message, or of one that was sent thousands of messages ago.",
+    },
+    Explanation {
         code: "send.unacknowledged",
         rule: "With --wait-ack, every message of this run must be acknowledged by everyone it is for, in the time given.",
         source: "MVDS; tools",
