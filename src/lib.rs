@@ -143,7 +143,8 @@ pub mod rlp {
 /// The secure transport: devices, sessions, and where their state is kept.
 pub mod secure {
     pub use statuskit_core::secure::{
-        BundleError, BundleId, DecryptError, Decrypted, Device, EncryptionKind, Installation,
+        BundleError, BundleId, CompressedKey, Confirmation, DecryptError, Decrypted,
+        DecryptedContent, Device, DeviceMessage, EncryptedMessage, EncryptionKind, Installation,
         MemoryStore, NegotiatedSecret, ProtocolMessage, SecureError, SessionId, SessionState,
         Store, StoreError, Timestamp, VerifiedBundle,
     };
@@ -151,7 +152,9 @@ pub mod secure {
 
 /// Data sync (MVDS).
 pub mod sync {
-    pub use statuskit_core::sync::{GroupId, Message, MessageId, Payload, SyncError, TICK_MS};
+    pub use statuskit_core::sync::{
+        GroupId, SyncError, SyncMessage, SyncMessageId, SyncPayload, TICK_MS,
+    };
 }
 
 /// The packets of the network.

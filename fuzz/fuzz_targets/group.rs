@@ -8,7 +8,7 @@ use statuskit_core::{
     crypto::SecretKey,
     payload::{
         PayloadMessage,
-        group::{GroupEvent, Group, receive, replay},
+        group::{Group, GroupEvent, receive, replay},
         proto::MembershipUpdateEvent,
     },
 };

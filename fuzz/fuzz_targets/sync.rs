@@ -5,24 +5,28 @@
 use libfuzzer_sys::fuzz_target;
 use statuskit_core::{
     crypto::SecretKey,
-    sync::{GroupId, Limits, MemoryStore, Message, Node, Payload},
+    sync::{DataSync, GroupId, MemorySyncStore, SyncLimits, SyncMessage, SyncPayload},
 };
 
-const LIMITS: Limits =
-    Limits { waiting: 20, remembered: 20, wanted: 5, payload: 300, max_sends: 8 };
+fn limits() -> SyncLimits {
+    let mut limits = SyncLimits::default();
+    (limits.max_waiting, limits.max_remembered, limits.max_wanted) = (20, 20, 5);
+    (limits.max_payload, limits.max_sends) = (300, 8);
+    limits
+}
 
 fuzz_target!(|data: &[u8]| {
     let keys =
         [1, 2, 3].map(|byte| SecretKey::from_bytes(&[byte; 32]).expect("in range").public_key());
     let group = GroupId::from_pair(&keys[0], &keys[1]);
-    let mut stores = [MemoryStore::default(), MemoryStore::default()];
+    let mut stores = [MemorySyncStore::default(), MemorySyncStore::default()];
     let mut on_the_way: Vec<(usize, Vec<u8>)> = Vec::new();
     let mut delivered = [Vec::new(), Vec::new()];
     let mut rest = data;
     while let [step, tail @ ..] = rest {
         rest = tail;
         let who = usize::from(step & 1);
-        let mut node = Node::with_limits(&mut stores[who], LIMITS);
+        let mut node = DataSync::with_limits(&mut stores[who], limits());
         match step >> 1 & 7 {
             0 | 1 => {
                 let body = vec![*step; usize::from(*step)];
@@ -33,7 +37,7 @@ fuzz_target!(|data: &[u8]| {
                 for (to, payload) in ticked.payloads {
                     assert!(!payload.is_empty());
                     let bytes = payload.encode();
-                    assert_eq!(Payload::detect(&bytes), Some(payload));
+                    assert_eq!(SyncPayload::detect(&bytes), Some(payload));
                     if to == keys[1 - who] {
                         on_the_way.push((1 - who, bytes));
                     }
@@ -47,16 +51,16 @@ fuzz_target!(|data: &[u8]| {
                     on_the_way.swap_remove(at);
                 }
                 if step >> 1 & 7 != 6 {
-                    let payload = Payload::detect(&bytes).expect("it is one");
-                    let mut node = Node::with_limits(&mut stores[to], LIMITS);
+                    let payload = SyncPayload::detect(&bytes).expect("it is one");
+                    let mut node = DataSync::with_limits(&mut stores[to], limits());
                     let received = node.receive(&keys[1 - to], payload).unwrap();
-                    delivered[to].extend(received.messages.iter().map(Message::id));
+                    delivered[to].extend(received.messages.iter().map(SyncMessage::id));
                 }
             }
             _ => {
                 let (bytes, tail) = rest.split_at(rest.len().min(usize::from(*step)));
                 rest = tail;
-                if let Some(payload) = Payload::detect(bytes) {
+                if let Some(payload) = SyncPayload::detect(bytes) {
                     node.receive(&keys[2], payload).unwrap();
                 }
             }

@@ -4,7 +4,9 @@ use serde_json::Value;
 use statuskit_core::{
     crypto::PublicKey,
     protobuf::{Fields, Value as FieldValue},
-    sync::{GroupId, MemoryStore, Message, MessageId, Node, Payload, delay},
+    sync::{
+        DataSync, GroupId, MemorySyncStore, SyncMessage, SyncMessageId, SyncPayload, resend_delay,
+    },
 };
 
 use crate::case::{Case, Set, is_foreign};
@@ -14,7 +16,7 @@ pub fn mvds(set: &mut Set) {
         let message = a_message(case);
         let encoded = case.plain_hex("encoded_message");
         assert_eq!(message.encode(), encoded, "{case}");
-        assert_eq!(Message::decode(&encoded), Some(message), "{case}");
+        assert_eq!(SyncMessage::decode(&encoded), Some(message), "{case}");
     });
     set.each("group_ids", |case| {
         let [a, b] = ["public_a", "public_b"].map(|member| public_key(case, member));
@@ -31,14 +33,14 @@ pub fn mvds(set: &mut Set) {
     });
     set.each("detection", |case| {
         let bytes = case.plain_hex("bytes");
-        let found = Payload::detect(&bytes);
+        let found = SyncPayload::detect(&bytes);
         assert_eq!(found.is_some(), case.bool("is_mvds"), "{case}");
         // What does not decode is not data sync.
         assert!(!case.value("error").is_string() || found.is_none(), "{case}");
         if let Some(found) = found {
             // Round-trips, unless it has unknown content or another order.
-            let again = Payload::detect(&found.encode()).unwrap_or_default();
-            let read = Payload { malformed: 0, strays: Vec::new(), ..found.clone() };
+            let again = SyncPayload::detect(&found.encode()).unwrap_or_default();
+            let read = SyncPayload { malformed: 0, strays: Vec::new(), ..found.clone() };
             assert_eq!(again, read, "{case}");
             assert!(found.encode().len() <= bytes.len(), "{case}");
             if read == found && found.encode().len() == bytes.len() && is_sorted(&bytes) {
@@ -63,25 +65,23 @@ fn is_sorted(bytes: &[u8]) -> bool {
 }
 
 /// Returns the message of a case, and asserts its ID.
-fn a_message(case: &Case<'_>) -> Message {
-    let message = Message {
-        group_id: GroupId(case.plain_hex("group_id").try_into().unwrap()),
-        timestamp: match case.get("timestamp") {
-            Value::String(text) => text.parse().unwrap(),
-            number => number.as_i64().unwrap(),
-        },
-        body: case.plain_hex("body"),
+fn a_message(case: &Case<'_>) -> SyncMessage {
+    let timestamp = match case.get("timestamp") {
+        Value::String(text) => text.parse().unwrap(),
+        number => number.as_i64().unwrap(),
     };
+    let group_id = GroupId(case.plain_hex("group_id").try_into().unwrap());
+    let message = SyncMessage::new(group_id, timestamp, case.plain_hex("body"));
     assert_eq!(message.id().0[..], case.plain_hex("id"), "{case}");
     message
 }
 
 /// Returns the payload of a case, and asserts that its bytes decode to it.
-fn a_payload(case: &Case<'_>) -> Payload {
+fn a_payload(case: &Case<'_>) -> SyncPayload {
     let ids = |member: &str| {
         let ids = case.list(member).iter().map(|id| {
             let id = hex::decode(id.as_str().unwrap()).unwrap();
-            MessageId(id.try_into().unwrap())
+            SyncMessageId(id.try_into().unwrap())
         });
         ids.collect()
     };
@@ -91,17 +91,17 @@ fn a_payload(case: &Case<'_>) -> Payload {
         inner.finish();
         message
     });
-    let payload = Payload {
+    let payload = SyncPayload {
         acks: ids("acks"),
         offers: ids("offers"),
         requests: ids("requests"),
         messages: messages.collect(),
-        ..Payload::default()
+        ..SyncPayload::default()
     };
     let encoded = case.plain_hex("encoded");
     assert_eq!(payload.encode(), encoded, "{case}");
     assert_eq!(
-        Payload::detect(&encoded),
+        SyncPayload::detect(&encoded),
         Some(payload.clone()).filter(|it| !it.is_empty()),
         "{case}"
     );
@@ -118,7 +118,7 @@ struct Flow {
     keys: [PublicKey; 2],
     group_id: GroupId,
     /// Author, content and time of each message, as sent on the wire.
-    appended: Vec<(usize, Message)>,
+    appended: Vec<(usize, SyncMessage)>,
     payloads: Vec<Sent>,
 }
 
@@ -126,7 +126,7 @@ struct Sent {
     from: usize,
     epoch: u64,
     lost: bool,
-    payload: Payload,
+    payload: SyncPayload,
 }
 
 impl Flow {
@@ -160,7 +160,7 @@ impl Flow {
             let mut sent = payloads.iter().flat_map(|sent| &sent.payload.messages);
             // The time of a message that was only offered is unknown.
             let message = sent.find(|message| message.id().0[..] == id).cloned();
-            assert!(message.as_ref().is_none_or(|it| it.body == body), "{inner}");
+            assert!(message.as_ref().is_none_or(|it| it.body() == body), "{inner}");
             inner.finish();
             Some((by, message?))
         });
@@ -171,12 +171,12 @@ impl Flow {
     fn play(&self, me: usize) {
         let path = &self.path;
         let peer = self.keys[1 - me];
-        let mut node = Node::new(MemoryStore::default());
+        let mut node = DataSync::new(MemorySyncStore::default());
         let epochs = self.epochs(me);
         for (by, message) in &self.appended {
             if *by == me {
-                let body = message.body.clone();
-                let id = node.append(&peer, self.group_id, body, message.timestamp).unwrap();
+                let body = message.body().to_vec();
+                let id = node.append(&peer, self.group_id, body, message.timestamp()).unwrap();
                 assert_eq!(id, message.id(), "{path}");
             }
         }
@@ -187,8 +187,8 @@ impl Flow {
             while mine.is_some_and(|mine| node.epoch().unwrap() + 1 < epochs[mine]) {
                 let ticked = node.tick().unwrap();
                 // We request earlier than the reference, and so may repeat the request.
-                let asks = |(_, payload): &(PublicKey, Payload)| {
-                    let rest = Payload { requests: Vec::new(), ..payload.clone() };
+                let asks = |(_, payload): &(PublicKey, SyncPayload)| {
+                    let rest = SyncPayload { requests: Vec::new(), ..payload.clone() };
                     is_foreign() && rest.is_empty()
                 };
                 assert!(ticked.payloads.iter().all(asks), "{path}: early: {ticked:?}");
@@ -208,7 +208,7 @@ impl Flow {
             assert_eq!(said, self.expected(index), "{path}: epoch {}", sent.epoch);
         }
         // Each received message was delivered once.
-        let came = |message: &Message| {
+        let came = |message: &SyncMessage| {
             let theirs = self.payloads.iter().filter(|sent| sent.from != me && !sent.lost);
             theirs.flat_map(|sent| &sent.payload.messages).any(|it| it == message)
         };
@@ -237,7 +237,7 @@ impl Flow {
                     let expected = 2 * theirs + 2 * sends;
                     let off = expected.abs_diff(sent.epoch);
                     assert!(off <= u64::from(is_foreign()), "{}: not {expected}", self.path);
-                    ours + delay(sends)
+                    ours + resend_delay(sends)
                 }
                 (Some((theirs, ours)), _) => ours + (sent.epoch - theirs),
             };
@@ -251,7 +251,7 @@ impl Flow {
     }
 
     /// Returns our payload in place of the reference's payload at `index`.
-    fn expected(&self, index: usize) -> Option<Payload> {
+    fn expected(&self, index: usize) -> Option<SyncPayload> {
         let sent = &self.payloads[index];
         let me = sent.from;
         let last = self.payloads[..index].iter().rposition(|it| it.from == me);
@@ -261,7 +261,7 @@ impl Flow {
             let come = self.payloads[range].iter().filter(move |it| it.from != me && !it.lost);
             come.map(|it| &it.payload)
         };
-        let ids = |range| come(range).flat_map(|it| &it.messages).map(Message::id);
+        let ids = |range| come(range).flat_map(|it| &it.messages).map(SyncMessage::id);
         let old: Vec<_> = ids(0..before).collect();
         let mut payload = sent.payload.clone();
         // For a repeated message the reference sends an empty payload, and we acknowledge it again.

@@ -11,7 +11,7 @@ use statuskit_core::{
     envelope::{Envelope, EnvelopeHash},
     payload::MessageId,
     secure::Installation,
-    sync,
+    sync::SyncMessageId,
 };
 use statuskit_net::node::Event as NodeEvent;
 
@@ -55,7 +55,7 @@ pub enum Event {
         /// By this peer.
         peer: PublicKey,
         /// Their ids in data sync, with the ids of the messages as far as we sent them.
-        ids: Vec<(sync::MessageId, Option<MessageId>)>,
+        ids: Vec<(SyncMessageId, Option<MessageId>)>,
     },
     /// A message came again.
     Repeated {

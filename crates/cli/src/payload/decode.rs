@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::json;
 use statuskit_core::{
     payload::{PayloadMessage, PayloadType, Wrapper},
-    sync,
+    sync::{SyncMessage, SyncMessageId, SyncPayload},
 };
 
 use crate::{
@@ -40,12 +40,12 @@ impl DecodeCommand {
                     .map_err(|error| payload_error(&error))?;
                 return cx.emit(&record::from_message(kind, &input.bytes), Record::to_text);
             }
-            let Some(payload) = sync::Payload::detect(&input.bytes) else {
+            let Some(payload) = SyncPayload::detect(&input.bytes) else {
                 return decode(cx, &input.bytes);
             };
             cx.emit(&from_data_sync(&payload, &input.bytes), Record::to_text)?;
-            let bodies = payload.messages.iter().map(|message| &message.body);
-            let strays = payload.strays.iter().map(|stray| &stray.body);
+            let bodies = payload.messages.iter().map(SyncMessage::body);
+            let strays = payload.strays.iter().map(|stray| &*stray.body);
             bodies.chain(strays).try_for_each(|body| decode(cx, body))
         })
     }
@@ -58,14 +58,14 @@ fn decode(cx: &mut Context, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-fn from_data_sync(payload: &sync::Payload, bytes: &[u8]) -> Record {
-    let ids = |ids: &[sync::MessageId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
+fn from_data_sync(payload: &SyncPayload, bytes: &[u8]) -> Record {
+    let ids = |ids: &[SyncMessageId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
     let messages = payload.messages.iter().map(|message| {
         json!({
             "id": message.id().to_string(),
-            "group_id": message.group_id.to_string(),
-            "timestamp": message.timestamp,
-            "body": hex0x(&message.body),
+            "group_id": message.group_id().to_string(),
+            "timestamp": message.timestamp(),
+            "body": hex0x(message.body()),
         })
     });
     let strays = payload.strays.iter().map(

@@ -1,4 +1,4 @@
-//! What travels: messages, payloads, and the ids they have.
+//! Messages, payloads, and message ids.
 
 use std::fmt;
 
@@ -10,49 +10,78 @@ use crate::{
     protobuf::decode_known,
 };
 
-/// The id of a message: SHA-256 of `MESSAGE_ID`, the group, the time and the body. It is not the
-/// message id of payloads.
+/// The id of a data sync message: SHA-256 of `MESSAGE_ID`, the group id, the time and the body. It
+/// differs from the message id of the payload inside.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MessageId(pub [u8; 32]);
+pub struct SyncMessageId(pub [u8; 32]);
 
-/// Who shares a message.
+/// The group of participants that share a message.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId(pub [u8; 32]);
 
 impl GroupId {
-    /// The group of two people: Keccak-256 of their compressed keys, that with the smaller X
-    /// first.
+    /// Computes the group of two identities: Keccak-256 of their compressed keys, smaller X first.
     pub fn from_pair(a: &PublicKey, b: &PublicKey) -> Self {
         let (first, second) = if a.x() <= b.x() { (a, b) } else { (b, a) };
         Self(keccak256(&[first.to_compressed(), second.to_compressed()].concat()))
     }
 }
 
-/// A message.
+/// A message of data sync. Its id is computed once.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Message {
-    /// Who shares it.
-    pub group_id: GroupId,
-    /// When it was queued: UNIX time in seconds.
-    pub timestamp: i64,
-    /// What it says.
-    pub body: Vec<u8>,
+pub struct SyncMessage {
+    id: SyncMessageId,
+    group_id: GroupId,
+    timestamp: i64,
+    body: Vec<u8>,
 }
 
-impl Message {
-    /// Its id.
-    pub fn id(&self) -> MessageId {
-        id_of(&self.group_id.0, self.timestamp, &self.body)
+impl SyncMessage {
+    /// Makes a message. `timestamp` is the UNIX time in seconds at which it is queued.
+    pub fn new(group_id: GroupId, timestamp: i64, body: Vec<u8>) -> Self {
+        let id = message_id(&group_id.0, timestamp, &body);
+        Self { id, group_id, timestamp, body }
     }
 
-    /// The bytes that a payload holds it in.
+    /// Returns the id.
+    pub fn id(&self) -> SyncMessageId {
+        self.id
+    }
+
+    /// Returns the group.
+    pub fn group_id(&self) -> GroupId {
+        self.group_id
+    }
+
+    /// Returns the UNIX time in seconds at which the message was queued.
+    pub fn timestamp(&self) -> i64 {
+        self.timestamp
+    }
+
+    /// Returns the body.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Returns the body without copying it.
+    pub fn into_body(self) -> Vec<u8> {
+        self.body
+    }
+
+    /// Encodes the message as it is in a payload.
     pub fn encode(&self) -> Vec<u8> {
         self.to_proto().encode_to_vec()
     }
 
-    /// Reads what [`encode`](Self::encode) wrote; none if it is something else.
+    /// Decodes a message. `None` if the bytes are not a message with a valid group id.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         Self::from_proto(proto::Message::decode(bytes).ok()?).ok()
+    }
+
+    /// Decodes a message whose id is known.
+    pub(super) fn decode_with_id(id: SyncMessageId, bytes: &[u8]) -> Option<Self> {
+        let proto::Message { group_id, timestamp, body } = proto::Message::decode(bytes).ok()?;
+        Some(Self { id, group_id: GroupId(group_id.try_into().ok()?), timestamp, body })
     }
 
     fn to_proto(&self) -> proto::Message {
@@ -63,73 +92,73 @@ impl Message {
         }
     }
 
-    fn from_proto(message: proto::Message) -> Result<Self, Stray> {
+    fn from_proto(message: proto::Message) -> Result<Self, StrayMessage> {
         let proto::Message { group_id, timestamp, body } = message;
+        let id = message_id(&group_id, timestamp, &body);
         match group_id.try_into() {
-            Ok(id) => Ok(Self { group_id: GroupId(id), timestamp, body }),
-            Err(group_id) => Err(Stray { id: id_of(&group_id, timestamp, &body), body }),
+            Ok(group_id) => Ok(Self { id, group_id: GroupId(group_id), timestamp, body }),
+            Err(_) => Err(StrayMessage { id, body }),
         }
     }
 }
 
-/// A message whose group id has not 32 bytes, so that it can't be told who shares it. It is never
-/// sent; of others it is taken, as the reference does.
+/// A received message whose group id does not have 32 bytes. Accepted as in the reference; never
+/// sent.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Stray {
-    /// Its id, made of the group id as it came.
-    pub id: MessageId,
-    /// What it says.
+pub struct StrayMessage {
+    /// The id, computed from the malformed group id.
+    pub id: SyncMessageId,
+    /// The body.
     pub body: Vec<u8>,
 }
 
-/// What one participant says to another at once.
+/// What one participant sends to another in one envelope.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Payload {
-    /// What has come.
-    pub acks: Vec<MessageId>,
-    /// What could be sent.
-    pub offers: Vec<MessageId>,
-    /// What is wanted.
-    pub requests: Vec<MessageId>,
-    /// What is sent.
-    pub messages: Vec<Message>,
-    /// The same, with a group id that is none; only in what came from others.
-    pub strays: Vec<Stray>,
-    /// How many acknowledgements, offers and requests were left out on reading, since an id has
-    /// 32 bytes.
+pub struct SyncPayload {
+    /// Acknowledges received messages.
+    pub acks: Vec<SyncMessageId>,
+    /// Offers messages.
+    pub offers: Vec<SyncMessageId>,
+    /// Requests offered messages.
+    pub requests: Vec<SyncMessageId>,
+    /// The messages.
+    pub messages: Vec<SyncMessage>,
+    /// Received messages with a malformed group id.
+    pub strays: Vec<StrayMessage>,
+    /// The number of received ids that were dropped because they don't have 32 bytes.
     pub malformed: usize,
 }
 
-impl Payload {
-    /// Whether it says nothing. The reference sends such, as no bytes at all: they are no error,
-    /// and no answer is due.
+impl SyncPayload {
+    /// Returns whether the payload is empty. The reference sends empty payloads, as zero bytes. They
+    /// are valid and need no answer.
     pub fn is_empty(&self) -> bool {
         let ids = self.acks.len() + self.offers.len() + self.requests.len();
         ids + self.messages.len() + self.strays.len() + self.malformed == 0
     }
 
-    /// The bytes.
+    /// Encodes the payload.
     pub fn encode(&self) -> Vec<u8> {
-        let ids = |ids: &[MessageId]| ids.iter().map(|id| id.0.to_vec()).collect();
+        let ids = |ids: &[SyncMessageId]| ids.iter().map(|id| id.0.to_vec()).collect();
         let payload = proto::Payload {
             acks: ids(&self.acks),
             offers: ids(&self.offers),
             requests: ids(&self.requests),
-            messages: self.messages.iter().map(Message::to_proto).collect(),
+            messages: self.messages.iter().map(SyncMessage::to_proto).collect(),
         };
         payload.encode_to_vec()
     }
 
-    /// Reads decrypted bytes, if they are data sync: if they decode, and say something. Others
-    /// are a payload of Status clients by itself. A known field with another wire type is as good
-    /// as unknown.
+    /// Decodes decrypted bytes if they are data sync. `None` if they don't decode, or decode to an
+    /// empty payload: then they are a payload of Status clients. Skips known fields of another wire
+    /// type.
     pub fn detect(bytes: &[u8]) -> Option<Self> {
         let payload: proto::Payload = decode_known(&schema::PAYLOAD, bytes).ok()?;
         let mut malformed = 0;
         let mut ids = |ids: Vec<Vec<u8>>| {
             let all = ids.len();
             let ids: Vec<_> =
-                ids.into_iter().filter_map(|id| Some(MessageId(id.try_into().ok()?))).collect();
+                ids.into_iter().filter_map(|id| Some(SyncMessageId(id.try_into().ok()?))).collect();
             malformed += all - ids.len();
             ids
         };
@@ -137,7 +166,7 @@ impl Payload {
         let requests = ids(payload.requests);
         let (mut messages, mut strays) = (Vec::new(), Vec::new());
         for message in payload.messages {
-            match Message::from_proto(message) {
+            match SyncMessage::from_proto(message) {
                 Ok(message) => messages.push(message),
                 Err(stray) => strays.push(stray),
             }
@@ -147,13 +176,13 @@ impl Payload {
     }
 }
 
-fn id_of(group_id: &[u8], timestamp: i64, body: &[u8]) -> MessageId {
+fn message_id(group_id: &[u8], timestamp: i64, body: &[u8]) -> SyncMessageId {
     let mut input = Vec::with_capacity(10 + group_id.len() + 8 + body.len());
     input.extend_from_slice(b"MESSAGE_ID");
     input.extend_from_slice(group_id);
     input.extend_from_slice(&timestamp.to_le_bytes());
     input.extend_from_slice(body);
-    MessageId(sha256(&input))
+    SyncMessageId(sha256(&input))
 }
 
 macro_rules! as_hex {
@@ -172,4 +201,4 @@ macro_rules! as_hex {
     };
 }
 
-as_hex! { MessageId GroupId }
+as_hex! { SyncMessageId GroupId }

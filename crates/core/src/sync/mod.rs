@@ -1,29 +1,28 @@
-//! Data sync (MVDS): messages are repeated until they are acknowledged.
+//! Data sync (MVDS): repeats messages until they are acknowledged.
 //!
-//! What one device has for another (a [`Message`]: group, time, body) goes into [`Payload`]s,
-//! together with acknowledgements of what has come. In a one-to-one conversation the body is a
-//! payload of Status clients with its wrapper, and the payload of data sync is what gets
-//! encrypted; public chats, contact codes and pairing go without. A receiver takes both:
-//! [`Payload::detect`] tells which it is.
+//! A device puts its [`SyncMessage`]s for a peer (group, time, body) into [`SyncPayload`]s, together
+//! with acknowledgements of received messages. In a one-to-one chat, the body is a wrapped payload of
+//! Status clients, and the payload of data sync is what gets encrypted. Public chats, contact codes
+//! and pairing don't use data sync. A receiver accepts both: [`SyncPayload::detect`] tells them apart.
 //!
-//! [`Node`] is the flow: append, tick, receive. It knows no clock and no network; what it must
-//! remember is in a [`Store`], row by row, so that a caller can put it into the transaction that
-//! also holds its sessions.
+//! [`DataSync`] is the state machine: append, tick, receive. It has no clock and no network. It
+//! stores its state row by row in a [`SyncStore`], so that a caller can commit it together with its
+//! sessions.
 //!
-//! Source: the minimum viable protocol for data synchronisation of vac.dev, with the behaviour of
-//! the reference (status-go v0.50.2). Ours differs from that in four things, all of which it
-//! understands:
+//! Source: vac.dev, "Minimum Viable Protocol for Data Synchronisation", with the behaviour of the
+//! reference (status-go v0.50.2). Four differences, all compatible with the reference:
 //!
-//! - repetitions grow from the time of the last one (see [`delay`]), not from the epoch's number;
-//! - a message that comes again is acknowledged again: its acknowledgement was lost;
-//! - nothing is sent where there is nothing to say, where the reference sends empty payloads;
-//! - repetitions end one day (see [`Limits::max_sends`]).
+//! - The delay of a repetition counts from the last one (see [`resend_delay`]), not from the number
+//!   of the epoch.
+//! - A repeated message is acknowledged again, since its acknowledgement was lost.
+//! - There are no empty payloads. The reference sends them.
+//! - Repetitions end after [`SyncLimits::max_sends`].
 //!
-//! Offers are never sent: the reference crashes when one comes twice. They are read, and
-//! answered with requests.
+//! Offers are never sent, since the reference crashes on a repeated one. Received offers are answered
+//! with requests.
 
+mod data_sync;
 mod message;
-mod node;
 #[rustfmt::skip]
 #[allow(missing_docs, clippy::all, clippy::pedantic)]
 mod proto;
@@ -33,11 +32,11 @@ mod rows;
 mod schema;
 mod store;
 
-pub use message::{GroupId, Message, MessageId, Payload, Stray};
-pub use node::{Limits, Node, Received, Ticked, delay};
-pub use store::{MemoryStore, Store, SyncError};
+pub use data_sync::{DataSync, SyncLimits, SyncReceived, SyncTick, resend_delay};
+pub use message::{GroupId, StrayMessage, SyncMessage, SyncMessageId, SyncPayload};
+pub use store::{MemorySyncStore, SyncError, SyncStore};
 
-/// How long an epoch takes in the clients, in milliseconds: one tick.
+/// The length of an epoch in Status clients, in milliseconds.
 pub const TICK_MS: u64 = 300;
 
 #[cfg(test)]

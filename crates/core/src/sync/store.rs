@@ -1,30 +1,48 @@
-//! Where a node keeps what it must remember: rows of bytes, sorted by their keys.
+//! Storage for data sync: rows of bytes, sorted by key.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     convert::Infallible,
 };
 
-/// Rows of bytes. Keys have at most 66 bytes. Whoever implements it decides when rows are
-/// written for good: everything that one call of a [`Node`](super::Node) does belongs together.
-pub trait Store {
-    /// What can go wrong.
+/// Stores rows of bytes. Keys have at most 66 bytes.
+///
+/// The changes of one call of a [`DataSync`](super::DataSync) belong together. The implementation
+/// decides when to make them durable.
+pub trait SyncStore {
+    /// The error of a failed operation.
     type Error;
 
-    /// The value of a key.
+    /// Reads the value of a key. `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Self::Error>;
 
     /// Sets the value of a key.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Self::Error>;
 
-    /// Removes a key, if it is there.
+    /// Deletes a key, if it exists.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     fn remove(&mut self, key: &[u8]) -> Result<(), Self::Error>;
 
-    /// Shows all rows whose keys begin with `prefix`, in the order of their keys.
+    /// Visits all rows whose keys start with `prefix`, sorted by key.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), Self::Error>;
 }
 
-impl<S: Store + ?Sized> Store for &mut S {
+impl<S: SyncStore + ?Sized> SyncStore for &mut S {
     type Error = S::Error;
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Self::Error> {
@@ -44,23 +62,21 @@ impl<S: Store + ?Sized> Store for &mut S {
     }
 }
 
-/// Rows in memory. It remembers which have changed, so that a caller who keeps rows elsewhere, in
-/// a store that can only be searched slowly, say, writes those in the transaction that they
-/// belong to.
+/// Rows in memory. Tracks changed rows, so that a caller can write them to a durable store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct MemoryStore {
+pub struct MemorySyncStore {
     rows: BTreeMap<Vec<u8>, Vec<u8>>,
     changed: BTreeSet<Vec<u8>>,
 }
 
-impl MemoryStore {
-    /// With the rows that were kept elsewhere.
+impl MemorySyncStore {
+    /// Restores the rows of a durable store.
     pub fn from_rows(rows: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Self {
         Self { rows: rows.into_iter().collect(), changed: BTreeSet::new() }
     }
 
-    /// The rows that have changed since the last time: their keys, and their values if they still
-    /// exist. If they can't be written, this store is to be thrown away with them.
+    /// Returns the rows that changed since the last call: the keys, and `None` for deleted ones. If
+    /// they can't be written, discard this store.
     pub fn take_changes(&mut self) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
         let changed = std::mem::take(&mut self.changed);
         let value = |key: Vec<u8>| {
@@ -70,18 +86,18 @@ impl MemoryStore {
         changed.into_iter().map(value).collect()
     }
 
-    /// How many rows there are.
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 }
 
-impl Store for MemoryStore {
+impl SyncStore for MemorySyncStore {
     type Error = Infallible;
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Infallible> {
@@ -109,22 +125,23 @@ impl Store for MemoryStore {
     }
 }
 
-/// What a node can't do.
+/// Why an operation of data sync failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SyncError<E> {
     /// The store failed.
-    #[error("the store of data sync: {0}")]
+    #[error("the store of data sync failed: {0}")]
     Store(E),
-    /// A row is not what a node wrote.
+    /// A row is damaged.
     #[error("a row in the store of data sync is damaged")]
     Damaged,
-    /// The other side has not acknowledged for too long.
-    #[error("{0} messages to this peer wait for their acknowledgement; there is no room for more")]
+    /// Too many messages to the peer are not acknowledged yet.
+    #[error("{0} messages to this peer are not acknowledged yet; no more can be queued")]
     Full(u64),
 }
 
 impl<E> SyncError<E> {
-    /// The stable code of this error, as the tools print it.
+    /// Returns the stable code of this error, as the tools print it.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Store(_) => "sync.store",

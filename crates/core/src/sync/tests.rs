@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::{cell::Cell, collections::BTreeMap, convert::Infallible};
 
 use proptest::prelude::*;
 
@@ -9,19 +9,19 @@ fn public(byte: u8) -> PublicKey {
     SecretKey::from_bytes(&[byte; 32]).unwrap().public_key()
 }
 
-fn node(limits: Limits) -> Node<MemoryStore> {
-    Node::with_limits(MemoryStore::default(), limits)
+fn node(limits: SyncLimits) -> DataSync<MemorySyncStore> {
+    DataSync::with_limits(MemorySyncStore::default(), limits)
 }
 
 const GROUP: GroupId = GroupId([7; 32]);
 
 #[test]
-fn repetitions_grow_whatever_the_epoch_is() {
-    assert_eq!([1, 2, 3, 4, 5].map(delay), [3, 8, 18, 38, 78]);
-    assert_eq!([12, 13, 60, u64::MAX].map(delay), [10_238, 12_000, 12_000, 12_000]);
+fn delays_grow_and_do_not_depend_on_the_epoch() {
+    assert_eq!([1, 2, 3, 4, 5].map(resend_delay), [3, 8, 18, 38, 78]);
+    assert_eq!([12, 13, 60, u64::MAX].map(resend_delay), [10_238, 12_000, 12_000, 12_000]);
     for start in [0, 1_000_000] {
-        let mut a = node(Limits::default());
-        a.tick_to(start).unwrap();
+        let mut a = node(SyncLimits::default());
+        assert_eq!(a.tick_to(start), Ok(SyncTick::default()));
         a.append(&public(2), GROUP, b"hi".to_vec(), 5).unwrap();
         let sent: Vec<_> = (1..100)
             .filter(|_| !a.tick().unwrap().payloads.is_empty())
@@ -32,8 +32,8 @@ fn repetitions_grow_whatever_the_epoch_is() {
 }
 
 #[test]
-fn a_message_is_given_up_and_its_room_is_free_again() {
-    let mut a = node(Limits { max_sends: 2, waiting: 1, ..Limits::default() });
+fn a_message_is_given_up_after_its_last_repetition() {
+    let mut a = node(SyncLimits { max_sends: 2, max_waiting: 1, ..SyncLimits::default() });
     let peer = public(2);
     let id = a.append(&peer, GROUP, b"hi".to_vec(), 5).unwrap();
     assert_eq!(a.append(&peer, GROUP, b"hi".to_vec(), 5), Ok(id));
@@ -49,22 +49,22 @@ fn a_message_is_given_up_and_its_room_is_free_again() {
 }
 
 #[test]
-fn a_peer_that_is_forgotten_leaves_nothing() {
+fn forget_peer_deletes_all_rows() {
     let (peer, other) = (public(2), public(3));
-    let mut a = node(Limits { remembered: 3, ..Limits::default() });
-    let both = |a: &mut Node<MemoryStore>, peer| {
+    let mut a = node(SyncLimits { max_remembered: 3, ..SyncLimits::default() });
+    let both = |a: &mut DataSync<MemorySyncStore>, peer| {
         for number in 0..5 {
             a.append(&peer, GROUP, vec![number], 5).unwrap();
-            let message = Message { group_id: GROUP, timestamp: 6, body: vec![number] };
-            let offers = vec![MessageId([number; 32])];
-            let payload = Payload { messages: vec![message], offers, ..Payload::default() };
+            let message = SyncMessage::new(GROUP, 6, vec![number]);
+            let offers = vec![SyncMessageId([number; 32])];
+            let payload = SyncPayload { messages: vec![message], offers, ..SyncPayload::default() };
             a.receive(&peer, payload).unwrap();
         }
     };
     both(&mut a, other);
-    let count = |a: Node<MemoryStore>| {
+    let count = |a: DataSync<MemorySyncStore>| {
         let rows = a.into_store();
-        (rows.len(), Node::new(rows))
+        (rows.len(), DataSync::new(rows))
     };
     let (before, mut a) = count(a);
     both(&mut a, peer);
@@ -77,19 +77,19 @@ fn a_peer_that_is_forgotten_leaves_nothing() {
 
 #[test]
 fn a_flood_leaves_a_bounded_store() {
-    let limits = Limits { remembered: 10, wanted: 5, ..Limits::default() };
+    let limits = SyncLimits { max_remembered: 10, max_wanted: 5, ..SyncLimits::default() };
     let mut b = node(limits);
     let peer = public(1);
     for number in 0..100 {
-        let message = Message { group_id: GROUP, timestamp: number, body: vec![1] };
-        let offers = vec![MessageId([number as u8; 32])];
+        let message = SyncMessage::new(GROUP, number, vec![1]);
+        let offers = vec![SyncMessageId([number as u8; 32])];
         let requests = offers.clone();
-        let payload = Payload {
+        let payload = SyncPayload {
             offers,
             requests,
-            acks: vec![MessageId([9; 32])],
+            acks: vec![SyncMessageId([9; 32])],
             messages: vec![message],
-            ..Payload::default()
+            ..SyncPayload::default()
         };
         let received = b.receive(&peer, payload).unwrap();
         assert_eq!((received.messages.len(), received.acked.len()), (1, 0));
@@ -101,7 +101,7 @@ fn a_flood_leaves_a_bounded_store() {
 }
 
 #[test]
-fn a_body_is_read_whatever_the_group_id_is() {
+fn messages_with_a_malformed_group_id_are_received() {
     use prost::Message as _;
     let message = |group_id: &[u8], body: &[u8]| proto::Message {
         group_id: group_id.to_vec(),
@@ -117,14 +117,14 @@ fn a_body_is_read_whatever_the_group_id_is() {
         ],
         ..Default::default()
     };
-    let payload = Payload::detect(&payload.encode_to_vec()).unwrap();
+    let payload = SyncPayload::detect(&payload.encode_to_vec()).unwrap();
     assert_eq!(payload.malformed, 1);
-    let (mut b, peer) = (node(Limits::default()), public(1));
+    let (mut b, peer) = (node(SyncLimits::default()), public(1));
     let received = b.receive(&peer, payload.clone()).unwrap();
     let bodies: Vec<_> = received.strays.iter().map(|stray| &stray.body[..]).collect();
     assert_eq!((received.messages.len(), bodies), (1, vec![&b"none"[..], b"long"]));
-    // They are repeated until they are acknowledged, as any other.
-    let acks = |b: &mut Node<MemoryStore>| b.tick().unwrap().payloads[0].1.acks.len();
+    // They are acknowledged like others.
+    let acks = |b: &mut DataSync<MemorySyncStore>| b.tick().unwrap().payloads[0].1.acks.len();
     assert_eq!(acks(&mut b), 3);
     let again = b.receive(&peer, payload).unwrap();
     assert_eq!((again.messages.len(), again.strays.len(), again.repeated.len()), (0, 0, 3));
@@ -132,8 +132,8 @@ fn a_body_is_read_whatever_the_group_id_is() {
 }
 
 #[test]
-fn large_queues_go_in_parts() {
-    let mut a = node(Limits { payload: 1000, ..Limits::default() });
+fn large_queues_are_split() {
+    let mut a = node(SyncLimits { max_payload: 1000, ..SyncLimits::default() });
     let peer = public(2);
     for number in 0..5_u8 {
         a.append(&peer, GROUP, vec![number; 400], 0).unwrap();
@@ -143,7 +143,7 @@ fn large_queues_go_in_parts() {
     for _ in 0..3 {
         for (_, payload) in a.tick().unwrap().payloads {
             assert!(payload.messages.len() <= 2);
-            order.extend(payload.messages.into_iter().map(|message| message.body[0]));
+            order.extend(payload.messages.into_iter().map(|message| message.body()[0]));
         }
     }
     assert_eq!(order, [0, 1, 2, 3, 4, 9][..order.len()]);
@@ -151,15 +151,15 @@ fn large_queues_go_in_parts() {
 }
 
 #[test]
-fn acknowledgements_make_nothing_too_large() {
-    let mut a = node(Limits { payload: 1000, ..Limits::default() });
+fn acknowledgements_never_make_a_payload_too_large() {
+    let mut a = node(SyncLimits { max_payload: 1000, ..SyncLimits::default() });
     let peer = public(2);
     for number in 0..20 {
-        let message = Message { group_id: GROUP, timestamp: number, body: vec![1] };
-        let payload = Payload { messages: vec![message], ..Payload::default() };
+        let message = SyncMessage::new(GROUP, number, vec![1]);
+        let payload = SyncPayload { messages: vec![message], ..SyncPayload::default() };
         a.receive(&peer, payload).unwrap();
     }
-    // Both have room, but not together.
+    // Each fits into a payload, but not both.
     a.append(&peer, GROUP, vec![9; 900], 0).unwrap();
     let mut payloads = a.tick().unwrap().payloads;
     payloads.sort_by_key(|(_, payload)| payload.acks.len());
@@ -171,36 +171,86 @@ fn acknowledgements_make_nothing_too_large() {
 #[test]
 fn offers_are_requested_and_known_ones_acknowledged() {
     let (a, b) = (public(1), public(2));
-    let mut node = node(Limits::default());
-    let message = Message { group_id: GroupId::from_pair(&a, &b), timestamp: 1, body: vec![1] };
+    let mut node = node(SyncLimits::default());
+    let message = SyncMessage::new(GroupId::from_pair(&a, &b), 1, vec![1]);
     let id = message.id();
-    let offer = || Payload { offers: vec![id], ..Payload::default() };
-    // Twice: the reference would crash.
+    let offer = || SyncPayload { offers: vec![id], ..SyncPayload::default() };
+    // Twice, which crashes the reference.
     node.receive(&a, offer()).unwrap();
     node.receive(&a, offer()).unwrap();
     let ticked = node.tick().unwrap();
-    assert_eq!(ticked.payloads, [(a, Payload { requests: vec![id], ..Payload::default() })]);
-    let payload = Payload { messages: vec![message.clone()], ..Payload::default() };
+    assert_eq!(
+        ticked.payloads,
+        [(a, SyncPayload { requests: vec![id], ..SyncPayload::default() })]
+    );
+    let payload = SyncPayload { messages: vec![message.clone()], ..SyncPayload::default() };
     assert_eq!(node.receive(&a, payload).unwrap().messages, [message]);
-    let acks = [(a, Payload { acks: vec![id], ..Payload::default() })];
+    let acks = [(a, SyncPayload { acks: vec![id], ..SyncPayload::default() })];
     assert_eq!(node.tick().unwrap().payloads, acks);
     node.receive(&a, offer()).unwrap();
     assert_eq!(node.tick().unwrap().payloads, acks);
-    assert_eq!(node.tick_to(100_000).unwrap(), Ticked::default());
+    assert_eq!(node.tick_to(100_000).unwrap(), SyncTick::default());
+}
+
+/// Counts the rows that scans visit.
+#[derive(Default)]
+struct CountingStore {
+    inner: MemorySyncStore,
+    visited: Cell<usize>,
+}
+
+impl SyncStore for CountingStore {
+    type Error = Infallible;
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Infallible> {
+        self.inner.get(key)
+    }
+
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Infallible> {
+        self.inner.put(key, value)
+    }
+
+    fn remove(&mut self, key: &[u8]) -> Result<(), Infallible> {
+        self.inner.remove(key)
+    }
+
+    fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), Infallible> {
+        self.inner.scan(prefix, &mut |key, value| {
+            self.visited.set(self.visited.get() + 1);
+            visit(key, value);
+        })
+    }
+}
+
+#[test]
+fn a_flood_of_offers_scans_each_row_once() {
+    let mut store = CountingStore::default();
+    let flood = |start: u16| {
+        let id = |number: u16| {
+            let mut id = [0; 32];
+            id[..2].copy_from_slice(&number.to_be_bytes());
+            SyncMessageId(id)
+        };
+        let offers = (start..start + 1000).map(id).collect();
+        SyncPayload { offers, ..SyncPayload::default() }
+    };
+    for (start, visited) in [(0, 0), (0, 256), (5000, 512)] {
+        DataSync::new(&mut store).receive(&public(1), flood(start)).unwrap();
+        assert_eq!(store.visited.get(), visited);
+    }
+    let ticked = DataSync::new(&mut store).tick().unwrap();
+    assert_eq!(ticked.payloads[0].1.requests, flood(0).offers[..256]);
+    assert_eq!(store.visited.get(), 512 + 256);
 }
 
 #[test]
 fn a_damaged_store_is_an_error() {
-    let mut store = MemoryStore::default();
-    let mut a = Node::new(&mut store);
+    let mut store = MemorySyncStore::default();
+    let mut a = DataSync::new(&mut store);
     a.append(&public(2), GROUP, vec![1], 1).unwrap();
-    let key = rows::key(
-        rows::Kind::Sending,
-        &public(2),
-        &Message { group_id: GROUP, timestamp: 1, body: vec![1] }.id(),
-    );
+    let key = rows::key(rows::Kind::Sending, &public(2), &SyncMessage::new(GROUP, 1, vec![1]).id());
     store.put(&key, b"short").unwrap();
-    assert_eq!(Node::new(&mut store).tick(), Err(SyncError::Damaged));
+    assert_eq!(DataSync::new(&mut store).tick(), Err(SyncError::Damaged));
 }
 
 /// What the network does with a payload.
@@ -212,12 +262,12 @@ enum Fate {
     Late(u8),
 }
 
-/// Writes what has changed to where it lasts.
-fn keep(store: &mut MemoryStore, kept: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
+/// Writes changed rows to the durable copy.
+fn commit(store: &mut MemorySyncStore, durable: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
     for (key, value) in store.take_changes() {
         match value {
-            Some(value) => drop(kept.insert(key, value)),
-            None => drop(kept.remove(&key)),
+            Some(value) => drop(durable.insert(key, value)),
+            None => drop(durable.remove(&key)),
         }
     }
 }
@@ -241,31 +291,31 @@ proptest! {
     ) {
         let keys = [public(1), public(2)];
         let group = GroupId::from_pair(&keys[0], &keys[1]);
-        let mut stores = [MemoryStore::default(), MemoryStore::default()];
-        // The rows as something durable has them.
-        let mut kept = [BTreeMap::new(), BTreeMap::new()];
+        let mut stores = [MemorySyncStore::default(), MemorySyncStore::default()];
+        // The durable copies of the rows.
+        let mut durable = [BTreeMap::new(), BTreeMap::new()];
         let mut on_the_way: BTreeMap<u64, Vec<(usize, Vec<u8>)>> = BTreeMap::new();
         let mut fates = fates.into_iter();
         let (mut sent, mut arrived) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
         for now in 0..4000_u64 {
             for (number, (by, _)) in appended.iter().enumerate().filter(|(_, it)| it.1 == now) {
-                let mut node = Node::new(&mut stores[*by]);
+                let mut node = DataSync::new(&mut stores[*by]);
                 let id = node.append(&keys[1 - by], group, vec![number as u8], now as i64).unwrap();
                 sent[*by].push(id);
             }
             for (to, bytes) in on_the_way.remove(&now).unwrap_or_default() {
-                let payload = Payload::detect(&bytes).expect("never empty");
-                // A crash before it is written for good: as if it had never come.
-                keep(&mut stores[to], &mut kept[to]);
-                let received = Node::new(&mut stores[to]).receive(&keys[1 - to], payload).unwrap();
+                let payload = SyncPayload::detect(&bytes).expect("never empty");
+                // A crash before the commit: as if it was never received.
+                commit(&mut stores[to], &mut durable[to]);
+                let received = DataSync::new(&mut stores[to]).receive(&keys[1 - to], payload).unwrap();
                 if restarts.contains(&now) {
-                    stores[to] = MemoryStore::from_rows(kept[to].clone());
+                    stores[to] = MemorySyncStore::from_rows(durable[to].clone());
                 } else {
-                    arrived[to].extend(received.messages.iter().map(Message::id));
+                    arrived[to].extend(received.messages.iter().map(SyncMessage::id));
                 }
             }
             for from in [0, 1] {
-                let ticked = Node::new(&mut stores[from]).tick().unwrap();
+                let ticked = DataSync::new(&mut stores[from]).tick().unwrap();
                 prop_assert!(ticked.given_up.is_empty());
                 for (to, payload) in ticked.payloads {
                     prop_assert_eq!(to, keys[1 - from]);
@@ -287,7 +337,7 @@ proptest! {
             got.sort();
             sent[from].sort();
             prop_assert_eq!(&got, &sent[from]);
-            let node = Node::new(&mut stores[from]);
+            let node = DataSync::new(&mut stores[from]);
             prop_assert_eq!(node.waiting(&keys[1 - from]), Ok(0));
         }
     }

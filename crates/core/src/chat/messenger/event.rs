@@ -15,7 +15,7 @@ use crate::{
         transaction::CommandError,
     },
     secure::{BundleError, DecryptError, DeviceMessage, EncryptionKind, Installation},
-    sync,
+    sync::SyncMessageId,
 };
 
 /// An opened Whisper message.
@@ -62,7 +62,7 @@ pub enum MessengerEvent {
         /// Who acknowledged them.
         peer: PublicKey,
         /// Their ids in data sync; with the message ids of those that this messenger sent.
-        ids: Vec<(sync::MessageId, Option<MessageId>)>,
+        ids: Vec<(SyncMessageId, Option<MessageId>)>,
     },
     /// A message without content: a data sync reply, or the announcement of a device.
     Empty {
@@ -130,7 +130,7 @@ pub struct Layers {
     /// How the secure transport encrypted it. `None` if it was not used.
     pub secure: Option<EncryptionKind>,
     /// Its id in data sync. `None` if that was not used.
-    pub sync: Option<sync::MessageId>,
+    pub sync: Option<SyncMessageId>,
 }
 
 /// Why a message was not read, or was rejected.
@@ -311,7 +311,7 @@ pub struct GivenUp {
     /// The recipient that has not acknowledged it.
     pub peer: PublicKey,
     /// Its id in data sync.
-    pub sync_id: sync::MessageId,
+    pub sync_id: SyncMessageId,
     /// Its message id, if that is still known.
     pub message: Option<MessageId>,
     /// Why.

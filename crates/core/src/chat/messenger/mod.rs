@@ -89,7 +89,7 @@ use crate::{
         device::PeerInfo,
         store::{Store, StoreError},
     },
-    sync::{self, SyncError},
+    sync::{DataSync, SyncError},
 };
 pub use event::{
     GiveUp, GivenUp, Incoming, Layers, MessengerEvent, Outcome, Oversized, Post, PostKey, PostKind,
@@ -359,9 +359,9 @@ impl<S: Store> Messenger<S> {
         self.touch(&chat, clock, ours)
     }
 
-    fn sync(&mut self) -> Result<sync::Node<Rows<'_, S>>> {
+    fn sync(&mut self) -> Result<DataSync<Rows<'_, S>>> {
         let (store, memory) = self.parts()?;
-        Ok(sync::Node::new(Rows { store, live: &mut memory.live }))
+        Ok(DataSync::new(Rows { store, live: &mut memory.live }))
     }
 
     /// Everyone we talk with is no stranger to the device. To be done once, since earlier releases

@@ -24,7 +24,7 @@ use crate::{
         DecryptError, DecryptedContent, EncryptionKind, ProtocolMessage, SecureError, Timestamp,
         store::Store,
     },
-    sync,
+    sync::SyncPayload,
 };
 
 impl<S: Store> Messenger<S> {
@@ -204,8 +204,7 @@ impl<S: Store> Messenger<S> {
         layers.secure = Some(content.encryption);
         if content.plaintext.is_empty() {
             outcome.events.push(MessengerEvent::Empty { sender: *sender });
-        } else if let Some(payload) =
-            sync::Payload::detect(&content.plaintext).filter(|_| is_private)
+        } else if let Some(payload) = SyncPayload::detect(&content.plaintext).filter(|_| is_private)
         {
             let received = self.sync()?.receive(sender, payload)?;
             if received.malformed > 0 {
@@ -218,7 +217,7 @@ impl<S: Store> Messenger<S> {
                 let ids = received.acked.into_iter().map(id).collect::<Result<_>>()?;
                 outcome.events.push(MessengerEvent::Acknowledged { peer: *sender, ids });
             }
-            let messages = received.messages.into_iter().map(|it| (it.id(), it.body));
+            let messages = received.messages.into_iter().map(|it| (it.id(), it.into_body()));
             let strays = received.strays.into_iter().map(|it| (it.id, it.body));
             for (id, body) in messages.chain(strays) {
                 let layers = Layers { sync: Some(id), ..layers.clone() };

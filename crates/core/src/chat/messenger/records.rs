@@ -35,7 +35,7 @@ use crate::{
             codec::{Reader, Writer},
         },
     },
-    sync,
+    sync::SyncMessageId,
 };
 
 const CHATS: &[u8] = b"xc";
@@ -221,12 +221,12 @@ impl<S: Store> Pending<S> {
         self.put(TALKING.to_vec(), Zeroizing::new(vec![1]));
     }
 
-    pub fn put_awaited(&mut self, id: &sync::MessageId, message: &MessageId) {
+    pub fn put_awaited(&mut self, id: &SyncMessageId, message: &MessageId) {
         self.put([AWAITED, &id.0].concat(), Zeroizing::new(message.0.to_vec()));
     }
 
     /// The message of an id in data sync, which is waited for no longer.
-    pub fn take_awaited(&mut self, id: &sync::MessageId) -> Result<Option<MessageId>, StoreError> {
+    pub fn take_awaited(&mut self, id: &SyncMessageId) -> Result<Option<MessageId>, StoreError> {
         let key = [AWAITED, &id.0].concat();
         let Some(record) = self.get(&key)? else { return Ok(None) };
         self.delete(key);

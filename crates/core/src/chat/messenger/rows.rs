@@ -13,7 +13,7 @@ use crate::{
         CompressedKey, device,
         store::{Store, StoreError},
     },
-    sync::{self, SyncError},
+    sync::{DataSync, SyncError, SyncStore},
 };
 
 /// Prefix of the rows in the store.
@@ -64,7 +64,7 @@ pub(super) fn forget<S: Store>(
 ) -> Result<(), SyncError<StoreError>> {
     store.forget_topic(identity).map_err(SyncError::Store)?;
     match point(identity) {
-        Some(peer) => sync::Node::new(Rows { store, live }).forget_peer(&peer),
+        Some(peer) => DataSync::new(Rows { store, live }).forget_peer(&peer),
         None => Ok(()),
     }
 }
@@ -81,7 +81,7 @@ pub(super) fn forget_unknown<S: Store>(
             continue;
         }
         let waiting = match point(&identity) {
-            Some(peer) => sync::Node::new(Rows { store, live }).waiting(&peer)?,
+            Some(peer) => DataSync::new(Rows { store, live }).waiting(&peer)?,
             None => 0,
         };
         if waiting == 0 {
@@ -97,7 +97,7 @@ pub(super) struct Rows<'a, S> {
     pub live: &'a mut Live,
 }
 
-impl<S: Store> sync::Store for Rows<'_, S> {
+impl<S: Store> SyncStore for Rows<'_, S> {
     type Error = StoreError;
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {

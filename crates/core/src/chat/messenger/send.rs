@@ -26,7 +26,7 @@ use crate::{
         EncryptedMessage, Timestamp, device::CONTACT_CODE_INTERVAL, encrypt_to_identity,
         store::Store,
     },
-    sync::{self, GroupId, Payload, TICK_MS},
+    sync::{GroupId, SyncMessage, SyncPayload, TICK_MS},
 };
 
 /// What an envelope has room for, in bytes: that of the largest packet, without what is around the
@@ -263,13 +263,13 @@ impl<S: Store> Messenger<S> {
     fn post_of<R: CryptoRng + ?Sized>(
         &mut self,
         peer: &PublicKey,
-        payload: &Payload,
+        payload: &SyncPayload,
         now_ms: u64,
         rng: &mut R,
     ) -> Result<Post> {
         let author = self.me.to_uncompressed();
-        let id = |message: &sync::Message| {
-            MessageId(crate::crypto::keccak256(&[&author[..], &message.body].concat()))
+        let id = |message: &SyncMessage| {
+            MessageId(crate::crypto::keccak256(&[&author[..], message.body()].concat()))
         };
         let messages = payload.messages.iter().map(id).collect();
         let now = Timestamp::from_millis(now_ms);

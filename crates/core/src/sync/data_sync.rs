@@ -1,124 +1,143 @@
-//! The flow: what is appended is sent, repeated, and done with when its acknowledgement comes.
+//! The state machine: sends appended messages, and repeats them until they are acknowledged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    GroupId, Message, MessageId, Payload, Store, Stray, SyncError,
+    GroupId, StrayMessage, SyncError, SyncMessage, SyncMessageId, SyncPayload, SyncStore,
     rows::{EPOCH, Kind, Rows, Schedule, key, peer_key, place_key},
 };
 use crate::crypto::PublicKey;
 
-/// What a node puts up with; all counts are of one peer, so that none fills the room of others.
+/// The limits of data sync, per peer. No peer can use the share of others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// How many messages may wait for their acknowledgement.
-    pub waiting: u64,
-    /// How many received messages are remembered, so that a repetition is not taken for another
-    /// message. (One that comes after so many others is; the message id of payloads tells.)
-    pub remembered: u64,
-    /// How many messages are requested after an offer.
-    pub wanted: usize,
-    /// How large a payload gets, in bytes; a larger message goes alone. 320 KiB: three copies, for
-    /// the devices of a peer, fit into the largest packet with room for all that is around them.
-    pub payload: usize,
-    /// How often a message is sent before it is given up. 64 is about two days.
+#[non_exhaustive]
+pub struct SyncLimits {
+    /// Maximum number of messages that are not acknowledged yet. By default 10,000.
+    pub max_waiting: u64,
+    /// Maximum number of received messages to remember, by default 2000. An older message that is
+    /// repeated counts as new. Callers can tell by the message id of the payload inside.
+    pub max_remembered: u64,
+    /// Maximum number of offered messages to request, by default 256.
+    pub max_wanted: usize,
+    /// Maximum size of a payload in bytes, by default 320 KiB. A larger message goes alone. With the
+    /// default, three copies for the devices of a peer fit into the largest packet.
+    pub max_payload: usize,
+    /// How often a message is sent before it is given up. The default of 64 takes about two days.
     pub max_sends: u64,
 }
 
-impl Default for Limits {
+impl Default for SyncLimits {
     fn default() -> Self {
-        Self { waiting: 10_000, remembered: 2_000, wanted: 256, payload: 320 << 10, max_sends: 64 }
+        Self {
+            max_waiting: 10_000,
+            max_remembered: 2_000,
+            max_wanted: 256,
+            max_payload: 320 << 10,
+            max_sends: 64,
+        }
     }
 }
 
-/// The longest time between two repetitions, in epochs: one hour.
+/// Maximum time between two repetitions, in epochs: one hour.
 const MAX_DELAY: u64 = 12_000;
 
-/// How many epochs after its `sends`-th sending a message is sent again: 3, 8, 18, 38, …, each
-/// time twice as many and two more, up to an hour.
+/// Returns the delay in epochs after a message was sent for the `sends`-th time: 3, 8, 18, 38, …,
+/// doubled plus two each time, up to one hour.
 ///
-/// With these a message goes out at epochs 1, 4, 12, 30, 68, …: when the reference sends it, too,
-/// if its counter of epochs is fresh. There, the number of the epoch is added to the next one, so
-/// that after some time of running nothing is ever repeated; here the counter doesn't matter.
-pub fn delay(sends: u64) -> u64 {
+/// So a message is sent at epochs 1, 4, 12, 30, 68, …, like in the reference after a start. The
+/// reference adds the number of the epoch to the delay, so after a while it repeats nothing. Here
+/// the number does not matter.
+pub fn resend_delay(sends: u64) -> u64 {
     let doubled = 1_u64.checked_shl(sends.saturating_sub(1).min(32) as u32);
     doubled.map_or(MAX_DELAY, |doubled| (5 * doubled - 2).min(MAX_DELAY))
 }
 
-/// What came of a tick.
+/// The result of a tick.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ticked {
-    /// What is to be sent, to whom; nothing that is empty. Twice to the same if a message has to
-    /// go alone.
-    pub payloads: Vec<(PublicKey, Payload)>,
-    /// What has been sent as often as it may be, and is forgotten.
-    pub given_up: Vec<(PublicKey, MessageId)>,
+#[must_use = "the payloads must be sent"]
+pub struct SyncTick {
+    /// The payloads to send, none of them empty. A peer has two if a message must go alone.
+    pub payloads: Vec<(PublicKey, SyncPayload)>,
+    /// The messages that were deleted after [`SyncLimits::max_sends`].
+    pub given_up: Vec<(PublicKey, SyncMessageId)>,
 }
 
-/// What came of a payload.
+/// The result of receiving a payload.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Received {
-    /// Messages that had not come before.
-    pub messages: Vec<Message>,
-    /// The same, with a group id that is none.
-    pub strays: Vec<Stray>,
-    /// Messages that had; they are acknowledged again.
-    pub repeated: Vec<MessageId>,
-    /// Messages of ours that have arrived.
-    pub acked: Vec<MessageId>,
-    /// Entries that can't be understood.
+pub struct SyncReceived {
+    /// The new messages.
+    pub messages: Vec<SyncMessage>,
+    /// The new messages with a malformed group id.
+    pub strays: Vec<StrayMessage>,
+    /// The messages received before. They are acknowledged again.
+    pub repeated: Vec<SyncMessageId>,
+    /// Our messages that the peer has acknowledged.
+    pub acked: Vec<SyncMessageId>,
+    /// The number of malformed ids.
     pub malformed: usize,
 }
 
-/// A participant, with all its peers.
-pub struct Node<S> {
+/// The data sync of one participant with all its peers. See the [module](super).
+pub struct DataSync<S> {
     rows: Rows<S>,
-    limits: Limits,
+    limits: SyncLimits,
 }
 
-impl<S: Store> Node<S> {
-    /// A node with what it remembers in `store`.
+impl<S: SyncStore> DataSync<S> {
+    /// Opens the data sync of a store, with default limits.
     pub fn new(store: S) -> Self {
-        Self::with_limits(store, Limits::default())
+        Self::with_limits(store, SyncLimits::default())
     }
 
-    /// A node with limits of one's own.
-    pub fn with_limits(store: S, limits: Limits) -> Self {
+    /// Opens the data sync of a store.
+    pub fn with_limits(store: S, limits: SyncLimits) -> Self {
         Self { rows: Rows(store), limits }
     }
 
-    /// The store.
+    /// Returns the store.
     pub fn into_store(self) -> S {
         self.rows.0
     }
 
-    /// The number of the last tick.
+    /// Returns the number of the last epoch.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     pub fn epoch(&self) -> Result<u64, SyncError<S::Error>> {
         Ok(self.rows.number(EPOCH)?.unwrap_or(0))
     }
 
-    /// How many messages to a peer wait for their acknowledgement.
+    /// Returns how many messages to a peer are not acknowledged yet.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     pub fn waiting(&self, peer: &PublicKey) -> Result<u64, SyncError<S::Error>> {
         Ok(self.rows.peer(peer)?.waiting)
     }
 
-    /// Queues a message at `now` (UNIX seconds); it goes out with the next tick.
+    /// Queues a message at `now` (UNIX seconds). The next tick sends it.
+    ///
+    /// # Errors
+    ///
+    /// If too many messages to the peer are not acknowledged yet, or the store fails.
     pub fn append(
         &mut self,
         peer: &PublicKey,
         group_id: GroupId,
         body: Vec<u8>,
         now: i64,
-    ) -> Result<MessageId, SyncError<S::Error>> {
-        let message = Message { group_id, timestamp: now, body };
+    ) -> Result<SyncMessageId, SyncError<S::Error>> {
+        let message = SyncMessage::new(group_id, now, body);
         let id = message.id();
         let sending = key(Kind::Sending, peer, &id);
-        // The same within a second is the same message.
+        // The same body within a second is the same message.
         if self.rows.schedule(&sending)?.is_some() {
             return Ok(id);
         }
         let mut counters = self.rows.peer(peer)?;
-        if counters.waiting >= self.limits.waiting {
+        if counters.waiting >= self.limits.max_waiting {
             return Err(SyncError::Full(counters.waiting));
         }
         let due = self.epoch()? + 1;
@@ -131,18 +150,26 @@ impl<S: Store> Node<S> {
         Ok(id)
     }
 
-    /// The next epoch.
-    pub fn tick(&mut self) -> Result<Ticked, SyncError<S::Error>> {
+    /// Runs the next epoch.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
+    pub fn tick(&mut self) -> Result<SyncTick, SyncError<S::Error>> {
         let next = self.epoch()? + 1;
         self.tick_to(next)
     }
 
-    /// A later epoch; those in between are skipped, such as those in which nobody was there. One
-    /// that is over is the present one.
-    pub fn tick_to(&mut self, epoch: u64) -> Result<Ticked, SyncError<S::Error>> {
+    /// Runs a later epoch, and skips those in between, for example after a pause. An earlier epoch
+    /// counts as the current one.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
+    pub fn tick_to(&mut self, epoch: u64) -> Result<SyncTick, SyncError<S::Error>> {
         let epoch = epoch.max(self.epoch()?);
         self.rows.put_number(EPOCH, epoch)?;
-        let mut ticked = Ticked::default();
+        let mut ticked = SyncTick::default();
         let mut payloads = BTreeMap::new();
         self.collect_acks(&mut payloads)?;
         self.collect_requests(epoch, &mut payloads)?;
@@ -151,36 +178,48 @@ impl<S: Store> Node<S> {
         Ok(ticked)
     }
 
-    /// Forgets a message that can't be sent.
-    pub fn give_up(&mut self, peer: &PublicKey, id: &MessageId) -> Result<(), SyncError<S::Error>> {
+    /// Deletes a message that can't be sent.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
+    pub fn give_up(
+        &mut self,
+        peer: &PublicKey,
+        id: &SyncMessageId,
+    ) -> Result<(), SyncError<S::Error>> {
         match self.rows.schedule(&key(Kind::Sending, peer, id))? {
             Some(_) => self.forget(peer, id),
             None => Ok(()),
         }
     }
 
-    /// Forgets a peer: what was to go there, and what has come from there.
+    /// Deletes a peer with all messages to it and from it.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     pub fn forget_peer(&mut self, peer: &PublicKey) -> Result<(), SyncError<S::Error>> {
         let counters = self.rows.peer(peer)?;
         for place in counters.oldest..counters.next {
             self.forget_received(peer, place)?;
         }
-        for id in self.rows.ids(Kind::Sending, peer)? {
+        for id in self.rows.ids::<Vec<_>>(Kind::Sending, peer)? {
             self.forget(peer, &id)?;
         }
-        for id in self.rows.ids(Kind::Wanted, peer)? {
+        for id in self.rows.ids::<Vec<_>>(Kind::Wanted, peer)? {
             self.rows.remove(&key(Kind::Wanted, peer, &id))?;
         }
         self.rows.remove(&peer_key(peer))
     }
 
-    /// Acknowledgements are sent once: whoever misses one repeats the message.
+    /// Sends acknowledgements once. A peer that misses one repeats the message.
     fn collect_acks(&mut self, payloads: &mut Payloads) -> Result<(), SyncError<S::Error>> {
         let mut acks = self.rows.places(Kind::Ack)?;
         acks.sort_by_key(|(_, _, place)| *place);
         for (peer, id, _) in acks {
             let payload = payloads.entry(peer).or_default();
-            if (payload.acks.len() + 1) * ID_LENGTH <= self.limits.payload {
+            if (payload.acks.len() + 1) * ID_LENGTH <= self.limits.max_payload {
                 payload.acks.push(id);
                 self.rows.remove(&key(Kind::Ack, &peer, &id))?;
             }
@@ -204,7 +243,7 @@ impl<S: Store> Node<S> {
             }
             payloads.entry(peer).or_default().requests.push(id);
             schedule.sends += 1;
-            schedule.due = epoch + delay(schedule.sends);
+            schedule.due = epoch + resend_delay(schedule.sends);
             self.rows.put_schedule(&row, &schedule)?;
         }
         Ok(())
@@ -214,7 +253,7 @@ impl<S: Store> Node<S> {
         &mut self,
         epoch: u64,
         payloads: &mut Payloads,
-        ticked: &mut Ticked,
+        ticked: &mut SyncTick,
     ) -> Result<(), SyncError<S::Error>> {
         let mut sending = self.rows.schedules(Kind::Sending)?;
         sending.retain(|(_, _, schedule)| schedule.due <= epoch);
@@ -226,7 +265,7 @@ impl<S: Store> Node<S> {
                 ticked.given_up.push((peer, id));
                 continue;
             }
-            // How large the payload is, while it may grow.
+            // The size of the payload. `None` once it is full.
             let size = sizes.entry(peer).or_insert_with(|| {
                 let ids = payloads.get(&peer).map_or(0, |it| it.acks.len() + it.requests.len());
                 Some(ids * ID_LENGTH)
@@ -235,34 +274,38 @@ impl<S: Store> Node<S> {
             let bytes = self.rows.get(&key(Kind::Message, &peer, &id))?;
             let bytes = bytes.ok_or(SyncError::Damaged)?;
             let after = before + bytes.len() + MESSAGE_HEAD;
-            // The rest goes with the next ticks, in order.
-            *size = (after <= self.limits.payload).then_some(after);
-            let is_over = size.is_none();
-            if is_over && payloads.get(&peer).is_some_and(|it| !it.messages.is_empty()) {
+            // The rest follows in the next ticks, in order.
+            *size = (after <= self.limits.max_payload).then_some(after);
+            let is_full = size.is_none();
+            if is_full && payloads.get(&peer).is_some_and(|it| !it.messages.is_empty()) {
                 continue;
             }
-            let message = Message::decode(&bytes).ok_or(SyncError::Damaged)?;
-            if is_over {
-                // Acknowledgements must not make too large what fits without them.
-                let alone = Payload { messages: vec![message], ..Payload::default() };
+            let message = SyncMessage::decode_with_id(id, &bytes).ok_or(SyncError::Damaged)?;
+            if is_full {
+                // The message may be too large together with the acknowledgements.
+                let alone = SyncPayload { messages: vec![message], ..SyncPayload::default() };
                 ticked.payloads.push((peer, alone));
             } else {
                 payloads.entry(peer).or_default().messages.push(message);
             }
             schedule.sends += 1;
-            schedule.due = epoch + delay(schedule.sends);
+            schedule.due = epoch + resend_delay(schedule.sends);
             self.rows.put_schedule(&key(Kind::Sending, &peer, &id), &schedule)?;
         }
         Ok(())
     }
 
-    /// Takes a payload that came from `peer`. Answers go out with the next tick.
+    /// Receives a payload from `peer`. The next tick sends the answers.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     pub fn receive(
         &mut self,
         peer: &PublicKey,
-        payload: Payload,
-    ) -> Result<Received, SyncError<S::Error>> {
-        let mut received = Received { malformed: payload.malformed, ..Received::default() };
+        payload: SyncPayload,
+    ) -> Result<SyncReceived, SyncError<S::Error>> {
+        let mut received = SyncReceived { malformed: payload.malformed, ..SyncReceived::default() };
         for id in payload.acks {
             if self.rows.schedule(&key(Kind::Sending, peer, &id))?.is_some() {
                 self.forget(peer, &id)?;
@@ -277,46 +320,49 @@ impl<S: Store> Node<S> {
                 self.rows.put_schedule(&row, &schedule)?;
             }
         }
-        for id in payload.offers {
-            self.offered(peer, id, next_epoch)?;
-        }
+        self.receive_offers(peer, payload.offers, next_epoch)?;
         for message in payload.messages {
-            if self.received(peer, message.id(), &mut received)? {
+            if self.receive_message(peer, message.id(), &mut received)? {
                 received.messages.push(message);
             }
         }
         for stray in payload.strays {
-            if self.received(peer, stray.id, &mut received)? {
+            if self.receive_message(peer, stray.id, &mut received)? {
                 received.strays.push(stray);
             }
         }
         Ok(received)
     }
 
-    fn offered(
+    /// Requests offered messages that are new, and acknowledges the others.
+    fn receive_offers(
         &mut self,
         peer: &PublicKey,
-        id: MessageId,
+        offers: Vec<SyncMessageId>,
         next_epoch: u64,
     ) -> Result<(), SyncError<S::Error>> {
-        if let Some(place) = self.rows.number(&key(Kind::Received, peer, &id))? {
-            return self.rows.put_number(&key(Kind::Ack, peer, &id), place);
+        if offers.is_empty() {
+            return Ok(());
         }
-        let row = key(Kind::Wanted, peer, &id);
-        let is_new = self.rows.schedule(&row)?.is_none();
-        if is_new && self.rows.count(Kind::Wanted, peer)? < self.limits.wanted {
-            let schedule = Schedule { due: next_epoch, ..Schedule::default() };
-            self.rows.put_schedule(&row, &schedule)?;
+        // Read once, so that a flood of offers does not scan these rows for each.
+        let mut wanted: BTreeSet<_> = self.rows.ids(Kind::Wanted, peer)?;
+        for id in offers {
+            if let Some(place) = self.rows.number(&key(Kind::Received, peer, &id))? {
+                self.rows.put_number(&key(Kind::Ack, peer, &id), place)?;
+            } else if wanted.len() < self.limits.max_wanted && wanted.insert(id) {
+                let schedule = Schedule { due: next_epoch, ..Schedule::default() };
+                self.rows.put_schedule(&key(Kind::Wanted, peer, &id), &schedule)?;
+            }
         }
         Ok(())
     }
 
-    /// Takes a message by its id, to be acknowledged. Whether it had not come before.
-    fn received(
+    /// Registers the id of a received message, to be acknowledged. Returns whether it is new.
+    fn receive_message(
         &mut self,
         peer: &PublicKey,
-        id: MessageId,
-        received: &mut Received,
+        id: SyncMessageId,
+        received: &mut SyncReceived,
     ) -> Result<bool, SyncError<S::Error>> {
         let row = key(Kind::Received, peer, &id);
         if let Some(place) = self.rows.number(&row)? {
@@ -328,7 +374,7 @@ impl<S: Store> Node<S> {
         let mut counters = self.rows.peer(peer)?;
         let place = counters.next;
         counters.next += 1;
-        if counters.next - counters.oldest > self.limits.remembered {
+        if counters.next - counters.oldest > self.limits.max_remembered {
             self.forget_received(peer, counters.oldest)?;
             counters.oldest += 1;
         }
@@ -339,19 +385,19 @@ impl<S: Store> Node<S> {
         Ok(true)
     }
 
-    /// Forgets the oldest received message, and that it is to be acknowledged: a flood would
-    /// else fill the store.
+    /// Deletes the oldest received id and its acknowledgement, so that a flood does not fill the
+    /// store.
     fn forget_received(&mut self, peer: &PublicKey, place: u64) -> Result<(), SyncError<S::Error>> {
         let row = place_key(peer, place);
-        let id = self.rows.get(&row)?.and_then(|id| Some(MessageId(id.try_into().ok()?)));
+        let id = self.rows.get(&row)?.and_then(|id| Some(SyncMessageId(id.try_into().ok()?)));
         let id = id.ok_or(SyncError::Damaged)?;
         self.rows.remove(&row)?;
         self.rows.remove(&key(Kind::Received, peer, &id))?;
         self.rows.remove(&key(Kind::Ack, peer, &id))
     }
 
-    /// Forgets a message that has arrived, or never will.
-    fn forget(&mut self, peer: &PublicKey, id: &MessageId) -> Result<(), SyncError<S::Error>> {
+    /// Deletes a message that was acknowledged or given up.
+    fn forget(&mut self, peer: &PublicKey, id: &SyncMessageId) -> Result<(), SyncError<S::Error>> {
         let mut counters = self.rows.peer(peer)?;
         counters.waiting = counters.waiting.saturating_sub(1);
         self.rows.put_peer(peer, &counters)?;
@@ -360,16 +406,16 @@ impl<S: Store> Node<S> {
     }
 }
 
-type Payloads = BTreeMap<PublicKey, Payload>;
+type Payloads = BTreeMap<PublicKey, SyncPayload>;
 
-/// What an id takes in a payload: 3 bytes of tag and length, 32 bytes.
+/// The size of an id in a payload, with tag and length.
 const ID_LENGTH: usize = 36;
 
-/// What a message takes in a payload beside its own bytes: 3 bytes of tag, and its length.
+/// The size of tag and length of a message in a payload.
 const MESSAGE_HEAD: usize = 8;
 
-impl<S> std::fmt::Debug for Node<S> {
+impl<S> std::fmt::Debug for DataSync<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Node").field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("DataSync").field("limits", &self.limits).finish_non_exhaustive()
     }
 }
