@@ -7,7 +7,7 @@
 //! `(d-1)·e^(-λL)·(1-e^(-λT))/(λT) = 1`; duplicates are between `d/2-1` and `d-2`.
 //!
 //! A second table is for nodes that send to some peers at once, and to the others after a longer
-//! wait ([`Config::eager_peers`]).
+//! wait ([`NodeConfig::eager_peers`]).
 //!
 //! The figures are deterministic: the same on every machine.
 
@@ -20,7 +20,7 @@ use std::{
 };
 
 use statuskit_core::envelope::{Envelope, Topic};
-use statuskit_net::node::Config;
+use statuskit_net::node::NodeConfig;
 use statuskit_testkit::{
     World,
     network::{Link, Network, Place, relay},
@@ -47,7 +47,8 @@ fn main() -> io::Result<()> {
         for degree in DEGREES {
             for window in WINDOWS_MS {
                 let window = Duration::from_millis(window);
-                let config = Config { send_window: window, ..silent() };
+                let mut config = silent();
+                config.send_window = window;
                 let measured = measure(count, degree, &config);
                 write_row(
                     &mut out,
@@ -71,7 +72,8 @@ fn main() -> io::Result<()> {
     for &count in &nodes {
         for degree in DEGREES {
             for eager in [2, 3, 4, 6, 8].into_iter().filter(|eager| *eager < degree) {
-                let config = Config { eager_peers: Some(eager as u32), ..silent() };
+                let mut config = silent();
+                config.eager_peers = Some(eager as u32);
                 let measured = measure(count, degree, &config);
                 write_row(&mut out, (count, degree), &format!("{eager} peers"), &measured)?;
                 writeln!(out, " | {:>10.2}", measured.duplicates)?;
@@ -81,8 +83,10 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-fn silent() -> Config {
-    Config { confirmations: false, ..relay() }
+fn silent() -> NodeConfig {
+    let mut config = relay();
+    config.confirmations = false;
+    config
 }
 
 fn write_row(
@@ -107,7 +111,7 @@ struct Measured {
 }
 
 /// Measures a random regular graph.
-fn measure(count: usize, degree: usize, config: &Config) -> Measured {
+fn measure(count: usize, degree: usize, config: &NodeConfig) -> Measured {
     let mut network = Network::new(World::new("duplicates"));
     let nodes: Vec<Place> = (0..count).map(|_| network.add_node(config.clone())).collect();
     for (a, b) in regular_graph(count, degree, &mut Random(7)) {

@@ -19,7 +19,7 @@ use statuskit_core::{
     wire::{Packet, Status, packet::code},
 };
 use statuskit_net::node::{
-    Config, ConnectionId, Event, Interest, Node, Output, PeerInfo, PeerOptions, Service,
+    ConnectionId, Event, Interest, Node, NodeConfig, Output, PeerInfo, PeerOptions, Service,
     ServiceConfig, Time,
 };
 
@@ -61,7 +61,8 @@ fn envelopes(length: usize, count: u64, ttl: u32) -> Vec<Envelope> {
 }
 
 fn relay(peers: usize, confirmations: bool) -> (Node, Vec<ConnectionId>) {
-    let config = Config { min_pow: 0.0, confirmations, ..Config::default() };
+    let mut config = NodeConfig::with_min_pow(0.0);
+    config.confirmations = confirmations;
     let mut node = Node::new(config, 1, START);
     let peers: Vec<_> = (0..peers)
         .map(|_| {
@@ -107,7 +108,7 @@ fn throughput(criterion: &mut Criterion) {
                         let mut now = START;
                         for packet in packets {
                             node.handle_packet(peers[0], code::MESSAGES, packet, now);
-                            now += Config::DEFAULT_SEND_WINDOW;
+                            now += NodeConfig::DEFAULT_SEND_WINDOW;
                             deliver(&mut node, now);
                         }
                         assert_eq!(node.stats().forwarded, 2000);
@@ -151,7 +152,7 @@ fn memory() {
         for (at, packet) in packets.iter().enumerate() {
             node.handle_packet(peers[at % 8], code::MESSAGES, packet, START);
         }
-        let (_, bytes) = deliver(&mut node, START + Config::DEFAULT_SEND_WINDOW);
+        let (_, bytes) = deliver(&mut node, START + NodeConfig::DEFAULT_SEND_WINDOW);
         assert!(bytes > 7 * 402 * count as usize);
         let held = HELD.load(Relaxed) - before;
         println!(

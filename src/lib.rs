@@ -166,9 +166,10 @@ pub mod wire {
 #[cfg(feature = "net")]
 pub mod node {
     pub use statuskit_net::node::{
-        Clock, Config, ConnectError, ConnectionId, EndReason, Event, Handle, Interest, Limits,
-        Node, PeerError, PeerInfo, PeerOptions, PeerState, PeerSummary, PooledEnvelope, RateLimit,
-        SendError, Sent, Service, ServiceConfig, ServiceError, Stats, Subscription, Watch, Watched,
+        Clock, ConnectError, ConnectionId, EndReason, Event, Handle, Interest, Node, NodeConfig,
+        NodeLimits, PeerError, PeerInfo, PeerOptions, PeerState, PeerSummary, PooledEnvelope,
+        RateLimit, SendError, Sent, Service, ServiceConfig, ServiceError, Stats, Subscription,
+        Watch, Watched,
     };
 }
 

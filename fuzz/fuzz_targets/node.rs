@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use statuskit_core::wire::{Status, packet::code};
-use statuskit_net::node::{Config, Node, Output, PeerInfo};
+use statuskit_net::node::{Node, NodeConfig, Output, PeerInfo};
 
 fuzz_target!(|data: &[u8]| {
     let mut now = Duration::from_secs(1_585_500_000);
-    let mut node = Node::new(Config { mailserver: true, ..Config::default() }, 1, now);
+    let mut config = NodeConfig::default();
+    config.mailserver = true;
+    let mut node = Node::new(config, 1, now);
     let good = node.add_peer(PeerInfo::default(), now).expect("room for a peer");
     node.handle_packet(good, code::STATUS, &Status::default().encode(), now);
     let mut bad = node.add_peer(PeerInfo::default(), now).expect("room for a peer");

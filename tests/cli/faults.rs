@@ -20,7 +20,7 @@ use statuskit_core::{
     },
 };
 use statuskit_net::{
-    connection::{self, Event, PeerStream},
+    connection::{self, Incoming, PeerStream},
     node::{Service, ServiceConfig},
 };
 use tokio::runtime::Runtime;
@@ -76,9 +76,9 @@ impl Running {
 }
 
 /// Returns the key, configuration, listener and enode of a hand-written node.
-fn by_hand() -> (SecretKey, connection::Config, TcpListener, Enode) {
+fn by_hand() -> (SecretKey, connection::P2pConfig, TcpListener, Enode) {
     let key = SecretKey::generate(&mut seeded_rng("by hand"));
-    let p2p = connection::Config::new(vec![Protocol::new(PROTOCOL, VERSION, PROTOCOL_LENGTH)]);
+    let p2p = connection::P2pConfig::new(vec![Protocol::new(PROTOCOL, VERSION, PROTOCOL_LENGTH)]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let enode = Enode::new(key.public_key(), IpAddr::V4(Ipv4Addr::LOCALHOST), port);
@@ -90,7 +90,7 @@ fn accept(
     runtime: &Runtime,
     listener: &TcpListener,
     key: &SecretKey,
-    p2p: &connection::Config,
+    p2p: &connection::P2pConfig,
 ) -> PeerStream {
     let (stream, _) = listener.accept().unwrap();
     stream.set_nonblocking(true).unwrap();
@@ -125,11 +125,11 @@ impl ByHand {
         self.runtime.block_on(async {
             loop {
                 match self.stream.next().await.unwrap() {
-                    Event::Message { code: code::MESSAGES, payload, .. } => {
+                    Incoming::Message { code: code::MESSAGES, payload, .. } => {
                         return packet::batch_hash(&payload);
                     }
-                    Event::Message { .. } => {}
-                    Event::Disconnected(reason) => panic!("{reason}"),
+                    Incoming::Message { .. } => {}
+                    Incoming::Disconnected(reason) => panic!("{reason}"),
                 }
             }
         })

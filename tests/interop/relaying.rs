@@ -7,7 +7,7 @@ use statuskit_core::{
     envelope::{Bloom, Envelope, EnvelopeHash, Topic},
     wire::{Packet, Status},
 };
-use statuskit_net::node::{Config, ConnectionId, ServiceConfig};
+use statuskit_net::node::{ConnectionId, NodeConfig, ServiceConfig};
 
 use super::{
     Keys, OTHER_TOPIC, SYM_KEY, TOPIC, bytes, geth,
@@ -135,7 +135,7 @@ impl Middle {
     fn new(peers: &mut [&mut Peer]) -> Self {
         let key = SecretKey::from_bytes(&[7; 32]).expect("a key");
         let mut config = ServiceConfig::new(key);
-        config.node = Config { min_pow: 0.001, min_pow_tolerance: 0.001, ..Config::default() };
+        config.node = NodeConfig::with_min_pow(0.001);
         let node = OurNode::start(config);
         for peer in peers.iter_mut() {
             peer.call(json!({ "cmd": "add_peer", "enode": node.enode() }));

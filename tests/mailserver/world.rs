@@ -200,7 +200,8 @@ pub async fn until(mut is_so: impl FnMut() -> bool) {
 }
 
 pub fn dial(from: &Service, to: &Service) {
-    let options = PeerOptions { first_retry: Duration::from_millis(20), ..PeerOptions::default() };
+    let mut options = PeerOptions::default();
+    options.first_retry = Duration::from_millis(20);
     from.handle().add_peer(to.handle().enode().unwrap(), options);
 }
 
@@ -242,7 +243,7 @@ pub async fn drain(
 /// A peer without a node, that has said its Status. Little fits into its socket.
 pub async fn stranger(name: &str, to: &Service) -> PeerStream<TcpStream> {
     let protocols = vec![Protocol::new(PROTOCOL, VERSION, PROTOCOL_LENGTH)];
-    let p2p = connection::Config::new(protocols);
+    let p2p = connection::P2pConfig::new(protocols);
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(16 << 10).unwrap();
     let socket = socket.connect(to.handle().local_addr().unwrap()).await.unwrap();
@@ -258,11 +259,11 @@ pub async fn packet(stream: &mut PeerStream<TcpStream>) -> Option<(u64, Vec<u8>)
     loop {
         let next = timeout(PATIENCE, stream.next()).await.expect("something comes");
         match next {
-            Ok(connection::Event::Message { code: code::STATUS, .. }) => {}
-            Ok(connection::Event::Message { code, payload, .. }) => {
+            Ok(connection::Incoming::Message { code: code::STATUS, .. }) => {}
+            Ok(connection::Incoming::Message { code, payload, .. }) => {
                 return Some((code, payload));
             }
-            Ok(connection::Event::Disconnected(_)) | Err(_) => return None,
+            Ok(connection::Incoming::Disconnected(_)) | Err(_) => return None,
         }
     }
 }

@@ -20,7 +20,7 @@ use statuskit_core::{
         packet::{EnvelopeError, MessageResponse, ReadResponse},
     },
 };
-use statuskit_net::node::{Config, ConnectionId, Event, Node, Outgoing, Output, PeerInfo};
+use statuskit_net::node::{ConnectionId, Event, Node, NodeConfig, Outgoing, Output, PeerInfo};
 
 use crate::case::Case;
 
@@ -79,7 +79,7 @@ fn each(cases: &Value, check: impl Fn(&Case)) -> usize {
 
 fn receive(case: &Case) {
     let mailserver = case.bool("mailserver_enabled");
-    let mut world = World::new(Config { mailserver, ..Config::default() });
+    let mut world = World::new(config(|it| it.mailserver = mailserver));
     if case.bool("peer_trusted") {
         world.node.mark_trusted(world.peer);
     }
@@ -105,7 +105,7 @@ fn receive(case: &Case) {
 
 fn status_accept(case: &Case) {
     let light = case.bool("local_light_mode");
-    let mut world = World::new(Config { light, ..Config::default() });
+    let mut world = World::new(config(|it| it.light = light));
     world.packet(case.u64("code"), &case.hex("payload"));
     assert_eq!(!world.disconnected, case.bool("accepted"), "{case}");
     assert_eq!(case.value("error").is_null(), !world.disconnected, "{case}");
@@ -118,7 +118,7 @@ fn status_accept(case: &Case) {
 
 fn broadcast(case: &Case) {
     let envelope = Envelope::decode(&case.hex("envelope")).unwrap();
-    let free = Config { min_pow: 0.0, min_pow_tolerance: 0.0, ..Config::default() };
+    let free = NodeConfig::with_min_pow(0.0);
     let mut world = World::at(free, envelope.sent().into());
     world.meet(&Status::default().encode());
     let other = world.node.add_peer(PeerInfo::default(), world.now).unwrap();
@@ -134,7 +134,7 @@ fn broadcast(case: &Case) {
     world.packet(1, &Packet::Messages(vec![envelope.clone()]).encode());
     let pooled = world.node.pooled(&envelope.hash()).expect("is kept");
     assert_eq!(pooled.pow(), case.f64("envelope_pow"), "{case}");
-    world.now += Config::DEFAULT_SEND_WINDOW;
+    world.now += NodeConfig::DEFAULT_SEND_WINDOW;
     let sent: Vec<Outgoing> =
         std::iter::from_fn(|| world.node.poll_peer(other, world.now)).collect();
     if case.bool("forwarded") {
@@ -155,7 +155,7 @@ fn sent(case: &Case) {
         list.iter().map(|it| Envelope::decode(&bytes(it)).unwrap()).collect()
     };
     let direct = |packet: Packet| {
-        let mut world = World::new(Config::default());
+        let mut world = World::new(NodeConfig::default());
         world.meet(&Status::default().encode());
         world.clear();
         world.node.send_packet(world.peer, &packet, world.now).unwrap();
@@ -174,20 +174,19 @@ fn sent(case: &Case) {
                 tolerance: 0,
             });
             let bloom = (!fields["bloom"].is_null()).then(|| bloom(&bytes(&fields["bloom"])));
-            let config = Config {
-                min_pow: fields["pow"].as_f64().unwrap(),
-                bloom,
-                light: fields["light"].as_bool().unwrap(),
-                confirmations: fields["confirmations"].as_bool().unwrap(),
-                rate_limit,
-                ..Config::default()
-            };
+            let config = config(|it| {
+                it.min_pow = fields["pow"].as_f64().unwrap();
+                it.bloom = bloom;
+                it.light = fields["light"].as_bool().unwrap();
+                it.confirmations = fields["confirmations"].as_bool().unwrap();
+                it.rate_limit = rate_limit;
+            });
             assert_eq!(fields.as_object().unwrap().len(), 5, "{case}");
             let mut world = World::new(config);
             world.replies()
         }
         2 | 3 => {
-            let mut world = World::new(Config::default());
+            let mut world = World::new(NodeConfig::default());
             world.clear();
             if code == 2 {
                 world.node.set_min_pow(case.f64("pow"), world.now);
@@ -199,14 +198,14 @@ fn sent(case: &Case) {
         1 => {
             let envelopes = envelopes("envelopes");
             let now = envelopes.iter().map(Envelope::sent).max().unwrap();
-            let free = Config { min_pow: 0.0, min_pow_tolerance: 0.0, ..Config::default() };
+            let free = NodeConfig::with_min_pow(0.0);
             let mut world = World::at(free, now.into());
             world.meet(&Status::default().encode());
             world.clear();
             for envelope in envelopes {
                 assert_eq!(world.node.send(envelope, world.now).unwrap().peers, [world.peer]);
             }
-            world.now += Config::DEFAULT_SEND_WINDOW;
+            world.now += NodeConfig::DEFAULT_SEND_WINDOW;
             world.replies()
         }
         11 | 12 => {
@@ -226,7 +225,7 @@ fn sent(case: &Case) {
                     panic!("{case}")
                 };
                 let now = envelopes.iter().map(Envelope::sent).max().unwrap();
-                let free = Config { min_pow: 0.0, min_pow_tolerance: 0.0, ..Config::default() };
+                let free = NodeConfig::with_min_pow(0.0);
                 let mut world = World::at(free, now.into());
                 world.meet(&Status::default().encode());
                 world.clear();
@@ -278,7 +277,8 @@ fn sent(case: &Case) {
 
 fn check(case: &Case, error_code: u64) {
     case.any("note");
-    let config = Config { error_code, ..settings(case) };
+    let mut config = settings(case);
+    config.error_code = error_code;
     let now = case.u64("now");
     let rules = Rules {
         now: now as u32,
@@ -343,16 +343,21 @@ fn world_of_its_own(case: &Case, now: u64) -> Node {
 }
 
 /// Returns the settings of a check.
-fn settings(case: &Case) -> Config {
+fn settings(case: &Case) -> NodeConfig {
     let optional = |name| case.opt(name).map(|it| bloom(&bytes(it)));
-    Config {
-        min_pow: case.f64("min_pow"),
-        min_pow_tolerance: case.f64("min_pow_tolerance"),
-        bloom: optional("bloom_filter"),
-        bloom_tolerance: optional("bloom_filter_tolerance"),
-        max_message_size: case.u64("max_message_size") as u32,
-        ..Config::default()
-    }
+    config(|it| {
+        it.min_pow = case.f64("min_pow");
+        it.min_pow_tolerance = case.f64("min_pow_tolerance");
+        it.bloom = optional("bloom_filter");
+        it.bloom_tolerance = optional("bloom_filter_tolerance");
+        it.max_message_size = case.u64("max_message_size") as u32;
+    })
+}
+
+fn config(change: impl FnOnce(&mut NodeConfig)) -> NodeConfig {
+    let mut config = NodeConfig::default();
+    change(&mut config);
+    config
 }
 
 fn assert_facts(facts: &Case, envelope: &Envelope) {
@@ -373,7 +378,7 @@ fn assert_facts(facts: &Case, envelope: &Envelope) {
 }
 
 fn malformed_packet(case: &Case, error_code: u64) {
-    let mut world = World::new(Config { error_code, ..Config::default() });
+    let mut world = World::new(config(|it| it.error_code = error_code));
     world.meet(&Status::default().encode());
     world.clear();
     let (code, payload) = (case.u64("code"), case.hex("payload"));
@@ -387,12 +392,11 @@ fn malformed_packet(case: &Case, error_code: u64) {
 }
 
 fn mixed_batch(case: &Case, error_code: u64) {
-    let config = Config {
-        min_pow: case.f64("min_pow"),
-        min_pow_tolerance: case.f64("min_pow_tolerance"),
-        error_code,
-        ..Config::default()
-    };
+    let config = config(|it| {
+        it.min_pow = case.f64("min_pow");
+        it.min_pow_tolerance = case.f64("min_pow_tolerance");
+        it.error_code = error_code;
+    });
     let payload = case.hex("payload");
     let mut world = World::at(config, case.u64("now"));
     world.meet(&Status::default().encode());
@@ -422,7 +426,7 @@ fn mixed_batch(case: &Case, error_code: u64) {
 
 fn oversize_packet(case: &Case) {
     let max_message_size = case.u64("max_message_size") as u32;
-    let mut world = World::new(Config { max_message_size, ..Config::default() });
+    let mut world = World::new(config(|it| it.max_message_size = max_message_size));
     world.meet(&Status::default().encode());
     world.clear();
     let (code, length) = (case.u64("code"), case.u64("payload_len") as usize);
@@ -462,11 +466,11 @@ struct World {
 }
 
 impl World {
-    fn new(config: Config) -> Self {
+    fn new(config: NodeConfig) -> Self {
         Self::at(config, 1_585_700_000)
     }
 
-    fn at(config: Config, now: u64) -> Self {
+    fn at(config: NodeConfig, now: u64) -> Self {
         let now = Duration::from_secs(now);
         let mut node = Node::new(config, 7, now);
         let peer = node.add_peer(PeerInfo::default(), now).unwrap();

@@ -22,7 +22,7 @@ use statuskit_mailserver::{
     archive::MemoryArchive,
     client::{Client, ClientConfig, HistoryQuery},
 };
-use statuskit_net::node::{Config, Event, PeerOptions, Subscription};
+use statuskit_net::node::{Event, NodeConfig, PeerOptions, Subscription};
 
 use crate::{
     context::Context,
@@ -105,13 +105,9 @@ pub fn run(args: &DemoArgs, cx: &mut Context) -> Result<()> {
     )?;
 
     let mut config = service_config(alice_node, demo.cx);
-    config.node = Config {
-        min_pow: 0.0,
-        min_pow_tolerance: 0.0,
-        bloom: Some(Bloom::from_topic(public.topic)),
-        send_window: Duration::ZERO,
-        ..Config::default()
-    };
+    config.node = NodeConfig::with_min_pow(0.0);
+    config.node.bloom = Some(Bloom::from_topic(public.topic));
+    config.node.send_window = Duration::ZERO;
     let alices = Network::start(config)?;
     let mut news = alices.connect(vec![enode.clone()], &PeerOptions::once(), LIMIT, demo.cx)?;
     let began = Instant::now();
@@ -177,11 +173,7 @@ pub fn run(args: &DemoArgs, cx: &mut Context) -> Result<()> {
 /// A mailserver that forgets when it ends.
 fn start_mailserver(key: SecretKey, cx: &Context) -> Result<(Network, Mailserver)> {
     let mut config = service_config(key, cx);
-    config.node = Config {
-        min_pow: chat::POW_TARGET,
-        min_pow_tolerance: chat::POW_TARGET,
-        ..Config::default()
-    };
+    config.node = NodeConfig::with_min_pow(chat::POW_TARGET);
     config.listen = Some(([127, 0, 0, 1], 0).into());
     Mailserver::prepare(&mut config);
     let node = Network::start(config)?;

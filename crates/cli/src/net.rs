@@ -249,10 +249,9 @@ impl Network {
     /// Dials a peer that the user named. Accepts packets of any size from it: nodes of the reference
     /// write all that they have for a new peer into one. A packet holds up to 16 MiB while it
     /// arrives, and as much uncompressed.
-    pub fn dial(&self, enode: Enode, options: PeerOptions) {
+    pub fn dial(&self, enode: Enode, mut options: PeerOptions) {
         let _entered = self.background.runtime.enter();
-        let max_packet_size = options.max_packet_size.or(Some(MAX_MESSAGE_SIZE));
-        let options = PeerOptions { max_packet_size, ..options };
+        options.max_packet_size.get_or_insert(MAX_MESSAGE_SIZE);
         self.handle.add_peer(enode, options);
     }
 

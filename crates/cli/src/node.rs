@@ -7,12 +7,9 @@ use std::{
 };
 
 use clap::Args;
-use statuskit_core::envelope::{
-    Bloom,
-    check::{DEFAULT_MAX_MESSAGE_SIZE, DEFAULT_MIN_POW},
-};
+use statuskit_core::envelope::{Bloom, check::DEFAULT_MAX_MESSAGE_SIZE};
 use statuskit_net::node::{
-    Config, Event, Handle, Interest, PeerOptions, RateLimit, Watch, Watched,
+    Event, Handle, Interest, NodeConfig, PeerOptions, RateLimit, Watch, Watched,
 };
 
 use crate::{
@@ -60,7 +57,7 @@ pub struct NodeArgs {
     #[arg(long, value_name = "N", default_value_t = 50)]
     max_peers: usize,
     /// New envelopes wait up to so many milliseconds for others, half of it on average
-    #[arg(long, value_name = "MS", default_value_t = Config::DEFAULT_SEND_WINDOW.as_millis() as u64)]
+    #[arg(long, value_name = "MS", default_value_t = NodeConfig::DEFAULT_SEND_WINDOW.as_millis() as u64)]
     send_window: u64,
     /// Packets per second from one address (0: no limits)
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -112,28 +109,26 @@ pub fn run(args: &NodeArgs, cx: &mut Context) -> Result<()> {
 }
 
 impl NodeArgs {
-    fn config(&self) -> Result<Config> {
+    fn config(&self) -> Result<NodeConfig> {
         check_min_pow(self.min_pow, "--min-pow")?;
         check_message_size(self.max_message_size)?;
         let topics = self.topic.iter().map(|text| parse_topic(text, "--topic"));
         let topics: Vec<_> = topics.collect::<Result<_>>()?;
-        Ok(Config {
-            min_pow: self.min_pow,
-            // Where the minimum is higher than the default, it holds from the start.
-            min_pow_tolerance: self.min_pow.max(DEFAULT_MIN_POW),
-            bloom: (!topics.is_empty()).then(|| Bloom::from_topics(topics)),
-            light: self.light,
-            confirmations: !self.no_confirmations,
-            max_message_size: self.max_message_size,
-            send_window: Duration::from_millis(self.send_window),
-            rate_limit: (self.rate_limit_ip > 0).then_some(RateLimit {
-                per_ip: self.rate_limit_ip,
-                per_peer: self.rate_limit_peer,
-                tolerance: self.rate_limit_tolerance,
-            }),
-            interest: if self.envelopes { Interest::Everything } else { Interest::Nothing },
-            ..Config::default()
-        })
+        let mut config = NodeConfig::with_min_pow(self.min_pow);
+        config.bloom = (!topics.is_empty()).then(|| Bloom::from_topics(topics));
+        config.light = self.light;
+        config.confirmations = !self.no_confirmations;
+        config.max_message_size = self.max_message_size;
+        config.send_window = Duration::from_millis(self.send_window);
+        config.rate_limit = (self.rate_limit_ip > 0).then_some(RateLimit {
+            per_ip: self.rate_limit_ip,
+            per_peer: self.rate_limit_peer,
+            tolerance: self.rate_limit_tolerance,
+        });
+        if self.envelopes {
+            config.interest = Interest::Everything;
+        }
+        Ok(config)
     }
 }
 

@@ -14,7 +14,7 @@ use statuskit_core::{
     envelope::{Bloom, Topic, topic},
     secure::{MemoryStore, Store},
 };
-use statuskit_net::node::{Clock, Config, Interest, Service, ServiceConfig};
+use statuskit_net::node::{Clock, Interest, NodeConfig, Service, ServiceConfig};
 
 use crate::{
     client::{Client, Listening},
@@ -332,8 +332,7 @@ impl Builder {
         };
         let mut config = ServiceConfig::new(node_key.clone());
         config.clock = self.clock.clone();
-        config.node =
-            Config { min_pow: self.min_pow, min_pow_tolerance: self.min_pow, ..Config::default() };
+        config.node = NodeConfig::with_min_pow(self.min_pow);
         let mut client_ring = std::mem::take(&mut self.ring);
         let mut listening = listening;
         let mut conversations = conversations;

@@ -121,8 +121,8 @@ impl Client {
         let events = handle.subscribe();
         let peers = Peers::new(&settings.peers);
         for enode in settings.peers {
-            let options =
-                PeerOptions { max_packet_size: Some(MAX_PACKET), ..PeerOptions::default() };
+            let mut options = PeerOptions::default();
+            options.max_packet_size = Some(MAX_PACKET);
             handle.add_peer(enode, options);
         }
         let history = settings.history.map(|source| History::new(&source, node_key, &handle));

@@ -423,7 +423,7 @@ mod tests {
         crypto::{SecretKey, seeded_rng},
         envelope::Topic,
     };
-    use statuskit_net::node::{Config, Node, PeerInfo};
+    use statuskit_net::node::{Node, NodeConfig, PeerInfo};
 
     use super::*;
 
@@ -431,7 +431,7 @@ mod tests {
 
     /// Two connections of a node, with their summaries.
     fn peers() -> Vec<Arc<PeerSummary>> {
-        let mut node = Node::new(Config::default(), 1, Duration::from_secs(100));
+        let mut node = Node::new(NodeConfig::default(), 1, Duration::from_secs(100));
         let mut rng = seeded_rng("peers");
         let mut summary = || {
             Arc::new(PeerSummary {

@@ -14,7 +14,7 @@ use rand::RngExt as _;
 use statuskit_core::{crypto::keccak256, devp2p::NodeId, envelope::Envelope, mailserver::Reply};
 use statuskit_mailserver::{Archive as _, Server, archive::MemoryArchive};
 use statuskit_net::node::{
-    Config, ConnectionId, Event, Interest, Node, Output, PeerError, PeerInfo, PooledEnvelope,
+    ConnectionId, Event, Interest, Node, NodeConfig, Output, PeerError, PeerInfo, PooledEnvelope,
     SendError, Sent, Time,
 };
 
@@ -47,9 +47,10 @@ impl Link {
 }
 
 /// A configuration that forwards every envelope, and reports each as an event.
-pub fn relay() -> Config {
-    let interest = Interest::Everything;
-    Config { min_pow: 0.0, min_pow_tolerance: 0.0, interest, ..Config::default() }
+pub fn relay() -> NodeConfig {
+    let mut config = NodeConfig::with_min_pow(0.0);
+    config.interest = Interest::Everything;
+    config
 }
 
 /// The index of a node in its network.
@@ -127,14 +128,15 @@ impl Network {
     }
 
     /// Adds a node without links.
-    pub fn add_node(&mut self, config: Config) -> Place {
+    pub fn add_node(&mut self, config: NodeConfig) -> Place {
         self.add(config, None)
     }
 
     /// Adds a node that archives every envelope of its pool, and answers requests by the rules
     /// of `server`.
-    pub fn add_mailserver(&mut self, config: Config, server: Server) -> Place {
-        let config = Config { mailserver: true, interest: Interest::Everything, ..config };
+    pub fn add_mailserver(&mut self, mut config: NodeConfig, server: Server) -> Place {
+        config.mailserver = true;
+        config.interest = Interest::Everything;
         self.add(config, Some((server, MemoryArchive::new())))
     }
 
@@ -208,7 +210,7 @@ impl Network {
         self.world.advance(end.saturating_sub(self.world.now()));
     }
 
-    fn add(&mut self, config: Config, mailserver: Option<(Server, MemoryArchive)>) -> Place {
+    fn add(&mut self, config: NodeConfig, mailserver: Option<(Server, MemoryArchive)>) -> Place {
         let place = Place(self.nodes.len());
         let core = Node::new(config, place.0 as u64, self.world.now());
         self.nodes.push(Member { core, mailserver, ends: HashMap::new(), armed: None });

@@ -14,7 +14,7 @@ use statuskit_core::{
     mailserver::{Cursor, Form},
 };
 use statuskit_mailserver::client::{self, Client, ClientConfig, ClientError};
-use statuskit_net::node::{Config, PeerOptions, ServiceConfig};
+use statuskit_net::node::{NodeConfig, PeerOptions, ServiceConfig};
 
 use crate::{
     context::Context,
@@ -131,13 +131,9 @@ impl RequestArgs {
 /// for.
 pub fn quiet_config(key: SecretKey, cx: &Context) -> ServiceConfig {
     let mut config = service_config(key, cx);
-    config.node = Config {
-        min_pow: 0.0,
-        min_pow_tolerance: 0.0,
-        bloom: Some(Bloom::EMPTY),
-        send_window: Duration::ZERO,
-        ..Config::default()
-    };
+    config.node = NodeConfig::with_min_pow(0.0);
+    config.node.bloom = Some(Bloom::EMPTY);
+    config.node.send_window = Duration::ZERO;
     config
 }
 

@@ -10,17 +10,14 @@ use std::{
 use clap::Args;
 use statuskit_core::{
     crypto::SecretKey,
-    envelope::{
-        SymKey,
-        check::{DEFAULT_MAX_MESSAGE_SIZE, DEFAULT_MIN_POW},
-    },
+    envelope::{SymKey, check::DEFAULT_MAX_MESSAGE_SIZE},
     mailserver::seal::FLEET_PASSWORD,
 };
 use statuskit_mailserver::{
     Mailserver, MailserverConfig, MailserverEvent, ServerConfig, archive,
     service::{MailserverNews, Stopped},
 };
-use statuskit_net::node::{Config, Handle, PeerOptions};
+use statuskit_net::node::{Handle, NodeConfig, PeerOptions};
 
 use crate::{
     context::Context,
@@ -224,15 +221,11 @@ impl ServeCommand {
         Ok(config)
     }
 
-    fn node_config(&self) -> Result<Config> {
+    fn node_config(&self) -> Result<NodeConfig> {
         check_message_size(self.max_message_size)?;
-        Ok(Config {
-            min_pow: self.min_pow,
-            // Where the minimum is higher than the default, it holds from the start.
-            min_pow_tolerance: self.min_pow.max(DEFAULT_MIN_POW),
-            max_message_size: self.max_message_size,
-            ..Config::default()
-        })
+        let mut config = NodeConfig::with_min_pow(self.min_pow);
+        config.max_message_size = self.max_message_size;
+        Ok(config)
     }
 
     /// Tells what happens, until the end.

@@ -97,7 +97,7 @@ pub struct SyncReport {
 
 /// Copies a range of another mailserver's archive into ours, and tells of each page.
 ///
-/// The node must be a [mailserver](statuskit_net::node::Config::mailserver) itself, or it does not hear
+/// The node must be a [mailserver](statuskit_net::node::NodeConfig::mailserver) itself, or it does not hear
 /// the answers. On an error, what came before it is archived; the cursor of the last report says
 /// where to go on. The server must not be asked for anything else meanwhile.
 pub async fn sync(

@@ -8,5 +8,5 @@
 pub mod peer;
 pub mod stream;
 
-pub use peer::{Config, Connection, Event, Limits, PeerError};
+pub use peer::{Connection, Incoming, P2pConfig, P2pError, P2pLimits};
 pub use stream::{PeerStream, StreamError};

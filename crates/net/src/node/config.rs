@@ -10,10 +10,11 @@ use statuskit_core::{
     wire::{RateLimits, packet::TIME_NOT_SYNCED},
 };
 
-/// The settings of a [`Node`](super::Node). [`Config::default`] is a full relay with the
+/// The settings of a [`Node`](super::Node). [`NodeConfig::default`] is a full relay with the
 /// protocol's defaults.
 #[derive(Debug, Clone)]
-pub struct Config {
+#[non_exhaustive]
+pub struct NodeConfig {
     /// The least proof of work of the envelopes it takes.
     pub min_pow: f64,
     /// The least proof of work it lets pass besides, until [`min_pow`](Self::min_pow) changes.
@@ -41,11 +42,11 @@ pub struct Config {
     /// Which envelopes become events.
     pub interest: Interest,
     /// New envelopes wait for a random time up to this one, a mean of half of it, before a peer
-    /// gets them. See [`Config::DEFAULT_SEND_WINDOW`].
+    /// gets them. See [`NodeConfig::DEFAULT_SEND_WINDOW`].
     pub send_window: Duration,
     /// To how many peers, on average, a new envelope is sent within the send window; the others
     /// wait for up to [`lazy_window`](Self::lazy_window), and by then most of them have it from
-    /// elsewhere. All, unless told otherwise. See [`Config::DEFAULT_SEND_WINDOW`].
+    /// elsewhere. All, unless told otherwise. See [`NodeConfig::DEFAULT_SEND_WINDOW`].
     pub eager_peers: Option<u32>,
     /// The random wait of those peers that are not served at once.
     pub lazy_window: Duration,
@@ -54,10 +55,10 @@ pub struct Config {
     /// A peer that has not sent its Status after this time is let go.
     pub status_timeout: Duration,
     /// What bounds the memory.
-    pub limits: Limits,
+    pub limits: NodeLimits,
 }
 
-impl Config {
+impl NodeConfig {
     /// The random wait of new envelopes: up to 5 ms, 2.5 ms on average.
     ///
     /// A wait saves a copy when the other end of a link sends the same envelope meanwhile. By
@@ -79,6 +80,11 @@ impl Config {
     /// 163 ms, where the tick takes 312 and everything at once 151.
     pub const DEFAULT_SEND_WINDOW: Duration = Duration::from_millis(5);
 
+    /// The defaults with this minimum proof of work, and nothing less tolerated at the start.
+    pub fn with_min_pow(min_pow: f64) -> Self {
+        Self { min_pow, min_pow_tolerance: min_pow, ..Self::default() }
+    }
+
     /// The wait of those who are not served at once: the reference's tick.
     pub const DEFAULT_LAZY_WINDOW: Duration = Duration::from_millis(300);
 
@@ -92,7 +98,7 @@ impl Config {
     }
 }
 
-impl Default for Config {
+impl Default for NodeConfig {
     fn default() -> Self {
         Self {
             min_pow: DEFAULT_MIN_POW,
@@ -111,14 +117,15 @@ impl Default for Config {
             lazy_window: Self::DEFAULT_LAZY_WINDOW,
             rate_limit: None,
             status_timeout: Duration::from_secs(15),
-            limits: Limits::default(),
+            limits: NodeLimits::default(),
         }
     }
 }
 
 /// What bounds the memory of a node. Nothing in it grows beyond these, whatever peers send.
 #[derive(Debug, Clone)]
-pub struct Limits {
+#[non_exhaustive]
+pub struct NodeLimits {
     /// Envelopes in the pool. A full pool refuses new ones (and tells the sender): an attacker
     /// who fills it can't push out what others sent before.
     pub pool_envelopes: usize,
@@ -138,7 +145,7 @@ pub struct Limits {
     pub batches: usize,
 }
 
-impl Default for Limits {
+impl Default for NodeLimits {
     fn default() -> Self {
         Self {
             pool_envelopes: 1 << 18,

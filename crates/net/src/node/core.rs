@@ -30,7 +30,7 @@ use statuskit_core::{
 };
 
 use super::{
-    Config, ConnectionId, Event, Interest, Output, PeerError, PeerInfo, PeerState,
+    ConnectionId, Event, Interest, NodeConfig, Output, PeerError, PeerInfo, PeerState,
     limit::RateLimiter,
     peer::{Peer, Peers},
     pool::Pool,
@@ -49,7 +49,7 @@ const MAX_CHANGES: usize = 64;
 /// A Whisper node without sockets and clock.
 #[derive(Debug)]
 pub struct Node {
-    pub(super) config: Config,
+    pub(super) config: NodeConfig,
     pub(super) pool: Pool,
     pub(super) peers: Peers,
     pub(super) limiter: Option<RateLimiter>,
@@ -88,7 +88,7 @@ pub enum SendError {
     /// No packet has room for the envelope: peers would hang up.
     #[error("it needs a packet of {size} bytes; peers take at most {max}")]
     Oversized { size: usize, max: u32 },
-    /// The pool has reached its [limits](super::Limits).
+    /// The pool has reached its [limits](super::NodeLimits).
     #[error("the pool of envelopes is full")]
     PoolFull,
     /// The peer is not connected, or has not sent its Status.
@@ -154,7 +154,7 @@ pub struct Stats {
 impl Node {
     /// A node without peers. All its randomness comes from `seed`; those who know it can make
     /// the pool slow.
-    pub fn new(config: Config, seed: u64, now: Time) -> Self {
+    pub fn new(config: NodeConfig, seed: u64, now: Time) -> Self {
         let mut random = seed;
         let seeds = [splitmix(&mut random), splitmix(&mut random)];
         let mut node = Self {
@@ -179,7 +179,7 @@ impl Node {
     }
 
     /// The settings as they are now; the tolerances follow changes after ten seconds.
-    pub fn config(&self) -> &Config {
+    pub fn config(&self) -> &NodeConfig {
         &self.config
     }
 
@@ -195,7 +195,7 @@ impl Node {
     }
 
     /// Adds a peer with which `shh/6` was negotiated. Our Status is ready to be written at once.
-    /// None if there are [too many](super::Limits::peers).
+    /// None if there are [too many](super::NodeLimits::peers).
     pub fn add_peer(&mut self, info: PeerInfo, now: Time) -> Option<ConnectionId> {
         self.advance(now);
         if self.peers.len() >= self.config.limits.peers {

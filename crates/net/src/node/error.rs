@@ -9,7 +9,7 @@ use crate::connection::StreamError;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PeerError {
-    /// A payload above [`max_message_size`](super::Config::max_message_size), whatever the code.
+    /// A payload above [`max_message_size`](super::NodeConfig::max_message_size), whatever the code.
     #[error("a packet of {size} bytes; at most {max} are taken")]
     Oversized { size: usize, max: u32 },
     /// Another packet came before the Status.

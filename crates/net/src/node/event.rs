@@ -108,7 +108,7 @@ pub enum Event {
         answer: RequestComplete,
     },
     /// A request for historic messages (code 126). Only with
-    /// [`mailserver`](super::Config::mailserver).
+    /// [`mailserver`](super::NodeConfig::mailserver).
     Request {
         /// The peer.
         peer: ConnectionId,
@@ -116,7 +116,7 @@ pub enum Event {
         request: Box<P2pRequest>,
     },
     /// A request of another mailserver for our archive (code 123). Only with
-    /// [`mailserver`](super::Config::mailserver).
+    /// [`mailserver`](super::NodeConfig::mailserver).
     SyncRequest {
         /// The peer.
         peer: ConnectionId,
@@ -124,7 +124,7 @@ pub enum Event {
         request: Box<SyncRequest>,
     },
     /// A part of the archive of a trusted mailserver (code 124). Only with
-    /// [`mailserver`](super::Config::mailserver).
+    /// [`mailserver`](super::NodeConfig::mailserver).
     SyncResponse {
         /// The peer.
         peer: ConnectionId,

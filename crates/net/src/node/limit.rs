@@ -1,6 +1,6 @@
 //! Rate limits: who sends more packets than agreed.
 //!
-//! Source: Whisper specification of Status, "Rate Limits"; the reference counts every packet
+//! Source: Whisper specification of Status, "Rate NodeLimits"; the reference counts every packet
 //! after the handshake, and only ever counts.
 
 use std::{collections::HashMap, hash::Hash, net::IpAddr, time::Duration};

@@ -10,7 +10,7 @@
 //!
 //! | what | where |
 //! | --- | --- |
-//! | settings and limits | [`Config`] |
+//! | settings and limits | [`NodeConfig`] |
 //! | the state machine | [`Node`] |
 //! | what it reports | [`Output`], [`Event`] |
 //! | the pool: arrival log, marks, expiry | `pool` |
@@ -35,7 +35,7 @@ mod transmit;
 
 pub use core::{Node, SendError, Sent, Stats, Time};
 
-pub use config::{Config, Interest, Limits, RateLimit};
+pub use config::{Interest, NodeConfig, NodeLimits, RateLimit};
 pub use error::{ConnectError, EndReason, PeerError};
 pub use event::{Event, Output, PeerSummary};
 pub use peer::{ConnectionId, PeerInfo, PeerState};

@@ -8,7 +8,7 @@
 //! every 100 ms, so that of an announced 14 per second it takes 10. (Of limits below five it refills
 //! nothing: such a node takes so many packets in all, and no pace pleases it.)
 //!
-//! Source: Whisper specification of Status, "Rate Limits"; counting as in the reference.
+//! Source: Whisper specification of Status, "Rate NodeLimits"; counting as in the reference.
 
 use std::time::Duration;
 

@@ -35,7 +35,7 @@ pub struct PeerInfo {
     /// Trusted from the start: see [`Node::mark_trusted`](super::Node::mark_trusted).
     pub trusted: bool,
     /// The largest packet that is taken from it, if that is more than
-    /// [`max_message_size`](super::Config::max_message_size). Envelopes must not be larger
+    /// [`max_message_size`](super::NodeConfig::max_message_size). Envelopes must not be larger
     /// because of it.
     pub max_packet_size: Option<u32>,
 }

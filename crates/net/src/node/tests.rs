@@ -17,7 +17,7 @@ use super::*;
 
 const START: Time = Duration::from_secs(1_585_700_000);
 const SECOND: Duration = Duration::from_secs(1);
-const WINDOW: Duration = Config::DEFAULT_SEND_WINDOW;
+const WINDOW: Duration = NodeConfig::DEFAULT_SEND_WINDOW;
 
 /// Events hold errors of the system, which can't be compared; their descriptions can.
 impl PartialEq for Event {
@@ -26,9 +26,9 @@ impl PartialEq for Event {
     }
 }
 
-fn free() -> Config {
+fn free() -> NodeConfig {
     let interest = Interest::Everything;
-    Config { min_pow: 0.0, min_pow_tolerance: 0.0, interest, ..Config::default() }
+    NodeConfig { min_pow: 0.0, min_pow_tolerance: 0.0, interest, ..NodeConfig::default() }
 }
 
 fn envelope(now: Time, ttl: u32, nonce: u64) -> Envelope {
@@ -213,7 +213,7 @@ fn batches_are_split_and_a_large_envelope_goes_alone() {
 
 #[test]
 fn own_rules_hold_for_own_envelopes() {
-    let config = Config { bloom: Some(Bloom::EMPTY), ..Config::default() };
+    let config = NodeConfig { bloom: Some(Bloom::EMPTY), ..NodeConfig::default() };
     let mut node = Node::new(config, 1, START);
     let refused = |node: &mut Node, envelope, now| match node.send(envelope, now) {
         Err(SendError::Refused(verdict)) => verdict,
@@ -384,7 +384,7 @@ fn a_full_pool_refuses_and_says_so() {
 #[test]
 fn too_many_packets_are_counted_and_end_a_connection() {
     let limit = RateLimit { per_ip: 10, per_peer: 5, tolerance: 3 };
-    let mut node = Node::new(Config { rate_limit: Some(limit), ..free() }, 1, START);
+    let mut node = Node::new(NodeConfig { rate_limit: Some(limit), ..free() }, 1, START);
     let info = |id, whitelisted| PeerInfo {
         id: NodeId([id; 32]),
         ip: Some([1, 2, 3, 4].into()),
@@ -419,7 +419,7 @@ fn the_announced_limits_of_a_peer_are_kept() {
     let limit = RateLimit { per_ip: 5, per_peer: 10, tolerance: 1 };
     let mut nodes = [
         Node::new(free(), 1, START),
-        Node::new(Config { rate_limit: Some(limit), ..free() }, 2, START),
+        Node::new(NodeConfig { rate_limit: Some(limit), ..free() }, 2, START),
     ];
     let ip = Some([127, 0, 0, 1].into());
     let keys = [0, 1].map(|at: usize| {
@@ -525,7 +525,7 @@ fn limits_may_change_and_a_clock_set_back_stops_nobody() {
 
 #[test]
 fn from_some_peers_larger_packets_are_taken_but_no_larger_envelopes() {
-    let mut node = Node::new(Config { max_message_size: 1000, ..free() }, 1, START);
+    let mut node = Node::new(NodeConfig { max_message_size: 1000, ..free() }, 1, START);
     let mut join = |max_packet_size| {
         let info = PeerInfo { max_packet_size, ..PeerInfo::default() };
         let peer = node.add_peer(info, START).unwrap();
@@ -596,7 +596,8 @@ fn who_does_not_read_does_not_make_answers_grow() {
 
 #[test]
 fn errors_of_a_huge_batch_fit_a_packet() {
-    let mut node = Node::new(Config { min_pow: 1e9, min_pow_tolerance: 1e9, ..free() }, 1, START);
+    let mut node =
+        Node::new(NodeConfig { min_pow: 1e9, min_pow_tolerance: 1e9, ..free() }, 1, START);
     let peer = join(&mut node, &Status::default(), START);
     poll(&mut node, peer, START);
     let expiry = START.as_secs() as u32 + 60;

@@ -7,10 +7,10 @@
 //! **The window.** The first new envelope starts a random wait for every peer that rests; what
 //! comes meanwhile travels in the same packet, and what a peer itself sends meanwhile does not
 //! travel at all. A longer wait saves more of these duplicates, and costs as much at every hop:
-//! `benches/duplicates.rs` shows the trade, and [`Config::DEFAULT_SEND_WINDOW`] what was made of
+//! `benches/duplicates.rs` shows the trade, and [`NodeConfig::DEFAULT_SEND_WINDOW`] what was made of
 //! it. Our own envelopes wait like all others: whoever watches should not see which are ours.
 //!
-//! **Limits.** To a peer that announces rate limits packets are written no faster than it allows
+//! **NodeLimits.** To a peer that announces rate limits packets are written no faster than it allows
 //! (see `pace`), whatever is in them; answers and envelopes take turns. It gets one answer to a
 //! packet, code 12, since that says all that code 11 says.
 //!
@@ -26,7 +26,7 @@ use statuskit_core::{
 };
 
 #[allow(unused_imports, reason = "for the documentation")]
-use super::Config;
+use super::NodeConfig;
 use super::{
     ConnectionId, Event, Node, SendError, Sent,
     core::Time,

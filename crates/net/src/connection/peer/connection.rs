@@ -12,14 +12,14 @@ use statuskit_core::{
     },
 };
 
-use crate::connection::peer::{Event, Limits, PeerError, after, greeting::put_disconnect};
+use crate::connection::peer::{Incoming, P2pError, P2pLimits, after, greeting::put_disconnect};
 
 /// Messages both ways, until one side ends it.
 ///
 /// Output grows by what is sent through [`send`](Self::send) and by at most one ping and one
 /// pong: a peer that doesn't read can't make it grow. [`queued`](Self::queued) tells its size.
 pub struct Connection {
-    limits: Limits,
+    limits: P2pLimits,
     remote: PublicKey,
     hello: Hello,
     shared: Vec<SharedProtocol>,
@@ -38,7 +38,7 @@ pub struct Connection {
 
 impl Connection {
     pub(super) fn new(
-        limits: Limits,
+        limits: P2pLimits,
         (remote, hello, shared): (PublicKey, Hello, Vec<SharedProtocol>),
         (writer, reader): (FrameWriter, FrameReader),
         snappy: bool,
@@ -90,31 +90,31 @@ impl Connection {
 
     /// Takes input up to the next event; `None` when all input is consumed without one.
     ///
-    /// After an error, and after [`Event::Disconnected`], nothing more can be read or sent;
+    /// After an error, and after [`Incoming::Disconnected`], nothing more can be read or sent;
     /// what is left of the output may be written before closing.
-    pub fn read(&mut self, input: &mut &[u8], now: Instant) -> Result<Option<Event>, PeerError> {
+    pub fn read(&mut self, input: &mut &[u8], now: Instant) -> Result<Option<Incoming>, P2pError> {
         if !self.open {
-            return Err(PeerError::Closed);
+            return Err(P2pError::Closed);
         }
         let result = self.next_event(input, now);
-        if matches!(result, Err(_) | Ok(Some(Event::Disconnected(_)))) {
+        if matches!(result, Err(_) | Ok(Some(Incoming::Disconnected(_)))) {
             self.open = false;
         }
         result
     }
 
     /// Queues a message of the shared protocol with this name.
-    pub fn send(&mut self, name: &str, code: u64, payload: &[u8]) -> Result<(), PeerError> {
+    pub fn send(&mut self, name: &str, code: u64, payload: &[u8]) -> Result<(), P2pError> {
         if !self.open {
-            return Err(PeerError::Closed);
+            return Err(P2pError::Closed);
         }
         let protocol = self
             .shared
             .iter()
             .find(|shared| *shared.capability.name == *name)
-            .ok_or_else(|| PeerError::NotShared(name.to_owned()))?;
+            .ok_or_else(|| P2pError::NotShared(name.to_owned()))?;
         if code >= protocol.length {
-            return Err(PeerError::CodeRange {
+            return Err(P2pError::CodeRange {
                 capability: protocol.capability.clone(),
                 code,
                 length: protocol.length,
@@ -149,13 +149,13 @@ impl Connection {
     }
 
     /// Pings when it is time to, and fails when nothing came from the peer for too long.
-    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), PeerError> {
+    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), P2pError> {
         if !self.open {
             return Ok(());
         }
         if self.idle_at().is_some_and(|idle| idle <= now) {
             self.open = false;
-            return Err(PeerError::Idle(self.limits.idle));
+            return Err(P2pError::Idle(self.limits.idle));
         }
         self.ping(now)
     }
@@ -172,7 +172,11 @@ impl Connection {
         std::mem::take(&mut self.output)
     }
 
-    fn next_event(&mut self, input: &mut &[u8], now: Instant) -> Result<Option<Event>, PeerError> {
+    fn next_event(
+        &mut self,
+        input: &mut &[u8],
+        now: Instant,
+    ) -> Result<Option<Incoming>, P2pError> {
         // Also here: where input never ends, timeouts may never be looked at.
         self.ping(now)?;
         while let Some(frame) = self.reader.read(input)? {
@@ -189,7 +193,7 @@ impl Connection {
     }
 
     /// Pings when it is time to, unless a ping still waits to be taken.
-    fn ping(&mut self, now: Instant) -> Result<(), PeerError> {
+    fn ping(&mut self, now: Instant) -> Result<(), P2pError> {
         if now < after(self.pinged, self.limits.ping) {
             return Ok(());
         }
@@ -200,7 +204,7 @@ impl Connection {
         Ok(())
     }
 
-    fn handle(&mut self, frame: Frame) -> Result<Option<Event>, PeerError> {
+    fn handle(&mut self, frame: Frame) -> Result<Option<Incoming>, P2pError> {
         let code = frame.code;
         if code == base::DISCONNECT {
             // A peer that failed on our Hello has not turned compression on, and some never do
@@ -210,7 +214,7 @@ impl Connection {
                 Ok(payload) if self.snappy => DisconnectReason::decode_any(&payload),
                 _ => DisconnectReason::decode_any(&frame.payload),
             };
-            return Ok(Some(Event::Disconnected(reason)));
+            return Ok(Some(Incoming::Disconnected(reason)));
         }
         let payload = self.payload(frame)?;
         if code < BASE_LENGTH {
@@ -221,27 +225,27 @@ impl Connection {
             // Pong, a second Hello and the codes without a meaning are dropped.
             return Ok(None);
         }
-        let (protocol, code) = find_code(&self.shared, code).ok_or(PeerError::UnknownCode(code))?;
+        let (protocol, code) = find_code(&self.shared, code).ok_or(P2pError::UnknownCode(code))?;
         let capability = protocol.capability.clone();
-        Ok(Some(Event::Message { capability, code, payload }))
+        Ok(Some(Incoming::Message { capability, code, payload }))
     }
 
-    fn payload(&self, Frame { code, payload }: Frame) -> Result<Vec<u8>, PeerError> {
+    fn payload(&self, Frame { code, payload }: Frame) -> Result<Vec<u8>, P2pError> {
         let max = self.limits.message;
         if self.snappy {
             return snappy::decompress(&payload, max)
-                .map_err(|error| PeerError::Snappy { code, error });
+                .map_err(|error| P2pError::Snappy { code, error });
         }
         if payload.len() > max {
-            return Err(PeerError::TooLarge { code, got: payload.len(), max });
+            return Err(P2pError::TooLarge { code, got: payload.len(), max });
         }
         Ok(payload)
     }
 
-    fn put(&mut self, code: u64, payload: &[u8]) -> Result<(), PeerError> {
+    fn put(&mut self, code: u64, payload: &[u8]) -> Result<(), P2pError> {
         if self.snappy {
             let block =
-                snappy::compress(payload).map_err(|error| PeerError::Snappy { code, error })?;
+                snappy::compress(payload).map_err(|error| P2pError::Snappy { code, error })?;
             self.writer.encode(code, &block, &mut self.output)?;
         } else {
             self.writer.encode(code, payload, &mut self.output)?;

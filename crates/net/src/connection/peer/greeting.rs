@@ -13,11 +13,11 @@ use statuskit_core::{
     },
 };
 
-use crate::connection::peer::{Config, Connection, PeerError, after};
+use crate::connection::peer::{Connection, P2pConfig, P2pError, after};
 
 /// Our Hello is in the output, the peer's has not come yet.
 pub struct Greeting {
-    config: Config,
+    config: P2pConfig,
     remote: PublicKey,
     writer: FrameWriter,
     reader: FrameReader,
@@ -30,7 +30,7 @@ pub struct Greeting {
 #[error("{error}")]
 pub struct Refusal {
     /// Why.
-    pub error: PeerError,
+    pub error: P2pError,
     /// Output that was not taken, and Disconnect where the peer is told. May be empty.
     pub farewell: Vec<u8>,
 }
@@ -41,7 +41,7 @@ impl Greeting {
     pub fn new(
         secrets: Secrets,
         id: &PublicKey,
-        config: &Config,
+        config: &P2pConfig,
         started: Instant,
     ) -> Result<Self, Refusal> {
         let remote = secrets.remote();
@@ -56,7 +56,7 @@ impl Greeting {
             deadline: after(started, config.limits.handshake),
         };
         if remote == *id {
-            return Err(greeting.refuse(PeerError::ConnectedToSelf, false));
+            return Err(greeting.refuse(P2pError::ConnectedToSelf, false));
         }
         let hello = config.hello(id).encode();
         match greeting.writer.encode(HELLO, &hello, &mut greeting.output) {
@@ -83,7 +83,7 @@ impl Greeting {
     ) -> Result<Step<Self, Connection>, Refusal> {
         if now >= self.deadline {
             let limit = self.config.limits.handshake;
-            return Err(self.refuse(PeerError::HandshakeTimeout(limit), false));
+            return Err(self.refuse(P2pError::HandshakeTimeout(limit), false));
         }
         let frame = match self.reader.read(input) {
             Ok(None) => return Ok(Step::More { state: self, missing: 1 }),
@@ -97,12 +97,12 @@ impl Greeting {
         // From here on the reference compresses, Disconnect included.
         let snappy = hello.snappy(self.config.version);
         if hello.id != self.remote.to_xy() {
-            return Err(self.refuse(PeerError::UnexpectedIdentity, snappy));
+            return Err(self.refuse(P2pError::UnexpectedIdentity, snappy));
         }
         let shared = shared_protocols(&self.config.protocols, &hello.capabilities);
         if shared.is_empty() {
             let theirs = hello.capabilities;
-            return Err(self.refuse(PeerError::Useless { theirs }, snappy));
+            return Err(self.refuse(P2pError::Useless { theirs }, snappy));
         }
         let Self { config, remote, writer, mut reader, output, .. } = self;
         reader.set_max_body(max_body(config.limits.message, snappy));
@@ -112,7 +112,7 @@ impl Greeting {
     }
 
     /// The end: what is left to send, and Disconnect where the error has one.
-    fn refuse(mut self, error: PeerError, snappy: bool) -> Refusal {
+    fn refuse(mut self, error: P2pError, snappy: bool) -> Refusal {
         let mut farewell = std::mem::take(&mut self.output);
         if let Some(reason) = error.answer() {
             put_disconnect(&mut self.writer, reason, snappy, &mut farewell);

@@ -26,7 +26,8 @@ pub use greeting::{Greeting, Refusal};
 
 /// What we say of ourselves, and how much patience we have.
 #[derive(Debug, Clone)]
-pub struct Config {
+#[non_exhaustive]
+pub struct P2pConfig {
     /// The client's name: `Name/vX.Y.Z/os-arch`.
     pub client: String,
     /// What we speak.
@@ -36,10 +37,10 @@ pub struct Config {
     /// The port that Hello tells. 0, as by the reference.
     pub listen_port: u16,
     /// Sizes and times.
-    pub limits: Limits,
+    pub limits: P2pLimits,
 }
 
-impl Config {
+impl P2pConfig {
     /// The given protocols under this package's name, with the usual limits.
     pub fn new(protocols: Vec<Protocol>) -> Self {
         Self { protocols, ..Self::default() }
@@ -60,14 +61,14 @@ impl Config {
     }
 }
 
-impl Default for Config {
+impl Default for P2pConfig {
     fn default() -> Self {
         Self {
             client: client_name(),
             protocols: Vec::new(),
             version: VERSION,
             listen_port: 0,
-            limits: Limits::default(),
+            limits: P2pLimits::default(),
         }
     }
 }
@@ -89,7 +90,8 @@ fn client_name() -> String {
 
 /// Sizes and times. The defaults are the reference's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
+#[non_exhaustive]
+pub struct P2pLimits {
     /// The largest uncompressed payload that is received, in bytes.
     pub message: usize,
     /// Opening a TCP connection.
@@ -106,7 +108,7 @@ pub struct Limits {
     pub farewell: Duration,
 }
 
-impl Default for Limits {
+impl Default for P2pLimits {
     fn default() -> Self {
         Self {
             message: statuskit_core::devp2p::snappy::MAX_LENGTH,
@@ -122,7 +124,7 @@ impl Default for Limits {
 
 /// What a connection reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
+pub enum Incoming {
     /// A message of a protocol that both sides speak.
     Message {
         /// Which protocol.
@@ -138,7 +140,8 @@ pub enum Event {
 
 /// Why a connection ended, or why something can't be sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PeerError {
+#[non_exhaustive]
+pub enum P2pError {
     /// A frame is damaged or too large.
     #[error(transparent)]
     Frame(#[from] FrameError),
@@ -180,7 +183,7 @@ pub enum PeerError {
     Closed,
 }
 
-impl PeerError {
+impl P2pError {
     /// The stable code of this error, as the tools print it.
     pub fn code(&self) -> &'static str {
         match self {

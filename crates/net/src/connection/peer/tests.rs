@@ -17,8 +17,8 @@ fn key(byte: u8) -> SecretKey {
     SecretKey::from_bytes(&[byte; 32]).unwrap()
 }
 
-fn config() -> Config {
-    Config::new(vec![Protocol::new("shh", 6, 128)])
+fn config() -> P2pConfig {
+    P2pConfig::new(vec![Protocol::new("shh", 6, 128)])
 }
 
 /// The secrets of a dialling side with key `a` and a listening side with key `b`.
@@ -34,7 +34,7 @@ fn secrets(a: u8, b: u8) -> (Secrets, Secrets) {
 }
 
 /// A greeting of ours, and the frames of a peer that says whatever the test wants.
-fn against(config: &Config, start: Instant) -> (Greeting, FrameWriter, FrameReader) {
+fn against(config: &P2pConfig, start: Instant) -> (Greeting, FrameWriter, FrameReader) {
     let (ours, theirs) = secrets(1, 2);
     let greeting = Greeting::new(ours, &key(1).public_key(), config, start).unwrap();
     let (writer, reader) = theirs.into_frames(MAX_BODY);
@@ -61,7 +61,7 @@ fn frames(reader: &mut FrameReader, mut output: &[u8]) -> Vec<Frame> {
 }
 
 /// An open connection with the peer's halves. Our Hello has been read.
-fn connected(config: &Config, version: u64) -> (Connection, FrameWriter, FrameReader, Instant) {
+fn connected(config: &P2pConfig, version: u64) -> (Connection, FrameWriter, FrameReader, Instant) {
     let start = Instant::now();
     let (mut greeting, mut writer, mut reader) = against(config, start);
     let hello = frames(&mut reader, &greeting.take_output());
@@ -73,7 +73,7 @@ fn connected(config: &Config, version: u64) -> (Connection, FrameWriter, FrameRe
     }
 }
 
-fn refusal(input: &[u8], config: &Config) -> (Refusal, Vec<Frame>) {
+fn refusal(input: &[u8], config: &P2pConfig) -> (Refusal, Vec<Frame>) {
     let start = Instant::now();
     let (greeting, _, mut reader) = against(config, start);
     let refusal = match greeting.read(&mut &input[..], start) {
@@ -96,7 +96,7 @@ fn first(code: u64, payload: &[u8]) -> Vec<u8> {
 fn two_connections_talk() {
     let start = Instant::now();
     let (a, b) = secrets(1, 2);
-    let two = Config::new(vec![Protocol::new("waku", 0, 128), Protocol::new("shh", 6, 128)]);
+    let two = P2pConfig::new(vec![Protocol::new("waku", 0, 128), Protocol::new("shh", 6, 128)]);
     let mut a = Greeting::new(a, &key(1).public_key(), &two, start).unwrap();
     let mut b = Greeting::new(b, &key(2).public_key(), &two, start).unwrap();
     let (to_b, to_a) = (a.take_output(), b.take_output());
@@ -125,24 +125,24 @@ fn two_connections_talk() {
                 (Capability::new("waku", 0), 0)
             };
             let payload = vec![n; usize::from(n) * 100];
-            assert_eq!(event, Event::Message { capability, code, payload });
+            assert_eq!(event, Incoming::Message { capability, code, payload });
             received += 1;
         }
     }
     assert_eq!(received, 50);
     let mut input = &to_a[..];
     let mut received = 0;
-    while let Some(Event::Message { code: 1, .. }) = a.read(&mut input, start).unwrap() {
+    while let Some(Incoming::Message { code: 1, .. }) = a.read(&mut input, start).unwrap() {
         received += 1;
     }
     assert_eq!(received, 50);
 
     b.disconnect(DisconnectReason::TooManyPeers);
-    assert_eq!(b.send("shh", 1, &[]), Err(PeerError::Closed));
+    assert_eq!(b.send("shh", 1, &[]), Err(P2pError::Closed));
     let last = b.take_output();
     let event = a.read(&mut &last[..], start).unwrap();
-    assert_eq!(event, Some(Event::Disconnected(DisconnectReason::TooManyPeers)));
-    assert_eq!(a.read(&mut &last[..], start), Err(PeerError::Closed));
+    assert_eq!(event, Some(Incoming::Disconnected(DisconnectReason::TooManyPeers)));
+    assert_eq!(a.read(&mut &last[..], start), Err(P2pError::Closed));
     assert_eq!(a.next_wakeup(), None);
 }
 
@@ -150,7 +150,7 @@ fn two_connections_talk() {
 fn what_cannot_be_sent() {
     let (mut connection, ..) = connected(&config(), 5);
     let error = connection.send("waku", 0, &[]).unwrap_err();
-    assert_eq!(error, PeerError::NotShared("waku".into()));
+    assert_eq!(error, P2pError::NotShared("waku".into()));
     let error = connection.send("shh", 128, &[]).unwrap_err();
     assert_eq!(error.code(), "p2p.code_range");
     let large = vec![0; snappy::MAX_LENGTH + 1];
@@ -173,9 +173,9 @@ fn version_4_is_not_compressed() {
     let input = frame(&mut writer, 17, b"answer");
     let event = connection.read(&mut &input[..], now).unwrap().unwrap();
     let capability = Capability::new("shh", 6);
-    assert_eq!(event, Event::Message { capability, code: 1, payload: b"answer".to_vec() });
+    assert_eq!(event, Incoming::Message { capability, code: 1, payload: b"answer".to_vec() });
     // The same when it is we who announce 4.
-    let old = Config { version: 4, ..config() };
+    let old = P2pConfig { version: 4, ..config() };
     assert!(!connected(&old, 5).0.snappy());
 }
 
@@ -198,14 +198,14 @@ fn a_first_message_that_is_no_hello_is_refused() {
     }
     let (refused, _) = refusal(&first(1, &[0xc1, 4]), &config());
     let reason = HelloError::Disconnected(DisconnectReason::TooManyPeers);
-    assert_eq!(refused.error, PeerError::Hello(reason));
+    assert_eq!(refused.error, P2pError::Hello(reason));
 }
 
 #[test]
 fn refusals_after_a_good_hello_are_compressed() {
-    let useless = Config::new(vec![Protocol::new("shh", 5, 128), Protocol::new("waku", 0, 128)]);
+    let useless = P2pConfig::new(vec![Protocol::new("shh", 5, 128), Protocol::new("waku", 0, 128)]);
     let (refused, said) = refusal(&first(0, &peer_hello(5).encode()), &useless);
-    assert_eq!(refused.error, PeerError::Useless { theirs: vec![Capability::new("shh", 6)] });
+    assert_eq!(refused.error, P2pError::Useless { theirs: vec![Capability::new("shh", 6)] });
     assert_eq!(refused.to_string(), "no protocol in common; the peer has [shh/6]");
     assert_eq!(said.len(), 1);
     assert_eq!(snappy::decompress(&said[0].payload, 10).unwrap(), [0xc1, 3]);
@@ -220,7 +220,7 @@ fn our_own_node_is_refused() {
     let (ours, theirs) = secrets(1, 1);
     let start = Instant::now();
     let refused = Greeting::new(ours, &key(1).public_key(), &config(), start).unwrap_err();
-    assert_eq!(refused.error, PeerError::ConnectedToSelf);
+    assert_eq!(refused.error, P2pError::ConnectedToSelf);
     let (_, mut reader) = theirs.into_frames(MAX_BODY);
     let said = frames(&mut reader, &refused.farewell);
     assert_eq!(said, [Frame { code: 1, payload: vec![0xc1, 10] }]);
@@ -263,7 +263,7 @@ fn unknown_codes_close_silently() {
         let (mut connection, mut writer, _, now) = connected(&config(), 5);
         let input = packed(&mut writer, code, &[0xc0]);
         let error = connection.read(&mut &input[..], now).unwrap_err();
-        assert_eq!((error.answer(), error.clone()), (None, PeerError::UnknownCode(code)));
+        assert_eq!((error.answer(), error.clone()), (None, P2pError::UnknownCode(code)));
         assert!(!connection.is_open());
         assert_eq!(connection.queued(), 0);
     }
@@ -283,14 +283,14 @@ fn disconnect_is_read_compressed_or_not() {
         let (mut connection, mut writer, _, now) = connected(&config(), 5);
         let input = frame(&mut writer, base::DISCONNECT, &payload);
         let event = connection.read(&mut &input[..], now).unwrap();
-        assert_eq!(event, Some(Event::Disconnected(DisconnectReason::from_code(code))));
+        assert_eq!(event, Some(Incoming::Disconnected(DisconnectReason::from_code(code))));
     }
 }
 
 #[test]
 fn message_sizes_are_bounded() {
-    let limits = Limits { message: 1000, ..Limits::default() };
-    let small = Config { limits, ..config() };
+    let limits = P2pLimits { message: 1000, ..P2pLimits::default() };
+    let small = P2pConfig { limits, ..config() };
     for (version, length, expected) in [
         (5, 1000, Ok(())),
         (5, 1001, Err("rlpx.snappy_size")),
@@ -335,9 +335,9 @@ fn pings_and_idle_limit() {
     let message = packed(&mut writer, 17, &[0; 100]);
     assert_eq!(connection.read(&mut &message[..20], start + 49 * second), Ok(None));
     let error = connection.handle_timeout(start + 50 * second).unwrap_err();
-    assert_eq!(error, PeerError::Idle(30 * second));
+    assert_eq!(error, P2pError::Idle(30 * second));
     assert_eq!(connection.queued(), 0, "closed silently");
-    assert_eq!(connection.read(&mut &[][..], start), Err(PeerError::Closed));
+    assert_eq!(connection.read(&mut &[][..], start), Err(P2pError::Closed));
 }
 
 #[test]
@@ -365,8 +365,8 @@ proptest! {
         'all: for mut piece in input.chunks(cut) {
             loop {
                 match connection.read(&mut piece, now) {
-                    Ok(Some(Event::Message { code, .. })) => prop_assert!(code < 128),
-                    Ok(Some(Event::Disconnected(_))) => break 'all,
+                    Ok(Some(Incoming::Message { code, .. })) => prop_assert!(code < 128),
+                    Ok(Some(Incoming::Disconnected(_))) => break 'all,
                     Ok(None) => break,
                     Err(_) => break 'all,
                 }
@@ -419,7 +419,7 @@ proptest! {
                     let arrived: Vec<u8> = on_way[to].drain(..n).collect();
                     let mut input = &arrived[..];
                     while let Some(event) = sides[to].read(&mut input, now).unwrap() {
-                        let Event::Message { payload, .. } = event else { panic!("{event:?}") };
+                        let Incoming::Message { payload, .. } = event else { panic!("{event:?}") };
                         prop_assert_eq!(Some(payload), expected[to].pop());
                     }
                 }

@@ -7,7 +7,7 @@ use statuskit_core::devp2p::{
     handshake::HandshakeError,
 };
 
-use crate::connection::peer::PeerError;
+use crate::connection::peer::P2pError;
 
 /// Why a peer can't be reached, or is lost.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +24,7 @@ pub enum StreamError {
     Handshake(#[from] HandshakeError),
     /// The peer broke a rule, or is of no use.
     #[error(transparent)]
-    Peer(#[from] PeerError),
+    Peer(#[from] P2pError),
     /// The peer closed the connection without saying why.
     #[error("the peer closed the connection {0}")]
     Eof(&'static str),
@@ -53,7 +53,7 @@ impl StreamError {
     /// The reason that the peer gave for not taking us, if it gave one.
     pub fn disconnect_reason(&self) -> Option<DisconnectReason> {
         match self {
-            Self::Peer(PeerError::Hello(HelloError::Disconnected(reason))) => Some(*reason),
+            Self::Peer(P2pError::Hello(HelloError::Disconnected(reason))) => Some(*reason),
             _ => None,
         }
     }

@@ -5,14 +5,14 @@
 //! reading. Nothing is lost when the future is dropped, so it fits a `select!`:
 //!
 //! ```no_run
-//! # use statuskit_net::connection::{PeerStream, StreamError, Event};
+//! # use statuskit_net::connection::{PeerStream, StreamError, Incoming};
 //! # async fn run(mut peer: PeerStream, mut outgoing: tokio::sync::mpsc::Receiver<Vec<u8>>)
 //! # -> Result<(), StreamError> {
 //! loop {
 //!     tokio::select! {
 //!         event = peer.next() => match event? {
-//!             Event::Message { code, payload, .. } => println!("{code}: {} bytes", payload.len()),
-//!             Event::Disconnected(reason) => break println!("{reason}"),
+//!             Incoming::Message { code, payload, .. } => println!("{code}: {} bytes", payload.len()),
+//!             Incoming::Disconnected(reason) => break println!("{reason}"),
 //!         },
 //!         // Takes no more while the peer is slow.
 //!         Some(payload) = outgoing.recv(), if peer.queued() < 1 << 20 => {
@@ -54,7 +54,7 @@ use tokio::{
     time::{Instant, Sleep, sleep_until, timeout, timeout_at},
 };
 
-use crate::connection::peer::{self, Config, Connection, Event, Greeting, PeerError, Refusal};
+use crate::connection::peer::{self, Connection, Greeting, Incoming, P2pConfig, P2pError, Refusal};
 pub use error::StreamError;
 use wire::Wire;
 
@@ -66,7 +66,7 @@ pub struct PeerStream<S = TcpStream> {
     wire: Wire<S>,
     connection: Connection,
     /// Read before it was asked for.
-    ahead: VecDeque<Event>,
+    ahead: VecDeque<Incoming>,
     ahead_bytes: usize,
     /// The socket was left alone for a while, and was not read empty since.
     behind: bool,
@@ -79,10 +79,10 @@ impl PeerStream<TcpStream> {
     pub async fn connect(
         node: &Enode,
         key: &SecretKey,
-        config: &Config,
+        config: &P2pConfig,
     ) -> Result<Self, StreamError> {
         if node.id == key.public_key() {
-            return Err(PeerError::ConnectedToSelf.into());
+            return Err(P2pError::ConnectedToSelf.into());
         }
         let limit = config.limits.dial;
         let dialled = match &node.host {
@@ -101,7 +101,7 @@ impl PeerStream<TcpStream> {
     pub async fn accept(
         stream: TcpStream,
         key: &SecretKey,
-        config: &Config,
+        config: &P2pConfig,
     ) -> Result<Self, StreamError> {
         let _ = stream.set_nodelay(true);
         Self::respond(stream, key, config, &mut os_rng()?).await
@@ -115,7 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PeerStream<S> {
         io: S,
         remote: PublicKey,
         key: &SecretKey,
-        config: &Config,
+        config: &P2pConfig,
         rng: &mut R,
     ) -> Result<Self, StreamError> {
         let started = Instant::now();
@@ -141,7 +141,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PeerStream<S> {
     pub async fn respond<R: CryptoRng + ?Sized>(
         io: S,
         key: &SecretKey,
-        config: &Config,
+        config: &P2pConfig,
         rng: &mut R,
     ) -> Result<Self, StreamError> {
         let started = Instant::now();
@@ -165,7 +165,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PeerStream<S> {
         mut wire: Wire<S>,
         secrets: Secrets,
         key: &SecretKey,
-        config: &Config,
+        config: &P2pConfig,
         started: Instant,
     ) -> Result<Self, StreamError> {
         let farewell = config.limits.farewell;
@@ -199,8 +199,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PeerStream<S> {
 
     /// The next event; writes what is queued meanwhile. Cancel-safe.
     ///
-    /// After an error or [`Event::Disconnected`] the peer is lost; drop it.
-    pub async fn next(&mut self) -> Result<Event, StreamError> {
+    /// After an error or [`Incoming::Disconnected`] the peer is lost; drop it.
+    pub async fn next(&mut self) -> Result<Incoming, StreamError> {
         loop {
             if let Some(event) = self.step(true, false).await? {
                 return Ok(event);
@@ -215,7 +215,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PeerStream<S> {
         &mut self,
         reads: bool,
         flushes: bool,
-    ) -> Result<Option<Event>, StreamError> {
+    ) -> Result<Option<Incoming>, StreamError> {
         if reads && let Some(event) = self.ahead.pop_front() {
             self.ahead_bytes -= size(&event);
             return Ok(Some(event));
@@ -230,7 +230,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PeerStream<S> {
 
     /// Queues a message of the shared protocol with this name; [`next`](Self::next) and
     /// [`flush`](Self::flush) write it.
-    pub fn send(&mut self, name: &str, code: u64, payload: &[u8]) -> Result<(), PeerError> {
+    pub fn send(&mut self, name: &str, code: u64, payload: &[u8]) -> Result<(), P2pError> {
         self.connection.send(name, code, payload)
     }
 
@@ -294,7 +294,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PeerStream<S> {
         cx: &mut Context<'_>,
         reads: bool,
         flushes: bool,
-    ) -> Poll<Result<Option<Event>, StreamError>> {
+    ) -> Poll<Result<Option<Incoming>, StreamError>> {
         self.behind |= !reads;
         self.connection.set_paused(!reads, Instant::now().into_std());
         loop {
@@ -303,13 +303,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PeerStream<S> {
                 return Poll::Ready(Ok(None));
             }
             if !self.connection.is_open() {
-                return Poll::Ready(Err(PeerError::Closed.into()));
+                return Poll::Ready(Err(P2pError::Closed.into()));
             }
             if reads || self.ahead.is_empty() {
                 let now = Instant::now().into_std();
                 let connection = &mut self.connection;
                 match self.wire.consume(|input| connection.read(input, now))? {
-                    Some(event @ Event::Message { .. }) if !reads => self.keep(event),
+                    Some(event @ Incoming::Message { .. }) if !reads => self.keep(event),
                     Some(event) => return Poll::Ready(Ok(Some(event))),
                     None => {}
                 }
@@ -330,7 +330,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PeerStream<S> {
         }
     }
 
-    fn keep(&mut self, event: Event) {
+    fn keep(&mut self, event: Incoming) {
         self.ahead_bytes += size(&event);
         self.ahead.push_back(event);
     }
@@ -387,13 +387,13 @@ async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
 /// What remains of the time for both handshakes.
 async fn within<T>(
     started: Instant,
-    config: &Config,
+    config: &P2pConfig,
     future: impl Future<Output = Result<T, StreamError>>,
 ) -> Result<T, StreamError> {
     let limit = config.limits.handshake;
     timeout_at(after(started, limit), future)
         .await
-        .unwrap_or_else(|_| Err(PeerError::HandshakeTimeout(limit).into()))
+        .unwrap_or_else(|_| Err(P2pError::HandshakeTimeout(limit).into()))
 }
 
 /// A moment that may lie too far ahead to be told.
@@ -401,10 +401,10 @@ fn after(start: Instant, time: Duration) -> Instant {
     Instant::from_std(peer::after(start.into_std(), time))
 }
 
-fn size(event: &Event) -> usize {
+fn size(event: &Incoming) -> usize {
     match event {
-        Event::Message { payload, .. } => payload.len() + size_of::<Event>(),
-        Event::Disconnected(_) => size_of::<Event>(),
+        Incoming::Message { payload, .. } => payload.len() + size_of::<Incoming>(),
+        Incoming::Disconnected(_) => size_of::<Incoming>(),
     }
 }
 

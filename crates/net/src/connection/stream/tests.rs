@@ -7,14 +7,14 @@ use tokio::{
 };
 
 use super::*;
-use crate::connection::peer::Limits;
+use crate::connection::peer::P2pLimits;
 
 fn key(byte: u8) -> SecretKey {
     SecretKey::from_bytes(&[byte; 32]).unwrap()
 }
 
-fn config() -> Config {
-    Config::new(vec![Protocol::new("shh", 6, 128)])
+fn config() -> P2pConfig {
+    P2pConfig::new(vec![Protocol::new("shh", 6, 128)])
 }
 
 /// Runs a test that must end within 20 seconds.
@@ -33,7 +33,7 @@ async fn listener(byte: u8) -> (TcpListener, Enode) {
 }
 
 /// Two peers over loopback, the dialling one first.
-async fn pair(ours: &Config, theirs: &Config) -> (PeerStream, PeerStream) {
+async fn pair(ours: &P2pConfig, theirs: &P2pConfig) -> (PeerStream, PeerStream) {
     let (listener, node) = listener(2).await;
     let (dialler, listening) = (key(1), key(2));
     let accept = async {
@@ -47,8 +47,8 @@ async fn pair(ours: &Config, theirs: &Config) -> (PeerStream, PeerStream) {
 /// Two peers over a pipe that holds `capacity` bytes each way.
 async fn piped(
     capacity: usize,
-    ours: &Config,
-    theirs: &Config,
+    ours: &P2pConfig,
+    theirs: &P2pConfig,
 ) -> (PeerStream<DuplexStream>, PeerStream<DuplexStream>) {
     let (left, right) = duplex(capacity);
     let (mut rng_a, mut rng_b) = (seeded_rng("left"), seeded_rng("right"));
@@ -66,9 +66,9 @@ fn noise(seed: &str, length: usize) -> Vec<u8> {
     payload
 }
 
-fn message(event: Event) -> (u64, Vec<u8>) {
+fn message(event: Incoming) -> (u64, Vec<u8>) {
     match event {
-        Event::Message { code, payload, .. } => (code, payload),
+        Incoming::Message { code, payload, .. } => (code, payload),
         other => panic!("{other:?}"),
     }
 }
@@ -93,7 +93,7 @@ fn two_peers_over_loopback() {
         let reader = async {
             assert_eq!(message(a.next().await.unwrap()), (2, b"last".to_vec()));
             let event = a.next().await.unwrap();
-            assert_eq!(event, Event::Disconnected(DisconnectReason::Quitting));
+            assert_eq!(event, Incoming::Disconnected(DisconnectReason::Quitting));
             assert_eq!(a.next().await.unwrap_err().code(), "p2p.closed");
             drop(a);
         };
@@ -182,7 +182,7 @@ async fn pings_keep_the_connection() {
 fn refusals_reach_the_other_side() {
     run(async {
         let (listener, node) = listener(2).await;
-        let other = Config::new(vec![Protocol::new("waku", 0, 128)]);
+        let other = P2pConfig::new(vec![Protocol::new("waku", 0, 128)]);
         let (dialler, listening, ours) = (key(1), key(2), config());
         let accept = async {
             let (stream, _) = listener.accept().await.unwrap();
@@ -235,8 +235,8 @@ fn hostile_sockets() {
         let (error, ()) = tokio::join!(PeerStream::connect(&node, &dialler, &ours), http);
         assert_eq!(error.unwrap_err().code(), "rlpx.ack");
         // Says nothing.
-        let limits = Limits { handshake: Duration::from_millis(100), ..Limits::default() };
-        let short = Config { limits, ..config() };
+        let limits = P2pLimits { handshake: Duration::from_millis(100), ..P2pLimits::default() };
+        let short = P2pConfig { limits, ..config() };
         let (error, _open) =
             tokio::join!(PeerStream::connect(&node, &dialler, &short), listener.accept());
         assert_eq!(error.unwrap_err().code(), "p2p.handshake_timeout");
@@ -255,8 +255,8 @@ fn hostile_sockets() {
 #[test]
 fn a_peer_that_does_not_read_is_given_up() {
     run(async {
-        let limits = Limits { write: Duration::from_millis(200), ..Limits::default() };
-        let quick = Config { limits, ..config() };
+        let limits = P2pLimits { write: Duration::from_millis(200), ..P2pLimits::default() };
+        let quick = P2pConfig { limits, ..config() };
         let (mut a, _b) = piped(1000, &quick, &config()).await;
         a.send("shh", 1, &noise("noise", 5000)).unwrap();
         assert_eq!(a.next().await.unwrap_err().code(), "net.write_timeout");

@@ -30,7 +30,7 @@ use super::{
     shared::{Joined, Newcomer, Shared},
 };
 use crate::{
-    connection::{self, PeerError, PeerStream, StreamError},
+    connection::{self, P2pError, PeerStream, StreamError},
     node::{ConnectError, EndReason, Event, PeerInfo},
 };
 
@@ -41,6 +41,7 @@ const UNDECIDED: Duration = Duration::from_secs(1);
 
 /// How a peer is dialled, and what it may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PeerOptions {
     /// Dial again when the connection fails or ends. Otherwise it is tried once.
     pub redial: bool,
@@ -54,7 +55,7 @@ pub struct PeerOptions {
     /// Not counted by the rate limits.
     pub whitelisted: bool,
     /// The largest packet that is taken from it, in bytes, if that is more than
-    /// [`max_message_size`](crate::node::Config::max_message_size). Nodes of the reference write
+    /// [`max_message_size`](crate::node::NodeConfig::max_message_size). Nodes of the reference write
     /// all that they have for a peer into one packet, and keep to no limit there.
     pub max_packet_size: Option<u32>,
 }
@@ -180,10 +181,10 @@ pub(super) async fn dial(
 
 /// What devp2p is told for a peer that may write larger packets than others. Twice as much is read
 /// as is taken, as from all.
-fn config(shared: &Shared, options: &PeerOptions) -> connection::Config {
+fn config(shared: &Shared, options: &PeerOptions) -> connection::P2pConfig {
     let mut p2p = shared.p2p.clone();
     let packet = options.max_packet_size.unwrap_or(0) as usize;
-    let most = connection::Limits::default().message;
+    let most = connection::P2pLimits::default().message;
     p2p.limits.message = p2p.limits.message.max(most.min(2 * packet));
     p2p
 }
@@ -301,7 +302,7 @@ fn reason(error: &ConnectError) -> DisconnectReason {
 fn is_self(error: &ConnectError) -> bool {
     match error {
         ConnectError::ToSelf => true,
-        ConnectError::Stream(StreamError::Peer(PeerError::ConnectedToSelf)) => true,
+        ConnectError::Stream(StreamError::Peer(P2pError::ConnectedToSelf)) => true,
         _ => error.disconnect_reason() == Some(DisconnectReason::ConnectedToSelf),
     }
 }

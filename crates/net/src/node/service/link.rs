@@ -12,7 +12,7 @@ use super::{
     subscription::Room,
 };
 use crate::{
-    connection::{Event, PeerStream},
+    connection::{Incoming, PeerStream},
     node::{EndReason, Time, Token},
 };
 
@@ -82,10 +82,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<'_, S> {
                         flushes = false;
                         self.shared.written(key, &mut tokens);
                     }
-                    Ok(Some(Event::Message { code, payload, .. })) => {
+                    Ok(Some(Incoming::Message { code, payload, .. })) => {
                         self.shared.with(|node, now| node.handle_packet(key, code, &payload, now));
                     }
-                    Ok(Some(Event::Disconnected(reason))) => return EndReason::ByPeer(reason),
+                    Ok(Some(Incoming::Disconnected(reason))) => return EndReason::ByPeer(reason),
                     Err(error) => return error.into(),
                 },
                 () = self.room.changed(has_room) => {}

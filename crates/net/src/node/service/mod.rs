@@ -28,7 +28,7 @@
 //! What a stranger can occupy is bounded: handshakes under way ([`ServiceConfig::max_pending`],
 //! [`ServiceConfig::max_pending_per_ip`]), peers ([`ServiceConfig::max_peers`]), and per peer one
 //! packet each way, and little more. A packet that is read is held twice, as it came and
-//! uncompressed; each up to twice [`Config::max_message_size`], or [`PeerOptions::max_packet_size`]
+//! uncompressed; each up to twice [`NodeConfig::max_message_size`], or [`PeerOptions::max_packet_size`]
 //! where that is more, and never more than 16 MiB.
 
 mod clock;
@@ -59,7 +59,7 @@ use statuskit_core::{
 use tokio::{net::TcpListener, task::JoinSet, time::timeout};
 
 use super::{
-    Config, ConnectionId, EndReason, Interest, Node, PeerState, PeerSummary, SendError, Sent,
+    ConnectionId, EndReason, Interest, Node, NodeConfig, PeerState, PeerSummary, SendError, Sent,
     Stats, Time,
 };
 use crate::connection;
@@ -74,14 +74,15 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 
 /// The settings of a [`Service`].
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ServiceConfig {
     /// The key of the node: its identity among peers.
     pub key: SecretKey,
     /// The node's rules and limits.
-    pub node: Config,
+    pub node: NodeConfig,
     /// What devp2p says and how long it waits. The protocols in it are replaced by `shh/6`, and
     /// the limit of a message by one that fits the node's.
-    pub p2p: connection::Config,
+    pub p2p: connection::P2pConfig,
     /// Where to listen; port 0 for any that is free, none for not at all.
     pub listen: Option<SocketAddr>,
     /// Connections at a time, those not counted that we dial ourselves.
@@ -107,8 +108,8 @@ impl ServiceConfig {
     pub fn new(key: SecretKey) -> Self {
         Self {
             key,
-            node: Config::default(),
-            p2p: connection::Config::default(),
+            node: NodeConfig::default(),
+            p2p: connection::P2pConfig::default(),
             listen: None,
             max_peers: 50,
             max_pending: 50,

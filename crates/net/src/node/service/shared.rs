@@ -28,7 +28,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(10);
 /// What all tasks of a service share.
 pub(super) struct Shared {
     pub key: SecretKey,
-    pub p2p: connection::Config,
+    pub p2p: connection::P2pConfig,
     pub clock: Clock,
     pub max_peers: usize,
     /// Set once, at the end.
@@ -93,7 +93,7 @@ impl Shared {
     pub fn new(
         node: Node,
         key: SecretKey,
-        p2p: connection::Config,
+        p2p: connection::P2pConfig,
         clock: Clock,
         max_peers: usize,
         event_bytes: usize,

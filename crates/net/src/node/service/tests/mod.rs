@@ -174,8 +174,10 @@ async fn garbage_at_any_stage_does_not_disturb_the_others() {
         .await;
     }
     // No common protocol.
-    let mut p2p =
-        connection::Config { protocols: vec![Protocol::new("eth", 63, 17)], ..Default::default() };
+    let mut p2p = connection::P2pConfig {
+        protocols: vec![Protocol::new("eth", 63, 17)],
+        ..Default::default()
+    };
     let refused = PeerStream::connect(&enode, &key("stranger"), &p2p).await;
     assert!(refused.is_err());
     // Each packet code with rubbish, as the first packet and after a Status.
@@ -192,8 +194,8 @@ async fn garbage_at_any_stage_does_not_disturb_the_others() {
             let end = async {
                 loop {
                     match stream.next().await {
-                        Ok(connection::Event::Message { .. }) => {}
-                        Ok(connection::Event::Disconnected(reason)) => return reason,
+                        Ok(connection::Incoming::Message { .. }) => {}
+                        Ok(connection::Incoming::Disconnected(reason)) => return reason,
                         Err(error) => panic!("{error}"),
                     }
                 }
@@ -216,11 +218,11 @@ async fn garbage_at_any_stage_does_not_disturb_the_others() {
 async fn connections_that_are_not_wanted_say_why() {
     let (node, _news) = start("node").await;
     let enode = node.handle().enode().unwrap();
-    let p2p = connection::Config::new(vec![Protocol::new(PROTOCOL, VERSION, PROTOCOL_LENGTH)]);
+    let p2p = connection::P2pConfig::new(vec![Protocol::new(PROTOCOL, VERSION, PROTOCOL_LENGTH)]);
     let first = PeerStream::connect(&enode, &key("twin"), &p2p).await.unwrap();
     let mut second = PeerStream::connect(&enode, &key("twin"), &p2p).await.unwrap();
     let reason = timeout(PATIENCE, second.next()).await.unwrap().unwrap();
-    assert_eq!(reason, connection::Event::Disconnected(DisconnectReason::AlreadyConnected));
+    assert_eq!(reason, connection::Incoming::Disconnected(DisconnectReason::AlreadyConnected));
     drop(first);
 
     let (mine, mut news) = start("self").await;
@@ -237,10 +239,10 @@ async fn connections_that_are_not_wanted_say_why() {
     let small = Service::start(config).await.unwrap();
     let enode = small.handle().enode().unwrap();
     let mut one = PeerStream::connect(&enode, &key("one"), &p2p).await.unwrap();
-    assert!(matches!(one.next().await, Ok(connection::Event::Message { code: 0, .. })));
+    assert!(matches!(one.next().await, Ok(connection::Incoming::Message { code: 0, .. })));
     let mut two = PeerStream::connect(&enode, &key("two"), &p2p).await.unwrap();
     let reason = timeout(PATIENCE, two.next()).await.unwrap().unwrap();
-    assert_eq!(reason, connection::Event::Disconnected(DisconnectReason::TooManyPeers));
+    assert_eq!(reason, connection::Incoming::Disconnected(DisconnectReason::TooManyPeers));
 }
 
 /// Both dial, and only once: if both connections were dropped, they would never meet.
@@ -291,7 +293,7 @@ async fn of_two_connections_the_one_is_kept_that_the_peer_keeps() {
             .unwrap();
         kept.flush().await.unwrap();
         ready(&mut news).await;
-        assert!(matches!(kept.next().await, Ok(connection::Event::Message { code: 0, .. })));
+        assert!(matches!(kept.next().await, Ok(connection::Incoming::Message { code: 0, .. })));
         let peers = node.handle().peers();
         assert_eq!((peers.len(), peers[0].inbound), (1, keeps_own));
         node.shutdown().await;

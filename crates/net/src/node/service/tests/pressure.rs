@@ -40,8 +40,10 @@ async fn answers(peer: &mut PeerStream<DuplexStream>, patience: Duration) -> usi
     let count = async {
         loop {
             match peer.next().await {
-                Ok(connection::Event::Message { code: code::MESSAGE_RESPONSE, .. }) => answers += 1,
-                Ok(connection::Event::Message { .. }) => {}
+                Ok(connection::Incoming::Message { code: code::MESSAGE_RESPONSE, .. }) => {
+                    answers += 1
+                }
+                Ok(connection::Incoming::Message { .. }) => {}
                 other => panic!("{other:?}"),
             }
         }
