@@ -220,6 +220,27 @@ fn every_command_refuses_damaged_archives() {
     assert!(found > 5, "{found}");
 }
 
+/// `fixtures/archive-0.1`: what version 0.1 wrote stays readable.
+#[test]
+fn archives_of_version_0_1_are_read_and_go_on() {
+    let shell = Shell::new();
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/archive-0.1");
+    shell.ok(&format!("cp -r {fixtures}/archive . && chmod -R u=rwX,go= archive"));
+    let envelopes = shell.ok(&format!("cat {fixtures}/envelopes.txt"));
+    let export = "status-mailserver export --store archive --output hex";
+    assert_eq!(shell.ok(export), envelopes);
+    let stats = shell.ok("status-mailserver stats --store archive");
+    assert_eq!(stats, shell.ok(&format!("cat {fixtures}/stats.json")));
+    assert_eq!(record(&shell.ok("status-mailserver check --store archive"))["sound"], true);
+    // One envelope is known, three are new.
+    seal(&shell, "more", 3, 1_583_400_000, "more.json");
+    let line = "(head -n 1 envelopes; cat more.json) | status-mailserver import --store archive";
+    shell.ok(&format!("cp {fixtures}/envelopes.txt envelopes"));
+    let imported = record(&shell.ok(line));
+    assert_eq!((&imported["envelopes"], &imported["new"]), (&4.into(), &3.into()));
+    assert!(shell.ok(export).starts_with(&envelopes));
+}
+
 #[test]
 fn status_go_archives_are_imported() {
     let shell = Shell::new();

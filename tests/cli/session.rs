@@ -317,3 +317,72 @@ fn state_errors_name_the_wrong_option() {
     shell.ok("test ! -e new");
     shell.ok(&format!("STATUS_STATE_PASSWORD= {bundle} --state new"));
 }
+
+/// `fixtures/state-0.1`, as version 0.1 left it.
+const LEGACY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/state-0.1");
+
+fn legacy() -> Shell {
+    let shell = Shell::new();
+    shell.ok(&format!("cp -r {LEGACY}/. . && chmod -R u=rwX,go= ."));
+    shell
+}
+
+#[test]
+fn states_of_version_0_1_are_converted_and_used() {
+    let shell = legacy();
+    let alice = "--identity alice.key --state alice";
+    let bob = "--identity bob.key --state bob --state-password-file password";
+    // A wrong password changes nothing.
+    let line = "STATUS_STATE_PASSWORD=x status-session list --identity bob.key --state bob";
+    shell.fails(1, line);
+    shell.ok(&format!("diff -r {LEGACY}/bob bob"));
+    for (name, options) in [("alice", alice), ("bob", bob)] {
+        let exported = shell.ok(&format!("status-session export --subtle {options}"));
+        assert_eq!(exported, shell.ok(&format!("cat {name}.jsonl")), "what 0.1 exported");
+        assert_eq!(shell.ok(&format!("ls {name}")), "journal\nlock\n");
+    }
+    // What was read is not read again; what was not is.
+    let decrypt = format!("status-session decrypt {alice} --from $(cat bob.pub)");
+    shell.ok("statuskit account show --identity bob.key --output json | sed 's/.*\"public_key\":\"\\([^\"]*\\)\".*/\\1/' > bob.pub");
+    let refused = shell.run(&format!("{decrypt} --output json < read.jsonl"));
+    assert_eq!((refused.code, refused.stderr.matches("ratchet.old_message").count()), (1, 2));
+    let read = records(&shell.ok(&format!("{decrypt} < unread.jsonl")));
+    let texts: Vec<_> = read.iter().map(|it| it["raw"].as_str().unwrap()).collect();
+    assert_eq!(texts, ["0xc1", "0xc2", "0xc4"]);
+    let line = format!(
+        "echo 0xd1 | status-session encrypt {alice} --to $(cat bob.pub) \
+         | status-session decrypt {bob} --from $(statuskit account show --identity alice.key --output json | sed 's/.*\"public_key\":\"\\([^\"]*\\)\".*/\\1/')"
+    );
+    assert_eq!(record(&shell.ok(&line))["raw"], "0xd1");
+}
+
+#[test]
+fn a_conversion_that_was_killed_is_ended_by_the_next_opening() {
+    let shell = legacy();
+    for round in 0..8 {
+        shell.ok(&format!("rm -rf alice && cp -r {LEGACY}/alice . && chmod -R u=rwX,go= alice"));
+        let mut tool = shell
+            .command("exec status-session list --identity alice.key --state alice")
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_micros(3000 + 2500 * round));
+        tool.kill().unwrap();
+        tool.wait().unwrap();
+        let line = "status-session export --subtle --identity alice.key --state alice";
+        assert_eq!(shell.ok(line), shell.ok("cat alice.jsonl"), "round {round}");
+        assert_eq!(shell.ok("ls alice"), "journal\nlock\n");
+    }
+}
+
+/// A limit on the size of files is an error as a full disk is, and neither leaves half a state.
+#[test]
+fn a_state_that_does_not_fit_is_an_error() {
+    let shell = two();
+    let new = "status-session bundle new --identity alice.key --state a --output json";
+    let error = shell.fails(5, &format!("trap '' XFSZ; ulimit -f 100; {new}"));
+    assert!(error.contains("store.io"), "{error}");
+    let list = "status-session list --identity alice.key --state a --output json";
+    assert!(shell.fails(5, list).contains("store.missing"));
+    shell.ok(new);
+    assert!(shell.ok("wc -c < a/journal").trim().parse::<u64>().unwrap() > 1 << 20);
+}

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
 mod hostile;
+mod legacy;
 mod secrets;
 
 use proptest::prelude::*;

@@ -1,4 +1,4 @@
-//! `--state DIR`: where the sessions of an identity are kept.
+//! `--state DIR`: the directory with the sessions of an identity.
 
 use std::path::PathBuf;
 
@@ -18,29 +18,29 @@ use crate::{
     password::{Password, PasswordArgs, Wanted},
 };
 
-/// A messenger, wherever it keeps its state.
+/// A messenger with any store.
 pub type AnyMessenger = Messenger<Box<dyn Store>>;
 
-/// Where the state is.
+/// The state, and its password.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Conversations")]
 pub struct StateArgs {
-    /// Directory with the sessions, groups and unacknowledged messages of the identity; made if it
-    /// is not there, unless it is only read or changed. One process at a time uses it
+    /// Directory with the identity's sessions, groups and unacknowledged messages. Commands that
+    /// send or receive create it. One process at a time can use it
     #[arg(long, value_name = "DIR", env = "STATUS_STATE", hide_env_values = true)]
     pub state: Option<PathBuf>,
-    /// File with the password of the state: a new one is encrypted with it. Without this: the
-    /// environment variable STATUS_STATE_PASSWORD, else a prompt if the state is encrypted
+    /// File with the password of the state; it encrypts a new state. Default: the environment
+    /// variable STATUS_STATE_PASSWORD, else a prompt if the state is encrypted
     #[arg(long, value_name = "FILE", requires = "state")]
     pub state_password_file: Option<PathBuf>,
 }
 
-/// What happens where there is no state yet.
+/// What to do if the state is missing.
 #[derive(Debug, Clone, Copy)]
 pub enum IfMissing {
-    /// It is made.
+    /// Create it.
     Make,
-    /// The name is wrong, then: there is nothing to read or to change.
+    /// Fail: the name is probably wrong.
     Fail,
 }
 
@@ -48,7 +48,7 @@ pub enum IfMissing {
 const PASSWORD: &str = "STATUS_STATE_PASSWORD";
 
 impl StateArgs {
-    /// Opens the store, if one is named; makes it if it is not there.
+    /// Opens the store, if one is named, and creates it if it is missing.
     pub fn store(&self) -> Result<Option<DiskStore>> {
         self.open(IfMissing::Make)
     }
@@ -85,7 +85,7 @@ impl StateArgs {
         Ok(Some(opened.map_err(|error| store_error(&error))?))
     }
 
-    /// The password, if one is given without asking.
+    /// Returns the password, if one is given by option or environment.
     fn given_password(&self) -> Result<Option<Password>> {
         let in_environment = std::env::var_os(PASSWORD).is_some_and(|value| !value.is_empty());
         if self.state_password_file.is_some() {
@@ -93,7 +93,7 @@ impl StateArgs {
             if password.is_empty() {
                 return Err(CliError::usage("the password of the state is empty")
                     .field("--state-password-file")
-                    .hint("leave the option out for a state that is not encrypted")
+                    .hint("omit the option for a state without encryption")
                     .into());
             }
             return Ok(Some(password));
@@ -116,19 +116,19 @@ impl StateArgs {
     }
 }
 
-/// Why a store does not do what it should.
+/// Converts an error of a store.
 pub fn store_error(error: &StoreError) -> CliError {
     let (exit, hint) = match error {
         StoreError::WrongPassword => (Exit::Negative, None),
         StoreError::Locked { .. } => {
-            (Exit::Local, Some("wait for the other to end, or give each process its own --state"))
+            (Exit::Local, Some("wait until it ends, or give each process its own --state"))
         }
         StoreError::Missing { .. } => {
-            (Exit::Local, Some("status-session bundle new makes one; is the name right?"))
+            (Exit::Local, Some("status-session bundle new creates one; is the name right?"))
         }
         StoreError::Damaged { .. } => (
             Exit::Local,
-            Some("begin a new --state; an older copy of this one would use message keys again"),
+            Some("start a new --state; an older copy of this one would reuse message keys"),
         ),
         StoreError::NotEncrypted => (Exit::Usage, Some("omit the password")),
         _ => (Exit::Local, None),
@@ -140,14 +140,14 @@ pub fn store_error(error: &StoreError) -> CliError {
     }
 }
 
-/// Why a device does not do what it should.
+/// Converts an error of a device.
 pub fn secure_error(error: &SecureError) -> CliError {
     match error {
         SecureError::Store(error) => store_error(error),
         SecureError::OtherIdentity(_) => {
             CliError::new(error.code(), Exit::Usage, error.to_string())
                 .field("--state")
-                .hint("each identity has a state of its own")
+                .hint("each identity has its own state")
         }
         SecureError::OtherInstallation(_) => {
             CliError::new(error.code(), Exit::Usage, error.to_string())
@@ -158,7 +158,7 @@ pub fn secure_error(error: &SecureError) -> CliError {
     }
 }
 
-/// Why a messenger does not do what it should.
+/// Converts an error of a messenger.
 pub fn chat_error(error: &ChatError) -> CliError {
     match error {
         ChatError::Secure(error) => secure_error(error),

@@ -27,14 +27,8 @@ pub enum Depth {
     All,
 }
 
-/// What a file is there for.
-#[derive(Debug, Clone, Copy)]
-pub enum Holds {
-    /// Records, in the one tree that there always is.
-    Records,
-    /// Trees with names: what there can be in each, and whether it is read at opening.
-    Trees(fn(&[u8]) -> (Shape, bool)),
-}
+/// What there can be in a tree of this name, and whether it is read at opening.
+pub type Shapes = fn(&[u8]) -> (Shape, bool);
 
 /// What is wrong with a file.
 #[derive(Debug, Default)]
@@ -92,19 +86,42 @@ fn ends(file: &mut PageFile, faults: &mut Faults) {
 
 /// Looks at the pages of a transaction that is held. None if the file does not tell of it any
 /// more: somebody has written since it began.
-pub fn inspect(path: &Path, txn: u64, depth: Depth, holds: Holds) -> io::Result<Option<Faults>> {
+pub fn inspect(path: &Path, txn: u64, depth: Depth, shapes: Shapes) -> io::Result<Option<Faults>> {
     let mut file = PageFile::open(path)?;
     let Some(meta) = file.metas().into_iter().flatten().find(|meta| meta.txn == txn) else {
         return Ok(None);
     };
     let mut walker = Walker::new(&mut file);
-    walker.walk_all(&meta, depth, holds)?;
+    walker.walk_named(&meta, depth, shapes)?;
     Ok(Some(walker.faults))
 }
 
-/// Looks at all of a file that nobody is writing to. One that the engine can't be given is looked
-/// at as far as that goes.
-pub fn examine(path: &Path, holds: Holds) -> io::Result<Faults> {
+/// Looks at all of a file that nobody is writing to, and that holds trees with names. One that the
+/// engine can't be given is looked at as far as that goes.
+pub fn examine(path: &Path, shapes: Shapes) -> io::Result<Faults> {
+    examine_with(path, &mut |walker, meta| walker.walk_named(meta, Depth::All, shapes))
+}
+
+/// Reads the records of a file that nobody is writing to, and that has no trees with names. They
+/// are all of them only if there are no faults.
+pub fn read_records(path: &Path, visit: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<Faults> {
+    examine_with(path, &mut |walker, meta| {
+        walker.walk_free(meta)?;
+        let shape = Shape { reads_runs: true, ..Shape::ANY };
+        walker.walk(meta.main, shape, &mut |node, value| {
+            plain(node)?;
+            visit(node.key, value);
+            Ok(())
+        })?;
+        walker.compare();
+        Ok(())
+    })
+}
+
+fn examine_with(
+    path: &Path,
+    walk: &mut dyn FnMut(&mut Walker<'_>, &Meta) -> io::Result<()>,
+) -> io::Result<Faults> {
     let mut file = PageFile::open(path)?;
     let mut faults = Faults::default();
     ends(&mut file, &mut faults);
@@ -114,8 +131,13 @@ pub fn examine(path: &Path, holds: Holds) -> io::Result<Faults> {
     };
     let mut walker = Walker::new(&mut file);
     walker.faults = faults;
-    walker.walk_all(&meta, Depth::All, holds)?;
+    walk(&mut walker, &meta)?;
     Ok(walker.faults)
+}
+
+/// Refuses a tree where a value is expected.
+fn plain(node: &Node<'_>) -> Result<(), &'static str> {
+    if node.is_plain() { Ok(()) } else { Err("an unexpected tree") }
 }
 
 /// A set of pages of the file.
@@ -219,11 +241,29 @@ impl<'a> Walker<'a> {
         Self { file, used, free, faults: Faults::default() }
     }
 
-    /// Walks the list of free pages, and the tree of the records; or that of the trees, and those
-    /// that are wanted.
-    fn walk_all(&mut self, meta: &Meta, depth: Depth, holds: Holds) -> io::Result<()> {
+    /// Walks the list of free pages, the tree of trees, and those that are wanted.
+    fn walk_named(&mut self, meta: &Meta, depth: Depth, shapes: Shapes) -> io::Result<()> {
         // The last pages may be missing if none of them is in use.
         let depth = if meta.last_page < self.file.pages() { depth } else { Depth::All };
+        self.walk_free(meta)?;
+        let mut trees = Vec::new();
+        self.walk(meta.main, Shape::NAMES, &mut |node, value| {
+            let tree = read_tree(value).filter(|_| node.is_tree());
+            trees.push((node.key.to_vec(), tree.ok_or("an entry that is not a tree")?));
+            Ok(())
+        })?;
+        for (name, tree) in trees {
+            let (shape, is_read_at_opening) = shapes(&name);
+            if depth == Depth::All || is_read_at_opening {
+                self.walk(tree, shape, &mut |node, _| plain(node))?;
+            }
+        }
+        self.compare();
+        Ok(())
+    }
+
+    /// Walks the list of free pages.
+    fn walk_free(&mut self, meta: &Meta) -> io::Result<()> {
         let last_page = meta.last_page;
         let mut free = std::mem::replace(&mut self.free, PageSet::new(0));
         let mut beyond = HashSet::new();
@@ -244,31 +284,14 @@ impl<'a> Walker<'a> {
             Ok(())
         })?;
         self.free = free;
+        Ok(())
+    }
 
-        let mut plain = |node: &Node<'_>, _: &[u8]| {
-            if node.is_plain() { Ok(()) } else { Err("an unexpected tree") }
-        };
-        match holds {
-            Holds::Records => self.walk(meta.main, Shape::ANY, &mut plain)?,
-            Holds::Trees(shape_of) => {
-                let mut trees = Vec::new();
-                self.walk(meta.main, Shape::NAMES, &mut |node, value| {
-                    let tree = read_tree(value).filter(|_| node.is_tree());
-                    trees.push((node.key.to_vec(), tree.ok_or("an entry that is not a tree")?));
-                    Ok(())
-                })?;
-                for (name, tree) in trees {
-                    let (shape, is_read_at_opening) = shape_of(&name);
-                    if depth == Depth::All || is_read_at_opening {
-                        self.walk(tree, shape, &mut plain)?;
-                    }
-                }
-            }
-        }
+    /// Compares the free pages with those in use.
+    fn compare(&mut self) {
         if let Some(page) = self.free.first_common(&self.used) {
             self.faults.add(page, "it is said to be free, and in use");
         }
-        Ok(())
     }
 
     /// Walks the pages of a tree. `look` gets what the leaves hold.

@@ -1,213 +1,440 @@
-//! The journal: a file of fixed size into which commits are written one after the other.
+//! The journal: one file with every record, and an index of it in memory.
 //!
-//! A record is `id (16) || length (4) || number (8) || hash (16) || changes`; the hash is of the
-//! rest. The id is drawn anew whenever the journal begins, and stands in the database: what was
-//! left from before is not of this journal, and nobody who only sends messages can make up a
-//! record of it. Since the file's size and place never change, a commit needs no more than that
-//! its bytes reach the disk.
-//!
-//! A journal begins as zeros and an empty first record. A commit returns before the next one is
-//! written, so only the last record can have been cut off, and behind it there are zeros. Anything
-//! else is damage: to go on from there would use message keys a second time.
-//!
-//! | found | what it is |
+//! | entry | layout |
 //! | --- | --- |
-//! | no file, another size, no first record | damage |
-//! | a bad record, and the id of this journal somewhere behind its head | damage: one was written after it |
-//! | a later record in the place of the next | damage |
-//! | a bad record with a good head, and more than zeros behind its end | damage, for the same reason |
-//! | any other bad record | the last one, cut off: its commit never returned |
+//! | every | id (16), length (4), number (8), hash (16), body |
+//! | first | body: number of entries and of bytes at creation, [header](super::seal) |
+//! | other | body: names, each with its new value, or with none if it was deleted |
+//!
+//! The hash is the first half of the SHA-256 of the entry without the hash. The id starts with
+//! [`MAGIC`]; the rest is random, so that a peer can't forge an entry in a message.
+//!
+//! A journal is created with the records of its predecessor, followed by zeros as room for commits.
+//! The file never grows, so one `fdatasync` makes a commit durable. Once the room is used up, the
+//! next journal replaces it.
+//!
+//! A commit returns before the next one is written, so a crash can cut off only the last entry. Any
+//! other damage is an error: going on from an older state would reuse message keys.
+//!
+//! | found | meaning |
+//! | --- | --- |
+//! | a bad first entry, a wrong length, or fewer entries than at creation | damage |
+//! | a bad entry, and this journal's id after its head | damage: a later entry was written |
+//! | a later entry in the place of the next | damage |
+//! | a bad entry with a good head, and more than zeros after its end | damage: a later entry was written |
+//! | any other bad entry | the last entry, cut off: its commit never returned |
 
 use std::{
+    collections::BTreeMap,
     fs::{File, OpenOptions},
     io::{self, Read as _},
+    ops::Range,
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
 };
 
-use statuskit_core::{
-    crypto::hash::sha256,
-    secure::store::codec::{Reader, Writer},
+use rand::Rng as _;
+use sha2::{Digest as _, Sha256};
+use statuskit_core::secure::store::{
+    Record, StoreError,
+    codec::{Reader, Writer},
+};
+use zeroize::Zeroizing;
+
+use super::{
+    files::{JOURNAL, NEW, ZEROS, io_error, open_private, write_zeros},
+    seal::system_rng,
 };
 
-use crate::state::{StoreError, Stored, io_error, private_file};
+/// The start of every id.
+const MAGIC: [u8; 8] = *b"statusk3";
 
-/// Size of the file.
-pub(super) const SIZE: usize = 1 << 20;
-
-/// Names a journal from its beginning to the next.
-pub(super) type Id = [u8; 16];
+/// The least room for commits.
+const ROOM: u64 = 1 << 20;
+/// About how many bytes of records share an entry of a new journal.
+const BATCH: usize = 1 << 18;
 
 const HEAD: usize = 44;
-const LENGTH: std::ops::Range<usize> = 16..20;
-/// Behind the length: where a number that fits was cut off, the length was not.
-const NUMBER: std::ops::Range<usize> = 20..28;
-const HASH: std::ops::Range<usize> = 28..HEAD;
+const LENGTH: Range<usize> = 16..20;
+/// After the length: if a write got as far as the number, the length is whole.
+const NUMBER: Range<usize> = 20..28;
+const HASH: Range<usize> = 28..HEAD;
+
+pub(super) type Id = [u8; 16];
+
+/// An entry whose head is still empty.
+pub(super) type Draft = Zeroizing<Vec<u8>>;
 
 pub(super) struct Journal {
     file: File,
     path: PathBuf,
     id: Id,
-    /// Of the next record; the first has 1.
+    header: Vec<u8>,
+    /// Number of the next entry, counted from 1.
     number: u64,
-    /// Of the next record.
-    offset: usize,
+    /// Offset of the next entry.
+    end: u64,
+    length: u64,
+    index: BTreeMap<Vec<u8>, Place>,
+}
+
+/// The place of a value in the file.
+#[derive(Clone, Copy)]
+struct Place {
+    at: u64,
+    length: u32,
 }
 
 impl Journal {
-    /// Makes the file, or begins anew in the one that is there; nothing in it counts any more.
-    pub fn create(path: &Path, id: Id) -> Result<Self, StoreError> {
-        let file = private_file(path).map_err(io_error("open", path))?;
-        file.set_len(SIZE as u64).map_err(io_error("write", path))?;
-        let mut journal = Self { file, path: path.to_owned(), id, number: 1, offset: 0 };
-        journal.restart(id)?;
+    /// Creates a [`NEW`] journal with these records and room for at least `more` bytes. The file
+    /// is durable when this returns; its name is not.
+    pub fn create(
+        dir: &Path,
+        header: &[u8],
+        records: impl IntoIterator<Item = Result<(Vec<u8>, Record), StoreError>>,
+        more: u64,
+    ) -> Result<Self, StoreError> {
+        let mut id = [0; 16];
+        system_rng()?.fill_bytes(&mut id);
+        id[..MAGIC.len()].copy_from_slice(&MAGIC);
+        let (path, file) = (dir.join(JOURNAL), open_private(&dir.join(NEW))?);
+        file.set_len(0).map_err(io_error("write", &path))?;
+        let mut journal = Self {
+            file,
+            path,
+            id,
+            header: header.to_vec(),
+            number: 2,
+            end: 0,
+            length: 0,
+            index: BTreeMap::new(),
+        };
+        // The first entry is written last, because it counts the others.
+        journal.end = journal.first().len() as u64;
+        let (mut batch, mut size) = (Vec::new(), 0);
+        for record in records {
+            let (name, value) = record?;
+            size += value.len();
+            batch.push((name, value));
+            if size >= BATCH {
+                journal.put_all(&batch)?;
+                (batch, size) = (Vec::new(), 0);
+            }
+        }
+        journal.put_all(&batch)?;
+        journal.length = journal.end + journal.end.max(ROOM).max(more);
+        let mut first = journal.first();
+        stamp(&mut first, &journal.id, 1);
+        write_zeros(&journal.file, journal.end, journal.length)
+            .and_then(|()| journal.file.write_all_at(&first, 0))
+            .and_then(|()| journal.file.sync_all())
+            .map_err(io_error("write", &journal.path))?;
         Ok(journal)
     }
 
-    /// Opens the journal that has this id, and gives what it holds.
-    pub fn open(path: &Path, id: Id) -> Result<(Self, Stored), StoreError> {
-        let damaged =
-            |why: &'static str| StoreError::Damaged { path: path.to_owned(), why: why.into() };
-        let file = match OpenOptions::new().read(true).write(true).open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(damaged("it is not there"));
-            }
-            file => file.map_err(io_error("open", path))?,
-        };
-        let mut bytes = Vec::with_capacity(SIZE + 1);
-        let read = (&file).take(SIZE as u64 + 1).read_to_end(&mut bytes);
-        read.map_err(io_error("read", path))?;
-        if bytes.len() != SIZE {
-            return Err(damaged("it has another length than it was made with"));
+    /// Returns whether the file is a journal of this version.
+    pub fn is_at(path: &Path) -> Result<bool, StoreError> {
+        let mut magic = Vec::new();
+        match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            file => file.and_then(|file| file.take(MAGIC.len() as u64).read_to_end(&mut magic)),
         }
-        let mut journal = Self { file, path: path.to_owned(), id, number: 1, offset: 0 };
-        let mut stored = Stored::new();
-        while let Some(record) = journal.record(&bytes) {
-            stored.extend(read_changes(&record[HEAD..])?);
-            journal.number += 1;
-            journal.offset += record.len();
-        }
-        if journal.number == 1 {
-            return Err(damaged("its first record is not as it was written"));
-        }
-        let rest = &mut bytes[journal.offset..];
-        if rest.iter().any(|byte| *byte != 0) {
-            if journal.goes_on(rest) {
-                return Err(damaged("a record before its last one is not as it was written"));
-            }
-            // So that behind the next record there are zeros again.
-            rest.fill(0);
-            let written = journal.file.write_all_at(rest, journal.offset as u64);
-            written
-                .and_then(|()| journal.file.sync_data())
-                .map_err(io_error("write", &journal.path))?;
-        }
-        Ok((journal, stored))
+        .map_err(io_error("read", path))?;
+        Ok(magic == MAGIC)
     }
 
-    /// Begins again, after what it held has gone to the database: overwrites all of it.
-    pub fn restart(&mut self, id: Id) -> Result<(), StoreError> {
-        (self.id, self.number, self.offset) = (id, 1, 0);
-        let first = self.make(&Stored::new());
-        let mut bytes = vec![0; SIZE];
-        bytes[..first.len()].copy_from_slice(&first);
-        let written = self.file.write_all_at(&bytes, 0).and_then(|()| self.file.sync_all());
-        written.map_err(io_error("write", &self.path))?;
-        (self.number, self.offset) = (2, first.len());
+    /// Opens a journal.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let opened = OpenOptions::new().read(true).write(true).open(path);
+        let file = opened.map_err(io_error("open", path))?;
+        let mut entries = Entries::new(&file, path, Id::default())?;
+        let id = entries.peek(16)?.first_chunk().copied().unwrap_or_default();
+        entries.id = id;
+        let Some((_, first)) = entries.next()? else {
+            return Err(damaged(path, "its first entry is damaged"));
+        };
+        let mut reader = Reader::new("journal", &first[HEAD..]);
+        let (count, length, header) = (reader.u64()?, reader.u64()?, reader.bytes()?.to_vec());
+        reader.finish()?;
+        let mut index = BTreeMap::new();
+        while let Some((begin, entry)) = entries.next()? {
+            index_entry(&mut index, begin, entry)?;
+        }
+        if entries.number <= count {
+            return Err(damaged(path, "a record that it was created with is damaged"));
+        }
+        if entries.length != length {
+            return Err(damaged(path, "its length has changed"));
+        }
+        let is_cut_off = entries.is_cut_off()?;
+        let (number, end) = (entries.number, entries.end);
+        if is_cut_off {
+            // Zeros must follow the next entry.
+            write_zeros(&file, end, length)
+                .and_then(|()| file.sync_data())
+                .map_err(io_error("write", path))?;
+        }
+        Ok(Self { file, path: path.to_owned(), id, header, number, end, length, index })
+    }
+
+    pub fn header(&self) -> &[u8] {
+        &self.header
+    }
+
+    /// Returns the offset of the next entry.
+    #[cfg(test)]
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Reads the value of a name.
+    pub fn get(&self, name: &[u8]) -> Result<Option<Record>, StoreError> {
+        self.index.get(name).map(|place| self.read(*place)).transpose()
+    }
+
+    /// Reads all values whose names start with `prefix`, in the order of the names.
+    pub fn scan(
+        &self,
+        prefix: &[u8],
+    ) -> impl Iterator<Item = Result<(Vec<u8>, Record), StoreError>> {
+        self.index
+            .range(prefix.to_vec()..)
+            .take_while(move |(name, _)| name.starts_with(prefix))
+            .map(|(name, place)| Ok((name.clone(), self.read(*place)?)))
+    }
+
+    /// Returns whether an entry fits into the room that is left.
+    pub fn has_room(&self, entry: &Draft) -> bool {
+        self.end + entry.len() as u64 <= self.length
+    }
+
+    /// Writes a commit, durably. It must [fit](Self::has_room).
+    pub fn append(&mut self, mut entry: Draft) -> Result<(), StoreError> {
+        self.write(&mut entry)?;
+        self.file.sync_data().map_err(io_error("write", &self.path))?;
+        self.add(&entry)
+    }
+
+    /// Writes records without waiting for the disk.
+    fn put_all(&mut self, records: &[(Vec<u8>, Record)]) -> Result<(), StoreError> {
+        let mut entry = draft(records.iter().map(|(name, value)| (&name[..], Some(&value[..]))));
+        self.write(&mut entry)?;
+        self.add(&entry)
+    }
+
+    fn write(&self, entry: &mut Draft) -> Result<(), StoreError> {
+        stamp(entry, &self.id, self.number);
+        self.file.write_all_at(entry, self.end).map_err(io_error("write", &self.path))
+    }
+
+    /// Adds the entry that was written to the index.
+    fn add(&mut self, entry: &Draft) -> Result<(), StoreError> {
+        index_entry(&mut self.index, self.end, entry)?;
+        self.number += 1;
+        self.end += entry.len() as u64;
         Ok(())
     }
 
-    /// Writes a commit, durably. `false` if there is no room for it.
-    pub fn append(&mut self, changes: &Stored) -> Result<bool, StoreError> {
-        let record = self.make(changes);
-        if self.offset + record.len() > SIZE {
-            return Ok(false);
+    fn read(&self, place: Place) -> Result<Record, StoreError> {
+        let mut value = Zeroizing::new(vec![0; place.length as usize]);
+        let read = self.file.read_exact_at(&mut value, place.at);
+        read.map_err(io_error("read", &self.path))?;
+        Ok(value)
+    }
+
+    /// Returns the first entry, which tells how the journal was created.
+    fn first(&self) -> Draft {
+        let mut writer = Writer::default();
+        writer.array(&[0; HEAD]);
+        writer.u64(self.number - 1);
+        writer.u64(self.length);
+        writer.bytes(&self.header);
+        writer.finish()
+    }
+}
+
+/// Returns an entry of changes: names with their new values, or with `None` to delete them.
+pub(super) fn draft<'a>(
+    changes: impl ExactSizeIterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+) -> Draft {
+    let mut writer = Writer::default();
+    writer.array(&[0; HEAD]);
+    writer.u32(changes.len() as u32);
+    for (name, value) in changes {
+        writer.bytes(name);
+        writer.opt(value, Writer::bytes);
+    }
+    writer.finish()
+}
+
+/// Visits the changes of an entry: names with their new values, and the offsets of these.
+pub(super) fn read_changes(
+    entry: &[u8],
+    mut visit: impl FnMut(&[u8], Option<(usize, &[u8])>),
+) -> Result<(), StoreError> {
+    let mut reader = Reader::new("journal", &entry[HEAD..]);
+    let mut at = HEAD + 4;
+    for _ in 0..reader.u32()? {
+        let name = reader.bytes()?;
+        let value = reader.opt(Reader::bytes)?;
+        at += 4 + name.len() + 1;
+        visit(name, value.map(|value| (at + 4, value)));
+        at += value.map_or(0, |value| 4 + value.len());
+    }
+    reader.finish()
+}
+
+/// Updates an index with an entry that starts at `begin`.
+fn index_entry(
+    index: &mut BTreeMap<Vec<u8>, Place>,
+    begin: u64,
+    entry: &[u8],
+) -> Result<(), StoreError> {
+    read_changes(entry, |name, value| {
+        let place =
+            value.map(|(at, value)| Place { at: begin + at as u64, length: value.len() as u32 });
+        match (index.get_mut(name), place) {
+            (Some(known), Some(place)) => *known = place,
+            (None, Some(place)) => _ = index.insert(name.to_vec(), place),
+            (_, None) => _ = index.remove(name),
         }
-        let written = self.file.write_all_at(&record, self.offset as u64);
-        let synced = written.and_then(|()| self.file.sync_data());
-        synced.map_err(io_error("write", &self.path))?;
+    })
+}
+
+/// Reads the entries of a journal in order.
+pub(super) struct Entries<'a> {
+    file: &'a File,
+    path: &'a Path,
+    id: Id,
+    /// Number of the next entry, counted from 1.
+    pub number: u64,
+    /// Offset of the next entry.
+    end: u64,
+    /// Length of the file.
+    pub length: u64,
+    /// Starts with the bytes of `loaded`.
+    window: Zeroizing<Vec<u8>>,
+    /// The part of the file that was read last.
+    loaded: Range<u64>,
+}
+
+impl<'a> Entries<'a> {
+    pub fn new(file: &'a File, path: &'a Path, id: Id) -> Result<Self, StoreError> {
+        let length = file.metadata().map_err(io_error("read", path))?.len();
+        Ok(Self {
+            file,
+            path,
+            id,
+            number: 1,
+            end: 0,
+            length,
+            window: Zeroizing::default(),
+            loaded: 0..0,
+        })
+    }
+
+    /// Reads the next entry, and its offset. `None` if there is no good one.
+    pub fn next(&mut self) -> Result<Option<(u64, &[u8])>, StoreError> {
+        let begin = self.end;
+        let head = self.peek(HEAD as u64)?;
+        let head = head.first_chunk::<HEAD>().copied();
+        let Some(length) = head.and_then(|head| self.length_of_next(&head)) else {
+            return Ok(None);
+        };
+        let entry = self.peek(length)?;
+        if entry[HASH] != hash(entry) {
+            return Ok(None);
+        }
         self.number += 1;
-        self.offset += record.len();
-        Ok(true)
+        self.end += length;
+        let at = (begin - self.loaded.start) as usize;
+        Ok(Some((begin, &self.window[at..at + length as usize])))
     }
 
-    /// Where the next record will stand.
-    #[cfg(test)]
-    pub fn end(&self) -> usize {
-        self.offset
-    }
-
-    /// The next record.
-    fn make(&self, changes: &Stored) -> Vec<u8> {
-        let mut record = vec![0; HEAD];
-        record.extend_from_slice(&write_changes(changes).finish());
-        self.head(record.len(), &mut record);
-        let hash = hash(&record);
-        record[HASH].copy_from_slice(&hash);
-        record
-    }
-
-    /// What the next record begins with, if it has this length.
-    fn head(&self, length: usize, head: &mut [u8]) {
-        head[..LENGTH.start].copy_from_slice(&self.id);
-        head[LENGTH].copy_from_slice(&(length as u32).to_be_bytes());
-        head[NUMBER].copy_from_slice(&self.number.to_be_bytes());
-    }
-
-    /// The length of the next record, if its head is good.
-    fn length(&self, rest: &[u8]) -> Option<usize> {
-        let length = u32::from_be_bytes(rest.get(LENGTH)?.try_into().ok()?) as usize;
-        let mut head = [0; HASH.start];
-        self.head(length, &mut head);
-        let is_good = rest.starts_with(&head) && (HEAD..=rest.len()).contains(&length);
-        is_good.then_some(length)
-    }
-
-    /// The next record, if there is a whole one.
-    fn record<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
-        let rest = bytes.get(self.offset..)?;
-        let record = rest.get(..self.length(rest)?)?;
-        (record[HASH] == hash(record)).then_some(record)
-    }
-
-    /// Whether there was more than the record that `rest` begins with, which is a bad one.
-    fn goes_on(&self, rest: &[u8]) -> bool {
-        // Cut off, the number could only be lower.
+    /// Returns whether an entry was cut off after the last good one.
+    ///
+    /// # Errors
+    ///
+    /// If the bad entry can't be the last one that was written.
+    pub fn is_cut_off(&mut self) -> Result<bool, StoreError> {
+        let (mut at, mut used) = (self.end, self.end);
+        while at < self.length {
+            let length = (self.length - at).min(ZEROS.len() as u64) as usize;
+            let piece = self.load(at, length)?;
+            at += length as u64;
+            if *piece != ZEROS[..length] {
+                used = at;
+            }
+        }
+        let used = (used - self.end) as usize;
+        self.load(self.end, used)?;
+        let rest = &self.window[..used];
+        // Cutting off makes a number lower, never higher.
         let later = rest.starts_with(&self.id)
             && rest.get(NUMBER).is_some_and(|number| *number > self.number.to_be_bytes()[..]);
         let another = rest.windows(self.id.len()).skip(1).any(|window| window == self.id);
-        let end = self.length(rest).unwrap_or(rest.len());
-        later || another || rest[end..].iter().any(|byte| *byte != 0)
+        let end = self.length_of_next(rest).map_or(rest.len(), |length| length as usize);
+        if later || another || rest.iter().skip(end).any(|byte| *byte != 0) {
+            return Err(damaged(self.path, "an entry before the last one is damaged"));
+        }
+        Ok(!rest.is_empty())
+    }
+
+    /// Returns the next bytes, as far as the file has them.
+    fn peek(&mut self, length: u64) -> Result<&[u8], StoreError> {
+        let rest = self.length - self.end;
+        let length = length.min(rest) as usize;
+        let from = (self.end - self.loaded.start) as usize;
+        if self.end + length as u64 <= self.loaded.end {
+            return Ok(&self.window[from..from + length]);
+        }
+        let more = length.max(rest.min(ZEROS.len() as u64) as usize);
+        Ok(&self.load(self.end, more)?[..length])
+    }
+
+    /// Reads a part of the file.
+    fn load(&mut self, at: u64, length: usize) -> Result<&[u8], StoreError> {
+        if self.window.len() < length {
+            self.window = Zeroizing::new(vec![0; length]);
+        }
+        let part = &mut self.window[..length];
+        self.file.read_exact_at(part, at).map_err(io_error("read", self.path))?;
+        self.loaded = at..at + length as u64;
+        Ok(part)
+    }
+
+    /// Returns the length of the next entry if its head is good.
+    fn length_of_next(&self, head: &[u8]) -> Option<u64> {
+        let length = u32::from_be_bytes(head.get(LENGTH)?.try_into().ok()?);
+        let mut good = [0; HEAD];
+        write_head(&mut good, &self.id, length, self.number);
+        let fits = (HEAD as u64..=self.length - self.end).contains(&length.into());
+        (fits && head.starts_with(&good[..HASH.start])).then_some(length.into())
     }
 }
 
-/// The first half of the SHA-256 of a record without its hash.
-fn hash(record: &[u8]) -> [u8; 16] {
-    let (head, rest) = record.split_at(HASH.start);
-    let hash = sha256(&[head, &rest[HASH.len()..]].concat());
+/// Fills in the head of an entry.
+fn stamp(entry: &mut [u8], id: &Id, number: u64) {
+    write_head(entry, id, entry.len() as u32, number);
+    let hash = hash(entry);
+    entry[HASH].copy_from_slice(&hash);
+}
+
+/// Writes a head without the hash.
+fn write_head(entry: &mut [u8], id: &Id, length: u32, number: u64) {
+    entry[..LENGTH.start].copy_from_slice(id);
+    entry[LENGTH].copy_from_slice(&length.to_be_bytes());
+    entry[NUMBER].copy_from_slice(&number.to_be_bytes());
+}
+
+/// Returns the first half of the SHA-256 of an entry without its hash.
+fn hash(entry: &[u8]) -> [u8; 16] {
+    let hash = Sha256::new().chain_update(&entry[..HASH.start]).chain_update(&entry[HASH.end..]);
     let mut half = [0; 16];
-    half.copy_from_slice(&hash[..16]);
+    half.copy_from_slice(&hash.finalize()[..16]);
     half
 }
 
-fn write_changes(changes: &Stored) -> Writer {
-    let mut writer = Writer::default();
-    writer.u32(changes.len() as u32);
-    for (name, record) in changes {
-        writer.bytes(name);
-        writer.opt(record.as_deref(), Writer::bytes);
-    }
-    writer
-}
-
-fn read_changes(bytes: &[u8]) -> Result<Stored, StoreError> {
-    let mut reader = Reader::new("journal", bytes);
-    let mut changes = Stored::new();
-    for _ in 0..reader.u32()? {
-        let name = reader.bytes()?.to_vec();
-        let record = reader.opt(|reader| reader.bytes().map(<[u8]>::to_vec))?;
-        changes.insert(name, record);
-    }
-    reader.finish()?;
-    Ok(changes)
+pub(super) fn damaged(path: &Path, why: &'static str) -> StoreError {
+    StoreError::Damaged { path: path.to_owned(), why: why.into() }
 }

@@ -3,12 +3,14 @@
 //! | what | how |
 //! | --- | --- |
 //! | key | scrypt of the password, with a random salt; HKDF-SHA256 makes two keys of it |
-//! | name of a record | HMAC-SHA256 of its key: names say nothing, and are found again |
-//! | record | nonce (12, random) || AES-256-GCM of key and record || tag (16), with the name as associated data: records can't be exchanged |
-//! | header | version, kind, parameters and salt of scrypt, and an empty sealed text that tells whether a password is the right one |
+//! | name of a record | HMAC-SHA256 of its key: reveals nothing, and is the same each time |
+//! | record | nonce (12, random), AES-256-GCM of key and record, tag (16); the name is associated data, so that records can't be exchanged |
+//! | header | version, kind, cost and salt of scrypt, and an empty sealed text that tells whether a password is right |
 //!
-//! Nonces come from the operating system and never from a seed: a nonce that is used again would
-//! give away what was encrypted with it. Without a password, names are keys and records are plain.
+//! Nonces come from the operating system and never from a seed: using one twice would reveal what
+//! was encrypted with it. Without a password, names are keys after an `r`, and records are plain.
+
+use std::borrow::Cow;
 
 use rand::{
     Rng as _, SeedableRng as _,
@@ -25,11 +27,11 @@ use zeroize::Zeroizing;
 
 use crate::state::{Record, StoreError};
 
-/// The version of the files.
+/// Version of header and records.
 const VERSION: u32 = 2;
-/// Cost of scrypt for new stores: 2^15 rounds of 1 KiB, 32 MiB and about a tenth of a second.
-pub const DEFAULT_LOG_N: u8 = 15;
-/// What an existing store may ask for: 1 GiB.
+/// Cost of scrypt for new stores: 2^15 KiB, about a tenth of a second.
+pub(super) const DEFAULT_LOG_N: u8 = 15;
+/// The greatest cost that is accepted: 1 GiB.
 const MAX_LOG_N: u8 = 20;
 const R: u32 = 8;
 const P: u32 = 1;
@@ -38,6 +40,9 @@ const PLAIN: u8 = 0;
 const SCRYPT: u8 = 1;
 
 const NONCE: usize = 12;
+
+/// Start of names that are not encrypted.
+const PLAIN_NAME: &[u8] = b"r";
 
 pub(super) struct Seal(Option<Keys>);
 
@@ -48,7 +53,7 @@ struct Keys {
 }
 
 impl Seal {
-    /// For a new store; gives its header, too.
+    /// Creates the seal of a new store, and its header.
     pub fn create(password: Option<&[u8]>, log_n: u8) -> Result<(Self, Vec<u8>), StoreError> {
         let mut writer = Writer::default();
         writer.u32(VERSION);
@@ -69,7 +74,11 @@ impl Seal {
         Ok((Self(Some(keys)), header))
     }
 
-    /// For a store that is there.
+    /// Returns the seal of an existing store.
+    ///
+    /// # Errors
+    ///
+    /// If the header is damaged or of another version, or the password does not fit.
     pub fn open(header: &[u8], password: Option<&[u8]>) -> Result<Self, StoreError> {
         let mut reader = Reader::new("header", header);
         let version = reader.u32()?;
@@ -97,43 +106,51 @@ impl Seal {
         }
     }
 
+    #[cfg(test)]
     pub fn is_encrypted(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Under which name the record of a key is stored.
+    /// Returns the name under which the record of a key is stored.
     pub fn name(&self, key: &[u8]) -> Vec<u8> {
         match &self.0 {
             Some(keys) => keys.names.tag(&[key]).to_vec(),
-            // Never one byte: that would be one of the store's own.
-            None => [b"r", key].concat(),
+            None => [PLAIN_NAME, key].concat(),
         }
     }
 
-    /// What is stored.
-    pub fn seal(&mut self, name: &[u8], key: &[u8], record: &[u8]) -> Vec<u8> {
-        let Some(keys) = &mut self.0 else { return record.to_vec() };
-        keys.seal(name, &[&(key.len() as u32).to_be_bytes(), key, record])
+    /// Returns what the names of all keys with this prefix start with.
+    pub fn prefix(&self, prefix: &[u8]) -> Vec<u8> {
+        match &self.0 {
+            Some(_) => Vec::new(),
+            None => [PLAIN_NAME, prefix].concat(),
+        }
     }
 
-    /// The record of a key.
+    /// Returns a record as it is stored.
+    pub fn seal<'a>(&mut self, name: &[u8], key: &[u8], record: &'a [u8]) -> Cow<'a, [u8]> {
+        let Some(keys) = &mut self.0 else { return record.into() };
+        keys.seal(name, &[&(key.len() as u32).to_be_bytes(), key, record]).into()
+    }
+
+    /// Returns the record of a key from how it is stored.
     pub fn open_record(
         &self,
         name: &[u8],
         key: &[u8],
-        stored: &[u8],
+        stored: Record,
     ) -> Result<Record, StoreError> {
         let (found, record) = self.open_any(name, stored)?;
         if found == key { Ok(record) } else { Err(CORRUPT) }
     }
 
-    /// A record and its key.
-    pub fn open_any(&self, name: &[u8], stored: &[u8]) -> Result<(Vec<u8>, Record), StoreError> {
+    /// Returns a record and its key.
+    pub fn open_any(&self, name: &[u8], stored: Record) -> Result<(Vec<u8>, Record), StoreError> {
         let Some(keys) = &self.0 else {
-            let key = name.strip_prefix(b"r").ok_or(CORRUPT)?;
-            return Ok((key.to_vec(), Zeroizing::new(stored.to_vec())));
+            let key = name.strip_prefix(PLAIN_NAME).ok_or(CORRUPT)?;
+            return Ok((key.to_vec(), stored));
         };
-        let plaintext = keys.open(name, stored).ok_or(CORRUPT)?;
+        let plaintext = keys.open(name, &stored).ok_or(CORRUPT)?;
         let mut reader = Reader::new("record", &plaintext);
         let key = reader.bytes()?.to_vec();
         let record = plaintext[4 + key.len()..].to_vec();

@@ -18,7 +18,7 @@ use heed::{
 };
 use statuskit_lmdb::{
     making::{self, DATA, READING},
-    structure::{self, Depth, Faults, Holds},
+    structure::{self, Depth, Faults},
 };
 
 use crate::{
@@ -139,7 +139,8 @@ impl Engine {
             Ok((env, _)) => look(&env, &dir.join(DATA), Depth::All),
             Err(ArchiveError::Damaged(_)) => {
                 let data = dir.join(DATA);
-                structure::examine(&data, HOLDS).map_err(|source| io_error(&data, "read", source))
+                structure::examine(&data, layout::shape_of)
+                    .map_err(|source| io_error(&data, "read", source))
             }
             Err(error) => Err(error),
         }
@@ -230,9 +231,6 @@ impl Engine {
     }
 }
 
-/// What the file holds.
-const HOLDS: Holds = Holds::Trees(layout::shape_of);
-
 /// Looks at the pages that the engine reads when it opens a file.
 fn ends(data: &Path) -> Result<Faults, ArchiveError> {
     structure::inspect_ends(data).map_err(|source| io_error(data, "open", source))
@@ -247,7 +245,7 @@ pub fn sound(faults: Faults) -> Result<(), ArchiveError> {
 fn look(env: &Env<WithoutTls>, data: &Path, depth: Depth) -> Result<Faults, ArchiveError> {
     for _ in 0..1000 {
         let txn = env.read_txn().map_err(engine_error)?;
-        let seen = structure::inspect(data, txn.id() as u64, depth, HOLDS);
+        let seen = structure::inspect(data, txn.id() as u64, depth, layout::shape_of);
         if let Some(faults) = seen.map_err(|source| io_error(data, "read", source))? {
             return Ok(faults);
         }
