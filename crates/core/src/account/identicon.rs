@@ -5,8 +5,6 @@
 
 use std::fmt;
 
-use data_encoding::BASE64;
-
 use crate::crypto::{self, PublicKey};
 
 const CELLS: usize = Identicon::CELLS;
@@ -79,16 +77,6 @@ impl Identicon {
         pixels
     }
 
-    /// Returns the picture as a PNG file.
-    pub fn to_png(&self) -> Vec<u8> {
-        write_png(SIZE as u32, png::ColorType::Rgba, png::BitDepth::Eight, &self.rgba())
-    }
-
-    /// Returns the PNG file as `data:image/png;base64,…`, the form that clients store and send.
-    pub fn to_data_uri(&self) -> String {
-        format!("data:image/png;base64,{}", BASE64.encode(&self.to_png()))
-    }
-
     fn is_filled(&self, x: usize, y: usize) -> bool {
         let cell = |at: usize| at.checked_sub(MARGIN).map(|at| at / CELL);
         let (Some(column), Some(row)) = (cell(x), cell(y)) else { return false };
@@ -106,25 +94,6 @@ impl fmt::Debug for Identicon {
         }
         f.write_str(")")
     }
-}
-
-/// Encodes a square PNG of `side` pixels.
-pub(super) fn write_png(
-    side: u32,
-    color: png::ColorType,
-    depth: png::BitDepth,
-    data: &[u8],
-) -> Vec<u8> {
-    let mut file = Vec::new();
-    let mut encoder = png::Encoder::new(&mut file, side, side);
-    encoder.set_color(color);
-    encoder.set_depth(depth);
-    let written = encoder.write_header().and_then(|mut writer| {
-        writer.write_image_data(data)?;
-        writer.finish()
-    });
-    written.expect("the data has the stated size, and writing to memory does not fail");
-    file
 }
 
 /// Converts HSL to RGB in double precision, with saturation 0.5 and lightness 0.7. Channels are

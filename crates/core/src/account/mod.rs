@@ -14,7 +14,7 @@
 //! | addresses, key UIDs | [`Address`], [`KeyUid`] | EIP-55; Status, "Account" |
 //! | texts of chat keys | [`parse_chat_key`], [`Base`], [`ShareLink`] | Status, "Account"; multicodec |
 //! | key files | [`KeyFile`] | web3 secret storage |
-//! | names and pictures | [`ThreeWordName`], [`Identicon`], [`Qr`] | Status, "Account" |
+//! | names and pictures (as PNG files with the feature `png`) | [`ThreeWordName`], [`Identicon`], [`Qr`] | Status, "Account" |
 //! | accounts | [`Multiaccount`], [`Card`], [`InstallationId`], [`ContactCode`] | Status, "Account" |
 //! | identities of any form | [`Imported`], [`Identity`] | |
 //! | signatures | [`sign`] | EIP-191 |
@@ -45,6 +45,8 @@ mod multibase;
 mod name;
 mod nearest;
 mod path;
+#[cfg(feature = "png")]
+mod png;
 mod qr;
 mod seed;
 pub mod sign;

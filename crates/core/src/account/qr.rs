@@ -1,14 +1,12 @@
 //! QR codes for terminals, pages and files.
 
 use qrcode::{
-    Color, EcLevel, QrCode,
+    EcLevel, QrCode,
     render::{Pixel, svg, unicode::Dense1x2},
 };
 
-use super::identicon::write_png;
-
 /// Light modules around the code, which readers need; the renderers draw as many.
-const QUIET_ZONE: usize = 4;
+pub(super) const QUIET_ZONE: usize = 4;
 
 /// The most bytes that a code of level M holds.
 const MAX_BYTES: usize = 2331;
@@ -30,7 +28,7 @@ impl QrError {
 
 /// A QR code with error correction level M.
 #[derive(Clone)]
-pub struct Qr(QrCode);
+pub struct Qr(pub(super) QrCode);
 
 impl Qr {
     /// Encodes `text` in the smallest code that holds it.
@@ -78,31 +76,8 @@ impl Qr {
         svg
     }
 
-    /// Draws a grey PNG file, `scale` by `scale` pixels per module, at least one.
-    pub fn to_png(&self, scale: u8) -> Vec<u8> {
-        let (side, pixels) = self.to_gray(scale);
-        write_png(side as u32, png::ColorType::Grayscale, png::BitDepth::Eight, &pixels)
-    }
-
     fn render<P: Pixel>(&self, dark: P, light: P) -> P::Image {
         self.0.render().dark_color(dark).light_color(light).build()
-    }
-
-    /// Returns the number of pixels along a side, and grey pixels (0 dark, 255 light).
-    fn to_gray(&self, scale: u8) -> (usize, Vec<u8>) {
-        let scale = usize::from(scale.max(1));
-        let side = self.side() * scale;
-        let inner = QUIET_ZONE..QUIET_ZONE + self.0.width();
-        let mut pixels = Vec::with_capacity(side * side);
-        for y in (0..side).map(|y| y / scale) {
-            for x in (0..side).map(|x| x / scale) {
-                let is_dark = inner.contains(&x)
-                    && inner.contains(&y)
-                    && self.0[(x - QUIET_ZONE, y - QUIET_ZONE)] == Color::Dark;
-                pixels.push(if is_dark { 0 } else { 255 });
-            }
-        }
-        (side, pixels)
     }
 }
 
@@ -112,7 +87,7 @@ impl std::fmt::Debug for Qr {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "png"))]
 mod tests {
     use super::*;
     use crate::crypto::hash::sha256;
