@@ -2,6 +2,16 @@
 //! to the same bytes.
 //!
 //! This crate uses no sockets, clocks, files or runtime. Time and randomness are arguments.
+//!
+//! A module imports only from the lines above its own (unit tests aside):
+//!
+//! ```text
+//! crypto  rlp  protobuf
+//! eip  envelope  devp2p  sync
+//! account  wire
+//! mailserver  payload  secure
+//! chat
+//! ```
 
 #![deny(unsafe_code)]
 

@@ -1,8 +1,6 @@
 //! Derives many keys of one tree, each common step once.
 
-use std::fmt;
-
-use hashbrown::HashMap;
+use std::{collections::BTreeMap, fmt};
 
 use super::{ExtendedPrivateKey, HdError, Node};
 use crate::{
@@ -20,7 +18,7 @@ const MAX_NODES: usize = 4096;
 #[derive(Clone)]
 pub struct Deriver {
     root: ExtendedPrivateKey,
-    nodes: HashMap<Box<[ChildIndex]>, Known>,
+    nodes: BTreeMap<Box<[ChildIndex]>, Known>,
 }
 
 #[derive(Clone)]
@@ -32,7 +30,7 @@ struct Known {
 impl Deriver {
     /// Creates a deriver whose paths start at `root`, usually a master key.
     pub fn new(root: ExtendedPrivateKey) -> Self {
-        Self { root, nodes: HashMap::new() }
+        Self { root, nodes: BTreeMap::new() }
     }
 
     /// Returns the key where paths start.

@@ -52,7 +52,7 @@ impl AccountRecord {
             identity = identity.with_path(path.clone());
         }
         let key = identity.key(None)?.public_key();
-        if self.public_key.is_some_and(|said| said != key) {
+        if self.public_key.is_some_and(|claimed| claimed != key) {
             return Err(ImportError::Mismatch);
         }
         Ok(identity)

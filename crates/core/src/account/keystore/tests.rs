@@ -46,12 +46,12 @@ fn hostile_parameters_are_rejected_with_their_cost() {
             params.extend([("n", n), ("r", r), ("p", p)].map(|(k, v)| (k.to_owned(), v.into())));
         })
     };
-    let refused = |n, r, p| scrypt(n, r, p).unwrap().open(b"pw", &Limits::default()).unwrap_err();
-    let error = refused(1 << 30, 8, 1);
+    let error_of = |n, r, p| scrypt(n, r, p).unwrap().open(b"pw", &Limits::default()).unwrap_err();
+    let error = error_of(1 << 30, 8, 1);
     assert_eq!(error.code(), "keystore.expensive");
     assert!(error.to_string().contains("take 1 TiB of memory"), "{error}");
     for (n, r, p) in [(1 << 62, 8, 1), (2, 1 << 29, 1), (2, 1, 1 << 29), (1 << 18, 8, 1 << 20)] {
-        assert_eq!(refused(n, r, p).code(), "keystore.expensive", "{n} {r} {p}");
+        assert_eq!(error_of(n, r, p).code(), "keystore.expensive", "{n} {r} {p}");
     }
     // Without limits, the available memory is the limit.
     let opened = scrypt(1 << 62, 8, 1).unwrap().open(b"pw", &Limits::UNLIMITED);
