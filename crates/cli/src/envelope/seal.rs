@@ -287,12 +287,10 @@ impl Sealer {
                 CliError::usage(format!("not hexadecimal: {error}")).field("--padding")
             })
         });
+        let mut options = ComposeOptions::default();
+        (options.topic, options.ttl, options.padding) = (topic, args.ttl, padding.transpose()?);
         cx.warn_of_seed();
-        Ok(Self {
-            composer: Composer::new(destination, author),
-            options: ComposeOptions { topic, ttl: args.ttl, padding: padding.transpose()? },
-            rng: cx.rng("seal")?,
-        })
+        Ok(Self { composer: Composer::new(destination, author), options, rng: cx.rng("seal")? })
     }
 
     /// Seals a message; the envelope is not mined.
@@ -308,12 +306,11 @@ impl Sealer {
             }
             ToSeal::Text(bytes) => composer.bytes(bytes, options, cx.now(), rng),
             ToSeal::Record { payload, padding, topic, ttl } => {
+                let mut options = options.clone();
+                options.topic = options.topic.or(*topic);
+                options.ttl = options.ttl.or(*ttl);
                 // Its own padding wins: it is the same message again.
-                let options = ComposeOptions {
-                    topic: options.topic.or(*topic),
-                    ttl: options.ttl.or(*ttl),
-                    padding: padding.clone().or_else(|| options.padding.clone()),
-                };
+                options.padding = padding.clone().or(options.padding);
                 composer.bytes(payload, &options, cx.now(), rng)
             }
         };

@@ -1,7 +1,7 @@
 //! Sealing a message for a destination, without a state.
 //!
 //! A text for a public chat or a person becomes a signed chat message with a clock. For a person it
-//! is encrypted to the identity, since nobody keeps a session. Keys take any bytes.
+//! is encrypted to the identity, since there is no session. Keys take any bytes.
 
 use rand::CryptoRng;
 
@@ -17,8 +17,7 @@ use crate::{
         topic,
     },
     payload::{
-        MessageId,
-        chat::{self, MessageType},
+        MessageId, chat,
         check::{Receipt, Rejection, check_chat},
         matching::Chat,
     },
@@ -31,13 +30,13 @@ pub enum Destination {
     Public(PublicChat),
     /// A person: their chat key.
     Person(PublicKey),
-    /// A group that the state knows, by its chat id.
+    /// A group, by its chat id. Needs a state.
     Group(String),
     /// The holders of a symmetric key. Takes bytes as they are.
     SymKey {
         /// The key.
         key: SymKey,
-        /// The topic; `None` if the key belongs to none.
+        /// The topic. `None` if the key has none.
         topic: Option<Topic>,
     },
     /// The owner of a key pair. Takes bytes as they are.
@@ -56,7 +55,7 @@ impl Destination {
         Self::SymKey { key: SymKey::from_password(password), topic }
     }
 
-    /// Returns the chat it belongs to; `None` for bare keys.
+    /// Returns the chat of the destination. `None` for bare keys.
     pub fn chat(&self) -> Option<Chat> {
         match self {
             Self::Public(chat) => Some(Chat::Public(chat.name.clone())),
@@ -71,19 +70,19 @@ impl Destination {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ComposeError {
-    /// A symmetric key names no topic, and none was given.
-    #[error("a symmetric key belongs to no topic")]
+    /// Neither the symmetric key nor the options have a topic.
+    #[error("a symmetric key has no topic by itself")]
     NoTopic,
-    /// Chat messages are signed.
+    /// A chat message has to be signed.
     #[error("a chat message needs an author")]
     NoAuthor,
-    /// Groups have a state.
+    /// Sending to a group needs a messenger.
     #[error("a group needs a state")]
     NoState,
     /// Bare keys take bytes, not chat messages.
     #[error("the destination takes bytes, not chat messages")]
     NoChat,
-    /// Receivers would refuse the message.
+    /// Clients would refuse the message.
     #[error("a client refuses this message: {0}")]
     Rejected(#[from] Rejection),
     /// It does not fit into an envelope.
@@ -92,7 +91,7 @@ pub enum ComposeError {
 }
 
 impl ComposeError {
-    /// The stable code of this error, as the tools print it.
+    /// Returns the stable code of this error, as the tools print it.
     pub fn code(&self) -> &'static str {
         match self {
             Self::NoTopic | Self::NoAuthor | Self::NoState | Self::NoChat => "usage",
@@ -105,24 +104,25 @@ impl ComposeError {
 /// An envelope that is not mined, and the id of the chat message in it.
 #[derive(Debug, Clone)]
 pub struct Composed {
-    /// With nonce 0.
+    /// The envelope, with nonce 0.
     pub envelope: Envelope,
-    /// `None` if it holds no chat message.
+    /// The id of the chat message. `None` if the envelope holds none.
     pub message_id: Option<MessageId>,
 }
 
-/// What else a sealed message can have.
+/// Options of a sealed message.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct ComposeOptions {
     /// The topic, instead of the destination's.
     pub topic: Option<Topic>,
-    /// Time to live in seconds, instead of the destination's.
+    /// The time to live in seconds, instead of the destination's.
     pub ttl: Option<u32>,
     /// The padding, instead of a random one.
     pub padding: Option<Vec<u8>>,
 }
 
-/// Composes messages for one destination, with clocks that only grow.
+/// Composes messages for one destination, with increasing clocks.
 #[derive(Debug, Clone)]
 pub struct Composer {
     destination: Destination,
@@ -131,7 +131,7 @@ pub struct Composer {
 }
 
 impl Composer {
-    /// Creates a composer; `author` signs.
+    /// Creates a composer of messages signed by `author`.
     pub fn new(destination: Destination, author: Option<SecretKey>) -> Self {
         Self { destination, author, last_clock: 0 }
     }
@@ -144,7 +144,8 @@ impl Composer {
     /// Seals a chat message at `now_ms` (UNIX milliseconds).
     ///
     /// # Errors
-    /// If the destination is no public chat or person, or receivers would refuse the text.
+    /// If the destination is no public chat or person, clients would refuse the text, or it does not
+    /// fit.
     pub fn text<R: CryptoRng>(
         &mut self,
         text: &str,
@@ -152,17 +153,13 @@ impl Composer {
         now_ms: u64,
         rng: &mut R,
     ) -> Result<Composed, ComposeError> {
-        let (kind, chat_id) = match &self.destination {
-            Destination::Public(chat) => (MessageType::PublicGroup, chat.name.clone()),
-            Destination::Person(key) => (MessageType::OneToOne, key.to_string()),
-            Destination::Group(_) => return Err(ComposeError::NoState),
-            Destination::SymKey { .. } | Destination::PublicKey(_) => {
-                return Err(ComposeError::NoChat);
-            }
+        let to = match self.destination.chat().ok_or(ComposeError::NoChat)? {
+            Chat::Group(_) => return Err(ComposeError::NoState),
+            chat => chat,
         };
         let author = self.author.as_ref().ok_or(ComposeError::NoAuthor)?;
         let now = (now_ms / 1000) as u32;
-        let message = chat::text(kind, &chat_id, text, now_ms, self.last_clock);
+        let message = chat::text(to.message_type(), &to.id(), text, now_ms, self.last_clock);
         check_chat(&message, &Receipt::at(now))?;
         self.last_clock = message.clock;
         let wrapper = chat::wrap(&message, author);
@@ -177,7 +174,7 @@ impl Composer {
     /// Seals bytes as they are at `now` (UNIX seconds).
     ///
     /// # Errors
-    /// If no topic is known, or the bytes don't fit.
+    /// If there is no topic, or the bytes don't fit.
     pub fn bytes<R: CryptoRng>(
         &self,
         payload: &[u8],

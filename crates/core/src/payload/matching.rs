@@ -29,6 +29,15 @@ impl Chat {
             Self::OneToOne(key) => key.to_string(),
         }
     }
+
+    /// Returns the type of chat messages in it.
+    pub fn message_type(&self) -> MessageType {
+        match self {
+            Self::Public(_) => MessageType::PublicGroup,
+            Self::OneToOne(_) => MessageType::OneToOne,
+            Self::Group(_) => MessageType::PrivateGroup,
+        }
+    }
 }
 
 /// The existing chats. One-to-one chats are created on demand.

@@ -1,7 +1,7 @@
 //! A messenger: one identity on one device, with all its conversations.
 //!
-//! It puts the layers together and knows no network: opened Whisper messages go in
-//! ([`Incoming`]), [`MessengerEvent`]s and [`Post`]s come out. Sending goes through
+//! It joins the layers and knows no network: opened Whisper messages go in ([`Incoming`]),
+//! [`MessengerEvent`]s and [`Post`]s come out. A message to send passes these layers:
 //!
 //! | layer | one-to-one, groups, own devices | public chats | contact codes | pairing |
 //! | --- | --- | --- | --- | --- |
@@ -10,20 +10,20 @@
 //! | secure transport | sessions, else to the identity | - | bundle only | to the identity |
 //! | topic and key | negotiated if agreed, else partitioned | the name's | the code's | partitioned |
 //!
-//! and receiving through the same in the other order, where the content decides, never the topic:
-//! what is no protocol message, or carries nothing, may be a wrapper by itself, and what was
-//! decrypted may be data sync or not.
+//! A received one passes them in the other direction. The content decides, never the topic: what is
+//! no protocol message, or an empty one, may be a wrapper by itself, and decrypted bytes may be data
+//! sync or not.
 //!
-//! What comes from strangers is bounded: see [`MAX_CHATS`], and [`MAX_STRANGERS`] for what the device
-//! and data sync keep of each of them.
+//! What strangers can make us store is bounded: see [`MAX_CHATS`], and [`MAX_STRANGERS`] for the
+//! device and data sync.
 //!
-//! Each call is one transaction: ratchet, data sync, clocks and groups are durable together when
-//! it returns, and nothing has changed when it fails. [`Messenger::receive_all`] makes one of all
-//! messages that came together. Time and randomness are arguments.
+//! Each call is one transaction: ratchet, data sync, clocks and groups are durable together when it
+//! returns, and nothing has changed if it fails. [`Messenger::receive_all`] handles many messages in
+//! one. Time and randomness are arguments.
 //!
 //! ```
 //! use statuskit_core::{
-//!     chat::messenger::{MessengerEvent, Incoming, Messenger},
+//!     chat::messenger::{Incoming, Messenger, MessengerEvent},
 //!     crypto::{SecretKey, seeded_rng},
 //!     payload::matching::Chat,
 //!     secure::MemoryStore,
@@ -49,11 +49,14 @@
 //! ```
 //!
 //! Source: Status, "Secure transport", "Payloads", "Client", with the behaviour of the reference
-//! (status-go v0.50.2). In this it differs: a repeated message of data sync is acknowledged again,
-//! nothing empty is sent, a sender that does not know this device is told of it, a contact
-//! update from the far future does not move the clock of its chat, and when the contact code was
-//! published is remembered across restarts, since tools start more often than apps: there it is
-//! published after each start.
+//! (status-go v0.50.2). It differs in this:
+//!
+//! - a repeated message of data sync is acknowledged again;
+//! - nothing empty is sent;
+//! - a sender that does not know this device gets its bundle;
+//! - a contact update from the far future does not advance the clock of its chat;
+//! - the time of the last contact code is stored, since tools start more often than apps: the
+//!   reference publishes one at each start.
 
 mod event;
 mod pending;
@@ -97,42 +100,44 @@ pub use event::{
 };
 pub use send::without_state;
 
-/// How many chats there may be before a new one that a stranger makes takes the place of another
-/// stranger's. Chats that we have written to stay, and groups that we have joined or made; if there
-/// are only these, no more are made.
+/// The number of chats above which a stranger's new chat replaces that of another stranger.
+///
+/// Chats that we have written to are kept, and groups that we have joined or created. If all are of
+/// these kinds, strangers can make no more.
 pub const MAX_CHATS: usize = 10_000;
 
-/// What a messenger can't do.
+/// Why a messenger failed.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ChatError {
-    /// The device or its store.
+    /// The secure transport or the store failed.
     #[error(transparent)]
     Secure(#[from] SecureError),
-    /// Data sync.
+    /// Data sync failed.
     #[error(transparent)]
     Sync(SyncError<StoreError>),
-    /// A change of a group.
+    /// The group can't be changed like this.
     #[error(transparent)]
     Group(#[from] ChangeError),
-    /// The others would refuse the message.
+    /// Clients would refuse the message.
     #[error("clients refuse this message: {0}")]
     Rejected(Rejection),
-    /// A group that we have never heard of.
+    /// The group is unknown.
     #[error("the group {0:?} is not known here")]
     UnknownGroup(String),
-    /// One has to join a group before one writes.
+    /// Only members that joined may write.
     #[error("we have not joined this group")]
     NotJoined,
-    /// In groups there is text only.
+    /// Groups take chat messages only.
     #[error("a payload of type {0} can't be sent to a group")]
     NotForGroups(i32),
-    /// No envelope could carry it.
+    /// The message does not fit into an envelope.
     #[error(transparent)]
     Oversized(#[from] Oversized),
 }
 
 impl ChatError {
-    /// The stable code of this error, as the tools print it.
+    /// Returns the stable code of this error, as the tools print it.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Secure(error) => error.code(),
@@ -170,19 +175,19 @@ pub struct Messenger<S> {
     memory: Option<Memory>,
     public_chats: BTreeSet<String>,
     data_sync: bool,
-    /// That of the last tick, which the store does not know if there was nothing to send.
+    /// The epoch of the last tick, which is not stored if there was nothing to send.
     last_epoch: u64,
 }
 
-/// What is held in memory of the store; read again after a failure.
+/// What is cached of the store. Read again after a failure.
 struct Memory {
     chats: KnownChats,
     live: Live,
-    /// Groups that were used last, since it takes time to recover who signed their events.
+    /// The groups used last, since recovering the authors of their events takes time.
     groups: Vec<Arc<Group>>,
 }
 
-/// How many groups are held in memory.
+/// The number of cached groups.
 const MAX_GROUPS: usize = 8;
 
 impl<S> fmt::Debug for Messenger<S> {
@@ -195,8 +200,11 @@ impl<S> fmt::Debug for Messenger<S> {
 }
 
 impl<S: Store> Messenger<S> {
-    /// Opens what a store holds, or begins anew in an empty one. Without an installation id the
-    /// stored one is used, or a new one made.
+    /// Opens a store, or initialises an empty one. Without an installation id, uses the stored one
+    /// or generates one.
+    ///
+    /// # Errors
+    /// If the store fails, or belongs to another identity.
     pub fn open<R: CryptoRng + ?Sized>(
         store: S,
         identity: SecretKey,
@@ -219,59 +227,71 @@ impl<S: Store> Messenger<S> {
         Ok(messenger)
     }
 
-    /// Whether messages are repeated until they are acknowledged, as in the app; at first they
-    /// are. What comes is understood and acknowledged in either case. Not stored.
+    /// Sets whether messages are repeated until they are acknowledged, as in the app. The default
+    /// is `true`. Received messages are acknowledged in either case. Not stored.
     pub fn set_data_sync(&mut self, on: bool) {
         self.data_sync = on;
     }
 
-    /// Changes how many strangers are remembered: see [`Device::set_max_strangers`]. Not stored.
+    /// Sets the number of remembered strangers: see [`Device::set_max_strangers`]. Not stored.
     pub fn set_max_strangers(&mut self, most: u64) {
         self.device.set_max_strangers(most);
     }
 
-    /// Our public key.
+    /// Returns our public key.
     pub fn me(&self) -> &PublicKey {
         &self.me
     }
 
-    /// Our private key.
+    /// Returns our private key.
     pub fn identity(&self) -> &SecretKey {
         &self.identity
     }
 
-    /// The id of this installation.
+    /// Returns the id of this installation.
     pub fn installation(&self) -> &InstallationId {
         self.device.installation()
     }
 
-    /// Takes messages of a public chat from now on. Not stored.
+    /// Accepts messages of a public chat from now on. Not stored.
     pub fn join_public(&mut self, name: &str) {
         self.public_chats.insert(name.to_owned());
     }
 
-    /// Gives the store back.
+    /// Returns the store.
     pub fn into_store(self) -> S {
         self.device.into_store().into_inner()
     }
 
-    /// All chats that messages came from or went to.
+    /// Returns all chats with messages.
+    ///
+    /// # Errors
+    /// If the store fails.
     pub fn chats(&mut self) -> Result<Vec<Chat>> {
         self.atomically(|it| Ok(it.memory()?.chats.keys().cloned().collect()))
     }
 
-    /// A group.
+    /// Returns a group by its chat id.
+    ///
+    /// # Errors
+    /// If the store fails.
     pub fn group(&mut self, chat_id: &str) -> Result<Option<Group>> {
         self.atomically(|it| Ok(it.stored_group(chat_id)?.map(Arc::unwrap_or_clone)))
     }
 
-    /// The installations of somebody, or of our own.
+    /// Returns the known installations of an identity, ours or another.
+    ///
+    /// # Errors
+    /// If the store fails.
     pub fn installations(&mut self, identity: &PublicKey) -> Result<Vec<Installation>> {
         Ok(self.device.installations(identity)?)
     }
 
-    /// Enables or disables an installation: messages go to those that are enabled. Whether it is
-    /// known.
+    /// Enables or disables an installation: messages are sent to enabled ones. Returns whether it
+    /// is known.
+    ///
+    /// # Errors
+    /// If the store fails.
     pub fn set_enabled(
         &mut self,
         identity: &PublicKey,
@@ -281,18 +301,24 @@ impl<S: Store> Messenger<S> {
         self.atomically(|it| Ok(it.device.set_enabled(identity, installation, enabled)?))
     }
 
-    /// How many messages wait for their acknowledgement by `peer`.
+    /// Returns the number of messages that `peer` has not acknowledged.
+    ///
+    /// # Errors
+    /// If the store fails.
     pub fn waiting(&mut self, peer: &PublicKey) -> Result<u64> {
         let peer = *peer;
         self.atomically(|it| Ok(it.sync()?.waiting(&peer)?))
     }
 
-    /// Whether there is nothing to send, now or later: then no tick is needed.
+    /// Returns whether there is nothing to send, now or later. Then no tick is needed.
+    ///
+    /// # Errors
+    /// If the store fails.
     pub fn is_idle(&mut self) -> Result<bool> {
         self.atomically(|it| Ok(it.memory()?.live.is_empty()))
     }
 
-    /// Runs something that is written as a whole, or not at all.
+    /// Runs a transaction: it is written as a whole, or not at all.
     fn atomically<T>(&mut self, run: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let done = run(self).and_then(|value| {
             self.clear_forgotten()?;
@@ -329,7 +355,7 @@ impl<S: Store> Messenger<S> {
         Ok((store, self.memory.insert(memory)))
     }
 
-    /// A group as it is kept.
+    /// Returns a group from the cache or the store.
     fn stored_group(&mut self, chat_id: &str) -> Result<Option<Arc<Group>>> {
         let (store, memory) = self.parts()?;
         if let Some(known) = memory.groups.iter().find(|it| it.chat_id() == chat_id) {
@@ -342,8 +368,7 @@ impl<S: Store> Messenger<S> {
         Ok(group)
     }
 
-    /// Keeps the new state of a group; `ours` if we make or change it. It is ours, too, once we
-    /// have joined it.
+    /// Stores a group. It is `ours` if we create or change it, or have joined it.
     fn keep_group(&mut self, group: Arc<Group>, ours: bool) -> Result<()> {
         let chat = Chat::Group(group.chat_id().to_owned());
         let clock = group.last_clock();
@@ -364,8 +389,8 @@ impl<S: Store> Messenger<S> {
         Ok(DataSync::new(Rows { store, live: &mut memory.live }))
     }
 
-    /// Everyone we talk with is no stranger to the device. To be done once, since earlier releases
-    /// did not.
+    /// Marks correspondents as known to the device. Done once per store, since earlier releases did
+    /// not.
     fn keep_correspondents(&mut self) -> Result<()> {
         if !self.store().is_talking()? {
             let all = self.correspondents()?;
@@ -375,7 +400,7 @@ impl<S: Store> Messenger<S> {
         Ok(())
     }
 
-    /// Forgets what is kept of those whom the device has forgotten.
+    /// Deletes what is stored of identities that the device has forgotten.
     fn clear_forgotten(&mut self) -> Result<()> {
         while let Some(identity) = self.store().take_forgotten() {
             let (store, memory) = self.parts()?;
@@ -388,9 +413,10 @@ impl<S: Store> Messenger<S> {
         Ok(self.device.peers()?)
     }
 
-    /// The last clock of a chat, from which the next is made. One that is so far ahead that nobody
-    /// would take the next counts for nothing, and is forgotten: not all clocks that come are
-    /// checked, and one of them must not silence us.
+    /// Returns the last clock of a chat, which the next one follows.
+    ///
+    /// Resets a clock so far ahead that others would refuse the next one. Not all received clocks
+    /// are checked, and none of them must silence us.
     fn clock(&mut self, chat: &Chat, now_ms: u64) -> Result<u64> {
         let (store, memory) = self.parts()?;
         let Some(known) = memory.chats.get_mut(chat) else { return Ok(0) };
@@ -402,7 +428,7 @@ impl<S: Store> Messenger<S> {
         Ok(known.clock)
     }
 
-    /// Makes a chat if it is new, and moves its clock forward; `ours` if we write to it.
+    /// Creates a chat if it is new, and advances its clock. It is `ours` if we write to it.
     fn touch(&mut self, chat: &Chat, clock: u64, ours: bool) -> Result<()> {
         let (store, memory) = self.parts()?;
         let last = memory.chats.get(chat).copied();
@@ -417,9 +443,10 @@ impl<S: Store> Messenger<S> {
         Ok(())
     }
 
-    /// Whether there is room for one more chat, which somebody else makes. Where there is none, a
-    /// one-to-one chat of a stranger goes, or a group that strangers have put us into; nobody can
-    /// aim at one, or keep his own by its age.
+    /// Makes room for a chat created by somebody else. Returns whether there is any.
+    ///
+    /// Evicts a one-to-one chat of a stranger, or a group that strangers added us to. The choice
+    /// can't be predicted or influenced, and does not depend on age.
     fn make_room(&mut self, chat: &Chat) -> Result<bool> {
         let (store, memory) = self.parts()?;
         if memory.chats.contains_key(chat) || memory.chats.len() < MAX_CHATS {
@@ -449,7 +476,7 @@ impl Memory {
     }
 }
 
-/// The public key of an identity that is known by its 33 bytes.
+/// Returns the public key of an identity given by its 33 bytes.
 fn point(identity: &CompressedKey) -> Option<PublicKey> {
     identity.point().ok()
 }
@@ -460,7 +487,7 @@ mod tests {
     use crate::{crypto::seeded_rng, payload::group::Change, secure::MemoryStore};
 
     #[test]
-    fn a_new_chat_takes_the_place_of_a_strangers_and_never_of_ours() {
+    fn a_new_chat_evicts_a_strangers_chat_and_never_ours() {
         let mut rng = seeded_rng("chats");
         let mut key = || SecretKey::generate(&mut rng);
         let (friend, strangers, new) = (key(), [key(), key()], [key(), key(), key()]);
@@ -472,7 +499,7 @@ mod tests {
         for stranger in &strangers {
             messenger.touch(&chat(stranger), 1, false).unwrap();
         }
-        // Two groups that somebody has put us into; we have joined one of them.
+        // Two groups that we were added to; we join one of them.
         let groups = [1, 2].map(|byte| {
             let id = crate::account::Uuid::from_bytes([byte; 16]);
             Group::create(id, "group", &[me], &maker, 5).unwrap().group
@@ -498,12 +525,12 @@ mod tests {
         for chat in [chat(&friend), Chat::Group(joined.to_owned())] {
             assert!(stored.contains_key(&chat), "{chat:?}");
         }
-        // With a chat goes what it holds.
+        // The group is evicted with its chat.
         let first = groups[0].chat_id();
         let is_there = stored.contains_key(&Chat::Group(first.to_owned()));
         assert_eq!(messenger.group(first).unwrap().is_some(), is_there);
         assert!(messenger.group(joined).unwrap().is_some());
-        // Nobody left who could go.
+        // No chat can be evicted.
         for known in messenger.memory().unwrap().chats.values_mut() {
             known.ours = true;
         }

@@ -1,7 +1,7 @@
-//! A store whose changes wait until they are written all at once.
+//! A store that collects changes and writes them in one transaction.
 //!
-//! A device makes each of its steps a transaction; so does data sync. Here these, and what the
-//! conversations remember themselves, become one: of a message, or of all that came together.
+//! The device and data sync make each of their steps a transaction. Here these and the records of
+//! conversations become one: for a message, or for many received together.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -13,23 +13,23 @@ use crate::{
     },
 };
 
-/// A store with changes that were not written yet.
+/// A store with pending changes.
 pub(super) struct Pending<S> {
     store: S,
     changes: Changes,
-    /// Whom the device has forgotten with them.
+    /// The identities that the device forgets with them.
     forgotten: BTreeSet<CompressedKey>,
     hash: HmacSha256,
 }
 
 impl<S: Store> Pending<S> {
-    /// `secret` is what others don't know.
+    /// `secret` keys the [hash](Self::secret_hash).
     pub fn new(store: S, secret: &[u8]) -> Self {
         let (changes, forgotten) = (Changes::default(), BTreeSet::new());
         Self { store, changes, forgotten, hash: HmacSha256::new(secret) }
     }
 
-    /// A hash that others can't compute.
+    /// Returns a hash that others can't compute.
     pub fn secret_hash(&self, parts: &[&[u8]]) -> [u8; 32] {
         *self.hash.tag(parts)
     }
@@ -42,7 +42,7 @@ impl<S: Store> Pending<S> {
         self.changes.delete(key);
     }
 
-    /// Writes what waits; durable when it returns.
+    /// Writes the pending changes. They are durable when it returns.
     pub fn write(&mut self) -> Result<(), StoreError> {
         if !self.changes.is_empty() {
             self.store.commit(&self.changes)?;
@@ -51,13 +51,14 @@ impl<S: Store> Pending<S> {
         Ok(())
     }
 
-    /// Forgets what waits.
+    /// Discards the pending changes.
     pub fn discard(&mut self) {
         self.changes = Changes::default();
         self.forgotten.clear();
     }
 
-    /// Somebody whom the device has forgotten, each once: what is kept of them beside goes, too.
+    /// Returns an identity that the device has forgotten, each once. Its other records have to be
+    /// deleted, too.
     pub fn take_forgotten(&mut self) -> Option<CompressedKey> {
         self.forgotten.pop_first()
     }
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_is_read_and_can_be_given_up() {
+    fn pending_changes_are_read_and_can_be_discarded() {
         let record = |byte| Zeroizing::new(vec![byte]);
         let mut store = Pending::new(MemoryStore::new(), b"");
         for byte in [1, 2] {

@@ -1,17 +1,17 @@
-//! What conversations remember beside the device, in the same store.
+//! The records of conversations, in the store of the device.
 //!
 //! | key | record |
 //! | --- | --- |
-//! | `xc`, hash of the chat id | a chat: what kind, its id, its last clock, whether we have written to it or joined it |
+//! | `xc`, hash of the chat id | a chat: its kind, id and last clock; whether we wrote to it or joined it |
 //! | `xg`, hash of the chat id | the events of a group |
-//! | `xm`, bucket | ids of messages that were seen, hashes of payloads that were read |
-//! | `xn`, hash of the name | the symmetric key of a topic, which costs time to compute |
-//! | `xk`, identity | the hash of the name of the topic that was negotiated |
-//! | `xv` | there once those we talk with were made known to the device |
-//! | `xa`, id in data sync | the message that waits for its acknowledgement |
+//! | `xm`, bucket | ids of known messages, hashes of read payloads |
+//! | `xn`, hash of the name | the symmetric key of a topic, which takes time to derive |
+//! | `xk`, identity | the hash of the name of the negotiated topic |
+//! | `xv` | exists once correspondents are known to the device |
+//! | `xa`, id in data sync | the id of an unacknowledged message |
 //! | `xu`, contact | the clock of its last contact update |
-//! | `xt`, id of a message | a transaction command that one can answer to: of whom, how far it has come |
-//! | `xp` | when the contact code was published |
+//! | `xt`, id of a message | a transaction command: its peer and its state |
+//! | `xp` | when the contact code was last published |
 //! | `xs`, … | rows of data sync |
 
 use std::collections::BTreeMap;
@@ -49,21 +49,21 @@ const UPDATED: &[u8] = b"xu";
 const COMMANDS: &[u8] = b"xt";
 const PUBLISHED: &[u8] = b"xp";
 
-/// Ids of messages are kept in so many buckets, by a hash that nobody else can compute: who could
-/// aim at a bucket would push out of it what it remembers. Of that, ...
+/// The number of buckets for message ids. A secret hash selects the bucket: an attacker who could
+/// aim at one could push out the ids in it.
 const BUCKETS: u16 = 4096;
-/// ... each bucket holds so much; then the oldest go.
+/// The number of ids per bucket. The oldest are dropped.
 const BUCKET: usize = 32;
 
 /// All chats.
 pub(super) type KnownChats = BTreeMap<Chat, KnownChat>;
 
-/// What is known of a chat.
+/// The state of a chat.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct KnownChat {
     /// Its last clock.
     pub clock: u64,
-    /// Whether we have written to it, or made or joined it.
+    /// Whether we wrote to it, or created or joined it.
     pub ours: bool,
 }
 
@@ -123,7 +123,7 @@ impl<S: Store> Pending<S> {
         self.put(from_text(CHATS, &id), writer.finish());
     }
 
-    /// Forgets a chat that strangers have made.
+    /// Deletes a chat created by strangers.
     pub fn delete_strangers(&mut self, chat: &Chat) {
         self.delete(from_text(CHATS, &chat.id()));
         match chat {
@@ -153,13 +153,13 @@ impl<S: Store> Pending<S> {
         self.put(from_text(GROUPS, group.chat_id()), writer.finish());
     }
 
-    /// Whether something was seen before: a message by its id, an envelope's payload by its hash.
+    /// Returns whether a message id or the hash of an envelope's payload is known.
     pub fn has_seen(&self, id: &[u8; 32]) -> Result<bool, StoreError> {
         let ids = self.get(&self.seen_key(id))?.unwrap_or_default();
         Ok(ids.as_chunks::<32>().0.contains(id))
     }
 
-    /// Remembers something. Whether it was not known before.
+    /// Stores a message id or a hash. Returns whether it is new.
     pub fn see(&mut self, id: &[u8; 32]) -> Result<bool, StoreError> {
         let key = self.seen_key(id);
         let mut ids = self.get(&key)?.unwrap_or_default();
@@ -176,7 +176,7 @@ impl<S: Store> Pending<S> {
         Ok(true)
     }
 
-    /// The symmetric key of a topic's name; computed once.
+    /// Returns the symmetric key of a topic's name. Derives it once.
     pub fn key_of_name(&mut self, name: &str) -> Result<SymKey, StoreError> {
         let place = from_text(KEYS, name);
         let Some(record) = self.get(&place)? else {
@@ -189,7 +189,7 @@ impl<S: Store> Pending<S> {
         key.ok_or(StoreError::Corrupt { what: "key of a topic" })
     }
 
-    /// The same for the topic that was negotiated with somebody: goes with whose it is.
+    /// Returns the symmetric key of a negotiated topic. It is deleted with the identity.
     pub fn key_of_negotiated(
         &mut self,
         identity: &CompressedKey,
@@ -202,7 +202,7 @@ impl<S: Store> Pending<S> {
         self.key_of_name(name)
     }
 
-    /// Forgets that topic.
+    /// Deletes the negotiated topic of an identity.
     pub fn forget_topic(&mut self, identity: &CompressedKey) -> Result<(), StoreError> {
         let place = from_key(TOPICS, identity);
         if let Some(hash) = self.get(&place)? {
@@ -212,7 +212,7 @@ impl<S: Store> Pending<S> {
         Ok(())
     }
 
-    /// Whether those we talk with were made known to the device, which earlier releases did not do.
+    /// Returns whether correspondents are known to the device, which earlier releases did not do.
     pub fn is_talking(&self) -> Result<bool, StoreError> {
         Ok(self.get(TALKING)?.is_some())
     }
@@ -225,7 +225,7 @@ impl<S: Store> Pending<S> {
         self.put([AWAITED, &id.0].concat(), Zeroizing::new(message.0.to_vec()));
     }
 
-    /// The message of an id in data sync, which is waited for no longer.
+    /// Removes and returns the message id of an unacknowledged message in data sync.
     pub fn take_awaited(&mut self, id: &SyncMessageId) -> Result<Option<MessageId>, StoreError> {
         let key = [AWAITED, &id.0].concat();
         let Some(record) = self.get(&key)? else { return Ok(None) };
@@ -233,7 +233,7 @@ impl<S: Store> Pending<S> {
         Ok(record.as_slice().try_into().ok().map(MessageId))
     }
 
-    /// The clock of the last update of a contact, 0 if there was none.
+    /// Returns the clock of a contact's last update, 0 if there was none.
     pub fn updated(&self, contact: &PublicKey) -> Result<u64, StoreError> {
         let record = self.get(&from_key(UPDATED, &contact.into()))?;
         record.map_or(Ok(0), |record| read_number("contact", &record))
@@ -243,7 +243,7 @@ impl<S: Store> Pending<S> {
         self.put(from_key(UPDATED, &contact.into()), number(clock));
     }
 
-    /// A transaction command that was sent or received.
+    /// Returns a transaction command that was sent or received.
     pub fn command(&self, id: &MessageId) -> Result<Option<StoredCommand>, StoreError> {
         let Some(record) = self.get(&[COMMANDS, &id.0].concat())? else { return Ok(None) };
         let mut reader = Reader::new("command", &record);
@@ -263,7 +263,7 @@ impl<S: Store> Pending<S> {
         self.put([COMMANDS, &id.0].concat(), writer.finish());
     }
 
-    /// When the contact code was published, in milliseconds.
+    /// Returns when the contact code was last published, in UNIX milliseconds.
     pub fn published(&self) -> Result<Option<u64>, StoreError> {
         let record = self.get(PUBLISHED)?;
         record.map(|record| read_number("time of the contact code", &record)).transpose()

@@ -1,7 +1,7 @@
 //! The rows of data sync in the store of the device.
 //!
-//! What is to be sent soon or again (few rows) is also held in memory, since each tick looks
-//! through all of it; what has been received is read when a message comes.
+//! Rows of messages to send (few) are cached, since each tick scans them all. Rows of received
+//! messages are read on demand.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,10 +16,10 @@ use crate::{
     sync::{DataSync, SyncError, SyncStore},
 };
 
-/// Prefix of the rows in the store.
+/// The prefix of the rows in the store.
 const ROWS: &[u8] = b"xs";
 
-/// Rows of which all are looked through: schedules, wishes, acknowledgements.
+/// The rows that each tick scans: schedules, wishes, acknowledgements.
 pub(super) type Live = BTreeMap<Vec<u8>, Vec<u8>>;
 
 fn is_live(key: &[u8]) -> bool {
@@ -30,7 +30,7 @@ fn stored(key: &[u8]) -> Vec<u8> {
     [ROWS, key].concat()
 }
 
-/// Reads the rows that are held in memory, and of whom anything is kept beside the device.
+/// Reads the cached rows, and the identities with records outside the device.
 pub(super) fn load<S: Store>(
     store: &Pending<S>,
 ) -> Result<(Live, BTreeSet<CompressedKey>), StoreError> {
@@ -44,7 +44,7 @@ pub(super) fn load<S: Store>(
     })?;
     store.scan(ROWS, &mut |key, row| {
         let key = &key[ROWS.len()..];
-        // Whoever has rows has counters, or wishes.
+        // An identity with rows has counters or wishes.
         if is_live(key) || key.first() == Some(&b'p') {
             is_of(&key[1..]);
         }
@@ -56,7 +56,7 @@ pub(super) fn load<S: Store>(
     Ok((live, owners))
 }
 
-/// Forgets what is kept of somebody whom the device has forgotten.
+/// Deletes the records of an identity that the device has forgotten.
 pub(super) fn forget<S: Store>(
     store: &mut Pending<S>,
     live: &mut Live,
@@ -69,8 +69,8 @@ pub(super) fn forget<S: Store>(
     }
 }
 
-/// The same for everybody whom the device does not know: it may have been used without its layers
-/// above. What we have to say to somebody stays.
+/// Deletes the records of all identities that the device does not know: it may have been used
+/// without the layers above it. Keeps those with messages to send.
 pub(super) fn forget_unknown<S: Store>(
     store: &mut Pending<S>,
     live: &mut Live,
@@ -91,7 +91,7 @@ pub(super) fn forget_unknown<S: Store>(
     Ok(())
 }
 
-/// The store as data sync sees it.
+/// The store, for data sync.
 pub(super) struct Rows<'a, S> {
     pub store: &'a mut Pending<S>,
     pub live: &'a mut Live,

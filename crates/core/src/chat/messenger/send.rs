@@ -1,4 +1,4 @@
-//! Sending: from what is to be said to what goes into envelopes.
+//! Sending: from a text to the payloads of envelopes.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -19,7 +19,7 @@ use crate::{
         clock,
         group::{Change, Changed, EventType, Group, GroupEvent},
         matching::Chat,
-        proto::{ChatMessage, ContactUpdate, MessageType, PairInstallation},
+        proto::{ChatMessage, ContactUpdate, PairInstallation},
         transaction,
     },
     secure::{
@@ -29,15 +29,18 @@ use crate::{
     sync::{GroupId, SyncMessage, SyncPayload, TICK_MS},
 };
 
-/// What an envelope has room for, in bytes: that of the largest packet, without what is around the
-/// copies of a message (the envelope itself, keys and ids of the installations, our bundle).
+/// The size in bytes that the copies of a message may take in an envelope: that of the largest
+/// packet, less 8 KiB for the envelope itself, keys and ids of installations, and our bundle.
 const ROOM: usize = DEFAULT_MAX_MESSAGE_SIZE as usize - (8 << 10);
 
-/// What data sync puts around a message that goes alone, in bytes, and then some.
+/// An upper bound for the overhead of data sync around a single message, in bytes.
 const SYNC_HEAD: usize = 128;
 
 impl<S: Store> Messenger<S> {
-    /// Says something in a chat.
+    /// Sends a text to a chat.
+    ///
+    /// # Errors
+    /// If clients would refuse it, it is too large, we have not joined the group, or the store fails.
     pub fn send_text<R: CryptoRng + ?Sized>(
         &mut self,
         chat: &Chat,
@@ -45,20 +48,18 @@ impl<S: Store> Messenger<S> {
         now_ms: u64,
         rng: &mut R,
     ) -> Result<Sent> {
-        let kind = match chat {
-            Chat::Public(_) => MessageType::PublicGroup,
-            Chat::OneToOne(_) => MessageType::OneToOne,
-            Chat::Group(_) => MessageType::PrivateGroup,
-        };
         self.atomically(|it| {
             let last = it.clock(chat, now_ms)?;
-            let message = chat::text(kind, &chat.id(), text, now_ms, last);
+            let message = chat::text(chat.message_type(), &chat.id(), text, now_ms, last);
             it.send_now(chat, message.into(), now_ms, rng)
         })
     }
 
-    /// Sends any payload to a chat, as it is: clock and chat id are the caller's. To a group only
-    /// chat messages can be sent.
+    /// Sends any payload to a chat, with the clock and the chat id that it has. Groups take chat
+    /// messages only.
+    ///
+    /// # Errors
+    /// If clients would refuse it, it is too large, the group does not take it, or the store fails.
     pub fn send<R: CryptoRng + ?Sized>(
         &mut self,
         chat: &Chat,
@@ -70,7 +71,10 @@ impl<S: Store> Messenger<S> {
         self.atomically(|it| it.send_now(chat, message, now_ms, rng))
     }
 
-    /// Tells somebody the name and the picture that we want to be seen with.
+    /// Sends our name and picture to a contact.
+    ///
+    /// # Errors
+    /// If it is too large, or the store fails.
     pub fn update_contact<R: CryptoRng + ?Sized>(
         &mut self,
         contact: &PublicKey,
@@ -90,7 +94,10 @@ impl<S: Store> Messenger<S> {
         })
     }
 
-    /// Makes a group and invites its members.
+    /// Creates a group and invites its members.
+    ///
+    /// # Errors
+    /// If the name is empty, the message is too large, or the store fails.
     pub fn create_group<R: CryptoRng + ?Sized>(
         &mut self,
         name: &str,
@@ -101,11 +108,14 @@ impl<S: Store> Messenger<S> {
         self.atomically(|it| {
             let id = Uuid::generate(rng);
             let changed = Group::create(id, name, members, &it.identity, now_ms)?;
-            it.tell(changed, now_ms, rng)
+            it.announce(changed, now_ms, rng)
         })
     }
 
-    /// Changes a group and tells its members.
+    /// Changes a group and sends the change to its members.
+    ///
+    /// # Errors
+    /// If the group is unknown, the change is invalid or too large, or the store fails.
     pub fn change_group<R: CryptoRng + ?Sized>(
         &mut self,
         chat_id: &str,
@@ -117,12 +127,15 @@ impl<S: Store> Messenger<S> {
             let group = it.known_group(chat_id)?;
             let last = it.clock(&Chat::Group(chat_id.to_owned()), now_ms)?;
             let changed = group.change(change, &it.identity, last, now_ms)?;
-            it.tell(changed, now_ms, rng)
+            it.announce(changed, now_ms, rng)
         })
     }
 
-    /// Takes the history of a group that was made or changed elsewhere, and tells its members;
-    /// also those whom it removes, if they are members of the group as it is known here.
+    /// Learns the history of a group created or changed elsewhere, and sends it to its members, and
+    /// to those it removes from the group as known here.
+    ///
+    /// # Errors
+    /// If the history contradicts the known one or is too large, or the store fails.
     pub fn announce_group<R: CryptoRng + ?Sized>(
         &mut self,
         group: Group,
@@ -136,11 +149,14 @@ impl<S: Store> Messenger<S> {
             if let Some(known) = known {
                 recipients.extend(removed(&known, &group));
             }
-            it.tell(Changed { group, recipients }, now_ms, rng)
+            it.announce(Changed { group, recipients }, now_ms, rng)
         })
     }
 
-    /// Takes the history of a group that was made or changed elsewhere.
+    /// Learns the history of a group created or changed elsewhere.
+    ///
+    /// # Errors
+    /// If the history contradicts the known one, or the store fails.
     pub fn learn_group(&mut self, group: Group) -> Result<()> {
         self.atomically(|it| {
             let known = it.stored_group(group.chat_id())?;
@@ -148,8 +164,11 @@ impl<S: Store> Messenger<S> {
         })
     }
 
-    /// Tells our other devices about this one: its name, and what it is (`ios`, `android`,
+    /// Announces this device to our others, with its name and its type (`ios`, `android`,
     /// `desktop`).
+    ///
+    /// # Errors
+    /// If the name or the type is blank, or the store fails.
     pub fn pair<R: CryptoRng + ?Sized>(
         &mut self,
         name: &str,
@@ -175,8 +194,11 @@ impl<S: Store> Messenger<S> {
         })
     }
 
-    /// Our own bundle, for whoever looks how we can be written to. Once it was sent, that is to be
-    /// [remembered](Self::contact_code_published).
+    /// Returns our own bundle, for peers that want to write to us. Once it is sent, call
+    /// [`contact_code_published`](Self::contact_code_published).
+    ///
+    /// # Errors
+    /// If the store fails.
     pub fn publish_contact_code<R: CryptoRng + ?Sized>(
         &mut self,
         now_ms: u64,
@@ -192,7 +214,10 @@ impl<S: Store> Messenger<S> {
         })
     }
 
-    /// Remembers that the contact code was sent, so that it is not due again for a while.
+    /// Stores that the contact code was sent, so that it is not due again for a while.
+    ///
+    /// # Errors
+    /// If the store fails.
     pub fn contact_code_published(&mut self, now_ms: u64) -> Result<()> {
         self.atomically(|it| {
             it.store().put_published(now_ms);
@@ -200,23 +225,29 @@ impl<S: Store> Messenger<S> {
         })
     }
 
-    /// Whether it is time to publish the contact code again.
+    /// Returns whether it is time to publish the contact code again.
+    ///
+    /// # Errors
+    /// If the store fails.
     pub fn is_contact_code_due(&mut self, now_ms: u64) -> Result<bool> {
         let interval = CONTACT_CODE_INTERVAL.as_millis() as u64;
         let published = self.store().published()?;
         Ok(published.is_none_or(|at| now_ms.saturating_sub(at) >= interval || at > now_ms))
     }
 
-    /// What data sync has to send at `now_ms`: new messages, those that were not acknowledged for
-    /// too long, and acknowledgements. To be called every [`TICK_MS`] milliseconds while the
-    /// messenger [is not idle](Self::is_idle).
+    /// Returns what data sync has to send at `now_ms`: new messages, unacknowledged ones again, and
+    /// acknowledgements. Call it every [`TICK_MS`] milliseconds while the messenger [is not
+    /// idle](Self::is_idle).
+    ///
+    /// # Errors
+    /// If the store fails.
     pub fn tick<R: CryptoRng + ?Sized>(&mut self, now_ms: u64, rng: &mut R) -> Result<Ticked> {
         self.atomically(|it| {
             let (now, last) = (now_ms / TICK_MS, it.last_epoch);
             let mut node = it.sync()?;
-            // Whatever the clock says, time goes on: tick by tick, if it was set back.
-            let noted = node.epoch()?;
-            let epoch = if now > noted { now } else { noted.max(last) + 1 };
+            // Epochs always advance; one by one, if the clock was set back.
+            let stored = node.epoch()?;
+            let epoch = if now > stored { now } else { stored.max(last) + 1 };
             let ticked = node.tick_to(epoch)?;
             it.last_epoch = epoch;
             if ticked.payloads.is_empty() && ticked.given_up.is_empty() {
@@ -231,7 +262,7 @@ impl<S: Store> Messenger<S> {
                 result.given_up.push(GivenUp { peer, sync_id: id, message, why });
             }
             for (peer, mut payload) in ticked.payloads {
-                // It may go to more devices than when it was queued.
+                // The peer may have more devices than when the message was queued.
                 if let Err(oversized) = it.fits(&peer, payload.encode().len())? {
                     for message in std::mem::take(&mut payload.messages) {
                         let sync_id = message.id();
@@ -249,7 +280,7 @@ impl<S: Store> Messenger<S> {
         })
     }
 
-    /// Whether so many bytes can be sent to somebody: all copies go with one envelope.
+    /// Checks that a message of this size can be sent to a peer: one envelope holds all copies.
     fn fits(
         &mut self,
         peer: &PublicKey,
@@ -274,7 +305,7 @@ impl<S: Store> Messenger<S> {
         let messages = payload.messages.iter().map(id).collect();
         let now = Timestamp::from_millis(now_ms);
         let bytes = payload.encode();
-        // Who is only answered may stay a stranger.
+        // An acknowledgement does not make a stranger known.
         let outgoing = if payload.messages.is_empty() {
             self.device.answer_to(peer, &bytes, now, rng)?
         } else {
@@ -331,8 +362,8 @@ impl<S: Store> Messenger<S> {
         }
     }
 
-    /// Keeps a changed group, and tells those who must hear of it.
-    fn tell<R: CryptoRng + ?Sized>(
+    /// Stores a changed group, and sends it to its recipients.
+    fn announce<R: CryptoRng + ?Sized>(
         &mut self,
         changed: Changed,
         now_ms: u64,
@@ -350,7 +381,7 @@ impl<S: Store> Messenger<S> {
         group.ok_or_else(|| ChatError::UnknownGroup(chat_id.to_owned()))
     }
 
-    /// An update of a group, perhaps with a text. Who signed its events is known.
+    /// Signs the update of a group, with a text if there is one.
     fn wrap_update(
         &self,
         group: &Group,
@@ -362,19 +393,19 @@ impl<S: Store> Messenger<S> {
             group.events().iter().map(GroupEvent::clock),
             now_ms,
         ));
-        let text_is_taken = text.as_ref().map_or(Ok(()), |it| check::check_chat(it, &receipt));
-        clocks.and(text_is_taken).map_err(ChatError::Rejected)?;
+        let text_is_valid = text.as_ref().map_or(Ok(()), |it| check::check_chat(it, &receipt));
+        clocks.and(text_is_valid).map_err(ChatError::Rejected)?;
         let message = PayloadMessage::from(group.update(text));
         Ok(Wrapper::sign(message.number(), message.encode(), &self.identity))
     }
 
-    /// Signs a payload that others will take.
+    /// Signs a payload, if clients accept it.
     fn wrap(&self, message: PayloadMessage, now_ms: u64) -> Result<Wrapper> {
         check::check(&message, &sent_at(now_ms)).map_err(ChatError::Rejected)?;
         Ok(Wrapper::sign(message.number(), message.encode(), &self.identity))
     }
 
-    /// The same wrapper to everyone, and to our own paired devices.
+    /// Sends a wrapper to all recipients, and to our own paired devices.
     fn dispatch<R: CryptoRng + ?Sized>(
         &mut self,
         recipients: &[PublicKey],
@@ -384,21 +415,21 @@ impl<S: Store> Messenger<S> {
     ) -> Result<Sent> {
         let me = self.me;
         let id = wrapper.message_id();
-        // What comes back over another way is known.
+        // It may come back to us, and is known then.
         self.store().see(&id.0)?;
         let paired = self.installations(&me)?.iter().any(|it| it.enabled);
         let mut all: Vec<_> = recipients.iter().filter(|key| **key != me).copied().collect();
         if paired || all.is_empty() && recipients.contains(&me) {
             all.push(me);
         }
-        // Nothing is queued that could never be sent.
+        // Queue nothing that could never be sent.
         for peer in &all {
             self.fits(peer, wrapper.raw().len() + SYNC_HEAD)??;
         }
         let (recipients, mut posts) = (all.len(), Vec::new());
         for peer in all {
             self.device.mark_known(&peer)?;
-            // Without another device of ours, nobody would ever acknowledge what is to ourselves.
+            // A message to ourselves is acknowledged only by another device of ours.
             if self.data_sync && (peer != me || paired) {
                 let group = GroupId::from_pair(&me, &peer);
                 let now = (now_ms / 1000) as i64;
@@ -437,7 +468,7 @@ impl<S: Store> Messenger<S> {
     }
 }
 
-/// A post that is not for somebody.
+/// Returns a post without a recipient.
 fn public_post(
     topic: Topic,
     key: PostKey,
@@ -448,9 +479,8 @@ fn public_post(
     Post { topic, key, payload, to: None, kind, messages, acks: 0, parts: Vec::new(), answer: None }
 }
 
-/// A message to the identity of `peer` from nowhere: without an installation of our own and
-/// without a bundle, since nobody could answer to what nobody keeps. Not forward secret: whoever
-/// gets the key of the identity reads it.
+/// Encrypts a wrapper to the identity of `peer`, without an installation or a bundle of our own:
+/// without a state, a reply in a session could not be read. Not forward secret.
 pub fn without_state<R: CryptoRng + ?Sized>(
     peer: &PublicKey,
     wrapper: &Wrapper,
@@ -471,12 +501,12 @@ pub fn without_state<R: CryptoRng + ?Sized>(
     }
 }
 
-/// What is sent right now.
+/// Returns the receipt of a message sent now.
 fn sent_at(now_ms: u64) -> Receipt<'static> {
     Receipt { sent_ms: now_ms / 1000 * 1000, now_ms, ..Receipt::default() }
 }
 
-/// A history with what is known of it.
+/// Merges a history with the known one.
 fn merged(known: Option<&Group>, group: Group) -> Result<Group> {
     match known {
         Some(known) => known.merge(group.events()).map_err(|error| ChatError::Group(error.into())),
@@ -484,7 +514,7 @@ fn merged(known: Option<&Group>, group: Group) -> Result<Group> {
     }
 }
 
-/// Who is a member no longer, and has to be told: whoever left by themselves knows.
+/// Returns the members that were removed. Those that left by themselves know it.
 fn removed(before: &Group, after: &Group) -> Vec<PublicKey> {
     let left: HashSet<_> = before
         .unknown(after.events())

@@ -1,4 +1,4 @@
-//! What is kept of strangers, and how it goes.
+//! The bounds on what is stored of strangers.
 
 use rand::rngs::ChaCha20Rng;
 
@@ -10,7 +10,7 @@ use crate::{
 };
 
 const NOW: u64 = 1_585_500_000_000;
-/// How many are remembered.
+/// The number of remembered strangers.
 const STRANGERS: usize = 4;
 
 struct World {
@@ -31,15 +31,15 @@ impl World {
         world
     }
 
-    /// Alice begins again with what is stored.
+    /// Restarts Alice with her store.
     fn restart(&mut self) {
         let gone = std::mem::replace(&mut self.alice, open(MemoryStore::new(), "nobody"));
         self.alice = open(gone.into_store(), "alice");
         self.alice.set_max_strangers(STRANGERS as u64);
     }
 
-    /// Posts of one come to another; how they were encrypted.
-    fn bring(
+    /// Delivers posts of one user to another. Returns how they were encrypted.
+    fn deliver(
         &mut self,
         posts: &[Post],
         from: &PublicKey,
@@ -59,26 +59,26 @@ impl World {
         hows
     }
 
-    /// Somebody says something to Alice, who acknowledges it.
-    fn hears(&mut self, from: &mut Messenger<MemoryStore>) -> Vec<EncryptionKind> {
+    /// Sends a text to Alice, who acknowledges it.
+    fn text_alice(&mut self, from: &mut Messenger<MemoryStore>) -> Vec<EncryptionKind> {
         self.now += 10_000;
         let (me, alice) = (*from.me(), *self.alice.me());
         from.send_text(&Chat::OneToOne(alice), "hi", self.now, &mut self.rng).unwrap();
         let posts = from.tick(self.now, &mut self.rng).unwrap().posts;
-        let hows = self.bring(&posts, &me, None);
-        self.answers(from);
+        let hows = self.deliver(&posts, &me, None);
+        self.deliver_from_alice(from);
         hows
     }
 
-    /// What Alice has to send comes to one other.
-    fn answers(&mut self, to: &mut Messenger<MemoryStore>) {
+    /// Delivers what Alice has to send to one other user.
+    fn deliver_from_alice(&mut self, to: &mut Messenger<MemoryStore>) {
         self.now += 10_000;
         let posts = self.alice.tick(self.now, &mut self.rng).unwrap().posts;
         let posts: Vec<_> = posts.into_iter().filter(|it| it.to == Some(*to.me())).collect();
-        self.bring(&posts, &secret("alice").public_key(), Some(to));
+        self.deliver(&posts, &secret("alice").public_key(), Some(to));
     }
 
-    /// How many records there are with a prefix.
+    /// Counts the records with a prefix.
     fn count(&mut self, prefix: &[u8]) -> usize {
         let mut count = 0;
         let mut visit = |_: &[u8], _: &[u8]| {
@@ -89,7 +89,8 @@ impl World {
         count
     }
 
-    /// Peers, sessions, negotiated topics, keys of topics, peers of data sync, messages of these.
+    /// Counts peers, sessions, negotiated topics, keys of topics, peers of data sync, and their
+    /// messages.
     fn counts(&mut self) -> [usize; 6] {
         [&b"p"[..], b"s", b"xk", b"xn", b"xsp", b"xsr"].map(|prefix| self.count(prefix))
     }
@@ -99,24 +100,24 @@ fn open(store: MemoryStore, name: &str) -> Messenger<MemoryStore> {
     Messenger::open(store, secret(name), None, &mut seeded_rng(&format!("device {name}"))).unwrap()
 }
 
-/// Who writes to Alice for the first time, knowing her bundle.
+/// Creates a user who knows Alice's bundle, and has not written to her yet.
 fn stranger(world: &mut World, name: &str) -> Messenger<MemoryStore> {
     let mut stranger = open(MemoryStore::new(), name);
     let code = world.alice.publish_contact_code(world.now, &mut world.rng).unwrap();
     let alice = secret("alice").public_key();
-    world.bring(&[code], &alice, Some(&mut stranger));
+    world.deliver(&[code], &alice, Some(&mut stranger));
     stranger
 }
 
 #[test]
-fn a_flood_of_strangers_leaves_those_we_talk_with_alone() {
+fn a_flood_of_strangers_does_not_affect_correspondents() {
     let mut world = World::new();
     let mut bob = stranger(&mut world, "bob");
-    world.hears(&mut bob);
+    world.text_alice(&mut bob);
     let friend = Chat::OneToOne(*bob.me());
     world.alice.send_text(&friend, "hello", world.now, &mut world.rng).unwrap();
-    world.answers(&mut bob);
-    // A member of a group, who has never said anything, and one whom we look up.
+    world.deliver_from_alice(&mut bob);
+    // A silent member of a group, and a user whom Alice looks up.
     let member = secret("member").public_key();
     let (group, _) = {
         let World { alice, now, rng } = &mut world;
@@ -125,24 +126,24 @@ fn a_flood_of_strangers_leaves_those_we_talk_with_alone() {
     let looked_up = secret("looked up").public_key();
     world.alice.contact_code(&looked_up).unwrap();
     let mut first = stranger(&mut world, "first");
-    world.hears(&mut first);
+    world.text_alice(&mut first);
     let (kept, extra) = (3, STRANGERS);
     for number in 0..3 * STRANGERS {
         let mut one = stranger(&mut world, &format!("flood {number}"));
-        let hows = world.hears(&mut one);
+        let hows = world.text_alice(&mut one);
         assert!(matches!(hows[..], [EncryptionKind::Session { started: true, .. }]), "{hows:?}");
         if number % STRANGERS == 1 {
             world.restart();
         }
     }
-    // Bob's, and those of strangers; the topic of the member; the codes of Alice and of whom she
-    // looked up.
+    // Those of Bob and of strangers; the topic of the member; the contact codes of Alice and of the
+    // user whom she looked up.
     let full = [kept + extra, 1 + extra, 2 + extra, 4 + extra, 2 + extra, 1 + extra];
     assert_eq!(world.counts(), full);
     let first = CompressedKey::from(first.me());
     assert!(!crate::secure::device::is_known(world.alice.store(), &first).unwrap());
-    // All goes on where it was.
-    let hows = world.hears(&mut bob);
+    // Conversations continue.
+    let hows = world.text_alice(&mut bob);
     assert!(matches!(hows[..], [EncryptionKind::Session { started: false, .. }]), "{hows:?}");
     assert_eq!(bob.waiting(&secret("alice").public_key()).unwrap(), 0, "acknowledged");
     assert_eq!(world.alice.waiting(&member).unwrap(), 1);
@@ -152,13 +153,13 @@ fn a_flood_of_strangers_leaves_those_we_talk_with_alone() {
     assert_eq!(alice.waiting(&member).unwrap(), 2);
 }
 
-/// A tool that knows only the device leaves what belongs to the layers above.
+/// A tool that uses only the device leaves the records of the layers above.
 #[test]
-fn what_the_device_has_forgotten_alone_goes_at_the_next_start() {
+fn records_of_forgotten_identities_are_deleted_at_the_next_start() {
     let mut world = World::new();
     for number in 0..STRANGERS {
         let mut one = stranger(&mut world, &format!("stranger {number}"));
-        world.hears(&mut one);
+        world.text_alice(&mut one);
     }
     let [.., topics, _, rows, _] = world.counts();
     assert_eq!((topics, rows), (STRANGERS, STRANGERS));
@@ -174,9 +175,9 @@ fn what_the_device_has_forgotten_alone_goes_at_the_next_start() {
     assert_eq!(world.counts(), [0, 0, 0, 1, 0, 0]);
 }
 
-/// Earlier releases left it to the chats whom we talk with.
+/// Earlier releases did not mark correspondents as known to the device.
 #[test]
-fn members_of_groups_in_an_older_state_are_kept() {
+fn members_of_groups_in_an_older_state_are_known() {
     let mut world = World::new();
     let member = secret("member").public_key();
     let World { alice, now, rng } = &mut world;

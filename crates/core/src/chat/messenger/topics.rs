@@ -1,4 +1,4 @@
-//! On which topics messages for us may come, and where those of ours go.
+//! The topics on which we receive and send.
 
 use super::{Messenger, Result, Subscription, TopicKind, event::PostKey, point};
 use crate::{
@@ -13,8 +13,11 @@ use crate::{
 };
 
 impl<S: Store> Messenger<S> {
-    /// All topics to listen to: our own, public chats, contact codes of those we talk with, and
-    /// what was negotiated. Takes some milliseconds for each new name.
+    /// Returns all topics to subscribe to: our own, public chats, the contact codes of
+    /// correspondents, and negotiated ones. Takes some milliseconds for each new name.
+    ///
+    /// # Errors
+    /// If the store fails.
     pub fn subscriptions(&mut self) -> Result<Vec<Subscription>> {
         self.atomically(|it| {
             let me = it.me;
@@ -48,8 +51,11 @@ impl<S: Store> Messenger<S> {
         })
     }
 
-    /// The contact code of somebody: where their bundles are published. Who is looked up is no
-    /// stranger.
+    /// Returns the topic on which an identity publishes its bundles. The identity is no stranger
+    /// from then on.
+    ///
+    /// # Errors
+    /// If the store fails.
     pub fn contact_code(&mut self, owner: &PublicKey) -> Result<Subscription> {
         self.atomically(|it| {
             it.device.mark_known(owner)?;
@@ -63,9 +69,10 @@ impl<S: Store> Messenger<S> {
         Ok(Subscription { topic, key, kind: TopicKind::ContactCode(*owner) })
     }
 
-    /// Everyone we talk with: to whom we have written, and the members of the groups that we have
-    /// joined. Not whoever has written to us: their bundle came with their message, and strangers
-    /// shall not decide how much there is to listen to.
+    /// Returns the peers that we wrote to, and the members of groups that we joined.
+    ///
+    /// Excludes peers that only wrote to us: their bundle came with their message, and strangers
+    /// must not decide on the number of our topics.
     pub(super) fn correspondents(&mut self) -> Result<Vec<PublicKey>> {
         let me = self.me;
         let mut all = std::collections::BTreeSet::new();
@@ -98,7 +105,7 @@ impl<S: Store> Messenger<S> {
     }
 }
 
-/// Where whoever has never talked with `peer` can write.
+/// Returns the topic and the key for a first message to `peer`.
 pub(super) fn partitioned(peer: &PublicKey) -> (Topic, PostKey) {
     (Topic::from_name(&topic::partitioned_name(peer)), PostKey::Asym(*peer))
 }
