@@ -116,7 +116,7 @@ fn a_receiver_reconnects() {
         proxy.enode(&peer)
     );
     let mut receive = Tool::start(&shell, &line);
-    receive.note("receiving from 1 peers");
+    receive.note("receiving from 1 peer");
     let posted = post(&mut peer, "before", &Value::Null);
     assert_eq!(receive.result(|_| true)["hash"], posted["hash"]);
     proxy.set(None);

@@ -99,7 +99,7 @@ fn a_live_stream() {
     let (shell, mut geth) = (Shell::new(), geth(&[]));
     let line = format!("status-receive --sym-key {SYM_KEY} --peer {}", geth.enode());
     let mut receive = Tool::start(&shell, &line);
-    receive.note("receiving from 1 peers");
+    receive.note("receiving from 1 peer");
     for number in 0..3 {
         let posted = post(&mut geth, &format!("message {number}"), &Value::Null);
         let message = receive.result(|_| true);
