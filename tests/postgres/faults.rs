@@ -17,7 +17,7 @@ use statuskit_core::mailserver::Position;
 use statuskit_mailserver::archive::{Archive, Order};
 
 use crate::harness::{
-    AtEnd, DAY, DAY_ONE, Tables, envelope, everything, of_topic, raw, read, topic, url,
+    AtEnd, DAY, DAY_ONE, Tables, envelope, everything, from_topic, raw, read, topic, url,
 };
 
 /// Ends all connections of an archive.

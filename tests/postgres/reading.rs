@@ -11,7 +11,7 @@ use statuskit_core::envelope::{Bloom, Envelope};
 use statuskit_mailserver::archive::{Archive, MemoryArchive, Order, Select};
 
 use crate::harness::{
-    AtEnd, DAY, DAY_ONE, Tables, envelope, everything, of_topic, pages, read, topic,
+    AtEnd, DAY, DAY_ONE, Tables, envelope, everything, from_topic, pages, read, topic,
 };
 
 /// A busy topic, some quiet ones, and many that have one envelope each; on three days.

@@ -17,7 +17,7 @@ use statuskit_mailserver::{
 };
 use statuskit_net::node::{Clock, Service, ServiceConfig};
 
-use crate::harness::{DAY, DAY_ONE, Tables, envelope, everything, of_topic, raw, read, topic};
+use crate::harness::{DAY, DAY_ONE, Tables, envelope, everything, from_topic, raw, read, topic};
 
 #[test]
 fn tables_are_made_by_all_at_once() {
