@@ -297,7 +297,15 @@ proptest! {
         let mut on_the_way: BTreeMap<u64, Vec<(usize, Vec<u8>)>> = BTreeMap::new();
         let mut fates = fates.into_iter();
         let (mut sent, mut arrived) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
-        for now in 0..4000_u64 {
+        let last_appended = appended.iter().map(|it| it.1).max().unwrap_or(0);
+        // Pauses double with each loss. So the end is a settled world, not a number of ticks.
+        for now in 0..1_000_000_u64 {
+            let waiting = [0, 1].map(|by| {
+                DataSync::new(&mut stores[by]).waiting(&keys[1 - by]).unwrap()
+            });
+            if now > last_appended && waiting == [0, 0] && on_the_way.is_empty() {
+                break;
+            }
             for (number, (by, _)) in appended.iter().enumerate().filter(|(_, it)| it.1 == now) {
                 let mut node = DataSync::new(&mut stores[*by]);
                 let id = node.append(&keys[1 - by], group, vec![number as u8], now as i64).unwrap();
