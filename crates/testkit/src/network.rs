@@ -154,8 +154,8 @@ impl Network {
             let end = End { peer, at_peer, link: link.clone(), last: now };
             self.nodes[here.0].ends.insert(at_here, end);
         }
-        self.settle(a, &mut |_| {});
-        self.settle(b, &mut |_| {});
+        self.schedule(now, Happening::Timeout(a));
+        self.schedule(now, Happening::Timeout(b));
         [at_a, at_b]
     }
 
