@@ -14,13 +14,12 @@ use std::{
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group};
 use statuskit_core::{
-    crypto::{SecretKey, seeded_rng},
     envelope::{Envelope, Topic},
     wire::{Packet, Status, packet::code},
 };
-use statuskit_net::node::{
-    ConnectionId, Event, Interest, Node, NodeConfig, Output, PeerInfo, PeerOptions, Service,
-    ServiceConfig, Time,
+use statuskit_net::{
+    node::{ConnectionId, Event, Node, NodeConfig, Output, PeerInfo, PeerOptions, Service, Time},
+    testing::local_config,
 };
 
 const START: Time = Duration::from_secs(1_600_000_000);
@@ -195,16 +194,8 @@ fn idle() {
 fn latency() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let service = |name: &'static str| {
-            let mut config = ServiceConfig::new(SecretKey::generate(&mut seeded_rng(name)));
-            config.listen = Some(([127, 0, 0, 1], 0).into());
-            config.node.min_pow = 0.0;
-            config.node.interest = Interest::Everything;
-            Service::start(config)
-        };
-        let [a, relay, c] = ["a", "relay", "c"];
-        let (a, relay, c) =
-            (service(a).await.unwrap(), service(relay).await.unwrap(), service(c).await.unwrap());
+        let service = async |name| Service::start(local_config(name)).await.unwrap();
+        let (a, relay, c) = (service("a").await, service("relay").await, service("c").await);
         for end in [&a, &c] {
             end.handle().add_peer(relay.handle().enode().unwrap(), PeerOptions::default());
         }

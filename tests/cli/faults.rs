@@ -3,9 +3,8 @@
 
 use std::{
     io::{BufRead, BufReader, Read as _, Write as _},
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+    net::{IpAddr, Ipv4Addr, TcpListener},
     process::{ChildStdin, ChildStdout, Stdio},
-    sync::mpsc,
     time::{Duration, Instant},
 };
 
@@ -21,7 +20,7 @@ use statuskit_core::{
 };
 use statuskit_net::{
     connection::{self, Incoming, PeerStream},
-    node::{Service, ServiceConfig},
+    testing::{TestNode, local_config},
 };
 use tokio::runtime::Runtime;
 
@@ -294,42 +293,26 @@ fn a_sender_gives_up_on_a_peer_that_does_not_come_back() {
     assert_eq!(lost.map(|error| error["line"].as_u64()).collect::<Vec<_>>(), [Some(2), Some(3)]);
 }
 
-/// Starts a node that writes its whole pool into one packet, as the reference does. It stops when
-/// the sender is dropped.
-fn generous(envelopes: usize) -> (Enode, mpsc::Sender<()>) {
-    let (stop, stopped) = mpsc::channel();
-    let (tell, told) = mpsc::channel();
-    std::thread::spawn(move || {
-        let runtime = runtime();
-        let service = runtime.block_on(serve(envelopes));
-        tell.send(service.handle().enode().unwrap()).unwrap();
-        let stopped = async { tokio::task::spawn_blocking(move || stopped.recv()).await };
-        // Dropping the other end is an error here, and ends the wait.
-        let _ = runtime.block_on(stopped);
-    });
-    (told.recv().unwrap(), stop)
-}
-
-async fn serve(envelopes: usize) -> Service {
-    let mut config = ServiceConfig::new(SecretKey::generate(&mut seeded_rng("generous")));
-    config.listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
-    config.node.min_pow = 0.0;
+/// Starts a node that writes its whole pool into one packet, as the reference does.
+fn generous(envelopes: u64) -> TestNode {
+    let mut config = local_config("generous");
     config.node.limits.batch_bytes = 4 << 20;
-    let service = Service::start(config).await.unwrap();
+    let node = TestNode::start_with(config).unwrap();
     // The length before compression counts.
     let data = vec![7; 500_000];
-    for nonce in 0..envelopes as u64 {
-        let now = service.handle().now().as_secs() as u32;
+    for nonce in 0..envelopes {
+        let now = node.handle().now().as_secs() as u32;
         let envelope = Envelope::new(now + 600, 600, Topic([1, 2, 3, 4]), &data, nonce);
-        service.handle().send(envelope).unwrap();
+        node.handle().send(envelope).unwrap();
     }
-    service
+    node
 }
 
 #[test]
 fn a_pool_in_one_packet_is_received() {
     let shell = Shell::new();
-    let (enode, _running) = generous(3);
+    let node = generous(3);
+    let enode = node.enode();
     let line = format!(
         "status-receive --peer {enode} --all --raw-envelopes --count 3 --timeout 100 | wc -l"
     );

@@ -256,7 +256,7 @@ fn their_disconnect_reasons_are_understood() {
         dial(&mut js, &enode);
         // A bare integer, not in a list, never compressed.
         js.call(json!({ "cmd": "disconnect", "reason": reason }));
-        let note = node.note("is gone");
+        let note = node.note("disconnected");
         let expected = format!("the peer disconnected: {words}");
         assert!(text(&note, "message").ends_with(&expected), "{note}");
         js.wait_event(|event| event["event"] == "disconnect", SOON);
@@ -279,7 +279,7 @@ fn our_disconnect_reasons_are_understood() {
     // The minimum PoW must be a number.
     send(&mut first, 2, [0xc0]);
     assert_eq!(disconnected(&mut first), 16, "subprotocol error");
-    let note = node.note("is gone");
+    let note = node.note("disconnected");
     assert!(text(&note, "message").contains("packet with code 2"), "{note}");
 
     dial(&mut third, &enode);

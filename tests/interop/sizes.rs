@@ -86,7 +86,7 @@ fn the_tool_refuses_a_message_that_is_too_large() {
     assert_eq!(errors.len(), 1, "{errors:?}");
     assert_eq!(errors[0]["code"], "envelope.oversized");
     let message = text(&errors[0], "message");
-    assert!(message.ends_with("bytes; peers take at most 1048576"), "{message}");
+    assert!(message.ends_with("bytes; peers accept at most 1048576"), "{message}");
     let gone = geth.wait_event(|event| event["event"] == "peer_dropped", super::SOON);
     assert_eq!(gone["reason"], "client quitting", "the connection was sound to the end");
 }
@@ -136,9 +136,9 @@ fn a_packet_above_our_limit_ends_the_connection_with_a_reason() {
     let more = json!({ "payload": hex0x(noise(150_000)), "pow_target": 0 });
     let posted = post(&mut geth, "", &more);
     let size = bytes(&posted, "rlp").len() + 4;
-    let note = node.note("is gone");
+    let note = node.note("disconnected");
     let message = text(&note, "message");
-    let expected = format!("a packet of {size} bytes; at most 100000 are taken");
+    let expected = format!("a packet of {size} bytes; at most 100000 are accepted");
     assert!(message.ends_with(&expected), "{message}");
     let gone = geth.wait_event(|event| event["event"] == "peer_dropped", super::SOON);
     assert_eq!(gone["reason"], Value::from("subprotocol error"));

@@ -1,5 +1,5 @@
-//! Misbehaving peers: each message is refused with the reason, at bounded cost, and the conversation
-//! goes on.
+//! Misbehaving peers: each message is refused with the reason, at bounded cost, and the
+//! conversation goes on.
 
 use rand::rngs::ChaCha20Rng;
 use statuskit_core::{
@@ -73,7 +73,7 @@ impl Pair {
         assert_eq!(received.content.unwrap().plaintext, b"answer");
     }
 
-    fn kept(&self) -> u32 {
+    fn stored_keys(&self) -> u32 {
         self.bob.sessions().unwrap().iter().map(|session| session.stored_keys.count()).sum()
     }
 }
@@ -120,9 +120,9 @@ fn each_field_of_a_part_is_checked() {
         let mut message = pair.write();
         let good = message.clone();
         change(&mut message);
-        let kept = pair.kept();
+        let stored = pair.stored_keys();
         assert_eq!(pair.read(message).unwrap_err().code(), code, "case {index}");
-        assert_eq!(pair.kept(), kept, "case {index}");
+        assert_eq!(pair.stored_keys(), stored, "case {index}");
         // The genuine message still opens.
         assert_eq!(pair.read(good).unwrap(), b"text", "case {index}");
         pair.talk();
@@ -163,7 +163,7 @@ fn parts_for_others_and_parts_under_none() {
 }
 
 #[test]
-fn an_agreement_with_a_bad_key_starts_nothing() {
+fn x3dh_with_an_invalid_key_starts_no_session() {
     let mut pair = Pair::new();
     let mut rng = seeded_rng("stranger");
     let stranger = SecretKey::generate(&mut rng);
@@ -201,7 +201,7 @@ fn an_agreement_with_a_bad_key_starts_nothing() {
 }
 
 #[test]
-fn a_bad_bundle_drops_the_message_and_leaves_nothing() {
+fn an_invalid_bundle_drops_the_message_and_changes_nothing() {
     let mut pair = Pair::new();
     let before = pair.bob.peers().unwrap().len();
     let mut rng = seeded_rng("mallory");
@@ -239,12 +239,12 @@ fn floods_of_missing_messages_stay_within_the_limits() {
         }
         let message = pair.write();
         assert_eq!(pair.read(message).unwrap(), b"text", "round {round}");
-        assert!(pair.kept() <= MAX_STORED_KEYS);
+        assert!(pair.stored_keys() <= MAX_STORED_KEYS);
         if round % 2 == 1 {
             pair.talk();
         }
     }
-    assert_eq!(pair.kept(), MAX_STORED_KEYS);
+    assert_eq!(pair.stored_keys(), MAX_STORED_KEYS);
     // Forged numbers keep no keys.
     for n in 0..50 {
         let mut message = pair.write();
@@ -252,7 +252,7 @@ fn floods_of_missing_messages_stay_within_the_limits() {
         header(&mut message).pn += n;
         assert_eq!(pair.read(message).unwrap_err().code(), "ratchet.mac");
     }
-    assert_eq!(pair.kept(), MAX_STORED_KEYS);
+    assert_eq!(pair.stored_keys(), MAX_STORED_KEYS);
     pair.talk();
 }
 
@@ -271,8 +271,8 @@ fn repeated_messages_open_until_confirmed() {
     let confirmation = confirmation.unwrap();
     assert!(pair.bob.confirm(&confirmation).unwrap());
     assert!(!pair.bob.confirm(&confirmation).unwrap());
-    let refusal = pair.bob.decrypt(&sender, &raw, &mut rng).unwrap().content.unwrap_err();
-    assert_eq!(refusal.code(), "ratchet.old_message");
+    let error = pair.bob.decrypt(&sender, &raw, &mut rng).unwrap().content.unwrap_err();
+    assert_eq!(error.code(), "ratchet.old_message");
     pair.talk();
 }
 

@@ -250,7 +250,6 @@ impl Network {
     /// write all that they have for a new peer into one. A packet holds up to 16 MiB while it
     /// arrives, and as much uncompressed.
     pub fn dial(&self, enode: Enode, mut options: PeerOptions) {
-        let _entered = self.background.runtime.enter();
         options.max_packet_size.get_or_insert(MAX_MESSAGE_SIZE);
         self.handle.add_peer(enode, options);
     }

@@ -25,56 +25,56 @@ use crate::{
 
 /// Run a Whisper node: it listens, dials its peers, checks envelopes and forwards them
 ///
-/// The first result is a record of type "ready" with the node's enode. Ctrl-C or SIGTERM end it;
-/// peers are told.
+/// The first result is a record of type "ready" with the enode of the node. Ctrl-C or SIGTERM end
+/// it, and disconnect its peers.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   $ timeout -s INT 1 status-node --listen 127.0.0.1:0 || test $? = 124
   $ timeout -s TERM 1 status-node --listen 127.0.0.1:0 --peer \"$ENODE\" --min-pow 0.002 --envelopes || test $? = 124")]
 pub struct NodeArgs {
-    /// Address and port to listen on; port 0 for any that is free
+    /// Address and port to listen on; port 0 for a free port
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:30303")]
     listen: SocketAddr,
-    /// The least proof of work of the envelopes it takes. Status nodes run with 0.001 to 0.002,
-    /// the protocol's default is 0.2
+    /// Minimum proof of work of envelopes. Status nodes use 0.001 to 0.002; the protocol's default
+    /// is 0.2
     #[arg(long, value_name = "POW", default_value_t = 0.001)]
     min_pow: f64,
-    /// Take envelopes with this topic only. Repeatable [default: all topics]
+    /// Accept envelopes with this topic only. Repeatable [default: all topics]
     #[arg(long, value_name = "HEX")]
     topic: Vec<String>,
-    /// Say that this node only receives
+    /// Announce that this node only receives
     #[arg(long)]
     light: bool,
-    /// Don't answer what peers send with confirmations
+    /// Don't confirm the envelopes that peers send
     #[arg(long)]
     no_confirmations: bool,
-    /// The largest packet and envelope it takes, in bytes; at most 10 MiB. From its --peer, packets
-    /// (not envelopes) may be up to 10 MiB
+    /// Maximum size of packets and envelopes in bytes, at most 10 MiB. Packets (not envelopes) of a
+    /// --peer may always have 10 MiB
     #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_MAX_MESSAGE_SIZE)]
     max_message_size: u32,
-    /// The most peers that may dial it
+    /// Maximum number of inbound peers
     #[arg(long, value_name = "N", default_value_t = 50)]
     max_peers: usize,
-    /// New envelopes wait up to so many milliseconds for others, half of it on average
+    /// Maximum delay before an envelope is forwarded, in milliseconds; half of it on average
     #[arg(long, value_name = "MS", default_value_t = NodeConfig::DEFAULT_SEND_WINDOW.as_millis() as u64)]
     send_window: u64,
-    /// Packets per second from one address (0: no limits)
+    /// Maximum packets per second from one address (0: no limits)
     #[arg(long, value_name = "N", default_value_t = 0)]
     rate_limit_ip: u32,
-    /// Packets per second from one node
+    /// Maximum packets per second from one node (0: no limit per node)
     #[arg(long, value_name = "N", default_value_t = 5)]
     rate_limit_peer: u32,
-    /// Part with the peer whose packet is the so many-th in excess (0: never)
+    /// Disconnect a peer after N packets over the limits, counted for all peers together (0: never)
     #[arg(long, value_name = "N", default_value_t = 0)]
     rate_limit_tolerance: u64,
-    /// Print every envelope that it takes
+    /// Print every accepted envelope
     #[arg(long)]
     envelopes: bool,
-    /// Print a record of type "stats" so often
+    /// Print a record of type "stats" at this interval
     #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
     stats: Option<u32>,
-    /// File to write the enode to, once it listens
+    /// File to write the enode to, once the node listens
     #[arg(long, value_name = "FILE")]
     enode_file: Option<PathBuf>,
     #[command(flatten)]
@@ -87,10 +87,9 @@ pub fn run(args: &NodeArgs, cx: &mut Context) -> Result<()> {
     config.node = args.config()?;
     config.listen = Some(args.listen);
     config.max_peers = args.max_peers;
-    config.p2p.listen_port = 0;
     let network = Network::start(config)?;
     let handle = network.handle();
-    // A relay goes on, also when its output is read too slowly.
+    // A relay does not wait for a slow reader of its output.
     let events = handle.watch();
     let enode = handle.enode().expect("it listens").to_string();
     if let Some(path) = &args.enode_file {
@@ -132,7 +131,7 @@ impl NodeArgs {
     }
 }
 
-/// What the loop wakes up for.
+/// Why the loop wakes up.
 enum Wake {
     Event(Option<Watched>),
     Stats,
@@ -153,9 +152,9 @@ fn serve(args: &NodeArgs, network: &Network, mut events: Watch, cx: &mut Context
             }
         });
         match wake {
-            Wake::Event(Some(Watched::Event(event))) => tell(&event, cx)?,
-            Wake::Event(Some(Watched::Skipped(lost))) => {
-                cx.note(&format!("{lost} events were lost"));
+            Wake::Event(Some(Watched::Event(event))) => show(&event, cx)?,
+            Wake::Event(Some(Watched::Skipped(skipped))) => {
+                cx.note(&format!("{skipped} events were skipped: the output is read too slowly"));
             }
             Wake::Stats => {
                 next = every.map(|every| Instant::now() + every);
@@ -167,8 +166,8 @@ fn serve(args: &NodeArgs, network: &Network, mut events: Watch, cx: &mut Context
     }
 }
 
-/// Envelopes are results; who comes and goes is for people.
-fn tell(event: &Event, cx: &mut Context) -> Result<()> {
+/// Prints envelopes as results, and the rest as notes.
+fn show(event: &Event, cx: &mut Context) -> Result<()> {
     match event {
         Event::Envelope { envelope, .. } => {
             cx.emit(&envelope_record(envelope.envelope()), |record| {
@@ -183,7 +182,7 @@ fn tell(event: &Event, cx: &mut Context) -> Result<()> {
             Ok(())
         }
         Event::Disconnected { peer, reason, .. } => {
-            cx.note(&format!("peer {} is gone: {reason}", peer.addr));
+            cx.note(&format!("peer {} disconnected: {reason}", peer.addr));
             Ok(())
         }
         Event::DialFailed { enode, error, .. } => {
@@ -191,7 +190,7 @@ fn tell(event: &Event, cx: &mut Context) -> Result<()> {
             Ok(())
         }
         Event::InboundFailed { addr, error } => {
-            cx.note(&format!("{addr} did not become a peer: {error}"));
+            cx.note(&format!("connection from {addr} failed: {error}"));
             Ok(())
         }
         _ => Ok(()),

@@ -4,3 +4,4 @@
 
 pub mod connection;
 pub mod node;
+pub mod testing;

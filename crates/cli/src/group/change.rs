@@ -1,4 +1,4 @@
-//! `status-group new`, and what changes a group.
+//! `status-group new`, and the changes of a group.
 
 use clap::Args;
 use statuskit_core::{
@@ -14,14 +14,14 @@ use crate::{
     keys::{IdentityArgs, parse_public_key},
 };
 
-/// What every change needs.
+/// The options of every change.
 #[derive(Debug, Clone, Args)]
 struct ChangeArgs {
     #[command(flatten)]
     history: HistoryArgs,
     #[command(flatten)]
     identity: IdentityArgs,
-    /// The last clock of the chat, in milliseconds, if messages have moved it beyond the events
+    /// Last clock of the chat in milliseconds, if messages have advanced it beyond the events
     #[arg(long, value_name = "CLOCK", default_value_t = 0)]
     last_clock: u64,
     #[command(flatten)]
@@ -36,7 +36,7 @@ struct PrintArgs {
 }
 
 impl PrintArgs {
-    /// Prints a group that was made of another.
+    /// Prints a changed group, or what is new compared with `before`.
     fn emit(&self, group: &Group, before: Option<&Group>, cx: &mut Context) -> Result<()> {
         let events = match before.filter(|_| self.new_only) {
             Some(before) => before.unknown(group.events()).collect(),
@@ -50,7 +50,7 @@ impl PrintArgs {
 }
 
 impl ChangeArgs {
-    /// Makes changes one after the other, each an event.
+    /// Makes changes one by one, each an event.
     fn make(&self, changes: &[Change<'_>], cx: &mut Context) -> Result<()> {
         let key = self.identity.require()?;
         let before = self.history.read_group(cx)?;
@@ -71,17 +71,17 @@ fn parse_keys(texts: &[String], field: &str) -> Result<Vec<PublicKey>> {
     texts.iter().map(|text| parse_public_key(text, field)).collect()
 }
 
-/// Make a group, and invite its members
+/// Create a group and invite its members
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   $ status-group new --identity me.key --name team --member $(status-account new --output hex) | tee events.json | status-group replay
   $ status-group new --identity me.key --name team --seed 1 --now 1585500000")]
 pub struct NewCommand {
-    /// The name of the group
+    /// Name of the group
     #[arg(long, value_name = "TEXT")]
     name: String,
-    /// Invite the owner of a key: 0x04…, 0x02…, zQ3sh…, or a share link. Repeatable
+    /// Public key of a member to invite: 0x04…, 0x02…, zQ3sh…, or a share link. Repeatable
     #[arg(long, value_name = "KEY")]
     member: Vec<String>,
     #[command(flatten)]
@@ -101,13 +101,13 @@ impl NewCommand {
     }
 }
 
-/// Invite people; admins only
+/// Invite members; admins only
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   $ status-group new --identity me.key --name team | status-group add $(status-account new --output hex) --identity me.key")]
 pub struct AddCommand {
-    /// Their keys: 0x04…, 0x02…, zQ3sh…, or share links
+    /// Public keys: 0x04…, 0x02…, zQ3sh…, or share links
     #[arg(value_name = "KEY", required = true)]
     keys: Vec<String>,
     #[command(flatten)]
@@ -121,16 +121,16 @@ impl AddCommand {
     }
 }
 
-/// Remove members, an event for each; admins only
+/// Remove members, with an event for each; admins only
 ///
-/// `status-send --announce --group @FILE` tells the others, and those who were removed if the state
-/// has known them as members.
+/// `status-send --announce --group @FILE` sends the change to the others, and to the removed ones if
+/// the state knows them as members.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   $ KEY=$(status-account new --output hex); status-group new --identity me.key --name team --member $KEY | status-group remove $KEY --identity me.key")]
 pub struct RemoveCommand {
-    /// Their keys
+    /// Public keys of the members
     #[arg(value_name = "KEY", required = true)]
     keys: Vec<String>,
     #[command(flatten)]
@@ -151,7 +151,7 @@ impl RemoveCommand {
 Examples:
   $ KEY=$(status-account new --output hex); status-group new --identity me.key --name team --member $KEY | status-group promote $KEY --identity me.key")]
 pub struct PromoteCommand {
-    /// Their keys
+    /// Public keys of the members
     #[arg(value_name = "KEY", required = true)]
     keys: Vec<String>,
     #[command(flatten)]
@@ -165,7 +165,7 @@ impl PromoteCommand {
     }
 }
 
-/// Be an admin no longer
+/// Give up the rights of an admin
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -181,13 +181,13 @@ impl ResignCommand {
     }
 }
 
-/// Give the group another name; admins only
+/// Rename the group; admins only
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   $ status-group new --identity me.key --name team | status-group rename crew --identity me.key --new-only")]
 pub struct RenameCommand {
-    /// The new name
+    /// New name of the group
     name: String,
     #[command(flatten)]
     change: ChangeArgs,
@@ -217,7 +217,7 @@ impl JoinCommand {
 
 /// Leave the group
 ///
-/// `status-send --announce --group @FILE` tells the others; who has left can't write any more.
+/// `status-send --announce --group @FILE` tells the others. You can't write to the group any more.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -1,4 +1,4 @@
-//! Histories from standard input or a file.
+//! Reading histories from standard input or a file.
 
 use std::{
     collections::HashSet,
@@ -15,6 +15,7 @@ use statuskit_core::{
         group::{EventError, Group, GroupEvent, MAX_RECEIVED},
         proto::MembershipUpdateMessage,
         schema::MEMBERSHIP_UPDATE_MESSAGE,
+        types::Type,
     },
     protobuf::json,
 };
@@ -28,18 +29,18 @@ use crate::{
     records::hex_member,
 };
 
-/// Where the history is.
+/// The source of a history.
 #[derive(Debug, Clone, Args)]
 pub struct HistoryArgs {
     /// File with the history [default: standard input]
     #[arg(long, value_name = "FILE")]
     pub events: Option<PathBuf>,
-    /// Which group, if there are several
+    /// Id of the group, if the input has several
     #[arg(long, value_name = "ID")]
     pub group: Option<String>,
 }
 
-/// The events of a group, in the order in which they came, each once.
+/// The events of a group in the order of the input, each once.
 #[derive(Debug)]
 pub struct History {
     /// Its chat id.
@@ -50,7 +51,7 @@ pub struct History {
 }
 
 impl HistoryArgs {
-    /// The histories of all groups, or of the one that was asked for.
+    /// Reads the histories of all groups, or of the selected one.
     pub fn read_all(&self, cx: &mut Context) -> Result<Vec<History>> {
         let mut histories = Vec::new();
         let any = match &self.events {
@@ -82,7 +83,7 @@ impl HistoryArgs {
         }
     }
 
-    /// The group that is to be changed; its history must be accepted.
+    /// Reads the group to change. Its history must be valid.
     pub fn read_group(&self, cx: &mut Context) -> Result<Group> {
         let mut histories = self.read_all(cx)?;
         if histories.len() > 1 {
@@ -106,8 +107,9 @@ impl History {
     }
 }
 
-/// The one group in the file of an option, in any form that the commands here read. What is to be
-/// sent to others is whole: a bad record is an error.
+/// Reads the group in the file of an option, in any form that these commands read.
+///
+/// Since the history is sent to others, a malformed record is an error.
 pub fn read_file(path: &str, field: &str) -> Result<Group> {
     let read = || -> Result<Group> {
         let file = File::open(path).map_err(|error| {
@@ -146,13 +148,13 @@ fn read<R: BufRead>(
     Ok(any)
 }
 
-/// Takes the events of a record; an error says on which line it is.
+/// Adds the events of a record. An error has the number of its line.
 fn add_numbered(item: &Item, histories: &mut Vec<History>) -> std::result::Result<(), CliError> {
     add_item(item, histories)
         .map_err(|error| if error.line.is_some() { error } else { error.line(item.line) })
 }
 
-/// Takes the events of a record.
+/// Adds the events of a record.
 fn add_item(item: &Item, histories: &mut Vec<History>) -> std::result::Result<(), CliError> {
     let members = match &item.content {
         Content::Bytes(bytes) => return add_update(&update_of_bytes(bytes)?, histories),
@@ -176,7 +178,7 @@ fn add_item(item: &Item, histories: &mut Vec<History>) -> std::result::Result<()
     }
 }
 
-/// A wrapper with an update, or an update alone.
+/// Decodes a wrapper with an update, or an update alone.
 fn update_of_bytes(bytes: &[u8]) -> std::result::Result<MembershipUpdateMessage, CliError> {
     match Wrapper::decode(bytes) {
         Ok(wrapper) if wrapper.kind() == MEMBERSHIP_UPDATE => update_of_payload(wrapper.payload()),
@@ -185,7 +187,7 @@ fn update_of_bytes(bytes: &[u8]) -> std::result::Result<MembershipUpdateMessage,
 }
 
 /// The type of payloads that carry updates.
-const MEMBERSHIP_UPDATE: i32 = 3;
+const MEMBERSHIP_UPDATE: i32 = Type::MembershipUpdateMessage as i32;
 
 fn update_of_payload(bytes: &[u8]) -> std::result::Result<MembershipUpdateMessage, CliError> {
     match PayloadMessage::decode(MEMBERSHIP_UPDATE, bytes).map_err(|error| payload_error(&error))? {
@@ -194,7 +196,7 @@ fn update_of_payload(bytes: &[u8]) -> std::result::Result<MembershipUpdateMessag
     }
 }
 
-/// Of a record with the fields, whatever else it says.
+/// Decodes the fields of a record, and ignores its other members.
 fn update_of_members(
     members: &Map<String, Value>,
 ) -> std::result::Result<MembershipUpdateMessage, CliError> {
@@ -230,7 +232,7 @@ fn add_event(
         histories.len() - 1
     });
     let history = &mut histories[at];
-    // Known before a key is recovered: that costs.
+    // Before recovering a key, which takes time.
     if !history.seen.insert(raw.to_vec()) {
         return Ok(());
     }

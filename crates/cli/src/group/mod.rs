@@ -1,4 +1,4 @@
-//! `status-group`: group chats as histories of signed events.
+//! `status-group`: group chats, as histories of signed events.
 
 mod change;
 pub mod history;
@@ -9,12 +9,12 @@ use clap::{Args, Subcommand};
 
 use crate::{context::Context, error::Result};
 
-/// Group chats: make and change them, replay and verify their histories
+/// Group chats: create and change them, replay and verify their histories
 ///
-/// A group is its history. Each change reads the history (records of any of these commands, or
-/// messages and payloads with membership updates) and prints the whole with the new events, since
-/// that is what every member needs to get: `status-send --announce --group @FILE` tells them.
-/// `update` makes it a payload.
+/// A group is a history of events. Each change reads the history (records of these commands, or
+/// messages and payloads with membership updates), and prints all of it with the new events, which
+/// every member must receive: `status-send --announce --group @FILE` sends it to them. `update`
+/// encodes it as a payload.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

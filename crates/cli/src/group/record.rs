@@ -1,4 +1,4 @@
-//! Events and groups as records.
+//! Records of events and groups.
 
 use serde_json::Value;
 use statuskit_core::payload::{
@@ -12,7 +12,7 @@ use crate::{
     records::short_key,
 };
 
-/// The record of an event.
+/// Returns the record of an event.
 pub fn from_event(chat_id: &str, event: &GroupEvent) -> Record {
     let kind = event.kind_number();
     let kind = MEMBERSHIP_UPDATE_EVENT_EVENT_TYPE
@@ -29,7 +29,7 @@ pub fn from_event(chat_id: &str, event: &GroupEvent) -> Record {
         .with_raw(event.raw())
 }
 
-/// The record of an event that was replayed.
+/// Returns the record of a replayed event.
 pub fn from_replayed(chat_id: &str, event: &GroupEvent, done: Result<(), Denied>) -> Record {
     let record = from_event(chat_id, event).with("accepted", done.is_ok());
     match done {
@@ -38,7 +38,7 @@ pub fn from_replayed(chat_id: &str, event: &GroupEvent, done: Result<(), Denied>
     }
 }
 
-/// An event for people.
+/// Formats an event for people.
 pub fn event_text(record: &Record) -> String {
     let members = record.members();
     let text = |name: &str| members.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -59,7 +59,7 @@ pub fn event_text(record: &Record) -> String {
     line
 }
 
-/// The record of a group. Its bytes are those of an update with the events.
+/// Returns the record of a group. Its raw bytes are an update with the events.
 pub fn from_group(state: &GroupState, update: &MembershipUpdateMessage) -> Record {
     use prost::Message as _;
     Record::new("group")
@@ -72,7 +72,7 @@ pub fn from_group(state: &GroupState, update: &MembershipUpdateMessage) -> Recor
         .with_raw(&update.encode_to_vec())
 }
 
-/// A group for people: its name, and who is in it.
+/// Formats a group for people: its name and its members.
 pub fn group_text(record: &Record) -> String {
     let members = record.members();
     let list = |name: &str| members[name].as_array().cloned().unwrap_or_default();

@@ -21,9 +21,9 @@ use crate::{
     payload,
 };
 
-/// Go through histories event by event, and say what comes of them; exit 1 if an event is refused
+/// Replay histories event by event, and print the result; exit 1 if an event is refused
 ///
-/// Refused events are left out, and the rest goes on. A client would refuse the whole history.
+/// Refused events are skipped. A client would refuse the whole history.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -32,7 +32,7 @@ Examples:
 pub struct ReplayCommand {
     #[command(flatten)]
     history: HistoryArgs,
-    /// Print accepted events only: what remains can be changed again
+    /// Print accepted events only, which make a valid history
     #[arg(long)]
     accepted_only: bool,
 }
@@ -61,7 +61,7 @@ fn replayed(history: History) -> Replayed {
     replay(&history.chat_id, history.events)
 }
 
-/// The state, with the events that it came of.
+/// Returns the record of the state, with the accepted events.
 fn group_record(chat_id: &str, replayed: &Replayed) -> Record {
     let accepted = replayed.events.iter().filter(|(_, done)| done.is_ok());
     let update = MembershipUpdateMessage {
@@ -72,7 +72,7 @@ fn group_record(chat_id: &str, replayed: &Replayed) -> Record {
     record::from_group(&replayed.state, &update)
 }
 
-/// The name and the members of groups; exit 1 if a history is refused
+/// Print the name and the members of groups; exit 1 if a history is refused
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -97,7 +97,7 @@ impl ShowCommand {
     }
 }
 
-/// Whether a client would accept histories, clocks included; exit 1 if not
+/// Check whether a client would accept histories, including their clocks; exit 1 if not
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -147,7 +147,8 @@ impl VerifyCommand {
     }
 }
 
-/// Make the payload that every member must get, signed with --identity; perhaps with a message
+/// Encode the payload that every member must receive, signed with --identity, optionally with a
+/// message
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -155,10 +156,10 @@ Examples:
 pub struct UpdateCommand {
     #[command(flatten)]
     history: HistoryArgs,
-    /// A message to the group
+    /// Text of a message to the group
     #[arg(long, value_name = "TEXT")]
     text: Option<String>,
-    /// The last clock of the chat, in milliseconds, if messages have moved it beyond the events
+    /// Last clock of the chat in milliseconds, if messages have advanced it beyond the events
     #[arg(long, value_name = "CLOCK", default_value_t = 0)]
     last_clock: u64,
     #[command(flatten)]
@@ -174,7 +175,7 @@ impl UpdateCommand {
             chat::text(MessageType::PrivateGroup, group.chat_id(), text, cx.now_ms(), last_clock)
         });
         if message.is_some() && !group.state().may_write(&key.public_key().to_string()) {
-            let message = "you have not joined the group: nobody would see the message";
+            let message = "you have not joined the group: no member would show the message";
             let error = CliError::new("chat.author_not_joined", Exit::Negative, message);
             return Err(error.hint("status-group join --identity FILE").into());
         }

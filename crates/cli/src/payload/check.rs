@@ -1,4 +1,4 @@
-//! `status-payload check`: what a receiver would do, rule by rule.
+//! `status-payload check`: the rules of a receiver, one by one.
 
 use std::fmt::Write as _;
 
@@ -22,7 +22,7 @@ use crate::{
 
 /// Apply the checks of a receiver, one by one; exit 1 if a payload fails one
 ///
-/// The time of the envelope is that of the message record, or --sent, or now.
+/// The envelope's time is --sent, else that of the message record, else now.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -32,11 +32,11 @@ pub struct CheckCommand {
     /// When the envelope was sent, in UNIX seconds
     #[arg(long, value_name = "SECONDS")]
     sent: Option<u32>,
-    /// Who receives it: what only oneself may send is then checked, too [default: --identity, if
-    /// given]
+    /// The receiver's public key, to check messages that only our own devices may send [default:
+    /// that of --identity]
     #[arg(long, value_name = "KEY")]
     me: Option<String>,
-    /// An installation that is known. Repeatable; with none, that is not checked
+    /// Id of a known installation. Repeatable; without it, installations are not checked
     #[arg(long, value_name = "ID")]
     installation: Vec<String>,
     #[command(flatten)]
@@ -90,7 +90,7 @@ fn a_check(check: &Check, fields: &Record) -> Value {
         .get(&member_of(rejection.field()))
         .or_else(|| members.get(rejection.field()))
         .or_else(|| members.get("message").and_then(|it| it.get(rejection.field())));
-    // Lists of events are long, and in the record anyway.
+    // Lists of events are long, and in the payload anyway.
     let found = found.filter(|it| !it.is_array());
     json!({
         "rule": rejection.rule(),

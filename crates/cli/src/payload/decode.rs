@@ -17,17 +17,17 @@ use crate::{
     },
 };
 
-/// Read payloads: hex, base64, binary, or records of any tool
+/// Decode payloads from hex, base64, binary, or records of any tool
 ///
-/// Whatever the definitions don't know is in unknown_fields. Payloads of data sync are read, too,
-/// and the payloads in them.
+/// Unknown fields are listed in unknown_fields. Data sync payloads are decoded, too, and the
+/// payloads in them.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   $ status-payload encode chat --set text=hi --set chat_id=status --output hex | status-payload decode --output text
   $ echo 0x08011a026869 | status-payload decode --as chat")]
 pub struct DecodeCommand {
-    /// The bytes are the message alone, of this type, without a wrapper
+    /// Decode a bare message of this type, without a wrapper
     #[arg(long = "as", value_name = "TYPE", value_parser = parse_type)]
     kind: Option<&'static PayloadType>,
 }

@@ -4,10 +4,13 @@ use clap::Args;
 use statuskit_core::{crypto::SecretKey, payload::PayloadType};
 
 use crate::{
+    absorb,
     context::{Context, stdin_items},
-    error::{CliError, Result},
+    empty_input,
+    error::{CliError, Exit, Result, Stop},
     input::Item,
     keys::IdentityArgs,
+    output::Record,
     payload::{
         parse_type,
         record::{self, ToWrap},
@@ -15,11 +18,11 @@ use crate::{
     },
 };
 
-/// Make payloads of JSON records on standard input, or one of flags
+/// Encode payloads from JSON records on standard input, or one from flags
 ///
-/// A record that `decode` printed gives the same bytes again. With --identity payloads are signed;
-/// without, they keep the signature that they had, or have none: then a client takes whoever
-/// signed the envelope for the author.
+/// A record printed by `decode` is encoded to the same bytes. With --identity, payloads are signed.
+/// Without, they keep their signature, if they have one; the author of an unsigned payload is the
+/// signer of its envelope.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -27,16 +30,16 @@ Examples:
   $ status-payload template contact | status-payload encode --set ens_name=bob.eth --output hex
   $ status-payload encode chat --set text=look --set content_type=sticker --set sticker.hash=e3010170 --set chat_id=status")]
 pub struct EncodeCommand {
-    /// Make a message of this type of --set alone; time and clock are now. Without it, records
-    /// are read
+    /// Encode a message of this type from --set alone, with the current time and clock. Without
+    /// it, records are read
     #[arg(value_name = "TYPE", value_parser = parse_type)]
     kind: Option<&'static PayloadType>,
     #[command(flatten)]
     set: SetArgs,
-    /// Leave away the signature that a record has
+    /// Omit the signature of a record
     #[arg(long, conflicts_with = "identity")]
     unsigned: bool,
-    /// The message alone, without a wrapper
+    /// Print the message alone, without a wrapper
     #[arg(long)]
     bare: bool,
     #[command(flatten)]
@@ -49,8 +52,7 @@ impl EncodeCommand {
         if let Some(kind) = self.kind {
             let mut members = template::members(kind, cx.now_ms());
             self.set.apply(kind, &mut members)?;
-            let made = ToWrap::from_members(&members)
-                .map_err(|error| error.exit(super::super::error::Exit::Usage))?;
+            let made = ToWrap::from_members(&members).map_err(|error| error.exit(Exit::Usage))?;
             self.note_unsigned(&made, identity.as_ref(), cx);
             return self.emit(made, identity.as_ref(), cx);
         }
@@ -65,12 +67,12 @@ impl EncodeCommand {
                         self.note_unsigned(&made, identity.as_ref(), cx);
                     }
                     let done = self.emit(made, identity.as_ref(), cx);
-                    super::super::absorb(cx, done, line)?;
+                    absorb(cx, done, line)?;
                 }
             }
             any = true;
         }
-        if any { Ok(()) } else { Err(super::super::empty_input("records of payloads")) }
+        if any { Ok(()) } else { Err(empty_input("records of payloads")) }
     }
 
     fn read(&self, item: &Item) -> std::result::Result<ToWrap, CliError> {
@@ -78,7 +80,7 @@ impl EncodeCommand {
             let kind = members.get("type").and_then(|it| it.as_str());
             match kind.and_then(PayloadType::from_name) {
                 Some(kind) => self.set.apply(kind, members).map_err(|stop| match stop {
-                    super::super::error::Stop::Error(error) => error,
+                    Stop::Error(error) => error,
                     _ => CliError::usage("--set"),
                 }),
                 None => Ok(()),
@@ -90,16 +92,16 @@ impl EncodeCommand {
         if self.bare {
             let kind = PayloadType::from_number(made.kind);
             let record = kind.map_or_else(
-                || super::super::output::Record::new("bytes").with_raw(&made.payload),
+                || Record::new("bytes").with_raw(&made.payload),
                 |kind| record::from_message(kind, &made.payload),
             );
-            return cx.emit(&record, super::super::output::Record::to_text);
+            return cx.emit(&record, Record::to_text);
         }
         if self.unsigned {
             made.unsign();
         }
         let wrapper = made.wrap(key)?;
-        cx.emit(&record::from_wrapper(&wrapper), super::super::output::Record::to_text)
+        cx.emit(&record::from_wrapper(&wrapper), Record::to_text)
     }
 
     fn note_unsigned(&self, made: &ToWrap, key: Option<&SecretKey>, cx: &Context) {

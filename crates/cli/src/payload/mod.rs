@@ -1,4 +1,4 @@
-//! `status-payload`: every message of Status clients, made, read, checked and taken apart.
+//! `status-payload`: encode, decode, sign and check every message of Status clients.
 
 mod check;
 mod decode;
@@ -17,11 +17,11 @@ use crate::{
 };
 use record::Input;
 
-/// Payloads: make any message from JSON or flags, read them, sign and check them
+/// Payloads: encode any message from JSON or flags; decode, sign and check them
 ///
-/// A record has the type of the message and its fields, by their names in the specification. Where
-/// a name is also that of a member of the record itself (type, message_id, …), the field has an
-/// underscore behind it: type_, message_id_.
+/// A record has the type of the message and its fields, by their names in the specification. A
+/// field whose name is also that of a member of the record (type, message_id, …) gets an
+/// underscore: type_, message_id_.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -60,8 +60,8 @@ pub fn run(args: &PayloadArgs, cx: &mut Context) -> Result<()> {
     }
 }
 
-/// Runs `work` on each payload of standard input. A bad record is reported, and the rest goes on;
-/// no record at all is an error.
+/// Runs `work` on each payload of standard input. Reports a malformed record and continues; empty
+/// input is an error.
 fn each_payload(
     cx: &mut Context,
     mut work: impl FnMut(&mut Context, Input, u64) -> Result<()>,
@@ -81,13 +81,13 @@ fn each_payload(
     if any { Ok(()) } else { Err(super::empty_input("payloads")) }
 }
 
-/// A type of payloads from an argument.
+/// Parses the name of a type.
 fn parse_type(text: &str) -> std::result::Result<&'static PayloadType, String> {
     PayloadType::search(text)
-        .ok_or_else(|| format!("no type of payloads is called {text:?}; see status-payload types"))
+        .ok_or_else(|| format!("unknown type of payloads {text:?}; see status-payload types"))
 }
 
-/// Bytes that are no payload.
+/// Returns the error for bytes that are no payload.
 pub fn payload_error(error: &PayloadError) -> CliError {
     let shown = CliError::new(error.code(), Exit::Malformed, error.to_string());
     match error {

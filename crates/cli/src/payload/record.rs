@@ -1,4 +1,4 @@
-//! Payloads as records, and back.
+//! Records of payloads.
 
 use serde_json::{Map, Value};
 use statuskit_core::{
@@ -22,7 +22,7 @@ use crate::{
     records::hex_member,
 };
 
-/// Members of a record that are not fields of its message.
+/// The members of a record that are not fields of its message.
 const OWN: [&str; 10] = [
     "type",
     "message_id",
@@ -36,14 +36,14 @@ const OWN: [&str; 10] = [
     "raw",
 ];
 
-/// A payload with its wrapper.
+/// Returns the record of a payload with its wrapper.
 pub fn from_wrapper(wrapper: &Wrapper) -> Record {
     let record = Record::new(&type_name(wrapper.kind()))
         .with("message_id", wrapper.message_id().to_string())
         .with("author", wrapper.author().map(ToString::to_string));
     let def = PayloadType::from_number(wrapper.kind()).and_then(|kind| kind.message);
     let mut record = with_fields(record, def, wrapper.payload());
-    // What is not said by the fields.
+    // The members of the wrapper that the record does not have yet.
     let read = match json::decode(&APPLICATION_METADATA_MESSAGE, wrapper.raw()) {
         Ok(read) => read,
         Err(error) => {
@@ -52,8 +52,8 @@ pub fn from_wrapper(wrapper: &Wrapper) -> Record {
     };
     let mut rest = Map::new();
     for (name, value) in read {
-        let is_said = name == "payload" || name == "type" || value == "0x";
-        if !is_said {
+        let is_known = name == "payload" || name == "type" || value == "0x";
+        if !is_known {
             rest.insert(name, value);
         }
     }
@@ -64,7 +64,7 @@ pub fn from_wrapper(wrapper: &Wrapper) -> Record {
     with_canonical(record, normal.ok().as_deref(), wrapper.raw()).with_raw(wrapper.raw())
 }
 
-/// A message without a wrapper.
+/// Returns the record of a message without a wrapper.
 pub fn from_message(kind: &PayloadType, payload: &[u8]) -> Record {
     with_fields(Record::new(kind.name), kind.message, payload).with_raw(payload)
 }
@@ -85,7 +85,7 @@ fn with_fields(mut record: Record, def: Option<&MessageDef>, payload: &[u8]) -> 
     }
 }
 
-/// Says where other bytes than these would be written.
+/// Adds where the bytes differ from those that we would encode.
 fn with_canonical(record: Record, normal: Option<&[u8]>, bytes: &[u8]) -> Record {
     match normal {
         Some(normal) if normal != bytes && !record.members().contains_key("canonical") => {
@@ -96,12 +96,12 @@ fn with_canonical(record: Record, normal: Option<&[u8]>, bytes: &[u8]) -> Record
     }
 }
 
-/// The member for a field.
+/// Returns the member of a field.
 pub fn member_of(field: &str) -> String {
     if OWN.contains(&field) { format!("{field}_") } else { field.to_owned() }
 }
 
-/// The field of a member; none if it is one of the record itself.
+/// Returns the field of a member. `None` if the member belongs to the record itself.
 fn field_of(member: &str) -> Option<&str> {
     match member.strip_suffix('_') {
         Some(field) if OWN.contains(&field) => Some(field),
@@ -110,20 +110,20 @@ fn field_of(member: &str) -> Option<&str> {
     }
 }
 
-/// What is to be wrapped.
+/// A payload to wrap.
 pub struct ToWrap {
     /// The number of the type.
     pub kind: i32,
     /// The encoded message.
     pub payload: Vec<u8>,
-    /// What the wrapper had beside them: signature, unknown fields.
+    /// The rest of an earlier wrapper: signature, unknown fields.
     wrapper: Map<String, Value>,
-    /// Who signed it.
+    /// The author, as the record states it.
     author: Option<PublicKey>,
 }
 
 impl ToWrap {
-    /// Reads the fields of a record, after `change`; or a wrapper in bytes.
+    /// Reads the fields of a record after `change`, or a wrapper in bytes.
     pub fn from_item(
         item: &Item,
         change: impl FnOnce(&mut Map<String, Value>) -> Result<(), CliError>,
@@ -145,7 +145,7 @@ impl ToWrap {
         let malformed = |code, message: String| CliError::new(code, Exit::Malformed, message);
         let text = members.get("type").and_then(Value::as_str).ok_or_else(|| {
             let message = match members.get("type") {
-                None => "the record lacks the member \"type\", which says what the payload is",
+                None => "the record lacks the member \"type\", the type of the payload",
                 Some(_) => "the type is not a text: expected the name of a type of payloads",
             };
             malformed("payload.unknown_type", message.to_owned()).field("type").hint(
@@ -161,7 +161,7 @@ impl ToWrap {
                     _ => text.strip_prefix("unknown_").and_then(|text| text.parse().ok()),
                 };
                 let unknown = || {
-                    let message = format!("no type of payloads is called {text:?}");
+                    let message = format!("unknown type of payloads {text:?}");
                     malformed("payload.unknown_type", message)
                         .field("type")
                         .hint("status-payload types lists them")
@@ -193,13 +193,13 @@ impl ToWrap {
         })
     }
 
-    /// What a wrapper has inside.
+    /// Reads the payload of a wrapper.
     pub fn from_wrapper(wrapper: &Wrapper) -> Self {
         let payload = wrapper.payload().to_vec();
         Self { kind: wrapper.kind(), payload, wrapper: Map::new(), author: None }
     }
 
-    /// The wrapper, signed by `identity`; without one, with the signature that it had.
+    /// Wraps the payload, signed by `identity`, or with its earlier signature.
     pub fn wrap(&self, identity: Option<&SecretKey>) -> Result<Wrapper, CliError> {
         if let Some(key) = identity {
             return Ok(Wrapper::sign(self.kind, self.payload.clone(), key));
@@ -212,7 +212,7 @@ impl ToWrap {
         let stale = |why: String| {
             CliError::new("payload.stale_signature", Exit::Malformed, why)
                 .field("wrapper.signature")
-                .hint("--identity FILE signs it again, --unsigned leaves the signature away")
+                .hint("--identity FILE signs it again, --unsigned omits the signature")
         };
         let wrapper = Wrapper::decode(&raw).map_err(|error| stale(error.to_string()))?;
         if wrapper.signature().is_some()
@@ -224,12 +224,12 @@ impl ToWrap {
         Ok(wrapper)
     }
 
-    /// Leaves the signature away.
+    /// Removes the signature.
     pub fn unsign(&mut self) {
         self.wrapper.remove("signature");
     }
 
-    /// Whether nobody has signed it.
+    /// Returns whether it has no signature.
     pub fn is_unsigned(&self) -> bool {
         !self.wrapper.contains_key("signature")
     }
@@ -243,18 +243,18 @@ fn json_error(error: &JsonError) -> CliError {
     shown.field(if known { error.path.clone() } else { format!("{}{rest}", member_of(field)) })
 }
 
-/// A payload from a stream, and what the record around it says.
+/// A payload from standard input, with what its record tells.
 pub struct Input {
     /// The payload as transported.
     pub bytes: Vec<u8>,
     /// When its envelope was sent: UNIX seconds.
     pub sent: Option<u32>,
-    /// Who signed its envelope.
+    /// The signer of its envelope.
     pub signer: Option<PublicKey>,
 }
 
 impl Input {
-    /// The payload in a record of any tool, or in bytes.
+    /// Reads the payload from a record of any tool, or from bytes.
     pub fn from_item(item: &Item) -> Result<Self, CliError> {
         let members = match &item.content {
             Content::Bytes(bytes) => {
@@ -265,7 +265,7 @@ impl Input {
         let kind = members.get("type").and_then(Value::as_str).unwrap_or_default();
         let inner = payload_members(members);
         let found = if kind == "envelope" {
-            let message = "an envelope has to be opened first";
+            let message = "the envelope must be opened first";
             Err(CliError::new("record.member", Exit::Malformed, message)
                 .hint("status-envelope open --chat NAME, or another key"))
         } else {
@@ -283,13 +283,13 @@ impl Input {
         })
     }
 
-    /// The wrapper.
+    /// Decodes the wrapper.
     pub fn wrapper(&self) -> Result<Wrapper, CliError> {
         Wrapper::decode(&self.bytes).map_err(|error| payload_error(&error))
     }
 }
 
-/// The record of a payload: what is inside a message, or the record itself.
+/// Returns the record of a payload: the member of a message, or the record itself.
 pub fn payload_members(members: &Map<String, Value>) -> &Map<String, Value> {
     match (members.get("type").and_then(Value::as_str), members.get("payload")) {
         (Some("message"), Some(Value::Object(inner))) => inner,
@@ -297,13 +297,13 @@ pub fn payload_members(members: &Map<String, Value>) -> &Map<String, Value> {
     }
 }
 
-/// The message that a record has, or a wrapper in bytes; who signed it does not count.
+/// Decodes the message of a record or of a wrapper in bytes. Ignores the signature.
 pub fn message_of_item(item: &Item) -> Result<PayloadMessage, CliError> {
     let ToWrap { kind, payload, .. } = ToWrap::from_item(item, |_| Ok(()))?;
     message_of(&Wrapper::unsigned(kind, payload)).map_err(|error| error.line(item.line))
 }
 
-/// The message of a wrapper; an error says what it is not.
+/// Decodes the message of a wrapper.
 pub fn message_of(wrapper: &Wrapper) -> Result<PayloadMessage, CliError> {
     wrapper.message().map_err(|error| payload_error(&error).field("payload"))
 }

@@ -1,4 +1,4 @@
-//! `status-payload show`: every field on the wire with its place, known or not.
+//! `status-payload show`: every field on the wire with its offset, known or not.
 
 use std::fmt::Write as _;
 
@@ -20,14 +20,14 @@ use crate::{
     payload::{each_payload, parse_type, payload_error},
 };
 
-/// Take payloads apart: every field with its number, wire type, offset and length
+/// List every field of payloads with its number, wire type, offset and length
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   $ status-payload encode chat --set text=hi --set chat_id=status | status-payload show --output text
   $ echo 0x08011a026869a20601ff | status-payload show --as chat")]
 pub struct ShowCommand {
-    /// The bytes are the message alone, of this type, without a wrapper
+    /// Read a bare message of this type, without a wrapper
     #[arg(long = "as", value_name = "TYPE", value_parser = parse_type)]
     kind: Option<&'static PayloadType>,
 }
@@ -36,7 +36,7 @@ impl ShowCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
         each_payload(cx, |cx, input, _| {
             let bytes = &input.bytes;
-            // What the bytes are, and what the payload in them is.
+            // The definition of the bytes, and the type of the payload in them.
             let (def, number) = match self.kind {
                 Some(kind) => (kind.message.unwrap_or(&NOTHING), kind.number),
                 None => {
@@ -57,11 +57,11 @@ impl ShowCommand {
     }
 }
 
-/// Where every field is unknown.
+/// A definition without fields, so that every field is unknown.
 static NOTHING: MessageDef = MessageDef { name: "message", fields: &[], is_entry: false };
 
 struct Parts {
-    /// What the payload of a wrapper is.
+    /// The definition of a wrapper's payload.
     inner: Option<&'static MessageDef>,
     found: Vec<Json>,
 }
@@ -109,7 +109,7 @@ impl Parts {
             let is_wrapper = std::ptr::eq(def, &APPLICATION_METADATA_MESSAGE);
             match known.map(|it| (&it.kind, it.name)) {
                 Some((FieldType::Message(inner), _)) => self.add(inner, inside, at, &path)?,
-                // What does not decode stays bytes.
+                // A malformed payload is shown as bytes.
                 Some((FieldType::Bytes, "payload")) if is_wrapper => {
                     if let Some(inner) = self.inner {
                         let before = self.found.len();

@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// Sign payloads with --identity, in place of whoever signed them
+/// Sign payloads with --identity, replacing any signature
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -33,13 +33,13 @@ impl SignCommand {
     }
 }
 
-/// Find out who signed payloads; exit 1 if one is not signed, or by somebody else
+/// Verify who signed payloads; exit 1 if one is unsigned, or signed by another key than --author
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   $ status-payload encode contact --identity me.key | status-payload verify --author $(status-account show --identity me.key --output hex)")]
 pub struct VerifyCommand {
-    /// Who should have signed: a public key in any of its texts
+    /// Public key of the expected author, in any format
     #[arg(long, value_name = "KEY")]
     author: Option<String>,
 }
@@ -77,7 +77,7 @@ impl VerifyCommand {
     }
 }
 
-/// The message ids of payloads: Keccak-256 of the author's key and the bytes as transported
+/// Print the message ids of payloads: Keccak-256 of the author's key and the bytes as transported
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

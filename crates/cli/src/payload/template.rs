@@ -1,4 +1,4 @@
-//! `status-payload template` and `types`: what there is to fill in.
+//! `status-payload template` and `types`: the fields to fill in.
 
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -9,8 +9,8 @@ use statuskit_core::{
 
 use crate::{
     context::Context,
-    error::{CliError, Result},
-    output::Record,
+    error::{CliError, Exit, Result},
+    output::{Format, Record},
     payload::{
         parse_type,
         record::{self, member_of},
@@ -20,21 +20,19 @@ use crate::{
 /// Fields from the command line.
 #[derive(Debug, Clone, Args)]
 pub struct SetArgs {
-    /// Give a field a value: a text, a number, a name of an enumeration, 0x hex, or JSON. A field
-    /// of a message inside is named with a dot, as in sticker.hash. Repeatable
+    /// Set a field to a text, a number, a name of an enumeration, 0x hex, or JSON. A dot names a
+    /// field of a nested message, as in sticker.hash. Repeatable
     #[arg(long, value_name = "FIELD=VALUE")]
     pub set: Vec<String>,
 }
 
 impl SetArgs {
-    /// Puts the values into the fields of a record.
+    /// Sets the fields of a record.
     pub fn apply(&self, kind: &PayloadType, members: &mut Map<String, Value>) -> Result<()> {
         let def = kind.message.unwrap_or(&NO_FIELDS);
         for text in &self.set {
             let (path, value) = text.split_once('=').ok_or_else(|| {
-                CliError::usage(format!("{text:?} gives no value"))
-                    .field("--set")
-                    .hint("name=value")
+                CliError::usage(format!("{text:?} has no value")).field("--set").hint("name=value")
             })?;
             set(def, members, path, value)?;
         }
@@ -42,7 +40,7 @@ impl SetArgs {
     }
 }
 
-/// Of a type without a definition.
+/// The definition of a type without one.
 static NO_FIELDS: MessageDef = MessageDef { name: "this payload", fields: &[], is_entry: false };
 
 fn set(def: &MessageDef, members: &mut Map<String, Value>, path: &str, text: &str) -> Result<()> {
@@ -50,7 +48,7 @@ fn set(def: &MessageDef, members: &mut Map<String, Value>, path: &str, text: &st
         Some((name, rest)) => (name, Some(rest)),
         None => (path, None),
     };
-    // As in the record, or as in the specification.
+    // The name in the record, or that of the specification.
     let field = def.named(name).or_else(|| def.named(name.trim_end_matches('_')));
     let field = field.ok_or_else(|| {
         let names: Vec<_> = def.fields.iter().map(|field| field.name).collect();
@@ -70,7 +68,7 @@ fn set(def: &MessageDef, members: &mut Map<String, Value>, path: &str, text: &st
             }
         }
         (_, Some(_)) => {
-            let message = format!("{name} is no message with fields of its own");
+            let message = format!("{name} is not a message with fields");
             return Err(CliError::usage(message).field("--set").into());
         }
         (_, None) => drop(members.insert(member, value_of(field, text))),
@@ -86,7 +84,7 @@ fn value_of(field: &FieldDef, text: &str) -> Value {
     }
 }
 
-/// The fields of a new message of a type, as a client would begin.
+/// Returns the fields of a new message of a type, with the defaults of a client.
 pub fn members(kind: &PayloadType, now_ms: u64) -> Map<String, Value> {
     let mut members = Map::new();
     members.insert("type".to_owned(), kind.name.into());
@@ -106,14 +104,14 @@ pub fn members(kind: &PayloadType, now_ms: u64) -> Map<String, Value> {
     members
 }
 
-/// A message of TYPE with all its fields, to be filled in
+/// Print a message of TYPE with all its fields, to fill in
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   $ status-payload template chat --now 1585500000
   $ status-payload template pair --set name=phone --set device_type=ios --set installation_id=a1")]
 pub struct TemplateCommand {
-    /// chat_message, contact_update, …, or the beginning of one
+    /// A type such as chat_message or contact_update, or the beginning of its name
     #[arg(value_name = "TYPE", value_parser = parse_type)]
     kind: &'static PayloadType,
     #[command(flatten)]
@@ -124,31 +122,28 @@ impl TemplateCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
         let mut members = members(self.kind, cx.now_ms());
         self.set.apply(self.kind, &mut members)?;
-        // What is filled in must fit.
-        let made = record::ToWrap::from_members(&members)
-            .map_err(|error| error.exit(super::super::error::Exit::Usage))?;
+        // The values of --set must fit their fields.
+        let made =
+            record::ToWrap::from_members(&members).map_err(|error| error.exit(Exit::Usage))?;
         let mut record = Record::new(self.kind.name);
         for (name, value) in members {
             record = record.with(&name, value);
         }
-        // The bytes of the message, for --output hex only: a template is for JSON.
+        // A template is JSON; --output hex gives the bytes of the message.
         let bare = record::from_message(self.kind, &made.payload);
-        let wants_bytes = matches!(
-            cx.format(),
-            super::super::output::Format::Hex | super::super::output::Format::Raw
-        );
+        let wants_bytes = matches!(cx.format(), Format::Hex | Format::Raw);
         cx.emit(if wants_bytes { &bare } else { &record }, Record::to_text)
     }
 }
 
-/// The types of payloads, with their fields
+/// List the types of payloads, with their fields
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   $ status-payload types --output text
   $ status-payload types pair")]
 pub struct TypesCommand {
-    /// One type only
+    /// Only this type
     #[arg(value_name = "TYPE", value_parser = parse_type)]
     kind: Option<&'static PayloadType>,
 }

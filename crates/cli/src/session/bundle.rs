@@ -7,7 +7,7 @@ use prost::Message as _;
 use statuskit_core::{
     account::InstallationId,
     secure::{
-        KeyPair, Timestamp,
+        KeyPair, ProtocolMessage, Timestamp,
         bundle::{self, Prekey, VerifiedBundle},
         device::PROTOCOL_VERSION,
         proto,
@@ -17,6 +17,7 @@ use statuskit_core::{
 use crate::{
     absorb,
     context::{Context, stdin_items},
+    conversation::installation_value,
     error::{CliError, Exit, Result},
     input::{Content, Item},
     output::Record,
@@ -25,7 +26,7 @@ use crate::{
     state::{IfMissing, secure_error},
 };
 
-/// Bundles: how a device can be written to
+/// Make, check and learn bundles: the prekeys that others need to start sessions
 #[derive(Debug, Args)]
 pub struct BundleArgs {
     #[command(subcommand)]
@@ -55,16 +56,17 @@ impl BundleArgs {
 
 /// Make and sign a bundle
 ///
-/// With a state: that of its device, with a new pre key if the last is older than a day. Without:
-/// a pre key of the moment, whose private part is printed with --show-secret, and else forgotten.
+/// With a state, signs the bundle of its device, with a new prekey if the current one is older than
+/// a day. Without a state, generates a prekey and discards its private key, unless --show-secret
+/// prints it.
 #[derive(Debug, Args)]
 struct NewCommand {
     #[command(flatten)]
     device: DeviceArgs,
-    /// Id of the installation [default: that of the state, else random]
+    /// Id of the installation [default: from the state, or random]
     #[arg(long, value_name = "ID")]
     installation: Option<String>,
-    /// Print the private pre key, too
+    /// Print the private prekey
     #[arg(long)]
     show_secret: bool,
 }
@@ -91,8 +93,8 @@ impl NewCommand {
                 Prekey { key: pair.public(), version: 1, protocol_version: PROTOCOL_VERSION };
             if !self.show_secret {
                 cx.note(
-                    "nobody can read what is written to this bundle: its private key is not kept \
-                     (--state DIR keeps it, --show-secret prints it)",
+                    "messages to this bundle can't be decrypted: its private key is discarded \
+                     (--state DIR stores it, --show-secret prints it)",
                 );
             }
             let prekeys = BTreeMap::from([(id, prekey)]);
@@ -106,11 +108,13 @@ impl NewCommand {
     }
 }
 
-/// Say what is in bundles, true or not
+/// Show the content of bundles without checking them
 #[derive(Debug, Args)]
 struct ShowCommand {}
 
-/// Check the signature and all keys of bundles: of records, those of the member raw
+/// Check the signature and the keys of bundles
+///
+/// Of a record, checks the member raw.
 #[derive(Debug, Args)]
 struct VerifyCommand {}
 
@@ -126,7 +130,7 @@ fn verify(cx: &mut Context, bundle: &proto::Bundle, raw: &[u8]) -> Result<()> {
     cx.emit(&record.with_raw(raw), Record::to_text)
 }
 
-/// Take bundles into the state: messages to their owners get sessions
+/// Store bundles in the state, so that messages to their owners use sessions
 #[derive(Debug, Args)]
 struct LearnCommand {
     #[command(flatten)]
@@ -139,8 +143,7 @@ impl LearnCommand {
         let mut device = self.device.require(IfMissing::Make, &mut cx.rng("session")?)?;
         each(cx, |cx, bundle, raw| {
             let learned = device.learn(bundle).map_err(|error| secure_error(&error))?;
-            let learned: Vec<_> =
-                learned.iter().map(super::super::conversation::installation_value).collect();
+            let learned: Vec<_> = learned.iter().map(installation_value).collect();
             cx.emit(&bundle_record(bundle, raw).with("learned", learned), Record::to_text)
         })
     }
@@ -164,17 +167,16 @@ fn each(
     if any { Ok(()) } else { Err(super::super::empty_input("bundles")) }
 }
 
-/// The bundles of a record or of bytes.
+/// Returns the bundles of a record, or of bytes.
 fn bundles_of(item: &Item) -> std::result::Result<Vec<(proto::Bundle, Vec<u8>)>, CliError> {
     let raw = match &item.content {
         Content::Bytes(bytes) => bytes.clone(),
         Content::Record(members) => {
             let raw = hex_member(members, "raw").map_err(|error| error.line(item.line))?;
             if members.get("type").is_some_and(|kind| kind == "protocol_message") {
-                let message =
-                    statuskit_core::secure::ProtocolMessage::decode(&raw).map_err(|error| {
-                        CliError::new(error.code(), Exit::Malformed, error.to_string())
-                    })?;
+                let message = ProtocolMessage::decode(&raw).map_err(|error| {
+                    CliError::new(error.code(), Exit::Malformed, error.to_string())
+                })?;
                 let bundles = message.fields().bundles.iter();
                 return Ok(bundles.map(|it| (it.clone(), it.encode_to_vec())).collect());
             }

@@ -1,4 +1,4 @@
-//! `status-session contact-code`, `pair`, `enable` and `disable`: making devices known.
+//! `status-session contact-code`, `pair`, `enable` and `disable`.
 
 use clap::Args;
 use rand::rngs::ChaCha20Rng;
@@ -19,21 +19,22 @@ use crate::{
     time::parse_seconds,
 };
 
-/// The contact code of a key; with a state and no key, the own one as an envelope to be sent
+/// Show the contact code of a key, or make an envelope with your own
 ///
-/// `status-session contact-code --identity me.json --state DIR | status-send` publishes how this
-/// device can be written to; `status-receive --contact KEY` looks for what others have published.
+/// With KEY, shows the name, topic and symmetric key of its contact code. Without KEY, prints an
+/// envelope with the bundle of this device: `status-session contact-code --identity me.json --state
+/// DIR | status-send` publishes it. `status-receive --contact KEY` receives those of others.
 #[derive(Debug, Args)]
 pub struct ContactCodeCommand {
-    /// Public key whose contact code is shown: its name, topic and key
+    /// Public key whose contact code to show
     #[arg(value_name = "KEY")]
     key: Option<String>,
     #[command(flatten)]
     device: DeviceArgs,
-    /// Proof of work of the envelope
+    /// Minimum proof of work of the envelope
     #[arg(long, value_name = "TARGET", default_value_t = chat::POW_TARGET)]
     pow: f64,
-    /// Time to live of the envelope: seconds, or such as 30s, 2m
+    /// Time to live of the envelope, such as 30s or 2m
     #[arg(long, value_name = "TIME", default_value_t = chat::TTL, value_parser = parse_seconds)]
     ttl: u32,
 }
@@ -58,24 +59,24 @@ impl ContactCodeCommand {
     }
 }
 
-/// Tell the other devices of the same user about this one: an envelope to be sent
+/// Announce this device to your other devices: prints envelopes to send
 ///
-/// The other device then shows a message of type pair_installation; `status-session enable` there
-/// makes it write to this one, too.
+/// The other device then receives a message of type pair_installation. Run `status-session enable`
+/// there to make it send to this one.
 #[derive(Debug, Args)]
 pub struct PairCommand {
     #[command(flatten)]
     device: DeviceArgs,
-    /// What the device is called
+    /// Name of the device
     #[arg(long, default_value = "statuskit")]
     name: String,
-    /// What it is: ios, android, desktop
+    /// Type of the device: ios, android, desktop
     #[arg(long, default_value = "desktop")]
     device_type: String,
-    /// Proof of work of the envelope
+    /// Minimum proof of work of the envelope
     #[arg(long, value_name = "TARGET", default_value_t = chat::POW_TARGET)]
     pow: f64,
-    /// Time to live of the envelope: seconds, or such as 30s, 2m
+    /// Time to live of the envelope, such as 30s or 2m
     #[arg(long, value_name = "TIME", default_value_t = chat::TTL, value_parser = parse_seconds)]
     ttl: u32,
 }
@@ -93,14 +94,14 @@ impl PairCommand {
     }
 }
 
-/// Write to an installation: of one's own identity, or of somebody else
+/// Enable an installation: messages go to it
 #[derive(Debug, Args)]
 pub struct EnableCommand {
     #[command(flatten)]
     which: WhichArgs,
 }
 
-/// Do not write to an installation any more
+/// Disable an installation: messages no longer go to it
 #[derive(Debug, Args)]
 pub struct DisableCommand {
     #[command(flatten)]
@@ -112,7 +113,7 @@ struct WhichArgs {
     /// Id of the installation
     #[arg(value_name = "ID")]
     installation: String,
-    /// Whose it is [default: one's own]
+    /// Public key of its owner [default: your own]
     #[arg(long, value_name = "KEY")]
     of: Option<String>,
     #[command(flatten)]
@@ -140,7 +141,7 @@ impl WhichArgs {
         let is_known =
             messenger.set_enabled(&of, &id, enabled).map_err(|error| chat_error(&error))?;
         if !is_known {
-            let message = "no bundle of this installation has come yet";
+            let message = "no bundle of this installation was received yet";
             return Err(CliError::new("session.unknown_installation", Exit::Negative, message)
                 .hint("status-session list")
                 .into());

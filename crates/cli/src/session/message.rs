@@ -1,11 +1,9 @@
-//! `status-session encrypt` and `decrypt`: protocol messages without a network.
+//! `status-session encrypt` and `decrypt`.
 
 use clap::Args;
 use statuskit_core::{
     crypto::PublicKey,
-    secure::{
-        EncryptionKind, ProtocolMessage, SessionId, SessionState, Timestamp, encrypt_to_identity,
-    },
+    secure::{EncryptionKind, SessionId, SessionState, Timestamp, encrypt_to_identity},
 };
 
 use crate::{
@@ -24,10 +22,10 @@ use crate::{
     state::{IfMissing, secure_error},
 };
 
-/// Encrypt payloads to the devices of somebody
+/// Encrypt payloads to the devices of a recipient
 ///
-/// Payloads are read from standard input: records with their raw bytes, hex, base64 or binary.
-/// Without a state, they are encrypted to the identity of the recipient.
+/// Reads payloads from standard input: records with a member raw, hex, base64 or binary. Without a
+/// state, encrypts to the identity of the recipient, which is not forward secret.
 #[derive(Debug, Args)]
 pub struct EncryptCommand {
     #[command(flatten)]
@@ -35,7 +33,7 @@ pub struct EncryptCommand {
     /// Public key of the recipient: 0x04…, 0x02…, zQ3sh…, or a share link
     #[arg(long, value_name = "KEY")]
     to: String,
-    /// All of standard input is one payload, whatever it looks like
+    /// Read all of standard input as one binary payload
     #[arg(long)]
     literal: bool,
     #[command(flatten)]
@@ -44,37 +42,36 @@ pub struct EncryptCommand {
 
 /// Decrypt protocol messages
 ///
-/// Messages are read from standard input: records of encrypt or of `status-envelope open`, hex,
-/// base64 or binary. What is decrypted is in the member raw. A message that was read is confirmed:
-/// it can't be read again.
+/// Reads messages from standard input: records of encrypt or of `status-envelope open`, hex, base64
+/// or binary. Prints the plaintext in the member raw. A decrypted message is confirmed: its key is
+/// deleted, and it can't be decrypted again.
 #[derive(Debug, Args)]
 pub struct DecryptCommand {
     #[command(flatten)]
     device: DeviceArgs,
-    /// Public key of the sender, who signed the envelope [default: the signer in the record]
+    /// Public key of the sender [default: the signer in the record]
     #[arg(long, value_name = "KEY")]
     from: Option<String>,
-    /// Do not confirm: the same message can be read again
+    /// Keep the keys of messages, so that they can be decrypted again
     #[arg(long)]
     no_confirm: bool,
     #[command(flatten)]
     trace: TraceArgs,
 }
 
-/// What is shown of the sessions while they work.
+/// Options to show the steps of sessions.
 #[derive(Debug, Args)]
 struct TraceArgs {
-    /// Print each step of a ratchet, before and after
+    /// Print the session before and after each message
     #[arg(long)]
     trace: bool,
-    /// With the private keys, root keys and chain keys of the steps: whoever sees them reads the
-    /// conversation
+    /// Include private keys, root keys and chain keys: they decrypt the conversation
     #[arg(long, requires = "trace")]
     subtle: bool,
 }
 
 impl TraceArgs {
-    /// The state of a session, if it is to be shown.
+    /// Returns the state of a session, with --trace.
     fn state(&self, device: &mut AnyDevice, id: &SessionId) -> Result<Option<SessionState>> {
         if !self.trace {
             return Ok(None);
@@ -82,7 +79,7 @@ impl TraceArgs {
         Ok(device.session(id).map_err(|error| secure_error(&error.into()))?)
     }
 
-    /// All sessions, if steps are to be shown.
+    /// Returns all sessions, with --trace.
     fn all(&self, device: &AnyDevice) -> Result<Vec<SessionState>> {
         if !self.trace {
             return Ok(Vec::new());
@@ -90,7 +87,7 @@ impl TraceArgs {
         Ok(device.sessions().map_err(|error| secure_error(&error.into()))?)
     }
 
-    /// Shows how a session has gone on.
+    /// Prints the step of a session.
     fn step(
         &self,
         direction: &str,
@@ -170,22 +167,21 @@ impl DecryptCommand {
         let device = self.device.find(IfMissing::Fail, &identity, None, &mut rng)?;
         let mut device = match device {
             Some(device) => device,
-            None => super::forgetful(identity, &mut rng)?,
+            None => super::temporary(identity, &mut rng)?,
         };
         let mut failed = false;
         each_item(cx, "protocol messages", |cx, item| {
             let (sender, bytes) = message_of(item, from.as_ref())?;
-            // A message that is refused changes nothing.
             let before = self.trace.all(&device)?;
             let received = device.decrypt(&sender, &bytes, &mut rng);
             let received = received.map_err(|error| secure_error(&error))?;
             let learned: Vec<_> = received.learned.iter().map(installation_value).collect();
             let content = match received.content {
                 Ok(content) => content,
-                Err(refusal) => {
+                Err(error) => {
                     failed = true;
-                    let message = format!("the message stays closed: {refusal}");
-                    return Err(CliError::new(refusal.code(), Exit::Negative, message).into());
+                    let message = format!("the message can't be decrypted: {error}");
+                    return Err(CliError::new(error.code(), Exit::Negative, message).into());
                 }
             };
             if let EncryptionKind::Session { session, .. } = &content.encryption {
@@ -208,7 +204,7 @@ impl DecryptCommand {
     }
 }
 
-/// Sender and bytes of a message.
+/// Returns the sender and the bytes of a message.
 fn message_of(
     item: &Item,
     from: Option<&PublicKey>,
@@ -225,15 +221,12 @@ fn message_of(
         }
     };
     let sender = from.copied().or(signer).ok_or_else(|| {
-        CliError::usage("nobody says who sent this").field("--from").hint("--from KEY")
+        CliError::usage("the sender is unknown").field("--from").hint("--from KEY")
     })?;
-    // Said here, since it is the input that is wrong.
-    ProtocolMessage::decode(&bytes)
-        .map_err(|error| CliError::new(error.code(), Exit::Malformed, error.to_string()))?;
     Ok((sender, bytes))
 }
 
-/// Runs `work` on each record of standard input.
+/// Runs `work` on each item of standard input.
 fn each_item(
     cx: &mut Context,
     expected: &str,

@@ -1,4 +1,4 @@
-//! `status-session`: the secure transport by hand: bundles, sessions, messages.
+//! `status-session`: the secure transport step by step: bundles, sessions, messages.
 
 mod bundle;
 mod devices;
@@ -21,10 +21,10 @@ use crate::{
     state::{IfMissing, StateArgs, secure_error},
 };
 
-/// Sessions with the devices of others: bundles, encrypt, decrypt, and what is stored
+/// Manage encrypted sessions with other devices: bundles, messages, stored state
 ///
-/// A session needs a state: --state DIR, or the environment variable STATUS_STATE. Private keys
-/// are printed only with --show-secret or --subtle.
+/// Sessions need a state: --state DIR, or the environment variable STATUS_STATE. Private keys are
+/// printed only with --show-secret or --subtle.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -67,10 +67,10 @@ pub fn run(args: &SessionArgs, cx: &mut Context) -> Result<()> {
     }
 }
 
-/// A device with its state.
+/// A device on any store.
 type AnyDevice = Device<Box<dyn Store>>;
 
-/// Whose device, and where its state is.
+/// The identity of a device, and its state.
 #[derive(Debug, Args)]
 struct DeviceArgs {
     #[command(flatten)]
@@ -80,7 +80,7 @@ struct DeviceArgs {
 }
 
 impl DeviceArgs {
-    /// The device of the state, if a state is named.
+    /// Opens the device of a state. `None` if no state is given.
     fn find(
         &self,
         if_missing: IfMissing,
@@ -95,7 +95,7 @@ impl DeviceArgs {
         Ok(Some(device.map_err(|error| secure_error(&error))?))
     }
 
-    /// The device; an error says how to give a state.
+    /// Opens the device of a state, which must be given.
     fn require(&self, if_missing: IfMissing, rng: &mut ChaCha20Rng) -> Result<AnyDevice> {
         if self.state.state.is_none() {
             return Err(no_state().into());
@@ -105,12 +105,12 @@ impl DeviceArgs {
     }
 }
 
-/// A device that is gone after this run: it opens what is encrypted to the identity.
-fn forgetful(identity: SecretKey, rng: &mut ChaCha20Rng) -> Result<AnyDevice> {
+/// Makes a device without a state. It decrypts messages to the identity.
+fn temporary(identity: SecretKey, rng: &mut ChaCha20Rng) -> Result<AnyDevice> {
     let store: Box<dyn Store> = Box::new(MemoryStore::new());
     Ok(Device::open(store, identity, None, rng).map_err(|error| secure_error(&error))?)
 }
 
 fn no_state() -> CliError {
-    CliError::usage("this needs the state of a device").field("--state").hint("--state DIR")
+    CliError::usage("this command needs the state of a device").field("--state").hint("--state DIR")
 }

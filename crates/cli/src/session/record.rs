@@ -5,7 +5,7 @@ use statuskit_core::secure::{ProtocolMessage, SessionId, SessionState, proto};
 
 use crate::output::{Record, hex0x};
 
-/// The record of a bundle, as it says of itself.
+/// Makes the record of a bundle, without checking it.
 pub fn bundle_record(bundle: &proto::Bundle, raw: &[u8]) -> Record {
     Record::new("bundle")
         .with("identity", hex0x(&bundle.identity))
@@ -27,7 +27,7 @@ fn pre_keys(bundle: &proto::Bundle) -> Vec<Value> {
     bundle.signed_pre_keys.iter().map(entry).collect()
 }
 
-/// The record of a protocol message.
+/// Makes the record of a protocol message.
 pub fn message_record(message: &ProtocolMessage) -> Record {
     let fields = message.fields();
     let bundles: Vec<_> = fields
@@ -42,7 +42,7 @@ pub fn message_record(message: &ProtocolMessage) -> Record {
         })
         .collect();
     let direct: Vec<_> =
-        fields.direct_message.iter().map(|(id, part)| part_value(id, part)).collect();
+        fields.direct_message.iter().map(|(id, message)| device_message(id, message)).collect();
     Record::new("protocol_message")
         .with("installation_id", fields.installation_id.as_str())
         .with("bundles", bundles)
@@ -51,12 +51,12 @@ pub fn message_record(message: &ProtocolMessage) -> Record {
         .with_raw(message.raw())
 }
 
-fn part_value(id: &str, part: &proto::DirectMessage) -> Value {
-    let mut value = json!({ "installation": id, "size": part.payload.len() });
-    if let Some(header) = &part.x3dh_header {
+fn device_message(id: &str, message: &proto::DirectMessage) -> Value {
+    let mut value = json!({ "installation": id, "size": message.payload.len() });
+    if let Some(header) = &message.x3dh_header {
         value["x3dh"] = json!({ "key": hex0x(&header.key), "bundle": hex0x(&header.id) });
     }
-    if let Some(header) = &part.dr_header {
+    if let Some(header) = &message.dr_header {
         value["ratchet"] = json!({
             "key": hex0x(&header.key),
             "n": header.n,
@@ -64,13 +64,13 @@ fn part_value(id: &str, part: &proto::DirectMessage) -> Value {
             "bundle": hex0x(&header.id),
         });
     }
-    if let Some(header) = &part.dh_header {
+    if let Some(header) = &message.dh_header {
         value["dh"] = json!({ "key": hex0x(&header.key) });
     }
     value
 }
 
-/// What names a session.
+/// Makes the JSON of a session id.
 pub fn session_id(id: &SessionId) -> Value {
     json!({
         "identity": id.identity.to_string(),
@@ -79,7 +79,7 @@ pub fn session_id(id: &SessionId) -> Value {
     })
 }
 
-/// The state of a session; its keys only if they are asked for.
+/// Makes the JSON of a session state, with its secret keys if `subtle`.
 pub fn state_value(state: &SessionState, subtle: bool) -> Value {
     let ratchet = &state.ratchet;
     let mut value = json!({
@@ -102,7 +102,7 @@ pub fn state_value(state: &SessionState, subtle: bool) -> Value {
     value
 }
 
-/// The record of a session.
+/// Makes the record of a session.
 pub fn session_record(state: &SessionState, in_use: bool, subtle: bool) -> Record {
     Record::new("session")
         .with("session", session_id(&state.id))

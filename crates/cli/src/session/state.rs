@@ -1,4 +1,4 @@
-//! `status-session list`, `show`, `export` and `forget`: what a state holds.
+//! `status-session list`, `show`, `export` and `forget`.
 
 use clap::Args;
 use statuskit_core::secure::{CompressedKey, SessionState};
@@ -13,7 +13,7 @@ use crate::{
     state::{IfMissing, secure_error, store_error},
 };
 
-/// List the installations and sessions that a state knows
+/// List the installations and sessions of a state
 #[derive(Debug, Args)]
 pub struct ListCommand {
     #[command(flatten)]
@@ -42,16 +42,15 @@ impl ListCommand {
     }
 }
 
-/// Show the sessions with somebody
+/// Show the sessions with a peer
 #[derive(Debug, Args)]
 pub struct ShowCommand {
     #[command(flatten)]
     device: DeviceArgs,
-    /// Public key of the other side [default: all]
+    /// Public key of the peer [default: all]
     #[arg(long, value_name = "KEY")]
     with: Option<String>,
-    /// With root keys, chain keys and private ratchet keys: whoever sees them reads the
-    /// conversation
+    /// Include private keys, root keys and chain keys: they decrypt the conversation
     #[arg(long)]
     subtle: bool,
 }
@@ -69,12 +68,12 @@ impl ShowCommand {
     }
 }
 
-/// Write down the whole device: pre keys, secrets and sessions, with all private keys
+/// Print the state of a device: prekeys, peers and sessions
 #[derive(Debug, Args)]
 pub struct ExportCommand {
     #[command(flatten)]
     device: DeviceArgs,
-    /// Print private keys: whoever sees them reads all conversations of the device
+    /// Include all private keys and secrets: they decrypt all conversations
     #[arg(long)]
     subtle: bool,
 }
@@ -108,18 +107,18 @@ impl ExportCommand {
     }
 }
 
-/// Forget the sessions with somebody, with all their keys
+/// Delete the sessions with a peer and all their keys
 ///
-/// The files of the state are overwritten where keys were. What the file system or the disk keeps of
-/// their old contents (snapshots, backups, the spare blocks of an SSD) is out of reach.
+/// Overwrites the keys in the files of the state. Copies made by the file system or the disk are
+/// out of reach: snapshots, backups, spare blocks of an SSD.
 #[derive(Debug, Args)]
 pub struct ForgetCommand {
     #[command(flatten)]
     device: DeviceArgs,
-    /// Public key of the other side
+    /// Public key of the peer
     #[arg(long, value_name = "KEY")]
     with: String,
-    /// Only those with this installation
+    /// Only the sessions with this installation
     #[arg(long, value_name = "ID")]
     installation: Option<String>,
 }

@@ -9,10 +9,10 @@ use super::{files::OLD, *};
 fn made(commits: u8) -> (tempfile::TempDir, PathBuf, Vec<usize>) {
     let dir = tempfile::tempdir().unwrap();
     let mut store = DiskStore::open(dir.path(), None).unwrap();
-    let mut ends = vec![store.journal.end() as usize];
+    let mut ends = vec![store.journal.end as usize];
     for number in 1..=commits {
         store.commit(&change(number)).unwrap();
-        ends.push(store.journal.end() as usize);
+        ends.push(store.journal.end as usize);
     }
     let path = dir.path().join(JOURNAL);
     (dir, path, ends)
@@ -113,7 +113,7 @@ fn damage_to_records_of_creation_is_never_a_cut_off_commit() {
     let (dir, path, _) = made(5);
     let mut store = DiskStore::open(dir.path(), None).unwrap();
     store.wipe().unwrap();
-    let end = store.journal.end() as usize;
+    let end = store.journal.end as usize;
     drop(store);
     let good = fs::read(&path).unwrap();
     for at in 0..end {
@@ -164,7 +164,7 @@ fn a_crash_while_a_journal_is_replaced_loses_nothing() {
         let before = records(dir.path());
         let [new, old] = [NEW, OLD].map(|name| dir.path().join(name));
         let store = DiskStore::open(dir.path(), None).unwrap();
-        Journal::create(dir.path(), store.journal.header(), store.journal.scan(b""), 0).unwrap();
+        Journal::create(dir.path(), &store.journal.header, store.journal.scan(b""), 0).unwrap();
         drop(store);
         let bytes = fs::read(&new).unwrap();
         if step == 0 {

@@ -27,7 +27,7 @@
 use std::{
     collections::BTreeMap,
     fs::{File, OpenOptions},
-    io::{self, Read as _},
+    io,
     ops::Range,
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
@@ -69,20 +69,14 @@ pub(super) struct Journal {
     file: File,
     path: PathBuf,
     id: Id,
-    header: Vec<u8>,
+    pub header: Vec<u8>,
     /// Number of the next entry, counted from 1.
     number: u64,
     /// Offset of the next entry.
-    end: u64,
+    pub end: u64,
     length: u64,
-    index: BTreeMap<Vec<u8>, Place>,
-}
-
-/// The place of a value in the file.
-#[derive(Clone, Copy)]
-struct Place {
-    at: u64,
-    length: u32,
+    /// The places of the values in the file.
+    index: BTreeMap<Vec<u8>, Range<u64>>,
 }
 
 impl Journal {
@@ -99,16 +93,8 @@ impl Journal {
         id[..MAGIC.len()].copy_from_slice(&MAGIC);
         let (path, file) = (dir.join(JOURNAL), open_private(&dir.join(NEW))?);
         file.set_len(0).map_err(io_error("write", &path))?;
-        let mut journal = Self {
-            file,
-            path,
-            id,
-            header: header.to_vec(),
-            number: 2,
-            end: 0,
-            length: 0,
-            index: BTreeMap::new(),
-        };
+        let (header, index) = (header.to_vec(), BTreeMap::new());
+        let mut journal = Self { file, path, id, header, number: 2, end: 0, length: 0, index };
         // The first entry is written last, because it counts the others.
         journal.end = journal.first().len() as u64;
         let (mut batch, mut size) = (Vec::new(), 0);
@@ -117,11 +103,11 @@ impl Journal {
             size += value.len();
             batch.push((name, value));
             if size >= BATCH {
-                journal.put_all(&batch)?;
+                journal.put(draft(&batch), false)?;
                 (batch, size) = (Vec::new(), 0);
             }
         }
-        journal.put_all(&batch)?;
+        journal.put(draft(&batch), false)?;
         journal.length = journal.end + journal.end.max(ROOM).max(more);
         let mut first = journal.first();
         stamp(&mut first, &journal.id, 1);
@@ -132,23 +118,17 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Returns whether the file is a journal of this version.
-    pub fn is_at(path: &Path) -> Result<bool, StoreError> {
-        let mut magic = Vec::new();
-        match File::open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            file => file.and_then(|file| file.take(MAGIC.len() as u64).read_to_end(&mut magic)),
-        }
-        .map_err(io_error("read", path))?;
-        Ok(magic == MAGIC)
-    }
-
-    /// Opens a journal.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let opened = OpenOptions::new().read(true).write(true).open(path);
-        let file = opened.map_err(io_error("open", path))?;
+    /// Opens a journal. `None` if there is none of this version.
+    pub fn open(path: &Path) -> Result<Option<Self>, StoreError> {
+        let file = match OpenOptions::new().read(true).write(true).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file.map_err(io_error("open", path))?,
+        };
         let mut entries = Entries::new(&file, path, Id::default())?;
         let id = entries.peek(16)?.first_chunk().copied().unwrap_or_default();
+        if !id.starts_with(&MAGIC) {
+            return Ok(None);
+        }
         entries.id = id;
         let Some((_, first)) = entries.next()? else {
             return Err(damaged(path, "its first entry is damaged"));
@@ -158,7 +138,7 @@ impl Journal {
         reader.finish()?;
         let mut index = BTreeMap::new();
         while let Some((begin, entry)) = entries.next()? {
-            index_entry(&mut index, begin, entry)?;
+            update(&mut index, begin, entry)?;
         }
         if entries.number <= count {
             return Err(damaged(path, "a record that it was created with is damaged"));
@@ -174,22 +154,12 @@ impl Journal {
                 .and_then(|()| file.sync_data())
                 .map_err(io_error("write", path))?;
         }
-        Ok(Self { file, path: path.to_owned(), id, header, number, end, length, index })
-    }
-
-    pub fn header(&self) -> &[u8] {
-        &self.header
-    }
-
-    /// Returns the offset of the next entry.
-    #[cfg(test)]
-    pub fn end(&self) -> u64 {
-        self.end
+        Ok(Some(Self { file, path: path.to_owned(), id, header, number, end, length, index }))
     }
 
     /// Reads the value of a name.
     pub fn get(&self, name: &[u8]) -> Result<Option<Record>, StoreError> {
-        self.index.get(name).map(|place| self.read(*place)).transpose()
+        self.index.get(name).map(|place| self.read(place)).transpose()
     }
 
     /// Reads all values whose names start with `prefix`, in the order of the names.
@@ -200,7 +170,7 @@ impl Journal {
         self.index
             .range(prefix.to_vec()..)
             .take_while(move |(name, _)| name.starts_with(prefix))
-            .map(|(name, place)| Ok((name.clone(), self.read(*place)?)))
+            .map(|(name, place)| Ok((name.clone(), self.read(place)?)))
     }
 
     /// Returns whether an entry fits into the room that is left.
@@ -208,36 +178,21 @@ impl Journal {
         self.end + entry.len() as u64 <= self.length
     }
 
-    /// Writes a commit, durably. It must [fit](Self::has_room).
-    pub fn append(&mut self, mut entry: Draft) -> Result<(), StoreError> {
-        self.write(&mut entry)?;
-        self.file.sync_data().map_err(io_error("write", &self.path))?;
-        self.add(&entry)
-    }
-
-    /// Writes records without waiting for the disk.
-    fn put_all(&mut self, records: &[(Vec<u8>, Record)]) -> Result<(), StoreError> {
-        let mut entry = draft(records.iter().map(|(name, value)| (&name[..], Some(&value[..]))));
-        self.write(&mut entry)?;
-        self.add(&entry)
-    }
-
-    fn write(&self, entry: &mut Draft) -> Result<(), StoreError> {
-        stamp(entry, &self.id, self.number);
-        self.file.write_all_at(entry, self.end).map_err(io_error("write", &self.path))
-    }
-
-    /// Adds the entry that was written to the index.
-    fn add(&mut self, entry: &Draft) -> Result<(), StoreError> {
-        index_entry(&mut self.index, self.end, entry)?;
+    /// Writes an entry; it must [fit](Self::has_room).
+    pub fn put(&mut self, mut entry: Draft, durably: bool) -> Result<(), StoreError> {
+        stamp(&mut entry, &self.id, self.number);
+        let written = self.file.write_all_at(&entry, self.end);
+        let synced = written.and_then(|()| if durably { self.file.sync_data() } else { Ok(()) });
+        synced.map_err(io_error("write", &self.path))?;
+        update(&mut self.index, self.end, &entry)?;
         self.number += 1;
         self.end += entry.len() as u64;
         Ok(())
     }
 
-    fn read(&self, place: Place) -> Result<Record, StoreError> {
-        let mut value = Zeroizing::new(vec![0; place.length as usize]);
-        let read = self.file.read_exact_at(&mut value, place.at);
+    fn read(&self, place: &Range<u64>) -> Result<Record, StoreError> {
+        let mut value = Zeroizing::new(vec![0; (place.end - place.start) as usize]);
+        let read = self.file.read_exact_at(&mut value, place.start);
         read.map_err(io_error("read", &self.path))?;
         Ok(value)
     }
@@ -253,8 +208,13 @@ impl Journal {
     }
 }
 
+/// Returns an entry that sets names to new values.
+fn draft(records: &[(Vec<u8>, Record)]) -> Draft {
+    draft_changes(records.iter().map(|(name, value)| (&name[..], Some(&value[..]))))
+}
+
 /// Returns an entry of changes: names with their new values, or with `None` to delete them.
-pub(super) fn draft<'a>(
+pub(super) fn draft_changes<'a>(
     changes: impl ExactSizeIterator<Item = (&'a [u8], Option<&'a [u8]>)>,
 ) -> Draft {
     let mut writer = Writer::default();
@@ -285,19 +245,17 @@ pub(super) fn read_changes(
 }
 
 /// Updates an index with an entry that starts at `begin`.
-fn index_entry(
-    index: &mut BTreeMap<Vec<u8>, Place>,
+fn update(
+    index: &mut BTreeMap<Vec<u8>, Range<u64>>,
     begin: u64,
     entry: &[u8],
 ) -> Result<(), StoreError> {
-    read_changes(entry, |name, value| {
-        let place =
-            value.map(|(at, value)| Place { at: begin + at as u64, length: value.len() as u32 });
-        match (index.get_mut(name), place) {
-            (Some(known), Some(place)) => *known = place,
-            (None, Some(place)) => _ = index.insert(name.to_vec(), place),
-            (_, None) => _ = index.remove(name),
+    read_changes(entry, |name, value| match value {
+        Some((at, value)) => {
+            let at = begin + at as u64;
+            index.insert(name.to_vec(), at..at + value.len() as u64);
         }
+        None => _ = index.remove(name),
     })
 }
 
@@ -321,16 +279,8 @@ pub(super) struct Entries<'a> {
 impl<'a> Entries<'a> {
     pub fn new(file: &'a File, path: &'a Path, id: Id) -> Result<Self, StoreError> {
         let length = file.metadata().map_err(io_error("read", path))?.len();
-        Ok(Self {
-            file,
-            path,
-            id,
-            number: 1,
-            end: 0,
-            length,
-            window: Zeroizing::default(),
-            loaded: 0..0,
-        })
+        let (window, loaded) = (Zeroizing::default(), 0..0);
+        Ok(Self { file, path, id, number: 1, end: 0, length, window, loaded })
     }
 
     /// Reads the next entry, and its offset. `None` if there is no good one.
@@ -406,25 +356,27 @@ impl<'a> Entries<'a> {
     /// Returns the length of the next entry if its head is good.
     fn length_of_next(&self, head: &[u8]) -> Option<u64> {
         let length = u32::from_be_bytes(head.get(LENGTH)?.try_into().ok()?);
-        let mut good = [0; HEAD];
-        write_head(&mut good, &self.id, length, self.number);
         let fits = (HEAD as u64..=self.length - self.end).contains(&length.into());
-        (fits && head.starts_with(&good[..HASH.start])).then_some(length.into())
+        let is_next = head.starts_with(&start(&self.id, length, self.number));
+        (fits && is_next).then_some(length.into())
     }
 }
 
 /// Fills in the head of an entry.
 fn stamp(entry: &mut [u8], id: &Id, number: u64) {
-    write_head(entry, id, entry.len() as u32, number);
+    let start = start(id, entry.len() as u32, number);
+    entry[..HASH.start].copy_from_slice(&start);
     let hash = hash(entry);
     entry[HASH].copy_from_slice(&hash);
 }
 
-/// Writes a head without the hash.
-fn write_head(entry: &mut [u8], id: &Id, length: u32, number: u64) {
-    entry[..LENGTH.start].copy_from_slice(id);
-    entry[LENGTH].copy_from_slice(&length.to_be_bytes());
-    entry[NUMBER].copy_from_slice(&number.to_be_bytes());
+/// Returns a head without the hash.
+fn start(id: &Id, length: u32, number: u64) -> [u8; HASH.start] {
+    let mut start = [0; HASH.start];
+    start[..LENGTH.start].copy_from_slice(id);
+    start[LENGTH].copy_from_slice(&length.to_be_bytes());
+    start[NUMBER].copy_from_slice(&number.to_be_bytes());
+    start
 }
 
 /// Returns the first half of the SHA-256 of an entry without its hash.

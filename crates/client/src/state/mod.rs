@@ -162,7 +162,7 @@ impl DiskStore {
     /// Replaces the journal with one of the current records.
     fn rewrite(&mut self, more: u64) -> Result<(), StoreError> {
         let records = self.journal.scan(b"");
-        self.journal = create(&self.path, self.journal.header(), records, more)?;
+        self.journal = create(&self.path, &self.journal.header, records, more)?;
         Ok(())
     }
 }
@@ -184,12 +184,13 @@ impl Store for DiskStore {
                     (name, record)
                 })
                 .collect();
-            let entry =
-                journal::draft(sealed.iter().map(|(name, record)| (&name[..], record.as_deref())));
+            let entry = journal::draft_changes(
+                sealed.iter().map(|(name, record)| (&name[..], record.as_deref())),
+            );
             if !store.journal.has_room(&entry) {
                 store.rewrite(entry.len() as u64)?;
             }
-            store.journal.append(entry)
+            store.journal.put(entry, true)
         })
     }
 
@@ -211,10 +212,8 @@ impl Store for DiskStore {
 
 /// Opens the journal of a directory, or converts a store of version 0.1. `None` without either.
 fn load(dir: &Path, password: Option<&[u8]>) -> Result<Option<(Journal, Seal)>, StoreError> {
-    let path = dir.join(JOURNAL);
-    if Journal::is_at(&path)? {
-        let journal = Journal::open(&path)?;
-        let seal = Seal::open(journal.header(), password)?;
+    if let Some(journal) = Journal::open(&dir.join(JOURNAL))? {
+        let seal = Seal::open(&journal.header, password)?;
         return Ok(Some((journal, seal)));
     }
     let Some(Legacy { header, records }) = legacy::read(dir)? else { return Ok(None) };

@@ -186,8 +186,8 @@ fn swapped_or_changed_records_are_detected() {
     let (a, b) = (store.seal.name(b"a"), store.seal.name(b"b"));
     let moved = store.journal.get(&b).unwrap().unwrap();
     for bad in [&moved[..], &[0; 5]] {
-        let entry = journal::draft([(&a[..], Some(bad))].into_iter());
-        store.journal.append(entry).unwrap();
+        let entry = journal::draft_changes([(&a[..], Some(bad))].into_iter());
+        store.journal.put(entry, true).unwrap();
         assert_eq!(store.get(b"a").unwrap_err().code(), "store.corrupt");
         assert!(store.scan(b"", &mut |_, _| Ok(())).is_err());
     }

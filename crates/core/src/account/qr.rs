@@ -175,13 +175,17 @@ mod tests {
             .split(" d=\"")
             .nth(1)
             .and_then(|rest| rest.split('"').next())
-            .expect("a PNG of ours");
+            .expect("an SVG image of ours");
         let mut rows = vec![vec![false; qr.side()]; qr.side()];
         for square in path.split('M').skip(1) {
-            let (x, y) =
-                square.split_once('h').and_then(|it| it.0.split_once(' ')).expect("a PNG of ours");
-            let (x, y): (usize, usize) =
-                (x.parse().expect("a PNG of ours"), y.parse().expect("a PNG of ours"));
+            let (x, y) = square
+                .split_once('h')
+                .and_then(|it| it.0.split_once(' '))
+                .expect("an SVG image of ours");
+            let (x, y): (usize, usize) = (
+                x.parse().expect("an SVG image of ours"),
+                y.parse().expect("an SVG image of ours"),
+            );
             assert_eq!(square, format!("{x} {y}h{UNIT}v{UNIT}H{x}V{y}"));
             rows[y / UNIT][x / UNIT] = true;
         }

@@ -5,7 +5,7 @@
 use super::types::PayloadMessage;
 
 /// The maximum lead of a message's clock over its envelope, in milliseconds.
-pub const ALLOWANCE_MS: u64 = 120_000;
+const ALLOWANCE_MS: u64 = 120_000;
 
 /// Returns the clock of the next message of a chat, written at `now_ms` (UNIX milliseconds).
 /// `last` is the highest clock seen in the chat, 0 if there was none.
@@ -14,17 +14,17 @@ pub fn next(last: u64, now_ms: u64) -> u64 {
 }
 
 /// Returns the last clock of a chat after a message with clock `received`.
-pub fn after(last: u64, received: u64) -> u64 {
+pub(crate) fn after(last: u64, received: u64) -> u64 {
     last.max(received)
 }
 
 /// Returns whether `clock` is too far ahead of `reference_ms`: the envelope's time, or our own.
-pub fn is_ahead(clock: u64, reference_ms: u64) -> bool {
+pub(crate) fn is_ahead(clock: u64, reference_ms: u64) -> bool {
     clock.saturating_sub(reference_ms) > ALLOWANCE_MS
 }
 
 /// Returns the clock that a message sets in its chat; 0 if it belongs to none.
-pub fn of(message: &PayloadMessage) -> u64 {
+pub(crate) fn of(message: &PayloadMessage) -> u64 {
     match message {
         PayloadMessage::ChatMessage(it) => it.clock,
         PayloadMessage::ContactUpdate(it) => it.clock,

@@ -41,7 +41,7 @@ impl Chat {
 }
 
 /// The existing chats. One-to-one chats are created on demand.
-pub trait Chats {
+pub(crate) trait Chats {
     /// Returns whether we joined a public chat.
     fn has_public(&self, name: &str) -> bool;
     /// Returns the state of a known group.
@@ -98,7 +98,7 @@ impl NoChat {
 ///
 /// # Errors
 /// If it belongs to none.
-pub fn chat_of(
+pub(crate) fn chat_of(
     message: &ChatMessage,
     author: &PublicKey,
     me: &PublicKey,

@@ -2,7 +2,7 @@
 /// The wrapper of every payload.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ApplicationMetadataMessage {
-    /// By the author's chat key, over the Keccak-256 of `payload`: r, s, v (0 or 1).
+    /// By the author's chat key over the Keccak-256 of `payload`: r, s, v (0 or 1).
     #[prost(bytes = "vec", tag = "1")]
     pub signature: ::prost::alloc::vec::Vec<u8>,
     #[prost(bytes = "vec", tag = "2")]
@@ -40,7 +40,7 @@ pub mod application_metadata_message {
         SyncInstallationContact = 12,
         SyncInstallationAccount = 13,
         SyncInstallationPublicChat = 14,
-        /// Of later clients.
+        /// Added by later clients.
         ContactCodeAdvertisement = 15,
         PushNotificationRegistration = 16,
         PushNotificationRegistrationResponse = 17,
@@ -169,7 +169,7 @@ pub struct ChatMessage {
     pub timestamp: u64,
     #[prost(string, tag = "3")]
     pub text: ::prost::alloc::string::String,
-    /// Message id of the message answered, or empty.
+    /// Id of the message that this one answers, or empty.
     #[prost(string, tag = "4")]
     pub response_to: ::prost::alloc::string::String,
     #[prost(string, tag = "5")]
@@ -205,11 +205,11 @@ pub mod chat_message {
         Sticker = 2,
         Status = 3,
         Emoji = 4,
-        /// Of a client to itself; refused from the wire.
+        /// Local to a client; refused from the network.
         TransactionCommand = 5,
-        /// Of a client to itself.
+        /// Local to a client.
         SystemMessageContentPrivateGroup = 6,
-        /// Of later clients.
+        /// Added by later clients.
         Image = 7,
         Audio = 8,
         Community = 9,
@@ -258,7 +258,7 @@ pub mod chat_message {
     pub enum Payload {
         #[prost(message, tag = "9")]
         Sticker(super::StickerMessage),
-        /// Of later clients: 10 to 12, and the grant.
+        /// Added by later clients: 10 to 12, and the grant.
         #[prost(message, tag = "10")]
         Image(super::ImageMessage),
         #[prost(message, tag = "11")]
@@ -275,7 +275,7 @@ pub struct StickerMessage {
     #[prost(int32, tag = "2")]
     pub pack: i32,
 }
-/// Who the sender is; also asks the receiver to become a contact.
+/// The profile of the sender, and a contact request.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ContactUpdate {
     #[prost(uint64, tag = "1")]
@@ -286,7 +286,7 @@ pub struct ContactUpdate {
     #[prost(string, tag = "3")]
     pub profile_image: ::prost::alloc::string::String,
 }
-/// A group: all its events so far, and perhaps a message.
+/// All events of a group, and optionally a message.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MembershipUpdateMessage {
     #[prost(string, tag = "1")]
@@ -303,7 +303,7 @@ pub mod membership_update_message {
     pub enum ChatEntity {
         #[prost(message, tag = "3")]
         Message(super::ChatMessage),
-        /// Of later clients.
+        /// Added by later clients.
         #[prost(message, tag = "4")]
         EmojiReaction(super::EmojiReaction),
     }
@@ -406,7 +406,7 @@ pub struct SyncInstallationContact {
     /// :contact/added, :contact/blocked, :contact/request-received.
     #[prost(string, repeated, tag = "6")]
     pub system_tags: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Of later clients.
+    /// Added by later clients.
     #[prost(string, tag = "7")]
     pub local_nickname: ::prost::alloc::string::String,
 }
@@ -442,7 +442,7 @@ pub struct RequestAddressForTransaction {
     /// Decimal, in the smallest unit.
     #[prost(string, tag = "2")]
     pub value: ::prost::alloc::string::String,
-    /// Of the token; empty is ether.
+    /// The contract of the token; empty for ether.
     #[prost(string, tag = "3")]
     pub contract: ::prost::alloc::string::String,
 }
@@ -450,7 +450,7 @@ pub struct RequestAddressForTransaction {
 pub struct AcceptRequestAddressForTransaction {
     #[prost(uint64, tag = "1")]
     pub clock: u64,
-    /// Message id of the request.
+    /// Id of the request.
     #[prost(string, tag = "2")]
     pub id: ::prost::alloc::string::String,
     #[prost(string, tag = "3")]
@@ -485,7 +485,7 @@ pub struct DeclineRequestTransaction {
 pub struct SendTransaction {
     #[prost(uint64, tag = "1")]
     pub clock: u64,
-    /// Message id of the request; empty if nobody asked.
+    /// Id of the request, or empty.
     #[prost(string, tag = "2")]
     pub id: ::prost::alloc::string::String,
     #[prost(string, tag = "3")]
@@ -1077,14 +1077,14 @@ pub struct PushNotificationResponse {
     #[prost(message, repeated, tag = "2")]
     pub reports: ::prost::alloc::vec::Vec<PushNotificationReport>,
 }
-/// Who the owner of a chat key wants to be.
+/// The profile that the owner of a chat key publishes.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ChatIdentity {
     #[prost(uint64, tag = "1")]
     pub clock: u64,
     #[prost(string, tag = "2")]
     pub ens_name: ::prost::alloc::string::String,
-    /// A map on the wire: one of these for each image.
+    /// A map on the wire, with one entry per image.
     #[prost(message, repeated, tag = "3")]
     pub images: ::prost::alloc::vec::Vec<ChatIdentityImage>,
 }
@@ -1175,7 +1175,7 @@ pub enum MessageType {
     OneToOne = 1,
     PublicGroup = 2,
     PrivateGroup = 3,
-    /// Of a client to itself; refused from the wire.
+    /// Local to a client; refused from the network.
     SystemMessagePrivateGroup = 4,
 }
 impl MessageType {

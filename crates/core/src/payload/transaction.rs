@@ -17,7 +17,7 @@ use crate::{
 /// The state of a request, with the numbers that clients store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(i32)]
-pub enum CommandState {
+pub(crate) enum CommandState {
     AddressRequested = 1,
     AddressDeclined = 2,
     AddressAccepted = 3,
@@ -29,7 +29,7 @@ pub enum CommandState {
 
 /// The command that started a request, as stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StoredCommand {
+pub(crate) struct StoredCommand {
     /// The other party.
     pub peer: PublicKey,
     /// Whether we sent it.
@@ -49,7 +49,7 @@ pub enum CommandError {
     #[error("there is no command of this id")]
     Unknown,
     /// It answers a command from another conversation.
-    #[error("the command belongs to the chat with somebody else")]
+    #[error("the command belongs to another chat")]
     OtherChat,
     /// It answers a command that we received.
     #[error("the command was not sent by us, so it is not for them to answer")]
@@ -90,7 +90,7 @@ impl CommandError {
 }
 
 /// Returns the state of the request that `command` starts. `None` if it starts none.
-pub fn begun(command: &PayloadMessage) -> Option<CommandState> {
+pub(crate) fn begun(command: &PayloadMessage) -> Option<CommandState> {
     match command {
         PayloadMessage::RequestAddressForTransaction(_) => Some(CommandState::AddressRequested),
         PayloadMessage::RequestTransaction(_) => Some(CommandState::TransactionRequested),
@@ -99,7 +99,7 @@ pub fn begun(command: &PayloadMessage) -> Option<CommandState> {
 }
 
 /// Returns the id of the command that `command` accepts or declines. `None` if it does neither.
-pub fn answered(command: &PayloadMessage) -> Option<&str> {
+pub(crate) fn answered(command: &PayloadMessage) -> Option<&str> {
     match command {
         PayloadMessage::AcceptRequestAddressForTransaction(it) => Some(&it.id),
         PayloadMessage::DeclineRequestAddressForTransaction(it) => Some(&it.id),
@@ -116,7 +116,7 @@ pub fn answered(command: &PayloadMessage) -> Option<&str> {
 ///
 /// # Errors
 /// If it is no command, or does not fit the stored one.
-pub fn next_state(
+pub(crate) fn next_state(
     command: &PayloadMessage,
     sender: &PublicKey,
     stored: Option<&StoredCommand>,

@@ -35,19 +35,6 @@ impl Wrapper {
         Self::new(kind.into(), payload, None)
     }
 
-    /// Wraps a payload with an existing signature, and recovers its author.
-    ///
-    /// # Errors
-    /// If the signature recovers no key.
-    pub fn with_signature(
-        kind: impl Into<i32>,
-        payload: Vec<u8>,
-        signature: [u8; 65],
-    ) -> Result<Self, PayloadError> {
-        let signed = recover(signature, &payload)?;
-        Ok(Self::new(kind.into(), payload, Some(signed)))
-    }
-
     fn new(kind: i32, payload: Vec<u8>, signed: Option<(Signature, PublicKey)>) -> Self {
         let signature = signed.as_ref().map(|(signature, _)| signature.as_bytes().to_vec());
         let message = ApplicationMetadataMessage {

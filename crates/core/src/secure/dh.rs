@@ -34,8 +34,8 @@ pub enum DhError {
     Tag,
 }
 
-/// Encrypts to an identity. Draws an ephemeral key, then a nonce from `rng`. Returns the key for the
-/// header, and the payload.
+/// Encrypts to an identity. Draws an ephemeral key, then a nonce from `rng`. Returns the key for
+/// the header, and the payload.
 pub fn encrypt<R: CryptoRng + ?Sized>(
     recipient: &PublicKey,
     plaintext: &[u8],

@@ -24,8 +24,8 @@ pub mod device;
 pub mod dh;
 mod error;
 mod key;
-pub mod message;
-pub mod negotiated;
+mod message;
+mod negotiated;
 #[rustfmt::skip]
 #[allow(missing_docs, clippy::all, clippy::pedantic)]
 pub mod proto;

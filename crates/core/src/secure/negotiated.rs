@@ -1,8 +1,8 @@
 //! Negotiated secrets: two identities derive a topic of their own once their devices have agreed.
 //!
-//! `Z = ECDH(own identity, peer identity)`. A device agrees by sending a direct message whose bundle
-//! gives it protocol version 1 or higher. A message goes to the negotiated topic if all devices it
-//! is for have agreed, otherwise to the partitioned topic.
+//! `Z = ECDH(own identity, peer identity)`. A device agrees by sending a direct message whose
+//! bundle gives it protocol version 1 or higher. A message goes to the negotiated topic if all
+//! devices it is for have agreed, otherwise to the partitioned topic.
 //!
 //! Source: Status, "Secure transport", with the behaviour of the reference.
 

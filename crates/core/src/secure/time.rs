@@ -18,7 +18,7 @@ impl Timestamp {
     }
 
     /// Returns whether more than `lifetime` has passed since then.
-    pub fn is_older_than(self, lifetime: Duration, now: Self) -> bool {
+    pub(super) fn is_older_than(self, lifetime: Duration, now: Self) -> bool {
         let lifetime = i64::try_from(lifetime.as_nanos()).unwrap_or(i64::MAX);
         self.0 < now.0.saturating_sub(lifetime)
     }

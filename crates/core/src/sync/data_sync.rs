@@ -19,8 +19,8 @@ pub struct SyncLimits {
     pub max_remembered: u64,
     /// Maximum number of offered messages to request, by default 256.
     pub max_wanted: usize,
-    /// Maximum size of a payload in bytes, by default 320 KiB. A larger message goes alone. With the
-    /// default, three copies for the devices of a peer fit into the largest packet.
+    /// Maximum size of a payload in bytes, by default 320 KiB. A larger message goes alone. With
+    /// the default, three copies for the devices of a peer fit into the largest packet.
     pub max_payload: usize,
     /// How often a message is sent before it is given up. The default of 64 takes about two days.
     pub max_sends: u64,

@@ -130,8 +130,8 @@ pub struct SyncPayload {
 }
 
 impl SyncPayload {
-    /// Returns whether the payload is empty. The reference sends empty payloads, as zero bytes. They
-    /// are valid and need no answer.
+    /// Returns whether the payload is empty. The reference sends empty payloads, as zero bytes.
+    /// They are valid and need no answer.
     pub fn is_empty(&self) -> bool {
         let ids = self.acks.len() + self.offers.len() + self.requests.len();
         ids + self.messages.len() + self.strays.len() + self.malformed == 0

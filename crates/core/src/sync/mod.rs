@@ -1,9 +1,10 @@
 //! Data sync (MVDS): repeats messages until they are acknowledged.
 //!
-//! A device puts its [`SyncMessage`]s for a peer (group, time, body) into [`SyncPayload`]s, together
-//! with acknowledgements of received messages. In a one-to-one chat, the body is a wrapped payload of
-//! Status clients, and the payload of data sync is what gets encrypted. Public chats, contact codes
-//! and pairing don't use data sync. A receiver accepts both: [`SyncPayload::detect`] tells them apart.
+//! A device puts its [`SyncMessage`]s for a peer (group, time, body) into [`SyncPayload`]s,
+//! together with acknowledgements of received messages. In a one-to-one chat, the body is a wrapped
+//! payload of Status clients, and the payload of data sync is what gets encrypted. Public chats,
+//! contact codes and pairing don't use data sync. A receiver accepts both: [`SyncPayload::detect`]
+//! tells them apart.
 //!
 //! [`DataSync`] is the state machine: append, tick, receive. It has no clock and no network. It
 //! stores its state row by row in a [`SyncStore`], so that a caller can commit it together with its
@@ -18,8 +19,8 @@
 //! - There are no empty payloads. The reference sends them.
 //! - Repetitions end after [`SyncLimits::max_sends`].
 //!
-//! Offers are never sent, since the reference crashes on a repeated one. Received offers are answered
-//! with requests.
+//! Offers are never sent, since the reference crashes on a repeated one. Received offers are
+//! answered with requests.
 
 mod data_sync;
 mod message;

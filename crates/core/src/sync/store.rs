@@ -1,9 +1,6 @@
 //! Storage for data sync: rows of bytes, sorted by key.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    convert::Infallible,
-};
+use std::{collections::BTreeMap, convert::Infallible};
 
 /// Stores rows of bytes. Keys have at most 66 bytes.
 ///
@@ -62,38 +59,19 @@ impl<S: SyncStore + ?Sized> SyncStore for &mut S {
     }
 }
 
-/// Rows in memory. Tracks changed rows, so that a caller can write them to a durable store.
+/// Stores rows in memory. A clone is a snapshot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct MemorySyncStore {
-    rows: BTreeMap<Vec<u8>, Vec<u8>>,
-    changed: BTreeSet<Vec<u8>>,
-}
+pub struct MemorySyncStore(BTreeMap<Vec<u8>, Vec<u8>>);
 
 impl MemorySyncStore {
-    /// Restores the rows of a durable store.
-    pub fn from_rows(rows: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Self {
-        Self { rows: rows.into_iter().collect(), changed: BTreeSet::new() }
-    }
-
-    /// Returns the rows that changed since the last call: the keys, and `None` for deleted ones. If
-    /// they can't be written, discard this store.
-    pub fn take_changes(&mut self) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
-        let changed = std::mem::take(&mut self.changed);
-        let value = |key: Vec<u8>| {
-            let value = self.rows.get(&key).cloned();
-            (key, value)
-        };
-        changed.into_iter().map(value).collect()
-    }
-
     /// Returns the number of rows.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.0.len()
     }
 
     /// Returns whether there are no rows.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.0.is_empty()
     }
 }
 
@@ -101,24 +79,21 @@ impl SyncStore for MemorySyncStore {
     type Error = Infallible;
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Infallible> {
-        Ok(self.rows.get(key).cloned())
+        Ok(self.0.get(key).cloned())
     }
 
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Infallible> {
-        self.rows.insert(key.to_vec(), value.to_vec());
-        self.changed.insert(key.to_vec());
+        self.0.insert(key.to_vec(), value.to_vec());
         Ok(())
     }
 
     fn remove(&mut self, key: &[u8]) -> Result<(), Infallible> {
-        if self.rows.remove(key).is_some() {
-            self.changed.insert(key.to_vec());
-        }
+        self.0.remove(key);
         Ok(())
     }
 
     fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), Infallible> {
-        let rows = self.rows.range(prefix.to_vec()..);
+        let rows = self.0.range(prefix.to_vec()..);
         rows.take_while(|(key, _)| key.starts_with(prefix))
             .for_each(|(key, value)| visit(key, value));
         Ok(())

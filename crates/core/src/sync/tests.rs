@@ -262,16 +262,6 @@ enum Fate {
     Late(u8),
 }
 
-/// Writes changed rows to the durable copy.
-fn commit(store: &mut MemorySyncStore, durable: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
-    for (key, value) in store.take_changes() {
-        match value {
-            Some(value) => drop(durable.insert(key, value)),
-            None => drop(durable.remove(&key)),
-        }
-    }
-}
-
 fn any_fate() -> impl Strategy<Value = Fate> {
     prop_oneof![
         Just(Fate::Lost),
@@ -292,8 +282,6 @@ proptest! {
         let keys = [public(1), public(2)];
         let group = GroupId::from_pair(&keys[0], &keys[1]);
         let mut stores = [MemorySyncStore::default(), MemorySyncStore::default()];
-        // The durable copies of the rows.
-        let mut durable = [BTreeMap::new(), BTreeMap::new()];
         let mut on_the_way: BTreeMap<u64, Vec<(usize, Vec<u8>)>> = BTreeMap::new();
         let mut fates = fates.into_iter();
         let (mut sent, mut arrived) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
@@ -313,11 +301,11 @@ proptest! {
             }
             for (to, bytes) in on_the_way.remove(&now).unwrap_or_default() {
                 let payload = SyncPayload::detect(&bytes).expect("never empty");
-                // A crash before the commit: as if it was never received.
-                commit(&mut stores[to], &mut durable[to]);
+                let before = stores[to].clone();
                 let received = DataSync::new(&mut stores[to]).receive(&keys[1 - to], payload).unwrap();
                 if restarts.contains(&now) {
-                    stores[to] = MemorySyncStore::from_rows(durable[to].clone());
+                    // A crash before the commit: as if it was never received.
+                    stores[to] = before;
                 } else {
                     arrived[to].extend(received.messages.iter().map(SyncMessage::id));
                 }

@@ -1,19 +1,19 @@
-//! The state machine: who is connected, what time it is, what is to be done next.
+//! The state machine: peers, time, and what is to do next.
 //!
-//! The caller brings packets and the time, and carries away what comes of it:
+//! The caller brings packets and the time, and collects the results:
 //!
 //! 1. [`add_peer`](Node::add_peer), [`handle_packet`](Node::handle_packet),
 //!    [`remove_peer`](Node::remove_peer), [`send`](Node::send), … change the state;
-//! 2. [`poll_output`](Node::poll_output) until it is empty;
+//! 2. [`poll_output`](Node::poll_output) until it returns `None`;
 //! 3. for each peer that an output calls writable, and whose transport has room:
-//!    [`poll_peer`](Node::poll_peer) until it is empty. Packets with envelopes are made in that
-//!    moment: a peer that does not read costs no memory;
+//!    [`poll_peer`](Node::poll_peer) until it returns `None`. Packets with envelopes are made only
+//!    then: a peer that does not read costs no memory;
 //! 4. at [`next_timeout`](Node::next_timeout): [`handle_timeout`](Node::handle_timeout).
 //!
-//! Packets that arrive are the business of `receive`, packets that leave of `transmit`.
+//! `receive` handles packets that arrive, `transmit` makes packets that leave.
 //!
-//! Time is UNIX time, as envelopes want it. A clock that is set back makes everything that waits
-//! happen at once; nothing else depends on its steadiness.
+//! Time is UNIX time, as in envelopes. If the clock is set back, everything that waits happens at
+//! once. Nothing else depends on a steady clock.
 //!
 //! Source: Whisper specification of Status; EIP-627.
 
@@ -30,20 +30,17 @@ use statuskit_core::{
 };
 
 use super::{
-    ConnectionId, Event, Interest, NodeConfig, Output, PeerError, PeerInfo, PeerState,
+    ConnectionId, Event, Interest, NodeConfig, Output, PeerError, PeerInfo, PeerState, Time,
     limit::RateLimiter,
     peer::{Peer, Peers},
     pool::Pool,
 };
 
-/// Since the UNIX epoch.
-pub type Time = Duration;
-
-/// How long the former requirements are tolerated after a change.
+/// How long old requirements are tolerated after a change.
 const TOLERANCE: Duration = Duration::from_secs(SYNC_ALLOWANCE as u64);
-/// A clock that goes back less than this just stands still.
+/// A clock that goes back by less than this is taken to stand still.
 const CLOCK_JITTER: Duration = Duration::from_secs(1);
-/// Changes of requirements that are remembered within ten seconds.
+/// Changes of requirements that are remembered for ten seconds.
 const MAX_CHANGES: usize = 64;
 
 /// A Whisper node without sockets and clock.
@@ -55,11 +52,11 @@ pub struct Node {
     pub(super) limiter: Option<RateLimiter>,
     pub(super) stats: Stats,
     pub(super) next_token: u64,
-    /// When a peer needs a look: its window ends, or its Status should have come.
+    /// When to look at a peer: its send window ends, or its Status is overdue.
     timers: BinaryHeap<Reverse<(Time, ConnectionId)>>,
-    /// Peers with nothing to wait for: the next new envelope starts their window.
+    /// Peers whose send window starts with the next new envelope.
     idle: Vec<ConnectionId>,
-    /// What the tolerances become, and when.
+    /// Future values of the tolerances, and when they begin.
     pow_changes: VecDeque<(Time, f64)>,
     bloom_changes: VecDeque<(Time, Option<Bloom>)>,
     outputs: VecDeque<Output>,
@@ -67,26 +64,26 @@ pub struct Node {
     now: Time,
 }
 
-/// What became of an envelope of our own.
+/// The result of sending an envelope.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
-    /// Its identity.
+    /// The hash of the envelope.
     pub hash: EnvelopeHash,
-    /// Whether it was in the pool already. It is not reported on then.
+    /// Whether it was in the pool already. Then no events follow.
     pub known: bool,
-    /// The peers that want it and don't have it; peers that come later get it as well.
+    /// The peers that want it and don't have it. Peers that connect later get it as well.
     pub peers: Vec<ConnectionId>,
 }
 
-/// Why something can't be sent.
+/// Why an envelope or a packet can't be sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The node's own rules refuse the envelope, as its peers' would.
+    /// The node's own rules reject the envelope, as the rules of its peers would.
     #[error("the node itself refuses the envelope: {0}")]
     Refused(Verdict),
-    /// No packet has room for the envelope: peers would hang up.
-    #[error("it needs a packet of {size} bytes; peers take at most {max}")]
+    /// The envelope does not fit into a packet. Peers would disconnect us.
+    #[error("it needs a packet of {size} bytes; peers accept at most {max}")]
     Oversized { size: usize, max: u32 },
     /// The pool has reached its [limits](super::NodeLimits).
     #[error("the pool of envelopes is full")]
@@ -100,7 +97,7 @@ pub enum SendError {
 }
 
 impl SendError {
-    /// The stable code of this error, as the tools print it.
+    /// Returns the stable code of this error, as the tools print it.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Refused(verdict) => verdict.code(),
@@ -112,48 +109,48 @@ impl SendError {
     }
 }
 
-/// What a node has done so far, and what it holds. All counts but the first four only grow.
+/// Counters of a node. All but the first four only grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stats {
-    /// Peers, whether or not their Status has come.
+    /// Connected peers.
     pub peers: usize,
-    /// Peers whose Status has come.
+    /// Peers that have sent their Status.
     pub ready_peers: usize,
     /// Envelopes in the pool.
     pub pooled: usize,
-    /// Bytes of their RLP.
+    /// Bytes of the RLP of the envelopes in the pool.
     pub pooled_bytes: usize,
     /// Packets received.
     pub packets_in: u64,
-    /// Bytes of their payloads.
+    /// Payload bytes received.
     pub bytes_in: u64,
-    /// Packets handed to the transport.
+    /// Packets sent.
     pub packets_out: u64,
-    /// Bytes of their payloads.
+    /// Payload bytes sent.
     pub bytes_out: u64,
     /// Envelopes that entered the pool.
     pub new: u64,
-    /// Envelopes received that were in the pool already.
+    /// Received envelopes that were in the pool already.
     pub duplicates: u64,
-    /// Envelopes received that failed a check.
+    /// Received envelopes that failed a check.
     pub refused: u64,
-    /// Envelopes that found the pool full.
+    /// Envelopes rejected because the pool was full.
     pub pool_full: u64,
     /// Envelopes that left the pool.
     pub expired: u64,
-    /// Envelopes handed to the transport, each peer counted.
+    /// Envelopes sent, counted for each peer.
     pub forwarded: u64,
-    /// Packets in excess of the rate limits.
+    /// Packets over the rate limits.
     pub rate_excess: u64,
-    /// Answers that were dropped because a peer did not read.
+    /// Answers dropped because a peer did not read.
     pub answers_dropped: u64,
-    /// Peers that were let go because of what they did.
+    /// Peers disconnected for a [`PeerError`].
     pub disconnected: u64,
 }
 
 impl Node {
-    /// A node without peers. All its randomness comes from `seed`; those who know it can make
-    /// the pool slow.
+    /// Creates a node without peers. All its randomness comes from `seed`. Keep it secret: it
+    /// protects the pool from chosen hashes.
     pub fn new(config: NodeConfig, seed: u64, now: Time) -> Self {
         let mut random = seed;
         let seeds = [splitmix(&mut random), splitmix(&mut random)];
@@ -178,12 +175,12 @@ impl Node {
         node
     }
 
-    /// The settings as they are now; the tolerances follow changes after ten seconds.
+    /// Returns the current settings. The tolerances follow changes after ten seconds.
     pub fn config(&self) -> &NodeConfig {
         &self.config
     }
 
-    /// Counters.
+    /// Returns the counters.
     pub fn stats(&self) -> Stats {
         Stats {
             peers: self.peers.len(),
@@ -194,8 +191,9 @@ impl Node {
         }
     }
 
-    /// Adds a peer with which `shh/6` was negotiated. Our Status is ready to be written at once.
-    /// None if there are [too many](super::NodeLimits::peers).
+    /// Adds a peer that speaks `shh/6`. Our Status can be written at once. Returns `None` if there
+    /// are [too many peers](super::NodeLimits::peers).
+    #[must_use]
     pub fn add_peer(&mut self, info: PeerInfo, now: Time) -> Option<ConnectionId> {
         self.advance(now);
         if self.peers.len() >= self.config.limits.peers {
@@ -210,25 +208,25 @@ impl Node {
         Some(key)
     }
 
-    /// Forgets a peer whose connection has ended. One that is gone already is fine.
+    /// Removes a peer whose connection has ended, if it is still known.
     pub fn remove_peer(&mut self, peer: ConnectionId) {
         if self.peers.remove(peer).is_some() {
             self.pool.clear_marks(peer.slot as usize);
         }
     }
 
-    /// The connected peers.
+    /// Returns the connected peers.
     pub fn peers(&self) -> impl Iterator<Item = ConnectionId> + '_ {
         self.peers.keys()
     }
 
-    /// What is known of a peer.
+    /// Returns what is known of a peer.
     pub fn peer(&self, peer: ConnectionId) -> Option<PeerState> {
         let Peer { info, status, trusted, .. } = self.peers.get(peer)?;
         Some(PeerState { info: info.clone(), status: status.clone(), trusted: *trusted })
     }
 
-    /// Takes what this peer sends directly (codes 124, 125 and 127) from now on. Sending it a
+    /// Accepts direct packets of this peer (codes 124, 125 and 127) from now on. Sending it a
     /// request for historic messages does the same.
     pub fn mark_trusted(&mut self, peer: ConnectionId) {
         if let Some(peer) = self.peers.get_mut(peer) {
@@ -236,30 +234,29 @@ impl Node {
         }
     }
 
-    /// Which envelopes become events from now on.
+    /// Sets which envelopes become events from now on.
     pub fn set_interest(&mut self, interest: Interest) {
         self.config.interest = interest;
     }
 
-    /// Changes the least proof of work, and tells the peers. The former value is tolerated for
-    /// ten seconds.
+    /// Sets the minimum proof of work and announces it. The old value is tolerated for ten
+    /// seconds.
     pub fn set_min_pow(&mut self, min_pow: f64, now: Time) {
         self.advance(now);
         self.config.min_pow = min_pow;
         remember(&mut self.pow_changes, now, min_pow);
-        self.tell_all(|peer| peer.tell_pow = true);
+        self.change_all(|peer| peer.pow_changed = true);
     }
 
-    /// Changes the bloom filter, and tells the peers. The former one is tolerated for ten seconds.
+    /// Sets the bloom filter and announces it. The old one is tolerated for ten seconds.
     pub fn set_bloom(&mut self, bloom: Option<Bloom>, now: Time) {
         self.advance(now);
         self.config.bloom = bloom;
         remember(&mut self.bloom_changes, now, bloom);
-        self.tell_all(|peer| peer.tell_bloom = true);
+        self.change_all(|peer| peer.bloom_changed = true);
     }
 
-    /// Adds topics to the bloom filter, as installing a filter does: only if one is set, and
-    /// peers hear of it only if that changes it.
+    /// Adds topics to the bloom filter, if one is set. Announces it only if it changes.
     pub fn widen_bloom(&mut self, topics: &Bloom, now: Time) {
         if let Some(bloom) = self.config.bloom {
             let wider = bloom.union(topics);
@@ -271,12 +268,13 @@ impl Node {
 
     /// Returns the next output. Drain it after each input: outputs wait in an unbounded queue, and
     /// one packet may cause as many as it has envelopes.
+    #[must_use]
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is next needed; none while nothing waits.
-    /// Calling it late makes things late, and nothing else.
+    /// Returns when to call [`handle_timeout`](Self::handle_timeout); `None` while nothing waits. A
+    /// late call only delays what is due.
     pub fn next_timeout(&self) -> Option<Time> {
         let timer = self.timers.peek().map(|Reverse((at, _))| *at);
         let expiry = self.pool.next_expiry().map(Duration::from_secs);
@@ -285,23 +283,23 @@ impl Node {
         [timer, expiry, pow, bloom].into_iter().flatten().min()
     }
 
-    /// Does what has become due: windows end, envelopes expire, tolerances change, peers are let
-    /// go that said nothing.
+    /// Does what is due: send windows end, envelopes expire, tolerances change, and peers without a
+    /// Status are disconnected.
     pub fn handle_timeout(&mut self, now: Time) {
         self.advance(now);
     }
 
-    /// An envelope, if it lives in the pool.
+    /// Returns an envelope of the pool.
     pub fn pooled(&self, hash: &EnvelopeHash) -> Option<&super::PooledEnvelope> {
         self.pool.get(self.pool.find(hash)?).map(AsRef::as_ref)
     }
 
-    /// All envelopes that live in the pool, in the order they came.
+    /// Returns all envelopes of the pool, in the order of arrival.
     pub fn pool(&self) -> impl Iterator<Item = &Arc<super::PooledEnvelope>> {
         (self.pool.front()..self.pool.end()).filter_map(|place| self.pool.get(place))
     }
 
-    /// What our Status says.
+    /// Returns our Status.
     pub(super) fn own_status(&self) -> Status {
         Status {
             min_pow: self.config.min_pow,
@@ -312,7 +310,7 @@ impl Node {
         }
     }
 
-    /// The rules that envelopes are checked by.
+    /// Returns the rules for envelopes.
     pub(super) fn rules(&self, now: Time) -> Rules {
         Rules {
             now: now.as_secs() as u32,
@@ -324,14 +322,14 @@ impl Node {
         }
     }
 
-    /// Whether an envelope with so many bytes fits into the pool.
+    /// Returns whether the pool has room for an envelope.
     pub(super) fn has_room(&self, envelope: &Envelope) -> bool {
         let limits = &self.config.limits;
         self.pool.len() < limits.pool_envelopes
             && self.pool.bytes() + envelope.raw().len() <= limits.pool_bytes
     }
 
-    /// Every entry begins here: the clock moves, and what became due is done.
+    /// Moves the clock and does what is due. Every public method begins with this.
     pub(super) fn advance(&mut self, now: Time) {
         if now + CLOCK_JITTER < self.now {
             self.clock_set_back(now);
@@ -372,7 +370,7 @@ impl Node {
         }
     }
 
-    /// What waits for a time that is now far off is done at once, or starts to wait anew.
+    /// Handles a clock that was set back: what waits is done at once, or starts to wait again.
     fn clock_set_back(&mut self, now: Time) {
         self.pow_changes.iter_mut().for_each(|(at, _)| *at = now + TOLERANCE);
         self.bloom_changes.iter_mut().for_each(|(at, _)| *at = now + TOLERANCE);
@@ -398,7 +396,7 @@ impl Node {
         }
     }
 
-    /// Tells the transport that there may be something to write.
+    /// Reports that there may be something to write for a peer.
     pub(super) fn announce(&mut self, key: ConnectionId) {
         if let Some(peer) = self.peers.get_mut(key)
             && !peer.announced
@@ -408,9 +406,10 @@ impl Node {
         }
     }
 
-    fn tell_all(&mut self, mut tell: impl FnMut(&mut Peer)) {
+    /// Changes all peers, and reports that there may be something to write for them.
+    fn change_all(&mut self, mut change: impl FnMut(&mut Peer)) {
         for key in self.peers.keys().collect::<Vec<_>>() {
-            self.peers.get_mut(key).into_iter().for_each(&mut tell);
+            self.peers.get_mut(key).into_iter().for_each(&mut change);
             self.announce(key);
         }
     }
@@ -425,7 +424,7 @@ impl Node {
         self.outputs.push_back(Output::Disconnect { peer, error });
     }
 
-    /// The envelopes behind the peer's cursor are to be sent at this time.
+    /// Sends the envelopes behind the peer's cursor at this time.
     pub(super) fn flush_at(&mut self, key: ConnectionId, at: Time) {
         let Some(peer) = self.peers.get_mut(key) else { return };
         if peer.flush_at.is_none_or(|earlier| at < earlier) {
@@ -438,7 +437,7 @@ impl Node {
         }
     }
 
-    /// By its limits, the peer takes the next packet at this time.
+    /// Sends the next packet to the peer at this time, as its rate limits ask for.
     pub(super) fn pace_at(&mut self, key: ConnectionId, at: Time) {
         let Some(peer) = self.peers.get_mut(key) else { return };
         if peer.paced_until != Some(at) {
@@ -447,8 +446,8 @@ impl Node {
         }
     }
 
-    /// The peer has been offered everything: the next new envelope wakes it.
-    pub(super) fn rest(&mut self, key: ConnectionId) {
+    /// Notes that the peer has everything: the next new envelope wakes it.
+    pub(super) fn set_idle(&mut self, key: ConnectionId) {
         if let Some(peer) = self.peers.get_mut(key) {
             peer.flush_at = None;
             if !peer.idle {
@@ -458,7 +457,7 @@ impl Node {
         }
     }
 
-    /// There are new envelopes: starts the window of every peer that rests.
+    /// Starts the send window of every idle peer: there are new envelopes.
     pub(super) fn wake(&mut self, now: Time) {
         for key in std::mem::take(&mut self.idle) {
             let Some(peer) = self.peers.get_mut(key) else { continue };
@@ -474,12 +473,12 @@ impl Node {
         }
     }
 
-    /// Uniform below the window.
+    /// Returns a random time below the window.
     pub(super) fn random_wait(&mut self, window: Duration) -> Duration {
         Duration::from_nanos(self.below(window.as_nanos() as u64))
     }
 
-    /// Uniform below the bound; 0 if that is 0.
+    /// Returns a random number below the bound; 0 if the bound is 0.
     fn below(&mut self, bound: u64) -> u64 {
         ((u128::from(bound) * u128::from(splitmix(&mut self.random))) >> 64) as u64
     }
@@ -492,7 +491,7 @@ fn remember<T>(changes: &mut VecDeque<(Time, T)>, now: Time, value: T) {
     changes.push_back((now + TOLERANCE, value));
 }
 
-/// SplitMix64: enough for waits, and for seeds that nobody sees.
+/// SplitMix64: good enough for delays, and for seeds that never leave the node.
 fn splitmix(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut z = *state;

@@ -4,33 +4,32 @@ use statuskit_core::{devp2p::DisconnectReason, wire::PacketError};
 
 use crate::connection::StreamError;
 
-/// Why a node parts with a peer. Nothing that is wrong with a single envelope is in here: that
-/// never ends a connection.
+/// Why the node disconnects a peer. An invalid envelope is never a reason.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PeerError {
-    /// A payload above [`max_message_size`](super::NodeConfig::max_message_size), whatever the code.
-    #[error("a packet of {size} bytes; at most {max} are taken")]
+    /// A packet is larger than [`max_message_size`](super::NodeConfig::max_message_size).
+    #[error("a packet of {size} bytes; at most {max} are accepted")]
     Oversized { size: usize, max: u32 },
-    /// Another packet came before the Status.
+    /// The first packet is not a Status.
     #[error("the first packet has code {0}; expected Status (code 0)")]
     StatusExpected(u64),
-    /// No Status came.
+    /// No Status came in time.
     #[error("no Status packet came in time")]
     StatusTimeout,
-    /// The payload is not what its code promises.
+    /// The payload can't be decoded.
     #[error("packet with code {code}: {error}")]
     Packet { code: u64, error: PacketError },
-    /// Both sides say that they only receive.
+    /// Both sides only receive.
     #[error("both sides are light nodes")]
     LightToLight,
-    /// Too many packets in too short a time.
-    #[error("{excess} packets in excess of the rate limits; {excess} are too many")]
+    /// The peer has sent too many packets in too short a time.
+    #[error("{excess} packets over the rate limits")]
     RateLimit { excess: u64 },
 }
 
 impl PeerError {
-    /// The stable code of this error, as the tools print it.
+    /// Returns the stable code of this error, as the tools print it.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Oversized { .. } => "node.oversized_packet",
@@ -43,29 +42,29 @@ impl PeerError {
     }
 }
 
-/// Why there is no connection.
+/// Why a connection was not made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// Not reached, or one of the handshakes failed.
+    /// The peer was not reached, or one of the handshakes failed.
     #[error(transparent)]
     Stream(#[from] StreamError),
-    /// There is a connection with this peer already.
+    /// The peer is already connected.
     #[error("already connected")]
     AlreadyConnected,
-    /// It is our own key.
+    /// The peer has our own key.
     #[error("connected to self")]
     ToSelf,
-    /// Its handshake was given up for a newer one: too many were under way.
-    #[error("too many handshakes were under way, and this was the oldest")]
+    /// The handshake was abandoned for a newer one: too many were in progress.
+    #[error("too many handshakes were in progress, and this was the oldest")]
     Crowded,
-    /// As many peers as are allowed are connected.
+    /// The maximum number of peers is connected.
     #[error("too many peers")]
     TooManyPeers,
 }
 
 impl ConnectError {
-    /// The stable code of this error, as the tools print it.
+    /// Returns the stable code of this error, as the tools print it.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Stream(error) => error.code(),
@@ -76,7 +75,7 @@ impl ConnectError {
         }
     }
 
-    /// The reason that the peer gave for not taking us, if it gave one.
+    /// Returns the reason that the peer gave for rejecting us, if it gave one.
     pub fn disconnect_reason(&self) -> Option<DisconnectReason> {
         match self {
             Self::Stream(error) => error.disconnect_reason(),
@@ -89,28 +88,28 @@ impl ConnectError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EndReason {
-    /// The peer said good-bye.
+    /// The peer has disconnected.
     #[error("the peer disconnected: {0}")]
     ByPeer(DisconnectReason),
-    /// The connection failed, or the peer broke a rule of devp2p.
+    /// The connection has failed, or the peer has broken a rule of devp2p.
     #[error(transparent)]
     Stream(#[from] StreamError),
-    /// The peer broke a rule of Whisper.
+    /// The peer has broken a rule of Whisper.
     #[error(transparent)]
     Whisper(#[from] PeerError),
-    /// Both sides had dialled at once, and the other of the two connections is kept.
+    /// Both sides have dialled, and the other connection is kept.
     #[error("both sides have dialled, and the other connection is kept")]
     Replaced,
-    /// It was [removed](super::Handle::remove_peer).
+    /// The peer was [removed](super::Handle::remove_peer).
     #[error("removed")]
     Removed,
-    /// The service was shut down.
+    /// The node was shut down.
     #[error("shut down")]
     Shutdown,
 }
 
 impl EndReason {
-    /// The stable code of this error, as the tools print it.
+    /// Returns the stable code of this error, as the tools print it.
     pub fn code(&self) -> &'static str {
         match self {
             Self::ByPeer(_) => "p2p.disconnected",
@@ -122,7 +121,7 @@ impl EndReason {
         }
     }
 
-    /// What the peer is told.
+    /// Returns the reason to send; `None` if the connection is lost anyway.
     pub(super) fn farewell(&self) -> Option<DisconnectReason> {
         match self {
             Self::ByPeer(_) | Self::Stream(_) => None,

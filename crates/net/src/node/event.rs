@@ -140,8 +140,7 @@ pub enum Event {
         /// When.
         at: Time,
         /// Since when the peer was not read, because a [`Subscription`](super::Subscription) was
-        /// slow. What the peer had to send since then may be lost. `None` if all was read that
-        /// it sent.
+        /// slow. What it had to send since then may be lost. `None` if everything was read.
         unread_since: Option<Time>,
     },
     /// A dialled peer was not reached, or refused the connection.
@@ -163,7 +162,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// The approximate memory that the event holds, in bytes.
+    /// Returns the approximate memory of the event, in bytes.
     pub fn size(&self) -> usize {
         let held = match self {
             Self::Envelope { envelope, .. } => {

@@ -6,10 +6,10 @@ use statuskit_core::{
     rlp::Header,
 };
 
-/// The hashes of a packet, of its envelopes, and of their proofs of work, all at once.
+/// Hashes a packet, its envelopes, and their proofs of work, all at once.
 ///
-/// The packet's hash can only be had in one piece; it keeps one lane of the vector unit busy for
-/// so long that all the others, done beside it, cost nothing more.
+/// The hash of the packet keeps one lane of the vector unit busy. It takes so long that the others,
+/// in the other lanes, are free.
 pub(super) fn packet_hashes(
     packet: &[u8],
     envelopes: &[Envelope],
@@ -23,20 +23,20 @@ pub(super) fn packet_hashes(
     (packet, identities, hashes.collect())
 }
 
-/// The hash of each envelope.
+/// Hashes each envelope.
 pub(super) fn hashes(envelopes: &[Envelope]) -> Vec<EnvelopeHash> {
     let inputs: Vec<Parts<'_>> = envelopes.iter().map(Envelope::raw).map(Parts::from).collect();
     keccak256_many_parts(&inputs).into_iter().map(EnvelopeHash).collect()
 }
 
-/// The hash of each envelope's proof of work.
+/// Hashes the proof of work of each envelope.
 pub(super) fn pow_hashes<'a>(envelopes: impl Iterator<Item = &'a Envelope>) -> Vec<[u8; 32]> {
     let pieces: Vec<Pieces<'_>> = envelopes.map(Pieces::of).collect();
     let inputs: Vec<Parts<'_>> = pieces.iter().map(Pieces::parts).collect();
     keccak256_many_parts(&inputs)
 }
 
-/// What the hash of a proof of work is taken of.
+/// The input of the hash of a proof of work.
 struct Pieces<'a> {
     header: Header,
     fields: &'a [u8],

@@ -1,4 +1,4 @@
-//! Rate limits: who sends more packets than agreed.
+//! Our rate limits: counts packets per address and node.
 //!
 //! Source: Whisper specification of Status, "Rate NodeLimits"; the reference counts every packet
 //! after the handshake, and only ever counts.
@@ -7,11 +7,11 @@ use std::{collections::HashMap, hash::Hash, net::IpAddr, time::Duration};
 
 use statuskit_core::devp2p::NodeId;
 
-use super::{RateLimit, core::Time};
+use super::{RateLimit, clock::Time};
 
 const REFILL: Duration = Duration::from_millis(100);
 const REFILLS_PER_SECOND: u128 = 10;
-/// Buckets of those who left are swept out when so many are held.
+/// The number of buckets above which those of former peers are removed.
 const SWEEP_ABOVE: usize = 1024;
 
 /// The buckets of all peers, by address and by node id.
@@ -23,14 +23,14 @@ pub(super) struct RateLimiter {
     excess: u64,
 }
 
-/// What became of a packet that was counted.
+/// The result of counting a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Count {
-    /// Within the limits.
+    /// The packet is within the limits.
     Within,
-    /// In excess, but tolerated.
+    /// The packet is over the limits, and tolerated.
     Excess,
-    /// One in excess too many.
+    /// The packet is over the limits, and the tolerance is used up.
     TooMany(u64),
 }
 
@@ -46,7 +46,7 @@ impl RateLimiter {
 
     /// Counts a packet.
     pub fn count(&mut self, ip: Option<IpAddr>, peer: NodeId, now: Time) -> Count {
-        // Both are charged, also when the first is exceeded already.
+        // Both are charged, even if the first is exceeded already.
         let ip = ip.is_none_or(|ip| self.by_ip.take(ip, now));
         let peer = self.by_peer.take(peer, now);
         if ip && peer {
@@ -61,8 +61,8 @@ impl RateLimiter {
     }
 }
 
-/// Token buckets with one limit. Bounded by those that sent within the last second, or so: a
-/// bucket that was left alone for a second is full, and a full one need not be kept.
+/// Token buckets with one limit. After a second without packets a bucket is full, and a full one
+/// need not be kept: so there are about as many as senders within a second.
 #[derive(Debug)]
 struct Buckets<K> {
     per_second: u32,
@@ -72,7 +72,7 @@ struct Buckets<K> {
 
 #[derive(Debug)]
 struct Bucket {
-    /// In tenths, so that a refill adds a whole number.
+    /// In tenths of a token, so that a refill adds a whole number.
     tokens: u128,
     refilled: Time,
 }
@@ -82,6 +82,7 @@ impl<K: Eq + Hash> Buckets<K> {
         Self { per_second, buckets: HashMap::new(), sweep_above: SWEEP_ABOVE }
     }
 
+    /// Takes a token; `false` if there is none.
     fn take(&mut self, key: K, now: Time) -> bool {
         if self.per_second == 0 {
             return true;
@@ -112,7 +113,7 @@ impl Bucket {
         let elapsed = now.saturating_sub(self.refilled).as_nanos();
         let refills = elapsed / REFILL.as_nanos();
         self.tokens = (self.tokens + refills * rate).min(rate * REFILLS_PER_SECOND);
-        // What is left of a started refill counts for the next, unless the clock was set back.
+        // The rest of the interval counts for the next refill, unless the clock was set back.
         let started = Duration::from_nanos((elapsed % REFILL.as_nanos()) as u64);
         if refills > 0 || now < self.refilled {
             self.refilled = now.saturating_sub(started);
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn tolerance_is_shared_and_ends_the_connection() {
+    fn the_tolerance_is_shared_and_ends_the_connection() {
         let mut limiter = limiter(100, 1, 3);
         for (peer, expected) in [
             (1, Count::Within),
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn buckets_of_those_who_left_are_swept() {
+    fn buckets_of_former_peers_are_removed() {
         let mut limiter = limiter(10, 5, 0);
         for i in 0..100_000u32 {
             let mut id = [0; 32];

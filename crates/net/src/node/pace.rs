@@ -1,12 +1,14 @@
-//! How fast a peer lets us write: the limits that it announces, seen from the other side.
+//! The rate limits that a peer announces: when we may write the next packet.
 //!
-//! A peer that limits its rate counts packets, whatever their codes and however much is in them,
-//! and some part with those who exceed. So packets to it are spread out, and envelopes that come
-//! meanwhile share one. Its buckets hold one second's worth. We write at most half of that at
-//! once, and two thirds of the rate on average, for three reasons: packets that are written apart
-//! may be read together; others may share our address; and the reference refills in whole packets
-//! every 100 ms, so that of an announced 14 per second it takes 10. (Of limits below five it refills
-//! nothing: such a node takes so many packets in all, and no pace pleases it.)
+//! A peer with rate limits counts packets, whatever is in them, and may disconnect those who send
+//! too many. So packets to it are spread out, and envelopes that come meanwhile share one. Its
+//! buckets hold the packets of one second. We write at most half of that at once, and two thirds of
+//! the rate on average, for three reasons:
+//!
+//! - packets that are written apart may be read together;
+//! - others may share our address;
+//! - the reference refills whole packets every 100 ms: of an announced 14 per second it accepts 10.
+//!   (Of limits below five it refills nothing. Such a node accepts that many packets in all.)
 //!
 //! Source: Whisper specification of Status, "Rate NodeLimits"; counting as in the reference.
 
@@ -14,27 +16,27 @@ use std::time::Duration;
 
 use statuskit_core::wire::RateLimits;
 
-use super::core::Time;
+use super::clock::Time;
 
-/// Above so many packets per second, nobody needs to hold back.
+/// Packets per second from which a limit is none.
 const UNLIMITED: u64 = 10_000;
-/// An answer that would be written later than this is not worth writing.
+/// The longest useful delay of an answer.
 const LATEST_ANSWER: Duration = Duration::from_secs(10);
 
 /// When the next packet may be written to one peer.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Pace {
-    /// The mean time between packets; zero if there is no limit.
+    /// The mean time between packets; zero without a limit.
     interval: Duration,
-    /// How many packets may be written at once after a rest.
+    /// How many packets may be written at once after a pause.
     burst: u32,
-    /// When the next packet would be due, had there been no bursts.
+    /// When the next packet would be due without bursts.
     next: Time,
 }
 
 impl Pace {
-    /// For a peer that announces these limits. Without a limit by address there is none by peer;
-    /// nobody limits by topic.
+    /// Creates the pace for a peer with these limits. Without a limit by address there is none by
+    /// peer. No client limits by topic.
     pub fn new(limits: &RateLimits) -> Self {
         let limit = match (limits.ip, limits.peer_id) {
             (ip, 0) => ip,
@@ -50,33 +52,34 @@ impl Pace {
         }
     }
 
-    /// The limits have changed; what was written before still counts.
+    /// Changes the limits. Packets that were already written still count.
     pub fn change(&mut self, limits: &RateLimits) {
         *self = Self { next: self.next, ..Self::new(limits) };
     }
 
-    /// Whether packets are counted at all.
+    /// Returns whether there is a limit.
     pub fn is_limited(&self) -> bool {
         !self.interval.is_zero()
     }
 
-    /// Whether a packet must wait, and until when.
+    /// Returns until when a packet must wait; `None` if it need not.
     pub fn wait_until(&self, now: Time) -> Option<Time> {
         let at = self.next.saturating_sub(self.interval * self.burst.saturating_sub(1));
         (self.is_limited() && at > now).then_some(at)
     }
 
-    /// A packet is written.
+    /// Counts a written packet.
     pub fn count(&mut self, now: Time) {
         self.next = self.next.max(now) + self.interval;
     }
 
-    /// What was written before the clock was set back still counts, and no more than that.
+    /// Handles a clock that was set back. Packets that were already written still count, and no
+    /// more than that.
     pub fn clock_set_back(&mut self, now: Time) {
         self.next = self.next.min(now + self.interval * self.burst);
     }
 
-    /// How many answers may wait: no more than are written before they are of no use.
+    /// Returns how many answers may wait: those that can be written while they are useful.
     pub fn answers(&self) -> usize {
         match self.interval.as_nanos() {
             0 => usize::MAX,
@@ -102,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lower_limit_counts_and_none_is_none() {
+    fn the_lower_limit_counts_and_zero_is_no_limit() {
         for (ip, peer_id, expected) in
             [(0, 0, 0), (0, 5, 0), (5, 0, 300), (10, 5, 300), (3, 15, 500)]
         {
@@ -112,10 +115,9 @@ mod tests {
         assert_eq!(pace(0, 0).wait_until(START), None);
     }
 
-    /// Each packet arrives when it is written, or in the worst case late, and then together with
-    /// the next ones.
+    /// Packets arrive when they are written, or late and together.
     #[test]
-    fn a_counting_peer_finds_nothing_in_excess() {
+    fn a_counting_peer_finds_nothing_over_its_limits() {
         for limit in [1, 2, 3, 5, 8, 10, 14, 15, 100] {
             let mut pace = pace(limit.into(), 0);
             let config = RateLimit { per_ip: limit, per_peer: 0, tolerance: 0 };
@@ -128,7 +130,7 @@ mod tests {
                     held += 1;
                     written += 1;
                 }
-                // A stall of a fifth of a second, now and then.
+                // A fifth of each second, packets are held up.
                 if step % 100 < 20 {
                     continue;
                 }
@@ -143,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_back_stops_nobody() {
+    fn a_clock_that_is_set_back_stops_nothing() {
         let mut pace = pace(4, 0);
         while pace.wait_until(START).is_none() {
             pace.count(START);

@@ -1,4 +1,4 @@
-//! What a node knows of one peer.
+//! The state of each peer.
 
 use std::{collections::VecDeque, fmt, net::IpAddr};
 
@@ -8,9 +8,9 @@ use statuskit_core::{
     wire::Status,
 };
 
-use super::{core::Time, pace::Pace, pool::Place, transmit::Token};
+use super::{clock::Time, pace::Pace, pool::Place, transmit::Token};
 
-/// Names a peer of one node for as long as it is connected; never used again for another.
+/// The name of a connection in its node. Never used again for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId {
     pub(super) slot: u32,
@@ -23,38 +23,37 @@ impl fmt::Display for ConnectionId {
     }
 }
 
-/// Who a peer is, as the transport knows it.
+/// A new peer, as the transport knows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PeerInfo {
-    /// Its node id. Rate limits go by it.
+    /// Its node id. Rate limits count by it.
     pub id: NodeId,
-    /// Where it comes from, if that is to be limited.
+    /// Its address, if rate limits count by it.
     pub ip: Option<IpAddr>,
-    /// Not counted by the rate limits.
+    /// Whether rate limits don't count it.
     pub whitelisted: bool,
-    /// Trusted from the start: see [`Node::mark_trusted`](super::Node::mark_trusted).
+    /// Whether it is trusted from the start: see [`Node::mark_trusted`](super::Node::mark_trusted).
     pub trusted: bool,
-    /// The largest packet that is taken from it, if that is more than
-    /// [`max_message_size`](super::NodeConfig::max_message_size). Envelopes must not be larger
-    /// because of it.
+    /// The largest accepted packet, if that is more than
+    /// [`max_message_size`](super::NodeConfig::max_message_size). The limit of envelopes stays.
     pub max_packet_size: Option<u32>,
 }
 
 /// What a node knows of a peer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PeerState {
-    /// Who it is.
+    /// What the transport knows.
     pub info: PeerInfo,
-    /// What it asked for, with later changes; none before its Status has come.
+    /// Its Status with all changes so far; `None` before it has come.
     pub status: Option<Status>,
-    /// Whether what it sends directly is taken.
+    /// Whether its direct packets are accepted.
     pub trusted: bool,
 }
 
-/// A packet that waits for the peer: code and payload.
+/// A packet that waits to be written: code and payload.
 pub(super) type Waiting = (u64, Vec<u8>);
 
-/// A Messages packet with envelopes of our own, until the peer has answered it.
+/// A Messages packet with own envelopes, until the peer has answered it.
 #[derive(Debug)]
 pub(super) struct Batch {
     pub token: Token,
@@ -68,26 +67,26 @@ pub(super) struct Peer {
     pub info: PeerInfo,
     pub status: Option<Status>,
     pub trusted: bool,
-    /// When its Status must have come.
+    /// When its Status is overdue.
     pub status_until: Time,
-    /// The first envelope it was not offered yet.
+    /// The first envelope that it was not offered yet.
     pub cursor: Place,
-    /// When the envelopes behind the cursor are sent; none while there are no new ones.
+    /// When the envelopes behind the cursor are sent; `None` if there are none.
     pub flush_at: Option<Time>,
-    /// When the cursor is to be set back to the front of the pool, and when it last was.
+    /// When the cursor goes back to the front of the pool, and when it last did.
     pub rewind_at: Option<Time>,
     pub rewound_at: Option<Time>,
-    /// Whether it is in the list of those that new envelopes must wake.
+    /// Whether it is in the list of idle peers.
     pub idle: bool,
-    /// Whether the transport was told and has not read everything since.
+    /// Whether it was reported as writable, and not everything was written since.
     pub announced: bool,
-    /// Our requirements changed and it has not been told.
-    pub tell_pow: bool,
-    pub tell_bloom: bool,
-    /// How fast it lets us write, and when it is told next, if that is to be waited for.
+    /// Whether our requirements have changed since they were last announced to it.
+    pub pow_changed: bool,
+    pub bloom_changed: bool,
+    /// Its rate limits, and until when they make the next packet wait.
     pub pace: Pace,
     pub paced_until: Option<Time>,
-    /// Whether envelopes come before what is in the outbox, this time.
+    /// Whether envelopes go before the outbox this time.
     pub batch_first: bool,
     pub outbox: VecDeque<Waiting>,
     pub outbox_bytes: usize,
@@ -107,8 +106,8 @@ impl Peer {
             rewound_at: None,
             idle: false,
             announced: false,
-            tell_pow: false,
-            tell_bloom: false,
+            pow_changed: false,
+            bloom_changed: false,
             pace: Pace::default(),
             paced_until: None,
             batch_first: false,
@@ -118,19 +117,19 @@ impl Peer {
         }
     }
 
-    /// Whether it wants an envelope with this topic and proof of work.
+    /// Returns whether it wants an envelope with this topic and proof of work.
     pub fn wants(&self, topic: Topic, pow: impl FnOnce() -> f64) -> bool {
         let Some(status) = &self.status else { return false };
-        // The value is never less than 0, so that most peers don't need it.
+        // It is never below 0, and need not be computed for most peers.
         (status.min_pow <= 0.0 || pow() >= status.min_pow)
             && status.bloom.is_none_or(|bloom| bloom.is_full() || bloom.matches(topic))
     }
 
-    /// Whether there may be something to write.
+    /// Returns whether there may be something to write.
     pub fn has_work(&self, now: Time) -> bool {
         !self.outbox.is_empty()
-            || self.tell_pow
-            || self.tell_bloom
+            || self.pow_changed
+            || self.bloom_changed
             || self.flush_at.is_some_and(|at| at <= now)
     }
 
@@ -146,7 +145,7 @@ impl Peer {
     }
 }
 
-/// The peers, each in a slot: the number of its bit in the marks of the pool.
+/// The peers. The slot of each is its bit in the marks of the pool.
 #[derive(Debug, Default)]
 pub(super) struct Peers {
     slots: Vec<(u32, Option<Box<Peer>>)>,
@@ -158,7 +157,7 @@ impl Peers {
         self.len
     }
 
-    /// Takes the lowest free slot, so that marks stay dense.
+    /// Adds a peer in the lowest free slot, so that marks stay dense.
     pub fn insert(&mut self, peer: Peer) -> ConnectionId {
         let free = self.slots.iter().position(|(_, peer)| peer.is_none());
         let slot = free.unwrap_or(self.slots.len());
@@ -214,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_never_used_again() {
+    fn a_name_is_never_used_again() {
         let mut peers = Peers::default();
         let peer = || Peer::new(PeerInfo::default(), Time::ZERO);
         let [a, b] = [(); 2].map(|()| peers.insert(peer()));

@@ -1,17 +1,17 @@
-//! The pool: every living envelope once, in the order of arrival.
+//! The pool: all envelopes that have not expired, each once, in the order of arrival.
 //!
-//! - The **log** holds the envelopes in the order they came. A peer reads it with a cursor of its
-//!   own, so that work follows new envelopes, never the size of the pool.
-//! - **Marks** say which peer knows which envelope: one bit each, in planes of 64 peers beside
-//!   the log.
+//! - The **log** holds the envelopes in the order of arrival. Each peer has a cursor into it, so
+//!   that work follows new envelopes, never the size of the pool.
+//! - **Marks** say which peer has which envelope: one bit each, in planes of 64 peers beside the
+//!   log.
 //! - The **index** finds an envelope by its hash; it holds places in the log, not hashes.
 //! - **Expiry** goes by buckets of one second.
 //!
-//! An envelope of 402 bytes takes about 550 bytes in all of this, up to 64 peers; `benches/node.rs`
-//! measures it.
+//! An envelope of 402 bytes needs about 550 bytes in all of this, with up to 64 peers;
+//! `benches/node.rs` measures it.
 //!
-//! Places in the log are numbers that only grow. What expires leaves a hole; when holes are in
-//! the majority the log is written anew, which costs a pass for at least as many expiries.
+//! Places in the log are numbers that only grow. An expired envelope leaves a hole. When most
+//! places are holes, the log is rewritten, in one pass for at least as many expired envelopes.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -21,7 +21,7 @@ use std::{
 use hashbrown::HashTable;
 use statuskit_core::envelope::{Envelope, EnvelopeHash, pow};
 
-/// An envelope with what was computed of it when it came.
+/// An envelope, with what was computed when it arrived.
 #[derive(Debug, PartialEq)]
 pub struct PooledEnvelope {
     envelope: Envelope,
@@ -32,8 +32,9 @@ pub struct PooledEnvelope {
 }
 
 impl PooledEnvelope {
-    /// `zero_bits` are those of the proof-of-work hash, `future_diff` the seconds that
-    /// [`future_diff`](statuskit_core::envelope::check::future_diff) gave on arrival (at most 11).
+    /// `zero_bits` are those of the proof-of-work hash. `future_diff` are the seconds that
+    /// [`future_diff`](statuskit_core::envelope::check::future_diff) returned on arrival (at most
+    /// 11).
     pub(super) fn new(
         envelope: Envelope,
         hash: EnvelopeHash,
@@ -45,28 +46,28 @@ impl PooledEnvelope {
         Self { envelope, hash, zero_bits, future_diff, own }
     }
 
-    /// The envelope.
+    /// Returns the envelope.
     pub fn envelope(&self) -> &Envelope {
         &self.envelope
     }
 
-    /// Its identity.
+    /// Returns its hash.
     pub fn hash(&self) -> EnvelopeHash {
         self.hash
     }
 
-    /// Its proof of work, as it was valued on arrival.
+    /// Returns its proof of work on arrival.
     pub fn pow(&self) -> f64 {
         let ttl = self.envelope.ttl().wrapping_add(self.future_diff.into());
         pow::pow_value(self.zero_bits.into(), self.envelope.rlp4_len(), ttl)
     }
 
-    /// Leading zero bits of its proof-of-work hash.
+    /// Returns the leading zero bits of its proof-of-work hash.
     pub(super) fn zero_bits(&self) -> u32 {
         self.zero_bits.into()
     }
 
-    /// Whether we sent it ourselves.
+    /// Returns whether it is our own.
     pub fn is_own(&self) -> bool {
         self.own
     }
@@ -80,9 +81,9 @@ pub(super) struct Pool {
     log: VecDeque<Option<Arc<PooledEnvelope>>>,
     /// The place of the front of the log.
     front: Place,
-    /// Bit `s % 64` of `marks[s / 64][i]`: the peer in slot `s` knows `log[i]`.
+    /// Bit `s % 64` of `marks[s / 64][i]`: the peer in slot `s` has `log[i]`.
     marks: Vec<VecDeque<u64>>,
-    /// The low half of places: the log is shorter than 2^32.
+    /// The low halves of places: the log is shorter than 2^32.
     index: HashTable<u32>,
     seeds: [u64; 2],
     /// Low halves of places, by expiry.
@@ -91,7 +92,7 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// `seeds` keep strangers from choosing hashes that collide.
+    /// Creates an empty pool. `seeds` keep strangers from choosing hashes that collide.
     pub fn new(seeds: [u64; 2]) -> Self {
         Self {
             log: VecDeque::new(),
@@ -104,33 +105,33 @@ impl Pool {
         }
     }
 
-    /// How many envelopes live.
+    /// Returns the number of envelopes.
     pub fn len(&self) -> usize {
         self.index.len()
     }
 
-    /// Bytes of their RLP.
+    /// Returns the bytes of their RLP.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// The first place that may hold an envelope.
+    /// Returns the first place that may hold an envelope.
     pub fn front(&self) -> Place {
         self.front
     }
 
-    /// The place of the next envelope to come.
+    /// Returns the place of the next envelope.
     pub fn end(&self) -> Place {
         self.front + self.log.len() as u64
     }
 
-    /// The envelope in a place, unless it has expired.
+    /// Returns the envelope in a place, unless it has expired.
     pub fn get(&self, place: Place) -> Option<&Arc<PooledEnvelope>> {
         let at = usize::try_from(place.checked_sub(self.front)?).ok()?;
         self.log.get(at)?.as_ref()
     }
 
-    /// Where an envelope is.
+    /// Returns the place of an envelope.
     pub fn find(&self, hash: &EnvelopeHash) -> Option<Place> {
         let low = self.index.find(key(self.seeds, hash), |&low| {
             self.get(self.widen(low)).is_some_and(|it| it.hash == *hash)
@@ -152,7 +153,7 @@ impl Pool {
         place
     }
 
-    /// Notes that the peer in `slot` knows the envelope in `place`.
+    /// Notes that the peer in `slot` has the envelope in `place`.
     pub fn mark(&mut self, place: Place, slot: usize) {
         while self.marks.len() <= slot / 64 {
             self.marks.push(std::iter::repeat_n(0, self.log.len()).collect());
@@ -163,26 +164,26 @@ impl Pool {
         }
     }
 
-    /// Whether the peer in `slot` knows the envelope in `place`.
+    /// Returns whether the peer in `slot` has the envelope in `place`.
     pub fn is_marked(&self, place: Place, slot: usize) -> bool {
         let at = place.wrapping_sub(self.front) as usize;
         let bits = self.marks.get(slot / 64).and_then(|plane| plane.get(at));
         bits.is_some_and(|bits| bits >> (slot % 64) & 1 == 1)
     }
 
-    /// Forgets what the peer in `slot` knows. Costs a pass over the marks: 8 bytes per envelope.
+    /// Clears the marks of the peer in `slot`. Costs a pass over 8 bytes per envelope.
     pub fn clear_marks(&mut self, slot: usize) {
         if let Some(plane) = self.marks.get_mut(slot / 64) {
             plane.iter_mut().for_each(|bits| *bits &= !(1 << (slot % 64)));
         }
     }
 
-    /// The first second, if any, in which something is to expire: when it has begun.
+    /// Returns the second at whose start the next envelope expires.
     pub fn next_expiry(&self) -> Option<u64> {
         self.by_expiry.first_key_value().map(|(expiry, _)| u64::from(*expiry) + 1)
     }
 
-    /// Removes the envelopes with `expiry < now` (UNIX seconds); says how many.
+    /// Removes the envelopes with `expiry < now` (UNIX seconds). Returns their number.
     pub fn expire(&mut self, now: u64) -> usize {
         let before = self.index.len();
         while self.next_expiry().is_some_and(|second| second <= now) {
@@ -203,7 +204,7 @@ impl Pool {
         gone
     }
 
-    /// Whether most of the log is holes, so that it should be [written anew](Self::compact).
+    /// Returns whether most of the log is holes, so that it should be [rewritten](Self::compact).
     pub fn is_sparse(&self) -> bool {
         self.log.len() > 2 * self.index.len() + 1024
     }
@@ -218,10 +219,10 @@ impl Pool {
         }
     }
 
-    /// Writes the log anew, without holes, and moves cursors into it along.
+    /// Rewrites the log without holes, and moves the cursors.
     pub fn compact<'a>(&mut self, cursors: impl Iterator<Item = &'a mut Place>) {
         let mut living = 0u64;
-        // How many live before each place.
+        // The number of envelopes before each place.
         let ranks: Vec<u64> = self
             .log
             .iter()
@@ -231,7 +232,7 @@ impl Pool {
             })
             .collect();
         let (old_front, old_len) = (self.front, self.log.len());
-        // New places begin where the old ones ended, so that none means two things.
+        // New places begin where the old ones end, so that none means two things.
         self.front += old_len as u64;
         let moved = |at: usize| self.front + ranks.get(at).copied().unwrap_or(living);
         for cursor in cursors {
@@ -255,7 +256,7 @@ impl Pool {
         }
     }
 
-    /// Gives memory back after a flood.
+    /// Frees memory after a flood.
     fn shrink(&mut self) {
         if self.log.capacity() > 4 * self.log.len() + 1024 {
             self.log.shrink_to(2 * self.log.len());
@@ -265,7 +266,7 @@ impl Pool {
         }
     }
 
-    /// The place whose low half this is.
+    /// Returns the place with this low half.
     fn widen(&self, low: u32) -> Place {
         self.front + u64::from(low.wrapping_sub(self.front as u32))
     }
@@ -281,8 +282,7 @@ fn rehash(
     slot.and_then(Option::as_ref).map_or(0, |envelope| key(seeds, &envelope.hash))
 }
 
-/// Envelope hashes are uniform, but their makers choose them: sixteen bytes, folded with secret
-/// seeds.
+/// Folds sixteen bytes of an envelope's hash with secret seeds: senders can choose hashes.
 fn key(seeds: [u64; 2], EnvelopeHash(hash): &EnvelopeHash) -> u64 {
     let [a, b] = [0, 8].map(|at| {
         hash.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_le_bytes)
@@ -307,7 +307,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(40))]
 
-        /// Against a plain list of `(envelope, who knows it)`.
+        /// Against a plain list of `(envelope, who has it)`.
         #[test]
         fn pushes_marks_and_expiries_in_any_order(
             steps in prop::collection::vec((0u32..40, 0usize..130, any::<bool>()), 1..1500),

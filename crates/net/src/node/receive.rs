@@ -1,11 +1,13 @@
 //! Packets that arrive, code by code.
 //!
-//! A packet that can't be read ends the connection; nothing that is wrong with an envelope does.
-//! The reference means to part with peers that send envelopes too large, too cheap or unasked
-//! for, but never does; and neither do we: the answer (code 12) says what was not taken.
+//! A new packet code is added here and in `wire`, and nowhere else in the node.
 //!
-//! Source: EIP-627 "Packet Codes"; Whisper specification of Status; order of checks and wording
-//! of the answers as in the reference.
+//! A packet that can't be decoded ends the connection; an invalid envelope never does. The
+//! reference intends to disconnect peers whose envelopes are too large, too cheap or unwanted, but
+//! never does so. We answer (code 12) with the rejected envelopes instead.
+//!
+//! Source: EIP-627 "Packet Codes"; Whisper specification of Status; the order of checks and the
+//! wording of answers as in the reference.
 
 use statuskit_core::{
     envelope::{
@@ -22,32 +24,32 @@ use statuskit_core::{
 
 use super::{
     ConnectionId, Event, Node, PeerError,
-    core::Time,
+    clock::Time,
     hashing::{hashes, packet_hashes, pow_hashes},
     limit::Count,
     peer::Peer,
     pool::{Place, PooledEnvelope},
 };
 
-/// How long the answer to one packet may get, in bytes: later errors are left out. Peers take
-/// packets of 1 MiB, and so many errors need as many bytes of envelopes.
+/// The most bytes of an answer; further errors are left out. Peers accept packets of 1 MiB, and only
+/// as many bytes of envelopes cause this many errors.
 const MAX_RESPONSE: usize = 512 << 10;
-/// What an entry takes beside its text, at most.
+/// The most bytes of an error beside its text.
 const RESPONSE_ENTRY: usize = 56;
-/// A peer that changes its requirements over and over has the pool looked through no more often.
+/// The shortest time between two searches of the pool for a peer that changes its requirements.
 const REWIND_INTERVAL: Time = Time::from_millis(300);
 
-/// Why an envelope is not taken.
-pub(super) enum Refusal {
+/// Why an envelope is rejected.
+pub(super) enum Rejection {
     Check(Verdict),
     PoolFull,
 }
 
 impl Node {
-    /// Takes in a packet: its code (without the offset of the capability) and its uncompressed
+    /// Handles a packet: its code, without the offset of the capability, and its uncompressed
     /// payload.
     ///
-    /// Costs a pass over the packet, and per envelope one hash, or two if it is new.
+    /// Costs a pass over the packet, and one hash per envelope, or two for a new one.
     pub fn handle_packet(&mut self, peer: ConnectionId, code: u64, payload: &[u8], now: Time) {
         self.advance(now);
         if let Err(error) = self.receive(peer, code, payload, now) {
@@ -80,31 +82,39 @@ impl Node {
             return Err(PeerError::Oversized { size: payload.len(), max });
         }
         let trusted = peer.trusted;
-        let mailserver = self.config.mailserver;
         if peer.status.is_none() {
-            return self.meet(key, code, payload, now);
+            self.handle_status(key, code, payload, now)
+        } else if code == code::MESSAGES {
+            self.handle_messages(key, payload, now)
+        } else if self.accepts(code, trusted) {
+            let packet =
+                Packet::decode(code, payload).map_err(|error| PeerError::Packet { code, error })?;
+            self.handle_decoded(key, packet, now);
+            Ok(())
+        } else {
+            Ok(())
         }
+    }
+
+    /// Returns whether packets with this code are read. Ignored are a second Status, what only
+    /// trusted peers may send, what only mailservers use, and unknown codes.
+    fn accepts(&self, code: u64, trusted: bool) -> bool {
+        let mailserver = self.config.mailserver;
         match code {
-            code::MESSAGES => self.take_envelopes(key, payload, now),
             code::POW_REQUIREMENT
             | code::BLOOM_FILTER
             | code::BATCH_ACK
             | code::MESSAGE_RESPONSE
-            | code::RATE_LIMITS => self.take(key, code, payload, now),
-            code::P2P_MESSAGE | code::P2P_REQUEST_COMPLETE if trusted => {
-                self.take(key, code, payload, now)
-            }
-            code::P2P_SYNC_RESPONSE if trusted && mailserver => self.take(key, code, payload, now),
-            code::P2P_REQUEST | code::P2P_SYNC_REQUEST if mailserver => {
-                self.take(key, code, payload, now)
-            }
-            // A second Status, what only trusted peers may send, and what nobody knows.
-            _ => Ok(()),
+            | code::RATE_LIMITS => true,
+            code::P2P_MESSAGE | code::P2P_REQUEST_COMPLETE => trusted,
+            code::P2P_SYNC_RESPONSE => trusted && mailserver,
+            code::P2P_REQUEST | code::P2P_SYNC_REQUEST => mailserver,
+            _ => false,
         }
     }
 
-    /// The first packet.
-    fn meet(
+    /// Handles the first packet.
+    fn handle_status(
         &mut self,
         key: ConnectionId,
         code: u64,
@@ -121,15 +131,15 @@ impl Node {
         let Some(peer) = self.peers.get_mut(key) else { return Ok(()) };
         peer.status = Some(status.clone());
         peer.cursor = self.pool.front();
-        let is_told = peer.outbox.is_empty();
+        let ours_is_written = peer.outbox.is_empty();
         self.set_pace(key, &status.rate_limits);
-        if is_told && let Some(peer) = self.peers.get_mut(key) {
+        if ours_is_written && let Some(peer) = self.peers.get_mut(key) {
             // Our Status was written before the limits were known, and counts.
             peer.pace.count(now);
         }
         self.emit(Event::Ready { peer: key, status: Box::new(status) });
         if self.pool.len() == 0 {
-            self.rest(key);
+            self.set_idle(key);
         } else {
             let wait = self.random_wait(self.config.send_window);
             self.flush_at(key, now + wait);
@@ -137,66 +147,54 @@ impl Node {
         Ok(())
     }
 
-    fn take(
-        &mut self,
-        key: ConnectionId,
-        code: u64,
-        payload: &[u8],
-        now: Time,
-    ) -> Result<(), PeerError> {
-        let packet =
-            Packet::decode(code, payload).map_err(|error| PeerError::Packet { code, error })?;
-        let event = match packet {
-            Packet::PowRequirement(min_pow) => {
-                self.change(key, now, |status| {
-                    let wants_more = min_pow < status.min_pow;
-                    status.min_pow = min_pow;
-                    wants_more
-                });
-                return Ok(());
-            }
-            Packet::BloomFilter(bloom) => {
-                self.change(key, now, |status| {
-                    let before = status.bloom.unwrap_or(Bloom::FULL);
-                    status.bloom = Some(bloom);
-                    !before.contains(&bloom)
-                });
-                return Ok(());
-            }
+    fn handle_decoded(&mut self, key: ConnectionId, packet: Packet, now: Time) {
+        match packet {
+            Packet::PowRequirement(min_pow) => self.change(key, now, |status| {
+                let wants_more = min_pow < status.min_pow;
+                status.min_pow = min_pow;
+                wants_more
+            }),
+            Packet::BloomFilter(bloom) => self.change(key, now, |status| {
+                let before = status.bloom.unwrap_or(Bloom::FULL);
+                status.bloom = Some(bloom);
+                !before.contains(&bloom)
+            }),
             Packet::RateLimits(limits) => {
                 self.set_pace(key, &limits);
                 self.change(key, now, |status| {
                     status.rate_limits = limits;
                     false
                 });
-                return Ok(());
             }
-            Packet::BatchAck(batch) => self.acknowledged(key, batch, None),
+            Packet::BatchAck(batch) => self.handle_answer(key, batch, None),
             Packet::MessageResponse(ReadResponse::V1(response)) => {
-                self.acknowledged(key, response.batch, Some(response.errors))
+                self.handle_answer(key, response.batch, Some(response.errors));
             }
             Packet::MessageResponse(ReadResponse::Unreadable) => {
-                self.acknowledged(key, [0; 32], Some(Vec::new()))
+                self.handle_answer(key, [0; 32], Some(Vec::new()));
             }
-            Packet::P2pMessage(envelopes) if envelopes.is_empty() => return Ok(()),
-            Packet::P2pMessage(envelopes) => Event::P2pMessages { peer: key, envelopes },
-            Packet::RequestComplete(answer) => Event::RequestComplete { peer: key, answer },
-            Packet::P2pRequest(request) => Event::Request { peer: key, request: Box::new(request) },
+            Packet::P2pMessage(envelopes) if !envelopes.is_empty() => {
+                self.emit(Event::P2pMessages { peer: key, envelopes });
+            }
+            Packet::RequestComplete(answer) => {
+                self.emit(Event::RequestComplete { peer: key, answer });
+            }
+            Packet::P2pRequest(request) => {
+                self.emit(Event::Request { peer: key, request: Box::new(request) });
+            }
             Packet::SyncRequest(request) => {
-                Event::SyncRequest { peer: key, request: Box::new(request) }
+                self.emit(Event::SyncRequest { peer: key, request: Box::new(request) });
             }
             Packet::SyncResponse(response) => {
-                Event::SyncResponse { peer: key, response: Box::new(response) }
+                self.emit(Event::SyncResponse { peer: key, response: Box::new(response) });
             }
-            // A Message Response of a version to come, and what does not get here.
-            _ => return Ok(()),
-        };
-        self.emit(event);
-        Ok(())
+            // Responses of future versions, and packets that are handled elsewhere.
+            _ => {}
+        }
     }
 
-    /// Changes what a peer asks for. If it then `wants_more`, the pool is gone through once again
-    /// for envelopes that it does not have: the reference looks through its pool all the time.
+    /// Changes the requirements of a peer. If it then `wants_more`, searches the pool once for
+    /// envelopes that it does not have. (The reference searches its pool all the time.)
     fn change(&mut self, key: ConnectionId, now: Time, change: impl FnOnce(&mut Status) -> bool) {
         let front = self.pool.front();
         let Some(Peer { status: Some(status), cursor, rewind_at, rewound_at, .. }) =
@@ -224,18 +222,17 @@ impl Node {
         }
     }
 
-    fn acknowledged(
+    fn handle_answer(
         &mut self,
         key: ConnectionId,
         batch: [u8; 32],
         errors: Option<Vec<EnvelopeError>>,
-    ) -> Event {
-        let answered = self.answered(key, batch);
-        Event::BatchAcknowledged { peer: key, batch, errors, envelopes: answered }
+    ) {
+        let envelopes = self.answered(key, batch);
+        self.emit(Event::BatchAcknowledged { peer: key, batch, errors, envelopes });
     }
 
-    /// A Messages packet.
-    fn take_envelopes(
+    fn handle_messages(
         &mut self,
         key: ConnectionId,
         payload: &[u8],
@@ -254,11 +251,11 @@ impl Node {
             ([0; 32], hashes(&envelopes), None)
         };
         let places: Vec<Option<Place>> = hashes.iter().map(|hash| self.pool.find(hash)).collect();
-        // Duplicates need no second hash, unless they have it.
+        // Duplicates need no second hash, if it was not computed on the way.
         let pow_hashes = pow_hashes.unwrap_or_else(|| new_pow_hashes(&envelopes, &places));
 
         let rules = self.rules(now);
-        let mut refused = Refused::default();
+        let mut rejected = Rejected::default();
         let end = self.pool.end();
         let each = envelopes.into_iter().zip(hashes).zip(places).zip(pow_hashes);
         for (((envelope, hash), place), pow_hash) in each {
@@ -269,37 +266,37 @@ impl Node {
             };
             let diff = future_diff(envelope.sent(), rules.now);
             let entry = PooledEnvelope::new(envelope, hash, zero_bits, diff, false);
-            if let Err((refusal, entry)) = self.cache(entry, place, Some(key), &rules)
+            if let Err((rejection, entry)) = self.cache(entry, place, Some(key), &rules)
                 && confirm
-                && let Some(text) = refusal.text(&entry, &rules)
+                && let Some(text) = rejection.text(&entry, &rules)
             {
-                refused.push(hash, self.config.error_code, text);
+                rejected.push(hash, self.config.error_code, text);
             }
         }
         if self.pool.end() > end {
             self.wake(now);
         }
         if confirm {
-            self.answer(key, batch, refused.errors);
+            self.answer(key, batch, rejected.errors);
         }
         Ok(())
     }
 
-    /// Checks an envelope and keeps it; `place` is where it was found in the pool, if it was.
-    /// Gives whether it is new.
+    /// Checks an envelope and adds it to the pool. `place` is its place if it was found there.
+    /// Returns whether it is new.
     pub(super) fn cache(
         &mut self,
         entry: PooledEnvelope,
         place: Option<Place>,
         from: Option<ConnectionId>,
         rules: &Rules,
-    ) -> Result<bool, (Refusal, PooledEnvelope)> {
+    ) -> Result<bool, (Rejection, PooledEnvelope)> {
         if let (Some(place), Some(from)) = (place, from) {
-            // It has the envelope, whatever we would think of it today.
+            // The peer has the envelope, even if we would reject it now.
             let slot = from.slot as usize;
             let is_own = self.pool.get(place).is_some_and(|envelope| envelope.is_own());
             if is_own && !self.pool.is_marked(place, slot) {
-                // It would have got it from us: now nothing will be written.
+                // We would have sent it. Now nothing will be written.
                 self.emit(Event::Held { peer: from, envelope: entry.hash() });
             }
             self.pool.mark(place, slot);
@@ -307,7 +304,7 @@ impl Node {
         let verdict = verdict(entry.envelope(), entry.pow(), rules);
         if verdict != Verdict::Accepted {
             self.stats.refused += 1;
-            return Err((Refusal::Check(verdict), entry));
+            return Err((Rejection::Check(verdict), entry));
         }
         // The packet may have it twice.
         let known = place.or_else(|| self.pool.find(&entry.hash()));
@@ -318,7 +315,7 @@ impl Node {
             }
             None if !self.has_room(entry.envelope()) => {
                 self.stats.pool_full += 1;
-                return Err((Refusal::PoolFull, entry));
+                return Err((Rejection::PoolFull, entry));
             }
             None => {
                 self.stats.new += 1;
@@ -339,7 +336,7 @@ impl Node {
     }
 }
 
-/// The hashes of the proofs of work of those envelopes that have no place yet; zeros for others.
+/// Hashes the proofs of work of the envelopes that have no place yet; zeros for the others.
 fn new_pow_hashes(envelopes: &[Envelope], places: &[Option<Place>]) -> Vec<[u8; 32]> {
     let new = || places.iter().map(Option::is_none);
     let new_envelopes = envelopes.iter().zip(new()).filter_map(|(it, new)| new.then_some(it));
@@ -347,8 +344,9 @@ fn new_pow_hashes(envelopes: &[Envelope], places: &[Option<Place>]) -> Vec<[u8; 
     new().map(|new| new.then(|| hashes.next()).flatten().unwrap_or_default()).collect()
 }
 
-impl Refusal {
-    /// What the peer is told, in the words of the reference; nothing about recent expiry.
+impl Rejection {
+    /// Returns the text of the answer, in the words of the reference; `None` for an envelope that has
+    /// just expired.
     fn text(&self, entry: &PooledEnvelope, rules: &Rules) -> Option<String> {
         let hash = entry.hash();
         Some(match self {
@@ -374,14 +372,14 @@ impl Refusal {
     }
 }
 
-/// The errors of an answer, as many as a packet may hold.
+/// The errors of an answer, as many as it may hold.
 #[derive(Default)]
-struct Refused {
+struct Rejected {
     errors: Vec<EnvelopeError>,
     bytes: usize,
 }
 
-impl Refused {
+impl Rejected {
     fn push(&mut self, hash: EnvelopeHash, code: u64, description: String) {
         self.bytes += RESPONSE_ENTRY + description.len();
         if self.bytes <= MAX_RESPONSE {

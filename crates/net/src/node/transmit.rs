@@ -1,20 +1,20 @@
 //! Packets that leave: made when the transport asks for them.
 //!
-//! What waits for a peer is, in this order: our Status, answers and direct packets; changes of
-//! our requirements; and the envelopes behind its cursor, once its send window has ended. Each
-//! envelope goes to each peer at most once, and never back to one it came from.
+//! A peer gets, in this order: our Status, answers and direct packets; changes of our requirements;
+//! and the envelopes behind its cursor, once its send window has ended. Each envelope goes to each
+//! peer at most once, and never back to where it came from.
 //!
-//! **The window.** The first new envelope starts a random wait for every peer that rests; what
-//! comes meanwhile travels in the same packet, and what a peer itself sends meanwhile does not
-//! travel at all. A longer wait saves more of these duplicates, and costs as much at every hop:
-//! `benches/duplicates.rs` shows the trade, and [`NodeConfig::DEFAULT_SEND_WINDOW`] what was made of
-//! it. Our own envelopes wait like all others: whoever watches should not see which are ours.
+//! **Send windows.** The first new envelope starts a random delay for every idle peer. Envelopes
+//! that come meanwhile go in the same packet; those that the peer itself sends meanwhile are not
+//! sent to it. A longer delay saves more duplicates, and adds up over the hops:
+//! `benches/duplicates.rs` shows the trade-off, `NodeConfig::DEFAULT_SEND_WINDOW` the choice. Own
+//! envelopes wait like all others, so that observers can't tell which are ours.
 //!
-//! **NodeLimits.** To a peer that announces rate limits packets are written no faster than it allows
-//! (see `pace`), whatever is in them; answers and envelopes take turns. It gets one answer to a
-//! packet, code 12, since that says all that code 11 says.
+//! **Rate limits.** A peer that announces limits gets packets no faster than it allows (see
+//! `pace`). Answers and envelopes take turns. It gets one answer per packet, code 12, which
+//! includes what code 11 says.
 //!
-//! Source: EIP-627; the reference sends everything new every 300 ms, in packets of any size.
+//! Source: EIP-627. The reference sends all new envelopes every 300 ms, in packets of any size.
 
 use statuskit_core::{
     envelope::{Bloom, Envelope, EnvelopeHash, check::future_diff, pow::leading_zero_bits},
@@ -25,15 +25,13 @@ use statuskit_core::{
     },
 };
 
-#[allow(unused_imports, reason = "for the documentation")]
-use super::NodeConfig;
 use super::{
     ConnectionId, Event, Node, SendError, Sent,
-    core::Time,
+    clock::Time,
     hashing::{hashes, pow_hashes},
     peer::{Batch, Peer},
     pool::{Place, PooledEnvelope},
-    receive::Refusal,
+    receive::Rejection,
 };
 
 /// A packet for the transport.
@@ -43,19 +41,23 @@ pub struct Outgoing {
     pub code: u64,
     /// The uncompressed payload.
     pub payload: Vec<u8>,
-    /// To be given to [`Node::written`] when the packet was written: it has envelopes of our own.
+    /// Present if the packet has own envelopes: call [`Node::written`] once it was written.
     pub token: Option<Token>,
 }
 
-/// Names a packet with envelopes of our own.
+/// The name of a packet with own envelopes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(pub(super) u64);
 
 impl Node {
-    /// Sends an envelope of our own: to the peers that want it, and to those that will.
+    /// Sends an own envelope to all peers that want it, now and later.
     ///
-    /// It must pass the node's own rules, as any other. Nothing is written yet: its fate is told
-    /// by [`Event::Written`] and [`Event::BatchAcknowledged`], or by [`Event::Held`].
+    /// Nothing is written yet. The outcome is reported by [`Event::Written`] and
+    /// [`Event::BatchAcknowledged`], or by [`Event::Held`].
+    ///
+    /// # Errors
+    /// If the node's own rules reject the envelope, no packet has room for it, or the pool is
+    /// full.
     pub fn send(&mut self, envelope: Envelope, now: Time) -> Result<Sent, SendError> {
         self.advance(now);
         let (size, max) = (envelope.packet_len(), self.config.max_message_size);
@@ -70,10 +72,11 @@ impl Node {
         let diff = future_diff(envelope.sent(), rules.now);
         let entry = PooledEnvelope::new(envelope, hash, zero_bits, diff, true);
         let place = self.pool.find(&hash);
-        let new = self.cache(entry, place, None, &rules).map_err(|(refusal, _)| match refusal {
-            Refusal::Check(verdict) => SendError::Refused(verdict),
-            Refusal::PoolFull => SendError::PoolFull,
-        })?;
+        let new =
+            self.cache(entry, place, None, &rules).map_err(|(rejection, _)| match rejection {
+                Rejection::Check(verdict) => SendError::Refused(verdict),
+                Rejection::PoolFull => SendError::PoolFull,
+            })?;
         if new {
             self.wake(now);
         }
@@ -85,8 +88,11 @@ impl Node {
         Ok(Sent { hash, known: !new, peers })
     }
 
-    /// Sends a packet to one peer, past the pool: requests for historic messages (code 126,
-    /// which makes the peer trusted), answers to them, and P2P messages.
+    /// Sends a packet to one peer, past the pool: requests for historic messages (code 126), answers
+    /// to them, and P2P messages. A request makes the peer trusted.
+    ///
+    /// # Errors
+    /// If the peer is not connected, has not sent its Status, or does not read.
     pub fn send_packet(
         &mut self,
         key: ConnectionId,
@@ -110,9 +116,10 @@ impl Node {
         Ok(())
     }
 
-    /// The next packet to write for a peer, if there is one now.
+    /// Returns the next packet to write for a peer, if there is one now.
     ///
-    /// Costs a look at each envelope behind the peer's cursor, and a copy of those it gets.
+    /// Costs a look at each envelope behind the peer's cursor, and a copy of those that it gets.
+    #[must_use]
     pub fn poll_peer(&mut self, key: ConnectionId, now: Time) -> Option<Outgoing> {
         self.advance(now);
         let outgoing = self.next_allowed(key, now);
@@ -130,7 +137,7 @@ impl Node {
         outgoing
     }
 
-    /// The transport has written a packet with this token.
+    /// Notes that the transport has written the packet with this token.
     pub fn written(&mut self, key: ConnectionId, token: Token) {
         let Some(peer) = self.peers.get_mut(key) else { return };
         let Some(at) = peer.batches.iter().position(|batch| batch.token == token) else { return };
@@ -140,26 +147,26 @@ impl Node {
                 batch.written = true;
                 batch.own.clone()
             }
-            // No answer is to come.
+            // No answer will come.
             _ => peer.batches.remove(at).map(|batch| batch.own).unwrap_or_default(),
         };
         self.emit(Event::Written { peer: key, envelopes, confirms });
     }
 
-    /// The peer has answered a packet: our envelopes in it, if this is the first answer.
+    /// Notes that the peer has answered a packet. Returns our envelopes in it with the first answer.
     pub(super) fn answered(&mut self, key: ConnectionId, hash: [u8; 32]) -> Vec<EnvelopeHash> {
         let Some(peer) = self.peers.get_mut(key) else { return Vec::new() };
         let at = peer.batches.iter().position(|batch| batch.hash == hash);
         let Some(batch) = at.and_then(|at| peer.batches.remove(at)) else { return Vec::new() };
         if !batch.written {
-            // The answer overtook the news of the writing.
+            // The answer has overtaken the call of `written`.
             let envelopes = batch.own.clone();
             self.emit(Event::Written { peer: key, envelopes, confirms: true });
         }
         batch.own
     }
 
-    /// Answers a Messages packet: with code 12, and then with code 11 unless packets are counted.
+    /// Answers a Messages packet with code 12, and with code 11 unless the peer counts packets.
     pub(super) fn answer(
         &mut self,
         key: ConnectionId,
@@ -182,7 +189,7 @@ impl Node {
         self.announce(key);
     }
 
-    /// The next packet, unless the peer's limits make it wait.
+    /// Returns the next packet, unless the peer's rate limits make it wait.
     fn next_allowed(&mut self, key: ConnectionId, now: Time) -> Option<Outgoing> {
         let peer = self.peers.get_mut(key)?;
         if let Some(at) = peer.pace.wait_until(now) {
@@ -209,10 +216,10 @@ impl Node {
             peer.batch_first = peer.pace.is_limited();
             return Some(Outgoing { code, payload, token: None });
         }
-        let packet = if std::mem::take(&mut peer.tell_pow) {
+        let packet = if std::mem::take(&mut peer.pow_changed) {
             Packet::PowRequirement(min_pow)
-        } else if std::mem::take(&mut peer.tell_bloom) {
-            // Peers take no empty filter here: it can only be said in a Status.
+        } else if std::mem::take(&mut peer.bloom_changed) {
+            // Here peers accept no empty filter. Only a Status may have one.
             Packet::BloomFilter(bloom.unwrap_or(Bloom::FULL))
         } else {
             return self.next_batch(key, now);
@@ -220,7 +227,7 @@ impl Node {
         Some(Outgoing { code: packet.code(), payload: packet.encode(), token: None })
     }
 
-    /// The envelopes behind the peer's cursor, if it is time for them.
+    /// Returns the envelopes behind the peer's cursor, if it is time to send them.
     fn next_batch(&mut self, key: ConnectionId, now: Time) -> Option<Outgoing> {
         let (front, end) = (self.pool.front(), self.pool.end());
         let peer = self.peers.get_mut(key)?;
@@ -239,9 +246,9 @@ impl Node {
         if let Some(peer) = self.peers.get_mut(key) {
             peer.cursor = cursor;
         }
-        // With more to come the time stays due, and the next call goes on.
+        // Otherwise the time stays due, and the next call goes on.
         if cursor == end {
-            self.rest(key);
+            self.set_idle(key);
             if let Some(at) = rewind_at {
                 self.flush_at(key, at);
             }
@@ -265,7 +272,7 @@ impl Node {
         Some(Outgoing { code: code::MESSAGES, payload, token })
     }
 
-    /// The envelopes in a range of the log that the peer gets in one packet, the sum of their
+    /// Returns the envelopes in a range of the log that the peer gets in one packet, the sum of their
     /// lengths, and where the next packet begins.
     fn collect(
         &self,
@@ -291,7 +298,7 @@ impl Node {
         (places, length, end)
     }
 
-    /// Whether the peer wants the envelope in a place, and does not have it.
+    /// Returns whether the peer wants the envelope in a place, and does not have it.
     fn is_for(&self, place: Place, key: ConnectionId, peer: &Peer) -> bool {
         !self.pool.is_marked(place, key.slot as usize)
             && self

@@ -1,4 +1,4 @@
-//! What goes into a messenger, and what comes out of it.
+//! The input and the output of a messenger.
 
 use rand::CryptoRng;
 

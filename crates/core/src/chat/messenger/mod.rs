@@ -443,7 +443,7 @@ impl<S: Store> Messenger<S> {
         Ok(())
     }
 
-    /// Makes room for a chat created by somebody else. Returns whether there is any.
+    /// Makes room for a chat that a message to us creates. Returns whether there is any.
     ///
     /// Evicts a one-to-one chat of a stranger, or a group that strangers added us to. The choice
     /// can't be predicted or influenced, and does not depend on age.

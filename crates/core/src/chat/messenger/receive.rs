@@ -247,7 +247,7 @@ impl<S: Store> Messenger<S> {
         }
     }
 
-    /// Checks a payload, the one time that this is done, and applies it.
+    /// Checks a payload and applies it.
     fn handle_wrapper(
         &mut self,
         incoming: &Incoming<'_>,
@@ -459,7 +459,7 @@ impl<S: Store> Messenger<S> {
         Ok(Ok(chat))
     }
 
-    /// Checks that a chat exists, or that a message of somebody else may make it.
+    /// Checks that a chat exists, or that a message to us may create it.
     fn room_for(&mut self, chat: &Chat) -> Result<std::result::Result<(), UnreadReason>> {
         let has_room = self.make_room(chat)?;
         Ok(if has_room { Ok(()) } else { Err(UnreadReason::TooManyChats(MAX_CHATS)) })
@@ -469,7 +469,7 @@ impl<S: Store> Messenger<S> {
 /// The chat that a message is shown in, or why it is not.
 type Shown = std::result::Result<Chat, UnreadReason>;
 
-/// What came of a message.
+/// The result of applying a message.
 #[derive(Default)]
 struct Applied {
     /// The chat that it is shown in.

@@ -59,7 +59,7 @@ impl<S: Store> Messenger<S> {
     /// messages only.
     ///
     /// # Errors
-    /// If clients would refuse it, it is too large, the group does not take it, or the store fails.
+    /// If clients would refuse it, it is too large, the group does not accept it, or the store fails.
     pub fn send<R: CryptoRng + ?Sized>(
         &mut self,
         chat: &Chat,

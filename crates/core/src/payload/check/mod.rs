@@ -63,7 +63,7 @@ pub fn check(message: &PayloadMessage, receipt: &Receipt<'_>) -> Result<(), Reje
 ///
 /// # Errors
 /// The first rule that the message breaks.
-pub fn check_chat(message: &ChatMessage, receipt: &Receipt<'_>) -> Result<(), Rejection> {
+pub(crate) fn check_chat(message: &ChatMessage, receipt: &Receipt<'_>) -> Result<(), Rejection> {
     let mut rules = Rules { receipt, checks: Vec::new() };
     rules.chat(message);
     first_failure(&rules.checks)

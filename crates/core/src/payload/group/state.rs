@@ -64,7 +64,7 @@ impl GroupState {
     }
 
     /// Returns the keys of the members. Skips texts that are no keys.
-    pub fn member_keys(&self) -> Vec<PublicKey> {
+    pub(crate) fn member_keys(&self) -> Vec<PublicKey> {
         self.members.to_vec().into_iter().filter_map(|text| text.parse().ok()).collect()
     }
 

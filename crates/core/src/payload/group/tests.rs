@@ -24,7 +24,7 @@ fn team() -> Group {
 }
 
 #[test]
-fn a_group_from_beginning_to_end() {
+fn a_group_goes_through_all_changes() {
     let mut group = team();
     assert_eq!(group.events().len(), 2);
     assert!(group.chat_id().ends_with(&public(1).to_string()));
@@ -41,13 +41,13 @@ fn a_group_from_beginning_to_end() {
         let before = group.clone();
         let changed = before.change(change, &key(author), 0, NOW).unwrap();
         group = changed.group;
-        // Clocks rise though the time stands still.
+        // Clocks increase though the time does not.
         assert!(group.last_clock() > before.last_clock());
-        let heard_by = match change {
+        let audience = match change {
             Change::Remove(_) => before.state(),
             _ => group.state(),
         };
-        assert_eq!(changed.recipients.len(), heard_by.members.len());
+        assert_eq!(changed.recipients.len(), audience.members.len());
     }
     let state = group.state();
     let bob = public(2).to_string();
@@ -55,14 +55,14 @@ fn a_group_from_beginning_to_end() {
     for set in [&state.members, &state.joined, &state.admins] {
         assert_eq!(set.to_vec(), [&*bob]);
     }
-    // What is sent is taken.
+    // Another member accepts the update.
     let update = group.update(None);
     assert_eq!(receive(None, &update, &public(2), NOW).unwrap().group, group);
     assert_eq!(receive(None, &update, &public(1), NOW), Err(UpdateError::NotForUs));
 }
 
 #[test]
-fn what_others_would_refuse_is_not_made() {
+fn changes_that_others_would_refuse_are_errors() {
     let group = team();
     let change = |change, author| {
         group.change(change, &key(author), 0, NOW).map(|_| ()).map_err(|error| error.code())
@@ -79,7 +79,7 @@ fn what_others_would_refuse_is_not_made() {
         (Change::Join, 4, "group.not_invited"),
         (Change::Remove(&public(3)), 2, "group.not_admin"),
         (Change::Remove(&public(4)), 1, "group.not_a_member"),
-        // One of two is enough for the reference, not for the document.
+        // For the reference, one member of two is enough; for the document, it is not.
         (Change::Promote(&[public(2), public(4)]), 1, "group.not_a_member"),
         (Change::Promote(&[public(1)]), 1, "group.no_change"),
         (Change::Resign, 2, "group.not_admin"),
@@ -122,7 +122,7 @@ fn an_update_is_refused_as_a_whole() {
     assert_eq!(error.code(), "group.event_too_short");
 }
 
-/// That somebody joins, with a name of so many bytes that says nothing.
+/// Returns a join event with a meaningless name of `junk` bytes.
 fn join(group: &Group, clock: u64, author: u8, junk: usize) -> GroupEvent {
     let kind = EventType::MemberJoined.into();
     let name = "x".repeat(junk);
@@ -131,9 +131,9 @@ fn join(group: &Group, clock: u64, author: u8, junk: usize) -> GroupEvent {
 }
 
 #[test]
-fn one_member_alone_can_not_make_a_history_too_long() {
+fn one_member_alone_cannot_make_a_history_too_long() {
     let group = team().change(Change::Join, &key(2), 0, NOW).unwrap().group;
-    // By their number: none of these changes anything.
+    // By the number of events, none of which changes anything.
     let again = join(&group, NOW + 10, 2, 0);
     let full = |count| {
         let mut events = group.events().to_vec();
@@ -144,15 +144,15 @@ fn one_member_alone_can_not_make_a_history_too_long() {
     assert_eq!(Group::gather(group.chat_id(), full(MAX_EVENTS + 1)), Ok(group.clone()));
     let built = Group::build(group.chat_id(), full(MAX_EVENTS + 1));
     assert_eq!(built, Err(BuildError::TooMany(MAX_EVENTS + 1)));
-    // As a history may have been kept before.
+    // An older version may have kept such a history.
     let kept = Group::build(group.chat_id(), full(MAX_EVENTS)).unwrap();
-    // What admins decide fits, and others take it.
+    // Changes by admins fit, and others accept them.
     let renamed = kept.change(Change::Rename("crew"), &key(1), 0, NOW).unwrap().group;
     assert_eq!(renamed.events().len(), group.events().len() + 1);
     assert_eq!(renamed.state().name, "crew");
     let received = receive(Some(&kept), &renamed.update(None), &public(3), NOW).unwrap();
     assert_eq!((received.group, received.new_events.len()), (renamed, 1));
-    // An admin whose client keeps all of them.
+    // The client of this admin keeps all of them.
     let mut update = group.update(None);
     update.events.resize(MAX_EVENTS + 5, again.raw().to_vec());
     let promoted = group.change(Change::Promote(&[public(2)]), &key(1), 0, NOW).unwrap().group;
@@ -160,20 +160,20 @@ fn one_member_alone_can_not_make_a_history_too_long() {
     let received = receive(Some(&kept), &update, &public(3), NOW).unwrap();
     assert_eq!((received.group.state(), received.new_events.len()), (promoted.state(), 1));
 
-    // By their size.
+    // By the size of events.
     let large = [10, 11, 12].map(|after| join(&group, NOW + after, 2, 50_000));
     let mut update = group.update(None);
     update.events.extend(large.iter().map(|event| event.raw().to_vec()));
     let received = receive(Some(&group), &update, &public(3), NOW).unwrap();
     assert_eq!((&received.group, &*received.new_events), (&group, &[][..]));
     assert_eq!(receive(None, &update, &public(3), NOW).unwrap().group, group);
-    // A few are no harm, and are kept.
+    // A few are harmless, and are kept.
     let merged = group.merge(std::slice::from_ref(&again)).unwrap();
     assert_eq!(merged.events().last(), Some(&again));
     assert_eq!(merged.state(), group.state());
 }
 
-/// An event of any kind by one of five people about any of them.
+/// Generates an event of any type by one of five people about any of them.
 fn any_event() -> impl Strategy<Value = (u8, MembershipUpdateEvent)> {
     let members = proptest::collection::vec(1..6_u8, 0..3);
     (1..6_u8, 1..12_u64, 0..9, members, "[a-c]?").prop_map(
@@ -199,12 +199,12 @@ proptest! {
             GroupEvent::sign(id, MembershipUpdateEvent { clock, ..fields }, &key(author))
         }));
         let replayed = replay(id, all.clone());
-        // Whoever joined or leads came in somehow; nobody is in twice.
+        // Joined members are members.
         let state = &replayed.state;
         for joined in state.joined.to_vec() {
             prop_assert!(state.members.contains(joined));
         }
-        // What is accepted event by event is accepted as a whole.
+        // Events accepted one by one are accepted as a whole.
         let accepted: Vec<_> = replayed
             .events
             .iter()
@@ -214,7 +214,7 @@ proptest! {
         let built = Group::build(id, accepted).unwrap();
         prop_assert_eq!(built.state(), state);
         prop_assert_eq!(Group::build(id, all.clone()).is_ok(), replayed.verdict.is_ok());
-        // The order in which events come makes no difference.
+        // The order of arrival does not matter.
         let turn = seed as usize % all.len();
         all.rotate_left(turn);
         prop_assert_eq!(replay(id, all), replayed);
@@ -225,7 +225,7 @@ proptest! {
         distinct.dedup();
         prop_assert_eq!(merged.events(), distinct);
         prop_assert_eq!(merged.state(), built.state());
-        // Without what changes nothing it is the same group: whoever is none may leave at any time.
+        // Dropping events that change nothing leaves the same group. Anyone may leave at any time.
         let junk = (0..3).map(|at| {
             let members = vec![public(9).to_string()];
             let name = "x".repeat(50_000);

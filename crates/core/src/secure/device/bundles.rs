@@ -22,11 +22,7 @@ use crate::{
 
 impl<S: Store> DeviceTransaction<'_, S> {
     /// See [`Device::bundle`](super::Device::bundle).
-    ///
-    /// # Errors
-    ///
-    /// If the store fails.
-    pub fn bundle<R: CryptoRng + ?Sized>(
+    pub(super) fn bundle<R: CryptoRng + ?Sized>(
         &mut self,
         now: Timestamp,
         rng: &mut R,
@@ -76,11 +72,10 @@ impl<S: Store> DeviceTransaction<'_, S> {
     }
 
     /// See [`Device::learn`](super::Device::learn).
-    ///
-    /// # Errors
-    ///
-    /// If the bundle is invalid or has an unusable prekey, or the store fails.
-    pub fn learn(&mut self, bundle: &proto::Bundle) -> Result<Vec<Installation>, SecureError> {
+    pub(super) fn learn(
+        &mut self,
+        bundle: &proto::Bundle,
+    ) -> Result<Vec<Installation>, SecureError> {
         let bundle = bundle::verify(bundle)?.all_usable()?;
         self.mark_known(&bundle.identity)?;
         Ok(self.learn_verified(&bundle)?)
@@ -134,8 +129,8 @@ fn is_news(
     })
 }
 
-/// Updates an installation. The prekey with the highest version is current; for the same version, the
-/// one from the newest bundle.
+/// Updates an installation. The prekey with the highest version is current; for the same version,
+/// the one from the newest bundle.
 fn update(known: &mut Known, prekey: &Prekey, timestamp: Timestamp) {
     let version = prekey.version.cmp(&known.prekey_version);
     if version.then(timestamp.cmp(&known.prekey_timestamp)).is_gt() {

@@ -33,8 +33,8 @@
 //! Randomness is drawn in a fixed order, so that messages are reproducible:
 //!
 //! - Sending draws an ephemeral key and a ratchet key for each installation without a session,
-//!   sorted by id. Without installations, it draws an ephemeral key and a nonce of 12 bytes. Then it
-//!   draws a prekey, if a new one is due.
+//!   sorted by id. Without installations, it draws an ephemeral key and a nonce of 12 bytes. Then
+//!   it draws a prekey, if a new one is due.
 //! - Receiving draws a ratchet key if the message turns the ratchet.
 //!
 //! Source: Status, "Secure transport", with the behaviour of the reference. Unlike the reference,
@@ -158,13 +158,14 @@ impl<S: Store> Device<S> {
         self.prekey_lifetime = lifetime;
     }
 
-    /// Sets the maximum number of strangers, at least one, by default [`MAX_STRANGERS`]. Not stored.
+    /// Sets the maximum number of strangers, at least one, by default [`MAX_STRANGERS`]. Not
+    /// stored.
     pub fn set_max_strangers(&mut self, max: u64) {
         self.max_strangers = max.max(1);
     }
 
     /// Returns the store, for records of the layers above. Their keys start with `x`.
-    pub fn store_mut(&mut self) -> &mut S {
+    pub(crate) fn store_mut(&mut self) -> &mut S {
         &mut self.store
     }
 
@@ -189,26 +190,18 @@ impl<S: Store> Device<S> {
     }
 
     /// Marks an identity as known: it is never replaced by strangers.
-    ///
-    /// # Errors
-    ///
-    /// If the store fails.
-    pub fn mark_known(&mut self, peer: &PublicKey) -> Result<(), SecureError> {
+    pub(crate) fn mark_known(&mut self, peer: &PublicKey) -> Result<(), SecureError> {
         self.transaction(|it| Ok(it.mark_known(peer)?))
     }
 
     /// Registers an identity for which the layers above keep records. A new identity becomes a
     /// stranger, which others can replace.
-    ///
-    /// # Errors
-    ///
-    /// If the store fails.
-    pub fn register(&mut self, peer: &PublicKey) -> Result<(), SecureError> {
+    pub(crate) fn register(&mut self, peer: &PublicKey) -> Result<(), SecureError> {
         self.transaction(|it| Ok(it.register(peer)?))
     }
 
     /// Encrypts to all enabled installations of `peer`, or to the identity if there are none. For
-    /// the own identity, these are the paired devices. [Marks](Self::mark_known) `peer` as known.
+    /// the own identity, these are the paired devices. Marks `peer` as known.
     ///
     /// # Errors
     ///
@@ -225,11 +218,7 @@ impl<S: Store> Device<S> {
 
     /// Encrypts like [`encrypt_to`](Self::encrypt_to), but a stranger stays one. For automatic
     /// answers, such as acknowledgements.
-    ///
-    /// # Errors
-    ///
-    /// If a session can't send any more, or the store fails.
-    pub fn answer_to<R: CryptoRng + ?Sized>(
+    pub(crate) fn answer_to<R: CryptoRng + ?Sized>(
         &mut self,
         peer: &PublicKey,
         plaintext: &[u8],
@@ -266,8 +255,7 @@ impl<S: Store> Device<S> {
         self.transaction(|it| it.contact_code(now, rng))
     }
 
-    /// Advertises this device to `peer`: an empty payload with our bundle.
-    /// [Marks](Self::mark_known) `peer` as known.
+    /// Advertises this device to `peer`: an empty payload with our bundle. Marks `peer` as known.
     ///
     /// # Errors
     ///
@@ -283,31 +271,13 @@ impl<S: Store> Device<S> {
 
     /// Answers a sender that does not know this device, like [`advertise_to`](Self::advertise_to).
     /// `None` within [`ADVERTISE_COOLDOWN`] of the last answer. A stranger stays one.
-    ///
-    /// # Errors
-    ///
-    /// If the store fails.
-    pub fn answer_unknown<R: CryptoRng + ?Sized>(
+    pub(crate) fn answer_unknown<R: CryptoRng + ?Sized>(
         &mut self,
         peer: &PublicKey,
         now: Timestamp,
         rng: &mut R,
     ) -> Result<Option<EncryptedMessage>, SecureError> {
         self.transaction(|it| it.answer_unknown(peer, now, rng))
-    }
-
-    /// Makes a cleartext message with our bundle, as older clients sent to public chats.
-    ///
-    /// # Errors
-    ///
-    /// If the store fails.
-    pub fn public_message<R: CryptoRng + ?Sized>(
-        &mut self,
-        payload: &[u8],
-        now: Timestamp,
-        rng: &mut R,
-    ) -> Result<EncryptedMessage, SecureError> {
-        self.transaction(|it| it.public_message(payload, now, rng))
     }
 
     /// Signs our bundle. Makes a new prekey if the current one is too old.
@@ -324,7 +294,7 @@ impl<S: Store> Device<S> {
     }
 
     /// Learns installations from a bundle that did not come in a message. Returns the new ones.
-    /// [Marks](Self::mark_known) the identity as known.
+    /// Marks the identity as known.
     ///
     /// # Errors
     ///
@@ -349,8 +319,8 @@ impl<S: Store> Device<S> {
         self.transaction(|it| it.decrypt(sender, &message, rng))
     }
 
-    /// Confirms that a message was handled: deletes its key, so it can't be decrypted again. Returns
-    /// whether the key was still stored.
+    /// Confirms that a message was handled: deletes its key, so it can't be decrypted again.
+    /// Returns whether the key was still stored.
     ///
     /// # Errors
     ///
@@ -359,7 +329,7 @@ impl<S: Store> Device<S> {
         self.transaction(|it| it.confirm(confirmation))
     }
 
-    /// Enables or disables an installation, and [marks](Self::mark_known) its identity as known.
+    /// Enables or disables an installation, and marks its identity as known.
     /// Returns false if the installation is unknown.
     ///
     /// # Errors
@@ -390,11 +360,7 @@ impl<S: Store> Device<S> {
     }
 
     /// Returns how many copies a message to `peer` has: one per installation, at least one.
-    ///
-    /// # Errors
-    ///
-    /// If the store fails.
-    pub fn copies_for(&mut self, peer: &PublicKey) -> Result<usize, StoreError> {
+    pub(crate) fn copies_for(&mut self, peer: &PublicKey) -> Result<usize, StoreError> {
         let targets = DeviceTransaction::begin(self).targets(&CompressedKey::from(peer))?;
         Ok(targets.len().max(1))
     }

@@ -303,7 +303,7 @@ impl<S: Store> DeviceTransaction<'_, S> {
 
     /// Returns access to the key chunks of a session.
     pub(super) fn chunks<'w>(&'w mut self, id: &SessionId) -> SessionChunks<'w, Self> {
-        SessionChunks { session: records::session_key(id), work: self }
+        SessionChunks { session: records::session_key(id), transaction: self }
     }
 }
 
@@ -355,7 +355,7 @@ impl From<StoreError> for Failure {
 /// The key chunks of one session, in a transaction.
 pub(super) struct SessionChunks<'w, W> {
     session: Vec<u8>,
-    work: &'w mut W,
+    transaction: &'w mut W,
 }
 
 impl<S: Store> KeyChunks for SessionChunks<'_, DeviceTransaction<'_, S>> {
@@ -367,17 +367,17 @@ impl<S: Store> KeyChunks for SessionChunks<'_, DeviceTransaction<'_, S>> {
             reader.finish()?;
             Ok(chunk)
         };
-        Ok(self.work.record(&key, read)?.unwrap_or_default())
+        Ok(self.transaction.record(&key, read)?.unwrap_or_default())
     }
 
     fn save(&mut self, index: u64, chunk: &KeyChunk) -> Result<(), StoreError> {
         let key = records::chunk_key(&self.session, index);
         if chunk.is_empty() {
-            self.work.changes.delete(key);
+            self.transaction.changes.delete(key);
         } else {
             let mut writer = Writer::default();
             chunk.write(&mut writer);
-            self.work.changes.put(key, writer.finish());
+            self.transaction.changes.put(key, writer.finish());
         }
         Ok(())
     }

@@ -31,8 +31,9 @@ use crate::{
 
 /// Maximum number of installations per identity. Clients send to three.
 pub(super) const MAX_INSTALLATIONS: usize = 64;
-/// Maximum number of sessions per installation: those of the last prekeys, theirs and ours. Together
-/// with [`MAX_INSTALLATIONS`] and the limit on stored keys, this bounds the state per identity.
+/// Maximum number of sessions per installation: those of the last prekeys, theirs and ours.
+/// Together with [`MAX_INSTALLATIONS`] and the limit on stored keys, this bounds the state per
+/// identity.
 pub(super) const MAX_SESSIONS: usize = 64;
 /// Maximum length in bytes of the installation id of a peer. Those of clients have 36.
 pub(super) const MAX_ID: usize = 128;

@@ -69,11 +69,7 @@ impl<S: Store> DeviceTransaction<'_, S> {
     }
 
     /// See [`Device::answer_to`](super::Device::answer_to).
-    ///
-    /// # Errors
-    ///
-    /// If a session can't send any more, or the store fails.
-    pub fn answer_to<R: CryptoRng + ?Sized>(
+    pub(super) fn answer_to<R: CryptoRng + ?Sized>(
         &mut self,
         peer: &PublicKey,
         plaintext: &[u8],
@@ -115,11 +111,7 @@ impl<S: Store> DeviceTransaction<'_, S> {
     }
 
     /// See [`Device::encrypt_for_pairing`](super::Device::encrypt_for_pairing).
-    ///
-    /// # Errors
-    ///
-    /// If the store fails.
-    pub fn encrypt_for_pairing<R: CryptoRng + ?Sized>(
+    pub(super) fn encrypt_for_pairing<R: CryptoRng + ?Sized>(
         &mut self,
         plaintext: &[u8],
         now: Timestamp,
@@ -130,11 +122,7 @@ impl<S: Store> DeviceTransaction<'_, S> {
     }
 
     /// See [`Device::advertise_to`](super::Device::advertise_to).
-    ///
-    /// # Errors
-    ///
-    /// If the store fails.
-    pub fn advertise_to<R: CryptoRng + ?Sized>(
+    pub(super) fn advertise_to<R: CryptoRng + ?Sized>(
         &mut self,
         peer: &PublicKey,
         now: Timestamp,
@@ -145,11 +133,7 @@ impl<S: Store> DeviceTransaction<'_, S> {
     }
 
     /// See [`Device::answer_unknown`](super::Device::answer_unknown).
-    ///
-    /// # Errors
-    ///
-    /// If the store fails.
-    pub fn answer_unknown<R: CryptoRng + ?Sized>(
+    pub(super) fn answer_unknown<R: CryptoRng + ?Sized>(
         &mut self,
         peer: &PublicKey,
         now: Timestamp,
@@ -165,11 +149,7 @@ impl<S: Store> DeviceTransaction<'_, S> {
     }
 
     /// See [`Device::contact_code`](super::Device::contact_code).
-    ///
-    /// # Errors
-    ///
-    /// If the store fails.
-    pub fn contact_code<R: CryptoRng + ?Sized>(
+    pub(super) fn contact_code<R: CryptoRng + ?Sized>(
         &mut self,
         now: Timestamp,
         rng: &mut R,
@@ -177,12 +157,8 @@ impl<S: Store> DeviceTransaction<'_, S> {
         self.public_message(b"", now, rng)
     }
 
-    /// See [`Device::public_message`](super::Device::public_message).
-    ///
-    /// # Errors
-    ///
-    /// If the store fails.
-    pub fn public_message<R: CryptoRng + ?Sized>(
+    /// Makes a cleartext message with our bundle, as older clients sent to public chats.
+    pub(super) fn public_message<R: CryptoRng + ?Sized>(
         &mut self,
         payload: &[u8],
         now: Timestamp,
@@ -209,8 +185,8 @@ impl<S: Store> DeviceTransaction<'_, S> {
         Ok(EncryptedMessage { message, device_messages, secret: Some(secret), agreed: false })
     }
 
-    /// Builds a message with our bundle. The payload is encrypted before, since the bundle may have a
-    /// new prekey, and the message belongs to the session of the old one.
+    /// Builds a message with our bundle. The payload is encrypted before, since the bundle may have
+    /// a new prekey, and the message belongs to the session of the old one.
     fn message<R: CryptoRng + ?Sized>(
         &mut self,
         direct_message: BTreeMap<String, proto::DirectMessage>,

@@ -1,9 +1,10 @@
-//! Strangers: identities that sent to us, or signed a bundle we received, and that we never sent to.
+//! Strangers: identities that sent to us, or signed a bundle we received, and that we never sent
+//! to.
 //!
-//! Keys cost nothing, so an attacker can make any number of identities. Strangers are therefore in a
-//! queue of limited length. A new stranger replaces the first one in a full queue; its installations,
-//! sessions, keys and secret are deleted. A stranger that sends again moves to the end if it is in
-//! the older half.
+//! Keys cost nothing, so an attacker can make any number of identities. Strangers are therefore in
+//! a queue of limited length. A new stranger replaces the first one in a full queue; its
+//! installations, sessions, keys and secret are deleted. A stranger that sends again moves to the
+//! end if it is in the older half.
 //!
 //! Identities we send to, or learn by hand, are known and never deleted. So are all identities of
 //! states that are older than the queue.
@@ -29,8 +30,8 @@ use crate::{
     },
 };
 
-/// Default maximum number of strangers: identities that we have neither sent to nor learned by hand.
-/// A new stranger then replaces the oldest one.
+/// Default maximum number of strangers: identities that we have neither sent to nor learned by
+/// hand. A new stranger then replaces the oldest one.
 pub const MAX_STRANGERS: u64 = 10_000;
 
 const QUEUE: &[u8] = b"l";
@@ -108,20 +109,12 @@ impl<S: Store> DeviceTransaction<'_, S> {
     }
 
     /// See [`Device::mark_known`](super::Device::mark_known).
-    ///
-    /// # Errors
-    ///
-    /// If the store fails.
-    pub fn mark_known(&mut self, peer: &PublicKey) -> Result<(), StoreError> {
+    pub(crate) fn mark_known(&mut self, peer: &PublicKey) -> Result<(), StoreError> {
         self.mark_identity_known(&peer.into())
     }
 
     /// See [`Device::register`](super::Device::register).
-    ///
-    /// # Errors
-    ///
-    /// If the store fails.
-    pub fn register(&mut self, peer: &PublicKey) -> Result<(), StoreError> {
+    pub(super) fn register(&mut self, peer: &PublicKey) -> Result<(), StoreError> {
         self.register_identity(&peer.into())
     }
 

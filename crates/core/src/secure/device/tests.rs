@@ -1,4 +1,4 @@
-//! Devices among themselves: rules that no vector shows.
+//! Conversations between devices: rules that the vectors don't cover.
 
 use rand::rngs::ChaCha20Rng;
 
@@ -15,7 +15,7 @@ use crate::{
 
 const NOW: Timestamp = Timestamp(1_585_500_000_000_000_000);
 
-struct One<S = MemoryStore> {
+struct TestDevice<S = MemoryStore> {
     device: Device<S>,
     key: PublicKey,
     secret: SecretKey,
@@ -23,28 +23,28 @@ struct One<S = MemoryStore> {
 }
 
 /// The device `id` of a user.
-fn device(user: &str, id: &str) -> One {
+fn device(user: &str, id: &str) -> TestDevice {
     let secret = SecretKey::generate(&mut seeded_rng(user));
     let mut rng = seeded_rng(&format!("{user} {id}"));
     let id = Some(InstallationId::new(id));
     let device = Device::open(MemoryStore::new(), secret.clone(), id, &mut rng).unwrap();
-    One { key: secret.public_key(), device, secret, rng }
+    TestDevice { key: secret.public_key(), device, secret, rng }
 }
 
-impl One {
+impl TestDevice {
     fn contact_code(&mut self, now: Timestamp) -> Vec<u8> {
         self.device.contact_code(now, &mut self.rng).unwrap().message.into_raw()
     }
 
-    fn write(&mut self, to: &One, now: Timestamp) -> EncryptedMessage {
+    fn write(&mut self, to: &TestDevice, now: Timestamp) -> EncryptedMessage {
         self.device.encrypt_to(&to.key, b"text", now, &mut self.rng).unwrap()
     }
 
-    fn read(&mut self, from: &One, raw: &[u8]) -> Decrypted {
+    fn read(&mut self, from: &TestDevice, raw: &[u8]) -> Decrypted {
         self.device.decrypt(&from.key, raw, &mut self.rng).unwrap()
     }
 
-    /// A bundle signed by this identity, saying whatever it should.
+    /// Signs a bundle with any content.
     fn bundle(&self, id: &str, key: u8, version: u32, now: Timestamp) -> proto::Bundle {
         let key = SecretKey::from_bytes(&[key; 32]).unwrap().public_key();
         let key = CompressedKey::from(&key);
@@ -58,8 +58,8 @@ fn later(hours: i64) -> Timestamp {
     Timestamp(NOW.0 + hours * 3_600_000_000_000)
 }
 
-/// A digest of everything in the store of a device.
-fn stored(one: &One) -> String {
+/// Returns a digest of all records of a device.
+fn stored(one: &TestDevice) -> String {
     let mut all = Vec::new();
     let mut visit = |key: &[u8], record: &[u8]| {
         for bytes in [key, record] {
@@ -72,14 +72,14 @@ fn stored(one: &One) -> String {
     hex::encode(&keccak256(&all)[..8])
 }
 
-/// The digests were taken before the ratchet had types for its states.
+/// The digests are from a release in which the ratchet was a single type.
 #[test]
 fn states_are_written_as_by_earlier_releases() {
     let (mut alice, mut bob) = (device("alice", "a1"), device("bob", "b1"));
     let code = bob.contact_code(NOW);
     alice.read(&bob, &code);
     let mut digests = Vec::new();
-    // Not answered yet; then with keys of skipped messages; then with a turn of the ratchet.
+    // Not answered yet; with keys of skipped messages; after a turn of the ratchet.
     let first = alice.write(&bob, NOW);
     alice.write(&bob, NOW);
     let third = alice.write(&bob, NOW);
@@ -93,7 +93,7 @@ fn states_are_written_as_by_earlier_releases() {
     let late = alice.write(&bob, NOW);
     bob.read(&alice, late.message.raw()).content.unwrap();
     bob.read(&alice, first.message.raw()).content.unwrap();
-    // A second device, and strangers whom we answer.
+    // A paired device, and a stranger.
     let mut second = device("alice", "a2");
     let code = second.contact_code(later(25));
     alice.read(&second, &code);
@@ -132,7 +132,7 @@ fn a_store_belongs_to_one_device() {
 }
 
 #[test]
-fn the_pre_key_of_the_highest_version_counts_and_of_the_newest_bundle() {
+fn the_prekey_with_the_highest_version_and_newest_bundle_is_current() {
     let (mut alice, bob) = (device("alice", "a1"), device("bob", "b1"));
     let mut learn = |key: u8, version: u32, hours: i64| {
         alice.device.learn(&bob.bundle("b1", key, version, later(hours))).unwrap();
@@ -142,25 +142,25 @@ fn the_pre_key_of_the_highest_version_counts_and_of_the_newest_bundle() {
         (at.unwrap() as u8 + 1, known.prekey_version, known.timestamp, known.protocol_version)
     };
     assert_eq!(learn(1, 2, 0), (1, 2, later(0), 2));
-    // Older and lower: nothing.
+    // Older bundle, lower version: no change.
     assert_eq!(learn(2, 1, -1), (1, 2, later(0), 2));
-    // Newer and lower: the time alone.
+    // Newer bundle, lower version: only the time changes.
     assert_eq!(learn(3, 1, 1), (1, 2, later(1), 2));
-    // The same version, from an older bundle, then from a newer one.
+    // Same version, from an older bundle, then from a newer one.
     assert_eq!(learn(4, 2, -1), (1, 2, later(1), 2));
     assert_eq!(learn(5, 2, 2), (5, 2, later(2), 2));
-    // Older, and yet of a higher version: the pre key alone.
+    // Older bundle, higher version: only the prekey changes.
     assert_eq!(learn(6, 3, 1), (6, 3, later(2), 2));
     assert_eq!(learn(6, 3, 3), (6, 3, later(3), 3));
 }
 
 #[test]
-fn only_those_that_are_enabled_are_written_to_and_the_newest_three() {
+fn messages_go_to_the_newest_three_enabled_installations() {
     let (mut alice, bob) = (device("alice", "a1"), device("bob", "b1"));
     for (n, id) in ["b1", "b2", "b3", "b4"].into_iter().enumerate() {
         alice.device.learn(&bob.bundle(id, n as u8 + 1, 1, later(n as i64))).unwrap();
     }
-    let targets = |alice: &mut One| {
+    let targets = |alice: &mut TestDevice| {
         let parts = alice.write(&bob, NOW).device_messages;
         parts.into_iter().map(|part| part.session.installation.to_string()).collect::<Vec<_>>()
     };
@@ -169,20 +169,23 @@ fn only_those_that_are_enabled_are_written_to_and_the_newest_three() {
     assert!(alice.device.set_enabled(&bob.key, &id, false).unwrap());
     assert_eq!(targets(&mut alice), ["b1", "b2", "b4"]);
     assert!(!alice.device.set_enabled(&bob.key, &InstallationId::new("b9"), true).unwrap());
-    // A newer bundle does not enable what the user disabled.
+    // A newer bundle does not enable a disabled installation.
     alice.device.learn(&bob.bundle("b3", 3, 1, later(9))).unwrap();
     assert_eq!(targets(&mut alice), ["b1", "b2", "b4"]);
 }
 
 #[test]
-fn own_devices_wait_for_the_user_and_are_then_in_the_bundle() {
+fn own_devices_are_in_the_bundle_once_the_user_enables_them() {
     let (mut one, mut two) = (device("alice", "a1"), device("alice", "a2"));
     let code = two.contact_code(NOW);
     let received = one.read(&two, &code);
     assert!(received.learned.iter().all(|new| !new.enabled));
     let key = one.key;
-    assert!(one.write(&two, NOW).device_messages.is_empty(), "not paired: to the identity");
-    let bundle = |one: &mut One| {
+    assert!(
+        one.write(&two, NOW).device_messages.is_empty(),
+        "not paired: encrypted to the identity"
+    );
+    let bundle = |one: &mut TestDevice| {
         let bundle = one.device.bundle(later(1), &mut one.rng).unwrap();
         bundle.signed_pre_keys.into_keys().collect::<Vec<_>>()
     };
@@ -190,26 +193,26 @@ fn own_devices_wait_for_the_user_and_are_then_in_the_bundle() {
     assert!(one.device.set_enabled(&key, &InstallationId::new("a2"), true).unwrap());
     assert_eq!(bundle(&mut one), ["a1", "a2"]);
     assert_eq!(one.write(&two, NOW).device_messages.len(), 1);
-    // What comes back about ourselves is left out.
+    // A device ignores its own entry in a bundle.
     let own = one.device.bundle(later(2), &mut one.rng).unwrap();
     two.device.learn(&own).unwrap();
     assert_eq!(two.device.installations(&key).unwrap().len(), 1);
 }
 
 #[test]
-fn prekeys_are_renewed_after_a_day_and_the_old_ones_still_open() {
+fn prekeys_are_renewed_after_a_day_and_old_ones_still_decrypt() {
     let (mut alice, mut bob) = (device("alice", "a1"), device("bob", "b1"));
     let code = bob.contact_code(NOW);
     alice.read(&bob, &code);
     let late = alice.write(&bob, NOW).message.into_raw();
-    // Not yet: exactly a day is not more than a day.
+    // Exactly one day is not too old.
     bob.contact_code(later(24));
     assert_eq!(bob.device.prekeys().unwrap().len(), 1);
     let code = bob.contact_code(later(25));
     let versions: Vec<_> = bob.device.prekeys().unwrap().iter().map(|own| own.version).collect();
     assert_eq!(versions, [1, 2]);
     assert_eq!(bob.read(&alice, &late).content.unwrap().plaintext, b"text");
-    // The session of the old one is not used to send any more, on either side.
+    // Neither side sends with the session of the old prekey.
     let sent = bob.write(&alice, later(25));
     assert!(sent.device_messages[0].x3dh_key.is_some());
     alice.read(&bob, &code);
@@ -221,7 +224,7 @@ fn prekeys_are_renewed_after_a_day_and_the_old_ones_still_open() {
 }
 
 #[test]
-fn the_header_of_the_agreement_goes_until_an_answer_comes() {
+fn messages_carry_the_x3dh_header_until_the_first_answer() {
     let (mut alice, mut bob) = (device("alice", "a1"), device("bob", "b1"));
     let code = bob.contact_code(NOW);
     alice.read(&bob, &code);
@@ -231,14 +234,14 @@ fn the_header_of_the_agreement_goes_until_an_answer_comes() {
         first.device_messages[0].x3dh_key.is_some()
             && first.device_messages[0].x3dh_key == second.device_messages[0].x3dh_key
     );
-    // The second is the one that arrives.
+    // The second message arrives first.
     let content = bob.read(&alice, second.message.raw()).content.unwrap();
     assert!(matches!(
         content.encryption,
         EncryptionKind::Session { started: true, missing: 1, .. }
     ));
     let answer = bob.write(&alice, NOW);
-    assert_eq!(answer.device_messages[0].x3dh_key, None, "the responder has none");
+    assert_eq!(answer.device_messages[0].x3dh_key, None, "a responder has no X3DH header");
     alice.read(&bob, answer.message.raw()).content.unwrap();
     assert_eq!(alice.write(&bob, NOW).device_messages[0].x3dh_key, None);
     let content = bob.read(&alice, first.message.raw()).content.unwrap();
@@ -249,7 +252,7 @@ fn the_header_of_the_agreement_goes_until_an_answer_comes() {
 }
 
 #[test]
-fn an_answer_that_can_not_be_read_is_one() {
+fn an_answer_that_can_not_be_decrypted_ends_the_x3dh_header() {
     let (mut alice, mut bob) = (device("alice", "a1"), device("bob", "b1"));
     let code = bob.contact_code(NOW);
     alice.read(&bob, &code);
@@ -260,7 +263,7 @@ fn an_answer_that_can_not_be_read_is_one() {
     let before = alice.device.sessions().unwrap();
     let received = alice.read(&bob, ProtocolMessage::new(answer).raw());
     assert_eq!(received.content.unwrap_err().code(), "ratchet.mac");
-    // Bob has the session: he needs the header no more. But for that, nothing has changed.
+    // Bob has the session, so he does not need the header. Nothing else has changed.
     let after = alice.device.sessions().unwrap();
     assert!(before[0].x3dh_key.is_some() && after[0].x3dh_key.is_none());
     assert_eq!(before[0].ratchet.root_key().as_bytes(), after[0].ratchet.root_key().as_bytes());
@@ -270,7 +273,7 @@ fn an_answer_that_can_not_be_read_is_one() {
 }
 
 #[test]
-fn senders_that_do_not_know_us_are_answered_now_and_then() {
+fn senders_that_do_not_know_us_are_answered_after_the_cooldown() {
     let (mut alice, bob) = (device("alice", "a1"), device("bob", "b1"));
     let mut answer = |seconds: i64| {
         let now = Timestamp(NOW.0 + seconds * 1_000_000_000);
@@ -288,7 +291,7 @@ fn senders_that_do_not_know_us_are_answered_now_and_then() {
 }
 
 #[test]
-fn a_session_that_is_forgotten_leaves_nothing() {
+fn forget_deletes_a_session_and_its_keys() {
     let (mut alice, mut bob) = (device("alice", "a1"), device("bob", "b1"));
     let code = bob.contact_code(NOW);
     alice.read(&bob, &code);
@@ -305,18 +308,18 @@ fn a_session_that_is_forgotten_leaves_nothing() {
     let before = bob.device.store.len();
     assert!(bob.device.forget(std::slice::from_ref(&session.id)).unwrap());
     assert!(!bob.device.forget(std::slice::from_ref(&session.id)).unwrap());
-    // The session itself, and four chunks.
+    // The session and four chunks.
     assert_eq!(bob.device.store.len(), before - 5);
     assert!(!bob.device.confirm(content.confirmation.as_ref().unwrap()).unwrap());
-    // The header starts it anew, from the beginning of the chain.
+    // The X3DH header starts the session again.
     assert!(bob.read(&alice, sent.raw()).content.is_ok());
     let id = alice.device.sessions().unwrap().remove(0).id;
     assert!(alice.device.forget(&[id]).unwrap());
     assert_eq!(alice.device.store.len(), records);
 }
 
-/// How many records there are of sessions, and of kept keys.
-fn session_records(one: &One) -> (usize, usize) {
+/// Returns the number of session records, and of key chunks.
+fn session_records(one: &TestDevice) -> (usize, usize) {
     let count = |prefix: &[u8]| {
         let mut count = 0;
         one.device
@@ -332,7 +335,7 @@ fn session_records(one: &One) -> (usize, usize) {
 }
 
 #[test]
-fn an_installation_that_goes_takes_its_sessions_with_it() {
+fn removed_installations_lose_their_sessions() {
     let (mut alice, mut bob) = (device("alice", "a1"), device("bob", "b1"));
     let code = alice.contact_code(NOW);
     bob.read(&alice, &code);
@@ -341,14 +344,14 @@ fn an_installation_that_goes_takes_its_sessions_with_it() {
     for n in 0..75 {
         let mut mallory = device("mallory", &format!("m{n}"));
         mallory.read(&alice, &code);
-        // Two are missing, so their keys are kept.
+        // Two messages are skipped, so their keys are stored.
         mallory.write(&alice, later(n));
         mallory.write(&alice, later(n));
         let sent = mallory.write(&alice, later(n));
         alice.read(&mallory, sent.message.raw()).content.unwrap();
     }
     let limit = records::MAX_INSTALLATIONS;
-    assert_eq!(session_records(&alice), (limit + 1, limit + 1), "and Bob's");
+    assert_eq!(session_records(&alice), (limit + 1, limit + 1), "Mallory's and Bob's");
     let mallory = device("mallory", "m").key;
     let known = alice.device.installations(&mallory).unwrap();
     let sessions = alice.device.sessions().unwrap();
@@ -357,19 +360,19 @@ fn an_installation_that_goes_takes_its_sessions_with_it() {
     assert!(has_session(InstallationId::new("b1")));
 }
 
-/// How many strangers a device is told to remember.
+/// The maximum number of strangers in these tests.
 const STRANGERS: usize = 8;
 
-/// Opens what a device has stored again.
-fn restarted(one: One) -> One {
-    let One { device, key, secret, mut rng } = one;
+/// Reopens the store of a device.
+fn restarted(one: TestDevice) -> TestDevice {
+    let TestDevice { device, key, secret, mut rng } = one;
     let mut device = Device::open(device.into_store(), secret.clone(), None, &mut rng).unwrap();
     device.set_max_strangers(STRANGERS as u64);
-    One { device, key, secret, rng }
+    TestDevice { device, key, secret, rng }
 }
 
-/// Somebody new writes to a device, with a session in which two messages are missing.
-fn somebody_writes(to: &mut One, code: &[u8], name: &str) -> One {
+/// A new identity sends to a device, in a session with two skipped messages.
+fn stranger_sends(to: &mut TestDevice, code: &[u8], name: &str) -> TestDevice {
     let mut stranger = device(name, "x");
     stranger.read(to, code);
     stranger.write(to, NOW);
@@ -380,8 +383,8 @@ fn somebody_writes(to: &mut One, code: &[u8], name: &str) -> One {
     stranger
 }
 
-/// Whether anything in a device's store is about an identity.
-fn traces(of: &One, at: &One) -> usize {
+/// Counts the records with an identity in them.
+fn traces(of: &TestDevice, at: &TestDevice) -> usize {
     let identity = CompressedKey::from(&of.key);
     let mut found = 0;
     let mut look = |key: &[u8], record: &[u8]| {
@@ -394,33 +397,36 @@ fn traces(of: &One, at: &One) -> usize {
 }
 
 #[test]
-fn strangers_make_room_for_strangers_and_those_we_know_stay() {
+fn strangers_replace_strangers_and_known_identities_stay() {
     let mut alice = restarted(device("alice", "a1"));
     let code = alice.contact_code(NOW);
-    // Written to; learned by hand; a stranger who is answered; one who is still one.
-    let mut bob = somebody_writes(&mut alice, &code, "bob");
+    // We send to Bob, learn Carol by hand, and answer Dave. Dave and Eve are strangers.
+    let mut bob = stranger_sends(&mut alice, &code, "bob");
     alice.write(&bob, NOW);
     let mut carol = device("carol", "c1");
     alice.device.learn(&carol.device.bundle(NOW, &mut carol.rng).unwrap()).unwrap();
-    let mut dave = somebody_writes(&mut alice, &code, "dave");
+    let mut dave = stranger_sends(&mut alice, &code, "dave");
     alice.device.answer_to(&dave.key, b"", NOW, &mut alice.rng).unwrap();
-    let eve = somebody_writes(&mut alice, &code, "eve");
+    let eve = stranger_sends(&mut alice, &code, "eve");
     let mut records = Vec::new();
     for number in 0..5 * STRANGERS {
-        somebody_writes(&mut alice, &code, &format!("flood {number}"));
-        // Who goes on writing is not the oldest.
+        stranger_sends(&mut alice, &code, &format!("flood {number}"));
+        // Dave keeps sending, so he is never the oldest.
         let sent = dave.write(&alice, NOW);
         alice.read(&dave, sent.message.raw()).content.unwrap();
         if number % STRANGERS == 3 {
             alice = restarted(alice);
         }
-        assert!(alice.device.peers().unwrap().len() <= STRANGERS + 3, "with us, Bob, Carol");
+        assert!(
+            alice.device.peers().unwrap().len() <= STRANGERS + 3,
+            "strangers, and us, Bob, Carol"
+        );
         records.push(alice.device.store.len());
     }
     let (first, last) = (records[2 * STRANGERS], records[5 * STRANGERS - 1]);
-    // Of Dave's messages, the keys are kept.
+    // The keys of Dave's messages are stored.
     assert!(last <= first + 3 * STRANGERS, "{records:?}");
-    assert_eq!(session_records(&alice).0, STRANGERS + 1, "and Bob's");
+    assert_eq!(session_records(&alice).0, STRANGERS + 1, "strangers' and Bob's");
     assert_eq!(traces(&eve, &alice), 0);
     let gone = device("flood 0", "x");
     assert_eq!(traces(&gone, &alice), 0);
@@ -433,7 +439,7 @@ fn strangers_make_room_for_strangers_and_those_we_know_stay() {
 }
 
 #[test]
-fn bundles_that_come_along_make_no_more_strangers_than_others() {
+fn signers_of_attached_bundles_are_strangers_too() {
     let mut alice = restarted(device("alice", "a1"));
     let mut bob = device("bob", "b1");
     let code = bob.contact_code(NOW);
@@ -447,15 +453,15 @@ fn bundles_that_come_along_make_no_more_strangers_than_others() {
         assert_eq!(known, STRANGERS);
         alice = restarted(alice);
     }
-    // A smaller line lets those go that are too many.
+    // A smaller limit removes the excess.
     alice.device.set_max_strangers(2);
     let code = alice.contact_code(NOW);
-    somebody_writes(&mut alice, &code, "another");
+    stranger_sends(&mut alice, &code, "another");
     assert_eq!(alice.device.peers().unwrap().len(), 2);
 }
 
 #[test]
-fn there_are_no_more_strangers_than_the_documentation_says() {
+fn the_default_limit_of_strangers_holds() {
     let mut alice = device("alice", "a1");
     let most = strangers::MAX_STRANGERS as u32;
     let identity = |number: u32| {
@@ -468,16 +474,16 @@ fn there_are_no_more_strangers_than_the_documentation_says() {
             numbers.clone().try_for_each(|number| it.register_identity(&identity(number)))
         };
         alice.device.transaction::<_, StoreError>(register).unwrap();
-        // Each, and its place; the line; who we are.
+        // Two records per stranger, the queue, and the owner.
         assert_eq!(alice.device.store.len(), 2 * most as usize + 2);
     }
     let known = |number| is_known(&alice.device.store, &identity(number)).unwrap();
     assert!(!known(0) && known(1) && known(most) && !known(most + 1));
 }
 
-/// Whom a state knew before strangers stood in a line stays.
+/// States that are older than the queue of strangers.
 #[test]
-fn those_of_an_older_state_are_kept() {
+fn identities_of_older_states_are_known() {
     let mut alice = device("alice", "a1");
     let mut bob = device("bob", "b1");
     let code = bob.contact_code(NOW);
@@ -497,14 +503,14 @@ fn those_of_an_older_state_are_kept() {
     let mut alice = restarted(alice);
     let code = alice.contact_code(NOW);
     for number in 0..2 * STRANGERS {
-        somebody_writes(&mut alice, &code, &format!("flood {number}"));
+        stranger_sends(&mut alice, &code, &format!("flood {number}"));
     }
     assert_eq!(alice.device.peers().unwrap().len(), STRANGERS + 1);
     assert_eq!(alice.device.installations(&bob.key).unwrap().len(), 1);
 }
 
 #[test]
-fn sessions_with_one_installation_are_bounded_and_the_last_ones_stay() {
+fn sessions_per_installation_are_bounded_and_the_newest_stay() {
     let (mut alice, mut bob) = (device("alice", "a1"), device("bob", "b1"));
     let mut last = None;
     for day in 0..records::MAX_SESSIONS as i64 + 12 {
@@ -523,7 +529,7 @@ fn sessions_with_one_installation_are_bounded_and_the_last_ones_stay() {
 }
 
 #[test]
-fn ids_that_are_too_long_are_not_remembered() {
+fn too_long_installation_ids_are_not_stored() {
     let mut alice = device("alice", "a1");
     let code = alice.contact_code(NOW);
     let length = records::MAX_ID;
@@ -538,9 +544,10 @@ fn ids_that_are_too_long_are_not_remembered() {
 }
 
 #[test]
-fn public_messages_carry_bundle_and_payload() {
+fn public_messages_have_bundle_and_payload() {
     let (mut alice, mut bob) = (device("alice", "a1"), device("bob", "b1"));
-    let sent = alice.device.public_message(b"all", NOW, &mut alice.rng).unwrap();
+    let TestDevice { device, rng, .. } = &mut alice;
+    let sent = device.transaction(|it| it.public_message(b"all", NOW, rng)).unwrap();
     let received = bob.read(&alice, sent.message.raw());
     assert_eq!((received.learned.len(), received.installation.as_str()), (1, "a1"));
     let content = received.content.unwrap();
@@ -553,7 +560,7 @@ fn public_messages_carry_bundle_and_payload() {
     assert_eq!(bob.read(&alice, &code).content.unwrap_err(), DecryptError::NoPayload);
 }
 
-/// Fails to read what it is told to.
+/// A store that fails to read sessions.
 struct Failing {
     inner: MemoryStore,
     fail: bool,
@@ -577,20 +584,20 @@ impl Store for Failing {
 }
 
 #[test]
-fn what_could_not_be_read_is_not_written_over() {
+fn a_failed_read_aborts_the_transaction() {
     let (alice, mut bob) = (device("alice", "a1"), device("bob", "b1"));
     let code = bob.contact_code(NOW);
     let store = Failing { inner: alice.device.into_store(), fail: true };
     let mut rng = seeded_rng("failing");
     let mut device = Device::open(store, alice.secret, None, &mut rng).unwrap();
     device.decrypt(&bob.key, &code, &mut rng).unwrap();
-    // The caller goes on after the error, and the transaction still fails.
+    // The caller ignores the error, and the transaction fails nevertheless.
     let mut failed = false;
     let result: Result<(), SecureError> = device.transaction(|it| {
         failed = it.encrypt_to(&bob.key, b"text", NOW, &mut rng).is_err();
         it.contact_code(NOW, &mut rng).map(|_| ())
     });
-    // A new session is not looked up before it is made: nothing to fail at.
+    // A new session is not read before it is made.
     assert!(!failed && result.is_ok());
     let result: Result<(), SecureError> = device.transaction(|it| {
         failed = it.encrypt_to(&bob.key, b"text", NOW, &mut rng).is_err();

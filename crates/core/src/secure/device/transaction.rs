@@ -235,11 +235,7 @@ impl<'a, S: Store> DeviceTransaction<'a, S> {
     }
 
     /// See [`Device::set_enabled`].
-    ///
-    /// # Errors
-    ///
-    /// If the store fails.
-    pub fn set_enabled(
+    pub(super) fn set_enabled(
         &mut self,
         identity: &PublicKey,
         installation: &InstallationId,
@@ -259,11 +255,7 @@ impl<'a, S: Store> DeviceTransaction<'a, S> {
     }
 
     /// See [`Device::forget`].
-    ///
-    /// # Errors
-    ///
-    /// If the store fails.
-    pub fn forget(&mut self, id: &SessionId) -> Result<bool, SecureError> {
+    pub(super) fn forget(&mut self, id: &SessionId) -> Result<bool, SecureError> {
         if !self.drop_session(id)? {
             return Ok(false);
         }

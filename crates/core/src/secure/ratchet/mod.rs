@@ -171,7 +171,8 @@ impl InactiveRatchet {
         check_skip(0, header.pn, header.n)?;
         check_skip(0, header.n, header.n)?;
         let theirs = header.key.point()?;
-        // As in the reference, keys of a chain before this one count although none can be asked for.
+        // As in the reference, keys of a chain before this one count although none can be asked
+        // for.
         let next = turn(&self.root, &self.pair, (header.key, &theirs), 0, header.pn.into(), rng);
         next.open(header, payload, Vec::new(), true)
     }

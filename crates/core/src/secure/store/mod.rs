@@ -1,8 +1,9 @@
 //! Storage for the state of a device.
 //!
 //! A [`Store`] is a map from keys to records. [`commit`](Store::commit) writes all of its changes
-//! or none, and they are durable when it returns. Everything that one message changes is one commit,
-//! made before the message is returned. So a crash neither loses a session nor reuses a key.
+//! or none, and they are durable when it returns. Everything that one message changes is one
+//! commit, made before the message is returned. So a crash neither loses a session nor reuses a
+//! key.
 //!
 //! | store | location |
 //! | --- | --- |

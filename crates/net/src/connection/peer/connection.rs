@@ -1,4 +1,4 @@
-//! The connection once both Hellos are exchanged.
+//! A connection after both Hellos.
 
 use std::{fmt, time::Instant};
 
@@ -14,23 +14,24 @@ use statuskit_core::{
 
 use crate::connection::peer::{Incoming, P2pError, P2pLimits, after, greeting::put_disconnect};
 
-/// Messages both ways, until one side ends it.
+/// A connection that carries messages both ways, until one side ends it.
 ///
-/// Output grows by what is sent through [`send`](Self::send) and by at most one ping and one
-/// pong: a peer that doesn't read can't make it grow. [`queued`](Self::queued) tells its size.
-pub struct Connection {
+/// Output grows by what [`send`](Self::send) queues, and by at most one ping and one pong: a peer
+/// that does not read can't make it grow.
+pub(crate) struct Connection {
     limits: P2pLimits,
     remote: PublicKey,
     hello: Hello,
     shared: Vec<SharedProtocol>,
     writer: FrameWriter,
     reader: FrameReader,
-    snappy: bool,
+    /// Whether payloads are compressed.
+    pub(super) snappy: bool,
     output: Vec<u8>,
     ping_waits: bool,
     pong_waits: bool,
     heard: Instant,
-    /// Input is held back on purpose.
+    /// We hold back input on purpose.
     paused: bool,
     pinged: Instant,
     open: bool,
@@ -63,35 +64,30 @@ impl Connection {
         }
     }
 
-    /// The peer's static key.
+    /// Returns the peer's static key.
     pub fn remote(&self) -> PublicKey {
         self.remote
     }
 
-    /// What the peer said of itself.
+    /// Returns the peer's Hello.
     pub fn hello(&self) -> &Hello {
         &self.hello
     }
 
-    /// The protocols that both sides speak; at least one.
+    /// Returns the protocols that both sides speak; at least one.
     pub fn shared(&self) -> &[SharedProtocol] {
         &self.shared
     }
 
-    /// Whether payloads are compressed.
-    pub fn snappy(&self) -> bool {
-        self.snappy
-    }
-
-    /// Whether messages can still be sent and received.
+    /// Returns whether messages can still be sent and received.
     pub fn is_open(&self) -> bool {
         self.open
     }
 
-    /// Takes input up to the next event; `None` when all input is consumed without one.
+    /// Reads up to the next message; `None` if the input ends before.
     ///
-    /// After an error, and after [`Incoming::Disconnected`], nothing more can be read or sent;
-    /// what is left of the output may be written before closing.
+    /// After an error, and after [`Incoming::Disconnected`], nothing can be read or sent any more.
+    /// The rest of the output may be written before closing.
     pub fn read(&mut self, input: &mut &[u8], now: Instant) -> Result<Option<Incoming>, P2pError> {
         if !self.open {
             return Err(P2pError::Closed);
@@ -124,8 +120,7 @@ impl Connection {
         self.put(wire, payload)
     }
 
-    /// Ends the connection from our side: Disconnect is queued, except for a network error,
-    /// which is not told.
+    /// Ends the connection from our side. Disconnect is queued, except for a network error.
     pub fn disconnect(&mut self, reason: DisconnectReason) {
         if self.open && reason != DisconnectReason::NetworkError {
             put_disconnect(&mut self.writer, reason, self.snappy, &mut self.output);
@@ -133,8 +128,8 @@ impl Connection {
         self.open = false;
     }
 
-    /// Says whether input is held back on purpose. Meanwhile there is no idle limit; afterwards it
-    /// starts anew.
+    /// Sets whether we hold back input on purpose. The idle limit is off meanwhile, and starts
+    /// again afterwards.
     pub fn set_paused(&mut self, paused: bool, now: Instant) {
         if self.paused && !paused {
             self.heard = now;
@@ -142,13 +137,13 @@ impl Connection {
         self.paused = paused;
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) has something to do; `None` once closed.
+    /// Returns when to call [`handle_timeout`](Self::handle_timeout); `None` once closed.
     pub fn next_wakeup(&self) -> Option<Instant> {
         let ping = after(self.pinged, self.limits.ping);
         self.open.then(|| self.idle_at().map_or(ping, |idle| ping.min(idle)))
     }
 
-    /// Pings when it is time to, and fails when nothing came from the peer for too long.
+    /// Pings when it is time, and fails if the peer was silent for too long.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), P2pError> {
         if !self.open {
             return Ok(());
@@ -160,12 +155,12 @@ impl Connection {
         self.ping(now)
     }
 
-    /// How many bytes wait to be taken.
+    /// Returns the size of the output in bytes.
     pub fn queued(&self) -> usize {
         self.output.len()
     }
 
-    /// Takes what is to be sent: whole frames, in order.
+    /// Takes the output: whole frames, in order.
     pub fn take_output(&mut self) -> Vec<u8> {
         self.ping_waits = false;
         self.pong_waits = false;
@@ -177,7 +172,7 @@ impl Connection {
         input: &mut &[u8],
         now: Instant,
     ) -> Result<Option<Incoming>, P2pError> {
-        // Also here: where input never ends, timeouts may never be looked at.
+        // Also here: while input keeps coming, no timeout may be handled.
         self.ping(now)?;
         while let Some(frame) = self.reader.read(input)? {
             self.heard = now;
@@ -192,7 +187,7 @@ impl Connection {
         (!self.paused).then(|| after(self.heard, self.limits.idle))
     }
 
-    /// Pings when it is time to, unless a ping still waits to be taken.
+    /// Pings when it is time, unless the last ping is still in the output.
     fn ping(&mut self, now: Instant) -> Result<(), P2pError> {
         if now < after(self.pinged, self.limits.ping) {
             return Ok(());
@@ -207,9 +202,9 @@ impl Connection {
     fn handle(&mut self, frame: Frame) -> Result<Option<Incoming>, P2pError> {
         let code = frame.code;
         if code == base::DISCONNECT {
-            // A peer that failed on our Hello has not turned compression on, and some never do
-            // for Disconnect. No block looks like an uncompressed reason, so both can be told
-            // apart.
+            // A peer that failed on our Hello does not compress, and some never compress
+            // Disconnect. No compressed block is a valid uncompressed reason, so that both can be
+            // read.
             let reason = match snappy::decompress(&frame.payload, base::MAX_HELLO) {
                 Ok(payload) if self.snappy => DisconnectReason::decode_any(&payload),
                 _ => DisconnectReason::decode_any(&frame.payload),
@@ -222,7 +217,7 @@ impl Connection {
                 self.pong_waits = true;
                 self.put(base::PONG, &base::EMPTY)?;
             }
-            // Pong, a second Hello and the codes without a meaning are dropped.
+            // Pong, a second Hello and unknown codes are dropped.
             return Ok(None);
         }
         let (protocol, code) = find_code(&self.shared, code).ok_or(P2pError::UnknownCode(code))?;

@@ -1,8 +1,8 @@
 //! A peer after the handshake: Hello, compression, message codes, ping and time limits.
 //!
-//! [`Greeting`] has sent our Hello and waits for theirs; it becomes a [`Connection`], which
-//! carries messages until one side ends it. Both are sans-IO: input and the time are
-//! arguments, events are results, and output waits in a buffer until it is taken.
+//! [`Greeting`] has sent our Hello and waits for theirs. It becomes a [`Connection`], which
+//! carries messages until one side ends it. Both are sans-IO: input and time are arguments,
+//! messages are results, and output waits in a buffer until it is taken.
 //!
 //! Source: devp2p `rlpx.md`, "p2p Capability"; EIP-706; the reference's limits.
 
@@ -21,27 +21,27 @@ use statuskit_core::{
     },
 };
 
-pub use connection::Connection;
-pub use greeting::{Greeting, Refusal};
+pub(super) use connection::Connection;
+pub(super) use greeting::{Greeting, Rejected};
 
-/// What we say of ourselves, and how much patience we have.
+/// The contents of our Hello, and the limits of a connection.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct P2pConfig {
     /// The client's name: `Name/vX.Y.Z/os-arch`.
     pub client: String,
-    /// What we speak.
+    /// The protocols that we speak.
     pub protocols: Vec<Protocol>,
-    /// The version of the base protocol that we announce. 5; with 4 nothing is compressed.
+    /// The version of the base protocol that we announce: 5. With 4, nothing is compressed.
     pub version: u64,
-    /// The port that Hello tells. 0, as by the reference.
+    /// The port in our Hello. The reference sends 0.
     pub listen_port: u16,
     /// Sizes and times.
     pub limits: P2pLimits,
 }
 
 impl P2pConfig {
-    /// The given protocols under this package's name, with the usual limits.
+    /// Creates settings for these protocols, with this package's name and the default limits.
     pub fn new(protocols: Vec<Protocol>) -> Self {
         Self { protocols, ..Self::default() }
     }
@@ -88,23 +88,23 @@ fn client_name() -> String {
     format!("statuskit/v{}/{os}-{arch}", env!("CARGO_PKG_VERSION"))
 }
 
-/// Sizes and times. The defaults are the reference's.
+/// Limits of a connection. The defaults are the reference's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct P2pLimits {
-    /// The largest uncompressed payload that is received, in bytes.
+    /// The largest uncompressed payload that is accepted, in bytes.
     pub message: usize,
-    /// Opening a TCP connection.
+    /// The time to open a TCP connection.
     pub dial: Duration,
-    /// Encryption handshake and Hello together.
+    /// The time for the encryption handshake and Hello together.
     pub handshake: Duration,
-    /// Between two complete messages from the peer.
+    /// The longest time between two complete messages from the peer.
     pub idle: Duration,
-    /// Between two pings of ours.
+    /// The time between two of our pings.
     pub ping: Duration,
-    /// Writing what is to be written.
+    /// The time in which the peer must read 64 KiB of what we write.
     pub write: Duration,
-    /// Writing Disconnect at the end.
+    /// The time to write Disconnect at the end.
     pub farewell: Duration,
 }
 
@@ -122,23 +122,23 @@ impl Default for P2pLimits {
     }
 }
 
-/// What a connection reports.
+/// What a peer sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Incoming {
-    /// A message of a protocol that both sides speak.
+    /// A message of a shared protocol.
     Message {
-        /// Which protocol.
+        /// The protocol.
         capability: Capability,
         /// The message code within the protocol.
         code: u64,
         /// The payload, uncompressed.
         payload: Vec<u8>,
     },
-    /// The peer ends the connection. Nothing comes after this.
+    /// The peer ends the connection. Nothing follows.
     Disconnected(DisconnectReason),
 }
 
-/// Why a connection ended, or why something can't be sent.
+/// Why a connection has ended, or why a message can't be sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum P2pError {
@@ -148,43 +148,43 @@ pub enum P2pError {
     /// A payload can't be (de)compressed.
     #[error("message with code {code}: {error}")]
     Snappy { code: u64, error: SnappyError },
-    /// An uncompressed payload of a peer that doesn't compress is larger than we take.
+    /// A payload of a peer that does not compress is too large.
     #[error("the payload of message {code} has {got} bytes; at most {max} are allowed")]
     TooLarge { code: u64, got: usize, max: usize },
     /// The first message is not an acceptable Hello.
     #[error(transparent)]
     Hello(#[from] HelloError),
-    /// Hello names another key than the handshake proved.
+    /// The key in Hello is not the key that the handshake proved.
     #[error("the id in Hello is not the key of the handshake")]
     UnexpectedIdentity,
-    /// The other side has our own key.
+    /// The peer has our own key.
     #[error("connected to self")]
     ConnectedToSelf,
-    /// No protocol in common.
+    /// The two sides share no protocol.
     #[error("no protocol in common; the peer has [{}]", list(.theirs))]
     Useless { theirs: Vec<Capability> },
-    /// A message code that belongs to no common protocol.
+    /// A message code that belongs to no shared protocol.
     #[error("message code {0} belongs to no protocol in common")]
     UnknownCode(u64),
-    /// Handshake or Hello took too long.
+    /// The handshake or Hello took too long.
     #[error("the handshake was not done within {0:?}")]
     HandshakeTimeout(Duration),
-    /// Nothing came for too long.
+    /// The peer sent nothing for too long.
     #[error("no message from the peer for {0:?}")]
     Idle(Duration),
-    /// To be sent: the protocol is not shared with this peer.
+    /// Sending: the peer does not speak this protocol.
     #[error("the peer doesn't speak {0}")]
     NotShared(String),
-    /// To be sent: the protocol has no such message code.
+    /// Sending: the protocol has no such message code.
     #[error("{capability} has message codes below {length}; got {code}")]
     CodeRange { capability: Capability, code: u64, length: u64 },
-    /// The connection has ended before.
+    /// The connection has already ended.
     #[error("the connection is closed")]
     Closed,
 }
 
 impl P2pError {
-    /// The stable code of this error, as the tools print it.
+    /// Returns the stable code of this error, as the tools print it.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Frame(error) => error.code(),
@@ -203,9 +203,8 @@ impl P2pError {
         }
     }
 
-    /// What the peer is told before the connection closes; nothing where the reference
-    /// closes silently.
-    pub fn answer(&self) -> Option<DisconnectReason> {
+    /// Returns the reason to send before closing; `None` where the reference closes silently.
+    pub(crate) fn answer(&self) -> Option<DisconnectReason> {
         match self {
             Self::Hello(error) => error.answer(),
             Self::UnexpectedIdentity => Some(DisconnectReason::UnexpectedIdentity),
@@ -216,7 +215,7 @@ impl P2pError {
     }
 }
 
-/// `start + time`; a time for ever is half a century.
+/// Returns `start + time`, and half a century later if that is out of range.
 pub(super) fn after(start: Instant, time: Duration) -> Instant {
     start.checked_add(time).unwrap_or_else(|| start + Duration::from_secs(50 * 31_557_600))
 }

@@ -33,7 +33,7 @@ fn secrets(a: u8, b: u8) -> (Secrets, Secrets) {
     (theirs, ours)
 }
 
-/// A greeting of ours, and the frames of a peer that says whatever the test wants.
+/// A greeting of ours, and the frame codec of its peer.
 fn against(config: &P2pConfig, start: Instant) -> (Greeting, FrameWriter, FrameReader) {
     let (ours, theirs) = secrets(1, 2);
     let greeting = Greeting::new(ours, &key(1).public_key(), config, start).unwrap();
@@ -73,20 +73,20 @@ fn connected(config: &P2pConfig, version: u64) -> (Connection, FrameWriter, Fram
     }
 }
 
-fn refusal(input: &[u8], config: &P2pConfig) -> (Refusal, Vec<Frame>) {
+fn rejected(input: &[u8], config: &P2pConfig) -> (Rejected, Vec<Frame>) {
     let start = Instant::now();
     let (greeting, _, mut reader) = against(config, start);
-    let refusal = match greeting.read(&mut &input[..], start) {
-        Err(refusal) => refusal,
+    let rejected = match greeting.read(&mut &input[..], start) {
+        Err(rejected) => rejected,
         other => panic!("{other:?}"),
     };
-    // The Hello that was not taken comes first.
-    let mut said = frames(&mut reader, &refusal.farewell);
+    // Our Hello, which is still in the output, comes first.
+    let mut said = frames(&mut reader, &rejected.farewell);
     assert_eq!(said.remove(0).code, base::HELLO);
-    (refusal, said)
+    (rejected, said)
 }
 
-/// What a peer sends that says this first.
+/// A first frame of a peer.
 fn first(code: u64, payload: &[u8]) -> Vec<u8> {
     let (_, mut writer, _) = against(&config(), Instant::now());
     frame(&mut writer, code, payload)
@@ -104,7 +104,7 @@ fn two_connections_talk() {
     let Ok(Step::Done(mut b)) = b.read(&mut &to_b[..], start) else { panic!() };
     assert_eq!(a.hello().client, two.client);
     assert_eq!(a.shared(), b.shared());
-    assert!(a.snappy() && b.snappy());
+    assert!(a.snappy && b.snappy);
 
     for n in 0..50u8 {
         let (name, code) = if n % 2 == 0 { ("shh", 127) } else { ("waku", 0) };
@@ -166,7 +166,7 @@ fn what_cannot_be_sent() {
 #[test]
 fn version_4_is_not_compressed() {
     let (mut connection, mut writer, mut reader, now) = connected(&config(), 4);
-    assert!(!connection.snappy());
+    assert!(!connection.snappy);
     connection.send("shh", 1, b"plain").unwrap();
     let sent = frames(&mut reader, &connection.take_output());
     assert_eq!(sent, [Frame { code: 17, payload: b"plain".to_vec() }]);
@@ -174,13 +174,13 @@ fn version_4_is_not_compressed() {
     let event = connection.read(&mut &input[..], now).unwrap().unwrap();
     let capability = Capability::new("shh", 6);
     assert_eq!(event, Incoming::Message { capability, code: 1, payload: b"answer".to_vec() });
-    // The same when it is we who announce 4.
+    // The same if we announce version 4.
     let old = P2pConfig { version: 4, ..config() };
-    assert!(!connected(&old, 5).0.snappy());
+    assert!(!connected(&old, 5).0.snappy);
 }
 
 #[test]
-fn a_first_message_that_is_no_hello_is_refused() {
+fn a_first_message_that_is_not_hello_is_rejected() {
     for (code, payload, error, answer) in [
         (0, vec![0xc0], "p2p.hello", None),
         (0, vec![0; 2049], "rlpx.frame_size", None),
@@ -189,40 +189,40 @@ fn a_first_message_that_is_no_hello_is_refused() {
         (0, Hello { id: [0; 64], ..peer_hello(5) }.encode(), "p2p.hello_id", Some(7)),
         (0, Hello { id: [9; 64], ..peer_hello(4) }.encode(), "p2p.unexpected_identity", Some(9)),
     ] {
-        let (refusal, said) = refusal(&first(code, &payload), &config());
-        assert_eq!(refusal.error.code(), error);
-        // Nobody has compressed anything yet.
+        let (rejection, said) = rejected(&first(code, &payload), &config());
+        assert_eq!(rejection.error.code(), error);
+        // Nothing is compressed yet.
         let expected: Vec<_> =
             answer.map(|n| Frame { code: 1, payload: vec![0xc1, n] }).into_iter().collect();
         assert_eq!(said, expected, "{error}");
     }
-    let (refused, _) = refusal(&first(1, &[0xc1, 4]), &config());
+    let (rejection, _) = rejected(&first(1, &[0xc1, 4]), &config());
     let reason = HelloError::Disconnected(DisconnectReason::TooManyPeers);
-    assert_eq!(refused.error, P2pError::Hello(reason));
+    assert_eq!(rejection.error, P2pError::Hello(reason));
 }
 
 #[test]
-fn refusals_after_a_good_hello_are_compressed() {
+fn rejections_after_a_good_hello_are_compressed() {
     let useless = P2pConfig::new(vec![Protocol::new("shh", 5, 128), Protocol::new("waku", 0, 128)]);
-    let (refused, said) = refusal(&first(0, &peer_hello(5).encode()), &useless);
-    assert_eq!(refused.error, P2pError::Useless { theirs: vec![Capability::new("shh", 6)] });
-    assert_eq!(refused.to_string(), "no protocol in common; the peer has [shh/6]");
+    let (rejection, said) = rejected(&first(0, &peer_hello(5).encode()), &useless);
+    assert_eq!(rejection.error, P2pError::Useless { theirs: vec![Capability::new("shh", 6)] });
+    assert_eq!(rejection.to_string(), "no protocol in common; the peer has [shh/6]");
     assert_eq!(said.len(), 1);
     assert_eq!(snappy::decompress(&said[0].payload, 10).unwrap(), [0xc1, 3]);
 
     let other = Hello { id: key(3).public_key().to_xy(), ..peer_hello(5) };
-    let (_, said) = refusal(&first(0, &other.encode()), &config());
+    let (_, said) = rejected(&first(0, &other.encode()), &config());
     assert_eq!(snappy::decompress(&said[0].payload, 10).unwrap(), [0xc1, 9]);
 }
 
 #[test]
-fn our_own_node_is_refused() {
+fn our_own_node_is_rejected() {
     let (ours, theirs) = secrets(1, 1);
     let start = Instant::now();
-    let refused = Greeting::new(ours, &key(1).public_key(), &config(), start).unwrap_err();
-    assert_eq!(refused.error, P2pError::ConnectedToSelf);
+    let rejected = Greeting::new(ours, &key(1).public_key(), &config(), start).unwrap_err();
+    assert_eq!(rejected.error, P2pError::ConnectedToSelf);
     let (_, mut reader) = theirs.into_frames(MAX_BODY);
-    let said = frames(&mut reader, &refused.farewell);
+    let said = frames(&mut reader, &rejected.farewell);
     assert_eq!(said, [Frame { code: 1, payload: vec![0xc1, 10] }]);
 }
 
@@ -230,13 +230,13 @@ fn our_own_node_is_refused() {
 fn hello_must_come_in_time() {
     let start = Instant::now();
     let (greeting, mut writer, _) = against(&config(), start);
-    assert_eq!(greeting.deadline(), start + Duration::from_secs(5));
+    assert_eq!(greeting.deadline, start + Duration::from_secs(5));
     let input = frame(&mut writer, 0, &peer_hello(5).encode());
     let (mut front, mut back) = input.split_at(40);
     let late = start + Duration::from_secs(5);
     let Ok(Step::More { state, .. }) = greeting.read(&mut front, start) else { panic!() };
-    let refused = state.read(&mut back, late).unwrap_err();
-    assert_eq!(refused.error.code(), "p2p.handshake_timeout");
+    let rejected = state.read(&mut back, late).unwrap_err();
+    assert_eq!(rejected.error.code(), "p2p.handshake_timeout");
 }
 
 #[test]
@@ -323,7 +323,7 @@ fn pings_and_idle_limit() {
     connection.handle_timeout(start + 15 * second).unwrap();
     let said = frames(&mut reader, &connection.take_output());
     assert_eq!((said.len(), said[0].code), (1, base::PING));
-    // Any message moves the limit, unconditionally pings go on.
+    // Any message moves the limit. Pings go on regardless.
     let pong = packed(&mut writer, base::PONG, &[0xc0]);
     assert_eq!(connection.read(&mut &pong[..], start + 20 * second), Ok(None));
     assert_eq!(connection.next_wakeup(), Some(start + 30 * second));
@@ -350,7 +350,7 @@ fn network_errors_are_not_told() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// What a peer can say with correct MACs, cut anywhere.
+    /// Frames with correct MACs, cut anywhere.
     #[test]
     fn any_messages(
         messages in proptest::collection::vec((0u64..150, proptest::collection::vec(any::<u8>(), 0..60), any::<bool>()), 0..20),
@@ -390,8 +390,8 @@ proptest! {
         prop_assert_eq!(error.code(), "rlpx.mac");
     }
 
-    /// Two sides that send, transfer some bytes and let time pass in any order: everything
-    /// arrives once and in order, and nobody is given up while pings get through.
+    /// Two sides send, transfer bytes and let time pass, in any order. Everything arrives once and
+    /// in order, and no connection times out while pings get through.
     #[test]
     fn any_interleaving(ops in proptest::collection::vec((0u8..5, 1usize..300), 1..80)) {
         let mut now = Instant::now();
@@ -402,7 +402,7 @@ proptest! {
         let Ok(Step::Done(a)) = a.read(&mut &to_a[..], now) else { panic!() };
         let Ok(Step::Done(b)) = b.read(&mut &to_b[..], now) else { panic!() };
         let mut sides = [a, b];
-        // What is on the way to each side, and what it must still receive.
+        // Bytes in transit to each side, and what it must still receive.
         let mut on_way = [Vec::new(), Vec::new()];
         let mut expected = [Vec::new(), Vec::new()];
         let end = [(2, usize::MAX), (3, usize::MAX)].repeat(3);

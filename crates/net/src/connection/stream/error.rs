@@ -1,4 +1,4 @@
-//! What can go wrong with a peer over a socket.
+//! Errors of a peer over a socket.
 
 use std::{io, time::Duration};
 
@@ -9,35 +9,35 @@ use statuskit_core::devp2p::{
 
 use crate::connection::peer::P2pError;
 
-/// Why a peer can't be reached, or is lost.
+/// Why a peer can't be reached, or was lost.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StreamError {
-    /// No TCP connection, or no such host.
+    /// There is no such host, or it does not accept the connection.
     #[error("can't connect to {to}: {error}")]
     Dial { to: String, error: io::Error },
-    /// No TCP connection in time.
+    /// The host did not answer in time.
     #[error("can't connect to {to}: no answer within {limit:?}")]
     DialTimeout { to: String, limit: Duration },
     /// The encryption handshake failed.
     #[error("handshake: {0}")]
     Handshake(#[from] HandshakeError),
-    /// The peer broke a rule, or is of no use.
+    /// The peer has broken a rule of devp2p, or shares no protocol.
     #[error(transparent)]
     Peer(#[from] P2pError),
-    /// The peer closed the connection without saying why.
+    /// The peer closed the connection without a Disconnect.
     #[error("the peer closed the connection {0}")]
     Eof(&'static str),
     /// The connection failed.
     #[error("{doing} failed: {error}")]
     Io { doing: &'static str, error: io::Error },
-    /// The peer doesn't read.
-    #[error("the peer took no data for {0:?}")]
+    /// The peer does not read.
+    #[error("the peer read nothing for {0:?}")]
     WriteTimeout(Duration),
 }
 
 impl StreamError {
-    /// The stable code of this error, as the tools print it.
+    /// Returns the stable code of this error, as the tools print it.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Dial { .. } => "net.dial",
@@ -50,7 +50,7 @@ impl StreamError {
         }
     }
 
-    /// The reason that the peer gave for not taking us, if it gave one.
+    /// Returns the reason that the peer gave for rejecting us, if it gave one.
     pub fn disconnect_reason(&self) -> Option<DisconnectReason> {
         match self {
             Self::Peer(P2pError::Hello(HelloError::Disconnected(reason))) => Some(*reason),

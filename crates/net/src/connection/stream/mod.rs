@@ -1,8 +1,8 @@
 //! A peer over a socket: the thin layer between [`Connection`] and tokio.
 //!
-//! One task owns one [`PeerStream`]. Its [`next`](PeerStream::next) writes what is queued,
-//! reads what comes and keeps the time, all at once: neither side can block the other by not
-//! reading. Nothing is lost when the future is dropped, so it fits a `select!`:
+//! One task owns one [`PeerStream`]. [`next`](PeerStream::next) writes, reads and keeps the time,
+//! all at once: neither side can block the other by not reading. It is cancel-safe, and fits a
+//! `select!`:
 //!
 //! ```no_run
 //! # use statuskit_net::connection::{PeerStream, StreamError, Incoming};
@@ -14,7 +14,7 @@
 //!             Incoming::Message { code, payload, .. } => println!("{code}: {} bytes", payload.len()),
 //!             Incoming::Disconnected(reason) => break println!("{reason}"),
 //!         },
-//!         // Takes no more while the peer is slow.
+//!         // Queues nothing while the peer is slow.
 //!         Some(payload) = outgoing.recv(), if peer.queued() < 1 << 20 => {
 //!             peer.send("shh", 1, &payload)?;
 //!         }
@@ -54,21 +54,23 @@ use tokio::{
     time::{Instant, Sleep, sleep_until, timeout, timeout_at},
 };
 
-use crate::connection::peer::{self, Connection, Greeting, Incoming, P2pConfig, P2pError, Refusal};
+use crate::connection::peer::{
+    self, Connection, Greeting, Incoming, P2pConfig, P2pError, Rejected,
+};
 pub use error::StreamError;
 use wire::Wire;
 
-/// How many bytes of messages [`PeerStream::flush`] reads ahead.
+/// Bytes of messages that [`PeerStream::flush`] reads ahead.
 const READ_AHEAD: usize = 1 << 20;
 
-/// A peer, both handshakes done.
+/// A connected peer, after both handshakes.
 pub struct PeerStream<S = TcpStream> {
     wire: Wire<S>,
     connection: Connection,
-    /// Read before it was asked for.
+    /// Messages that were read before [`next`](Self::next) asked for them.
     ahead: VecDeque<Incoming>,
     ahead_bytes: usize,
-    /// The socket was left alone for a while, and was not read empty since.
+    /// The socket was not read for a while, and may still hold input from that time.
     behind: bool,
     sleep: Pin<Box<Sleep>>,
     farewell: Duration,
@@ -76,6 +78,9 @@ pub struct PeerStream<S = TcpStream> {
 
 impl PeerStream<TcpStream> {
     /// Dials a node.
+    ///
+    /// # Errors
+    /// If the node can't be reached, or one of the handshakes fails.
     pub async fn connect(
         node: &Enode,
         key: &SecretKey,
@@ -98,6 +103,9 @@ impl PeerStream<TcpStream> {
     }
 
     /// Answers a node that dialled us.
+    ///
+    /// # Errors
+    /// If one of the handshakes fails.
     pub async fn accept(
         stream: TcpStream,
         key: &SecretKey,
@@ -109,8 +117,10 @@ impl PeerStream<TcpStream> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> PeerStream<S> {
-    /// Both handshakes as the side that dialled, over any byte stream that doesn't buffer
-    /// what is written.
+    /// Does both handshakes as the dialling side, over any byte stream without a write buffer.
+    ///
+    /// # Errors
+    /// If one of the handshakes fails.
     pub async fn initiate<R: CryptoRng + ?Sized>(
         io: S,
         remote: PublicKey,
@@ -136,8 +146,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PeerStream<S> {
         Self::greet(wire, secrets, key, config, started).await
     }
 
-    /// Both handshakes as the side that was dialled, over any byte stream that doesn't
-    /// buffer what is written.
+    /// Does both handshakes as the dialled side, over any byte stream without a write buffer.
+    ///
+    /// # Errors
+    /// If one of the handshakes fails.
     pub async fn respond<R: CryptoRng + ?Sized>(
         io: S,
         key: &SecretKey,
@@ -172,7 +184,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PeerStream<S> {
         let greeting = Greeting::new(secrets, &key.public_key(), config, started.into_std());
         let mut greeting = match greeting {
             Ok(greeting) => greeting,
-            Err(refusal) => return Err(refuse(wire, refusal, farewell).await),
+            Err(rejected) => return Err(reject(wire, rejected, farewell).await),
         };
         wire.push(&greeting.take_output());
         let connection = loop {
@@ -180,11 +192,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PeerStream<S> {
             match wire.consume(|input| greeting.read(input, now)) {
                 Ok(Step::Done(connection)) => break connection,
                 Ok(Step::More { state, .. }) => greeting = state,
-                Err(refusal) => return Err(refuse(wire, refusal, farewell).await),
+                Err(rejected) => return Err(reject(wire, rejected, farewell).await),
             }
             within(started, config, wire.fill("before its Hello")).await?;
         };
-        // Theirs may have come before ours was written; they wait for it too.
+        // The peer's Hello may have come before ours was written. The peer waits for ours, too.
         within(started, config, wire.flush()).await?;
         Ok(Self {
             wire,
@@ -197,9 +209,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PeerStream<S> {
         })
     }
 
-    /// The next event; writes what is queued meanwhile. Cancel-safe.
+    /// Returns the next message, and writes what is queued meanwhile. Cancel-safe.
     ///
-    /// After an error or [`Incoming::Disconnected`] the peer is lost; drop it.
+    /// # Errors
+    /// If the connection has failed. After an error, and after [`Incoming::Disconnected`], the
+    /// peer is lost.
     pub async fn next(&mut self) -> Result<Incoming, StreamError> {
         loop {
             if let Some(event) = self.step(true, false).await? {
@@ -208,9 +222,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PeerStream<S> {
         }
     }
 
-    /// The next event, or `None` when all that is queued was written, if it `flushes`. Unless it
-    /// `reads`, the socket is left alone, and at most one message of what was read from it
-    /// before is decoded. Pings go on, and the peer may be silent for any time. Cancel-safe.
+    /// Returns the next message. With `flushes`, returns `None` once all that is queued was
+    /// written. Cancel-safe.
+    ///
+    /// Without `reads`, the socket is not read, and at most one message of what was already read is
+    /// decoded. Pings go on, and there is no idle limit.
     pub(crate) async fn step(
         &mut self,
         reads: bool,
@@ -223,31 +239,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PeerStream<S> {
         poll_fn(|cx| self.poll_step(cx, reads, flushes)).await
     }
 
-    /// Whether the socket was not read for a while, and may still hold what came meanwhile.
+    /// Returns whether the socket was not read for a while, and may still hold input from then.
     pub(crate) fn is_behind(&self) -> bool {
         self.behind
     }
 
-    /// Queues a message of the shared protocol with this name; [`next`](Self::next) and
+    /// Queues a message of the shared protocol with this name. [`next`](Self::next) and
     /// [`flush`](Self::flush) write it.
+    ///
+    /// # Errors
+    /// If the peer does not speak the protocol, the code or the payload is out of range, or the
+    /// connection has ended.
     pub fn send(&mut self, name: &str, code: u64, payload: &[u8]) -> Result<(), P2pError> {
         self.connection.send(name, code, payload)
     }
 
-    /// How many bytes are queued and not yet taken by the socket. A sender that minds this
-    /// keeps the memory for a slow peer bounded.
+    /// Returns the number of bytes that the socket has not accepted yet. Senders that wait while
+    /// it is high keep the memory for slow peers bounded.
     pub fn queued(&self) -> usize {
         self.connection.queued() + self.wire.pending()
     }
 
-    /// Writes all that is queued. Messages that come meanwhile (up to a bound) wait for
-    /// [`next`](Self::next). Cancel-safe.
+    /// Writes all that is queued. Messages that come meanwhile wait for [`next`](Self::next), up to
+    /// a bound. Cancel-safe.
+    ///
+    /// # Errors
+    /// If the connection has failed or ended.
     pub async fn flush(&mut self) -> Result<(), StreamError> {
         loop {
             let reads = self.ahead_bytes < READ_AHEAD;
             let step = poll_fn(|cx| {
                 let step = self.poll_step(cx, reads, true);
-                // Nothing is read that could tell of the error.
+                // While nothing is read, only this can report a failure to write.
                 let fails = step.is_pending() && !reads;
                 let error = if fails { self.wire.take_error() } else { None };
                 error.map_or(step, |error| Poll::Ready(Err(error)))
@@ -259,8 +282,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PeerStream<S> {
         }
     }
 
-    /// Tells the peer why and closes, within a second. What is queued is written before as
-    /// far as the time allows.
+    /// Sends Disconnect with this reason and closes, in bounded time
+    /// ([`P2pLimits::farewell`]). What is queued goes first, as far as the time allows.
     pub async fn close(mut self, reason: DisconnectReason) {
         self.connection.disconnect(reason);
         if reason != DisconnectReason::NetworkError {
@@ -269,22 +292,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PeerStream<S> {
         }
     }
 
-    /// The peer's static key.
+    /// Returns the peer's static key.
     pub fn remote(&self) -> PublicKey {
         self.connection.remote()
     }
 
-    /// What the peer said of itself.
+    /// Returns the peer's Hello.
     pub fn hello(&self) -> &Hello {
         self.connection.hello()
     }
 
-    /// The protocols that both sides speak; at least one.
+    /// Returns the protocols that both sides speak; at least one.
     pub fn shared(&self) -> &[SharedProtocol] {
         self.connection.shared()
     }
 
-    /// The socket, for its addresses.
+    /// Returns the socket, for its addresses.
     pub fn get_ref(&self) -> &S {
         self.wire.get_ref()
     }
@@ -335,26 +358,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PeerStream<S> {
         self.ahead.push_back(event);
     }
 
-    /// Hands output to the socket until it takes no more.
+    /// Hands output to the socket until it accepts no more.
     fn poll_output(&mut self, cx: &mut Context<'_>) {
         while self.wire.poll_write(cx).is_ready() && self.connection.queued() > 0 {
             self.wire.replace(self.connection.take_output());
         }
     }
 
-    /// Ready when a timer had something to do.
+    /// Ready when a timer has fired and was handled.
     fn poll_time(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
         loop {
             let wakeup = self.connection.next_wakeup().map(Instant::from_std);
             let wakeup = [wakeup, self.wire.deadline()].into_iter().flatten().min();
             let Some(wakeup) = wakeup else { return Poll::Pending };
-            // A timer that is too early is left alone: most are moved before they strike.
+            // A timer that is too early is not reset: most deadlines move before they are reached.
             if wakeup < self.sleep.deadline() {
                 self.sleep.as_mut().reset(wakeup);
             }
             ready!(self.sleep.as_mut().poll(cx));
             let now = Instant::now();
-            // Armed again in any case: a timer that struck must not be polled twice.
+            // Reset in any case: a timer that has fired must not be polled again.
             self.sleep.as_mut().reset(wakeup.max(now + Duration::from_millis(1)));
             if now >= wakeup {
                 self.wire.check_deadline(now)?;
@@ -371,20 +394,20 @@ impl<S> std::fmt::Debug for PeerStream<S> {
     }
 }
 
-/// Sends what is still to be said to a peer that is not taken.
-async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
+/// Sends the rejection before closing.
+async fn reject<S: AsyncRead + AsyncWrite + Unpin>(
     mut wire: Wire<S>,
-    refusal: Refusal,
+    rejected: Rejected,
     farewell: Duration,
 ) -> StreamError {
-    if refusal.error.answer().is_some() {
-        wire.push(&refusal.farewell);
+    if rejected.error.answer().is_some() {
+        wire.push(&rejected.farewell);
         wire.finish(farewell).await;
     }
-    refusal.error.into()
+    rejected.error.into()
 }
 
-/// What remains of the time for both handshakes.
+/// Limits a part of the handshakes to what remains of their time.
 async fn within<T>(
     started: Instant,
     config: &P2pConfig,
@@ -396,7 +419,7 @@ async fn within<T>(
         .unwrap_or_else(|_| Err(P2pError::HandshakeTimeout(limit).into()))
 }
 
-/// A moment that may lie too far ahead to be told.
+/// Returns `start + time`, also if that is out of range.
 fn after(start: Instant, time: Duration) -> Instant {
     Instant::from_std(peer::after(start.into_std(), time))
 }

@@ -4,6 +4,7 @@ use statuskit_core::{crypto::seeded_rng, devp2p::capability::Protocol};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     net::TcpListener,
+    time::advance,
 };
 
 use super::*;
@@ -166,20 +167,41 @@ fn next_may_be_dropped_at_any_time() {
     });
 }
 
-/// Nothing comes from outside, so that time passes of its own accord.
+/// Nothing comes from outside, so that the paused clock moves by itself.
 #[tokio::test(start_paused = true)]
 async fn pings_keep_the_connection() {
     let (mut a, mut b) = piped(1000, &config(), &config()).await;
     let hour = Duration::from_secs(3600);
     let (a_event, b_event) = tokio::join!(timeout(hour, a.next()), timeout(hour, b.next()));
     assert!(a_event.is_err() && b_event.is_err(), "pongs came, nothing else");
-    // Without anyone to answer, the limit strikes.
+    // Without answers, the idle limit ends the connection.
     let error = a.next().await.unwrap_err();
     assert_eq!(error.code(), "p2p.idle");
 }
 
+/// What was read before is still decoded, up to a message: the ping behind the first one here.
+#[tokio::test(start_paused = true)]
+async fn pings_are_answered_while_nothing_is_read() {
+    let [second, day] = [1, 86_400].map(Duration::from_secs);
+    let limits = P2pLimits { ping: day, ..P2pLimits::default() };
+    let silent = P2pConfig { limits, ..config() };
+    let limits = P2pLimits { idle: 100 * second, ..P2pLimits::default() };
+    let patient = P2pConfig { limits, ..config() };
+    let (mut a, mut b) = piped(1000, &silent, &patient).await;
+    let began = Instant::now();
+    advance(16 * second).await;
+    b.send("shh", 1, b"first").unwrap();
+    assert!(timeout(Duration::ZERO, b.next()).await.is_err(), "writes both");
+    let first = a.step(true, false).await.unwrap().unwrap();
+    assert_eq!(message(first), (1, b"first".to_vec()));
+    advance(10 * second).await;
+    assert!(timeout(second, a.step(false, false)).await.is_err());
+    assert_eq!(b.next().await.unwrap_err().code(), "p2p.idle");
+    assert!(began.elapsed() > 120 * second, "the pong has moved the limit");
+}
+
 #[test]
-fn refusals_reach_the_other_side() {
+fn rejections_reach_the_other_side() {
     run(async {
         let (listener, node) = listener(2).await;
         let other = P2pConfig::new(vec![Protocol::new("waku", 0, 128)]);
@@ -192,7 +214,7 @@ fn refusals_reach_the_other_side() {
         assert_eq!(a.unwrap_err().code(), "p2p.useless");
         assert_eq!(b.unwrap_err().code(), "p2p.useless");
 
-        // A peer that says Disconnect in place of Hello.
+        // A peer that sends Disconnect instead of Hello.
         let accept = async {
             let (stream, _) = listener.accept().await.unwrap();
             let mut wire = Wire::new(stream, Duration::from_secs(1));
@@ -234,13 +256,13 @@ fn hostile_sockets() {
         };
         let (error, ()) = tokio::join!(PeerStream::connect(&node, &dialler, &ours), http);
         assert_eq!(error.unwrap_err().code(), "rlpx.ack");
-        // Says nothing.
+        // Sends nothing.
         let limits = P2pLimits { handshake: Duration::from_millis(100), ..P2pLimits::default() };
         let short = P2pConfig { limits, ..config() };
         let (error, _open) =
             tokio::join!(PeerStream::connect(&node, &dialler, &short), listener.accept());
         assert_eq!(error.unwrap_err().code(), "p2p.handshake_timeout");
-        // Ourselves, nobody, and a name that is none.
+        // Our own key, a closed port, and a name that does not exist.
         let error = PeerStream::connect(&node, &key(2), &ours).await.unwrap_err();
         assert_eq!(error.code(), "p2p.self");
         drop(listener);
@@ -253,7 +275,7 @@ fn hostile_sockets() {
 }
 
 #[test]
-fn a_peer_that_does_not_read_is_given_up() {
+fn a_peer_that_does_not_read_is_disconnected() {
     run(async {
         let limits = P2pLimits { write: Duration::from_millis(200), ..P2pLimits::default() };
         let quick = P2pConfig { limits, ..config() };

@@ -1,4 +1,4 @@
-//! A byte stream with a buffer on each side, polled in both directions at once.
+//! A byte stream with buffers, polled in both directions at once.
 
 use std::{
     future::poll_fn,
@@ -14,24 +14,25 @@ use tokio::{
 
 use crate::connection::stream::{StreamError, after};
 
-/// How much is read at once.
+/// Bytes that are read at once.
 const READ: usize = 16 * 1024;
-/// The write limit starts anew whenever so much has gone out.
+/// Bytes after which the time limit for writing starts again.
 const WRITE_STEP: usize = 64 * 1024;
 
 pub(super) struct Wire<S> {
     io: S,
     input: Box<[u8]>,
-    /// What of `input` was read and not consumed.
+    /// The part of `input` that was read and not consumed.
     unread: std::ops::Range<usize>,
     output: Vec<u8>,
     written: usize,
     write_limit: Duration,
-    /// When the current step of the output must have gone out.
+    /// When the current step of the output must be written.
     deadline: Option<Instant>,
-    /// How much of the step has.
+    /// How many bytes of the step are written.
     step: usize,
-    /// Writing failed. Told when there is nothing more to read: the peer may have said why.
+    /// Why writing failed. Reported when there is nothing more to read: the peer may have given a
+    /// reason.
     error: Option<StreamError>,
 }
 
@@ -54,12 +55,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         &self.io
     }
 
-    /// How many bytes of output the socket has not taken.
+    /// Returns the number of bytes that the socket has not accepted.
     pub fn pending(&self) -> usize {
         self.output.len() - self.written
     }
 
-    /// Queues output behind what is queued.
+    /// Appends output.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.pending() == 0 {
             self.replace(Vec::new());
@@ -67,14 +68,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.output.extend_from_slice(bytes);
     }
 
-    /// New output, when all before was written.
+    /// Sets the output, once the one before was written.
     pub fn replace(&mut self, bytes: Vec<u8>) {
         debug_assert_eq!(self.pending(), 0);
         self.output = bytes;
         self.written = 0;
     }
 
-    /// When the peer must have taken more.
+    /// Returns when the peer must have read more.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
@@ -86,17 +87,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
     }
 
-    /// Whether writing has failed: what is to be written since is thrown away.
+    /// Returns whether writing has failed. Output is discarded from then on.
     pub fn has_failed(&self) -> bool {
         self.error.is_some()
     }
 
-    /// The error of writing, if there was one.
+    /// Takes the error of writing, if there was one.
     pub fn take_error(&mut self) -> Option<StreamError> {
         self.error.take()
     }
 
-    /// Lets `read` take from the front of the input.
+    /// Lets `read` consume the front of the input.
     pub fn consume<T>(&mut self, read: impl FnOnce(&mut &[u8]) -> T) -> T {
         let mut input = self.input.get(self.unread.clone()).unwrap_or_default();
         let result = read(&mut input);
@@ -104,7 +105,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         result
     }
 
-    /// Writes what is pending and waits for input; `when` tells the time in errors.
+    /// Writes what is pending and waits for input. Errors say `when` the connection ended.
     pub async fn fill(&mut self, when: &'static str) -> Result<(), StreamError> {
         poll_fn(|cx| {
             let _ = self.poll_write(cx);
@@ -119,7 +120,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.error.take().map_or(Ok(()), Err)
     }
 
-    /// Ready when there is input. The input must have been consumed before.
+    /// Ready when there is input. What was read before must be consumed.
     pub fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
@@ -171,13 +172,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         Poll::Ready(())
     }
 
-    /// Writes what is pending, closes our direction, and waits for the peer to close its own,
+    /// Writes what is pending, closes our direction, and waits for the peer to close the other,
     /// all within `limit`. Closing with unread input would make the peer lose what we wrote.
     pub async fn finish(&mut self, limit: Duration) {
         let finish = async {
             poll_fn(|cx| {
                 let written = self.poll_write(cx);
-                // The peer may have to be read from before it reads.
+                // The peer may not read before it is read.
                 let _ = self.drain(cx);
                 written
             })
@@ -188,7 +189,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         let _ = timeout(limit, finish).await;
     }
 
-    /// Throws input away; ready when there will be no more.
+    /// Discards input. Ready when there is no more to come.
     fn drain(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let mut buffer = ReadBuf::new(&mut self.input);

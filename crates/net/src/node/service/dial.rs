@@ -1,11 +1,11 @@
-//! Dialling and being dialled.
+//! Dialling, and accepting connections.
 //!
-//! There is one connection per peer; another is refused with "already connected", as by all nodes
-//! of devp2p. Two nodes that dial each other at once have two, and if each refuses the one that it
-//! saw last, none may be left. So the second is held back until the fate of the first is known: its
-//! Status comes, or the other side refuses it. That is enough where the other side just decides.
-//! If it waits as well, both come to the same end after [`UNDECIDED`]: what the node with the
-//! greater key has dialled is kept.
+//! There is one connection per peer; another is rejected with "already connected", as by all devp2p
+//! nodes. Two nodes that dial each other at once have two connections. If each rejected the later
+//! one, none might be left. So the second waits for the outcome of the first: its Status comes, or
+//! the other side rejects it. That suffices if the other side decides at once. If it waits as well,
+//! both decide alike after [`UNDECIDED`]: the connection stays that the node with the greater key
+//! has dialled.
 
 use std::{
     collections::HashMap,
@@ -34,29 +34,31 @@ use crate::{
     node::{ConnectError, EndReason, Event, PeerInfo},
 };
 
-/// A peer that has dialled us is not dialled; whether it is still there is asked so often.
+/// How often to look whether a peer that has dialled us is still connected. It is not dialled
+/// meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// How long two nodes that have dialled each other wait for the other to decide.
+/// How long two nodes that have dialled each other wait for the other's decision.
 const UNDECIDED: Duration = Duration::from_secs(1);
 
-/// How a peer is dialled, and what it may do.
+/// How to dial a peer, and what it may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PeerOptions {
-    /// Dial again when the connection fails or ends. Otherwise it is tried once.
+    /// Whether to dial again when the connection fails or ends.
     pub redial: bool,
-    /// The wait before the first new attempt; each is twice as long as the one before.
+    /// The wait before the second attempt. It doubles with each attempt.
     pub first_retry: Duration,
-    /// The longest wait between attempts. The reference takes a node that dials from afar once
-    /// in 30 s, and itself waits for 35.
+    /// The longest wait between attempts. The reference accepts one connection per address in
+    /// 30 s, and waits 35 s itself.
     pub longest_retry: Duration,
-    /// See [`Node::mark_trusted`](crate::node::Node::mark_trusted).
+    /// Whether its direct packets are accepted: see
+    /// [`Node::mark_trusted`](crate::node::Node::mark_trusted).
     pub trusted: bool,
-    /// Not counted by the rate limits.
+    /// Whether rate limits don't count it.
     pub whitelisted: bool,
-    /// The largest packet that is taken from it, in bytes, if that is more than
+    /// The largest accepted packet in bytes, if that is more than
     /// [`max_message_size`](crate::node::NodeConfig::max_message_size). Nodes of the reference write
-    /// all that they have for a peer into one packet, and keep to no limit there.
+    /// all that they have for a peer into one packet, without a limit.
     pub max_packet_size: Option<u32>,
 }
 
@@ -74,18 +76,18 @@ impl Default for PeerOptions {
 }
 
 impl PeerOptions {
-    /// Tried once.
+    /// Returns options for a single attempt.
     pub fn once() -> Self {
         Self { redial: false, ..Self::default() }
     }
 }
 
-/// The peers that are dialled, each with the switch that ends it.
+/// The peers that are being dialled, each with a switch to stop.
 #[derive(Debug, Default)]
 pub(super) struct Dials(HashMap<PublicKey, watch::Sender<bool>>);
 
 impl Dials {
-    /// Starts over for a peer; an earlier dial of it ends.
+    /// Adds a peer. Stops an earlier dial of the same peer.
     pub fn insert(&mut self, id: PublicKey) -> watch::Receiver<bool> {
         let (switch, stop) = watch::channel(false);
         if let Some(earlier) = self.0.insert(id, switch) {
@@ -100,7 +102,7 @@ impl Dials {
     }
 }
 
-/// Dials a peer, again and again if it is to be, until told to stop.
+/// Dials a peer, repeatedly if the options say so, until it is stopped.
 pub(super) async fn dial(
     shared: Arc<Shared>,
     enode: Enode,
@@ -117,7 +119,7 @@ pub(super) async fn dial(
             _ = stop.wait_for(|stop| *stop) => return,
             () = shared.closed() => return,
         }
-        // It may have dialled us.
+        // The peer may have dialled us.
         while options.redial && shared.peer_by_id(&enode.id).is_some() {
             tokio::select! {
                 () = tokio::time::sleep(LOOK_AGAIN) => {}
@@ -140,7 +142,7 @@ pub(super) async fn dial(
         let admitted = match attempt {
             Ok(_) if *stop.borrow() => return,
             Ok(stream) => tokio::select! {
-                // Once admitted, it is ended as any peer is.
+                // Once admitted, it ends like any other.
                 admitted = admit(&shared, stream, info, false) => admitted,
                 _ = stop.wait_for(|stop| *stop) => return,
             },
@@ -154,10 +156,10 @@ pub(super) async fn dial(
             Err(error) => Some(error),
         };
         let stopped = *stop.borrow() || shared.is_closing();
-        // Who answers with our own key always will.
+        // A peer with our own key always has it.
         let hopeless = failure.as_ref().is_some_and(is_self);
         if started.elapsed() > options.longest_retry {
-            // It was connected for long.
+            // It was connected for a long time.
             wait = options.first_retry;
         }
         let again = options.redial && !stopped && !hopeless;
@@ -179,8 +181,8 @@ pub(super) async fn dial(
     }
 }
 
-/// What devp2p is told for a peer that may write larger packets than others. Twice as much is read
-/// as is taken, as from all.
+/// Returns the devp2p settings for a peer that may send larger packets. As for all peers, twice the
+/// accepted size is read.
 fn config(shared: &Shared, options: &PeerOptions) -> connection::P2pConfig {
     let mut p2p = shared.p2p.clone();
     let packet = options.max_packet_size.unwrap_or(0) as usize;
@@ -204,7 +206,7 @@ pub(super) async fn accept(
             () = shared.closed() => break,
         };
         let Ok((stream, addr)) = accepted else {
-            // Out of file descriptors, most likely.
+            // Most likely, there are no file descriptors left.
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
@@ -235,8 +237,8 @@ pub(super) async fn accept(
 /// A connection that has become a peer.
 type Admitted = (PeerStream<TcpStream>, Joined);
 
-/// Makes a peer of a connection, or says why it is not wanted. Cancel-safe: a connection that is
-/// dropped meanwhile is no peer.
+/// Makes a connection a peer, or rejects it. Cancel-safe: a connection dropped meanwhile is not a
+/// peer.
 async fn admit(
     shared: &Shared,
     stream: PeerStream<TcpStream>,
@@ -265,14 +267,14 @@ async fn admit(
     }
 }
 
-/// There is another connection with the peer: waits for its fate, if that is open.
+/// Waits for the outcome of another connection with the same peer, if that is undecided.
 async fn compete(shared: &Shared, newcomer: &Newcomer) -> Result<Joined, ConnectError> {
     let Some((key, mut is_ready)) = shared.undecided(newcomer) else {
         return Err(ConnectError::AlreadyConnected);
     };
-    // An error means that it is gone.
-    let fate = is_ready.wait_for(|ready| *ready);
-    if let Ok(Ok(_)) = timeout(UNDECIDED, fate).await {
+    // An error means that it has ended.
+    let outcome = is_ready.wait_for(|ready| *ready);
+    if let Ok(Ok(_)) = timeout(UNDECIDED, outcome).await {
         return Err(ConnectError::AlreadyConnected);
     }
     let greater = shared.key.public_key().to_xy() > newcomer.id.to_xy();
@@ -307,7 +309,7 @@ fn is_self(error: &ConnectError) -> bool {
     }
 }
 
-/// Spreads waits, so that two nodes that dial each other don't meet in the middle for ever.
+/// Randomises waits, so that two nodes that dial each other don't always collide.
 struct Jitter(u64);
 
 impl Jitter {
@@ -316,7 +318,7 @@ impl Jitter {
         Self(RandomState::new().hash_one(id))
     }
 
-    /// Between 3/4 and 5/4 of it.
+    /// Returns between 3/4 and 5/4 of a time.
     fn spread(&mut self, wait: Duration) -> Duration {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         wait.mul_f64(0.75 + (self.0 >> 33) as f64 / f64::from(1u32 << 31) / 2.0)

@@ -1,9 +1,9 @@
-//! The handshakes under way with those who dial us: how many there may be, and who must go.
+//! Limits of inbound handshakes in progress.
 //!
-//! A stranger who connects and says nothing holds a place until the handshake's time is over. So
-//! there is a limit for all, and a lower one for each source; and where no place is free, the
-//! newest gets that of the oldest: first of its own source, else of the source that holds the
-//! most. Whoever is honest needs a few round trips only, and is done before it is the oldest.
+//! A stranger that connects and sends nothing holds a place until the handshake times out. So there
+//! is a limit in all, and a lower one per source. When no place is free, a new handshake takes the
+//! place of the oldest: of its own source if that has reached its limit, else of the source with
+//! the most. An honest peer needs a few round trips, and is done before it is the oldest.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -13,7 +13,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-/// The handshakes under way, by source.
+/// The handshakes in progress, by source.
 #[derive(Debug)]
 pub(super) struct Handshakes {
     most: usize,
@@ -23,7 +23,7 @@ pub(super) struct Handshakes {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Oldest first. Sources without handshakes are not kept.
+    /// Oldest first. Sources without handshakes are removed.
     by_source: HashMap<IpAddr, VecDeque<Place>>,
     next: u64,
 }
@@ -31,11 +31,11 @@ struct State {
 #[derive(Debug)]
 struct Place {
     number: u64,
-    /// Dropped to take the place away.
+    /// Dropped to revoke the place.
     _held: oneshot::Sender<()>,
 }
 
-/// A place among the handshakes, given back when dropped.
+/// A place for a handshake, free again when dropped.
 #[derive(Debug)]
 pub(super) struct Ticket {
     handshakes: Arc<Handshakes>,
@@ -53,7 +53,7 @@ impl Handshakes {
         })
     }
 
-    /// A place for a newcomer. Someone else may lose theirs.
+    /// Takes a place. Another handshake may lose its own.
     pub fn enter(self: &Arc<Self>, ip: IpAddr) -> Ticket {
         let source = source(ip);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -73,7 +73,7 @@ impl Handshakes {
 }
 
 impl State {
-    /// The source with the most handshakes; of several, that of the oldest one.
+    /// Returns the source with the most handshakes; of several, that with the oldest.
     fn largest(&self) -> Option<IpAddr> {
         let oldest = |places: &VecDeque<Place>| places.front().map_or(0, |place| place.number);
         let rank = |places: &VecDeque<Place>| (places.len(), std::cmp::Reverse(oldest(places)));
@@ -95,7 +95,7 @@ impl State {
 }
 
 impl Ticket {
-    /// Returns when the place is lost.
+    /// Resolves when the place is lost.
     pub async fn lost(&mut self) {
         // Nothing is ever sent: the other end is dropped.
         let _ = (&mut self.lost).await;
@@ -109,7 +109,7 @@ impl Drop for Ticket {
     }
 }
 
-/// Who is taken for one: an IPv4 address, or the 64 bits of IPv6 that one customer gets.
+/// Returns what counts as one source: an IPv4 address, or the /64 of IPv6 that one customer gets.
 fn source(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64))),
@@ -137,7 +137,7 @@ mod tests {
         let lost: Vec<_> = own.iter_mut().map(has_lost).collect();
         assert_eq!(lost, [true, true, false, false]);
         assert!(!has_lost(&mut other));
-        // Those who lost their place give back nothing.
+        // Handshakes that have lost their place free none.
         own.drain(..2);
         assert_eq!(handshakes.state.lock().unwrap().by_source[&ip(1)].len(), 2);
         drop(own);
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn where_all_places_are_taken_the_greediest_source_pays() {
+    fn when_all_places_are_taken_the_source_with_the_most_loses_one() {
         let handshakes = Handshakes::new(4, 3);
         let mut first = handshakes.enter(ip(1));
         let mut greedy: Vec<_> = (0..3).map(|_| handshakes.enter(ip(2))).collect();
@@ -155,7 +155,7 @@ mod tests {
         let lost: Vec<_> = greedy.iter_mut().map(has_lost).collect();
         assert_eq!(lost, [true, true, false]);
         assert!([&mut first, &mut third, &mut fourth].into_iter().all(|it| !has_lost(it)));
-        // All equal: the oldest goes.
+        // If all have as many, the oldest loses its place.
         let _fifth = handshakes.enter(ip(5));
         assert!(has_lost(&mut first) && !has_lost(&mut third));
     }

@@ -1,8 +1,8 @@
 //! One connection: carries packets between a socket and the node.
 //!
-//! The task owns the stream. It asks the node for packets only while the socket takes them: for
-//! a peer that does not read, little more than one packet is ever held. It reads only while
-//! subscribers keep up: for one that does not, at most one packet is held.
+//! The task owns the stream. It asks the node for packets only while the socket accepts them: for a
+//! peer that does not read, it holds little more than one packet. It reads only while subscribers
+//! keep up: while one does not, it holds at most one packet that was read.
 
 use statuskit_core::wire::packet::PROTOCOL;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -16,10 +16,10 @@ use crate::{
     node::{EndReason, Time, Token},
 };
 
-/// No packet is asked for while so many bytes wait for the socket.
+/// Bytes waiting for the socket, above which no packet is made.
 pub(super) const HIGH_WATER: usize = 64 << 10;
 
-/// Runs a connection to its end, says good-bye, and tells the node.
+/// Runs a connection to its end, sends Disconnect, and removes the peer from the node.
 pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     shared: &Shared,
     stream: PeerStream<S>,
@@ -34,7 +34,7 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     };
     link.note_pause(false);
     let farewell = reason.farewell();
-    // The node forgets the peer first: nothing more is to be made for it.
+    // First, so that the node makes nothing more for the peer.
     shared.leave(key, reason, link.unread_since);
     if let Some(farewell) = farewell {
         link.stream.close(farewell).await;
@@ -46,14 +46,14 @@ struct Link<'a, S> {
     stream: PeerStream<S>,
     joined: Joined,
     room: Room,
-    /// When reading was first paused, of the pauses whose input was not read completely.
+    /// Since when there may be input that was not read, because reading was paused.
     unread_since: Option<Time>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<'_, S> {
     async fn carry(&mut self) -> EndReason {
         let key = self.joined.key;
-        // Packets whose writing is to be reported.
+        // Of packets whose writing is to be reported.
         let mut tokens: Vec<Token> = Vec::new();
         let mut flushes = false;
         loop {
@@ -73,7 +73,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<'_, S> {
             }
             flushes |= self.stream.queued() >= HIGH_WATER || !tokens.is_empty();
             let has_room = self.room.is_there();
-            // The node expects a Status in time. It is one packet, and a small one.
+            // The Status is read in any case: it must come in time, and is small.
             let reads = has_room || !*self.joined.ready.borrow();
             self.note_pause(!reads);
             tokio::select! {

@@ -21,17 +21,22 @@
 //! # }
 //! ```
 //!
-//! One task accepts, one per peer dials, one keeps the time; each connection is carried by the
-//! task that made it. They share the [`Node`] behind a lock that is held for one call at a time
-//! and never across a wait. Any tokio runtime will do; one thread is enough.
+//! One task accepts connections, one per peer dials, one keeps the time. Each connection is carried
+//! by the task that made it. They share the [`Node`] behind a lock, which is held for one call at a
+//! time and never across an await. Any tokio runtime will do; one thread is enough.
 //!
-//! What a stranger can occupy is bounded: handshakes under way ([`ServiceConfig::max_pending`],
-//! [`ServiceConfig::max_pending_per_ip`]), peers ([`ServiceConfig::max_peers`]), and per peer one
-//! packet each way, and little more. A packet that is read is held twice, as it came and
-//! uncompressed; each up to twice [`NodeConfig::max_message_size`], or [`PeerOptions::max_packet_size`]
-//! where that is more, and never more than 16 MiB.
+//! **Bounds.** Strangers can occupy a bounded number of handshakes ([`ServiceConfig::max_pending`],
+//! [`ServiceConfig::max_pending_per_ip`]) and peers ([`ServiceConfig::max_peers`]). A peer can
+//! occupy little more than one packet each way. A packet is held twice while it is read, compressed
+//! and uncompressed; each up to twice [`NodeConfig::max_message_size`], or
+//! [`PeerOptions::max_packet_size`] if that is more, and at most 16 MiB.
+//!
+//! **Back-pressure.** No event of a [`Subscription`] is dropped. While more than
+//! [`ServiceConfig::event_bytes`] wait for one, connections stop reading: TCP is the queue. At most
+//! one packet per connection stays in memory. Pings, answers and what is queued go out all the
+//! same, so that no peer times out. A peer that leaves meanwhile is reported with the time since
+//! which it was not read ([`Event::Disconnected`](super::Event::Disconnected)).
 
-mod clock;
 mod dial;
 mod handshakes;
 mod link;
@@ -56,55 +61,54 @@ use statuskit_core::{
         status::VERSION,
     },
 };
-use tokio::{net::TcpListener, task::JoinSet, time::timeout};
+use tokio::{net::TcpListener, runtime::Handle as Runtime, task::JoinSet, time::timeout};
 
 use super::{
-    ConnectionId, EndReason, Interest, Node, NodeConfig, PeerState, PeerSummary, SendError, Sent,
-    Stats, Time,
+    Clock, ConnectionId, EndReason, Interest, Node, NodeConfig, PeerState, PeerSummary, SendError,
+    Sent, Stats, Time,
 };
 use crate::connection;
-pub use clock::Clock;
 pub use dial::PeerOptions;
 use handshakes::Handshakes;
 use shared::Shared;
 pub use subscription::{Subscription, Watch, Watched};
 
-/// How long a shutdown may take beyond the time for saying good-bye.
+/// How long a shutdown may take beyond the time for Disconnect.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 
 /// The settings of a [`Service`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ServiceConfig {
-    /// The key of the node: its identity among peers.
+    /// The key of the node: its identity for peers.
     pub key: SecretKey,
-    /// The node's rules and limits.
+    /// The rules and limits of the node.
     pub node: NodeConfig,
-    /// What devp2p says and how long it waits. The protocols in it are replaced by `shh/6`, and
-    /// the limit of a message by one that fits the node's.
+    /// The settings of devp2p. The protocols are replaced by `shh/6`, and the limit of a message by
+    /// one that fits the node's.
     pub p2p: connection::P2pConfig,
-    /// Where to listen; port 0 for any that is free, none for not at all.
+    /// Where to listen; port 0 for a free port, `None` to not listen.
     pub listen: Option<SocketAddr>,
-    /// Connections at a time, those not counted that we dial ourselves.
+    /// The maximum number of inbound peers.
     pub max_peers: usize,
-    /// Handshakes at a time with those who dial us. Where there are more, the oldest of the
-    /// address with the most of them is given up.
+    /// The maximum number of inbound handshakes in progress. Beyond, the oldest of the address with
+    /// the most of them is abandoned.
     pub max_pending: usize,
-    /// Handshakes at a time with those who dial us from one IP address (or from one /64 of IPv6).
-    /// Where there are more, the oldest is given up.
+    /// The maximum number of inbound handshakes in progress with one IP address (or /64 of IPv6).
+    /// Beyond, the oldest is abandoned.
     pub max_pending_per_ip: usize,
-    /// The most bytes of events that wait for each subscriber, by [`Event::size`](super::Event::size).
-    /// While more wait for a [`Subscription`], the node reads no more packets from its peers; a
-    /// [`Watch`] skips the oldest.
+    /// The maximum bytes of events that wait for each subscriber, by
+    /// [`Event::size`](super::Event::size). While more wait for a [`Subscription`], the node does not
+    /// read from its peers. A [`Watch`] skips the oldest.
     pub event_bytes: usize,
-    /// Where the time comes from.
+    /// The clock of the node.
     pub clock: Clock,
-    /// Fixes what the node does at random; the handshakes are random all the same.
+    /// The seed of the node's random decisions. Handshakes are random all the same.
     pub seed: Option<u64>,
 }
 
 impl ServiceConfig {
-    /// A full relay that listens nowhere, under a key.
+    /// Returns the settings of a full relay that does not listen.
     pub fn new(key: SecretKey) -> Self {
         Self {
             key,
@@ -125,40 +129,52 @@ impl ServiceConfig {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServiceError {
-    /// The address is taken, or not ours.
+    /// The address is in use, or not ours.
     #[error("can't listen on {addr}: {error}")]
     Listen { addr: SocketAddr, error: io::Error },
-    /// The system gives no randomness.
+    /// The system has no random numbers.
     #[error("the system gives no random numbers: {0}")]
     Random(String),
+    /// The system has no thread for a [`TestNode`](crate::testing::TestNode).
+    #[error("can't start the node: {0}")]
+    Runtime(io::Error),
 }
 
 impl ServiceError {
-    /// The stable code of this error, as the tools print it.
+    /// Returns the stable code of this error, as the tools print it.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Listen { .. } => "net.listen",
             Self::Random(_) => "local.random",
+            Self::Runtime(_) => "system.runtime",
         }
     }
 }
 
-/// A running node. Dropping it ends it without a good-bye; see [`shutdown`](Self::shutdown).
+/// A running node. Dropping it ends the node in the background; to wait, see
+/// [`shutdown`](Self::shutdown).
 #[derive(Debug)]
 pub struct Service {
     handle: Handle,
 }
 
-/// The way to a running node, for any number of holders.
+/// A handle to a running node. Clones are cheap.
 #[derive(Clone)]
 pub struct Handle {
     shared: Arc<Shared>,
     tasks: Arc<Mutex<JoinSet<()>>>,
+    runtime: Runtime,
     local_addr: Option<SocketAddr>,
 }
 
 impl Service {
-    /// Starts a node on the current tokio runtime. It listens, if it is to, when this returns.
+    /// Starts a node on the current tokio runtime. It listens when this returns.
+    ///
+    /// # Errors
+    /// If the address is in use, or the system has no random numbers.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
     pub async fn start(config: ServiceConfig) -> Result<Self, ServiceError> {
         let ServiceConfig { key, mut node, mut p2p, listen, .. } = config;
         let seed = match config.seed {
@@ -168,9 +184,9 @@ impl Service {
             }
         };
         p2p.protocols = vec![Protocol::new(PROTOCOL, VERSION, PROTOCOL_LENGTH)];
-        // Twice as much is read as is taken: so much too large still gets a Disconnect.
+        // Twice the accepted size is read: a packet that is a little too large gets a Disconnect.
         p2p.limits.message = p2p.limits.message.min(2 * node.max_message_size as usize);
-        // Those that we dial come on top of the maximum.
+        // Outbound peers come on top of the maximum.
         node.limits.peers = node.limits.peers.max(2 * config.max_peers);
 
         let listener = match listen {
@@ -197,22 +213,22 @@ impl Service {
             tasks.spawn(dial::accept(shared.clone(), listener, handshakes));
         }
         let tasks = Arc::new(Mutex::new(tasks));
-        Ok(Self { handle: Handle { shared, tasks, local_addr } })
+        Ok(Self { handle: Handle { shared, tasks, runtime: Runtime::current(), local_addr } })
     }
 
-    /// The way to it.
+    /// Returns a handle to the node.
     pub fn handle(&self) -> &Handle {
         &self.handle
     }
 
-    /// Ends it: tells every peer "client quitting" and closes, in bounded time (some two seconds,
-    /// if peers don't read).
+    /// Ends the node: sends Disconnect ("client quitting") to all peers and closes. Takes at most
+    /// about two seconds, if peers don't read.
     pub async fn shutdown(self) {
         let Handle { shared, tasks, .. } = self.handle.clone();
         shared.closing.send_replace(true);
         let mut tasks = std::mem::take(&mut *tasks.lock().unwrap_or_else(PoisonError::into_inner));
         let all = async { while tasks.join_next().await.is_some() {} };
-        // Those that are not done in time are dropped with the set.
+        // Tasks that are not done in time are dropped with the set.
         let _ = timeout(shared.p2p.limits.farewell + SHUTDOWN_GRACE, all).await;
     }
 }
@@ -225,18 +241,18 @@ impl Drop for Service {
 }
 
 impl Handle {
-    /// Where it listens.
+    /// Returns the address that the node listens on.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.local_addr
     }
 
-    /// The node's public key.
+    /// Returns the node's public key.
     pub fn id(&self) -> PublicKey {
         self.shared.key.public_key()
     }
 
-    /// The URL by which peers on this machine dial it: with the loopback address if it listens
-    /// on all. None if it does not listen.
+    /// Returns the URL for peers on this machine: with the loopback address if the node listens on
+    /// all. `None` if it does not listen.
     pub fn enode(&self) -> Option<Enode> {
         let addr = self.local_addr?;
         let ip = match addr.ip() {
@@ -246,20 +262,22 @@ impl Handle {
         Some(Enode::new(self.id(), ip, addr.port()))
     }
 
-    /// All events from now on. None is lost: while the subscriber is slow, the node reads no more
-    /// packets from its peers.
+    /// Subscribes to all events from now on. No event is lost: while the subscriber is slow, the
+    /// node does not read from its peers.
+    #[must_use]
     pub fn subscribe(&self) -> Subscription {
         self.shared.hub.subscribe()
     }
 
-    /// The events from now on, for logs and metrics: those that come too fast are skipped, and
-    /// counted.
+    /// Subscribes to the events from now on, for logs and metrics. Events that come too fast are
+    /// skipped and counted.
+    #[must_use]
     pub fn watch(&self) -> Watch {
         self.shared.hub.watch()
     }
 
-    /// Dials a peer, and again whenever the connection ends, if the options say so. What becomes
-    /// of it is told by events. A peer that is being dialled already is started over.
+    /// Dials a peer, repeatedly if the options say so. Events report the outcome. If the peer is
+    /// being dialled already, this starts over.
     pub fn add_peer(&self, enode: Enode, options: PeerOptions) {
         if self.shared.is_closing() {
             return;
@@ -267,10 +285,10 @@ impl Handle {
         let stop = self.shared.dials(|dials| dials.insert(enode.id));
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         while tasks.try_join_next().is_some() {}
-        tasks.spawn(dial::dial(self.shared.clone(), enode, options, stop));
+        tasks.spawn_on(dial::dial(self.shared.clone(), enode, options, stop), &self.runtime);
     }
 
-    /// Stops dialling a peer, and ends the connection with it.
+    /// Stops dialling a peer, and disconnects it.
     pub fn remove_peer(&self, id: &PublicKey) {
         self.shared.dials(|dials| dials.remove(id));
         if let Some(key) = self.shared.peer_by_id(id) {
@@ -278,27 +296,33 @@ impl Handle {
         }
     }
 
-    /// The connected peers.
+    /// Returns the connected peers.
     pub fn peers(&self) -> Vec<Arc<PeerSummary>> {
         self.shared.peers()
     }
 
-    /// The name in the node of a connected peer.
+    /// Returns the connection with a peer.
     pub fn peer_by_id(&self, id: &PublicKey) -> Option<ConnectionId> {
         self.shared.peer_by_id(id)
     }
 
-    /// What the node knows of a peer.
+    /// Returns what the node knows of a peer.
     pub fn peer_state(&self, peer: ConnectionId) -> Option<PeerState> {
         self.with(|node, _| node.peer(peer))
     }
 
     /// Sends an envelope: see [`Node::send`].
+    ///
+    /// # Errors
+    /// As [`Node::send`].
     pub fn send(&self, envelope: Envelope) -> Result<Sent, SendError> {
         self.with(|node, now| node.send(envelope, now))
     }
 
     /// Sends a packet to one peer, if there is room: see [`Node::send_packet`].
+    ///
+    /// # Errors
+    /// As [`Node::send_packet`].
     pub fn try_send_packet(
         &self,
         peer: ConnectionId,
@@ -307,7 +331,10 @@ impl Handle {
         self.with(|node, now| node.send_packet(peer, packet, now))
     }
 
-    /// Sends a packet to one peer, as soon as there is room.
+    /// Sends a packet to one peer, as soon as there is room. Cancel-safe.
+    ///
+    /// # Errors
+    /// If the peer is not connected, or has not sent its Status.
     pub async fn send_packet(
         &self,
         peer: ConnectionId,
@@ -317,7 +344,7 @@ impl Handle {
             let room = self.shared.room(peer).ok_or(SendError::NoPeer)?;
             let notified = room.notified();
             tokio::pin!(notified);
-            // From here on no room is missed.
+            // From here on, no notification is missed.
             notified.as_mut().enable();
             match self.try_send_packet(peer, packet) {
                 Err(SendError::OutboxFull { .. }) => notified.await,
@@ -326,42 +353,42 @@ impl Handle {
         }
     }
 
-    /// See [`Node::set_min_pow`].
+    /// Sets the minimum proof of work: see [`Node::set_min_pow`].
     pub fn set_min_pow(&self, min_pow: f64) {
         self.with(|node, now| node.set_min_pow(min_pow, now));
     }
 
-    /// See [`Node::set_bloom`].
+    /// Sets the bloom filter: see [`Node::set_bloom`].
     pub fn set_bloom(&self, bloom: Option<Bloom>) {
         self.with(|node, now| node.set_bloom(bloom, now));
     }
 
-    /// See [`Node::widen_bloom`].
+    /// Adds topics to the bloom filter: see [`Node::widen_bloom`].
     pub fn widen_bloom(&self, topics: &Bloom) {
         self.with(|node, now| node.widen_bloom(topics, now));
     }
 
-    /// Which envelopes become events from now on: see [`Node::set_interest`].
+    /// Sets which envelopes become events: see [`Node::set_interest`].
     pub fn set_interest(&self, interest: Interest) {
         self.with(|node, _| node.set_interest(interest));
     }
 
-    /// See [`Node::mark_trusted`].
+    /// Accepts direct packets of a peer: see [`Node::mark_trusted`].
     pub fn mark_trusted(&self, peer: ConnectionId) {
         self.with(|node, _| node.mark_trusted(peer));
     }
 
-    /// See [`Node::stats`].
+    /// Returns the counters: see [`Node::stats`].
     pub fn stats(&self) -> Stats {
         self.with(|node, _| node.stats())
     }
 
-    /// The time by the service's clock.
+    /// Returns the time of the node's clock.
     pub fn now(&self) -> Time {
         self.shared.clock.now()
     }
 
-    /// Works on the node itself. Whatever comes of it goes its usual way; don't take outputs.
+    /// Works on the node itself. Its outputs are dispatched as usual; don't poll them.
     pub fn with<T>(&self, work: impl FnOnce(&mut Node, Time) -> T) -> T {
         self.shared.with(work)
     }

@@ -1,4 +1,4 @@
-//! The node behind its lock, and the ways out of it: to peers' tasks, subscribers and the timer.
+//! The node behind its lock, and what it notifies: the tasks of peers, subscribers, the timer.
 
 use std::{
     collections::HashMap,
@@ -13,58 +13,58 @@ use statuskit_core::{
 };
 use tokio::sync::{Notify, watch};
 
-use super::{Clock, dial::Dials, subscription::Hub};
+use super::{dial::Dials, subscription::Hub};
 use crate::{
     connection,
     node::{
-        ConnectError, ConnectionId, EndReason, Event, Node, Outgoing, Output, PeerInfo,
+        Clock, ConnectError, ConnectionId, EndReason, Event, Node, Outgoing, Output, PeerInfo,
         PeerSummary, Time, Token,
     },
 };
 
-/// The longest sleep of the timer: a clock that is set forward is noticed after it.
+/// The longest sleep of the timer. It notices a clock that was set forward afterwards.
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
 
-/// What all tasks of a service share.
+/// The state that all tasks of a service share.
 pub(super) struct Shared {
     pub key: SecretKey,
     pub p2p: connection::P2pConfig,
     pub clock: Clock,
     pub max_peers: usize,
-    /// Set once, at the end.
+    /// Set when the service ends.
     pub closing: watch::Sender<bool>,
     state: Mutex<State>,
     pub hub: Arc<Hub>,
-    /// Pokes the timer when something becomes due earlier than it sleeps.
+    /// Wakes the timer when something is due before it wakes.
     timer: Notify,
 }
 
 struct State {
     node: Node,
     links: HashMap<ConnectionId, Link>,
-    /// The peers that are connected, or were just let in.
+    /// The connected peers, by their key.
     by_id: HashMap<PublicKey, ConnectionId>,
     dials: Dials,
     /// When the timer wakes.
     wakes_at: Option<Time>,
 }
 
-/// A connection, as seen from outside of its task.
+/// A connection, as seen from outside its task.
 struct Link {
     summary: Arc<PeerSummary>,
-    /// Pokes the task.
+    /// Wakes the task.
     poke: Arc<Notify>,
     /// Wakes those who wait for room in the outbox.
     room: Arc<Notify>,
-    /// Why the task is to end.
+    /// Set to end the task.
     end: Option<EndReason>,
-    /// Whether the peer's Status has come. Dropped when the connection is gone.
+    /// Whether the peer's Status has come. Dropped with the connection.
     ready: watch::Sender<bool>,
-    /// Whether another connection with the same peer waits for the fate of this one.
+    /// Whether another connection with the same peer waits for the outcome of this one.
     has_rival: bool,
 }
 
-/// A connection that is to become a peer.
+/// A new connection, before it becomes a peer.
 pub(super) struct Newcomer {
     pub id: PublicKey,
     pub addr: SocketAddr,
@@ -82,7 +82,7 @@ pub(super) struct Joined {
     pub ready: watch::Receiver<bool>,
 }
 
-/// What a connection's task is to do next.
+/// The next step of a connection's task.
 pub(super) enum Next {
     Write(Outgoing),
     Wait,
@@ -116,11 +116,11 @@ impl Shared {
         }
     }
 
-    /// Works on the node, and passes on what comes of it.
+    /// Works on the node, and dispatches its outputs.
     pub fn with<T>(&self, work: impl FnOnce(&mut Node, Time) -> T) -> T {
         let mut state = self.lock();
         let result = work(&mut state.node, self.clock.now());
-        self.pass_on(&mut state);
+        self.dispatch(&mut state);
         result
     }
 
@@ -132,9 +132,9 @@ impl Shared {
         *self.closing.borrow()
     }
 
-    /// Resolves when the service is to end.
+    /// Resolves when the service ends.
     pub async fn closed(&self) {
-        // The sender is in `self`, and can't be gone.
+        // It can't fail: the sender is in `self`.
         let _ = self.closing.subscribe().wait_for(|closing| *closing).await;
     }
 
@@ -159,9 +159,9 @@ impl Shared {
         if state.by_id.contains_key(id) {
             return Err(ConnectError::AlreadyConnected);
         }
-        // Whom we dial ourselves is always welcome.
-        let dialled_us = state.links.values().filter(|link| link.summary.inbound).count();
-        if *inbound && dialled_us >= self.max_peers {
+        // Outbound peers bypass max_peers.
+        let inbound_peers = state.links.values().filter(|link| link.summary.inbound).count();
+        if *inbound && inbound_peers >= self.max_peers {
             return Err(ConnectError::TooManyPeers);
         }
         let info = PeerInfo { id: NodeId::from_key(id), ..info.clone() };
@@ -182,12 +182,13 @@ impl Shared {
         state.links.insert(key, link);
         state.by_id.insert(*id, key);
         self.hub.publish(Event::Connected(summary));
-        self.pass_on(&mut state);
+        self.dispatch(&mut state);
         Ok(Joined { key, poke, ready })
     }
 
-    /// The connection with the same peer, if the newcomer may wait for its fate: one that goes the
-    /// other way, and whose Status has not come. Tells that, and by an error when it is gone.
+    /// Returns the connection with the same peer, if the newcomer may wait for its outcome: it goes
+    /// the other way, and its Status has not come. The receiver says when that comes, and fails when
+    /// the connection has ended.
     pub fn undecided(&self, newcomer: &Newcomer) -> Option<(ConnectionId, watch::Receiver<bool>)> {
         let mut state = self.lock();
         let key = *state.by_id.get(&newcomer.id)?;
@@ -198,7 +199,7 @@ impl Shared {
         first.then(|| (key, link.ready.subscribe()))
     }
 
-    /// Forgets a peer whose connection has ended, and says so.
+    /// Removes a peer whose connection has ended, and reports it.
     pub fn leave(&self, key: ConnectionId, reason: EndReason, unread_since: Option<Time>) {
         let mut state = self.lock();
         state.node.remove_peer(key);
@@ -208,7 +209,7 @@ impl Shared {
             let (peer, at) = (link.summary, self.clock.now());
             self.hub.publish(Event::Disconnected { peer, reason, at, unread_since });
         }
-        self.pass_on(&mut state);
+        self.dispatch(&mut state);
     }
 
     /// Ends the connection with a peer.
@@ -221,7 +222,7 @@ impl Shared {
         }
     }
 
-    /// What the task of a peer is to do. Packets to write are only made if it `writes`.
+    /// Returns the next step of a peer's task. Without `writes`, makes no packets.
     pub fn next_for(&self, key: ConnectionId, writes: bool) -> Next {
         let mut state = self.lock();
         let State { node, links, .. } = &mut *state;
@@ -234,24 +235,24 @@ impl Shared {
         }
         let outgoing = node.poll_peer(key, self.clock.now());
         link.room.notify_waiters();
-        self.pass_on(&mut state);
+        self.dispatch(&mut state);
         outgoing.map_or(Next::Wait, Next::Write)
     }
 
-    /// Packets with these tokens were written.
+    /// Notes that the packets with these tokens were written.
     pub fn written(&self, key: ConnectionId, tokens: &mut Vec<Token>) {
         let mut state = self.lock();
         tokens.drain(..).for_each(|token| state.node.written(key, token));
-        self.pass_on(&mut state);
+        self.dispatch(&mut state);
     }
 
-    /// To be awaited before trying again to send a packet: resolves when one was taken. None if
-    /// the peer is gone.
+    /// Returns what to await before sending a packet again: it resolves when one has left the outbox.
+    /// `None` if the peer is not connected.
     pub fn room(&self, key: ConnectionId) -> Option<Arc<Notify>> {
         self.lock().links.get(&key).map(|link| link.room.clone())
     }
 
-    /// Tells the node the time whenever it wants to know it, until the service ends.
+    /// Calls the node whenever something is due, until the service ends.
     pub async fn keep_time(&self) {
         loop {
             let now = self.clock.now();
@@ -259,7 +260,7 @@ impl Shared {
                 let mut state = self.lock();
                 state.node.handle_timeout(now);
                 state.wakes_at = state.node.next_timeout();
-                self.pass_on(&mut state);
+                self.dispatch(&mut state);
                 state.wakes_at.map_or(LONGEST_SLEEP, |at| at.saturating_sub(now))
             };
             tokio::select! {
@@ -270,8 +271,8 @@ impl Shared {
         }
     }
 
-    /// Gives outputs to those whom they concern.
-    fn pass_on(&self, state: &mut State) {
+    /// Dispatches the outputs of the node.
+    fn dispatch(&self, state: &mut State) {
         while let Some(output) = state.node.poll_output() {
             match output {
                 Output::Writable(key) => {
@@ -303,7 +304,7 @@ impl Shared {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it holds the lock; and if it did, the rest could go on.
+        // Nothing panics with the lock held. If it did, the rest could go on.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,8 +1,8 @@
 //! Subscriptions: each has a queue of its own, bounded in bytes.
 //!
-//! A [`Subscription`] loses nothing. While one is over the limit, the node neither reads packets
-//! nor makes connections: the events of one packet per connection are all that comes on top. A
-//! [`Watch`] skips events instead.
+//! A [`Subscription`] loses nothing. While one is over its limit, the node neither reads packets nor
+//! makes connections: at most the events of one packet per connection come on top. A [`Watch`]
+//! skips events instead.
 
 use std::{
     collections::VecDeque,
@@ -13,11 +13,11 @@ use tokio::sync::{Notify, watch};
 
 use crate::node::Event;
 
-/// All events from the [subscription](super::Handle::subscribe) on.
+/// All events since [`Handle::subscribe`](super::Handle::subscribe).
 ///
-/// A subscriber that is slow, or stops, makes the node stop reading from its peers once
-/// [`event_bytes`](super::ServiceConfig::event_bytes) wait. Drop the subscription when it is no
-/// longer needed, or [`watch`](super::Handle::watch) where losses don't matter.
+/// While more than [`event_bytes`](super::ServiceConfig::event_bytes) wait, the node does not read
+/// from its peers. So drop a subscription that is not needed any more, and use
+/// [`Handle::watch`](super::Handle::watch) where losses don't matter.
 #[derive(Debug)]
 pub struct Subscription(Receiver);
 
@@ -28,13 +28,13 @@ impl Subscription {
         self.0.next(Backlog::pop).await
     }
 
-    /// Bytes of the events that wait, by [`Event::size`].
+    /// Returns the bytes of the events that wait, by [`Event::size`].
     pub fn queued_bytes(&self) -> usize {
         self.0.queue.lock().bytes
     }
 }
 
-/// Events from the [subscription](super::Handle::watch) on, without those that came too fast.
+/// The events since [`Handle::watch`](super::Handle::watch), without those that came too fast.
 #[derive(Debug)]
 pub struct Watch(Receiver);
 
@@ -43,7 +43,7 @@ pub struct Watch(Receiver);
 pub enum Watched {
     /// The next event.
     Event(Arc<Event>),
-    /// The number of events that were skipped here.
+    /// This many events were skipped here.
     Skipped(u64),
 }
 
@@ -71,7 +71,7 @@ pub(super) struct Hub {
 }
 
 impl Hub {
-    /// A hub whose queues hold this many bytes each.
+    /// Creates a hub whose queues hold this many bytes each.
     pub fn new(limit: usize) -> Arc<Self> {
         let queues = Mutex::new(Some(Vec::new()));
         Arc::new(Self { limit, queues, full: watch::Sender::new(0) })
@@ -94,12 +94,12 @@ impl Hub {
         }
     }
 
-    /// Tells whether there is room: whether no lossless queue is over the limit.
+    /// Watches whether there is room: whether no lossless queue is over the limit.
     pub fn room(&self) -> Room {
         Room(self.full.subscribe())
     }
 
-    /// Ends all subscriptions, once what waits was returned.
+    /// Ends all subscriptions, once the events that wait were returned.
     pub fn close(&self) {
         for queue in self.lock().take().unwrap_or_default() {
             queue.lock().closed = true;
@@ -133,17 +133,18 @@ impl Room {
 
     /// Resolves when there is room. Cancel-safe.
     pub async fn wait(&mut self) {
-        // An error means that the hub is gone: nobody is slow any more.
+        // An error means that the hub is gone, and no subscriber is slow.
         let _ = self.0.wait_for(|full| *full == 0).await;
     }
 
-    /// Does something as soon as there is room.
+    /// Does some work as soon as there is room. Cancel-safe if the work is.
     pub async fn then<F: Future>(&mut self, work: F) -> F::Output {
         self.wait().await;
         work.await
     }
 
-    /// Resolves when there is room, or no longer, other than `before`. Cancel-safe.
+    /// Resolves when there is room where there was none `before`, or the other way round.
+    /// Cancel-safe.
     pub async fn changed(&mut self, before: bool) {
         if self.0.wait_for(|full| (*full == 0) != before).await.is_err() {
             std::future::pending().await
@@ -160,6 +161,8 @@ struct Receiver {
 
 impl Receiver {
     async fn next<T>(&mut self, mut take: impl FnMut(&mut Backlog) -> Option<T>) -> Option<T> {
+        // A subscriber with many events must not keep its thread from others.
+        tokio::task::consume_budget().await;
         loop {
             {
                 let mut backlog = self.queue.lock();
@@ -172,7 +175,7 @@ impl Receiver {
                     return taken;
                 }
             }
-            // What comes in between leaves a permit.
+            // An event that comes in between leaves a permit.
             self.queue.ready.notified().await;
         }
     }
@@ -200,9 +203,9 @@ struct Queue {
 struct Backlog {
     events: VecDeque<(usize, Arc<Event>)>,
     bytes: usize,
-    /// Whether the queue is lossless and was over the limit. Ends below half of it.
+    /// Whether a lossless queue has been over the limit, and not been at half of it since.
     full: bool,
-    /// Events left out since the last one that was returned.
+    /// Events skipped since the last one that was returned.
     skipped: u64,
     closed: bool,
 }
@@ -235,7 +238,7 @@ impl Backlog {
         Some(event)
     }
 
-    /// Leaves out the oldest events until the others are within the limit.
+    /// Skips the oldest events until the others are within the limit.
     fn skip(&mut self, limit: usize) {
         while self.bytes > limit && self.pop().is_some() {
             self.skipped += 1;

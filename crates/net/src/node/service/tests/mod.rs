@@ -19,6 +19,7 @@ use super::*;
 use crate::{
     connection::{PeerStream, StreamError},
     node::{ConnectError, Event},
+    testing::local_config,
 };
 
 mod pressure;
@@ -29,16 +30,8 @@ fn key(name: &str) -> SecretKey {
     SecretKey::generate(&mut seeded_rng(name))
 }
 
-fn config(name: &str) -> ServiceConfig {
-    let mut config = ServiceConfig::new(key(name));
-    config.listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
-    config.node.min_pow = 0.0;
-    config.node.interest = Interest::Everything;
-    config
-}
-
 async fn start(name: &str) -> (Service, Subscription) {
-    let service = Service::start(config(name)).await.unwrap();
+    let service = Service::start(local_config(name)).await.unwrap();
     let news = service.handle().subscribe();
     (service, news)
 }
@@ -48,11 +41,11 @@ fn envelope(service: &Service, nonce: u64) -> Envelope {
     Envelope::new(now + 60, 60, Topic([1, 2, 3, 4]), &[5; 300], nonce)
 }
 
-/// The first event that `wanted` makes something of.
+/// Waits for an event from which `wanted` returns something.
 async fn wait_for<T>(news: &mut Subscription, mut wanted: impl FnMut(&Event) -> Option<T>) -> T {
     let search = async {
         loop {
-            let event = news.next().await.expect("the service lives");
+            let event = news.next().await.expect("the service runs");
             if let Some(found) = wanted(&event) {
                 return found;
             }
@@ -152,7 +145,7 @@ async fn an_envelope_crosses_a_relay_and_is_confirmed() {
 }
 
 #[tokio::test]
-async fn garbage_at_any_stage_does_not_disturb_the_others() {
+async fn garbage_at_any_stage_does_not_disturb_other_peers() {
     let (node, mut news) = start("node").await;
     let (peer, mut news_peer) = start("peer").await;
     let enode = node.handle().enode().unwrap();
@@ -160,10 +153,10 @@ async fn garbage_at_any_stage_does_not_disturb_the_others() {
     ready(&mut news_peer).await;
     ready(&mut news).await;
 
-    // Before the encryption handshake: silence, rubbish, a half-closed socket.
+    // Before the encryption handshake: silence, garbage, a half-closed socket.
     let silent = TcpStream::connect(node.handle().local_addr().unwrap()).await.unwrap();
-    let mut rubbish = TcpStream::connect(node.handle().local_addr().unwrap()).await.unwrap();
-    rubbish.write_all(&[0x16; 1000]).await.unwrap();
+    let mut garbage = TcpStream::connect(node.handle().local_addr().unwrap()).await.unwrap();
+    garbage.write_all(&[0x16; 1000]).await.unwrap();
     let mut closed = TcpStream::connect(node.handle().local_addr().unwrap()).await.unwrap();
     closed.shutdown().await.unwrap();
     for _ in 0..2 {
@@ -180,7 +173,7 @@ async fn garbage_at_any_stage_does_not_disturb_the_others() {
     };
     let refused = PeerStream::connect(&enode, &key("stranger"), &p2p).await;
     assert!(refused.is_err());
-    // Each packet code with rubbish, as the first packet and after a Status.
+    // Garbage with each packet code, as the first packet and after a Status.
     p2p.protocols = vec![Protocol::new(PROTOCOL, VERSION, PROTOCOL_LENGTH)];
     for first in [false, true] {
         for code in [code::MESSAGES, code::BLOOM_FILTER, code::MESSAGE_RESPONSE, 99] {
@@ -190,7 +183,7 @@ async fn garbage_at_any_stage_does_not_disturb_the_others() {
                 let status = statuskit_core::wire::Status::default().encode();
                 stream.send(PROTOCOL, code::STATUS, &status).unwrap();
             }
-            stream.send(PROTOCOL, code, b"rubbish").unwrap();
+            stream.send(PROTOCOL, code, b"garbage").unwrap();
             let end = async {
                 loop {
                     match stream.next().await {
@@ -200,9 +193,9 @@ async fn garbage_at_any_stage_does_not_disturb_the_others() {
                     }
                 }
             };
-            // Unknown codes are ignored, once a Status has come.
+            // After a Status, unknown codes are ignored.
             if first || code != 99 {
-                let reason = timeout(PATIENCE, end).await.expect("is let go");
+                let reason = timeout(PATIENCE, end).await.expect("it is disconnected");
                 assert_eq!(reason, DisconnectReason::Subprotocol);
             }
             let envelope = envelope(&peer, code << 1 | u64::from(first));
@@ -210,12 +203,12 @@ async fn garbage_at_any_stage_does_not_disturb_the_others() {
             received(&mut news, &envelope).await;
         }
     }
-    drop((silent, rubbish, closed));
+    drop((silent, garbage, closed));
     node.shutdown().await;
 }
 
 #[tokio::test]
-async fn connections_that_are_not_wanted_say_why() {
+async fn rejected_connections_get_a_reason() {
     let (node, _news) = start("node").await;
     let enode = node.handle().enode().unwrap();
     let p2p = connection::P2pConfig::new(vec![Protocol::new(PROTOCOL, VERSION, PROTOCOL_LENGTH)]);
@@ -234,7 +227,7 @@ async fn connections_that_are_not_wanted_say_why() {
     .await;
     assert_eq!((code, retry_in), ("p2p.self", None));
 
-    let mut config = config("small");
+    let mut config = local_config("small");
     config.max_peers = 1;
     let small = Service::start(config).await.unwrap();
     let enode = small.handle().enode().unwrap();
@@ -245,9 +238,9 @@ async fn connections_that_are_not_wanted_say_why() {
     assert_eq!(reason, connection::Incoming::Disconnected(DisconnectReason::TooManyPeers));
 }
 
-/// Both dial, and only once: if both connections were dropped, they would never meet.
+/// Both dial, and only once: if both connections ended, there would be none.
 #[tokio::test]
-async fn two_who_dial_each_other_at_once_keep_one_connection() {
+async fn two_nodes_that_dial_each_other_at_once_keep_one_connection() {
     let rounds = (0..20).map(|round| async move {
         let (a, mut news_a) = start(&format!("a {round}")).await;
         let (b, mut news_b) = start(&format!("b {round}")).await;
@@ -255,7 +248,7 @@ async fn two_who_dial_each_other_at_once_keep_one_connection() {
         b.handle().add_peer(a.handle().enode().unwrap(), PeerOptions::once());
         ready(&mut news_a).await;
         ready(&mut news_b).await;
-        // Both mean the same connection, and it carries.
+        // Both have kept the same connection, and it works.
         let [of_a, of_b] = [&a, &b].map(|service| {
             let peers = service.handle().peers();
             assert_eq!(peers.len(), 1, "round {round}");
@@ -274,9 +267,9 @@ async fn two_who_dial_each_other_at_once_keep_one_connection() {
     }
 }
 
-/// A peer that decides at once, as those of the reference, and each way it may decide.
+/// The peer decides at once, as nodes of the reference do, in either way.
 #[tokio::test]
-async fn of_two_connections_the_one_is_kept_that_the_peer_keeps() {
+async fn of_two_connections_we_keep_the_one_that_the_peer_keeps() {
     for keeps_own in [false, true] {
         let (node, mut news) = start("node").await;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
@@ -301,14 +294,14 @@ async fn of_two_connections_the_one_is_kept_that_the_peer_keeps() {
 }
 
 #[tokio::test]
-async fn those_who_connect_and_say_nothing_delay_nobody() {
+async fn silent_connections_do_not_delay_others() {
     let (node, mut news) = start("node").await;
     let addr = node.handle().local_addr().unwrap();
     let mut silent = Vec::new();
     for _ in 0..60 {
         silent.push(TcpStream::connect(addr).await.unwrap());
     }
-    // They have 5 s for their handshakes, and so has whoever would have to wait for them.
+    // They have 5 s for their handshakes. A peer that had to wait for them would have none left.
     let (peer, mut news_peer) = start("peer").await;
     peer.handle().add_peer(node.handle().enode().unwrap(), PeerOptions::once());
     let mut crowded = 0;
@@ -323,16 +316,16 @@ async fn those_who_connect_and_say_nothing_delay_nobody() {
     })
     .await;
     ready(&mut news_peer).await;
-    // Of 61, eight may go on.
+    // Of 61 handshakes, eight may go on.
     assert_eq!(crowded, 53);
     peer.shutdown().await;
     node.shutdown().await;
 }
 
 #[tokio::test]
-async fn only_peers_that_we_dial_may_be_allowed_large_packets() {
+async fn only_peers_that_we_dial_may_send_larger_packets() {
     let (relay, mut news_relay) = start("relay").await;
-    let [mut large, mut small] = ["large", "small"].map(config);
+    let [mut large, mut small] = ["large", "small"].map(local_config);
     large.node.limits.batch_bytes = 5 << 20;
     small.node.max_message_size = 10_000;
     let large = Service::start(large).await.unwrap();
@@ -362,7 +355,7 @@ async fn only_peers_that_we_dial_may_be_allowed_large_packets() {
     })
     .await;
     assert_eq!(small.handle().stats().refused, 0);
-    // Who dials it is not asked for its options.
+    // There are no such options for a peer that dials us.
     large.handle().add_peer(relay.handle().enode().unwrap(), PeerOptions::once());
     let error = wait_for(&mut news_relay, |event| match event {
         Event::Disconnected { reason, .. } => Some(reason.code()),
@@ -376,9 +369,9 @@ async fn only_peers_that_we_dial_may_be_allowed_large_packets() {
 }
 
 #[tokio::test]
-async fn a_peer_that_is_away_is_dialled_again() {
+async fn a_peer_that_can_not_be_reached_is_dialled_again() {
     let (a, mut news) = start("a").await;
-    // A port that nobody listens on, for now.
+    // A port that is closed for now.
     let (b, _) = start("b").await;
     let addr = b.handle().local_addr().unwrap();
     let enode = b.handle().enode().unwrap();
@@ -393,7 +386,7 @@ async fn a_peer_that_is_away_is_dialled_again() {
         _ => None,
     })
     .await;
-    let mut config = config("b");
+    let mut config = local_config("b");
     config.listen = Some(addr);
     let b = Service::start(config).await.unwrap();
     ready(&mut news).await;
@@ -408,8 +401,8 @@ async fn a_peer_that_is_away_is_dialled_again() {
 }
 
 #[tokio::test]
-async fn a_peer_that_does_not_read_costs_nothing_and_does_not_stop_a_shutdown() {
-    let mut config = config("node");
+async fn a_peer_that_does_not_read_costs_nothing_and_does_not_block_a_shutdown() {
+    let mut config = local_config("node");
     config.node.limits.batch_bytes = 20_000;
     let node = Service::start(config).await.unwrap();
     let (handle, mut news) = (node.handle().clone(), node.handle().subscribe());
@@ -429,7 +422,7 @@ async fn a_peer_that_does_not_read_costs_nothing_and_does_not_stop_a_shutdown() 
     }
     let stats = handle.stats();
     assert_eq!((stats.pooled, stats.ready_peers), (40, 2));
-    // All went to one, and to the other what its connection holds.
+    // One peer got everything, the other what its connection holds.
     let most = 40 * 10_100 + link::HIGH_WATER as u64 + 30_000;
     assert!(stats.bytes_out < most, "{stats:?}");
     timeout(PATIENCE, node.shutdown()).await.expect("bounded");
@@ -437,7 +430,7 @@ async fn a_peer_that_does_not_read_costs_nothing_and_does_not_stop_a_shutdown() 
 }
 
 #[tokio::test]
-async fn what_no_packet_holds_is_not_sent() {
+async fn an_envelope_that_fits_no_packet_is_not_sent() {
     let (a, _) = start("a").await;
     let now = a.handle().now().as_secs() as u32;
     let max = statuskit_core::envelope::check::DEFAULT_MAX_MESSAGE_SIZE;

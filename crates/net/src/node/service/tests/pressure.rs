@@ -12,10 +12,10 @@ const LIMIT: usize = 256 << 10;
 const BATCH: usize = 16 << 10;
 const EVENTS: usize = 10 * BATCH;
 
-/// A node under the clock of tokio, which the test may stop. It does not listen.
+/// A node with tokio's clock, which a test may pause. It does not listen.
 async fn piped_node(event_bytes: usize) -> Service {
     let began = Instant::now();
-    let mut config = config("node");
+    let mut config = local_config("node");
     config.listen = None;
     config.event_bytes = event_bytes;
     config.clock = Clock::from_fn(move || Duration::from_secs(1_585_700_000) + began.elapsed());
@@ -61,7 +61,7 @@ fn hash_of(event: &Event) -> Option<EnvelopeHash> {
 
 #[tokio::test]
 async fn a_slow_subscriber_gets_every_envelope_and_the_node_goes_on_writing() {
-    let [mut sender, mut node] = ["sender", "node"].map(config);
+    let [mut sender, mut node] = ["sender", "node"].map(local_config);
     sender.node.limits.batch_bytes = BATCH;
     node.event_bytes = LIMIT;
     let sender = Service::start(sender).await.unwrap();
@@ -86,7 +86,7 @@ async fn a_slow_subscriber_gets_every_envelope_and_the_node_goes_on_writing() {
         }
     };
     timeout(PATIENCE, until_full).await.expect("the queue fills");
-    // Now nothing more is read, and what is sent arrives all the same.
+    // Now nothing is read any more, but what is sent still arrives.
     let reply = envelope(&node, 1 << 32);
     node.handle().send(reply.clone()).unwrap();
     received(&mut of_sender, &reply).await;
@@ -123,23 +123,23 @@ async fn a_peer_that_is_not_read_for_an_hour_stays_and_is_read_afterwards() {
     assert!((1000..10_000).contains(&events.queued_bytes()));
     assert_eq!(node.handle().stats().new, 10);
 
-    // One subscriber more does not help; one less does.
+    // Another subscription does not help.
     drop(node.handle().subscribe());
-    let (mut envelopes, mut late) = (HashSet::new(), 0);
+    let (mut envelopes, mut disconnected) = (HashSet::new(), 0);
     let drain = async {
         while let Some(event) = events.next().await {
             envelopes.extend(hash_of(&event));
-            late += usize::from(matches!(*event, Event::Disconnected { .. }));
+            disconnected += usize::from(matches!(*event, Event::Disconnected { .. }));
         }
     };
     let (drained, answered) = tokio::join!(timeout(hour, drain), answers(&mut peer, hour));
     assert!(drained.is_err());
-    assert_eq!((answered, envelopes.len(), late), (2, 30, 0));
+    assert_eq!((answered, envelopes.len(), disconnected), (2, 30, 0));
     node.shutdown().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_subscriber_that_is_dropped_stops_nobody() {
+async fn a_dropped_subscription_blocks_nothing() {
     let node = piped_node(1000).await;
     let [stuck, stuck_too] = [(); 2].map(|()| node.handle().subscribe());
     let mut peer = piped(node.handle(), "peer", 64 << 10).await;
@@ -157,7 +157,7 @@ async fn a_subscriber_that_is_dropped_stops_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_a_subscriber_is_stuck_peers_may_come_and_the_node_can_end() {
+async fn while_a_subscriber_is_stuck_peers_may_connect_and_the_node_can_end() {
     let node = piped_node(1000).await;
     let mut stuck = node.handle().subscribe();
     let mut first = piped(node.handle(), "first", 64 << 10).await;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use proptest::prelude::*;
 use statuskit_core::{
     devp2p::NodeId,
     envelope::{Bloom, Envelope, EnvelopeHash, Topic, Verdict},
@@ -15,11 +14,14 @@ use statuskit_core::{
 
 use super::*;
 
+mod any_order;
+mod rates;
+
 const START: Time = Duration::from_secs(1_585_700_000);
 const SECOND: Duration = Duration::from_secs(1);
 const WINDOW: Duration = NodeConfig::DEFAULT_SEND_WINDOW;
 
-/// Events hold errors of the system, which can't be compared; their descriptions can.
+/// Events may hold I/O errors, which can't be compared. Their descriptions can.
 impl PartialEq for Event {
     fn eq(&self, other: &Self) -> bool {
         format!("{self:?}") == format!("{other:?}")
@@ -133,32 +135,32 @@ fn a_line_of_nodes_passes_each_envelope_on_once_and_never_back() {
 }
 
 #[test]
-fn what_becomes_of_own_envelopes_is_told() {
+fn the_outcome_of_own_envelopes_is_reported() {
     let mut node = Node::new(free(), 1, START);
-    let told = join(&mut node, &Status { confirmations: true, ..Status::default() }, START);
+    let confirming = join(&mut node, &Status { confirmations: true, ..Status::default() }, START);
     let silent = join(&mut node, &Status::default(), START);
     let picky = join(&mut node, &Status { min_pow: 1e9, ..Status::default() }, START);
     events(&mut node);
     let sent = node.send(envelope(START, 10, 1), START).unwrap();
-    assert_eq!((sent.known, &sent.peers), (false, &vec![told, silent]));
+    assert_eq!((sent.known, &sent.peers), (false, &vec![confirming, silent]));
     assert!(node.send(envelope(START, 10, 1), START).unwrap().known);
     assert!(matches!(events(&mut node)[..], [Event::Envelope { from: None, .. }]));
 
     let now = START + WINDOW;
     assert_eq!(batches(&mut node, picky, now), [[]; 0]);
-    let packet = poll(&mut node, told, now).pop().unwrap();
+    let packet = poll(&mut node, confirming, now).pop().unwrap();
     let token = packet.token.unwrap();
-    node.written(told, token);
+    node.written(confirming, token);
     let written = |peer, confirms| Event::Written { peer, envelopes: vec![sent.hash], confirms };
-    assert_eq!(events(&mut node), [written(told, true)]);
+    assert_eq!(events(&mut node), [written(confirming, true)]);
 
     let batch = statuskit_core::wire::packet::batch_hash(&packet.payload);
     let acknowledged =
-        |errors, envelopes| Event::BatchAcknowledged { peer: told, batch, errors, envelopes };
+        |errors, envelopes| Event::BatchAcknowledged { peer: confirming, batch, errors, envelopes };
     let response = statuskit_core::wire::packet::MessageResponse { batch, errors: Vec::new() };
     let response = Packet::MessageResponse(ReadResponse::V1(response));
-    node.handle_packet(told, 12, &response.encode(), now);
-    node.handle_packet(told, 11, &Packet::BatchAck(batch).encode(), now);
+    node.handle_packet(confirming, 12, &response.encode(), now);
+    node.handle_packet(confirming, 11, &Packet::BatchAck(batch).encode(), now);
     let expected =
         [acknowledged(Some(Vec::new()), vec![sent.hash]), acknowledged(None, Vec::new())];
     assert_eq!(events(&mut node), expected);
@@ -170,13 +172,13 @@ fn what_becomes_of_own_envelopes_is_told() {
 }
 
 #[test]
-fn own_envelopes_that_a_peer_sends_first_are_told() {
+fn own_envelopes_that_a_peer_sends_first_are_reported() {
     let mut node = Node::new(free(), 1, START);
     let peer = join(&mut node, &Status::default(), START);
     let sent = node.send(envelope(START, 10, 1), START).unwrap();
     assert_eq!(sent.peers, [peer]);
     events(&mut node);
-    // It comes while ours waits for the window to end, twice.
+    // It comes twice while ours waits for the window to end.
     let packet = messages(&[envelope(START, 10, 1)]);
     node.handle_packet(peer, 1, &packet, START);
     node.handle_packet(peer, 1, &packet, START);
@@ -186,7 +188,7 @@ fn own_envelopes_that_a_peer_sends_first_are_told() {
 }
 
 #[test]
-fn batches_are_split_and_a_large_envelope_goes_alone() {
+fn batches_are_split_and_a_large_envelope_is_alone() {
     let mut config = free();
     config.limits.batch_bytes = 1000;
     let mut node = Node::new(config, 1, START);
@@ -212,7 +214,7 @@ fn batches_are_split_and_a_large_envelope_goes_alone() {
 }
 
 #[test]
-fn own_rules_hold_for_own_envelopes() {
+fn own_envelopes_must_pass_our_own_rules() {
     let config = NodeConfig { bloom: Some(Bloom::EMPTY), ..NodeConfig::default() };
     let mut node = Node::new(config, 1, START);
     let refused = |node: &mut Node, envelope, now| match node.send(envelope, now) {
@@ -229,67 +231,68 @@ fn own_rules_hold_for_own_envelopes() {
 }
 
 #[test]
-fn former_requirements_are_tolerated_for_ten_seconds() {
-    // 32 zero bits at most are looked for: the value of this one is 2^z / 113 / 2.
+fn old_requirements_are_tolerated_for_ten_seconds() {
+    // The value of an envelope with z zero bits is 2^z / 113 / 2.
     let value = |nonce: u64, now| envelope(now, 2, nonce).pow(0);
     let mut node = Node::new(free(), 1, START);
     let peer = join(&mut node, &Status::default(), START);
     let mut nonce = 0;
-    let mut taken = |node: &mut Node, at_least: f64, below: f64, now: Time| {
+    let mut accepts = |node: &mut Node, at_least: f64, below: f64, now: Time| {
         nonce = (nonce + 1..).find(|n| (at_least..below).contains(&value(*n, now))).unwrap();
         let envelope = envelope(now, 2, nonce);
         node.handle_packet(peer, code::MESSAGES, &messages(std::slice::from_ref(&envelope)), now);
         node.pooled(&envelope.hash()).is_some()
     };
     let almost = Duration::from_millis(9_999);
-    assert!(taken(&mut node, 0.0, 0.005, START));
+    assert!(accepts(&mut node, 0.0, 0.005, START));
     node.set_min_pow(0.1, START);
-    assert!(taken(&mut node, 0.0, 0.005, START + almost));
+    assert!(accepts(&mut node, 0.0, 0.005, START + almost));
     let now = START + 10 * SECOND;
-    assert!(!taken(&mut node, 0.0, 0.1, now));
-    assert!(taken(&mut node, 0.1, 9.0, now));
-    // Two changes within ten seconds: each former value has its time.
+    assert!(!accepts(&mut node, 0.0, 0.1, now));
+    assert!(accepts(&mut node, 0.1, 9.0, now));
+    // After two changes within ten seconds, each old value is tolerated for its time.
     node.set_min_pow(0.5, now);
     node.set_min_pow(0.05, now + 5 * SECOND);
-    assert!(taken(&mut node, 0.05, 0.1, now + 5 * SECOND));
-    assert!(!taken(&mut node, 0.0, 0.05, now + 10 * SECOND));
-    assert!(taken(&mut node, 0.05, 0.1, now + 16 * SECOND));
-    let told: Vec<_> = poll(&mut node, peer, now).into_iter().filter(|it| it.code == 2).collect();
-    assert_eq!(told.len(), 1, "only the newest is told");
-    assert_eq!(Packet::decode(2, &told[0].payload), Ok(Packet::PowRequirement(0.05)));
+    assert!(accepts(&mut node, 0.05, 0.1, now + 5 * SECOND));
+    assert!(!accepts(&mut node, 0.0, 0.05, now + 10 * SECOND));
+    assert!(accepts(&mut node, 0.05, 0.1, now + 16 * SECOND));
+    let announced: Vec<_> =
+        poll(&mut node, peer, now).into_iter().filter(|it| it.code == 2).collect();
+    assert_eq!(announced.len(), 1, "only the newest is announced");
+    assert_eq!(Packet::decode(2, &announced[0].payload), Ok(Packet::PowRequirement(0.05)));
 }
 
 #[test]
-fn a_change_of_the_bloom_filter_is_told_and_tolerated() {
+fn a_change_of_the_bloom_filter_is_announced_and_tolerated() {
     let topic = Topic([1, 2, 3, 4]);
     let mut node = Node::new(free(), 1, START);
     let peer = join(&mut node, &Status::default(), START);
-    let taken = |node: &mut Node, nonce, now| {
+    let accepts = |node: &mut Node, nonce, now| {
         let envelope = envelope(now, 10, nonce);
         node.handle_packet(peer, code::MESSAGES, &messages(std::slice::from_ref(&envelope)), now);
         node.pooled(&envelope.hash()).is_some()
     };
-    // Nothing is set: nothing to widen.
+    // Without a filter there is nothing to widen.
     node.widen_bloom(&Bloom::from_topic(topic), START);
     assert_eq!(node.config().bloom, None);
     node.set_bloom(Some(Bloom::EMPTY), START);
-    assert!(taken(&mut node, 1, START + 9 * SECOND));
-    assert!(!taken(&mut node, 2, START + 10 * SECOND));
+    assert!(accepts(&mut node, 1, START + 9 * SECOND));
+    assert!(!accepts(&mut node, 2, START + 10 * SECOND));
     poll(&mut node, peer, START + 10 * SECOND);
     node.widen_bloom(&Bloom::from_topic(topic), START + 11 * SECOND);
-    assert!(taken(&mut node, 3, START + 11 * SECOND));
-    let told = poll(&mut node, peer, START + 11 * SECOND);
-    let told: Vec<_> = told.into_iter().filter(|it| it.code == 3).collect();
+    assert!(accepts(&mut node, 3, START + 11 * SECOND));
+    let announced = poll(&mut node, peer, START + 11 * SECOND);
+    let announced: Vec<_> = announced.into_iter().filter(|it| it.code == 3).collect();
     assert_eq!(
-        Packet::decode(3, &told[0].payload),
+        Packet::decode(3, &announced[0].payload),
         Ok(Packet::BloomFilter(Bloom::from_topic(topic)))
     );
     node.widen_bloom(&Bloom::from_topic(topic), START + 12 * SECOND);
     assert_eq!(poll(&mut node, peer, START + 12 * SECOND), [], "nothing has changed");
-    // An empty filter can't be said in this packet.
+    // This packet can't hold an empty filter.
     node.set_bloom(None, START + 13 * SECOND);
-    let told = poll(&mut node, peer, START + 13 * SECOND);
-    assert_eq!(Packet::decode(3, &told[0].payload), Ok(Packet::BloomFilter(Bloom::FULL)));
+    let announced = poll(&mut node, peer, START + 13 * SECOND);
+    assert_eq!(Packet::decode(3, &announced[0].payload), Ok(Packet::BloomFilter(Bloom::FULL)));
 }
 
 #[test]
@@ -309,11 +312,11 @@ fn a_peer_that_asks_for_more_gets_what_it_missed() {
     let bloom = Bloom::from_topic(Topic([1, 2, 3, 4]));
     node.handle_packet(peer, 3, &Packet::BloomFilter(bloom).encode(), now);
     assert_eq!(batches(&mut node, peer, now), [hashes]);
-    // What it knows it does not get again, whatever it asks for.
+    // It does not get again what it has, whatever it asks for.
     now += SECOND;
     node.handle_packet(peer, 3, &Packet::BloomFilter(Bloom::FULL).encode(), now);
     assert_eq!(batches(&mut node, peer, now + SECOND), [[]; 0]);
-    // Nor does the pool get searched at every whim.
+    // Nor is the pool searched after every change.
     node.handle_packet(peer, 3, &Packet::BloomFilter(Bloom::EMPTY).encode(), now);
     node.handle_packet(peer, 3, &Packet::BloomFilter(Bloom::FULL).encode(), now);
     let new = envelope(now, 60, 77);
@@ -322,7 +325,7 @@ fn a_peer_that_asks_for_more_gets_what_it_missed() {
 }
 
 #[test]
-fn expired_envelopes_leave_and_idle_costs_nothing() {
+fn expired_envelopes_are_removed_and_an_idle_node_has_no_timer() {
     let mut node = Node::new(free(), 1, START);
     let peer = join(&mut node, &Status::default(), START);
     let to = join(&mut node, &Status::default(), START);
@@ -330,7 +333,7 @@ fn expired_envelopes_leave_and_idle_costs_nothing() {
     let long = envelope(START, 100, 2);
     node.handle_packet(peer, code::MESSAGES, &messages(&[short.clone(), long.clone()]), START);
     assert_eq!(batches(&mut node, to, START + WINDOW).len(), 1);
-    // The timers of the peers' handshakes and windows pass; then only expiry is left.
+    // After the timers of handshakes and windows, only expiry is left.
     node.handle_timeout(START + 2 * SECOND + Duration::from_millis(999));
     assert!(node.pooled(&short.hash()).is_some(), "alive in the second of its expiry");
     node.handle_timeout(START + 3 * SECOND);
@@ -339,14 +342,14 @@ fn expired_envelopes_leave_and_idle_costs_nothing() {
     assert_eq!(node.next_timeout(), Some(START + 101 * SECOND));
     node.handle_timeout(START + 101 * SECOND);
     assert_eq!((node.next_timeout(), node.stats().pooled, node.stats().expired), (None, 0, 2));
-    // Late, but not late enough to be an error.
+    // Late, but not late enough for an error.
     node.handle_packet(peer, code::MESSAGES, &messages(&[long]), START + 110 * SECOND);
     assert_eq!(node.stats().pooled, 0);
     assert_eq!(node.stats().disconnected, 0);
 }
 
 #[test]
-fn a_new_peer_in_an_old_place_knows_nothing() {
+fn a_new_peer_in_an_old_slot_starts_from_nothing() {
     let mut node = Node::new(free(), 1, START);
     let first = join(&mut node, &Status::default(), START);
     let envelope = envelope(START, 60, 1);
@@ -359,7 +362,7 @@ fn a_new_peer_in_an_old_place_knows_nothing() {
 }
 
 #[test]
-fn a_full_pool_refuses_and_says_so() {
+fn a_full_pool_rejects_envelopes_and_says_so() {
     let mut config = free();
     config.limits.pool_envelopes = 2;
     let mut node = Node::new(config, 1, START);
@@ -376,102 +379,9 @@ fn a_full_pool_refuses_and_says_so() {
     assert_eq!(response.errors.len(), 1);
     assert_eq!(response.errors[0].hash, envelopes[2].hash());
     assert_eq!(node.send(envelope(START, 60, 9), START), Err(SendError::PoolFull));
-    // Those in the pool are still known.
+    // Envelopes in the pool are still known.
     assert!(node.send(envelopes[0].clone(), START).unwrap().known);
     assert_eq!((node.stats().pooled, node.stats().pool_full), (2, 2));
-}
-
-#[test]
-fn too_many_packets_are_counted_and_end_a_connection() {
-    let limit = RateLimit { per_ip: 10, per_peer: 5, tolerance: 3 };
-    let mut node = Node::new(NodeConfig { rate_limit: Some(limit), ..free() }, 1, START);
-    let info = |id, whitelisted| PeerInfo {
-        id: NodeId([id; 32]),
-        ip: Some([1, 2, 3, 4].into()),
-        whitelisted,
-        ..PeerInfo::default()
-    };
-    let mut join = |id, whitelisted| {
-        let peer = node.add_peer(info(id, whitelisted), START).unwrap();
-        node.handle_packet(peer, code::STATUS, &Status::default().encode(), START);
-        peer
-    };
-    let [a, free] = [join(1, false), join(2, true)];
-    for _ in 0..100 {
-        node.handle_packet(free, 99, &[], START);
-    }
-    for _ in 0..7 {
-        node.handle_packet(a, 99, &[], START);
-    }
-    assert_eq!((node.stats().rate_excess, node.peers().count()), (2, 2));
-    // Another is over the limit by both measures: one packet, and the third in excess.
-    node.handle_packet(a, 99, &[], START);
-    assert_eq!(node.peers().collect::<Vec<_>>(), [free]);
-    assert!(
-        outputs(&mut node)
-            .contains(&Output::Disconnect { peer: a, error: PeerError::RateLimit { excess: 3 } })
-    );
-}
-
-/// Two nodes, one of which counts packets and parts with who exceeds once.
-#[test]
-fn the_announced_limits_of_a_peer_are_kept() {
-    let limit = RateLimit { per_ip: 5, per_peer: 10, tolerance: 1 };
-    let mut nodes = [
-        Node::new(free(), 1, START),
-        Node::new(NodeConfig { rate_limit: Some(limit), ..free() }, 2, START),
-    ];
-    let ip = Some([127, 0, 0, 1].into());
-    let keys = [0, 1].map(|at: usize| {
-        nodes[at].add_peer(PeerInfo { ip, ..PeerInfo::default() }, START).unwrap()
-    });
-    let (mut sent, mut confirmed, mut packets) = (Vec::new(), Vec::new(), 0);
-    for step in 0..2000u32 {
-        let now = START + step * Duration::from_millis(10);
-        // 60 envelopes one by one; meanwhile the other node has more to say than can be answered.
-        if (10..70).contains(&step) {
-            sent.push(nodes[0].send(envelope(now, 60, step.into()), now).unwrap().hash);
-        }
-        if (10..400).contains(&step) && step % 10 == 0 {
-            nodes[1].send(envelope(now, 60, (1000 + step).into()), now).unwrap();
-        }
-        for (from, to) in [(0, 1), (1, 0)] {
-            nodes[from].handle_timeout(now);
-            for packet in poll(&mut nodes[from], keys[from], now) {
-                packets += usize::from(from == 0 && packet.code == code::MESSAGES);
-                if let Some(token) = packet.token {
-                    nodes[from].written(keys[from], token);
-                }
-                nodes[to].handle_packet(keys[to], packet.code, &packet.payload, now);
-            }
-        }
-        for event in events(&mut nodes[0]) {
-            if let Event::BatchAcknowledged { envelopes, .. } = event {
-                confirmed.extend(envelopes);
-            }
-        }
-    }
-    assert_eq!(nodes[1].stats().rate_excess, 0);
-    assert_eq!(nodes[1].peers().collect::<Vec<_>>(), [keys[1]]);
-    assert_eq!(confirmed, sent);
-    assert!(packets < 10, "{packets} packets for 60 envelopes");
-    // Nothing is left to be done, and nothing waits for ever.
-    assert_eq!(nodes[0].stats().answers_dropped, 0);
-    let now = START + 100 * SECOND;
-    assert!(poll(&mut nodes[0], keys[0], now).is_empty());
-}
-
-#[test]
-fn a_status_that_was_written_counts() {
-    let mut node = Node::new(free(), 1, START);
-    let peer = node.add_peer(PeerInfo::default(), START).unwrap();
-    assert_eq!(poll(&mut node, peer, START).len(), 1);
-    let rate_limits = RateLimits { ip: 1, peer_id: 1, topic: 0 };
-    let status = Status { rate_limits, ..Status::default() };
-    node.handle_packet(peer, code::STATUS, &status.encode(), START);
-    node.send_packet(peer, &Packet::BatchAck([0; 32]), START).unwrap();
-    assert_eq!(poll(&mut node, peer, START + SECOND).len(), 0);
-    assert_eq!(poll(&mut node, peer, START + 2 * SECOND).len(), 1);
 }
 
 #[test]
@@ -498,33 +408,7 @@ fn a_peer_that_falls_behind_confirms_later() {
 }
 
 #[test]
-fn limits_may_change_and_a_clock_set_back_stops_nobody() {
-    let mut node = Node::new(free(), 1, START);
-    let limits = |ip| RateLimits { ip, peer_id: 0, topic: 0 };
-    let peer = join(&mut node, &Status { rate_limits: limits(1), ..Status::default() }, START);
-    poll(&mut node, peer, START);
-    let packet = Packet::BatchAck([0; 32]);
-    for _ in 0..4 {
-        node.send_packet(peer, &packet, START).unwrap();
-    }
-    // Our Status came first, and was counted.
-    assert_eq!(poll(&mut node, peer, START).len(), 0);
-    outputs(&mut node);
-    let at = node.next_timeout().unwrap();
-    assert_eq!(at, START + Duration::from_millis(1500));
-    node.handle_timeout(at);
-    assert_eq!(outputs(&mut node), [Output::Writable(peer)]);
-    assert_eq!(poll(&mut node, peer, at).len(), 1);
-    let earlier = START - 1000 * SECOND;
-    node.handle_timeout(earlier);
-    assert_eq!(poll(&mut node, peer, earlier).len(), 0);
-    assert_eq!(poll(&mut node, peer, earlier + 2 * SECOND).len(), 1);
-    node.handle_packet(peer, code::RATE_LIMITS, &Packet::RateLimits(limits(0)).encode(), earlier);
-    assert_eq!(poll(&mut node, peer, earlier).len(), 2);
-}
-
-#[test]
-fn from_some_peers_larger_packets_are_taken_but_no_larger_envelopes() {
+fn some_peers_may_send_larger_packets_but_no_larger_envelopes() {
     let mut node = Node::new(NodeConfig { max_message_size: 1000, ..free() }, 1, START);
     let mut join = |max_packet_size| {
         let info = PeerInfo { max_packet_size, ..PeerInfo::default() };
@@ -549,7 +433,7 @@ fn from_some_peers_larger_packets_are_taken_but_no_larger_envelopes() {
 }
 
 #[test]
-fn a_peer_without_a_status_is_let_go() {
+fn a_peer_without_a_status_is_disconnected() {
     let mut node = Node::new(free(), 1, START);
     let peer = node.add_peer(PeerInfo::default(), START).unwrap();
     node.handle_timeout(START + 14 * SECOND);
@@ -578,7 +462,7 @@ fn a_clock_that_is_set_back_delays_nothing() {
 }
 
 #[test]
-fn who_does_not_read_does_not_make_answers_grow() {
+fn answers_to_a_peer_that_does_not_read_are_bounded() {
     let mut config = free();
     config.limits.outbox_packets = 10;
     let mut node = Node::new(config, 1, START);
@@ -595,7 +479,7 @@ fn who_does_not_read_does_not_make_answers_grow() {
 }
 
 #[test]
-fn errors_of_a_huge_batch_fit_a_packet() {
+fn the_errors_of_a_huge_batch_fit_into_a_packet() {
     let mut node =
         Node::new(NodeConfig { min_pow: 1e9, min_pow_tolerance: 1e9, ..free() }, 1, START);
     let peer = join(&mut node, &Status::default(), START);
@@ -610,131 +494,24 @@ fn errors_of_a_huge_batch_fit_a_packet() {
     assert!(Packet::decode(answer.code, &answer.payload).is_ok());
 }
 
-/// What may happen to a node.
-#[derive(Debug, Clone)]
-enum Step {
-    Join { status: bool },
-    Leave(usize),
-    Packet { peer: usize, packet: Packet },
-    Garbage { peer: usize, code: u64, payload: Vec<u8> },
-    Send { ttl: u32, nonce: u64 },
-    Poll(usize),
-    Pass(u64),
-    MinPow(f64),
-    Narrow(bool),
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let code = prop_oneof![0u64..4, Just(11), Just(12), Just(20), 120u64..130];
-    let packet = prop_oneof![
-        6 => prop::collection::vec((0u32..40, 0u64..50), 0..8).prop_map(|them| {
-            let them = them.into_iter().map(|(ttl, nonce)| envelope(START, ttl, nonce));
-            Packet::Messages(them.collect())
-        }),
-        1 => (0.0f64..0.2).prop_map(Packet::PowRequirement),
-        1 => any::<bool>().prop_map(|all| {
-            Packet::BloomFilter(if all { Bloom::FULL } else { Bloom::EMPTY })
-        }),
-        1 => any::<[u8; 32]>().prop_map(Packet::BatchAck),
-    ];
-    let step = prop_oneof![
-        2 => any::<bool>().prop_map(|status| Step::Join { status }),
-        1 => (0usize..9).prop_map(Step::Leave),
-        8 => (0usize..9, packet).prop_map(|(peer, packet)| Step::Packet { peer, packet }),
-        2 => (0usize..9, code, prop::collection::vec(any::<u8>(), 0..70))
-            .prop_map(|(peer, code, payload)| Step::Garbage { peer, code, payload }),
-        3 => (0u32..40, 0u64..50).prop_map(|(ttl, nonce)| Step::Send { ttl, nonce }),
-        6 => (0usize..9).prop_map(Step::Poll),
-        4 => (0u64..3000).prop_map(Step::Pass),
-        1 => (0.0f64..0.1).prop_map(Step::MinPow),
-        1 => any::<bool>().prop_map(Step::Narrow),
-    ];
-    prop::collection::vec(step, 1..120)
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
-
-    /// Whatever peers do: no panic, no envelope twice to a peer or back to where it came from,
-    /// none expired, no event twice while it lives, and a well-behaved peer is served to the end.
-    #[test]
-    fn any_sequence_keeps_the_promises(steps in steps(), seed: u64) {
-        let mut config = free();
-        config.limits.peers = 6;
-        config.limits.batch_bytes = 400;
-        config.mailserver = true;
-        let mut node = Node::new(config, seed, START);
-        let mut now = START;
-        let good = join(&mut node, &Status::default(), now);
-        let mut peers = vec![good];
-        // Per peer: what it sent or got, while it may be in the pool.
-        let mut knows: std::collections::HashMap<ConnectionId, Vec<EnvelopeHash>> = Default::default();
-        for step in steps {
-            let pick = |at: usize| peers[at % peers.len()];
-            match step {
-                Step::Join { status } => if let Some(peer) = node.add_peer(PeerInfo::default(), now) {
-                    if status {
-                        node.handle_packet(peer, 0, &Status::default().encode(), now);
-                    }
-                    prop_assert!(!peers.contains(&peer));
-                    peers.push(peer);
-                },
-                Step::Leave(at) => if pick(at) != good {
-                    node.remove_peer(pick(at));
-                },
-                Step::Packet { peer, packet } => {
-                    let peer = pick(peer);
-                    node.handle_packet(peer, packet.code(), &packet.encode(), now);
-                    if let Packet::Messages(envelopes) = &packet
-                        && node.peer(peer).is_some_and(|peer| peer.status.is_some())
-                    {
-                        let kept = envelopes.iter().map(Envelope::hash);
-                        let kept = kept.filter(|hash| node.pooled(hash).is_some());
-                        knows.entry(peer).or_default().extend(kept);
-                    }
-                }
-                Step::Garbage { peer, code, payload } => if pick(peer) != good {
-                    node.handle_packet(pick(peer), code, &payload, now);
-                },
-                Step::Send { ttl, nonce } => {
-                    let _ = node.send(envelope(START, ttl, nonce), now);
-                }
-                Step::Poll(at) => {
-                    let peer = pick(at);
-                    let known = knows.entry(peer).or_default();
-                    for hash in batches(&mut node, peer, now).concat() {
-                        prop_assert!(!known.contains(&hash), "twice, or back");
-                        let pooled = node.pooled(&hash).expect("alive");
-                        prop_assert!(u64::from(pooled.envelope().expiry()) >= now.as_secs());
-                        known.push(hash);
-                    }
-                }
-                Step::Pass(ms) => now += Duration::from_millis(ms),
-                Step::MinPow(min_pow) => node.set_min_pow(min_pow, now),
-                Step::Narrow(narrow) => node.set_bloom(narrow.then_some(Bloom::EMPTY), now),
-            }
-            node.handle_timeout(now);
-            prop_assert!(node.next_timeout().is_none_or(|at| at > now));
-            knows.values_mut().for_each(|known| known.retain(|hash| node.pooled(hash).is_some()));
-            for output in outputs(&mut node) {
-                if let Output::Disconnect { peer, .. } = output {
-                    prop_assert_ne!(peer, good);
-                    prop_assert!(node.peer(peer).is_none());
-                }
-            }
-        }
-        // The good one ends up with everything it asked for.
-        let bloom = Packet::BloomFilter(Bloom::FULL).encode();
-        node.handle_packet(good, 2, &Packet::PowRequirement(0.0).encode(), now);
-        node.handle_packet(good, 3, &bloom, now);
-        let last = now + SECOND;
-        node.handle_timeout(last);
-        let got = batches(&mut node, good, last).concat().len();
-        let known = knows.remove(&good).unwrap_or_default();
-        let known = known.iter().filter(|hash| node.pooled(hash).is_some());
-        let mut known: Vec<_> = known.collect();
-        known.sort();
-        known.dedup();
-        prop_assert_eq!(got + known.len(), node.stats().pooled);
-    }
+#[test]
+fn changed_requirements_are_reported_once() {
+    let mut node = Node::new(free(), 1, START);
+    let peer = join(&mut node, &Status::default(), START);
+    events(&mut node);
+    let mut change = |packet: Packet| {
+        node.handle_packet(peer, packet.code(), &packet.encode(), START);
+        events(&mut node)
+    };
+    let mut status = Status::default();
+    let reported =
+        |status: &Status| [Event::Requirements { peer, status: Box::new(status.clone()) }];
+    status.min_pow = 0.5;
+    assert_eq!(change(Packet::PowRequirement(0.5)), reported(&status));
+    assert_eq!(change(Packet::PowRequirement(0.5)), []);
+    status.bloom = Some(Bloom::from_topic(Topic([1; 4])));
+    assert_eq!(change(Packet::BloomFilter(Bloom::from_topic(Topic([1; 4])))), reported(&status));
+    status.rate_limits = RateLimits { ip: 5, peer_id: 6, topic: 0 };
+    assert_eq!(change(Packet::RateLimits(status.rate_limits)), reported(&status));
+    assert_eq!(node.peer(peer).unwrap().status, Some(status));
 }

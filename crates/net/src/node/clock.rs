@@ -1,39 +1,40 @@
-//! Where the service takes the time from.
+//! The time, and where the service takes it from.
 
 use std::{
     fmt,
     sync::Arc,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
-use crate::node::Time;
+/// The time since the UNIX epoch.
+pub type Time = Duration;
 
-/// A clock: UNIX time.
+/// A clock that shows UNIX time.
 ///
-/// It must move on by itself, in step with real time: the waits in between are real.
+/// It must keep pace with real time: timers in between are real.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Time + Send + Sync>);
 
 impl Clock {
-    /// The system's clock.
+    /// Returns the system's clock.
     pub fn system() -> Self {
         Self::from_fn(|| {
             SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
         })
     }
 
-    /// A clock that shows `start` now, and goes on from there.
+    /// Returns a clock that shows `start` now.
     pub fn starting_at(start: Time) -> Self {
         let began = Instant::now();
         Self::from_fn(move || start + began.elapsed())
     }
 
-    /// Any other.
+    /// Returns a clock that shows what a function returns.
     pub fn from_fn(now: impl Fn() -> Time + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }
 
-    /// The time.
+    /// Returns the time.
     pub fn now(&self) -> Time {
         (self.0)()
     }
