@@ -14,7 +14,7 @@
 //! | packets of the network | EIP-627; Status, "Whisper usage" | [`wire`] |
 //! | envelopes, topics, bloom filters, proof of work | EIP-627; Status, "Whisper usage" | [`envelope`] |
 //! | accounts: phrases, key trees, key files, names, identicons | BIP39, BIP32, EIP-1581; Status, "Account" | [`account`] |
-//! | Ethereum standards | EIP-55, EIP-191 | [`eip`] |
+//! | Ethereum standards: contract calls, numbers, signed messages | EIP-20, EIP-165, EIP-191, EIP-721 | [`eip`] |
 //! | RLPx handshake, frames, Hello, node URLs | devp2p, "RLPx", EIP-8, EIP-706 | [`devp2p`] |
 //! | keys and hashes | SEC 1, SEC 2, FIPS 202 | [`crypto`] |
 //! | recursive length prefix | Ethereum yellow paper, appendix B | [`rlp`] |
@@ -24,6 +24,7 @@
 //! | feature | adds |
 //! | --- | --- |
 //! | (none) | the codecs and state machines: no runtime, no sockets, no files |
+//! | `eip` | the rest of [`eip`]: contract calls and exact numbers |
 //! | `net` | `node` |
 //! | `mailserver` | the service and the client of [`mailserver`]; `lmdb`, `postgres` and `tls` add its archives |
 //! | `client` | `client` |
@@ -86,9 +87,11 @@ pub mod devp2p {
     };
 }
 
-/// Ethereum standards.
+/// Ethereum standards; with the feature `eip`, all of them.
 pub mod eip {
     pub use statuskit_core::eip::eip191::{PersonalError, PersonalSignature};
+    #[cfg(feature = "eip")]
+    pub use statuskit_eip::{U256, abi, number};
 }
 
 /// Envelopes: topics, sealing and opening, proof of work, and what peers check.

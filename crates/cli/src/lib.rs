@@ -8,6 +8,7 @@ mod codes;
 mod context;
 mod conversation;
 mod demo;
+mod eip;
 mod envelope;
 mod error;
 mod explain;

@@ -12,7 +12,7 @@ use clap::{
 use crate::{
     account,
     context::{Common, Context, early_errors_are_records, show_early_error},
-    demo, envelope,
+    demo, eip, envelope,
     error::{CliError, Exit, Result},
     explain, generate, group, keygen, mailserver, node,
     output::Format,
@@ -50,6 +50,7 @@ macro_rules! tools {
 tools! {
     account(AccountArgs) = "status-account";
     topic(TopicArgs) = "status-topic";
+    eip(EipArgs) = "status-eip";
     envelope(EnvelopeArgs) = "status-envelope";
     pow(PowArgs) = "status-pow";
     payload(PayloadArgs) = "status-payload";
@@ -91,6 +92,7 @@ enum Subtool {
     Demo(demo::DemoArgs),
     Account(account::AccountArgs),
     Topic(topic::TopicArgs),
+    Eip(eip::EipArgs),
     Envelope(envelope::EnvelopeArgs),
     Pow(pow::PowArgs),
     Payload(payload::PayloadArgs),
@@ -121,6 +123,7 @@ fn run_subtool(umbrella: &Umbrella, cx: &mut Context) -> Result<()> {
     match &umbrella.tool {
         Subtool::Account(args) => account::run(args, cx),
         Subtool::Topic(args) => topic::run(args, cx),
+        Subtool::Eip(args) => eip::run(args, cx),
         Subtool::Envelope(args) => envelope::run(args, cx),
         Subtool::Pow(args) => pow::run(args, cx),
         Subtool::Payload(args) => payload::run(args, cx),

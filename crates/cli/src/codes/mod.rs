@@ -2,6 +2,7 @@
 
 mod account;
 mod conversation;
+mod eip;
 mod mailserver;
 mod network;
 mod payload;
@@ -27,6 +28,7 @@ pub fn explanations() -> impl Iterator<Item = &'static Explanation> {
         whisper::CODES,
         network::CODES,
         account::CODES,
+        eip::CODES,
         payload::CODES,
         conversation::CODES,
         mailserver::CODES,

@@ -1,0 +1,5 @@
+//! `status-eip`: see `--help`.
+
+fn main() -> std::process::ExitCode {
+    statuskit_cli::tools::eip()
+}
