@@ -22,6 +22,8 @@ pub mod crypto;
 pub mod devp2p;
 pub mod eip;
 pub mod envelope;
+#[cfg(test)]
+mod foreign;
 pub mod mailserver;
 pub mod payload;
 pub mod protobuf;

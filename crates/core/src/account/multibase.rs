@@ -75,7 +75,7 @@ impl Base {
     }
 
     /// Returns the letter and the bytes in this base.
-    pub(super) fn encode(self, bytes: &[u8]) -> String {
+    pub(crate) fn encode(self, bytes: &[u8]) -> String {
         let body = match self.0 {
             Letter::Bits(letter) => encoding(letter).encode(bytes),
             Letter::Base58(letter) => {
@@ -92,7 +92,7 @@ impl Base {
     ///
     /// # Errors
     /// If the text is too long, or malformed.
-    pub(super) fn decode(text: &str) -> Result<(Self, Vec<u8>), ChatKeyError> {
+    pub(crate) fn decode(text: &str) -> Result<(Self, Vec<u8>), ChatKeyError> {
         if text.len() > MAX_TEXT {
             return Err(ChatKeyError::TooLong { got: text.len() });
         }

@@ -35,7 +35,7 @@ impl ChildIndex {
     }
 
     /// Returns the 32 bits that are hashed and stored.
-    pub(super) const fn to_bits(self) -> u32 {
+    pub(crate) const fn to_bits(self) -> u32 {
         self.0
     }
 

@@ -29,6 +29,8 @@ use crate::{
 };
 pub use packet::{Ack, Auth};
 use packet::{Incoming, seal};
+#[cfg(test)]
+pub(crate) use secrets::Exchange;
 pub use secrets::Secrets;
 
 /// The longest handshake packet, in bytes.

@@ -63,7 +63,7 @@ impl fmt::Debug for Secrets {
 }
 
 /// The public values of a handshake.
-pub(super) struct Exchange<'a> {
+pub(crate) struct Exchange<'a> {
     pub initiator_nonce: &'a [u8; 32],
     pub responder_nonce: &'a [u8; 32],
     /// The complete packet, including an EIP-8 size prefix.
