@@ -1,4 +1,4 @@
-//! Against the archive in memory.
+//! Comparison with the archive in memory.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -16,11 +16,19 @@ use statuskit_core::{
 use statuskit_mailserver::archive::{
     Archive, EmbeddedArchive, MemoryArchive, Order, Query, Select, Summary, embedded::Settings,
 };
+use statuskit_testkit::rounds;
 
 const DAY: u32 = 86_400;
 const START: u32 = 18_000 * DAY;
 
-/// One of a small number of envelopes.
+/// The settings of an archive that merges its index after this many entries.
+pub fn merging_at(entries: usize) -> Settings {
+    let mut settings = Settings::default();
+    settings.merge_at = Some(entries);
+    settings
+}
+
+/// Makes one of a small number of envelopes.
 pub fn envelope(topic: u8, sent: u32, n: u32, len: usize) -> Envelope {
     let mut data = vec![topic; len];
     data.extend_from_slice(&n.to_be_bytes());
@@ -41,7 +49,7 @@ enum Act {
 }
 
 fn second() -> impl Strategy<Value = u32> {
-    // Few of them, so that many envelopes share one, about the beginning of days and elsewhere.
+    // Few of them, so that many envelopes share one, around the beginning of days and elsewhere.
     (0..4u32, prop_oneof![Just(0), Just(1), Just(DAY - 1), 0..DAY])
         .prop_map(|(d, s)| START + d * DAY + s)
 }
@@ -96,7 +104,7 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-/// Everything that a query gives, in pages of some length.
+/// Reads everything that a query selects, in pages of some length.
 pub fn pages(archive: &dyn Archive, query: &Query, page: usize) -> Vec<(Position, Vec<u8>)> {
     let mut all = Vec::new();
     let mut query = query.clone();
@@ -132,7 +140,7 @@ fn counts(archive: &dyn Archive) -> BTreeMap<(u32, Topic), (u64, u64)> {
     counts
 }
 
-/// The query for all there is.
+/// A query for everything.
 pub fn everything(order: Order) -> Query {
     Query { from: 0, to: u32::MAX, select: Select::Bloom(Bloom::FULL), order, after: None }
 }
@@ -153,7 +161,7 @@ fn assert_same(embedded: &EmbeddedArchive, model: &MemoryArchive) {
 
 fn run(acts: &[Act], merge_at: usize) {
     let dir = tempfile::tempdir().unwrap();
-    let settings = Settings { merge_at: Some(merge_at), ..Settings::default() };
+    let settings = merging_at(merge_at);
     let mut embedded = EmbeddedArchive::open_with(dir.path(), &settings).unwrap();
     let model = MemoryArchive::new();
     for act in acts {
@@ -192,7 +200,7 @@ fn run(acts: &[Act], merge_at: usize) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(rounds(24, 100)))]
 
     #[test]
     fn answers_as_the_model_does(
@@ -208,7 +216,7 @@ proptest! {
 #[test]
 fn paging_goes_on_while_others_write() {
     let dir = tempfile::tempdir().unwrap();
-    let settings = Settings { merge_at: Some(300), ..Settings::default() };
+    let settings = merging_at(300);
     let archive = EmbeddedArchive::open_with(dir.path(), &settings).unwrap();
     let at = |n: u32| START + n * 60 % (4 * DAY);
     let stable: Vec<Envelope> =
@@ -231,6 +239,8 @@ fn paging_goes_on_while_others_write() {
                         .collect();
                     archive.append(&batch).unwrap();
                     n += 40;
+                    // Bounds what is read again and again.
+                    thread::sleep(Duration::from_millis(3));
                 }
             });
         }
@@ -270,11 +280,11 @@ fn paging_goes_on_while_others_write() {
     assert!(report.is_sound(), "{report:?}");
 }
 
-/// A batch is visible as a whole or not at all, so that no cursor runs past half of one.
+/// A batch is visible as a whole or not at all, so no cursor runs past half of one.
 #[test]
 fn a_batch_is_seen_as_a_whole() {
     let dir = tempfile::tempdir().unwrap();
-    let settings = Settings { merge_at: Some(100), ..Settings::default() };
+    let settings = merging_at(100);
     let archive = EmbeddedArchive::open_with(dir.path(), &settings).unwrap();
     let done = AtomicBool::new(false);
     thread::scope(|scope| {

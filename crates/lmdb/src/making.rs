@@ -1,4 +1,4 @@
-//! What a new database of LMDB asks for beside the engine, so that a full disk is an error.
+//! Preparations for a new database, so that a full disk is an error.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -6,18 +6,18 @@ use std::{
     path::Path,
 };
 
-/// The file of the database, as the engine calls it.
+/// The file of the database, as the engine names it.
 pub const DATA: &str = "data.mdb";
-/// The file in which the engine notes who reads.
+/// The file in which the engine registers readers.
 pub const READING: &str = "lock.mdb";
 
-/// What a file begins with that the engine has made, behind the head of the page.
+/// Where the engine's files have a magic number, behind the header of the page, and which.
 const MAGIC: (std::ops::Range<usize>, [u8; 4]) = (16..20, 0xbeef_c0de_u32.to_ne_bytes());
-/// The engine begins with two pages, which it writes at once.
+/// The engine begins by writing two pages at once.
 const BEGINNING: usize = 2 * 4096;
 
-/// Whether there is no database in a file yet: it is not there, is empty, or was cut off while the
-/// engine made it, for lack of room.
+/// Whether there is no database in a file yet: it is missing, empty, or was cut off while the
+/// engine created it on a full disk.
 pub fn is_begun(data: &Path) -> io::Result<bool> {
     let mut bytes = Vec::new();
     match File::open(data) {
@@ -29,16 +29,16 @@ pub fn is_begun(data: &Path) -> io::Result<bool> {
     Ok(bytes.is_empty() || bytes.len() < BEGINNING && is_engines())
 }
 
-/// Makes a database: `open` lets the engine do so, for so many readers at once. The directory has
-/// none but what [is begun](is_begun), and nobody else is making one. `failed` tells what an error
-/// of the file system means.
+/// Creates a database for this many readers: `open` lets the engine create it. The directory must
+/// have none, or one that was only [begun](is_begun), and no other process may be creating one.
+/// `failed` converts errors of the file system.
 pub fn make<T, E>(
     dir: &Path,
     readers: u32,
     failed: impl FnOnce(io::Error) -> E,
     open: impl FnOnce() -> Result<T, E>,
 ) -> Result<T, E> {
-    // What there is of a new file would be taken for a damaged one the next time.
+    // The beginning of a new file would be taken for a damaged one the next time.
     let clear = || match fs::remove_file(dir.join(DATA)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
@@ -51,14 +51,14 @@ pub fn make<T, E>(
     opened
 }
 
-/// Makes the file in which those who read note what they hold. The engine would map one that has
-/// only a length: on a full disk, the first note in it ends the process with a signal.
+/// Creates the file of readers. The engine would create it without blocks and map it: on a full
+/// disk, the first access would kill the process.
 fn reserve_readers(dir: &Path, readers: u32) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    // 64 bytes for each, and a page for what the engine notes beside.
+    // 64 bytes per reader, and a page for the engine's own data.
     let zeros = vec![0; readers as usize * 64 + 4096];
     options.open(dir.join(READING))?.write_all(&zeros)
 }

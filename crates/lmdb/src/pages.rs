@@ -1,20 +1,12 @@
-//! The engine's file, read page by page without the engine.
-//!
-//! The engine maps its file and trusts it: a page beyond the file's end would kill the process, a
-//! garbled one could. So before the engine gets to read it, [`structure`](super::structure) sees to
-//! it that its pages are sound; and an archive takes its envelopes out of a file that the engine
-//! can't be given any more.
+//! The engine's file, page by page.
 //!
 //! Source: `mdb.c` of LMDB (data version 1), the structures `MDB_page`, `MDB_meta`, `MDB_db` and
 //! `MDB_node`. Integers are in the machine's own order.
 
-use std::{
-    fs::File,
-    io::{self, Read, Seek, SeekFrom},
-    path::Path,
-};
+use std::{fs::File, io, path::Path};
 
-const PAGE_HEADER: usize = 16;
+/// The length of a page's header in bytes.
+pub(crate) const PAGE_HEADER: usize = 16;
 const NODE_HEADER: usize = 8;
 const MAGIC: u32 = 0xbeef_c0de;
 const DATA_VERSION: u32 = 1;
@@ -33,15 +25,15 @@ const FIXED_MAP: u16 = 0x01;
 const DUPLICATES: u16 = 0x04;
 const NUMBERS: u16 = 0x08;
 
-/// A tree without pages.
+/// The root of a tree without pages.
 pub const NO_PAGE: u64 = u64::MAX;
 
-/// What the record of a tree says.
+/// The record of a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tree {
     pub flags: u16,
     pub depth: u16,
-    /// Pages of branches, of leaves, and of values that have their own.
+    /// Pages of branches, of leaves, and of values with pages of their own.
     pub branches: u64,
     pub leaves: u64,
     pub runs: u64,
@@ -49,7 +41,7 @@ pub struct Tree {
     pub root: u64,
 }
 
-/// What a meta page says.
+/// A meta page.
 #[derive(Debug, Clone, Copy)]
 pub struct Meta {
     page_len: u32,
@@ -66,17 +58,17 @@ pub struct PageFile {
     file: File,
     page_len: usize,
     pages: u64,
-    /// The number of the transaction that the newest meta page told of.
+    /// The number of the newest transaction when it was opened.
     txn: u64,
 }
 
 impl PageFile {
     pub fn open(path: &Path) -> io::Result<Self> {
-        let mut file = File::open(path)?;
-        let len = file.seek(SeekFrom::End(0))?;
+        let file = File::open(path)?;
+        let len = file.metadata()?.len();
         let mut this = Self { file, page_len: 4096, pages: len / 4096, txn: 0 };
-        // The length of pages stands in the meta pages, the second of which stands behind the
-        // first page: if the first is not readable, the usual lengths are tried.
+        // Meta pages contain the length of pages, and the second one follows the first page. If the
+        // first can't be read, the usual lengths are tried.
         let lens = [4096, 16384, 65536, 8192, 32768];
         let found = this.meta_at(0).map(|meta| meta.page_len).or_else(|| {
             lens.into_iter().find(|page_len| {
@@ -96,11 +88,20 @@ impl PageFile {
         self.pages
     }
 
-    /// The meta page at this offset.
-    fn meta_at(&mut self, offset: u64) -> Option<Meta> {
+    /// The length of a page.
+    pub(crate) fn page_len(&self) -> usize {
+        self.page_len
+    }
+
+    /// Reads the meta page with this number, if it is valid.
+    pub(crate) fn meta(&self, number: u64) -> Option<Meta> {
+        self.meta_at(number * self.page_len as u64)
+    }
+
+    /// Reads the meta page at this offset.
+    fn meta_at(&self, offset: u64) -> Option<Meta> {
         let mut bytes = [0; PAGE_HEADER + 136];
-        self.file.seek(SeekFrom::Start(offset)).ok()?;
-        self.file.read_exact(&mut bytes).ok()?;
+        read_exact_at(&self.file, &mut bytes, offset).ok()?;
         let meta = &bytes[PAGE_HEADER..];
         let page_len = u32_at(meta, 24)?;
         (u16_at(&bytes, 10)? & P_META != 0
@@ -119,31 +120,31 @@ impl PageFile {
         })
     }
 
-    /// Both meta pages, as far as they are valid.
-    pub fn metas(&mut self) -> [Option<Meta>; 2] {
-        [self.meta_at(0), self.meta_at(self.page_len as u64)]
+    /// Reads both meta pages, as far as they are valid.
+    pub fn metas(&self) -> [Option<Meta>; 2] {
+        [self.meta(0), self.meta(1)]
     }
 
-    fn newest(&mut self) -> u64 {
+    fn newest(&self) -> u64 {
         self.metas().iter().flatten().map(|meta| meta.txn).max().unwrap_or(0)
     }
 
-    /// Whether somebody has written since it was opened.
-    pub fn has_changed(&mut self) -> bool {
+    /// Whether a transaction was committed since it was opened.
+    pub fn has_changed(&self) -> bool {
         self.newest() != self.txn
     }
 
-    /// Whether the engine can be given a file with this meta page.
+    /// Checks whether the engine may read a file with this meta page.
     pub fn check_meta(&self, meta: &Meta) -> Result<(), &'static str> {
         if meta.flags & FIXED_MAP != 0 {
-            return Err("it asks for a map at a fixed address");
+            return Err("it requires a map at a fixed address");
         }
-        // One key has one value in all trees, and those of free pages are numbers.
+        // In all trees a key has one value; keys of free pages are numbers.
         if meta.free.flags & (DUPLICATES | NUMBERS) != NUMBERS || meta.main.flags & 0x7fff != 0 {
-            return Err("it has trees of a kind that is not used");
+            return Err("it has trees of an unused kind");
         }
         if meta.page_len as usize != self.page_len || meta.last_page >= 1 << 48 {
-            return Err("lengths that can't be");
+            return Err("impossible lengths");
         }
         for root in [meta.free.root, meta.main.root] {
             if root != NO_PAGE && (root < 2 || root >= self.pages) {
@@ -153,19 +154,18 @@ impl PageFile {
         Ok(())
     }
 
-    pub fn read(&mut self, page: u64, bytes: &mut Vec<u8>) -> io::Result<()> {
+    pub fn read(&self, page: u64, bytes: &mut Vec<u8>) -> io::Result<()> {
         self.read_run(page, self.page_len, bytes)
     }
 
     /// Reads `len` bytes from the beginning of a page.
-    fn read_run(&mut self, page: u64, len: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
+    fn read_run(&self, page: u64, len: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
         bytes.resize(len, 0);
-        self.file.seek(SeekFrom::Start(page.saturating_mul(self.page_len as u64)))?;
-        self.file.read_exact(bytes)
+        read_exact_at(&self.file, bytes, page.saturating_mul(self.page_len as u64))
     }
 
-    /// The number of pages that a value has to itself; none if it can't be there.
-    pub fn run_pages(&mut self, run: &Run) -> io::Result<Option<u64>> {
+    /// Returns the number of pages of a value's own; `None` if it can't be there.
+    pub fn run_pages(&self, run: &Run) -> io::Result<Option<u64>> {
         if !self.holds(run) {
             return Ok(None);
         }
@@ -181,8 +181,8 @@ impl PageFile {
             && run.page.checked_add(run.pages(self.page_len)).is_some_and(|end| end <= self.pages)
     }
 
-    /// Reads a value that has pages of its own.
-    pub fn read_value(&mut self, run: &Run) -> io::Result<Vec<u8>> {
+    /// Reads a value with pages of its own.
+    pub fn read_value(&self, run: &Run) -> io::Result<Vec<u8>> {
         if !self.holds(run) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -195,23 +195,35 @@ impl PageFile {
     }
 }
 
-/// The pages that follow from one that begins a large value, itself included.
-fn run_len(page: &[u8], number: u64) -> Option<u64> {
+/// Returns the number of pages of a large value that begins with this one.
+pub(crate) fn run_len(page: &[u8], number: u64) -> Option<u64> {
     let right = u64_at(page, 0)? == number && u16_at(page, 10)? & P_OVERFLOW != 0;
     Some(u64::from(u32_at(page, 12)?)).filter(|pages| right && *pages > 0)
 }
 
+#[cfg(unix)]
+fn read_exact_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset)
+}
+
+#[cfg(not(unix))]
+fn read_exact_at(mut file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+    use std::io::{Read, Seek, SeekFrom};
+    file.seek(SeekFrom::Start(offset))?;
+    file.read_exact(bytes)
+}
+
 /// A page of a tree.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Page<'a> {
     bytes: &'a [u8],
     flags: u16,
     len: usize,
-    /// Where what is in use of it begins.
+    /// Where its nodes begin.
     upper: usize,
 }
 
-/// What a page of a tree has one or more of.
+/// An entry of a page.
 #[derive(Debug)]
 pub struct Node<'a> {
     low: u16,
@@ -229,7 +241,7 @@ pub enum Value<'a> {
     Run(Run),
 }
 
-/// A value that has pages of its own.
+/// A value with pages of its own.
 #[derive(Debug)]
 pub struct Run {
     pub page: u64,
@@ -243,7 +255,7 @@ impl Run {
 }
 
 impl<'a> Page<'a> {
-    /// A page of a tree, if it is one and says that it has this number.
+    /// Reads a page of a tree, if it is one and has this number.
     pub fn parse(bytes: &'a [u8], number: u64) -> Option<Self> {
         let flags = u16_at(bytes, 10)?;
         let (lower, upper) = (usize::from(u16_at(bytes, 12)?), usize::from(u16_at(bytes, 14)?));
@@ -262,7 +274,7 @@ impl<'a> Page<'a> {
         self.flags & P_BRANCH != 0
     }
 
-    /// Whether it has no flags but those that are ever written.
+    /// Whether it has only the flags that are ever written.
     pub fn is_plain(&self) -> bool {
         self.flags & !(P_BRANCH | P_LEAF) == 0
     }
@@ -272,11 +284,28 @@ impl<'a> Page<'a> {
         self.len
     }
 
-    pub fn node(&self, index: usize) -> Option<Node<'a>> {
+    /// The number that the page says it has.
+    pub(crate) fn number(&self) -> u64 {
+        u64_at(self.bytes, 0).unwrap_or(NO_PAGE)
+    }
+
+    /// Returns the key of a node.
+    #[inline]
+    pub(crate) fn key(&self, index: usize) -> Option<&'a [u8]> {
+        let at = self.node_at(index)? + NODE_HEADER;
+        let len = usize::from(u16_at(self.bytes, at - 2)?);
+        self.bytes.get(at..at + len)
+    }
+
+    #[inline]
+    fn node_at(&self, index: usize) -> Option<usize> {
         let at = usize::from(u16_at(self.bytes, PAGE_HEADER + 2 * index)?);
-        if at < PAGE_HEADER + 2 * self.len {
-            return None;
-        }
+        (index < self.len && at >= PAGE_HEADER + 2 * self.len).then_some(at)
+    }
+
+    #[inline]
+    pub fn node(&self, index: usize) -> Option<Node<'a>> {
+        let at = self.node_at(index)?;
         let header = self.bytes.get(at..at + NODE_HEADER)?;
         let (mut low, mut high) = (u16_at(header, 0)?, u16_at(header, 2)?);
         if cfg!(target_endian = "big") {
@@ -287,7 +316,7 @@ impl<'a> Page<'a> {
         Some(Node { low, high, flags: u16_at(header, 4)?, key, value_at })
     }
 
-    /// Whether its nodes, which are these, fill what is in use of it: without gaps, each byte once.
+    /// Whether these nodes, all of the page, fill it from `upper` on without gaps or overlaps.
     pub fn is_packed(&self, nodes: &[Node<'_>]) -> bool {
         let mut spans: Vec<(usize, usize)> = Vec::with_capacity(nodes.len());
         for node in nodes {
@@ -305,7 +334,7 @@ impl<'a> Page<'a> {
         end == Some(self.bytes.len())
     }
 
-    /// The value of a node of a leaf.
+    /// Returns the value of a node of a leaf.
     pub fn value(&self, node: &Node<'a>) -> Option<Value<'a>> {
         let len = usize::from(node.low) | usize::from(node.high) << 16;
         if node.flags & F_DUPDATA != 0 {
@@ -335,7 +364,7 @@ impl Node<'_> {
     }
 }
 
-/// The record of a named tree.
+/// Reads the record of a named tree.
 pub fn read_tree(bytes: &[u8]) -> Option<Tree> {
     (bytes.len() == 48).then_some(())?;
     tree_at(bytes, 0).filter(|tree| tree.flags & 0x7fff == 0)

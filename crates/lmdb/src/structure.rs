@@ -1,54 +1,63 @@
-//! Whether the engine can be given a file: a walk over its pages without the engine.
+//! Checks a file by walking over its pages without the engine.
 //!
-//! Everything that the engine trusts is looked at: that pages, nodes, keys and values lie where they
-//! can, that keys ascend within a page and stay within what the pages above say, that no page is
-//! used twice, and that each tree has as many pages and entries as its record says. What is not:
-//! whether a value is still the one that was written.
+//! It checks everything that the engine trusts: pages, nodes, keys and values lie within bounds,
+//! keys ascend within a page and belong there by the pages above, no page is used twice, and each
+//! tree has as many pages and entries as its record says. It does not check whether a value is
+//! still the one that was written.
 //!
-//! It works on the state of one transaction. Whoever holds that transaction keeps its pages from
-//! being used again, so another process may write meanwhile.
+//! It works on the state of one transaction. As long as that is held, its pages are not reused, so
+//! another process may write meanwhile.
 
 use std::{collections::HashSet, io, path::Path, rc::Rc};
 
 use crate::pages::{Meta, NO_PAGE, Node, Page, PageFile, Tree, Value, read_tree, u64_at};
 
-/// The engine gives up on trees that are deeper.
-const MAX_DEPTH: u16 = 32;
+/// The engine gives up on deeper trees.
+pub(crate) const MAX_DEPTH: u16 = 32;
 
-/// So many faults are told, the others only counted.
-pub const TOLD: usize = 20;
+// What can be wrong with a page.
+pub(crate) const BEYOND: &str = "it is in use, but beyond the end of the file";
+pub(crate) const NOT_A_PAGE: &str = "not a page of a tree";
+pub(crate) const WRONG_KIND: &str = "of the wrong kind for its place in the tree";
+pub(crate) const LENGTH: &str = "a key or a value of an impossible length";
+pub(crate) const OUT_OF_BOUNDS: &str = "a node out of bounds";
+pub(crate) const ELSEWHERE: &str = "keys that belong on another page";
+pub(crate) const NO_TREE: &str = "an entry that is not a tree";
 
-/// How much is looked at.
+/// The most faults that are described; further ones are counted.
+pub const MAX_TEXTS: usize = 20;
+
+/// How much is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
-    /// The trees that are read at opening, and that of free pages.
+    /// The trees that are read at opening, and the tree of free pages.
     Opening,
-    /// Every page in use, and that no page is both free and in use.
+    /// Every page in use, and that none is both free and in use.
     All,
 }
 
-/// What there can be in a tree of this name, and whether it is read at opening.
+/// Returns what a tree of this name can hold, and whether it is read at opening.
 pub type Shapes = fn(&[u8]) -> (Shape, bool);
 
 /// What is wrong with a file.
 #[derive(Debug, Default)]
 pub struct Faults {
-    /// The first few, in words.
-    pub told: Vec<String>,
+    /// Descriptions of the first few.
+    pub texts: Vec<String>,
     pub count: u64,
 }
 
 impl Faults {
     fn add(&mut self, page: u64, what: &str) {
         self.count += 1;
-        if self.told.len() < TOLD {
-            self.told.push(format!("page {page}: {what}"));
+        if self.texts.len() < MAX_TEXTS {
+            self.texts.push(format!("page {page}: {what}"));
         }
     }
 
-    /// All of them in a sentence, if there are any.
+    /// Describes them in a sentence, if there are any.
     pub fn summary(self) -> Option<String> {
-        let first = self.told.into_iter().next()?;
+        let first = self.texts.into_iter().next()?;
         Some(match self.count.saturating_sub(1) {
             0 => first,
             others => format!("{first}; and {others} more faults"),
@@ -56,11 +65,11 @@ impl Faults {
     }
 }
 
-/// Looks at the ends and roots of a file, which the engine reads when it opens it. Another process
-/// may be writing.
+/// Checks both meta pages and the roots, which the engine reads when it opens a file. Another
+/// process may be writing.
 pub fn inspect_ends(path: &Path) -> io::Result<Faults> {
     let mut last = Faults::default();
-    // The pages at the beginning change with each commit: a few times, if they do.
+    // Each commit changes a meta page: retries a few times if one did.
     for _ in 0..3 {
         let mut file = PageFile::open(path)?;
         last = Faults::default();
@@ -72,7 +81,7 @@ pub fn inspect_ends(path: &Path) -> io::Result<Faults> {
     Ok(last)
 }
 
-/// Both of the first pages, of which the engine wants the two.
+/// Checks both meta pages; the engine requires both.
 fn ends(file: &mut PageFile, faults: &mut Faults) {
     let metas = file.metas();
     for (number, meta) in metas.iter().enumerate() {
@@ -84,8 +93,11 @@ fn ends(file: &mut PageFile, faults: &mut Faults) {
     }
 }
 
-/// Looks at the pages of a transaction that is held. None if the file does not tell of it any
-/// more: somebody has written since it began.
+/// Checks the pages of a transaction that is held. `None` if the file no longer describes it,
+/// because commits have followed.
+///
+/// # Errors
+/// If the file can't be read.
 pub fn inspect(path: &Path, txn: u64, depth: Depth, shapes: Shapes) -> io::Result<Option<Faults>> {
     let mut file = PageFile::open(path)?;
     let Some(meta) = file.metas().into_iter().flatten().find(|meta| meta.txn == txn) else {
@@ -96,14 +108,20 @@ pub fn inspect(path: &Path, txn: u64, depth: Depth, shapes: Shapes) -> io::Resul
     Ok(Some(walker.faults))
 }
 
-/// Looks at all of a file that nobody is writing to, and that holds trees with names. One that the
-/// engine can't be given is looked at as far as that goes.
+/// Checks all of a file with named trees that nobody is writing to. If the engine can't open it,
+/// checks as much as possible.
+///
+/// # Errors
+/// If the file can't be read.
 pub fn examine(path: &Path, shapes: Shapes) -> io::Result<Faults> {
     examine_with(path, &mut |walker, meta| walker.walk_named(meta, Depth::All, shapes))
 }
 
-/// Reads the records of a file that nobody is writing to, and that has no trees with names. They
-/// are all of them only if there are no faults.
+/// Reads the records of a file without named trees that nobody is writing to. They are complete
+/// only if there are no faults.
+///
+/// # Errors
+/// If the file can't be read.
 pub fn read_records(path: &Path, visit: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<Faults> {
     examine_with(path, &mut |walker, meta| {
         walker.walk_free(meta)?;
@@ -148,7 +166,7 @@ impl PageSet {
         Self(vec![0; (pages / 64 + 1) as usize])
     }
 
-    /// Whether it was not in it.
+    /// Returns whether the page was new.
     fn insert(&mut self, page: u64) -> bool {
         let Some(word) = self.0.get_mut((page / 64) as usize) else { return true };
         let bit = 1 << (page % 64);
@@ -165,15 +183,15 @@ impl PageSet {
     }
 }
 
-/// What there can be in a tree.
+/// What a tree can hold.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
-    /// Whether keys are numbers in the machine's order: so in the engine's list of free pages.
+    /// Whether keys are numbers in the machine's order, as in the list of free pages.
     numbers: bool,
-    /// Whether values that have pages of their own are read.
+    /// Whether values with pages of their own are read.
     reads_runs: bool,
     key_len: Option<usize>,
-    /// The lengths that a value can have, the least and the greatest, ...
+    /// The minimum and the maximum length of values, ...
     value_len: (usize, usize),
     /// ... which are multiples of this.
     value_unit: usize,
@@ -182,7 +200,7 @@ pub struct Shape {
 impl Shape {
     const FREE: Self = Self { numbers: true, reads_runs: true, ..Self::new(8, 1, 8) };
 
-    const NAMES: Self = Self { reads_runs: true, value_len: (48, 48), ..Self::ANY };
+    pub(crate) const NAMES: Self = Self { reads_runs: true, value_len: (48, 48), ..Self::ANY };
 
     /// Any keys and values.
     pub const ANY: Self = Self {
@@ -193,13 +211,13 @@ impl Shape {
         value_unit: 1,
     };
 
-    /// Keys of one length, and values whose lengths are `unit` times `least` or more.
+    /// Keys of one length, and values of at least `least` times `unit` bytes, a multiple of `unit`.
     pub const fn new(key_len: usize, least: usize, unit: usize) -> Self {
         let value_len = (least * unit, usize::MAX);
         Self { key_len: Some(key_len), value_len, value_unit: unit, ..Self::ANY }
     }
 
-    /// Keys of one length, and values of one.
+    /// Keys of one length, and values of one length.
     pub const fn fixed(key_len: usize, value_len: usize) -> Self {
         Self { key_len: Some(key_len), value_len: (value_len, value_len), ..Self::ANY }
     }
@@ -208,7 +226,7 @@ impl Shape {
         if self.numbers { u64_at(key, 0) < u64_at(other, 0) } else { key < other }
     }
 
-    fn admits(self, node: &Node<'_>, len: usize) -> bool {
+    pub(crate) fn admits(self, node: &Node<'_>, len: usize) -> bool {
         let (least, most) = self.value_len;
         self.key_len.is_none_or(|wanted| node.key.len() == wanted)
             && (least..=most).contains(&len)
@@ -216,7 +234,7 @@ impl Shape {
     }
 }
 
-/// A page that is still to be looked at, and what the pages above say of its keys.
+/// A page still to be checked, and the bounds of its keys by the pages above.
 struct Next {
     page: u64,
     depth: u16,
@@ -224,7 +242,7 @@ struct Next {
     high: Option<Rc<[u8]>>,
 }
 
-/// Is shown what the leaves of a tree hold, and says what is wrong with it.
+/// Gets each entry of a leaf, and returns what is wrong with it.
 type Look<'a> = dyn FnMut(&Node<'_>, &[u8]) -> Result<(), &'static str> + 'a;
 
 struct Walker<'a> {
@@ -241,7 +259,7 @@ impl<'a> Walker<'a> {
         Self { file, used, free, faults: Faults::default() }
     }
 
-    /// Walks the list of free pages, the tree of trees, and those that are wanted.
+    /// Walks the list of free pages, the tree of names, and the named trees that are wanted.
     fn walk_named(&mut self, meta: &Meta, depth: Depth, shapes: Shapes) -> io::Result<()> {
         // The last pages may be missing if none of them is in use.
         let depth = if meta.last_page < self.file.pages() { depth } else { Depth::All };
@@ -249,7 +267,7 @@ impl<'a> Walker<'a> {
         let mut trees = Vec::new();
         self.walk(meta.main, Shape::NAMES, &mut |node, value| {
             let tree = read_tree(value).filter(|_| node.is_tree());
-            trees.push((node.key.to_vec(), tree.ok_or("an entry that is not a tree")?));
+            trees.push((node.key.to_vec(), tree.ok_or(NO_TREE)?));
             Ok(())
         })?;
         for (name, tree) in trees {
@@ -271,14 +289,14 @@ impl<'a> Walker<'a> {
         self.walk(meta.free, Shape::FREE, &mut |_, value| {
             let mut list = value.chunks_exact(8).filter_map(|bytes| u64_at(bytes, 0));
             let count = list.next().and_then(|count| usize::try_from(count).ok());
-            // There may be room behind the last.
+            // There may be room behind the last one.
             let count = count.filter(|count| *count < value.len() / 8);
             for page in list.take(count.ok_or("a malformed list of free pages")?) {
                 if page < 2 || page > last_page {
-                    return Err("a list of free pages with one that can't be");
+                    return Err("a list of free pages with an impossible page");
                 }
                 if !(if page < pages { free.insert(page) } else { beyond.insert(page) }) {
-                    return Err("a list of free pages with one that another list has");
+                    return Err("a list of free pages with a page of another list");
                 }
             }
             Ok(())
@@ -287,19 +305,19 @@ impl<'a> Walker<'a> {
         Ok(())
     }
 
-    /// Compares the free pages with those in use.
+    /// Compares free pages with those in use.
     fn compare(&mut self) {
         if let Some(page) = self.free.first_common(&self.used) {
-            self.faults.add(page, "it is said to be free, and in use");
+            self.faults.add(page, "it is both free and in use");
         }
     }
 
-    /// Walks the pages of a tree. `look` gets what the leaves hold.
+    /// Walks the pages of a tree. `look` gets the entries of leaves.
     fn walk(&mut self, tree: Tree, shape: Shape, look: &mut Look<'_>) -> io::Result<()> {
         let mut seen = Tree { branches: 0, leaves: 0, runs: 0, entries: 0, ..tree };
         if tree.root == NO_PAGE {
             if seen != tree || tree.depth != 0 {
-                self.faults.add(0, "the record of a tree without pages counts some");
+                self.faults.add(0, "the record of a tree without pages counts pages");
             }
             return Ok(());
         }
@@ -314,14 +332,15 @@ impl<'a> Walker<'a> {
                 self.faults.add(number, what);
             }
         }
-        // Where a page could not be read, there is less, of course.
+        // If a page could not be read, there must be less.
         if self.faults.count == before && seen != tree {
-            self.faults.add(tree.root, "its tree does not have as much as its record says");
+            self.faults
+                .add(tree.root, "its tree has not as many pages and entries as its record says");
         }
         Ok(())
     }
 
-    /// Looks at a page.
+    /// Checks a page.
     #[allow(clippy::too_many_arguments)]
     fn step(
         &mut self,
@@ -335,20 +354,20 @@ impl<'a> Walker<'a> {
     ) -> io::Result<Result<(), &'static str>> {
         let number = next.page;
         if number < 2 || number >= self.file.pages() {
-            return Ok(Err("it is in use, but beyond the end of the file"));
+            return Ok(Err(BEYOND));
         }
         if !self.used.insert(number) {
             return Ok(Err("it is in use twice"));
         }
         if next.depth > tree.depth.min(MAX_DEPTH) {
-            return Ok(Err("it is deeper in its tree than that is"));
+            return Ok(Err("it is deeper than its tree"));
         }
         self.file.read(number, bytes)?;
-        let Some(page) = Page::parse(bytes, number) else { return Ok(Err("not a page of a tree")) };
+        let Some(page) = Page::parse(bytes, number) else { return Ok(Err(NOT_A_PAGE)) };
         if !page.is_plain() || page.is_branch() == (next.depth == tree.depth) {
-            return Ok(Err("of the wrong kind for its place in the tree"));
+            return Ok(Err(WRONG_KIND));
         }
-        let nodes = match nodes_of(&page, next, shape) {
+        let nodes = match nodes_of(&page, next.low.as_deref(), next.high.as_deref(), shape) {
             Ok(nodes) => nodes,
             Err(what) => return Ok(Err(what)),
         };
@@ -356,13 +375,13 @@ impl<'a> Walker<'a> {
             seen.branches += 1;
             let begin = stack.len();
             let mut high = next.high.clone();
-            // From the last to the first: the key of a node is the end of the one before.
+            // From last to first: the key of a node is the upper bound of the one before.
             for (index, node) in nodes.iter().enumerate().rev() {
                 let low = if index == 0 { next.low.clone() } else { Some(Rc::from(node.key)) };
                 let high = std::mem::replace(&mut high, low.clone());
                 stack.push(Next { page: node.child(), depth: next.depth + 1, low, high });
             }
-            // In the order of the file, which the disk likes better.
+            // In the order of the file, which is faster to read.
             stack[begin..].sort_unstable_by_key(|next| u64::MAX - next.page);
             return Ok(Ok(()));
         }
@@ -377,7 +396,7 @@ impl<'a> Walker<'a> {
         Ok(result)
     }
 
-    /// Looks at the value of a node.
+    /// Checks the value of a node.
     fn value(
         &mut self,
         page: &Page<'_>,
@@ -391,14 +410,14 @@ impl<'a> Walker<'a> {
             Value::Inline(value) if shape.admits(node, value.len()) => {
                 return Ok(look(node, value));
             }
-            Value::Inline(_) => return Ok(Err("a key or a value of a length that can't be")),
+            Value::Inline(_) => return Ok(Err(LENGTH)),
             Value::Run(run) => run,
         };
         if !shape.admits(node, run.len) {
-            return Ok(Err("a key or a value of a length that can't be"));
+            return Ok(Err(LENGTH));
         }
         let Some(pages) = self.file.run_pages(&run)? else {
-            return Ok(Err("a value whose pages are not its own"));
+            return Ok(Err("a value without pages of its own"));
         };
         for page in run.page..run.page + pages {
             if !self.used.insert(page) {
@@ -411,31 +430,35 @@ impl<'a> Walker<'a> {
     }
 }
 
-/// The nodes of a page, if they lie where they can and their keys are in order.
-fn nodes_of<'a>(page: &Page<'a>, next: &Next, shape: Shape) -> Result<Vec<Node<'a>>, &'static str> {
-    // The engine stops the process at a branch that leads to one page only, but for the list of
-    // free pages.
+/// Returns the nodes of a page, if they are within bounds and their keys in order.
+pub(crate) fn nodes_of<'a>(
+    page: &Page<'a>,
+    low: Option<&[u8]>,
+    high: Option<&[u8]>,
+    shape: Shape,
+) -> Result<Vec<Node<'a>>, &'static str> {
+    // The engine aborts on a branch with only one page below, except in the list of free pages.
     if page.count() < if page.is_branch() && !shape.numbers { 2 } else { 1 } {
-        return Err("a page with too little on it");
+        return Err("a page with too few nodes");
     }
     let mut nodes: Vec<Node<'a>> = Vec::with_capacity(page.count());
     for index in 0..page.count() {
-        let node = page.node(index).ok_or("a node out of bounds")?;
-        // The first key of a branch means nothing.
+        let node = page.node(index).ok_or(OUT_OF_BOUNDS)?;
+        // The first key of a branch has no meaning.
         let counts = index > 0 || !page.is_branch();
         if counts {
             if shape.numbers && node.key.len() != 8 {
-                return Err("a key of a length that can't be");
+                return Err("a key of an impossible length");
             }
             let first = if page.is_branch() { 1 } else { 0 };
             let last = nodes.last().filter(|_| index > first).map(|node| node.key);
             if last.is_some_and(|last| !shape.is_before(last, node.key)) {
-                return Err("keys that do not ascend");
+                return Err("keys not in order");
             }
-            let below = next.low.as_ref().is_some_and(|low| shape.is_before(node.key, low));
-            let above = next.high.as_ref().is_some_and(|high| !shape.is_before(node.key, high));
+            let below = low.is_some_and(|low| shape.is_before(node.key, low));
+            let above = high.is_some_and(|high| !shape.is_before(node.key, high));
             if below || above {
-                return Err("keys that belong on another page");
+                return Err(ELSEWHERE);
             }
         }
         nodes.push(node);

@@ -1,8 +1,8 @@
-//! An archive that forgets: a sorted map.
+//! An archive in memory: a sorted map.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    ops::{Bound, ControlFlow},
+    ops::ControlFlow,
     sync::{PoisonError, RwLock},
 };
 
@@ -13,13 +13,14 @@ use statuskit_core::{
 
 use crate::archive::{Archive, ArchiveError, Count, DAY, Order, Query, Record, Summary};
 
-/// An archive in memory. Queries read the whole range of time: it is for tests, where it is also
-/// the model that the other stores are compared with, and for demonstrations.
+/// An archive in memory, for tests and demonstrations. Queries scan their whole range of time.
+///
+/// It is the model that the other stores are compared with.
 #[derive(Debug, Default)]
 pub struct MemoryArchive(RwLock<BTreeMap<Position, Envelope>>);
 
 impl MemoryArchive {
-    /// An empty archive.
+    /// Creates an empty archive.
     pub fn new() -> Self {
         Self::default()
     }
@@ -40,21 +41,19 @@ impl Archive for MemoryArchive {
         query: &Query,
         visit: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
     ) -> Result<(), ArchiveError> {
-        if query.from > query.to {
+        let (mut first, mut last) = (Position::first_of(query.from), Position::last_of(query.to));
+        match (query.order, query.after) {
+            (Order::OldestFirst, Some(after)) => first = first.max(after),
+            (Order::NewestFirst, Some(after)) => last = last.min(after),
+            (_, None) => {}
+        }
+        if first > last {
             return Ok(());
         }
         let map = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let range = (
-            Bound::Included(Position::first_of(query.from)),
-            Bound::Included(Position::last_of(query.to)),
-        );
-        let range = map.range(range);
+        let range = map.range(first..=last);
         let mut step = |(position, envelope): (&Position, &Envelope)| {
-            let passed = match (query.order, &query.after) {
-                (Order::OldestFirst, Some(after)) => position <= after,
-                (Order::NewestFirst, Some(after)) => position >= after,
-                (_, None) => false,
-            };
+            let passed = query.after.as_ref() == Some(position);
             if passed || !query.select.matches(envelope.topic()) {
                 return ControlFlow::Continue(());
             }

@@ -1,4 +1,4 @@
-//! The archive: where a mailserver keeps its envelopes.
+//! The archive of a mailserver's envelopes.
 //!
 //! One trait, [`Archive`], and its stores:
 //!
@@ -6,12 +6,12 @@
 //! | --- | --- |
 //! | [`EmbeddedArchive`] | one machine: a directory, no server to install |
 //! | [`MemoryArchive`] | tests, demonstrations: nothing survives the process |
-//! | [`PostgresArchive`] | operators with several servers: one database for all of them |
+//! | [`PostgresArchive`] | operators of several servers: one database for all of them |
 //!
-//! An envelope is found by its topic and the second it was sent, never by a scan of the archive:
-//! reading costs as much as what is found.
+//! Envelopes are found by topic and the second they were sent, never by a scan of the archive: the
+//! cost of reading is proportional to what is found.
 //!
-//! Calls block; whoever runs on an async runtime gives them a thread.
+//! Calls block: on an async runtime, give them a thread.
 
 #[cfg(feature = "lmdb")]
 pub mod embedded;
@@ -33,10 +33,10 @@ pub use memory::MemoryArchive;
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresArchive;
 
-/// An envelope as it lies in an archive.
+/// An envelope as stored in an archive.
 #[derive(Debug, Clone, Copy)]
 pub struct Record<'a> {
-    /// Where it stands.
+    /// Its position.
     pub position: Position,
     /// Its topic.
     pub topic: Topic,
@@ -44,17 +44,17 @@ pub struct Record<'a> {
     pub envelope: &'a [u8],
 }
 
-/// Which topics a query is after.
+/// Selects topics.
 #[derive(Debug, Clone)]
 pub enum Select {
-    /// Those that a bloom filter matches; a full filter matches all.
+    /// Topics that a bloom filter matches; a full filter matches all.
     Bloom(Bloom),
-    /// These.
+    /// Exactly these topics.
     Topics(BTreeSet<Topic>),
 }
 
 impl Select {
-    /// Whether envelopes of the topic are wanted.
+    /// Whether the topic is selected.
     pub fn matches(&self, topic: Topic) -> bool {
         match self {
             Self::Bloom(bloom) => bloom.matches(topic),
@@ -63,33 +63,33 @@ impl Select {
     }
 }
 
-/// In which order envelopes are read. Clients of the reference work with both; a cursor only has
-/// meaning in the order of the server that gave it.
+/// The order in which envelopes are read. Clients of the reference work with both. A cursor is only
+/// valid in the order of its server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Order {
-    /// By position, ascending: as the reference's LevelDB store.
+    /// By position, ascending, as the reference's LevelDB store.
     #[default]
     OldestFirst,
-    /// By position, descending: as the reference's PostgreSQL store.
+    /// By position, descending, as the reference's PostgreSQL store.
     NewestFirst,
 }
 
-/// What is read from an archive.
+/// What to read from an archive.
 #[derive(Debug, Clone)]
 pub struct Query {
     /// The first second, inclusive.
     pub from: u32,
     /// The last second, inclusive.
     pub to: u32,
-    /// Which topics.
+    /// The topics.
     pub select: Select,
-    /// In which order.
+    /// The order.
     pub order: Order,
-    /// Only what comes after this position, in that order. It need not exist.
+    /// Skips everything up to this position, in that order. It need not exist.
     pub after: Option<Position>,
 }
 
-/// What an archive holds of one topic on one day.
+/// How much an archive holds of one topic on one day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Count {
     /// Days since 1970-01-01, by the second it was sent (UTC).
@@ -102,7 +102,7 @@ pub struct Count {
     pub bytes: u64,
 }
 
-/// What an archive holds in all.
+/// How much an archive holds in all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Number of envelopes.
@@ -113,22 +113,28 @@ pub struct Summary {
     pub topics: u64,
     /// The second of the oldest and of the newest envelope.
     pub span: Option<(u32, u32)>,
-    /// What the store takes on disk, in bytes, where it is known.
+    /// The size of the store on disk in bytes, if known.
     pub disk: Option<u64>,
 }
 
-/// A store of envelopes. It is shared between threads; several may read while one appends.
+/// A store of envelopes. Threads share it; several may read while one appends.
 pub trait Archive: Debug + Send + Sync {
-    /// Stores envelopes and returns how many of them were new. When it returns they are durable:
-    /// all of them, or on an error possibly some. Appending an envelope again does nothing.
+    /// Stores envelopes durably, and returns how many of them were new. Appending an envelope again
+    /// does nothing.
     ///
-    /// Each call makes durable what it stores, so callers gather envelopes: a few for each call are
-    /// slow, and more than some thousands may be split.
+    /// Each call waits for the disk, so callers gather envelopes. Some thousands in one call may be
+    /// split into several commits.
+    ///
+    /// # Errors
+    /// If the store fails. Some of the envelopes may have been stored.
     fn append(&self, envelopes: &[Envelope]) -> Result<usize, ArchiveError>;
 
-    /// Hands the envelopes of a query to `visit`, in order, until it breaks or all were visited.
-    /// Envelopes appended meanwhile may or may not be among them; the others are visited exactly
-    /// once. What is visited is borrowed from the store, so `visit` should not block.
+    /// Visits the envelopes of a query in order, until `visit` breaks. Envelopes appended meanwhile
+    /// may or may not be among them; all others are visited exactly once. Records are borrowed from
+    /// the store, so `visit` should not block.
+    ///
+    /// # Errors
+    /// If the store fails or is damaged. Envelopes may be missing among those visited.
     fn read(
         &self,
         query: &Query,
@@ -136,20 +142,35 @@ pub trait Archive: Debug + Send + Sync {
     ) -> Result<(), ArchiveError>;
 
     /// Whether there is an envelope at this position.
+    ///
+    /// # Errors
+    /// If the store fails or is damaged.
     fn contains(&self, position: &Position) -> Result<bool, ArchiveError>;
 
-    /// Removes the envelopes sent before this second, and returns how many it removed. Appending
-    /// and reading go on meanwhile.
+    /// Removes the envelopes sent before this second, and returns their number. Appending and
+    /// reading go on meanwhile.
+    ///
+    /// # Errors
+    /// If the store fails or is damaged. The next pruning completes the work.
     fn prune(&self, before: u32) -> Result<u64, ArchiveError>;
 
-    /// What it holds in all, without reading all.
+    /// Sums up what it holds, without reading all of it.
+    ///
+    /// # Errors
+    /// If the store fails or is damaged.
     fn summary(&self) -> Result<Summary, ArchiveError>;
 
-    /// What it holds per topic and day, in no particular order.
+    /// Visits what it holds per topic and day, in no particular order.
+    ///
+    /// # Errors
+    /// If the store fails or is damaged.
     fn counts(&self, visit: &mut dyn FnMut(Count)) -> Result<(), ArchiveError>;
 
-    /// Looks whether the store is sound, as far as that takes no longer than reading it, unless
-    /// opening it did already. A store that sees to that by itself has nothing to do.
+    /// Checks the structure of the store, as far as that takes no longer than reading it. A store
+    /// that needs no such check does nothing.
+    ///
+    /// # Errors
+    /// If the store is damaged, or can't be read.
     fn inspect(&self) -> Result<(), ArchiveError> {
         Ok(())
     }
@@ -157,6 +178,7 @@ pub trait Archive: Debug + Send + Sync {
 
 /// Why an archive failed.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ArchiveError {
     /// The file system or the connection failed.
     #[error("{what}: {source}")]
@@ -166,19 +188,19 @@ pub enum ArchiveError {
         /// What went wrong.
         source: std::io::Error,
     },
-    /// The store holds something that it can't have written.
+    /// The store contains something that it can't have written.
     #[error("the archive is damaged: {0}")]
     Damaged(String),
-    /// No room for more.
+    /// There is no room for more.
     #[error("the archive is full: {0}")]
     Full(String),
-    /// The store can't be used: locked, of another kind or version, unreachable.
+    /// The store can't be used: it is locked, unreachable, or of another kind or version.
     #[error("{0}")]
     Unusable(String),
 }
 
 impl ArchiveError {
-    /// The code of the error, for records.
+    /// The stable code of this error, as the tools print it.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Io { .. } => "archive.io",

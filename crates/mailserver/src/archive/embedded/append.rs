@@ -1,4 +1,4 @@
-//! Appending, and the merge of the index that goes along with it.
+//! Appending, and the merge of the index that accompanies it.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -20,55 +20,63 @@ use crate::{
     },
 };
 
-/// At most so many envelopes share a commit, so that others get their turn.
+/// The most envelopes per commit, so that others get their turn.
 const CHUNK: usize = 4096;
-/// Nor more than so many bytes, but for an envelope that alone has more.
+/// The most bytes per commit; a single larger envelope is committed alone.
 const CHUNK_BYTES: usize = 4 << 20;
 
-/// A commit removes at most so many blocks that have been merged.
+/// The most merged blocks that a commit removes.
 const BLOCKS_REMOVED: u64 = 2048;
 
-/// What only the one who writes needs.
+/// State that only the writer needs.
 #[derive(Debug)]
-pub struct Writer {
+pub(super) struct Writer {
     next_block: u64,
     merge: Option<Merge>,
-    /// Number of entries in [`Shared::growing`](super::state::Shared::growing).
+    /// The number of entries in [`Shared::growing`](super::state::Shared::growing).
     growing: usize,
-    /// The number of the topic from which on the index has not been pruned yet.
-    pub prune_from: u64,
-    /// The number of the block of `fresh` from which on it has not been pruned yet.
-    pub prune_block: u64,
-    /// How many times less than usual is pruned with a commit, as there is no room.
-    pub prune_part: usize,
+    /// The number of the topic from which on the index is still to be pruned.
+    pub(super) prune_from: u64,
+    /// The number of the block from which on `fresh` is still to be pruned.
+    pub(super) prune_block: u64,
+    /// By which factor a commit prunes less than usual, because there is no room.
+    pub(super) prune_part: usize,
 }
 
-/// A merge that is going on.
+/// A merge under way.
 #[derive(Debug)]
 struct Merge {
     through: u64,
     layer: Arc<Layer>,
-    /// How many of the layer's entries have been merged.
+    /// How many of the layer's entries were merged.
     at: usize,
-    /// The blocks before this one have been removed.
+    /// Blocks before this one were removed.
     removed: u64,
 }
 
-/// A step of a merge, made in a transaction: what holds once it is committed.
+impl Merge {
+    /// Returns the entries that a step with this budget moves.
+    fn next(&self, budget: usize) -> &[Entry] {
+        let entries = &self.layer.entries()[self.at..];
+        &entries[..budget.min(entries.len())]
+    }
+}
+
+/// A step of a merge made in a transaction, to be applied after its commit.
 #[derive(Debug)]
-pub struct Step {
+pub(super) struct Step {
     at: usize,
     removed: u64,
     done: bool,
-    /// Entries that were left out, as they are to be pruned.
+    /// Entries that were left out because they are being pruned.
     dropped: Vec<Entry>,
 }
 
 impl Writer {
-    pub fn new(loaded: &Loaded) -> Self {
+    pub(super) fn new(loaded: &Loaded) -> Self {
         Self {
             next_block: loaded.next_block,
-            // What has been merged of it already is not in the layer.
+            // The layer does not contain what was merged already.
             merge: loaded.mark.map(|mark| Merge {
                 through: mark.through,
                 layer: Arc::new(Layer::new(loaded.merging.clone())),
@@ -82,13 +90,13 @@ impl Writer {
         }
     }
 
-    pub fn is_merging(&self) -> bool {
+    pub(super) fn is_merging(&self) -> bool {
         self.merge.is_some()
     }
 }
 
-/// Cuts envelopes into what is appended with one commit.
-pub fn chunks(envelopes: &[Envelope]) -> impl Iterator<Item = &[Envelope]> {
+/// Splits envelopes into chunks of one commit each.
+pub(super) fn chunks(envelopes: &[Envelope]) -> impl Iterator<Item = &[Envelope]> {
     let mut rest = envelopes;
     std::iter::from_fn(move || {
         let mut bytes = 0;
@@ -105,7 +113,7 @@ pub fn chunks(envelopes: &[Envelope]) -> impl Iterator<Item = &[Envelope]> {
 
 impl EmbeddedArchive {
     /// Appends with one commit.
-    pub fn append_chunk(&self, envelopes: &[Envelope]) -> Result<usize, ArchiveError> {
+    pub(super) fn append_chunk(&self, envelopes: &[Envelope]) -> Result<usize, ArchiveError> {
         let raws: Vec<&[u8]> = envelopes.iter().map(Envelope::raw).collect();
         let mut sorted: Vec<(Position, &Envelope)> = (keccak256_many(&raws).into_iter())
             .zip(envelopes)
@@ -118,7 +126,7 @@ impl EmbeddedArchive {
         let Some((oldest, _)) = sorted.first() else { return Ok(0) };
 
         let mut writer = self.lock_to_append();
-        // What is older than what is being pruned can only be appended after that.
+        // Envelopes older than the floor can only be appended when pruning is complete.
         while oldest.sent < self.shared().floor {
             self.prune_step(&mut writer)?;
             drop(writer);
@@ -126,6 +134,8 @@ impl EmbeddedArchive {
         }
 
         let mut txn = self.engine.writer()?;
+        let budget = (2 * sorted.len()).max(self.merge_at / 128);
+        self.check_pages(&writer, &sorted, budget)?;
         let new = self.put_envelopes(&mut txn, &sorted)?;
         if new.is_empty() {
             return Ok(0);
@@ -146,13 +156,26 @@ impl EmbeddedArchive {
         self.join_layers();
         if writer.growing >= self.merge_at && !writer.is_merging() {
             self.begin_merge(&mut writer);
-            // Readers that were killed hold pages that could be used again.
+            // Readers that were killed keep pages from being reused.
             self.engine.clear_stale_readers()?;
         }
         Ok(count)
     }
 
-    /// Puts what is new into `time`, and returns it.
+    /// Checks the pages of the large trees that the engine is about to touch.
+    fn check_pages(
+        &self,
+        writer: &Writer,
+        sorted: &[(Position, &Envelope)],
+        budget: usize,
+    ) -> Result<(), ArchiveError> {
+        let keys: Vec<_> = sorted.iter().map(|(position, _)| position.to_bytes()).collect();
+        let moved = writer.merge.as_ref().map_or(&[][..], |merge| merge.next(budget));
+        self.engine
+            .check_paths(keys.iter().map(|key| &key[..]), moved.iter().map(|entry| &entry.key[..]))
+    }
+
+    /// Puts new envelopes into `time`, and returns their entries.
     fn put_envelopes(
         &self,
         txn: &mut RwTxn<'_>,
@@ -205,7 +228,7 @@ impl EmbeddedArchive {
         shared.growing.push(layer.clone());
     }
 
-    /// Takes back what could not be committed.
+    /// Withdraws what could not be committed.
     fn withdraw(&self, layer: &Arc<Layer>) {
         let mut shared = self.shared_mut();
         shared.growing.retain(|other| !Arc::ptr_eq(other, layer));
@@ -214,7 +237,7 @@ impl EmbeddedArchive {
         }
     }
 
-    /// Joins the last layers, if there are too many.
+    /// Joins the last layers if there are too many.
     fn join_layers(&self) {
         let layers = self.shared().growing.clone();
         let join = to_join(&layers);
@@ -226,8 +249,8 @@ impl EmbeddedArchive {
         }
     }
 
-    /// Begins to merge everything that is fresh; if nothing is being merged.
-    pub fn begin_merge(&self, writer: &mut Writer) {
+    /// Begins to merge all fresh entries, unless a merge is under way.
+    pub(super) fn begin_merge(&self, writer: &mut Writer) {
         if writer.merge.is_some() || writer.growing == 0 {
             return;
         }
@@ -240,8 +263,8 @@ impl EmbeddedArchive {
         shared.merging = Some(layer);
     }
 
-    /// Moves up to `budget` entries to the index, if a merge is going on.
-    pub fn merge_step(
+    /// Moves up to `budget` entries to the index, if a merge is under way.
+    pub(super) fn merge_step(
         &self,
         txn: &mut RwTxn<'_>,
         writer: &Writer,
@@ -249,8 +272,7 @@ impl EmbeddedArchive {
     ) -> Result<Option<Step>, ArchiveError> {
         let Some(merge) = &writer.merge else { return Ok(None) };
         let trees = self.engine.trees();
-        let entries = &merge.layer.entries()[merge.at..];
-        let moved = &entries[..budget.min(entries.len())];
+        let moved = merge.next(budget);
         let mut step = Step {
             at: merge.at + moved.len(),
             removed: merge.removed,
@@ -258,7 +280,7 @@ impl EmbeddedArchive {
             dropped: Vec::new(),
         };
         if moved.is_empty() {
-            // All of it is in the index: the blocks go.
+            // The index has all entries: the blocks can go.
             step.removed = self.remove_blocks(txn, merge)?;
             if step.removed > merge.through {
                 trees.meta.delete(txn, MERGE).map_err(engine_error)?;
@@ -290,10 +312,10 @@ impl EmbeddedArchive {
         Ok(Some(step))
     }
 
-    /// Removes some of the blocks of a merge, and returns the number of the first that is left.
+    /// Removes some blocks of a merge, and returns the number of the first one left.
     fn remove_blocks(&self, txn: &mut RwTxn<'_>, merge: &Merge) -> Result<u64, ArchiveError> {
         let fresh = self.engine.trees().fresh;
-        // Numbers follow each other, but for those that were removed before.
+        // Numbers are consecutive, except for blocks that were removed before.
         let first = match fresh.first(txn).map_err(engine_error)? {
             Some((key, _)) => {
                 u64::from_be_bytes(key.try_into().map_err(|_| damaged("number of a block"))?)
@@ -311,10 +333,10 @@ impl EmbeddedArchive {
         Ok(last + 1)
     }
 
-    /// Removes from some blocks of `fresh` what was sent before the floor, and returns the number
-    /// of the next block; nothing if all have been seen. To merge what stays instead would need
-    /// room, which is what pruning is to make.
-    pub fn prune_fresh(
+    /// Removes from some blocks of `fresh` what was sent before the floor. Returns the number of
+    /// the next block, or `None` after the last. (To merge the rest instead would need room, which
+    /// pruning has yet to make.)
+    pub(super) fn prune_fresh(
         &self,
         txn: &mut RwTxn<'_>,
         from: u64,
@@ -357,11 +379,11 @@ impl EmbeddedArchive {
     }
 
     /// Forgets what was removed from `fresh`.
-    pub fn fresh_pruned(&self, writer: &mut Writer, floor: u32) {
+    pub(super) fn fresh_pruned(&self, writer: &mut Writer, floor: u32) {
         let is_kept = |entry: &&Entry| entry.sent() >= floor;
         let mut shared = self.shared_mut();
         let shared = &mut *shared;
-        // What was moved to the index already is removed there.
+        // Entries that were moved to the index are removed there.
         let merging = writer.merge.as_ref().map(|merge| merge.layer.entries()[merge.at..].to_vec());
         let merging = merging.unwrap_or_default();
         let layers = std::mem::take(&mut shared.growing);
@@ -386,8 +408,8 @@ impl EmbeddedArchive {
         }
     }
 
-    /// Changes what `counts` says of a topic on a day.
-    pub fn change_count(
+    /// Changes the count of a topic on a day.
+    pub(super) fn change_count(
         &self,
         txn: &mut RwTxn<'_>,
         day: u32,
@@ -409,8 +431,8 @@ impl EmbeddedArchive {
         Ok(())
     }
 
-    /// Takes note of a step that is durable now.
-    pub fn merge_committed(&self, writer: &mut Writer, step: Option<Step>) {
+    /// Applies a step that is durable now.
+    pub(super) fn merge_committed(&self, writer: &mut Writer, step: Option<Step>) {
         let (Some(merge), Some(step)) = (&mut writer.merge, step) else { return };
         merge.at = step.at;
         merge.removed = step.removed;
@@ -428,8 +450,12 @@ impl EmbeddedArchive {
         }
     }
 
-    /// The floor, made durable.
-    pub fn put_floor(&self, txn: &mut RwTxn<'_>, floor: Option<u32>) -> Result<(), ArchiveError> {
+    /// Writes the floor.
+    pub(super) fn put_floor(
+        &self,
+        txn: &mut RwTxn<'_>,
+        floor: Option<u32>,
+    ) -> Result<(), ArchiveError> {
         let meta = self.engine.trees().meta;
         match floor {
             Some(floor) => meta.put(txn, FLOOR, &floor.to_be_bytes()).map_err(engine_error),

@@ -6,12 +6,11 @@ use std::{
 };
 
 use statuskit_core::{envelope::Topic, mailserver::Position};
-use statuskit_lmdb::structure::TOLD;
+use statuskit_lmdb::structure::MAX_TEXTS;
 
 use crate::{
     ArchiveError,
     archive::embedded::{
-        Settings,
         engine::{Engine, engine_error, sound},
         layout::{Entry, Tally, TimeKey},
         salvage::verified,
@@ -23,43 +22,42 @@ use crate::{
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
-    /// Envelopes that are there and sound.
+    /// Sound envelopes.
     pub envelopes: u64,
-    /// The sum of their lengths, in bytes.
+    /// The sum of their lengths in bytes.
     pub bytes: u64,
     /// Entries of the index that are not merged yet.
     pub fresh: u64,
-    /// Whether a pruning was interrupted: its rest goes with the next one.
+    /// Whether a pruning was interrupted; the next one completes it.
     pub pruning: bool,
-    /// What is wrong, the first few of it in words.
+    /// The first few faults, in words.
     pub faults: Vec<String>,
-    /// How many things are wrong.
+    /// The number of faults.
     pub faulty: u64,
 }
 
 impl Report {
-    /// Whether all is well.
+    /// Whether nothing is wrong.
     pub fn is_sound(&self) -> bool {
         self.faulty == 0
     }
 
     fn fault(&mut self, what: impl FnOnce() -> String) {
         self.faulty += 1;
-        if self.faults.len() < TOLD {
+        if self.faults.len() < MAX_TEXTS {
             self.faults.push(what());
         }
     }
 }
 
-/// The report of an archive, whether it can be opened or not.
-pub fn check_at(dir: &Path) -> Result<Report, ArchiveError> {
+/// Reports on an archive, whether it can be opened or not.
+pub(super) fn check_at(dir: &Path) -> Result<Report, ArchiveError> {
     let faults = Engine::examine(dir)?;
     if faults.count > 0 {
-        return Ok(Report { faults: faults.told, faulty: faults.count, ..Report::default() });
+        return Ok(Report { faults: faults.texts, faulty: faults.count, ..Report::default() });
     }
-    // All pages have just been looked at.
-    let settings = Settings { whole_up_to: Some(0), ..Settings::default() };
-    let checked = Engine::open_read_only(dir, &settings).and_then(|engine| compare(&engine));
+    // All pages were just checked.
+    let checked = Engine::open_read_only(dir).and_then(|engine| compare(&engine));
     match checked {
         Err(ArchiveError::Damaged(what)) => {
             Ok(Report { faults: vec![what], faulty: 1, ..Report::default() })
@@ -68,13 +66,13 @@ pub fn check_at(dir: &Path) -> Result<Report, ArchiveError> {
     }
 }
 
-pub fn check(engine: &Engine) -> Result<Report, ArchiveError> {
-    // The engine is only let loose on pages that are sound.
+pub(super) fn check(engine: &Engine) -> Result<Report, ArchiveError> {
+    // The engine may only read sound pages.
     sound(engine.examine_now()?)?;
     compare(engine)
 }
 
-/// Compares what is in the trees.
+/// Compares the trees with each other.
 fn compare(engine: &Engine) -> Result<Report, ArchiveError> {
     let txn = engine.reader()?;
     let trees = engine.trees();
@@ -113,7 +111,7 @@ fn compare(engine: &Engine) -> Result<Report, ArchiveError> {
         }
     }
 
-    // Each envelope has its entry; as there are as many of both, each entry has its envelope.
+    // Each envelope has its entry. If there are as many of both, each entry has its envelope.
     let mut entries = indexed + fresh.iter().filter(|entry| entry.sent() >= floor).count() as u64;
     for item in trees.time.iter(&txn).map_err(engine_error)? {
         let (key, value) = item.map_err(engine_error)?;

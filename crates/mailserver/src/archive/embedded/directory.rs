@@ -1,5 +1,5 @@
-//! What is known of the archive without reading it: how much there is of each topic, and of each
-//! day. In memory, so that the topics that a bloom filter matches are found in microseconds.
+//! How much an archive has of each topic and day, in memory: so the topics that a bloom filter
+//! matches are found in microseconds.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,28 +10,28 @@ use crate::archive::{
     embedded::layout::{DAY, Entry, Tally},
 };
 
-/// Envelopes per topic, and per day.
+/// Envelopes per topic and per day.
 #[derive(Debug, Default)]
-pub struct Directory {
+pub(super) struct Directory {
     topics: HashMap<Topic, u64>,
-    /// The topics by the last bit that each sets in a bloom filter: a filter is only tried on the
-    /// topics of the bits that it has.
+    /// Topics by the last bit that each sets in a bloom filter. A filter is only tried on the
+    /// topics of its own bits.
     by_bit: Vec<Vec<Topic>>,
     days: BTreeMap<u32, Tally>,
     total: Tally,
 }
 
-/// What a query is about to find.
+/// What a query is expected to find.
 #[derive(Debug, Clone, Copy)]
-pub struct Estimate {
-    /// Envelopes in its range of time, of any topic.
-    pub range: u64,
+pub(super) struct Estimate {
+    /// Envelopes of any topic in its range of time.
+    pub(super) range: u64,
     /// Envelopes of the whole archive.
-    pub total: u64,
+    pub(super) total: u64,
 }
 
 impl Directory {
-    pub fn add(&mut self, day: u32, topic: Topic, tally: Tally) {
+    pub(super) fn add(&mut self, day: u32, topic: Topic, tally: Tally) {
         if tally.envelopes == 0 {
             return;
         }
@@ -45,7 +45,7 @@ impl Directory {
         self.total.add(tally);
     }
 
-    pub fn remove(&mut self, day: u32, topic: Topic, tally: Tally) {
+    pub(super) fn remove(&mut self, day: u32, topic: Topic, tally: Tally) {
         if let Some(count) = self.topics.get_mut(&topic) {
             *count = count.saturating_sub(tally.envelopes);
             if *count == 0 {
@@ -62,24 +62,24 @@ impl Directory {
         self.total.remove(tally);
     }
 
-    pub fn add_entry(&mut self, entry: &Entry) {
+    pub(super) fn add_entry(&mut self, entry: &Entry) {
         self.add(entry.day(), entry.topic(), Tally::one(entry.len));
     }
 
-    pub fn remove_entry(&mut self, entry: &Entry) {
+    pub(super) fn remove_entry(&mut self, entry: &Entry) {
         self.remove(entry.day(), entry.topic(), Tally::one(entry.len));
     }
 
-    pub fn total(&self) -> Tally {
+    pub(super) fn total(&self) -> Tally {
         self.total
     }
 
-    pub fn topics(&self) -> u64 {
+    pub(super) fn topics(&self) -> u64 {
         self.topics.len() as u64
     }
 
-    /// How many envelopes there are in the days of a query, and in all.
-    pub fn estimate(&self, query: &Query) -> Estimate {
+    /// Counts the envelopes of the days of a query, and of the archive.
+    pub(super) fn estimate(&self, query: &Query) -> Estimate {
         let days = self.days.range(query.from / DAY..=query.to / DAY);
         Estimate {
             range: days.map(|(_, tally)| tally.envelopes).sum(),
@@ -87,9 +87,13 @@ impl Directory {
         }
     }
 
-    /// Calls `found` with each topic that is selected and how many envelopes it has, until it
-    /// returns false. Whether all were found.
-    pub fn select(&self, select: &Select, mut found: impl FnMut(Topic, u64) -> bool) -> bool {
+    /// Calls `found` with each selected topic and the number of its envelopes, until it returns
+    /// false. Returns whether all were found.
+    pub(super) fn select(
+        &self,
+        select: &Select,
+        mut found: impl FnMut(Topic, u64) -> bool,
+    ) -> bool {
         match select {
             Select::Topics(topics) if topics.len() < self.topics.len() => topics
                 .iter()
@@ -110,7 +114,8 @@ impl Directory {
     }
 }
 
-/// The greatest bit that a topic sets in a bloom filter: a filter without it does not match.
+/// Returns the greatest bit that a topic sets in a bloom filter. A filter without it does not
+/// match.
 fn bit_of(topic: Topic) -> usize {
     Bloom::from_topic(topic).set_bits().last().map_or(0, usize::from)
 }

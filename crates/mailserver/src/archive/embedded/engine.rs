@@ -1,4 +1,4 @@
-//! The engine below: LMDB, opened with the precautions that a mapped file asks for.
+//! The LMDB environment of an archive, and what is checked before it is used.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -18,65 +18,100 @@ use heed::{
 };
 use statuskit_lmdb::{
     making::{self, DATA, READING},
+    map::{Fault, MappedFile},
     structure::{self, Depth, Faults},
+    tree::{self, TreeReader},
 };
 
 use crate::{
     ArchiveError,
     archive::embedded::{
         Settings,
-        layout::{self, FORMAT, FORMAT_NAME, FORMAT_VERSION},
+        layout::{self, FORMAT, FORMAT_NAME, FORMAT_VERSION, TIME, TOPICS},
     },
 };
 
 /// A tree of the engine: bytes to bytes, in the order of the keys.
-pub type Tree = heed::Database<'static, Bytes, Bytes>;
+pub(super) type Tree = heed::Database<'static, Bytes, Bytes>;
 
-/// The file that the one process that writes has locked. (The engine's own lock lets several write
-/// in turn; ours keeps state in memory.)
+/// A transaction of any kind, to read from.
+pub(super) type Txn<'a> = RoTxn<'a, AnyTls>;
+
+/// The file that the one writing process locks. LMDB's own lock would let several write in turn,
+/// but this module keeps state in memory.
 const WRITER: &str = "writer.lock";
 
 /// How long to wait for that lock.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// How many may read at once.
+/// The most concurrent read transactions.
 const READERS: u32 = 1024;
 
-/// How much of the address space is reserved for the file to grow in. It costs nothing else.
+/// Attempts to find a transaction that no commits overtake.
+const ATTEMPTS: u32 = 1000;
+
+/// The address space reserved for the file to grow in. It costs nothing else.
 #[cfg(target_pointer_width = "64")]
 const MAP: u64 = 1 << 40;
 #[cfg(not(target_pointer_width = "64"))]
-const MAP: u64 = 1 << 30;
+const MAP: u64 = 1 << 29;
 
-/// The engine, and the trees in it.
+/// The engine, its trees, and a view of the file that does not trust it.
 #[derive(Debug)]
-pub struct Engine {
+pub(super) struct Engine {
     env: Env<WithoutTls>,
     trees: Trees,
+    map: MappedFile,
     data: PathBuf,
-    /// Whether every page was looked at.
-    whole: AtomicBool,
-    /// What was found wrong with its pages: from then on they are not touched.
+    /// Whether every page was checked.
+    is_inspected: AtomicBool,
+    /// What that found wrong: from then on nothing is read or written.
     damage: OnceLock<String>,
-    /// Held, and with it the lock, as long as the engine is open for writing.
+    /// Holds the lock while the engine is open for writing.
     _writer: Option<File>,
 }
 
 /// See [`layout`](super::layout).
 #[derive(Debug, Clone, Copy)]
-pub struct Trees {
-    pub time: Tree,
-    pub topics: Tree,
-    pub counts: Tree,
-    pub fresh: Tree,
-    pub meta: Tree,
+pub(super) struct Trees {
+    pub(super) time: Tree,
+    pub(super) topics: Tree,
+    pub(super) counts: Tree,
+    pub(super) fresh: Tree,
+    pub(super) meta: Tree,
+}
+
+/// The two large trees as of one transaction, which it holds.
+pub(super) struct Snapshot<'a> {
+    txn: RoTxn<'a, WithoutTls>,
+    time: TreeReader<'a>,
+    topics: TreeReader<'a>,
+}
+
+impl Snapshot<'_> {
+    pub(super) fn txn(&self) -> &Txn<'_> {
+        &self.txn
+    }
+
+    /// The number of the transaction.
+    pub(super) fn id(&self) -> usize {
+        self.txn.id()
+    }
+
+    pub(super) fn time(&self) -> TreeReader<'_> {
+        self.time
+    }
+
+    pub(super) fn topics(&self) -> TreeReader<'_> {
+        self.topics
+    }
 }
 
 impl Engine {
-    /// Opens an archive for reading and writing, and makes it if there is none.
-    pub fn open(dir: &Path, settings: &Settings) -> Result<Self, ArchiveError> {
+    /// Opens an archive for reading and writing, and creates it if there is none.
+    pub(super) fn open(dir: &Path, settings: &Settings) -> Result<Self, ArchiveError> {
         let data = dir.join(DATA);
-        // Nothing is left in a directory that is not ours.
+        // Creates nothing in a directory that is not ours.
         if size(&data)? == 0 {
             if settings.existing {
                 return Err(no_archive(dir));
@@ -86,55 +121,55 @@ impl Engine {
         }
         let writer = lock(dir)?;
         let open = || Self::open_files(dir, settings);
-        let (env, trees, whole) = if size(&data)? == 0 {
+        let (env, map, trees) = if size(&data)? == 0 {
             making::make(dir, READERS, |error| engine_error(heed::Error::Io(error)), open)?
         } else {
             open()?
         };
-        Ok(Self {
-            env,
-            trees,
-            data,
-            whole: whole.into(),
-            damage: OnceLock::new(),
-            _writer: Some(writer),
-        })
+        Ok(Self::new(env, map, trees, data, Some(writer)))
     }
 
-    /// The files of an archive that nobody else has open for writing, and whether every page was
-    /// looked at.
     fn open_files(
         dir: &Path,
         settings: &Settings,
-    ) -> Result<(Env<WithoutTls>, Trees, bool), ArchiveError> {
+    ) -> Result<(Env<WithoutTls>, MappedFile, Trees), ArchiveError> {
         let data = dir.join(DATA);
         let size = size(&data)?;
         if size > 0 {
             sound(ends(&data)?)?;
         }
-        let env = map(dir, size, settings.limit, EnvFlags::empty())?;
-        // Those who read and were killed would keep old pages from being used again.
+        let (env, map) = map(dir, size, settings.limit, EnvFlags::empty())?;
+        // Readers that were killed would keep old pages from being reused.
         env.clear_stale_readers().map_err(engine_error)?;
-        let whole = size <= settings.whole_up_to();
         if size > 0 {
-            sound(look(&env, &data, if whole { Depth::All } else { Depth::Opening })?)?;
+            sound(look(&env, &data, Depth::Opening)?)?;
         }
         let trees = create(&env)?;
-        Ok((env, trees, whole))
+        Ok((env, map, trees))
     }
 
     /// Opens an archive for reading. Another process may be writing.
-    pub fn open_read_only(dir: &Path, settings: &Settings) -> Result<Self, ArchiveError> {
-        let (env, size) = Self::map_read_only(dir)?;
+    pub(super) fn open_read_only(dir: &Path) -> Result<Self, ArchiveError> {
+        let (env, map) = Self::map_read_only(dir)?;
         let data = dir.join(DATA);
-        let whole = size <= settings.whole_up_to();
-        sound(look(&env, &data, if whole { Depth::All } else { Depth::Opening })?)?;
+        sound(look(&env, &data, Depth::Opening)?)?;
         let trees = find(&env)?.ok_or_else(|| no_archive(dir))?;
-        Ok(Self { env, trees, data, whole: whole.into(), damage: OnceLock::new(), _writer: None })
+        Ok(Self::new(env, map, trees, data, None))
     }
 
-    /// What is wrong with the pages of an archive. The engine doesn't get to see them.
-    pub fn examine(dir: &Path) -> Result<Faults, ArchiveError> {
+    fn new(
+        env: Env<WithoutTls>,
+        map: MappedFile,
+        trees: Trees,
+        data: PathBuf,
+        _writer: Option<File>,
+    ) -> Self {
+        let (is_inspected, damage) = (AtomicBool::new(false), OnceLock::new());
+        Self { env, trees, map, data, is_inspected, damage, _writer }
+    }
+
+    /// Returns what is wrong with the pages of an archive, without showing them to the engine.
+    pub(super) fn examine(dir: &Path) -> Result<Faults, ArchiveError> {
         match Self::map_read_only(dir) {
             Ok((env, _)) => look(&env, &dir.join(DATA), Depth::All),
             Err(ArchiveError::Damaged(_)) => {
@@ -146,32 +181,32 @@ impl Engine {
         }
     }
 
-    fn map_read_only(dir: &Path) -> Result<(Env<WithoutTls>, u64), ArchiveError> {
+    fn map_read_only(dir: &Path) -> Result<(Env<WithoutTls>, MappedFile), ArchiveError> {
         let data = dir.join(DATA);
         let size = size(&data)?;
         if size == 0 {
             return Err(no_archive(dir));
         }
         sound(ends(&data)?)?;
-        Ok((map(dir, size, None, EnvFlags::READ_ONLY)?, size))
+        map(dir, size, None, EnvFlags::READ_ONLY)
     }
 
-    /// What is wrong with its pages.
-    pub fn examine_now(&self) -> Result<Faults, ArchiveError> {
+    /// Returns what is wrong with its pages.
+    pub(super) fn examine_now(&self) -> Result<Faults, ArchiveError> {
         look(&self.env, &self.data, Depth::All)
     }
 
-    /// Looks at every page, unless that was done already.
-    pub fn inspect(&self) -> Result<(), ArchiveError> {
-        if !self.whole.load(Ordering::Relaxed) {
+    /// Checks every page, unless that was done already.
+    pub(super) fn inspect(&self) -> Result<(), ArchiveError> {
+        if !self.is_inspected.load(Ordering::Relaxed) {
             self.usable()?;
             let looked = sound(self.examine_now()?);
             if let Err(ArchiveError::Damaged(what)) = &looked {
-                // Another who found something, too, may have been faster.
+                // Another thread may have been faster.
                 let _ = self.damage.set(what.clone());
             }
             looked?;
-            self.whole.store(true, Ordering::Relaxed);
+            self.is_inspected.store(true, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -183,75 +218,137 @@ impl Engine {
         }
     }
 
-    pub fn trees(&self) -> &Trees {
+    pub(super) fn trees(&self) -> &Trees {
         &self.trees
     }
 
-    pub fn is_read_only(&self) -> bool {
+    pub(super) fn is_read_only(&self) -> bool {
         self._writer.is_none()
     }
 
-    /// A consistent view of everything that was committed.
-    pub fn reader(&self) -> Result<RoTxn<'_, WithoutTls>, ArchiveError> {
+    /// Begins to read what was committed.
+    ///
+    /// The engine itself may only read `counts`, `fresh` and `meta`, which were checked at opening.
+    pub(super) fn reader(&self) -> Result<RoTxn<'_, WithoutTls>, ArchiveError> {
         self.usable()?;
         self.env.read_txn().map_err(engine_error)
     }
 
-    pub fn writer(&self) -> Result<RwTxn<'_>, ArchiveError> {
+    /// Begins to read `time` and `topics`.
+    pub(super) fn snapshot(&self) -> Result<Snapshot<'_>, ArchiveError> {
+        for attempt in 0..ATTEMPTS {
+            let txn = self.reader()?;
+            if let Some(snapshot) = self.map.snapshot(txn.id() as u64) {
+                let (time, topics) = large_trees(&snapshot)?;
+                return Ok(Snapshot { txn, time, topics });
+            }
+            // Another process commits just now.
+            if attempt > 2 {
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+        Err(busy())
+    }
+
+    /// Begins to write. What the engine is made to touch is to be checked before:
+    /// [`check_paths`](Self::check_paths), or [`inspect`](Self::inspect) for removals, which
+    /// touch the neighbours of a page, too.
+    pub(super) fn writer(&self) -> Result<RwTxn<'_>, ArchiveError> {
         self.usable()?;
         self.env.write_txn().map_err(engine_error)
     }
 
-    /// Makes what was written durable. On an error nothing of it was done.
-    pub fn commit(&self, txn: RwTxn<'_>) -> Result<(), ArchiveError> {
-        txn.commit().map_err(|error| match error {
-            // The engine says this of a write that was cut short, too: a full disk, in most cases.
+    /// Checks the pages where these keys of `time` and of `topics` are or go; both ascend. Only
+    /// for the one process that writes.
+    pub(super) fn check_paths<'k>(
+        &self,
+        time: impl Iterator<Item = &'k [u8]>,
+        topics: impl Iterator<Item = &'k [u8]>,
+    ) -> Result<(), ArchiveError> {
+        let Some(newest) = self.map.newest() else {
+            return Err(ArchiveError::Damaged("it has no meta page".to_owned()));
+        };
+        let (time_tree, topics_tree) = large_trees(&newest)?;
+        time_tree.check_paths(time)?;
+        topics_tree.check_paths(topics)?;
+        Ok(())
+    }
+
+    /// Commits durably. After an error nothing was written.
+    pub(super) fn commit(&self, txn: RwTxn<'_>) -> Result<(), ArchiveError> {
+        let committed = txn.commit().map_err(|error| match error {
+            // The engine returns EIO for a short write, too: mostly because the disk is full.
             heed::Error::Io(error) if error.raw_os_error() == Some(EIO) => {
                 let source = self.no_room().unwrap_or(error);
                 engine_error(heed::Error::Io(source))
             }
             error => engine_error(error),
-        })
+        });
+        // Remembers its state before the next commit begins.
+        self.map.newest();
+        committed
     }
 
-    /// Why no page can be added to the file, if none can.
+    /// Returns why no page can be added to the file, if none can.
     fn no_room(&self) -> Option<io::Error> {
         let mut file = OpenOptions::new().write(true).open(&self.data).ok()?;
         file.seek(SeekFrom::End(0)).and_then(|_| file.write_all(&[0; 4096])).err()
     }
 
-    /// Frees what readers hold who no longer live.
-    pub fn clear_stale_readers(&self) -> Result<(), ArchiveError> {
+    /// Releases what readers of dead processes hold.
+    pub(super) fn clear_stale_readers(&self) -> Result<(), ArchiveError> {
         self.env.clear_stale_readers().map(drop).map_err(engine_error)
     }
 
     /// The length of the file.
-    pub fn disk(&self) -> Result<u64, ArchiveError> {
+    pub(super) fn disk(&self) -> Result<u64, ArchiveError> {
         self.env.real_disk_size().map_err(engine_error)
     }
 }
 
-/// Looks at the pages that the engine reads when it opens a file.
+/// Checks the pages that the engine reads when it opens a file.
 fn ends(data: &Path) -> Result<Faults, ArchiveError> {
     structure::inspect_ends(data).map_err(|source| io_error(data, "open", source))
 }
 
-/// Faults are an error.
-pub fn sound(faults: Faults) -> Result<(), ArchiveError> {
+/// Turns faults into an error.
+pub(super) fn sound(faults: Faults) -> Result<(), ArchiveError> {
     faults.summary().map_or(Ok(()), |what| Err(ArchiveError::Damaged(what)))
 }
 
-/// Looks at the pages of the last transaction, which is held meanwhile.
+/// Checks the pages of the last transaction, which is held meanwhile.
 fn look(env: &Env<WithoutTls>, data: &Path, depth: Depth) -> Result<Faults, ArchiveError> {
-    for _ in 0..1000 {
+    for _ in 0..ATTEMPTS {
         let txn = env.read_txn().map_err(engine_error)?;
         let seen = structure::inspect(data, txn.id() as u64, depth, layout::shape_of);
         if let Some(faults) = seen.map_err(|source| io_error(data, "read", source))? {
             return Ok(faults);
         }
-        // Two have been committed since, and the file only tells of those: look at the newer one.
+        // Two commits have followed, and the file only describes those.
     }
-    Err(ArchiveError::Unusable("others write to the archive all the time: try again".into()))
+    Err(busy())
+}
+
+fn busy() -> ArchiveError {
+    ArchiveError::Unusable("others write to the archive all the time: try again".into())
+}
+
+/// The trees `time` and `topics` of a snapshot.
+fn large_trees<'a>(
+    snapshot: &tree::Snapshot<'a>,
+) -> Result<(TreeReader<'a>, TreeReader<'a>), ArchiveError> {
+    let tree = |name: &[u8]| {
+        let tree = snapshot.tree(name, layout::shape_of(name).0)?;
+        let missing = || ArchiveError::Damaged(format!("no tree {}", name.escape_ascii()));
+        tree.ok_or_else(missing)
+    };
+    Ok((tree(TIME)?, tree(TOPICS)?))
+}
+
+impl From<Fault> for ArchiveError {
+    fn from(fault: Fault) -> Self {
+        Self::Damaged(fault.to_string())
+    }
 }
 
 /// The length of a file; 0 if it is not there.
@@ -266,38 +363,43 @@ fn size(path: &Path) -> Result<u64, ArchiveError> {
 /// The error "input/output error", the same number on all systems with that name.
 const EIO: i32 = 5;
 
-/// Opens the engine itself.
+/// Opens the engine itself, and our own view of its file.
 #[allow(unsafe_code)]
 fn map(
     dir: &Path,
     size: u64,
     limit: Option<u64>,
     flags: EnvFlags,
-) -> Result<Env<WithoutTls>, ArchiveError> {
+) -> Result<(Env<WithoutTls>, MappedFile), ArchiveError> {
     let mut options = EnvOpenOptions::new().read_txn_without_tls();
     options.max_dbs(8).max_readers(READERS);
     let wanted = size.saturating_mul(4).next_power_of_two().max(MAP);
     let mut len = limit.map_or(wanted, |limit| limit.next_multiple_of(1 << 16).max(size));
     loop {
-        options.map_size(usize::try_from(len).unwrap_or(usize::MAX & !0xffff));
+        let map_len = usize::try_from(len).unwrap_or(usize::MAX & !0xffff);
+        options.map_size(map_len);
         // SAFETY: The file is mapped, so nobody may change it but the engine.
-        // - Only we write to it, and one process at a time: `lock` is held for as long as the
-        //   environment lives. Read-only environments never write. (`no_room` adds zeros behind
-        //   the last page that is in use, which nobody reads.) The files are in a directory of
-        //   their own, with access for the owner only; whoever writes to them by other means
-        //   breaks the contract that this module's documentation states.
-        // - The file's ends are there: `structure::inspect_ends` looked. The engine reads no other
-        //   page before `structure::inspect` has seen to it that it can be: those that are read at
-        //   opening, and all of a file that is not large. (The pages of a large one are looked at
-        //   by `Engine::inspect`, when the caller says so.)
+        // - One process writes to it at a time: `lock` is held as long as the environment lives.
+        //   Read-only environments never write. (`no_room` appends zeros behind the last page in
+        //   use, which nobody reads.) The files are in a directory of their own, with access for
+        //   the owner only; writing to them by other means breaks the contract that this module's
+        //   documentation states.
+        // - The engine gets to read checked pages only: those of its opening (`ends`, then `look`
+        //   at `Depth::Opening`), those where it writes (`Engine::check_paths`), and all of them
+        //   before it removes or compares (`Engine::inspect`). Everything else is read through
+        //   `MappedFile`, which checks as it goes.
+        // - What is read there does not outlive the transaction: `Snapshot` holds both.
         // - None of the flags that weaken the guarantees (NO_LOCK, NO_SYNC, ...) is used.
         let opened = unsafe {
             options.flags(flags);
-            options.open(dir)
+            options.open(dir).and_then(|env| {
+                let map = MappedFile::open(&dir.join(DATA), map_len).map_err(heed::Error::Io)?;
+                Ok((env, map))
+            })
         };
         match opened {
-            Ok(env) => return Ok(env),
-            // Less of the address space than the system has is asked for then.
+            Ok(opened) => return Ok(opened),
+            // The system has less of the address space to give.
             Err(heed::Error::Io(error))
                 if error.kind() == io::ErrorKind::OutOfMemory && len / 2 > size.max(1 << 28) =>
             {
@@ -308,7 +410,7 @@ fn map(
     }
 }
 
-/// The trees of an archive that is there.
+/// Finds the trees of an archive.
 fn find(env: &Env<WithoutTls>) -> Result<Option<Trees>, ArchiveError> {
     let txn = env.read_txn().map_err(engine_error)?;
     let trees = env
@@ -328,7 +430,7 @@ fn find(env: &Env<WithoutTls>) -> Result<Option<Trees>, ArchiveError> {
     Ok(Some(Trees { time, topics, counts, fresh, meta }))
 }
 
-/// The trees of an archive, made if the file is new.
+/// Finds the trees of an archive, and creates them if the file is new.
 fn create(env: &Env<WithoutTls>) -> Result<Trees, ArchiveError> {
     if let Some(trees) = find(env)? {
         return Ok(trees);
@@ -350,7 +452,7 @@ fn create(env: &Env<WithoutTls>) -> Result<Trees, ArchiveError> {
         Some([time, topics, counts, fresh, meta]) => {
             Ok(Trees { time, topics, counts, fresh, meta })
         }
-        None => Err(ArchiveError::Unusable("the trees could not be made".into())),
+        None => Err(ArchiveError::Unusable("the trees could not be created".into())),
     }
 }
 
@@ -369,23 +471,23 @@ fn check_format(format: Option<&[u8]>) -> Result<(), ArchiveError> {
     Ok(())
 }
 
-/// Makes the directory if there is none, for its owner only.
+/// Creates the directory if there is none, for its owner only.
 fn make_dir(dir: &Path) -> Result<(), ArchiveError> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir).map_err(|source| io_error(dir, "make", source))
+    builder.create(dir).map_err(|source| io_error(dir, "create", source))
 }
 
-/// A directory with other things in it, and no archive, is not taken over. An empty file is left
-/// behind by whoever was killed while making one.
+/// Refuses a directory with other things in it. A process that was killed while it made an archive
+/// may have left empty files.
 fn refuse_strangers(dir: &Path) -> Result<(), ArchiveError> {
     for found in fs::read_dir(dir).map_err(|source| io_error(dir, "read", source))? {
         let name = found.map_err(|source| io_error(dir, "read", source))?.file_name();
         if name != WRITER && name != READING && name != DATA {
             return Err(ArchiveError::Unusable(format!(
-                "{} is not an archive, nor an empty directory: it has {name:?}",
+                "{} is neither an archive nor an empty directory: it contains {name:?}",
                 dir.display()
             )));
         }
@@ -393,7 +495,7 @@ fn refuse_strangers(dir: &Path) -> Result<(), ArchiveError> {
     Ok(())
 }
 
-/// Takes the lock of the process that writes.
+/// Locks the archive for writing.
 fn lock(dir: &Path) -> Result<File, ArchiveError> {
     let path = dir.join(WRITER);
     let mut options = OpenOptions::new();
@@ -405,7 +507,7 @@ fn lock(dir: &Path) -> Result<File, ArchiveError> {
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
-            // A process that only reads holds it for a moment, when it opens the archive.
+            // A process that has just been killed may still hold it.
             Err(TryLockError::WouldBlock) if start.elapsed() < PATIENCE => {
                 thread::sleep(Duration::from_millis(10));
             }
@@ -424,12 +526,12 @@ fn no_archive(dir: &Path) -> ArchiveError {
     ArchiveError::Unusable(format!("there is no archive in {}", dir.display()))
 }
 
-pub fn io_error(path: &Path, verb: &str, source: io::Error) -> ArchiveError {
+pub(super) fn io_error(path: &Path, verb: &str, source: io::Error) -> ArchiveError {
     ArchiveError::Io { what: format!("could not {verb} {}", path.display()), source }
 }
 
-/// What an error of the engine means here.
-pub fn engine_error(error: heed::Error) -> ArchiveError {
+/// Translates an error of the engine.
+pub(super) fn engine_error(error: heed::Error) -> ArchiveError {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     match error {
         heed::Error::Io(source)
@@ -441,11 +543,11 @@ pub fn engine_error(error: heed::Error) -> ArchiveError {
             ArchiveError::Io { what: "the archive's file failed".into(), source }
         }
         heed::Error::Mdb(MdbError::MapFull) => {
-            ArchiveError::Full("it has reached its greatest size".into())
+            ArchiveError::Full("it has reached its maximum size".into())
         }
-        heed::Error::Mdb(MdbError::Panic) => ArchiveError::Unusable(
-            "the archive's file failed in a way that asks for opening it again".into(),
-        ),
+        heed::Error::Mdb(MdbError::Panic) => {
+            ArchiveError::Unusable("the archive's file failed; it must be opened again".into())
+        }
         heed::Error::Mdb(MdbError::MapResized) => {
             ArchiveError::Unusable("the archive has outgrown this process: open it again".into())
         }
@@ -466,6 +568,3 @@ pub fn engine_error(error: heed::Error) -> ArchiveError {
         error => ArchiveError::Unusable(error.to_string()),
     }
 }
-
-/// A transaction of any kind: what reads needs no more.
-pub type Txn<'a> = RoTxn<'a, AnyTls>;

@@ -1,5 +1,4 @@
-//! Entries of the index that have not been merged into the tree `topics` yet: sorted layers in
-//! memory, shared with those who read.
+//! Entries that are not merged into the index yet: sorted layers in memory, shared with readers.
 
 use std::sync::Arc;
 
@@ -7,26 +6,26 @@ use statuskit_core::envelope::Topic;
 
 use crate::archive::embedded::layout::{Entry, TimeKey, topic_key};
 
-/// Sorted entries, never changed.
+/// Sorted, immutable entries.
 #[derive(Debug, Default)]
-pub struct Layer {
+pub(super) struct Layer {
     entries: Vec<Entry>,
     oldest: Option<u32>,
-    /// Topics are cut into ranges by their first bits, so many. Where the entries of each range
-    /// begin, and where the last one's end: a topic is found without leaps all over the entries.
+    /// Where each range of topics with the same first bits begins, and where the last one ends. So
+    /// a topic is found without jumps all over the entries.
     starts: Vec<u32>,
     bits: u32,
 }
 
 impl Layer {
-    pub fn new(mut entries: Vec<Entry>) -> Self {
+    pub(super) fn new(mut entries: Vec<Entry>) -> Self {
         entries.sort_unstable();
         let oldest = entries.iter().map(Entry::sent).min();
         Self::from_sorted(entries, oldest)
     }
 
     fn from_sorted(entries: Vec<Entry>, oldest: Option<u32>) -> Self {
-        // About eight entries per range, if topics are as random as hashes are.
+        // About eight entries per range, since topics are as random as hashes.
         let bits = (entries.len() / 8).checked_ilog2().unwrap_or(0).min(16);
         let mut starts = Vec::with_capacity((1 << bits) + 1);
         for (at, entry) in entries.iter().enumerate() {
@@ -36,17 +35,17 @@ impl Layer {
         Self { entries, oldest, starts, bits }
     }
 
-    pub fn entries(&self) -> &[Entry] {
+    pub(super) fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// Whether anything in it was sent before this second.
-    pub fn reaches_before(&self, second: u32) -> bool {
+    /// Whether it has anything sent before this second.
+    pub(super) fn reaches_before(&self, second: u32) -> bool {
         self.oldest.is_some_and(|oldest| oldest < second)
     }
 
-    /// The entries of a topic from one key of time to another, both inclusive.
-    pub fn slice(&self, topic: Topic, from: &TimeKey, to: &TimeKey) -> &[Entry] {
+    /// Returns the entries of a topic between two keys of `time`, both inclusive.
+    pub(super) fn slice(&self, topic: Topic, from: &TimeKey, to: &TimeKey) -> &[Entry] {
         let range = range_of(topic, self.bits);
         let ends = self.starts.get(range).zip(self.starts.get(range + 1));
         let Some((start, end)) = ends else { return &[] };
@@ -56,27 +55,27 @@ impl Layer {
         &rest[..rest.partition_point(|entry| entry.key <= to)]
     }
 
-    /// The entries of several layers in one.
-    pub fn merged(layers: &[Arc<Self>]) -> Self {
+    /// Merges several layers into one.
+    pub(super) fn merged(layers: &[Arc<Self>]) -> Self {
         let mut entries = Vec::with_capacity(layers.iter().map(|layer| layer.entries.len()).sum());
         for layer in layers {
             entries.extend_from_slice(&layer.entries);
         }
-        // A stable sort merges runs that are sorted already.
+        // A stable sort merges sorted runs.
         entries.sort();
         let oldest = layers.iter().filter_map(|layer| layer.oldest).min();
         Self::from_sorted(entries, oldest)
     }
 }
 
-/// The number that the first bits of a topic make.
+/// Returns the number that the first bits of a topic make.
 fn range_of(Topic(topic): Topic, bits: u32) -> usize {
     u32::from_be_bytes(topic).checked_shr(32 - bits).unwrap_or(0) as usize
 }
 
-/// How many of the last of these layers are to become one, so that few remain: each keeps at
-/// least twice the length of the next.
-pub fn to_join(layers: &[Arc<Layer>]) -> usize {
+/// Returns how many of the last layers to join so that few remain: each keeps at least twice the
+/// length of the next.
+pub(super) fn to_join(layers: &[Arc<Layer>]) -> usize {
     let mut joined = 0;
     let mut count = 0;
     for layer in layers.iter().rev() {

@@ -1,12 +1,12 @@
 //! Pruning, in commits small enough that nobody waits long.
 //!
-//! 1. The floor is made durable: what was sent before is not read any more.
-//! 2. What of it is fresh is removed from `fresh`.
-//! 3. It is removed from the index, topic by topic, and from the counts.
-//! 4. It is removed from `time`, the oldest first. Last of all the floor goes.
+//! 1. The floor is made durable: what was sent before it is hidden.
+//! 2. Its fresh entries are removed from `fresh`.
+//! 3. Its other entries are removed from the index, topic by topic, and from the counts.
+//! 4. Its envelopes are removed from `time`, the oldest first. Last of all the floor is removed.
 //!
-//! A process that is killed meanwhile leaves the floor: the next pruning, or an append of
-//! something older, completes the work.
+//! If the process is killed meanwhile, the floor stays. The next pruning, or an append of something
+//! older, completes the work.
 
 use std::{
     collections::BTreeMap,
@@ -30,44 +30,47 @@ use crate::{
     },
 };
 
-/// Entries of the index that a commit removes.
+/// The most entries of the index that a commit removes.
 const ENTRIES: usize = 4096;
-/// Topics that a step looks at.
+/// The most topics that a step looks at.
 const TOPICS: usize = 16_384;
-/// Envelopes that a commit removes, and their bytes.
+/// The most envelopes that a commit removes, and their bytes.
 const ENVELOPES: usize = 2048;
 const BYTES: usize = 2 << 20;
-/// Blocks of fresh entries that a commit changes.
+/// The most blocks of fresh entries that a commit changes.
 const BLOCKS: usize = 512;
 
-/// The number of the topic after the last.
+/// The number after the last topic's.
 const END: u64 = 1 << 32;
 
-/// How long a step waits, at most, for those who append.
+/// How long a step waits at most for appends.
 const PATIENCE: Duration = Duration::from_millis(50);
 
 /// What a step did.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// So many envelopes are gone for good. There is more to do.
+pub(super) enum Progress {
+    /// This many envelopes were removed for good; there is more to do.
     Removed(u64),
     /// There is nothing to do.
     Done,
 }
 
 impl EmbeddedArchive {
-    pub fn prune_before(&self, before: u32) -> Result<u64, ArchiveError> {
+    pub(super) fn prune_before(&self, before: u32) -> Result<u64, ArchiveError> {
         {
             let mut writer = self.lock_to_prune();
-            // What an earlier pruning left is completed, at least.
+            // Completes an earlier pruning, too.
             let floor = before.max(self.shared().floor);
-            let mut txn = self.engine.writer()?;
-            let oldest = self.engine.trees().time.first(&txn).map_err(engine_error)?;
-            let none =
-                oldest.is_none_or(|(key, _)| key >= &Position::first_of(floor).to_bytes()[..]);
+            let none = {
+                let snapshot = self.engine.snapshot()?;
+                let oldest = snapshot.time().first()?;
+                oldest.is_none_or(|(key, _)| key >= &Position::first_of(floor).to_bytes()[..])
+            };
             if none && self.shared().floor == 0 {
                 return Ok(0);
             }
+            self.engine.inspect()?;
+            let mut txn = self.engine.writer()?;
             self.put_floor(&mut txn, Some(floor))?;
             self.engine.commit(txn)?;
             self.shared_mut().floor = floor;
@@ -83,7 +86,7 @@ impl EmbeddedArchive {
         }
     }
 
-    /// The right to write, when nobody waits to append.
+    /// Locks for writing while no append waits.
     fn lock_to_prune(&self) -> std::sync::MutexGuard<'_, Writer> {
         let start = Instant::now();
         while self.waiting.load(Ordering::Relaxed) > 0 && start.elapsed() < PATIENCE {
@@ -92,8 +95,11 @@ impl EmbeddedArchive {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One commit of the work: a smaller one if there is no room, as to remove takes room first.
-    pub fn prune_step(&self, writer: &mut Writer) -> Result<Progress, ArchiveError> {
+    /// Does one commit of the work; a smaller one if there is no room, since removing takes room
+    /// first.
+    pub(super) fn prune_step(&self, writer: &mut Writer) -> Result<Progress, ArchiveError> {
+        // Removing touches neighbours of pages, which are not known beforehand.
+        self.engine.inspect()?;
         loop {
             let part = writer.prune_part.max(1);
             match self.prune_part(writer, part) {
@@ -102,8 +108,8 @@ impl EmbeddedArchive {
                         return Err(ArchiveError::Full(why));
                     }
                     writer.prune_part = part * 8;
-                    // What a commit frees is not used again by the next one, but by those after
-                    // it. The least possible commit is one that says again what is known.
+                    // Pages freed by a commit are reused by the one after next. So this makes the
+                    // smallest possible commit in between.
                     let mut txn = self.engine.writer()?;
                     self.put_floor(&mut txn, Some(self.shared().floor))?;
                     self.engine.commit(txn)?;
@@ -116,7 +122,7 @@ impl EmbeddedArchive {
         }
     }
 
-    /// A commit of so many times less work.
+    /// Does one commit with `part` times less work.
     fn prune_part(&self, writer: &mut Writer, part: usize) -> Result<Progress, ArchiveError> {
         let floor = self.shared().floor;
         if floor == 0 {
@@ -157,7 +163,7 @@ impl EmbeddedArchive {
         Ok(Progress::Removed(removed))
     }
 
-    /// Removes entries from the index and from the counts; nothing if all topics have been seen.
+    /// Removes entries from the index and the counts; `None` if all topics were seen.
     fn prune_index(
         &self,
         txn: &mut RwTxn<'_>,
@@ -175,7 +181,7 @@ impl EmbeddedArchive {
         let mut gone = 0;
         for _ in 0..TOPICS {
             let Ok(number) = u32::try_from(from) else { break };
-            // The first topic that is there from this one on.
+            // The next topic that exists.
             let start = topic_key(Topic(number.to_be_bytes()), &[0; 36]);
             let Some((key, _)) =
                 topics.get_greater_than_or_equal_to(txn, &start).map_err(engine_error)?
@@ -215,7 +221,7 @@ impl EmbeddedArchive {
         Ok(Some(IndexStep { from, removed }))
     }
 
-    /// Removes envelopes, and says how many and whether none are left to remove.
+    /// Removes envelopes. Returns how many, and whether that was all.
     fn prune_time(
         &self,
         txn: &mut RwTxn<'_>,

@@ -1,14 +1,17 @@
-//! Reading: the streams of the topics that are wanted, merged; or a scan of everything.
+//! Reading: the streams of the wanted topics, merged; or a scan of everything.
 
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap, HashSet, binary_heap::PeekMut},
-    ops::{Bound, ControlFlow},
+    ops::ControlFlow,
     sync::Arc,
 };
 
-use heed::{RoRange, RoRevRange, RoTxn, WithoutTls, types::Bytes};
 use statuskit_core::{envelope::Topic, mailserver::Position};
+use statuskit_lmdb::{
+    map::Fault,
+    tree::{self, Direction},
+};
 
 use crate::{
     ArchiveError,
@@ -16,7 +19,7 @@ use crate::{
         Count, Order, Query, Record, Select, Summary,
         embedded::{
             EmbeddedArchive,
-            engine::{Trees, Txn, engine_error},
+            engine::Snapshot,
             fresh::Layer,
             layout::{DAY, Entry, Tally, TimeKey, TopicKey, time_part, topic_key},
             state::{Shared, damaged, load},
@@ -24,33 +27,33 @@ use crate::{
     },
 };
 
-/// What the ways to read cost, in hundredths of a microsecond, as measured (`benches/README.md`):
-/// to find the beginning of a topic's stream, ...
+/// What reading costs in hundredths of a microsecond, as measured (`benches/README.md`): to find
+/// the beginning of a topic's stream, ...
 const SEEK: u64 = 300;
-/// ... to take an envelope that the index names, ...
+/// ... to fetch an envelope that the index names, ...
 const GET: u64 = 170;
 /// ... and to look at an envelope in a scan.
 const STEP: u64 = 15;
-/// Cost is compared for a page of so many envelopes, the greatest that a request can ask for.
+/// Costs are compared for a page of this many envelopes, the most that a request can ask for.
 const PAGE: u64 = 1000;
 /// With more topics than this, everything is scanned.
 const MAX_STREAMS: usize = 1024;
-/// With more topics than this, to find all beginnings takes a while: a piece is scanned before, in
-/// which, as a rule, the first envelopes are, ...
+/// With more topics than this, it takes a while to find all beginnings. So a piece is scanned
+/// first, which mostly contains the first envelopes, ...
 const FEW_STREAMS: usize = 16;
-/// ... of so many envelopes for each topic.
+/// ... of this many envelopes per topic.
 const SCAN_PER_STREAM: usize = 8;
 
-/// A consistent view, and how to go about a query.
+/// A consistent view, and how to answer a query.
 struct View<'a> {
-    txn: RoTxn<'a, WithoutTls>,
+    snapshot: Snapshot<'a>,
     layers: Vec<Arc<Layer>>,
     floor: u32,
-    /// The topics, if the index is the cheaper way.
+    /// The topics, if the index is cheaper.
     topics: Option<Vec<Topic>>,
 }
 
-/// The part of the archive, by time, that a query is about: both ends inclusive.
+/// The keys of `time` that a query covers, both ends inclusive.
 #[derive(Debug, Clone, Copy)]
 struct Span {
     from: TimeKey,
@@ -60,11 +63,9 @@ struct Span {
 }
 
 impl Span {
-    fn of(query: &Query, floor: u32) -> Self {
-        let (from, to) = (
-            Position::first_of(query.from.max(floor)).to_bytes(),
-            Position::last_of(query.to).to_bytes(),
-        );
+    fn from_query(query: &Query, floor: u32) -> Self {
+        let from = Position::first_of(query.from.max(floor)).to_bytes();
+        let to = Position::last_of(query.to).to_bytes();
         let mut span = Self { from, to, after: None, order: query.order };
         if let Some(after) = query.after {
             span.begin_after(after.to_bytes());
@@ -84,14 +85,21 @@ impl Span {
         self.from > self.to
     }
 
-    /// Whether a key is the one after which the query begins.
+    /// Whether the query begins after this key.
     fn excludes(&self, key: &TimeKey) -> bool {
         self.after.as_ref() == Some(key)
+    }
+
+    fn direction(&self) -> Direction {
+        match self.order {
+            Order::OldestFirst => Direction::Forward,
+            Order::NewestFirst => Direction::Backward,
+        }
     }
 }
 
 impl EmbeddedArchive {
-    pub fn read_query(
+    pub(super) fn read_query(
         &self,
         query: &Query,
         visit: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
@@ -100,48 +108,45 @@ impl EmbeddedArchive {
             return Ok(());
         }
         let view = self.view(|shared| plan(shared, query))?;
-        let mut span = Span::of(query, view.floor);
+        let mut span = Span::from_query(query, view.floor);
         if span.is_empty() {
             return Ok(());
         }
-        let trees = self.engine.trees();
         let Some(topics) = &view.topics else {
-            return scan(trees, &view.txn, &query.select, &span, usize::MAX, visit).1;
+            return scan(&view.snapshot, &query.select, &span, usize::MAX, visit).1;
         };
         if topics.len() <= FEW_STREAMS {
-            return merge(trees, &view, topics, &span, visit);
+            return merge(&view, topics, &span, visit);
         }
         let budget = topics.len() * SCAN_PER_STREAM;
-        let (end, result) = scan(trees, &view.txn, &query.select, &span, budget, visit);
+        let (end, result) = scan(&view.snapshot, &query.select, &span, budget, visit);
         let End::At(key) = end else { return result };
         span.begin_after(key);
-        result.and(merge(trees, &view, topics, &span, visit))
+        result.and(merge(&view, topics, &span, visit))
     }
 
-    pub fn has(&self, position: &Position) -> Result<bool, ArchiveError> {
+    pub(super) fn has(&self, position: &Position) -> Result<bool, ArchiveError> {
         let view = self.view(|_| None)?;
-        let key = position.to_bytes();
-        let found = self.engine.trees().time.get(&view.txn, &key).map_err(engine_error)?;
+        let found = view.snapshot.time().get(&position.to_bytes())?;
         Ok(position.sent >= view.floor && found.is_some())
     }
 
-    pub fn summarize(&self) -> Result<Summary, ArchiveError> {
+    pub(super) fn summarize(&self) -> Result<Summary, ArchiveError> {
         let mut known = (Tally::default(), 0);
         let view = self.view(|shared| {
             known = (shared.directory.total(), shared.directory.topics());
             None
         })?;
-        let time = self.engine.trees().time;
-        let sent = |item: Option<(&[u8], &[u8])>| {
+        let time = view.snapshot.time();
+        let sent = |item: Option<tree::Entry<'_>>| {
             item.and_then(|(key, _)| key.first_chunk()).map(|sent| u32::from_be_bytes(*sent))
         };
         let floor = Position::first_of(view.floor).to_bytes();
-        let first = time.get_greater_than_or_equal_to(&view.txn, &floor).map_err(engine_error)?;
-        let last = time.last(&view.txn).map_err(engine_error)?;
-        let span = sent(first).zip(sent(last)).filter(|(first, last)| first <= last);
+        let first = time.range(&floor, &[0xff; 36], Direction::Forward)?.next().transpose()?;
+        let span = sent(first).zip(sent(time.last()?)).filter(|(first, last)| first <= last);
         let (mut total, mut topics) = known;
         if self.is_interrupted(view.floor) {
-            let held = self.count_from(&view.txn, view.floor)?;
+            let held = count_from(&view.snapshot, view.floor)?;
             total = Tally::default();
             held.values().for_each(|tally| total.add(*tally));
             topics = held.keys().map(|(_, topic)| topic).collect::<HashSet<_>>().len() as u64;
@@ -155,13 +160,16 @@ impl EmbeddedArchive {
         })
     }
 
-    pub fn visit_counts(&self, visit: &mut dyn FnMut(Count)) -> Result<(), ArchiveError> {
-        let txn = self.engine.reader()?;
-        let loaded = load(self.engine.trees(), &txn)?;
+    pub(super) fn visit_counts(&self, visit: &mut dyn FnMut(Count)) -> Result<(), ArchiveError> {
+        let snapshot = self.engine.snapshot()?;
+        let loaded = load(self.engine.trees(), snapshot.txn())?;
         let floor = loaded.floor.unwrap_or(0);
+        let mut give = |day, topic, tally: Tally| {
+            visit(Count { day, topic, envelopes: tally.envelopes, bytes: tally.bytes });
+        };
         if self.is_interrupted(floor) {
-            for ((day, topic), tally) in self.count_from(&txn, floor)? {
-                visit(Count { day, topic, envelopes: tally.envelopes, bytes: tally.bytes });
+            for ((day, topic), tally) in count_from(&snapshot, floor)? {
+                give(day, topic, tally);
             }
             return Ok(());
         }
@@ -169,9 +177,6 @@ impl EmbeddedArchive {
         for entry in loaded.merging.iter().chain(&loaded.growing) {
             fresh.entry((entry.day(), entry.topic())).or_default().add(Tally::one(entry.len));
         }
-        let mut give = |day, topic, tally: Tally| {
-            visit(Count { day, topic, envelopes: tally.envelopes, bytes: tally.bytes });
-        };
         for (day, topic, mut tally) in loaded.counts {
             tally.add(fresh.remove(&(day, topic)).unwrap_or_default());
             give(day, topic, tally);
@@ -182,64 +187,46 @@ impl EmbeddedArchive {
         Ok(())
     }
 
-    /// Whether counts may be those of what is not read any more. An archive that is open for
-    /// writing is just removing it; of one that is not, it may stay so.
+    /// Whether the counts may include what is no longer read. An archive that is open for writing
+    /// is just removing it; one that is open for reading may stay as it is.
     fn is_interrupted(&self, floor: u32) -> bool {
         floor > 0 && self.engine.is_read_only()
     }
 
-    /// Counts what was sent from a second on, one by one.
-    fn count_from(
-        &self,
-        txn: &Txn<'_>,
-        floor: u32,
-    ) -> Result<HashMap<(u32, Topic), Tally>, ArchiveError> {
-        let from = Position::first_of(floor).to_bytes();
-        let range: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Included(&from), Bound::Unbounded);
-        let mut held: HashMap<(u32, Topic), Tally> = HashMap::new();
-        for item in self.engine.trees().time.range(txn, &range).map_err(engine_error)? {
-            let (key, value) = item.map_err(engine_error)?;
-            let key: &TimeKey = key.try_into().map_err(|_| damaged("key of an envelope"))?;
-            let (topic, envelope) = split(value)?;
-            let day = Position::from_bytes(key).sent / DAY;
-            held.entry((day, topic)).or_default().add(Tally::one(envelope.len() as u32));
-        }
-        Ok(held)
-    }
-
-    /// A view, with what `plan` makes of the state that belongs to it.
+    /// Makes a view, with what `plan` makes of the state that belongs to it.
     fn view(
         &self,
         plan: impl FnOnce(&Shared) -> Option<Vec<Topic>>,
     ) -> Result<View<'_>, ArchiveError> {
         if !self.engine.is_read_only() {
             let shared = self.shared();
-            return Ok(View::new(self.engine.reader()?, &shared, plan));
+            return Ok(View::new(self.engine.snapshot()?, &shared, plan));
         }
-        // Another process may have written since: the state is made that of the transaction.
+        // Another process may have written since: brings the state up to the transaction.
         let mut shared = self.shared_mut();
-        let txn = self.engine.reader()?;
-        if shared.txn != txn.id() {
-            *shared = Shared::new(&load(self.engine.trees(), &txn)?, txn.id());
+        let snapshot = self.engine.snapshot()?;
+        if shared.txn != snapshot.id() {
+            let loaded = load(self.engine.trees(), snapshot.txn())?;
+            *shared = Shared::new(&loaded, snapshot.id());
         }
-        Ok(View::new(txn, &shared, plan))
+        Ok(View::new(snapshot, &shared, plan))
     }
 }
 
 impl<'a> View<'a> {
     fn new(
-        txn: RoTxn<'a, WithoutTls>,
+        snapshot: Snapshot<'a>,
         shared: &Shared,
         plan: impl FnOnce(&Shared) -> Option<Vec<Topic>>,
     ) -> Self {
         let topics = plan(shared);
-        // The layers are only needed beside the index.
+        // The layers are only read beside the index.
         let layers = if topics.is_some() { shared.layers() } else { Vec::new() };
-        Self { txn, layers, floor: shared.floor, topics }
+        Self { snapshot, layers, floor: shared.floor, topics }
     }
 }
 
-/// Whether to go by the index, and by which topics.
+/// Decides whether to use the index, and for which topics.
 fn plan(shared: &Shared, query: &Query) -> Option<Vec<Topic>> {
     if matches!(&query.select, Select::Bloom(bloom) if bloom.is_full()) {
         return None;
@@ -268,68 +255,58 @@ fn plan(shared: &Shared, query: &Query) -> Option<Vec<Topic>> {
 
 /// Where a scan ended.
 enum End {
-    /// Everything was seen, or `visit` had enough.
+    /// At the end of the span, or where `visit` broke off.
     Done,
-    /// The budget was used up with this envelope.
+    /// At this envelope, the last of the budget.
     At(TimeKey),
 }
 
-/// Scans `time`: at most `budget` envelopes.
+/// Scans at most `budget` envelopes of `time`.
 fn scan(
-    trees: &Trees,
-    txn: &Txn<'_>,
+    snapshot: &Snapshot<'_>,
     select: &Select,
     span: &Span,
     budget: usize,
     visit: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
 ) -> (End, Result<(), ArchiveError>) {
-    let range: (Bound<&[u8]>, Bound<&[u8]>) =
-        (Bound::Included(&span.from), Bound::Included(&span.to));
-    // What is damaged does not keep us from the rest.
+    let range = match snapshot.time().range(&span.from, &span.to, span.direction()) {
+        Ok(range) => range,
+        Err(fault) => return (End::Done, Err(fault.into())),
+    };
+    // A damaged record does not hide the ones behind it.
     let mut result = Ok(());
     let mut left = budget;
-    let mut step = |item: heed::Result<(&[u8], &[u8])>| {
+    for item in range {
         let (key, value) = match item {
             Ok(item) => item,
-            Err(error) => {
-                result = Err(engine_error(error));
-                return ControlFlow::Break(End::Done);
-            }
+            Err(fault) => return (End::Done, Err(fault.into())),
         };
         let (Ok(key), Ok((topic, envelope))) = (<&TimeKey>::try_from(key), split(value)) else {
             result = Err(damaged("envelope"));
-            return ControlFlow::Continue(());
+            continue;
         };
         if select.matches(topic) && !span.excludes(key) {
             let record = Record { position: Position::from_bytes(key), topic, envelope };
             if visit(record).is_break() {
-                return ControlFlow::Break(End::Done);
+                return (End::Done, result);
             }
         }
         left -= 1;
-        if left == 0 { ControlFlow::Break(End::At(*key)) } else { ControlFlow::Continue(()) }
-    };
-    let stopped = match span.order {
-        Order::OldestFirst => trees.time.range(txn, &range).map(|mut all| all.try_for_each(step)),
-        Order::NewestFirst => {
-            trees.time.rev_range(txn, &range).map(|mut all| all.try_for_each(&mut step))
+        if left == 0 {
+            return (End::At(*key), result);
         }
-    };
-    match stopped {
-        Ok(ControlFlow::Break(end)) => (end, result),
-        Ok(ControlFlow::Continue(())) => (End::Done, result),
-        Err(error) => (End::Done, Err(engine_error(error))),
     }
+    (End::Done, result)
 }
 
 /// Merges the streams of topics.
 fn merge(
-    trees: &Trees,
     view: &View<'_>,
     topics: &[Topic],
     span: &Span,
     visit: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
 ) -> Result<(), ArchiveError> {
+    let (time, index) = (view.snapshot.time(), view.snapshot.topics());
     let mut streams = Vec::with_capacity(topics.len());
     let mut heads = BinaryHeap::with_capacity(topics.len());
     for topic in topics {
@@ -339,7 +316,7 @@ fn merge(
             entries: slice,
             newest_first: span.order == Order::NewestFirst,
         });
-        let indexed = Stream::indexed(trees, &view.txn, &from, &to, span.order)?;
+        let indexed = Stream::Indexed(index.range(&from, &to, span.direction())?);
         for mut stream in fresh.chain([indexed]) {
             if let Some(key) = stream.next()? {
                 heads.push(Reverse(Head::new(&key, span.order, streams.len())));
@@ -354,17 +331,17 @@ fn merge(
         let key = Head::time_key(&rank, span.order);
         let stream = &mut streams[index];
         let is_fresh = matches!(stream, Stream::Fresh { .. });
-        // The next of the same stream takes its place.
+        // The next entry of the same stream replaces it.
         match stream.next()? {
             Some(next) => *top = Reverse(Head::new(&next, span.order, index)),
             None => drop(PeekMut::pop(top)),
         }
-        // An entry that has just been moved is both fresh and in the index.
+        // An entry that was just moved is both fresh and in the index.
         if last == Some(key) || span.excludes(&key) {
             continue;
         }
-        let Some(value) = trees.time.get(&view.txn, &key).map_err(engine_error)? else {
-            // It may not be committed yet, or have been pruned since.
+        let Some(value) = time.get(&key)? else {
+            // A fresh entry may not be committed yet, or have been pruned since.
             if !is_fresh {
                 result = Err(ArchiveError::Damaged(format!(
                     "the index has an envelope that is not there: 0x{}",
@@ -376,9 +353,8 @@ fn merge(
         last = Some(key);
         match split(value) {
             Ok((topic, envelope)) => {
-                if visit(Record { position: Position::from_bytes(&key), topic, envelope })
-                    .is_break()
-                {
+                let position = Position::from_bytes(&key);
+                if visit(Record { position, topic, envelope }).is_break() {
                     break;
                 }
             }
@@ -388,33 +364,33 @@ fn merge(
     result
 }
 
+/// Counts one by one what was sent from a second on.
+fn count_from(
+    snapshot: &Snapshot<'_>,
+    floor: u32,
+) -> Result<HashMap<(u32, Topic), Tally>, ArchiveError> {
+    let from = Position::first_of(floor).to_bytes();
+    let mut held: HashMap<(u32, Topic), Tally> = HashMap::new();
+    for item in snapshot.time().range(&from, &[0xff; 36], Direction::Forward)? {
+        let (key, value) = item?;
+        let key: &TimeKey = key.try_into().map_err(|_| damaged("key of an envelope"))?;
+        let (topic, envelope) = split(value)?;
+        let day = Position::from_bytes(key).sent / DAY;
+        held.entry((day, topic)).or_default().add(Tally::one(envelope.len() as u32));
+    }
+    Ok(held)
+}
+
 /// The keys of a topic within a span, in order.
 enum Stream<'a> {
-    OldestFirst(RoRange<'a, Bytes, Bytes>),
-    NewestFirst(RoRevRange<'a, Bytes, Bytes>),
+    Indexed(tree::Range<'a>),
     Fresh { entries: &'a [Entry], newest_first: bool },
 }
 
-impl<'a> Stream<'a> {
-    fn indexed(
-        trees: &Trees,
-        txn: &'a Txn<'_>,
-        from: &TopicKey,
-        to: &TopicKey,
-        order: Order,
-    ) -> Result<Self, ArchiveError> {
-        let range: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Included(from), Bound::Included(to));
-        match order {
-            Order::OldestFirst => trees.topics.range(txn, &range).map(Self::OldestFirst),
-            Order::NewestFirst => trees.topics.rev_range(txn, &range).map(Self::NewestFirst),
-        }
-        .map_err(engine_error)
-    }
-
+impl Stream<'_> {
     fn next(&mut self) -> Result<Option<TimeKey>, ArchiveError> {
-        let item = match self {
-            Self::OldestFirst(range) => range.next(),
-            Self::NewestFirst(range) => range.next(),
+        let item: Option<Result<tree::Entry<'_>, Fault>> = match self {
+            Self::Indexed(range) => range.next(),
             Self::Fresh { entries, newest_first } => {
                 let next = if *newest_first {
                     entries.split_off_last()
@@ -424,13 +400,13 @@ impl<'a> Stream<'a> {
                 return Ok(next.map(Entry::time_key));
             }
         };
-        let Some((key, _)) = item.transpose().map_err(engine_error)? else { return Ok(None) };
+        let Some((key, _)) = item.transpose()? else { return Ok(None) };
         let key: &TopicKey = key.try_into().map_err(|_| damaged("key of the index"))?;
         Ok(Some(time_part(key)))
     }
 }
 
-/// Where a stream stands. The least of them is next.
+/// Where a stream stands. The smallest comes next.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Head {
     /// The key; for the newest first, all its bits inverted.
@@ -443,7 +419,7 @@ impl Head {
         Self { rank: Self::time_key(key, order), stream }
     }
 
-    /// From key to rank, and back.
+    /// Converts a key to its rank, and back.
     fn time_key(rank: &TimeKey, order: Order) -> TimeKey {
         match order {
             Order::OldestFirst => *rank,
@@ -452,7 +428,7 @@ impl Head {
     }
 }
 
-/// Topic and envelope of a value of `time`.
+/// Splits a value of `time` into topic and envelope.
 fn split(value: &[u8]) -> Result<(Topic, &[u8]), ArchiveError> {
     let (topic, envelope) = value.split_first_chunk().ok_or(damaged("envelope"))?;
     Ok((Topic(*topic), envelope))

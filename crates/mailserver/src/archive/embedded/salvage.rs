@@ -1,4 +1,4 @@
-//! What can still be read of a damaged archive.
+//! Envelopes that can still be read from a damaged archive.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -16,14 +16,14 @@ use crate::{
     archive::embedded::{engine::io_error, layout::TimeKey},
 };
 
-/// The envelopes of an archive's file, whatever its state: see
+/// The envelopes of an archive's file, whatever its state. See
 /// [`EmbeddedArchive::salvage`](super::EmbeddedArchive::salvage).
 #[derive(Debug)]
 pub struct Salvage {
     file: PageFile,
     next: u64,
     found: VecDeque<Result<Envelope, ArchiveError>>,
-    /// Of the hash of each envelope that was found, the first eight bytes.
+    /// The first eight bytes of the hash of each envelope found.
     seen: HashSet<[u8; 8]>,
 }
 
@@ -34,7 +34,7 @@ impl Salvage {
         Ok(Self { file, next: 2, found: VecDeque::new(), seen: HashSet::new() })
     }
 
-    /// Takes what is on the next page, if it is a leaf of the tree `time`.
+    /// Reads the next page, if it is a leaf of the tree `time`.
     fn read_page(&mut self, bytes: &mut Vec<u8>) {
         let number = self.next;
         self.next += 1;
@@ -42,8 +42,8 @@ impl Salvage {
             self.damaged(format!("page {number}: {error}"));
             return;
         }
-        // Large values are not skipped, as their length may be wrong. What looks like a page in
-        // one of them can't do harm: an envelope is only taken if it is one.
+        // Large values are not skipped, as their length may be wrong. What looks like a page inside
+        // one does no harm: only real envelopes are taken.
         let Some(page) = Page::parse(bytes, number).filter(|page| !page.is_branch()) else {
             return;
         };
@@ -94,8 +94,8 @@ impl Iterator for Salvage {
     }
 }
 
-/// The envelope that a value holds, if it is the one that belongs to the key.
-pub fn verified(key: &TimeKey, value: &[u8]) -> Option<Envelope> {
+/// Returns the envelope of a value, if it belongs to the key.
+pub(super) fn verified(key: &TimeKey, value: &[u8]) -> Option<Envelope> {
     let (topic, raw) = value.split_first_chunk::<4>()?;
     let envelope = Envelope::decode(raw).ok()?;
     (envelope.topic().0 == *topic && Position::from_envelope(&envelope).to_bytes() == *key)

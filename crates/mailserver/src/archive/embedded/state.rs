@@ -1,6 +1,8 @@
-//! What is kept in memory, and how it is read from the trees at opening.
+//! State in memory, and how it is loaded from the trees.
 
 use std::sync::Arc;
+
+use statuskit_core::envelope::Topic;
 
 use crate::{
     ArchiveError,
@@ -12,28 +14,28 @@ use crate::{
     },
 };
 
-/// What those who read and the one who writes share.
+/// State that readers and the writer share.
 ///
-/// The order in which it changes keeps every view whole. Entries are put here before their commit,
-/// and leave after the commit that has them in `topics`: whoever begins to read with the lock held
-/// finds each envelope in one of the two, or in both. What was put here and not committed is not
-/// in `time`, and skipped. The floor is raised after its commit and before the first removal, and
-/// lowered after the last.
+/// The order of its changes keeps every view whole. Entries are added before their commit, and
+/// leave after the commit that has them in `topics`: a reader that begins under the lock finds
+/// each envelope in one of the two, or in both. Entries that were not committed are missing in
+/// `time`, and are skipped. The floor rises after its commit and before the first removal, and
+/// falls after the last.
 #[derive(Debug, Default)]
-pub struct Shared {
-    /// What was appended since the last merge began; the oldest first.
-    pub growing: Vec<Arc<Layer>>,
-    /// What is being merged, all of it until it is done.
-    pub merging: Option<Arc<Layer>>,
-    pub directory: Directory,
-    /// What was sent before this second is not there any more, though not yet removed.
-    pub floor: u32,
-    /// The transaction that this is the state of; for archives that are open for reading only.
-    pub txn: usize,
+pub(super) struct Shared {
+    /// Entries appended since the last merge began, the oldest first.
+    pub(super) growing: Vec<Arc<Layer>>,
+    /// The entries of the merge under way; all of them until it is done.
+    pub(super) merging: Option<Arc<Layer>>,
+    pub(super) directory: Directory,
+    /// What was sent before this second is hidden, and being removed.
+    pub(super) floor: u32,
+    /// The transaction that the state belongs to; for archives opened read-only.
+    pub(super) txn: usize,
 }
 
 impl Shared {
-    pub fn new(loaded: &Loaded, txn: usize) -> Self {
+    pub(super) fn new(loaded: &Loaded, txn: usize) -> Self {
         let mut directory = Directory::default();
         for (day, topic, tally) in &loaded.counts {
             directory.add(*day, *topic, *tally);
@@ -54,27 +56,27 @@ impl Shared {
         }
     }
 
-    /// All layers.
-    pub fn layers(&self) -> Vec<Arc<Layer>> {
+    /// Returns all layers.
+    pub(super) fn layers(&self) -> Vec<Arc<Layer>> {
         self.merging.iter().chain(&self.growing).cloned().collect()
     }
 }
 
-/// The state of the trees.
+/// State as the trees have it.
 #[derive(Debug)]
-pub struct Loaded {
-    pub counts: Vec<(u32, statuskit_core::envelope::Topic, Tally)>,
-    /// What is left of the merge that was going on.
-    pub merging: Vec<Entry>,
-    /// What had been appended since that merge began.
-    pub growing: Vec<Entry>,
-    pub mark: Option<MergeMark>,
-    pub floor: Option<u32>,
+pub(super) struct Loaded {
+    pub(super) counts: Vec<(u32, Topic, Tally)>,
+    /// What is left of a merge that was interrupted.
+    pub(super) merging: Vec<Entry>,
+    /// What was appended since that merge began.
+    pub(super) growing: Vec<Entry>,
+    pub(super) mark: Option<MergeMark>,
+    pub(super) floor: Option<u32>,
     /// The number of the next block of `fresh`.
-    pub next_block: u64,
+    pub(super) next_block: u64,
 }
 
-pub fn load(trees: &Trees, txn: &Txn<'_>) -> Result<Loaded, ArchiveError> {
+pub(super) fn load(trees: &Trees, txn: &Txn<'_>) -> Result<Loaded, ArchiveError> {
     let mark = match trees.meta.get(txn, MERGE).map_err(engine_error)? {
         Some(bytes) => Some(MergeMark::from_bytes(bytes).ok_or(damaged("mark of the merge"))?),
         None => None,
@@ -112,8 +114,8 @@ pub fn load(trees: &Trees, txn: &Txn<'_>) -> Result<Loaded, ArchiveError> {
     Ok(loaded)
 }
 
-/// Each envelope is in the index or fresh, and each entry of the index is counted. The trees know
-/// how much they hold, so that a part of one that is gone is noticed at once.
+/// Compares the sizes of the trees: each envelope is in the index or fresh, and each entry of the
+/// index is counted. So the loss of a part of a tree is noticed at once.
 fn compare(trees: &Trees, txn: &Txn<'_>, loaded: &Loaded) -> Result<(), ArchiveError> {
     let envelopes = trees.time.len(txn).map_err(engine_error)?;
     let indexed = trees.topics.len(txn).map_err(engine_error)?;
@@ -123,7 +125,7 @@ fn compare(trees: &Trees, txn: &Txn<'_>, loaded: &Loaded) -> Result<(), ArchiveE
         let what = format!("the index has {indexed} entries, of which {counted} are counted");
         return Err(ArchiveError::Damaged(what));
     }
-    // While something is pruned, its entries go first.
+    // Pruning removes entries before envelopes.
     let fresh = (loaded.merging.len() + loaded.growing.len()) as u64;
     let entries = indexed.saturating_add(fresh);
     if if loaded.floor.is_some() { entries > envelopes } else { entries != envelopes } {
@@ -133,6 +135,6 @@ fn compare(trees: &Trees, txn: &Txn<'_>, loaded: &Loaded) -> Result<(), ArchiveE
     Ok(())
 }
 
-pub fn damaged(what: &str) -> ArchiveError {
-    ArchiveError::Damaged(format!("a {what} is not of the right form"))
+pub(super) fn damaged(what: &str) -> ArchiveError {
+    ArchiveError::Damaged(format!("a {what} is malformed"))
 }

@@ -1,14 +1,14 @@
-//! Taking over an archive that a mailserver of status-go wrote.
+//! Imports an archive that a mailserver of status-go wrote.
 //!
 //! | source | where |
 //! | --- | --- |
 //! | a directory of LevelDB, its default | [`LevelDb`] |
 //! | a table of PostgreSQL | [`StatusGoPostgres`] |
 //!
-//! Both hold the same: a key of 40 bytes (second sent, hash, topic; archives begun by old versions
-//! have keys of 36 bytes, without the topic) and the RLP of the envelope. Every entry is checked
-//! against its key; one that is bad is reported and counted, and the others go on. Nothing is ever
-//! written to the source.
+//! Both hold the same: a key of 40 bytes (second sent, hash, topic) and the RLP of the envelope.
+//! Archives begun by old versions have keys of 36 bytes, without the topic. Every entry is checked
+//! against its key. A bad one is reported and counted, and the others go on. Nothing is ever written
+//! to the source.
 //!
 //! Source: the mailserver of status-go v0.50.2 (behaviour only).
 
@@ -30,39 +30,40 @@ use crate::{
     archive::{Archive, ArchiveError},
 };
 
-/// Most envelopes, and bytes of them, that are appended at once.
+/// The most envelopes, and bytes of them, that are appended at once.
 const BATCH: usize = 1_000;
 const BATCH_BYTES: usize = 8 << 20;
 
 /// An archive of another program.
 pub trait Source {
-    /// Hands over all entries, in the order of their keys, until `visit` breaks.
+    /// Visits all entries in the order of their keys, until `visit` breaks.
     ///
     /// # Errors
-    /// The source can't be read at all, or not any further.
+    /// If the source can't be read, or not any further.
     fn read(&self, visit: &mut dyn FnMut(Entry<'_>) -> ControlFlow<()>)
     -> Result<(), ArchiveError>;
 }
 
-/// What a source hands over.
+/// An entry of a source.
 #[derive(Debug)]
 pub enum Entry<'a> {
-    /// A key and its value, which nobody has looked at.
+    /// A key and its value, unchecked.
     Pair(&'a [u8], &'a [u8]),
     /// A part of the source that can't be read.
     Unreadable(String),
 }
 
-/// Something that could not be taken over.
+/// An entry that could not be imported.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum BadEntry {
-    /// Part of a file.
+    /// A part of the source can't be read.
     #[error("{0}")]
     Unreadable(String),
     /// The key has neither 40 nor 36 bytes.
     #[error("a key of {} bytes: expected 40 or 36", .0.len())]
     Key(Vec<u8>),
-    /// The value is no envelope.
+    /// The value is not an envelope.
     #[error("not an envelope: {error}")]
     Envelope {
         /// The key.
@@ -70,18 +71,18 @@ pub enum BadEntry {
         /// What is wrong with the RLP.
         error: RlpError,
     },
-    /// The envelope is not the one that the key names.
+    /// The envelope does not match the key.
     #[error("the envelope has another {field} than its key")]
     Mismatch {
         /// The key.
         key: Vec<u8>,
-        /// Which part of the key: `hash`, `time` or `topic`.
+        /// The part of the key: `hash`, `time` or `topic`.
         field: &'static str,
     },
 }
 
 impl BadEntry {
-    /// The key, if there is one.
+    /// Returns the key, if there is one.
     pub fn key(&self) -> Option<&[u8]> {
         match self {
             Self::Unreadable(_) => None,
@@ -89,52 +90,52 @@ impl BadEntry {
         }
     }
 
-    /// The code of the error, for records.
+    /// The stable code of this error, as the tools print it.
     pub fn code(&self) -> &'static str {
         "archive.bad_entry"
     }
 }
 
-/// How an import is going, or went.
+/// The progress of an import.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Entries that were good.
+    /// Good entries.
     pub good: u64,
-    /// Of these, those that the archive didn't have.
+    /// Those of them that were new to the archive.
     pub new: u64,
-    /// Of the good ones, those that were not appended, as they are of no time that is kept.
+    /// Good entries that were not appended because of their time.
     pub passed_over: PassedOver,
-    /// What could not be taken over.
+    /// Entries that could not be imported.
     pub bad: u64,
-    /// The second of the last envelope that was appended.
+    /// When the last envelope appended was sent.
     pub at: Option<u32>,
 }
 
-/// What is told during an import.
+/// An event of an import.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// This was not taken over.
+    /// An entry was not imported.
     Bad(&'a BadEntry),
-    /// Envelopes were appended, and are durable.
+    /// Envelopes were appended durably.
     Appended(&'a Progress),
 }
 
-/// Appends to an archive what a source holds and is of a time that is kept. It may be repeated:
-/// what is there already is not appended again.
+/// Appends to an archive what a source holds, if it is of a time that is kept. Repeating an import
+/// does nothing.
 ///
 /// # Errors
-/// Those of the source and of the archive. What was read until then is appended, and stays.
+/// If the source or the archive fails. What was read until then is appended, and stays.
 pub fn import(
     source: &dyn Source,
     archive: &dyn Archive,
     intake: Intake,
-    tell: &mut dyn FnMut(Event<'_>),
+    report: &mut dyn FnMut(Event<'_>),
 ) -> Result<Progress, ArchiveError> {
     let (batch, progress) = (Vec::new(), Progress::default());
     let mut importer = Importer { archive, intake, batch, bytes: 0, progress };
     let mut failed = None;
     let read = source.read(&mut |entry| {
-        let done = importer.take(entry, tell);
+        let done = importer.take(entry, report);
         match done {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
@@ -146,8 +147,8 @@ pub fn import(
     if let Some(error) = failed {
         return Err(error);
     }
-    // Also when the source could not be read to its end.
-    let appended = importer.append(tell);
+    // Even if the source could not be read to its end.
+    let appended = importer.append(report);
     read.and(appended)?;
     Ok(importer.progress)
 }
@@ -164,7 +165,7 @@ impl Importer<'_> {
     fn take(
         &mut self,
         entry: Entry<'_>,
-        tell: &mut dyn FnMut(Event<'_>),
+        report: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), ArchiveError> {
         let checked = match entry {
             Entry::Pair(key, value) => check(key, value),
@@ -183,29 +184,29 @@ impl Importer<'_> {
             }
             Err(bad) => {
                 self.progress.bad += 1;
-                tell(Event::Bad(&bad));
+                report(Event::Bad(&bad));
             }
         }
         if self.batch.len() >= BATCH || self.bytes >= BATCH_BYTES {
-            self.append(tell)
+            self.append(report)
         } else {
             Ok(())
         }
     }
 
-    fn append(&mut self, tell: &mut dyn FnMut(Event<'_>)) -> Result<(), ArchiveError> {
+    fn append(&mut self, report: &mut dyn FnMut(Event<'_>)) -> Result<(), ArchiveError> {
         let Some(last) = self.batch.last() else { return Ok(()) };
         let at = last.sent();
         self.progress.new += self.archive.append(&self.batch)? as u64;
         self.progress.at = Some(at);
         self.batch.clear();
         self.bytes = 0;
-        tell(Event::Appended(&self.progress));
+        report(Event::Appended(&self.progress));
         Ok(())
     }
 }
 
-/// The envelope of an entry, if it is the one that the key names.
+/// Returns the envelope of an entry, if it matches the key.
 fn check(key: &[u8], value: &[u8]) -> Result<Envelope, BadEntry> {
     let named = key.try_into().ok().map(ArchiveKey);
     let position = (named.map(|named| named.position()))
@@ -248,7 +249,7 @@ mod tests {
         }
     }
 
-    /// Breaks off after so many.
+    /// Fails after its entries.
     struct Broken(Pairs);
 
     impl Source for Broken {
@@ -275,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_entries_are_told_and_the_good_ones_go_on() {
+    fn bad_entries_are_reported_and_the_others_imported() {
         let good = |n: u32| Envelope::new(1_000 + n, 10, Topic([1, 2, 3, n as u8]), b"data", 7);
         let mut pairs: Vec<_> =
             (0..2_500).map(|n| (key(&good(n)), good(n).raw().to_vec())).collect();
@@ -309,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_of_no_time_that_is_kept_is_passed_over() {
+    fn envelopes_outside_the_intake_are_passed_over() {
         let envelope =
             |sent: u32| Envelope::new(sent.wrapping_add(10), 10, Topic([1, 2, 3, 4]), b"data", 7);
         let times = [0, 99, 100, 150, 200, 201, u32::MAX];

@@ -1,32 +1,37 @@
 //! The manifest: a log of changes to the set of live files.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, fs::File, io::Read, path::Path};
 
-use crate::archive::import::leveldb::{Version, log, read_small, slice, varint, version};
+use crate::archive::import::leveldb::{Version, log, slice, varint, version};
 
-/// What is live.
+/// The most bytes of `CURRENT` that are read; a name has about twenty.
+const LONGEST_NAME: u64 = 256;
+
+/// The live files.
 #[derive(Debug, Default)]
 pub(super) struct Manifest {
-    /// Tables, with the first version in each.
+    /// Tables, each with its first version.
     pub(super) tables: BTreeMap<u64, Version>,
-    /// Logs from this number on are not in tables yet.
+    /// The first log whose entries are not in tables yet.
     pub(super) log: u64,
 }
 
 impl Manifest {
     /// Reads the manifest that `CURRENT` names.
     pub(super) fn read(dir: &Path) -> Result<Self, String> {
-        let current = read_small(&dir.join("CURRENT")).map_err(|error| error.to_string())?;
+        let mut current = Vec::new();
+        let read = File::open(dir.join("CURRENT"))
+            .and_then(|file| file.take(LONGEST_NAME).read_to_end(&mut current));
+        read.map_err(|error| error.to_string())?;
         let name = std::str::from_utf8(&current).ok().map(str::trim_end);
         let is_name = |name: &&str| {
             let number = name.strip_prefix("MANIFEST-");
             number.is_some_and(|number| number.bytes().all(|b| b.is_ascii_digit()))
         };
         let name = name.filter(is_name).ok_or("CURRENT names no manifest")?;
-        let bytes = read_small(&dir.join(name)).map_err(|error| format!("{name}: {error}"))?;
         let mut manifest = Self::default();
         let mut problem = None;
-        log::records(&bytes, |at, record| {
+        let read = log::records(&dir.join(name), |at, record| {
             let applied = record.and_then(|record| {
                 manifest.apply(&record).ok_or_else(|| "not a change of files".to_owned())?
             });
@@ -34,10 +39,11 @@ impl Manifest {
                 problem.get_or_insert(format!("{name} at {at}: {reason}"));
             }
         });
+        read.map_err(|error| format!("{name}: {error}"))?;
         problem.map_or(Ok(manifest), Err)
     }
 
-    /// Applies a change. `None` if it can't be read.
+    /// Applies a change; `None` if it can't be read.
     fn apply(&mut self, mut change: &[u8]) -> Option<Result<(), String>> {
         let change = &mut change;
         while !change.is_empty() {

@@ -1,18 +1,18 @@
 //! A reader for a directory of LevelDB: everything once, in order, and nothing else.
 //!
-//! The crates that read LevelDB open it for writing (they replay the log into new tables and take
-//! the directory into use), which a source of an import must not suffer. Reading alone is little:
+//! The crates that read LevelDB open it for writing: they replay the log into new tables and lock
+//! the directory, which must not happen to the source of an import. Reading alone takes little:
 //!
 //! | what | where |
 //! | --- | --- |
-//! | records of a log, which the manifest is made of, too | `log.rs` |
+//! | records of a log, and of the manifest | `log.rs` |
 //! | which files are live | `manifest.rs` |
 //! | sorted tables, in blocks, perhaps compressed with Snappy | `table.rs` |
-//! | all of it merged: of several versions of a key the last, unless it was deleted | here |
+//! | the merge: the last version of each key, unless it was deleted | here |
 //!
-//! Memory: one block of each table that is being read, of which there are few as long as the
-//! manifest is readable; and the log, which is some megabytes. What a checksum refutes is told
-//! and skipped. A server must not be running on the directory meanwhile: make a copy.
+//! Memory: one block of each table being read (few, as long as the manifest is readable), and the
+//! entries of the log: some megabytes, and 512 MiB at most. What fails its checksum is reported and
+//! skipped. No server may be running on the directory: make a copy.
 //!
 //! Source: LevelDB, `doc/log_format.md`, `doc/table_format.md`, `doc/impl.md`.
 
@@ -23,7 +23,7 @@ mod table;
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap},
-    fs, io,
+    fs,
     ops::ControlFlow,
     path::{Path, PathBuf},
     vec,
@@ -35,8 +35,10 @@ use crate::archive::{
     import::{Entry, Source},
 };
 
-/// Most bytes that a varint takes.
+/// The most bytes of a varint.
 const VARINT: usize = 10;
+/// The most bytes of logs. LevelDB begins a new table after some megabytes.
+const LARGEST_LOG: usize = 512 << 20;
 
 /// An archive of status-go in a directory of LevelDB.
 #[derive(Debug)]
@@ -44,18 +46,21 @@ pub struct LevelDb {
     dir: PathBuf,
 }
 
-/// A version of a key: sorted by key, the last version first.
+/// A version of a key. They sort by key, the last version first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Version {
     key: Vec<u8>,
     sequence: Reverse<u64>,
 }
 
-/// A version and its value; none if it was deleted.
+/// A version and its value; `None` if it was deleted.
 type Item = (Version, Option<Vec<u8>>);
 
 impl LevelDb {
-    /// A directory with a file `CURRENT`.
+    /// Opens a directory with a file `CURRENT`.
+    ///
+    /// # Errors
+    /// If there is no such file.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self, ArchiveError> {
         let dir = dir.as_ref().to_owned();
         if !dir.join("CURRENT").is_file() {
@@ -65,7 +70,7 @@ impl LevelDb {
         Ok(Self { dir })
     }
 
-    /// The numbers of the files with one of these endings.
+    /// Lists the files with one of these endings, and their numbers.
     fn files(&self, endings: &[&str]) -> Result<Vec<(u64, PathBuf)>, ArchiveError> {
         let failed = |source| ArchiveError::Io { what: self.dir.display().to_string(), source };
         let mut files = Vec::new();
@@ -83,22 +88,29 @@ impl LevelDb {
         Ok(files)
     }
 
-    /// The last state of the log, in memory.
+    /// Reads the entries of the logs into memory.
     fn read_logs(
         &self,
         from: u64,
         unreadable: &mut dyn FnMut(String),
     ) -> Result<BTreeMap<Version, Option<Vec<u8>>>, ArchiveError> {
-        let mut entries = BTreeMap::new();
+        let (mut entries, mut size) = (BTreeMap::new(), 0);
         for (_, path) in self.files(&["log"])?.into_iter().filter(|(number, _)| *number >= from) {
-            match fs::read(&path) {
-                Ok(bytes) => log::records(&bytes, |at, record| {
-                    let batch = record.and_then(|record| log::batch(&record, &mut entries));
-                    if let Err(reason) = batch {
-                        unreadable(format!("{} at {at}: {reason}", path.display()));
-                    }
-                }),
-                Err(error) => unreadable(format!("{}: {error}", path.display())),
+            let read = log::records(&path, |at, record| {
+                if size > LARGEST_LOG {
+                    return;
+                }
+                match record.and_then(|record| log::batch(&record, &mut entries)) {
+                    Ok(more) => size += more,
+                    Err(reason) => unreadable(format!("{} at {at}: {reason}", path.display())),
+                }
+                if size > LARGEST_LOG {
+                    let reason = format!("more than {LARGEST_LOG} bytes; the rest is left out");
+                    unreadable(format!("{} at {at}: {reason}", path.display()));
+                }
+            });
+            if let Err(error) = read {
+                unreadable(format!("{}: {error}", path.display()));
             }
         }
         Ok(entries)
@@ -118,7 +130,7 @@ impl LevelDb {
                 });
                 (streams.collect(), log)
             }
-            // Then all there is: what was deleted may come back, which does an archive no harm.
+            // Reads everything: what was deleted may come back, which does an archive no harm.
             Err(reason) => {
                 unreadable(format!("the manifest: {reason}; all files are read"));
                 let all = tables.into_iter().map(|(_, path)| Stream::Waiting { least: None, path });
@@ -132,10 +144,10 @@ impl LevelDb {
     }
 }
 
-/// A sorted sequence of versions.
+/// A sorted stream of versions.
 #[derive(Debug)]
 enum Stream {
-    /// A table that isn't opened before its first key comes.
+    /// A table that is opened when its first key is due.
     Waiting {
         least: Option<Version>,
         path: PathBuf,
@@ -146,7 +158,7 @@ enum Stream {
 }
 
 impl Stream {
-    /// The next version. What can't be read is told and skipped.
+    /// Returns the next version. What can't be read is reported and skipped.
     fn next(&mut self, unreadable: &mut dyn FnMut(String)) -> Option<Item> {
         match self {
             Self::Waiting { path, .. } => match Table::open(path) {
@@ -175,7 +187,7 @@ impl Source for LevelDb {
         let mut broken = false;
         let mut unreadable = Vec::new();
         let mut streams = self.streams(&mut |what| unreadable.push(what))?;
-        // The first version of each stream, or where a table begins that isn't open.
+        // The first version of each stream, or of a table that isn't open yet.
         let mut heads: BinaryHeap<Reverse<(Version, usize)>> = BinaryHeap::new();
         let mut values: Vec<Option<Option<Vec<u8>>>> = streams.iter().map(|_| None).collect();
         for (number, stream) in streams.iter_mut().enumerate() {
@@ -199,7 +211,7 @@ impl Source for LevelDb {
             let Some(Reverse((version, number))) = heads.pop().filter(|_| !broken) else {
                 return Ok(());
             };
-            // None if the table is to be opened only now: then the version comes again.
+            // `None` if the table is only opened now: then the version comes again.
             if let Some(value) = values[number].take()
                 && last.as_ref() != Some(&version.key)
             {
@@ -237,13 +249,13 @@ fn take<'a>(bytes: &mut &'a [u8], count: u64) -> Option<&'a [u8]> {
     Some(taken)
 }
 
-/// Reads bytes with their length before them.
+/// Reads bytes that follow their length.
 fn slice<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     let length = varint(bytes)?;
     take(bytes, length)
 }
 
-/// Takes a key with its trailer of sequence and type apart.
+/// Splits an internal key into version and type.
 fn version(internal: &[u8]) -> Option<(Version, bool)> {
     let (key, trailer) = internal.split_last_chunk::<8>()?;
     let trailer = u64::from_le_bytes(*trailer);
@@ -255,39 +267,10 @@ fn version(internal: &[u8]) -> Option<(Version, bool)> {
     Some((Version { key: key.to_owned(), sequence: Reverse(trailer >> 8) }, is_value))
 }
 
-/// Whether a checksum as LevelDB stores it (CRC-32C, rotated and shifted) fits.
+/// Whether a checksum fits, as LevelDB stores it: CRC-32C, rotated and shifted.
 fn checksum_fits(stored: u32, parts: &[&[u8]]) -> bool {
-    let crc = parts
-        .iter()
-        .flat_map(|part| *part)
-        .fold(!0_u32, |crc, byte| CRC[usize::from(crc as u8 ^ byte)] ^ (crc >> 8));
-    (!crc).rotate_right(15).wrapping_add(0xa282_ead8) == stored
-}
-
-/// The table of CRC-32C (Castagnoli), reflected.
-const CRC: [u32; 256] = {
-    let mut table = [0; 256];
-    let mut n = 0;
-    while n < 256 {
-        let mut crc = n as u32;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = (crc >> 1) ^ (if crc & 1 == 1 { 0x82f6_3b78 } else { 0 });
-            bit += 1;
-        }
-        table[n] = crc;
-        n += 1;
-    }
-    table
-};
-
-/// Reads a file that is small.
-fn read_small(path: &Path) -> io::Result<Vec<u8>> {
-    let most = 64 << 20;
-    if fs::metadata(path)?.len() > most {
-        return Err(io::Error::other(format!("more than {most} bytes")));
-    }
-    fs::read(path)
+    let crc = parts.iter().fold(0, |crc, part| crc32c::crc32c_append(crc, part));
+    crc.rotate_right(15).wrapping_add(0xa282_ead8) == stored
 }
 
 #[cfg(test)]

@@ -11,15 +11,15 @@ use crate::archive::import::leveldb::{Item, checksum_fits, take, varint, version
 
 const FOOTER: u64 = 48;
 const MAGIC: u64 = 0xdb47_7524_8b80_fb57;
-/// Type and checksum.
+/// The length of a block's type and checksum.
 const TRAILER: u64 = 5;
-/// Most bytes of a block, compressed or not. Blocks have some kilobytes, or one long value.
+/// The most bytes of a block, compressed or not. Blocks have some kilobytes, or one long value.
 const LARGEST: u64 = 64 << 20;
 
 /// Keys and values of a block.
 type Entries = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// A table that is read from the front.
+/// A table, read from the front.
 #[derive(Debug)]
 pub(super) struct Table {
     path: PathBuf,
@@ -29,7 +29,7 @@ pub(super) struct Table {
     block: vec::IntoIter<(Vec<u8>, Vec<u8>)>,
 }
 
-/// Where a block lies.
+/// Where a block is.
 #[derive(Debug, Clone, Copy)]
 struct Handle {
     offset: u64,
@@ -68,7 +68,7 @@ impl Table {
         Ok(table)
     }
 
-    /// The next entry. Blocks and entries that can't be read are told and skipped.
+    /// Returns the next entry. Blocks and entries that can't be read are reported and skipped.
     pub(super) fn next(&mut self, unreadable: &mut dyn FnMut(String)) -> Option<Item> {
         loop {
             for (key, value) in self.block.by_ref() {
@@ -91,7 +91,7 @@ impl Table {
         }
     }
 
-    /// Reads a block; with it, what is wrong behind the entries that could be read.
+    /// Reads a block. Also returns what is wrong behind the entries that could be read.
     fn block(&mut self, handle: Handle) -> Result<(Entries, Option<&'static str>), String> {
         let Handle { offset, size } = handle;
         let end = offset.checked_add(size).and_then(|end| end.checked_add(TRAILER));
@@ -122,8 +122,8 @@ impl Table {
     }
 }
 
-/// Takes a block apart. Each key begins with some bytes of the one before, so that a small block can
-/// have large keys; none of an archive has.
+/// Splits a block into entries. Each key begins with some bytes of the one before, so a small block
+/// can have large keys. Those of archives are short.
 fn entries(block: &[u8]) -> (Entries, Option<&'static str>) {
     let (mut entries, mut left) = (Entries::new(), LARGEST);
     let rest = (|| {
@@ -144,7 +144,7 @@ fn entries(block: &[u8]) -> (Entries, Option<&'static str>) {
         }
         Some(())
     })();
-    (entries, rest.is_none().then_some("an entry goes beyond its block, or keys beyond all bounds"))
+    (entries, rest.is_none().then_some("an entry exceeds its block, or the keys exceed all bounds"))
 }
 
 #[cfg(test)]
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_block_has_no_end_of_large_keys() {
+    fn keys_of_a_small_block_are_bounded() {
         let length = 1 << 20;
         let mut block = Vec::new();
         [0, length, 0].into_iter().for_each(|it| varint(it, &mut block));

@@ -29,7 +29,7 @@ fn expected() -> [BTreeMap<Vec<u8>, Vec<u8>>; 2] {
 
 type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// What a directory has, and what could not be read.
+/// Reads a directory; also returns what could not be read.
 fn read(dir: &Path) -> (Pairs, Vec<String>) {
     let (mut pairs, mut unreadable) = (Vec::new(), Vec::new());
     LevelDb::open(dir)
@@ -54,7 +54,7 @@ fn copy() -> tempfile::TempDir {
     dir
 }
 
-/// The files of a directory with an ending, or a beginning.
+/// The files of a directory whose path contains this.
 fn files(dir: &Path, part: &str) -> Vec<PathBuf> {
     let mut files: Vec<_> = fs::read_dir(dir)
         .unwrap()
@@ -66,7 +66,7 @@ fn files(dir: &Path, part: &str) -> Vec<PathBuf> {
 }
 
 #[test]
-fn what_goleveldb_wrote() {
+fn reads_what_goleveldb_wrote() {
     let dir = fixture().join("db");
     assert!(files(&dir, ".ldb").len() > 2, "several tables");
     assert!(fs::metadata(&files(&dir, ".log")[0]).unwrap().len() > 0, "and a log");
@@ -78,7 +78,7 @@ fn what_goleveldb_wrote() {
 }
 
 #[test]
-fn it_is_imported() {
+fn is_imported() {
     let archive = MemoryArchive::new();
     let db = LevelDb::open(fixture().join("db")).unwrap();
     let done = import(&db, &archive, Intake::ALL, &mut |_| ()).unwrap();
@@ -88,7 +88,7 @@ fn it_is_imported() {
 }
 
 #[test]
-fn it_is_no_directory_of_leveldb() {
+fn refuses_other_directories() {
     let dir = tempfile::tempdir().unwrap();
     let error = LevelDb::open(dir.path()).unwrap_err();
     assert_eq!(error.code(), "archive.unusable");
@@ -111,7 +111,7 @@ fn without_a_manifest_all_files_are_read() {
 }
 
 #[test]
-fn a_table_is_missing() {
+fn reports_a_missing_table() {
     let dir = copy();
     let [left, all] = expected();
     for table in files(dir.path(), ".ldb") {
@@ -124,7 +124,7 @@ fn a_table_is_missing() {
 }
 
 #[test]
-fn a_log_that_is_cut_off() {
+fn reads_a_log_that_is_cut_off() {
     let [left, all] = expected();
     let whole = fs::read(&files(&fixture().join("db"), ".log")[0]).unwrap();
     for length in (0..whole.len()).step_by(13) {
@@ -139,10 +139,10 @@ fn a_log_that_is_cut_off() {
     }
 }
 
-/// A damaged byte loses a block or a record, which is told; all else is read, and nothing that was
-/// never written.
+/// A damaged byte loses a block or a record, which is reported. All else is read, and nothing that
+/// was never written.
 #[test]
-fn bytes_that_were_damaged() {
+fn reports_damaged_bytes() {
     let [left, all] = expected();
     for name in [".ldb", ".log", "MANIFEST", "CURRENT"] {
         for (number, path) in files(&fixture().join("db"), name).into_iter().enumerate() {
@@ -157,11 +157,11 @@ fn bytes_that_were_damaged() {
                 assert!(pairs.iter().all(|(key, value)| all.get(key) == Some(value)));
                 let keys: std::collections::BTreeSet<_> =
                     pairs.iter().map(|(key, _)| key).collect();
-                assert_eq!(keys.len(), pairs.len(), "none twice");
+                assert_eq!(keys.len(), pairs.len(), "no key twice");
                 let lost = left.keys().filter(|key| !keys.contains(key)).count();
                 assert!(
                     lost == 0 || !unreadable.is_empty(),
-                    "{name} at {at}: {lost} lost in silence"
+                    "{name} at {at}: {lost} lost silently"
                 );
             }
             fs::write(&damaged, &whole).unwrap();
@@ -170,7 +170,7 @@ fn bytes_that_were_damaged() {
 }
 
 #[test]
-fn the_checksum() {
+fn checksums_are_masked() {
     // The check value of CRC-32C, masked as LevelDB does.
     let masked = 0xe306_9283_u32.rotate_right(15).wrapping_add(0xa282_ead8);
     assert!(checksum_fits(masked, &[b"1234", b"56789"]));
