@@ -37,7 +37,8 @@ fn main() {
     let count = env::args().filter_map(|argument| argument.parse().ok()).next();
     let count: u32 = count.unwrap_or(1_000_000);
     let prefix = format!("bench{}", process::id());
-    let options = Options { prefix: prefix.clone(), ..Options::default() };
+    let mut options = Options::default();
+    options.prefix = prefix.clone();
     let mut client = Client::connect(&url, NoTls).unwrap();
     let archive = PostgresArchive::open(&url, options.clone()).unwrap();
 

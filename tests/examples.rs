@@ -122,10 +122,7 @@ async fn a_bot_answers_private_messages() {
 #[tokio::test]
 async fn a_logger_prints_history_and_the_live_stream() {
     let (service, enode) = node("mailserver", Mailserver::prepare).await;
-    let server = ServerConfig {
-        password: Some(SymKey::from_password("status-offline-inbox")),
-        ..ServerConfig::default()
-    };
+    let server = ServerConfig::from_password(SymKey::from_password("status-offline-inbox"));
     let archive = Arc::new(MemoryArchive::new());
     let mailserver =
         Mailserver::start(service.handle(), archive.clone(), MailserverConfig::new(server));

@@ -37,15 +37,10 @@ static KEY: LazyLock<SymKey> = LazyLock::new(|| SymKey::from_bytes([7; 32]).expe
 
 static SERVERS: LazyLock<Vec<Server>> = LazyLock::new(|| {
     let server = |order, dialect, as_reference| {
-        Server::new(ServerConfig {
-            password: Some(KEY.clone()),
-            max_message_size: MAX as u32,
-            order,
-            dialect,
-            as_reference,
-            ..ServerConfig::default()
-        })
-        .expect("rules")
+        let mut config = ServerConfig::from_password(KEY.clone());
+        config.max_message_size = MAX as u32;
+        (config.order, config.dialect, config.as_reference) = (order, dialect, as_reference);
+        Server::new(config).expect("rules")
     };
     vec![
         server(Order::OldestFirst, Dialect::Whisper, false),

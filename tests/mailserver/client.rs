@@ -1,4 +1,4 @@
-//! The client: pages, parts, refusals, and servers that do not behave.
+//! The client: pages, parts, refusals, and servers that misbehave.
 
 use std::{sync::Arc, time::Duration};
 
@@ -80,7 +80,7 @@ async fn topics_are_filtered_exactly_and_a_history_can_be_resumed() {
         }
     }
     assert_eq!((resumed, count), (got, pages.len()));
-    // A cursor of another range is refused.
+    // A cursor outside of the range is refused.
     let query = HistoryQuery {
         cursor: Some(Position::from_envelope(&all[3]).into()),
         ..HistoryQuery::from_topics(NOW - 5, NOW, [])
@@ -93,7 +93,7 @@ async fn topics_are_filtered_exactly_and_a_history_can_be_resumed() {
 }
 
 #[tokio::test]
-async fn refusals_and_emptiness_are_told_apart() {
+async fn refusals_differ_from_empty_answers() {
     let server = start_server_with("server", archive_of(&envelopes(10)), |_, config| {
         config.server.key = Some(key("server"));
         config.server.rate_limit = Duration::from_secs(3600);
@@ -135,7 +135,7 @@ async fn refusals_and_emptiness_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_rate_limit_between_pages_is_waited_for() {
+async fn waits_for_a_rate_limit_between_pages() {
     let (all, clock) = (envelopes(30), movable_clock());
     let mut server = start_server_with("server", archive_of(&all), |node, config| {
         node.clock = clock.clock();
@@ -158,14 +158,14 @@ async fn a_rate_limit_between_pages_is_waited_for() {
     let (got, pages, error) = server.hastened(&clock, 3600, history).await;
     assert!(error.is_none(), "{error:?}");
     assert!(got == all);
-    // The second page, and the third.
+    // The second page and the third.
     assert_eq!(pages.last().unwrap().tally.retries, 2);
     server.stop().await;
     node.shutdown().await;
 }
 
 #[tokio::test]
-async fn the_first_request_waits_for_a_rate_limit_too() {
+async fn the_first_request_waits_for_a_rate_limit() {
     let good = envelope(NOW, TOPICS[0], 1);
     let sent = good.clone();
     let puppet = puppet(move |count, id, _| {
@@ -182,7 +182,7 @@ async fn the_first_request_waits_for_a_rate_limit_too() {
 }
 
 #[tokio::test]
-async fn the_end_of_time_is_an_end() {
+async fn a_range_may_end_with_the_last_second() {
     let all = envelopes(10);
     let server = start_server("server", archive_of(&all)).await;
     let node = start_node("client").await;
@@ -198,7 +198,7 @@ async fn the_end_of_time_is_an_end() {
 }
 
 #[tokio::test]
-async fn long_ranges_go_in_parts() {
+async fn long_ranges_are_asked_for_in_parts() {
     let days = 5;
     let all: Vec<_> = (0..50)
         .map(|i| envelope(NOW - (49 - i) * 86_400 * days / 50, TOPICS[0], i.into()))
@@ -224,7 +224,7 @@ async fn long_ranges_go_in_parts() {
 }
 
 #[tokio::test]
-async fn whoever_is_slow_gets_everything_once() {
+async fn a_slow_reader_gets_everything_once() {
     let all = envelopes(400);
     let mut server = start_server_with("server", archive_of(&all), |_, config| {
         config.server.max_message_size = 3000;
@@ -232,12 +232,12 @@ async fn whoever_is_slow_gets_everything_once() {
     .await;
     let node = start_node("client").await;
     let mut config = client_config();
-    // Room for some 30 of them, and as many more are on the way to us.
+    // Room for some 30 of them; as many more are on their way.
     config.max_waiting_bytes = 10_000;
     let client = client_with(&node, &server.node, config);
     let query = HistoryQuery { limit: 200, ..HistoryQuery::from_topics(NOW - 1000, NOW, []) };
     let mut history = client.history(query);
-    // The whole page is there before anything is taken.
+    // The whole page has arrived before anything is taken.
     let packets = server
         .wait_for(|event| match event {
             MailserverEvent::Answered(answered) => Some(answered.totals.packets),
@@ -259,7 +259,7 @@ async fn whoever_is_slow_gets_everything_once() {
 }
 
 #[tokio::test]
-async fn new_envelopes_during_paging_are_no_trouble() {
+async fn new_envelopes_may_arrive_during_paging() {
     let archive = archive_of(&envelopes(300));
     let server = start_server("server", archive.clone()).await;
     let node = start_node("client").await;
@@ -284,7 +284,7 @@ async fn new_envelopes_during_paging_are_no_trouble() {
 }
 
 #[tokio::test]
-async fn a_lost_connection_is_taken_up_again() {
+async fn continues_after_a_lost_connection() {
     let all = envelopes(100);
     let archive = archive_of(&all);
     let mut addr = None;
@@ -315,7 +315,7 @@ async fn a_lost_connection_is_taken_up_again() {
     node.shutdown().await;
 }
 
-/// A server that does as it is told: for each request, some packets.
+/// A server that answers each request with given packets.
 struct Puppet {
     node: Service,
     task: JoinHandle<()>,
@@ -386,7 +386,7 @@ fn query() -> HistoryQuery {
 }
 
 #[tokio::test]
-async fn what_was_not_asked_for_is_left_out() {
+async fn ignores_what_was_not_asked_for() {
     let good = envelope(NOW, TOPICS[0], 1);
     let sent = good.clone();
     let puppet = puppet(move |_, id, _| {
@@ -397,7 +397,7 @@ async fn what_was_not_asked_for_is_left_out() {
         ];
         Some(vec![
             Packet::P2pMessage(strange),
-            // Of some other request.
+            // The end of another request.
             complete([9; 32], &[]),
             Packet::P2pMessage(vec![sent.clone(), sent.clone()]),
             Packet::P2pMessage(vec![]),
@@ -413,7 +413,7 @@ async fn what_was_not_asked_for_is_left_out() {
 }
 
 #[tokio::test]
-async fn cursors_in_circles_and_pages_without_end_are_noticed() {
+async fn detects_cursor_loops_and_endless_pages() {
     // Two cursors in turn, always something new.
     let circles = puppet(|count, id, _| {
         let envelope = envelope(NOW - 50, TOPICS[0], count.into());
@@ -446,9 +446,9 @@ async fn cursors_in_circles_and_pages_without_end_are_noticed() {
     assert_eq!(got.len(), 2000);
 }
 
-/// Of parts without envelopes, none of them the last, there could be any number.
+/// Parts without envelopes that are not the last could go on for ever.
 #[tokio::test]
-async fn a_copy_of_nothing_has_an_end() {
+async fn a_copy_of_empty_parts_ends() {
     let mut config = node_config("puppet");
     config.node.mailserver = true;
     let puppet = Service::start(config).await.unwrap();
@@ -474,7 +474,7 @@ async fn a_copy_of_nothing_has_an_end() {
 }
 
 #[tokio::test]
-async fn silence_and_interruption_are_tried_again() {
+async fn silence_and_interruptions_are_retried() {
     let silent = puppet(|_, _, _| Some(vec![])).await;
     let short = Duration::from_millis(100);
     let once = |config: &mut ClientConfig| (config.timeout, config.retries) = (short, 1);
@@ -482,7 +482,7 @@ async fn silence_and_interruption_are_tried_again() {
     assert!(matches!(error, Some(ClientError::TimedOut)), "{error:?}");
     assert_eq!(got, []);
 
-    // At first half a page, then nothing, then a broken connection, then all of it.
+    // First half a page, then nothing, then a broken connection, then all of it.
     let all: Vec<_> = (0..10).map(|i| envelope(NOW - 10 + i, TOPICS[0], i.into())).collect();
     let sent = all.clone();
     let shaky = puppet(move |count, id, _| match count {
@@ -491,7 +491,7 @@ async fn silence_and_interruption_are_tried_again() {
         _ => Some(vec![Packet::P2pMessage(sent.clone()), complete(id, &[])]),
     })
     .await;
-    // Long enough for an answer on any machine: nothing else is tried again.
+    // Long enough for an answer on any machine: nothing else is retried.
     let long = Duration::from_secs(4);
     let (got, pages, error) = ask(&shaky, |config| config.timeout = long, query()).await;
     assert!(error.is_none(), "{error:?}");
@@ -500,7 +500,7 @@ async fn silence_and_interruption_are_tried_again() {
 }
 
 #[tokio::test]
-async fn old_servers_get_ranges_of_a_day() {
+async fn old_servers_are_asked_for_days() {
     let archive = Arc::new(MemoryArchive::new());
     let all: Vec<_> =
         (0..6).map(|i| envelope(NOW - 43_200 * (5 - i), TOPICS[0], i.into())).collect();

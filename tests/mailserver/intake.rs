@@ -1,10 +1,10 @@
-//! Envelopes that say they were sent at a time that is not kept.
+//! Envelopes whose time is outside of what is kept.
 
 use std::{sync::Arc, time::Duration};
 
 use statuskit_core::envelope::Envelope;
 use statuskit_mailserver::{
-    Archive, Intake, Mailserver, MailserverConfig, PassedOver, ServerConfig,
+    Archive, Intake, Mailserver, MailserverConfig, PassedOver,
     archive::{Count, EmbeddedArchive, MemoryArchive},
     client::{SyncOptions, sync},
     intake::BEGINNING,
@@ -15,13 +15,13 @@ use crate::world::*;
 const DAY: u32 = 86_400;
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Alive at present, and for some time yet, however long ago it was sent.
+/// Makes an envelope that is alive at present, whenever it was sent.
 fn sent(at: u32) -> Envelope {
     let expiry = NOW + 1000;
     Envelope::new(expiry, expiry - at, TOPICS[0], &at.to_be_bytes(), 0)
 }
 
-/// The days that an archive keeps something of.
+/// Returns the days of an archive's envelopes.
 fn days(archive: &dyn Archive) -> Vec<u32> {
     let mut days = Vec::new();
     archive.counts(&mut |Count { day, .. }| days.push(day)).unwrap();
@@ -29,11 +29,11 @@ fn days(archive: &dyn Archive) -> Vec<u32> {
     days
 }
 
-/// Lets a node take envelopes that were sent so many seconds ago, and says for which of them its
-/// mailserver has none.
+/// Sends envelopes of these ages, in seconds, through a node, and returns which of them its
+/// mailserver did not store.
 async fn refused(archive: Arc<dyn Archive>, ages: &[u32], config: MailserverConfig) -> Vec<u32> {
     let server = start_server_with("server", archive.clone(), |_, it| *it = config).await;
-    // When this is archived, the pool has been looked through: what comes now is heard of once.
+    // When this is archived, the pool was read: later envelopes are only seen once.
     server.node.handle().send(envelope(NOW, TOPICS[1], 1)).unwrap();
     until(|| server.mailserver.stats().archived == 1).await;
     for age in ages {
@@ -54,12 +54,14 @@ async fn refused(archive: Arc<dyn Archive>, ages: &[u32], config: MailserverConf
 }
 
 fn config(retention: Option<Duration>, max_age: Option<Duration>) -> MailserverConfig {
-    let server = ServerConfig { retention, ..rules() };
-    MailserverConfig { max_age, ..MailserverConfig::new(server) }
+    let server = rules_with(|it| it.retention = retention);
+    let mut config = MailserverConfig::new(server);
+    config.max_age = max_age;
+    config
 }
 
 #[tokio::test]
-async fn envelopes_of_a_node_are_as_old_as_is_kept() {
+async fn a_node_stores_what_is_kept() {
     let dir = tempfile::tempdir().unwrap();
     let ages = [0, 3000, 3 * 3600, 29 * DAY, 31 * DAY, NOW];
     for is_embedded in [false, true] {
@@ -75,26 +77,26 @@ async fn envelopes_of_a_node_are_as_old_as_is_kept() {
         let past_hour = refused(hour.clone(), &ages, config(Some(HOUR), Some(24 * HOUR))).await;
         assert_eq!(past_hour, ages[2..]);
         assert_eq!(hour.prune(NOW - 3600).unwrap(), 0, "none is removed at once");
-        // ... without one, by the age that nothing of Status has, ...
+        // ... without one, by the default maximum age, ...
         let month = archive("month");
         let default = MailserverConfig::new(rules());
         assert_eq!(refused(month.clone(), &ages, default).await, ages[4..]);
         assert_eq!(days(&*month)[0], (NOW - 29 * DAY) / DAY);
-        // ... and not at all, if so wished.
+        // ... or none at all.
         let none = refused(archive("all"), &ages, config(None, None)).await;
         assert_eq!(none, [0; 0]);
     }
 }
 
 #[tokio::test]
-async fn what_is_too_old_in_the_pool_is_not_taken_up() {
+async fn ignores_old_envelopes_in_the_pool() {
     let (archive, again) = (Arc::new(MemoryArchive::new()), Arc::new(MemoryArchive::new()));
     let server = start_server("server", archive).await;
     let handle = server.node.handle().clone();
     for age in [0, 7200, NOW] {
         handle.send(sent(NOW - age)).unwrap();
     }
-    // All have been heard of: the other one only finds them in the pool.
+    // All were seen: the second mailserver only finds them in the pool.
     until(|| server.mailserver.stats().archived == 2).await;
     let other = Mailserver::start(&handle, again.clone(), config(Some(HOUR), None)).unwrap();
     until(|| other.stats().archived == 1 && other.stats().passed_over.too_old == 2).await;
@@ -104,7 +106,7 @@ async fn what_is_too_old_in_the_pool_is_not_taken_up() {
 }
 
 #[tokio::test]
-async fn a_copy_leaves_out_what_is_of_no_time() {
+async fn a_copy_passes_over_impossible_times() {
     let times = [7, BEGINNING - 1, BEGINNING, NOW - 7200, NOW, NOW + DAY, NOW + 2 * DAY];
     let all = times.map(|at| envelope(at, TOPICS[0], at.into()));
     let from = start_server("from", archive_of(&all)).await;
@@ -116,7 +118,7 @@ async fn a_copy_leaves_out_what_is_of_no_time() {
         (Some(HOUR), 4..6, PassedOver { too_old: 4, from_future: 1 }),
     ] {
         let archive = Arc::new(MemoryArchive::new());
-        // Pages of which nothing is kept are no reason to end.
+        // Pages of which nothing is kept don't end it.
         let mut options = SyncOptions { limit: 1, ..SyncOptions::new(0, u32::MAX) };
         options.intake = Intake::from_copy(NOW, kept);
         let copied = sync(to.node.handle(), &server, archive.clone(), options, |_| {});

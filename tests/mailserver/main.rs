@@ -1,4 +1,4 @@
-//! Mailservers: their rules, a service on a node, clients, and those who do not behave.
+//! Mailservers: their rules, a service on a node, clients, and misbehaving peers.
 //!
 //! All over the loopback interface, or without any. Waits are for events, with generous limits.
 

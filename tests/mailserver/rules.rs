@@ -1,5 +1,5 @@
-//! The rules of a server, without a network: each malformed request with its answer, cursors, and
-//! what paging promises.
+//! The rules of a server, without a network: malformed requests and their answers, cursors, and the
+//! promises of paging.
 
 use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 
@@ -20,7 +20,9 @@ use statuskit_mailserver::{
     archive::{MemoryArchive, Order},
 };
 
-use crate::world::{Moody, NOW, TOPICS, archive_of, envelope, envelopes, key, password, rules};
+use crate::world::{
+    Moody, NOW, TOPICS, archive_of, envelope, envelopes, key, password, rules, rules_with,
+};
 
 const CLIENT: NodeId = NodeId([7; 32]);
 const TIME: Duration = Duration::from_secs(NOW as u64);
@@ -29,7 +31,7 @@ fn server() -> Server {
     Server::new(rules()).unwrap()
 }
 
-/// A request in a sealed envelope.
+/// Makes a request in a sealed envelope.
 fn sealed(payload: &[u8], signed: bool, recipient: Recipient<'_>) -> P2pRequest {
     let signer = key("signer");
     let draft = Draft {
@@ -50,7 +52,7 @@ fn drain(mut answer: Answer, archive: &dyn Archive) -> Vec<Reply> {
     std::iter::from_fn(|| answer.next(archive).unwrap()).collect()
 }
 
-/// The envelopes of an answer, and its cursor.
+/// Returns the envelopes of an answer, and its cursor.
 fn page(replies: &[Reply]) -> (Vec<Envelope>, Option<Cursor>) {
     let (mut envelopes, mut end) = (Vec::new(), None);
     for reply in replies {
@@ -74,7 +76,7 @@ fn page(replies: &[Reply]) -> (Vec<Envelope>, Option<Cursor>) {
     (envelopes, end.expect("an end"))
 }
 
-/// What a client is told that is refused.
+/// Returns the text for a refused client.
 fn text(server: &Server, request: &P2pRequest, archive: &dyn Archive) -> String {
     let refused = server.request(CLIENT, request, archive, TIME).unwrap_err();
     match Packet::decode(refused.reply.packet.code, &refused.reply.packet.payload).unwrap() {
@@ -140,11 +142,11 @@ fn every_malformed_request_gets_its_answer() {
     ] {
         assert_eq!(text(&server, &by_password(&payload), &*archive), expected);
     }
-    // A range that goes down is told about in the words for the raw form, as the reference does.
+    // A descending range gets the error of the raw form, as from the reference.
     let down = Request { to: NOW - 11, ..full.clone() }.encode();
     let answer = text(&server, &by_password(&down), &*archive);
     assert!(answer.starts_with("query range is invalid: from > to ("), "{answer}");
-    // With more items than there may be, too.
+    // So does a list with too many items.
     let eight = list(&|out| (0..8).for_each(|it| rlp::put_u64(out, it)));
     assert_eq!(
         text(&server, &by_password(&eight), &*archive),
@@ -161,12 +163,12 @@ fn every_malformed_request_gets_its_answer() {
     assert_eq!(text(&server, &wrong, &*archive), undecryptable);
     let to_key = sealed(&payload, true, Recipient::Asym(&key("server").public_key()));
     assert_eq!(text(&server, &to_key, &*archive), undecryptable);
-    let with_key = ServerConfig { key: Some(key("server")), ..rules() };
+    let with_key = rules_with(|it| it.key = Some(key("server")));
     let with_key = Server::new(with_key).unwrap();
     assert_eq!(ok(&with_key, &to_key, &*archive).0.len(), 3);
     assert_eq!(ok(&with_key, &by_password(&payload), &*archive).0.len(), 3);
 
-    let strict = Server::new(ServerConfig { min_pow: 1e6, ..rules() }).unwrap();
+    let strict = Server::new(rules_with(|it| it.min_pow = 1e6)).unwrap();
     assert_eq!(text(&strict, &by_password(&payload), &*archive), "PoW() is too low");
     let plain = full.to_plain(&[1; 32]).unwrap();
     assert_eq!(
@@ -177,7 +179,7 @@ fn every_malformed_request_gets_its_answer() {
 }
 
 #[test]
-fn every_form_is_answered() {
+fn answers_every_form() {
     let all = envelopes(3);
     let archive = archive_of(&all);
     let request = Request::from_bloom(NOW - 10, NOW, Bloom::FULL);
@@ -185,7 +187,7 @@ fn every_form_is_answered() {
         let (got, cursor) = ok(&server(), &by_password(&request.encode_as(form)), &*archive);
         assert_eq!((&got, cursor), (&all, None), "{form:?}");
     }
-    // And goes on from a cursor.
+    // And continues from a cursor.
     let cursor = Some(Position::from_envelope(&all[0]).into());
     let request = Request { cursor, limit: 1, ..request };
     for form in [Form::Seven, Form::Six, Form::Five, Form::Raw] {
@@ -193,15 +195,19 @@ fn every_form_is_answered() {
         assert_eq!(got, all[1..2], "{form:?}");
         assert_eq!(cursor, Some(Position::from_envelope(&all[1]).into()), "{form:?}");
     }
-    let as_reference = Server::new(ServerConfig { as_reference: true, ..rules() }).unwrap();
+    let as_reference = Server::new(rules_with(|it| it.as_reference = true)).unwrap();
     for form in [Form::Six, Form::Five] {
         let request = by_password(&request.encode_as(form));
         let answer = text(&as_reference, &request, &*archive);
         assert!(answer.starts_with("query range is invalid: from > to"), "{answer}");
     }
-    // In Waku there is no raw form to fall back to.
+    // Waku has no raw form to fall back to.
     let (as_reference, dialect) = (true, Dialect::Waku);
-    let in_waku = Server::new(ServerConfig { as_reference, dialect, ..rules() }).unwrap();
+    let in_waku = Server::new(rules_with(|it| {
+        it.as_reference = as_reference;
+        it.dialect = dialect;
+    }))
+    .unwrap();
     for form in [Form::Six, Form::Five] {
         let request = by_password(&request.encode_as(form));
         let answer = text(&in_waku, &request, &*archive);
@@ -212,12 +218,16 @@ fn every_form_is_answered() {
 }
 
 #[test]
-fn what_the_reference_overlooks() {
+fn overlooks_what_the_reference_overlooks() {
     let all = envelopes(6);
     let archive = archive_of(&all);
     let (as_reference, order) = (true, Order::NewestFirst);
-    let server = Server::new(ServerConfig { as_reference, ..rules() }).unwrap();
-    let descending = Server::new(ServerConfig { as_reference, order, ..rules() }).unwrap();
+    let server = Server::new(rules_with(|it| it.as_reference = as_reference)).unwrap();
+    let descending = Server::new(rules_with(|it| {
+        it.as_reference = as_reference;
+        it.order = order;
+    }))
+    .unwrap();
     let ask = |server: &Server, cursor: Position, to: u32| {
         let cursor = Some(cursor.into());
         let request = Request { cursor, ..Request::from_bloom(all[1].sent(), to, Bloom::FULL) };
@@ -235,19 +245,19 @@ fn what_the_reference_overlooks() {
     let down = |range: std::ops::Range<usize>| all[range].iter().rev().cloned().collect::<Vec<_>>();
     assert_eq!(ask(&descending, before(4), NOW), down(1..4));
     assert_eq!(ask(&descending, at(4), NOW), down(1..4));
-    // The second after the last is the first.
+    // The second after the last wraps to the first.
     assert!(ask(&server, at(1), u32::MAX).is_empty());
     assert_eq!(ask(&server, at(1), u32::MAX - 1), all[2..]);
 }
 
 #[test]
 fn a_retention_of_zero_keeps_all() {
-    let config = ServerConfig { retention: Some(Duration::ZERO), ..rules() };
+    let config = rules_with(|it| it.retention = Some(Duration::ZERO));
     assert_eq!(Server::new(config).unwrap().config().retention, None);
 }
 
 #[test]
-fn a_cursor_of_another_server_is_refused_and_ours_survives_a_prune() {
+fn refuses_foreign_cursors_and_ours_survive_a_prune() {
     let all = envelopes(20);
     let archive = archive_of(&all);
     let server = server();
@@ -262,24 +272,24 @@ fn a_cursor_of_another_server_is_refused_and_ours_survives_a_prune() {
 
     let (first, cursor) = ok(&server, &ask(None), &*archive);
     assert_eq!(first, all[..5]);
-    // Somebody else prunes: we know nothing of it.
+    // Another process prunes: we don't know.
     archive.prune(all[7].sent()).unwrap();
     let answer = text(&server, &ask(cursor.clone()), &*archive);
     assert!(answer.ends_with("no such envelope"), "{answer}");
-    // We do.
+    // We prune.
     server.prunes(all[7].sent());
     let (second, _) = ok(&server, &ask(cursor.clone()), &*archive);
     assert_eq!(second, all[7..12]);
-    // Or it was too old in any case.
+    // Or it was older than the retention anyway.
     let kept = Duration::from_secs(u64::from(NOW - all[7].sent()));
-    let keeps = Server::new(ServerConfig { retention: Some(kept), ..rules() }).unwrap();
+    let keeps = Server::new(rules_with(|it| it.retention = Some(kept))).unwrap();
     assert_eq!(ok(&keeps, &ask(cursor), &*archive).0, all[7..12]);
 }
 
 #[test]
-fn the_rate_limit_counts_what_is_accepted() {
+fn the_rate_limit_counts_accepted_requests() {
     let archive = archive_of(&envelopes(3));
-    let config = ServerConfig { rate_limit: Duration::from_secs(5), ..rules() };
+    let config = rules_with(|it| it.rate_limit = Duration::from_secs(5));
     let server = Server::new(config).unwrap();
     let good = by_password(&Request::from_bloom(NOW - 10, NOW, Bloom::FULL).encode());
     let unknown = Some(Position { sent: NOW, hash: EnvelopeHash([5; 32]) }.into());
@@ -292,7 +302,7 @@ fn the_rate_limit_counts_what_is_accepted() {
             .map(|_| ())
             .map_err(|it| it.refusal)
     };
-    // Refusals begin no interval, of whatever kind.
+    // Refusals of any kind begin no interval.
     assert!(matches!(at(&by_password(b""), 0, 1), Err(Refusal::Unreadable(_))));
     assert!(matches!(at(&bad_cursor, 0, 1), Err(Refusal::Invalid(_))));
     assert!(at(&good, 0, 1).is_ok());
@@ -304,7 +314,7 @@ fn the_rate_limit_counts_what_is_accepted() {
     let before = TIME - Duration::from_secs(7200);
     assert!(server.request(NodeId([1; 32]), &good, &*archive, before).is_ok(), "a clock set back");
 
-    // Mailservers have it checked first, and in other words.
+    // For mailservers it is the first check, with another text.
     let sync = SyncRequest { bloom: vec![], ..SyncRequest::all(NOW - 10, NOW) };
     let now = TIME + Duration::from_secs(100);
     let refused = server.sync_request(NodeId([3; 32]), &sync, &*archive, now).unwrap_err();
@@ -320,13 +330,13 @@ fn the_rate_limit_counts_what_is_accepted() {
 }
 
 #[test]
-fn what_can_not_be_sent_does_not_stop_the_rest() {
+fn oversized_envelopes_do_not_stop_the_rest() {
     let mut all = envelopes(3);
     let huge = Envelope::new(NOW + 9, 10, TOPICS[0], &[9; 3000], 0);
     all.push(huge.clone());
     all.sort_by_key(Position::from_envelope);
     let archive = archive_of(&all);
-    let server = Server::new(ServerConfig { max_message_size: 1000, ..rules() }).unwrap();
+    let server = Server::new(rules_with(|it| it.max_message_size = 1000)).unwrap();
     for batch in [true, false] {
         let request = Request { batch, ..Request::from_bloom(NOW - 10, NOW, Bloom::FULL) };
         let request = by_password(&request.encode());
@@ -343,7 +353,7 @@ fn what_can_not_be_sent_does_not_stop_the_rest() {
 #[test]
 fn a_server_needs_a_key_and_an_archive_that_works() {
     assert_eq!(Server::new(ServerConfig::default()).unwrap_err(), ConfigError::NoKey);
-    let config = ServerConfig { min_pow: f64::NAN, ..rules() };
+    let config = rules_with(|it| it.min_pow = f64::NAN);
     assert!(matches!(Server::new(config), Err(ConfigError::Pow(_))));
 
     let archive = Moody::default();
@@ -356,9 +366,9 @@ fn a_server_needs_a_key_and_an_archive_that_works() {
     archive.fails.store(true, Ordering::SeqCst);
     assert_eq!(answer.next(&archive).unwrap_err().code(), "archive.full");
     let told = text(&server, &request, &archive);
-    assert_eq!(told, "the archive can't be read", "nothing about our disks");
+    assert_eq!(told, "the archive can't be read", "reveals nothing about our disks");
     archive.fails.store(false, Ordering::SeqCst);
-    assert_eq!(page(&drain(answer, &archive)).0.len(), 3, "it goes on where it was");
+    assert_eq!(page(&drain(answer, &archive)).0.len(), 3, "it continues where it was");
 }
 
 #[test]
@@ -366,7 +376,10 @@ fn requests_are_sealed_for_the_server_alone() {
     let archive = archive_of(&envelopes(2));
     let request = Request::from_topics(NOW - 10, NOW, TOPICS);
     let signer = key("signer");
-    let config = ServerConfig { key: Some(key("server")), min_pow: 0.01, ..rules() };
+    let config = rules_with(|it| {
+        it.key = Some(key("server"));
+        it.min_pow = 0.01;
+    });
     let server = Server::new(config).unwrap();
     for access in [Access::Password(password()), Access::Key(key("server").public_key())] {
         let rng = &mut seeded_rng("seal");
@@ -383,7 +396,7 @@ fn requests_are_sealed_for_the_server_alone() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
-    /// Whatever is asked: the answer can be read, fits, and has an end.
+    /// Any request gets an answer that can be read, fits, and has an end.
     #[test]
     fn any_request_has_an_answer(
         form in prop::sample::select(vec![Form::Seven, Form::Six, Form::Five, Form::Raw]),
@@ -411,7 +424,10 @@ proptest! {
             payload.truncate(cut.index(payload.len() + 1));
         }
         let archive = archive_of(&envelopes(20));
-        let config = ServerConfig { as_reference, max_message_size: 1000, ..rules() };
+        let config = rules_with(|it| {
+it.as_reference = as_reference;
+it.max_message_size = 1000;
+});
         let server = Server::new(config).unwrap();
         let replies = match server.request(CLIENT, &by_password(&payload), &*archive, TIME) {
             Ok(answer) => drain(answer, &*archive),
@@ -448,9 +464,9 @@ fn meanwhile() -> impl Strategy<Value = Vec<Meanwhile>> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
-    /// Whatever arrives or is pruned between the pages: nothing comes twice, and whatever was
-    /// there at the beginning and is there at the end has come. Both orders, batches and single
-    /// packets, clients and mailservers.
+    /// Whatever arrives or is pruned between pages: nothing comes twice, and all that was there
+    /// from the beginning to the end has come. In both orders, batches and single packets, for
+    /// clients and mailservers.
     #[test]
     fn paging_neither_loses_nor_repeats(
         first in prop::collection::vec((0u32..50, 0..TOPICS.len()), 0..60),
@@ -471,7 +487,10 @@ proptest! {
         let start: Vec<_> = first.iter().map(|(at, topic)| new(*at, *topic)).collect();
         archive.append(&start).unwrap();
         let order = if newest_first { Order::NewestFirst } else { Order::OldestFirst };
-        let config = ServerConfig { order, max_message_size: 1200, ..rules() };
+        let config = rules_with(|it| {
+it.order = order;
+it.max_message_size = 1200;
+});
         let server = Server::new(config).unwrap();
         let bloom = Bloom::from_topics(topics.iter().map(|at| TOPICS[*at]));
         let mut pruned = 0;

@@ -1,4 +1,4 @@
-//! The service on a node: what it archives, whom it answers, and what it bears.
+//! The service on a node: what it archives, whom it answers, and which faults it survives.
 
 use std::{
     ops::ControlFlow,
@@ -45,7 +45,7 @@ async fn what_the_node_accepts_is_archived_in_few_commits() {
     for envelope in &sent {
         peer.handle().send(envelope.clone()).unwrap();
     }
-    // Its own are archived, too; what fails a check is not, nor what is sent past the checks.
+    // Its own are archived, too; invalid ones and P2P messages are not.
     let own = envelope(NOW, TOPICS[1], 1);
     server.node.handle().send(own.clone()).unwrap();
     let old = envelope(NOW - 1000, TOPICS[1], 2);
@@ -72,7 +72,7 @@ async fn what_the_node_accepts_is_archived_in_few_commits() {
 #[tokio::test]
 async fn a_stop_loses_nothing_and_a_start_takes_what_is_in_the_pool() {
     let archive = Arc::new(MemoryArchive::new());
-    // Nothing is committed by itself.
+    // No commit is due by itself.
     let server = start_server_with("server", archive.clone(), |_, config| {
         config.commit_interval = Duration::from_secs(3600);
     })
@@ -80,17 +80,17 @@ async fn a_stop_loses_nothing_and_a_start_takes_what_is_in_the_pool() {
     let handle = server.node.handle().clone();
     let sent: Vec<_> = (0..50).map(|i| envelope(NOW, TOPICS[0], i)).collect();
     sent.iter().for_each(|envelope| drop(handle.send(envelope.clone()).unwrap()));
-    // Twice, if the pool was looked through after they came.
+    // They may wait twice, if the pool was read after they came.
     until(|| server.mailserver.stats().waiting >= 50).await;
     assert_eq!(archive.summary().unwrap().envelopes, 0);
     let Server { node, mailserver, .. } = server;
-    // These are not even taken in when it is stopped.
+    // These are taken in only when it stops.
     let more: Vec<_> = (50..90).map(|i| envelope(NOW, TOPICS[0], i)).collect();
     more.iter().for_each(|envelope| drop(handle.send(envelope.clone()).unwrap()));
     assert_eq!(within(mailserver.stop()).await.lost, 0);
     assert_eq!(archive.summary().unwrap().envelopes, 90);
 
-    // Another one on the same node finds them all in its pool.
+    // Another mailserver on the same node finds them all in its pool.
     let again = Arc::new(MemoryArchive::new());
     let config = statuskit_mailserver::MailserverConfig::new(rules());
     let mailserver =
@@ -101,7 +101,7 @@ async fn a_stop_loses_nothing_and_a_start_takes_what_is_in_the_pool() {
 }
 
 #[tokio::test]
-async fn a_failing_archive_is_reported_and_made_up_for() {
+async fn a_failing_archive_is_reported_and_caught_up_with() {
     let archive = Arc::new(Moody::default());
     archive.fails.store(true, Ordering::SeqCst);
     let mut server = start_server_with("server", archive.clone(), |_, config| {
@@ -123,7 +123,7 @@ async fn a_failing_archive_is_reported_and_made_up_for() {
     let stats = server.mailserver.stats();
     assert!(stats.waiting <= 20 + 10 && stats.archive_errors > 0, "{stats:?}");
 
-    // Requests are told so.
+    // Requests get an error.
     let node = start_node("client").await;
     let client = client(&node, &server.node);
     let query = HistoryQuery::from_topics(NOW - 10, NOW, TOPICS);
@@ -136,7 +136,7 @@ async fn a_failing_archive_is_reported_and_made_up_for() {
     until(|| server.mailserver.stats().archived == 100).await;
     assert_eq!(client.page(query).await.unwrap().0.len(), 100);
 
-    // And when it never recovers, that is said, too.
+    // If it never recovers, the loss is reported.
     archive.fails.store(true, Ordering::SeqCst);
     let Server { node: server_node, mailserver, .. } = server;
     handle.send(envelope(NOW, TOPICS[0], 1000)).unwrap();
@@ -146,7 +146,7 @@ async fn a_failing_archive_is_reported_and_made_up_for() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_is_given_up_and_holds_up_nobody() {
+async fn a_client_that_does_not_read_delays_nobody_else() {
     let many: Vec<_> =
         (0..1500).map(|i| large_envelope(NOW - i, TOPICS[0], i.into(), 2000)).collect();
     let mut server = start_server_with("server", archive_of(&many), |node, config| {
@@ -156,7 +156,7 @@ async fn a_client_that_does_not_read_is_given_up_and_holds_up_nobody() {
         config.readers = 1;
     })
     .await;
-    // A page is 2 MB, and more than the sockets hold.
+    // A page has 2 MB, more than the sockets hold.
     let mut deaf = stranger("deaf", &server.node).await;
     for id in 0..8 {
         deaf.send(PROTOCOL, code::P2P_REQUEST, &plain(0, id).encode()).unwrap();
@@ -176,7 +176,7 @@ async fn a_client_that_does_not_read_is_given_up_and_holds_up_nobody() {
             _ => None,
         })
         .await;
-    // What else it had asked for is forgotten with it.
+    // Its other requests are dropped with it.
     until(|| server.node.handle().stats().ready_peers == 1).await;
     until(|| server.mailserver.stats().queued == 0).await;
     assert_eq!(server.mailserver.stats().requests["stalled"], 1);
@@ -247,7 +247,7 @@ async fn what_is_on_disk_is_served_after_a_restart() {
 }
 
 #[tokio::test]
-async fn a_giant_request_is_refused_unread() {
+async fn refuses_a_giant_request_unread() {
     let server = start_server("server", archive_of(&envelopes(5))).await;
     let mut stranger = stranger("giant", &server.node).await;
     let giant = Request {
@@ -270,7 +270,7 @@ async fn a_giant_request_is_refused_unread() {
 }
 
 #[tokio::test]
-async fn a_node_that_is_not_prepared_is_refused() {
+async fn refuses_a_node_that_is_not_prepared() {
     let node = start_node("relay").await;
     let config = statuskit_mailserver::MailserverConfig::new(rules());
     let archive = Arc::new(MemoryArchive::new());
@@ -279,7 +279,7 @@ async fn a_node_that_is_not_prepared_is_refused() {
 }
 
 #[tokio::test]
-async fn rubbish_ends_the_connection_and_nothing_else() {
+async fn invalid_packets_only_end_their_connection() {
     let server = start_server("server", archive_of(&envelopes(5))).await;
     for (code, payload) in [
         (code::P2P_REQUEST, vec![0xc0]),
@@ -305,7 +305,7 @@ async fn rubbish_ends_the_connection_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn what_is_old_goes_but_not_by_a_clock_that_jumps() {
+async fn prunes_by_a_steady_clock_only() {
     let clock = movable_clock();
     let all = envelopes(100);
     let archive = archive_of(&all);
@@ -323,10 +323,10 @@ async fn what_is_old_goes_but_not_by_a_clock_that_jumps() {
     let (before, removed) = server.wait_for(pruned).await;
     assert!((NOW - 3600..NOW - 3500).contains(&before));
     assert_eq!(removed, 0);
-    // Within what clocks do: 100 seconds, and 50 of the envelopes are too old.
+    // Within the tolerance: 100 seconds, and 50 of the envelopes are too old.
     let behind = server.wait_for(pruned).await.0;
     assert!(behind >= before);
-    // Ten years: once, that is not believed.
+    // A jump of ten years is not believed at first.
     clock.forward(3600 * 24 * 3650);
     let jump = server
         .wait_for(|event| match event {
@@ -340,7 +340,7 @@ async fn what_is_old_goes_but_not_by_a_clock_that_jumps() {
         .await;
     assert!((jump - 3600 * 24 * 3650).abs() < 60, "{jump}");
     assert_eq!(archive.summary().unwrap().envelopes, 100);
-    // When it goes steadily from there on, it is.
+    // When the clock goes steadily from there on, it is.
     let mut sum = 0;
     while sum < 100 {
         sum += server.wait_for(pruned).await.1;
@@ -381,13 +381,13 @@ async fn mailservers_copy_each_other() {
     let expected: Vec<_> = all.iter().filter(|it| it.topic() == TOPICS[1]).cloned().collect();
     assert_eq!(all_of(&*some), expected);
 
-    // Who is refused hears why, and is parted with.
+    // A refused mailserver gets the reason, and is disconnected.
     let mut stranger = stranger("stranger", &from.node).await;
     let request = SyncRequest { cursor: Cursor::from_bytes(&[1; 36]), ..SyncRequest::all(1, NOW) };
     let text = String::from_utf8(sync_error(&mut stranger, request).await).unwrap();
     assert!(text.contains("cursor is not of this server"), "{text}");
     assert_eq!(packet(&mut stranger).await, None);
-    // But not who was dialled: that is the operator's affair.
+    // But not one that was dialled: the operator named it.
     let options = SyncOptions { cursor: Cursor::from_bytes(&[1; 36]), ..options };
     let refused = within(sync(to.node.handle(), &server, some, options, |_| {})).await;
     assert!(matches!(refused, Err(ClientError::Refused(_))), "{refused:?}");
@@ -418,9 +418,9 @@ async fn a_copy_waits_for_a_rate_limit() {
     let refused = within(copied).await;
     assert!(matches!(refused, Err(ClientError::RateLimited(_))), "{refused:?}");
     assert_eq!(all_of(&*copy), all[..2]);
-    // Whoever is refused is parted with, and that is still on its way.
+    // The refused one is being disconnected.
     until(|| to.handle().peers().is_empty()).await;
-    // From there on, and the connection is made again after each refusal.
+    // Continues from there, and reconnects after each refusal.
     let options = SyncOptions { cursor: last, ..options };
     let rest = within(sync(to.handle(), &server, copy.clone(), options, |_| {}));
     let report = from.hastened(&clock, 3600, rest).await.unwrap();
@@ -431,7 +431,7 @@ async fn a_copy_waits_for_a_rate_limit() {
 }
 
 #[tokio::test]
-async fn a_rush_that_exceeds_the_limit_of_events_is_archived_all_the_same() {
+async fn archives_a_rush_beyond_the_limit_of_events() {
     let archive = Arc::new(MemoryArchive::new());
     let server = start_server_with("server", archive.clone(), |node, _| {
         // Less than any event needs.
@@ -454,12 +454,12 @@ async fn a_rush_that_exceeds_the_limit_of_events_is_archived_all_the_same() {
     peer.handle().send_packet(to, &Packet::Messages(rush)).await.unwrap();
     until(|| server.mailserver.stats().archived == 2000).await;
     server.stop().await;
-    assert_eq!(within(seen).await.unwrap(), 2000, "nor does another subscriber lose any");
+    assert_eq!(within(seen).await.unwrap(), 2000, "another subscriber loses none either");
     peer.shutdown().await;
 }
 
 #[tokio::test]
-async fn reads_that_fail_are_told_once_and_cost_the_client_nothing() {
+async fn failed_reads_are_reported_once_and_charge_no_client() {
     let archive = Arc::new(Moody::default());
     archive.inner.append(&envelopes(5)).unwrap();
     archive.fails.store(true, Ordering::SeqCst);
@@ -470,7 +470,7 @@ async fn reads_that_fail_are_told_once_and_cost_the_client_nothing() {
     let node = start_node("client").await;
     let client = client(&node, &server.node);
     let query = HistoryQuery::from_topics(NOW - 10, NOW, TOPICS);
-    // Refused for the archive both times: the first began no interval.
+    // Refused because of the archive both times: the first began no interval.
     for _ in 0..2 {
         let error = client.page(query.clone()).await.unwrap_err();
         assert!(
@@ -502,7 +502,7 @@ async fn reads_that_fail_are_told_once_and_cost_the_client_nothing() {
 }
 
 #[tokio::test]
-async fn a_prune_that_fails_is_told_once_and_tried_again() {
+async fn a_failed_prune_is_reported_once_and_retried() {
     let archive = Arc::new(Moody::default());
     archive.fails.store(true, Ordering::SeqCst);
     let mut server = start_server_with("server", archive.clone(), |_, config| {
@@ -527,7 +527,7 @@ async fn a_prune_that_fails_is_told_once_and_tried_again() {
     server.stop().await;
 }
 
-/// Fails once; after that, whoever appends waits as long as this lives.
+/// Fails once; after that, appends wait as long as the test lives.
 #[derive(Debug)]
 struct Stuck {
     inner: MemoryArchive,
@@ -569,7 +569,7 @@ impl Archive for Stuck {
 }
 
 #[tokio::test]
-async fn an_archive_that_is_gone_holds_up_no_end() {
+async fn a_stuck_archive_does_not_delay_the_end() {
     let (release, alive) = mpsc::channel();
     let archive =
         Stuck { inner: MemoryArchive::new(), failed: false.into(), alive: Mutex::new(alive) };
@@ -581,14 +581,14 @@ async fn an_archive_that_is_gone_holds_up_no_end() {
     until(|| server.mailserver.stats().archive_errors == 1).await;
     let Server { node, mailserver, .. } = server;
     node.shutdown().await;
-    // The second attempt has not come to an end, and is left alone. What waits may wait twice, if the
-    // pool was looked through after it came.
+    // The second attempt has not ended, and is given up. Envelopes may wait twice, if the pool was
+    // read after they came.
     assert!(within(mailserver.stop()).await.lost >= 1);
     drop(release);
 }
 
 #[tokio::test]
-async fn mailservers_that_are_turned_away_are_parted_with() {
+async fn refused_mailservers_are_disconnected() {
     let server = start_server("server", archive_of(&envelopes(5))).await;
     let mut stranger = stranger("giant", &server.node).await;
     let request =

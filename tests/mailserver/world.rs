@@ -1,4 +1,4 @@
-//! Nodes, servers and clients to play with.
+//! Nodes, servers and clients for tests.
 
 use std::{
     future::Future,
@@ -41,30 +41,30 @@ use tokio::{
 };
 
 pub const PATIENCE: Duration = Duration::from_secs(60);
-/// What time it is.
+/// The time of the tests.
 pub const NOW: u32 = 1_585_400_000;
 pub const TOPICS: [Topic; 3] =
     [Topic([1, 2, 3, 4]), Topic([0x29, 0x3c, 0xe1, 6]), Topic([0xf5, 0xf3, 0x5c, 0x4c])];
 
-/// The key of the password; derived once.
+/// Returns the key of the password, derived once.
 pub fn password() -> SymKey {
     static KEY: std::sync::OnceLock<SymKey> = std::sync::OnceLock::new();
     KEY.get_or_init(|| SymKey::from_password("status-offline-inbox")).clone()
 }
 
-/// An envelope like no other, sent at that second.
+/// Makes a unique envelope, sent at that second.
 pub fn envelope(sent: u32, topic: Topic, number: u64) -> Envelope {
     large_envelope(sent, topic, number, 40 + number as usize % 300)
 }
 
-/// With so many bytes, which can't be compressed.
+/// Makes one with this many bytes, which can't be compressed.
 pub fn large_envelope(sent: u32, topic: Topic, number: u64, length: usize) -> Envelope {
     let mut data = vec![0; length];
     ChaCha8Rng::seed_from_u64(number).fill_bytes(&mut data);
     Envelope::new(sent + 10, 10, topic, &data, number)
 }
 
-/// So many envelopes, a second apart, the last one now; topics in turn.
+/// Makes envelopes sent a second apart, the last one now, with topics in turn.
 pub fn envelopes(count: u32) -> Vec<Envelope> {
     (0..count)
         .map(|i| envelope(NOW - count + 1 + i, TOPICS[i as usize % TOPICS.len()], i.into()))
@@ -77,7 +77,7 @@ pub fn archive_of(envelopes: &[Envelope]) -> Arc<MemoryArchive> {
     Arc::new(archive)
 }
 
-/// All that is in an archive, oldest first.
+/// Returns all envelopes of an archive, oldest first.
 pub fn all_of(archive: &dyn Archive) -> Vec<Envelope> {
     let query = Query {
         from: 0,
@@ -114,10 +114,17 @@ pub async fn start_node(name: &str) -> Service {
 }
 
 pub fn rules() -> ServerConfig {
-    ServerConfig { password: Some(password()), ..ServerConfig::default() }
+    ServerConfig::from_password(password())
 }
 
-/// A node with a mailserver on it.
+/// Returns those rules with a change.
+pub fn rules_with(change: impl FnOnce(&mut ServerConfig)) -> ServerConfig {
+    let mut rules = rules();
+    change(&mut rules);
+    rules
+}
+
+/// A node with a mailserver.
 pub struct Server {
     pub node: Service,
     pub mailserver: Mailserver,
@@ -144,7 +151,7 @@ pub async fn start_server_with(
 }
 
 impl Server {
-    /// The first news that `wanted` makes something of.
+    /// Waits for the first event that `wanted` returns something for.
     pub async fn wait_for<T>(
         &mut self,
         mut wanted: impl FnMut(&MailserverEvent) -> Option<T>,
@@ -160,7 +167,7 @@ impl Server {
         timeout(PATIENCE, search).await.expect("the news comes")
     }
 
-    /// Waits for something, while each request that comes too early moves the server's clock on.
+    /// Waits for work, while each request that comes too early moves the server's clock on.
     pub async fn hastened<T>(
         &mut self,
         clock: &ServiceClock,
@@ -189,7 +196,7 @@ impl Server {
     }
 }
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 pub async fn until(mut is_so: impl FnMut() -> bool) {
     let wait = async {
         while !is_so() {
@@ -211,7 +218,7 @@ pub fn client_config() -> ClientConfig {
     config
 }
 
-/// A client on a node that dials the server.
+/// Makes a client on a node that dials the server.
 pub fn client(node: &Service, server: &Service) -> Client {
     client_with(node, server, client_config())
 }
@@ -221,7 +228,7 @@ pub fn client_with(node: &Service, server: &Service, config: ClientConfig) -> Cl
     Client::new(node.handle(), server.handle().id(), config)
 }
 
-/// All that a history brings.
+/// Collects all that a history brings.
 pub async fn drain(
     mut history: History,
 ) -> (Vec<Envelope>, Vec<PageDone>, Option<statuskit_mailserver::ClientError>) {
@@ -240,7 +247,7 @@ pub async fn drain(
     (envelopes, pages, error)
 }
 
-/// A peer without a node, that has said its Status. Little fits into its socket.
+/// Connects a peer without a node that has sent its Status. Its socket buffers little.
 pub async fn stranger(name: &str, to: &Service) -> PeerStream<TcpStream> {
     let protocols = vec![Protocol::new(PROTOCOL, VERSION, PROTOCOL_LENGTH)];
     let p2p = connection::P2pConfig::new(protocols);
@@ -254,7 +261,7 @@ pub async fn stranger(name: &str, to: &Service) -> PeerStream<TcpStream> {
     stream
 }
 
-/// The next packet that the server sends, its Status left out.
+/// Returns the next packet from the server, except its Status.
 pub async fn packet(stream: &mut PeerStream<TcpStream>) -> Option<(u64, Vec<u8>)> {
     loop {
         let next = timeout(PATIENCE, stream.next()).await.expect("something comes");
@@ -268,7 +275,7 @@ pub async fn packet(stream: &mut PeerStream<TcpStream>) -> Option<(u64, Vec<u8>)
     }
 }
 
-/// What a mailserver says to another that it refuses.
+/// Returns the error that a mailserver sends to another.
 pub async fn sync_error(stranger: &mut PeerStream<TcpStream>, request: SyncRequest) -> Vec<u8> {
     let request = Packet::SyncRequest(request).encode();
     stranger.send(PROTOCOL, code::P2P_SYNC_REQUEST, &request).unwrap();
@@ -282,12 +289,12 @@ pub async fn within<T>(work: impl Future<Output = T>) -> T {
     timeout(PATIENCE, work).await.expect("in time")
 }
 
-/// An archive that fails when it is told to.
+/// An archive that fails on demand.
 #[derive(Debug, Default)]
 pub struct Moody {
     pub inner: MemoryArchive,
     pub fails: AtomicBool,
-    /// How many envelopes each append had.
+    /// The number of envelopes of each append.
     pub appends: Mutex<Vec<usize>>,
 }
 

@@ -87,7 +87,7 @@ fn connections_are_killed_while_appending() {
         let _all = AtEnd(|| begun.store(u32::MAX, Ordering::SeqCst));
         let killer = scope.spawn(move || {
             let mut kills = 0;
-            // Once in each round, after a while that is another each time.
+            // Once in each round, each time after another pause.
             for round in 1..=60 {
                 while begun.load(Ordering::SeqCst) < round {
                     thread::yield_now();
@@ -114,7 +114,7 @@ fn connections_are_killed_while_appending() {
     assert_eq!(archive.summary().unwrap().envelopes, 6000, "counts are exact");
 }
 
-/// A way to the server that can be cut.
+/// A proxy to the server that can be cut.
 struct Way {
     url: String,
     open: Arc<AtomicBool>,
@@ -122,7 +122,7 @@ struct Way {
 }
 
 impl Way {
-    /// None if the server isn't reached by TCP.
+    /// `None` if the server isn't reached by TCP.
     fn new() -> Option<Self> {
         let config: postgres::Config = url().parse().unwrap();
         let [postgres::config::Host::Tcp(host)] = config.get_hosts() else { return None };
@@ -175,7 +175,7 @@ impl Way {
 }
 
 #[test]
-fn the_way_is_cut_for_a_while() {
+fn survives_a_cut_connection() {
     let Some(way) = Way::new() else { return };
     let mut tables = Tables::new();
     tables.options.patience = Duration::from_secs(60);
@@ -208,7 +208,7 @@ fn patience_ends() {
     assert_eq!(archive.append(&[envelope(DAY_ONE, topic(1), 1)]).unwrap(), 1);
 }
 
-/// Only when there is a command that restarts the server: it disturbs all other tests.
+/// Only if there is a command that restarts the server: it disturbs all other tests.
 #[test]
 #[ignore = "restarts the server with the command in STATUSKIT_POSTGRES_RESTART"]
 fn the_server_restarts() {

@@ -13,23 +13,23 @@ use statuskit_mailserver::archive::{
     Archive, Order, PostgresArchive, Query, Select, postgres::Options,
 };
 
-/// A day in 2020, as second.
+/// A day in 2020, in seconds.
 pub const DAY_ONE: u32 = 18_350 * 86_400;
 pub const DAY: u32 = 86_400;
 
-/// The URL of the server.
+/// Returns the URL of the server.
 pub fn url() -> String {
     env::var("STATUSKIT_POSTGRES").expect(
         "STATUSKIT_POSTGRES: the URL of a PostgreSQL server (tests/postgres/run starts one)",
     )
 }
 
-/// A connection past the archive.
+/// Connects to the database directly.
 pub fn raw() -> Client {
     Client::connect(&url(), NoTls).unwrap()
 }
 
-/// Tables of one test; removed when dropped.
+/// The tables of one test, removed when dropped.
 pub struct Tables {
     pub options: Options,
 }
@@ -38,7 +38,9 @@ impl Tables {
     pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let prefix = format!("t{}_{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        Self { options: Options { prefix, ..Options::default() } }
+        let mut options = Options::default();
+        options.prefix = prefix;
+        Self { options }
     }
 
     pub fn open(&self) -> PostgresArchive {
@@ -49,12 +51,12 @@ impl Tables {
         PostgresArchive::open(url, self.options.clone()).unwrap()
     }
 
-    /// The name of a table.
+    /// Returns the name of a table.
     pub fn table(&self, name: &str) -> String {
         format!("{}_{name}", self.options.prefix)
     }
 
-    /// Numbers that a query of the test gives.
+    /// Returns the numbers that a query of the test selects.
     pub fn numbers(&self, sql: &str) -> Vec<i64> {
         let sql = sql.replace('#', &format!("{}_", self.options.prefix));
         raw().query(&sql, &[]).unwrap().iter().map(|row| row.get(0)).collect()
@@ -79,7 +81,7 @@ impl Drop for Tables {
     }
 }
 
-/// Does something at the end, also if a test fails: lets other threads go.
+/// Runs something at the end, even if a test fails, to release other threads.
 pub struct AtEnd<F: Fn()>(pub F);
 
 impl<F: Fn()> Drop for AtEnd<F> {
@@ -93,7 +95,7 @@ pub fn topic(n: u32) -> Topic {
     Topic(n.wrapping_mul(0x0101_0107).to_be_bytes())
 }
 
-/// An envelope sent at a second; `n` makes it another one.
+/// Makes an envelope sent at a second; `n` makes it unique.
 pub fn envelope(sent: u32, topic: Topic, n: u64) -> Envelope {
     Envelope::new(sent + 10, 10, topic, &n.to_be_bytes().repeat(1 + n as usize % 7), n)
 }
@@ -106,7 +108,7 @@ pub fn from_topic(wanted: Topic, order: Order) -> Query {
     Query { select: Select::Topics([wanted].into()), ..everything(order) }
 }
 
-/// What a query gives, as hashes, and at most `limit` of them.
+/// Returns the hashes of what a query selects, at most `limit` of them.
 pub fn read(archive: &dyn Archive, query: &Query, limit: usize) -> Vec<EnvelopeHash> {
     let mut found = Vec::new();
     archive
@@ -122,7 +124,7 @@ pub fn read(archive: &dyn Archive, query: &Query, limit: usize) -> Vec<EnvelopeH
     found
 }
 
-/// What a query gives when it is asked page by page.
+/// Returns the hashes of what a query selects, read page by page.
 pub fn pages(archive: &dyn Archive, query: &Query, limit: usize) -> Vec<EnvelopeHash> {
     let mut query = query.clone();
     let mut found = Vec::new();

@@ -50,7 +50,7 @@ impl Drop for Reference {
 }
 
 #[test]
-fn the_table_of_the_reference() {
+fn imports_the_table_of_the_reference() {
     let reference = Reference::new();
     let model = MemoryArchive::new();
     // More than two pages.
@@ -90,7 +90,7 @@ fn the_table_of_the_reference() {
 }
 
 #[test]
-fn a_database_without_it() {
+fn refuses_a_database_without_it() {
     let tables = Tables::new();
     let join = if url().contains('?') { '&' } else { '?' };
     let nowhere = format!("{}{join}options=-csearch_path%3D{}", url(), tables.options.prefix);

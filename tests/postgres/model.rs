@@ -1,4 +1,5 @@
-//! Random calls, on two servers with one database and on the model in memory: the same answers.
+//! Random calls on two servers with one database, and on the model in memory: the answers are
+//! equal.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +12,7 @@ use statuskit_mailserver::archive::{Archive, Count, MemoryArchive, Order, Query,
 
 use crate::harness::{DAY, DAY_ONE, Tables, envelope, read, topic};
 
-/// How many topics there are decides how they are read.
+/// The number of topics decides how they are read.
 #[test]
 fn few_topics() {
     (0..6).for_each(|seed| compare(seed, 4, 40));

@@ -1,4 +1,4 @@
-//! What opening says when it can't.
+//! Errors of opening.
 
 use statuskit_mailserver::archive::{Archive, Order, PostgresArchive, postgres::Options};
 
@@ -10,7 +10,7 @@ fn refusal(url: &str, options: &Options) -> String {
     error.to_string()
 }
 
-/// The URL with another user, with a password, in the form of settings.
+/// Returns the URL with another user, password or other setting.
 fn with(url: &str, setting: &str) -> String {
     let join = if url.contains('?') { '&' } else { '?' };
     format!("{url}{join}{setting}")
@@ -29,7 +29,8 @@ fn another_version() {
 #[test]
 fn read_only() {
     let tables = Tables::new();
-    let options = Options { read_only: true, ..tables.options.clone() };
+    let mut options = tables.options.clone();
+    options.read_only = true;
     let text = refusal(&url(), &options);
     assert!(text.contains("no archive"), "{text}");
     assert!(raw().query(&format!("SELECT 1 FROM {}", tables.table("periods")), &[]).is_err());
@@ -43,7 +44,7 @@ fn read_only() {
     }
 }
 
-/// A user who may only select is enough for reading, and is told so when writing.
+/// A user who may only select can read, and gets an error when writing.
 #[test]
 fn a_user_who_may_only_read() {
     let tables = Tables::new();
@@ -57,7 +58,8 @@ fn a_user_who_may_only_read() {
         admin.batch_execute(&format!("GRANT SELECT ON {table} TO {user}")).unwrap();
     }
     let url = with(&url(), &format!("user={user}"));
-    let options = Options { read_only: true, ..tables.options.clone() };
+    let mut options = tables.options.clone();
+    options.read_only = true;
     let reader = PostgresArchive::open(&url, options).unwrap();
     assert_eq!(read(&reader, &everything(Order::OldestFirst), 10), [one[0].hash()]);
     assert_eq!(reader.summary().unwrap().envelopes, 1);
@@ -69,7 +71,7 @@ fn a_user_who_may_only_read() {
 }
 
 #[test]
-fn nobody_there_and_nobody_known() {
+fn unreachable_servers_and_unknown_users() {
     let options = Tables::new().options.clone();
     let error = PostgresArchive::open("postgres://u@127.0.0.1:1/x", options.clone()).unwrap_err();
     assert_eq!(error.code(), "archive.io");

@@ -14,7 +14,7 @@ use crate::harness::{
     AtEnd, DAY, DAY_ONE, Tables, envelope, everything, from_topic, pages, read, topic,
 };
 
-/// A busy topic, some quiet ones, and many that have one envelope each; on three days.
+/// Makes a busy topic, some quiet ones, and many that have one envelope each; on three days.
 fn mixture() -> Vec<Envelope> {
     let busy = (0..700).map(|n| envelope(DAY_ONE + n * 371, topic(1), n.into()));
     let quiet =
@@ -86,12 +86,12 @@ fn pages_while_others_append() {
     thread::scope(|scope| {
         scope.spawn(|| {
             let mut n = 100_000;
-            // So many that it is longer than the reading, on most machines.
+            // Enough to last longer than reading, on most machines.
             while !done.load(Ordering::Relaxed) && n < 115_000 {
                 let batch: Vec<_> = (0..50_u32)
                     .map(|i| {
                         n += 1;
-                        // Also topics that nobody has seen, and a day that isn't begun.
+                        // Also unknown topics, and a day that isn't begun.
                         envelope(DAY_ONE + (i * 6_911) % (4 * DAY), topic(n as u32 % 900), n)
                     })
                     .collect();
@@ -103,10 +103,10 @@ fn pages_while_others_append() {
             for query in [everything(order), from_topic(topic(1), order)] {
                 let found = pages(&reader, &query, 50);
                 let distinct: BTreeSet<_> = found.iter().collect();
-                assert_eq!(distinct.len(), found.len(), "none twice");
+                assert_eq!(distinct.len(), found.len(), "no envelope twice");
                 let missing = (before.iter())
                     .filter(|e| query.select.matches(e.topic()) && !distinct.contains(&e.hash()));
-                assert_eq!(missing.count(), 0, "none missing");
+                assert_eq!(missing.count(), 0, "no envelope missing");
             }
         }
     });

@@ -38,14 +38,14 @@ fn connections_are_encrypted() {
 
 #[test]
 #[ignore = "needs a server with TLS: tests/postgres/run"]
-fn who_is_not_the_server_is_refused() {
+fn refuses_other_certificates() {
     let other_name = |url: String| url.replace("127.0.0.1", "localhost");
     for (url, words) in [
         (with("sslmode=require", "other.pem"), ["certificate", "UnknownIssuer"]),
         (other_name(with("sslmode=require", "authority.pem")), ["certificate", "localhost"]),
         (with("sslmode=require", "server.key"), ["sslrootcert", "no certificate"]),
         (with("sslmode=require", "missing.pem"), ["sslrootcert", "missing.pem"]),
-        // The system knows nothing of it.
+        // The system does not know the authority.
         (format!("{}?sslmode=require", url()), ["certificate", ""]),
     ] {
         let error = PostgresArchive::open(&url, Tables::new().options.clone()).unwrap_err();

@@ -1,4 +1,4 @@
-//! `status-mailserver` over one database: as operators with several servers use it.
+//! `status-mailserver` over one database, as operators with several servers use it.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -14,7 +14,7 @@ use crate::{
     shell::{Background, Shell},
 };
 
-/// A database of its own; removed when dropped.
+/// A database of its own, removed when dropped.
 struct Database(String);
 
 impl Database {
@@ -64,7 +64,7 @@ fn two_servers_over_one_database() {
     shell.ok("seq 5 | status-send --peer $ONE --chat c --lines --ttl 60");
     shell.ok("seq 6 9 | status-send --peer $TWO --chat c --lines --ttl 60");
 
-    // Each gives what both have.
+    // Each returns what both have stored.
     let began = Instant::now();
     for server in ["ONE", "TWO"] {
         let line =

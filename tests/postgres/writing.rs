@@ -20,7 +20,7 @@ use statuskit_net::node::{Clock, Service, ServiceConfig};
 use crate::harness::{DAY, DAY_ONE, Tables, envelope, everything, from_topic, raw, read, topic};
 
 #[test]
-fn tables_are_made_by_all_at_once() {
+fn all_servers_create_tables_at_once() {
     for round in 0..5 {
         let tables = Tables::new();
         let barrier = Barrier::new(8);
@@ -32,7 +32,7 @@ fn tables_are_made_by_all_at_once() {
                         barrier.wait();
                         let archive = tables.open();
                         barrier.wait();
-                        // The same days and topics by all, and envelopes of one's own.
+                        // The same days and topics by all, and envelopes of its own.
                         let batch: Vec<_> = (0..5)
                             .map(|day| envelope(DAY_ONE + day * DAY, topic(1 + day), n))
                             .collect();
@@ -60,7 +60,7 @@ fn two_servers_get_the_same_envelopes() {
                 let (server, all) = (&servers[n % 2], &all);
                 scope.spawn(move || {
                     let mut new = 0;
-                    // Batches that overlap, in another order and of another size for each.
+                    // Overlapping batches, in another order and of another size for each.
                     let chunks: Vec<_> = all.chunks(90 + 40 * n).collect();
                     let mut order: Vec<_> = (0..chunks.len()).collect();
                     if n >= 2 {
@@ -118,7 +118,7 @@ fn a_busy_topic_is_spread_on_the_next_day() {
         let query = from_topic(topic(1), order);
         assert_eq!(read(&archive, &query, usize::MAX), read(&model, &query, usize::MAX));
     }
-    // The expectation of the test: envelopes of the second day lie where their hash says.
+    // The test expects envelopes of the second day where their hash says.
     let hashes: BTreeSet<u8> = (0..250).map(|n| on(1, n, 1).hash().0[0] % 16).collect();
     assert_eq!(hashes.len(), 16);
 }
@@ -130,7 +130,7 @@ fn pruning_drops_days_and_the_beginning_of_one() {
     let all: Vec<_> =
         (0..400_u32).map(|n| envelope(DAY_ONE + n * 864, topic(n % 90), n.into())).collect();
     archive.append(&all).unwrap();
-    // The other has seen the state before.
+    // The other has seen the earlier state.
     assert_eq!(other.append(&all).unwrap(), 0);
     let before = DAY_ONE + 2 * DAY + 43_200;
     assert_eq!(archive.prune(before).unwrap(), 250);
@@ -152,10 +152,9 @@ fn pruning_drops_days_and_the_beginning_of_one() {
     assert_eq!(tables.numbers("SELECT COUNT(*) FROM #counts"), [0]);
 }
 
-/// Whatever the time that envelopes say they were sent, a mailserver makes no table before what is
-/// kept.
+/// Whenever envelopes claim to have been sent, a mailserver creates no table before what is kept.
 #[test]
-fn no_table_is_made_for_a_time_that_is_not_kept() {
+fn creates_no_table_outside_of_what_is_kept() {
     let tables = Tables::new();
     let now = DAY_ONE + DAY / 2;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -168,8 +167,8 @@ fn no_table_is_made_for_a_time_that_is_not_kept() {
             config.clock = Clock::starting_at(Duration::from_secs(now.into()));
             Mailserver::prepare(&mut config);
             let node = Service::start(config).await.unwrap();
-            let password = SymKey::from_bytes([7; 32]);
-            let rules = ServerConfig { password, retention, ..ServerConfig::default() };
+            let mut rules = ServerConfig::from_password(SymKey::from_bytes([7; 32]).unwrap());
+            rules.retention = retention;
             let config = MailserverConfig::new(rules);
             let mailserver = Mailserver::start(node.handle(), archive.clone(), config).unwrap();
             for sent in [now, now - 2 * DAY, now - 60 * DAY, 1] {
@@ -178,20 +177,20 @@ fn no_table_is_made_for_a_time_that_is_not_kept() {
                 node.handle().send(old).unwrap();
             }
             node.shutdown().await;
-            // All that the node has accepted is taken in before the end.
+            // All that the node has accepted is stored before the end.
             assert_eq!(mailserver.stop().await.lost, 0);
         });
     }
-    // Without a retention, a table for two days ago; with one, none but that of today.
+    // Without a retention, a table for two days ago; with one, only that of today.
     let today = i64::from(DAY_ONE / DAY);
     assert_eq!(tables.numbers("SELECT day FROM #periods ORDER BY day"), [today - 2, today]);
     assert_eq!(tables.numbers("SELECT SUM(envelopes)::BIGINT FROM #counts"), [3]);
 }
 
-/// A server was killed after it marked a day and before it dropped the table. Another, which
-/// doesn't know, appends: its envelopes must not get lost with the table.
+/// A server was killed after it marked a day and before it dropped the table. Another one appends
+/// without knowing: its envelopes must not get lost with the table.
 #[test]
-fn a_prune_that_was_interrupted() {
+fn completes_an_interrupted_pruning() {
     let tables = Tables::new();
     let archive = tables.open();
     let first = envelope(DAY_ONE, topic(1), 1);
@@ -203,15 +202,15 @@ fn a_prune_that_was_interrupted() {
     let second = envelope(DAY_ONE + 1, topic(1), 2);
     assert_eq!(archive.append(std::slice::from_ref(&second)).unwrap(), 1);
     assert_eq!(read(&archive, &query, 10), [second.hash()]);
-    // The append has removed the first one, and the next prune tells.
+    // The append has removed the first one, and the next pruning reports it.
     assert_eq!(archive.prune(0).unwrap(), 1);
     assert_eq!(archive.prune(0).unwrap(), 0);
     assert_eq!(read(&archive, &query, 10), [second.hash()]);
     assert_eq!(tables.numbers("SELECT incarnation FROM #periods"), [2]);
 }
 
-/// Pruning by two servers while others append: every envelope is counted as removed exactly once,
-/// or is still there.
+/// Two servers prune while others append: every envelope is counted as removed exactly once, or is
+/// still there.
 #[test]
 fn pruning_while_others_append() {
     let tables = Tables::new();
@@ -249,7 +248,7 @@ fn pruning_while_others_append() {
             pruners.into_iter().map(|thread| thread.join().unwrap()).sum(),
         )
     });
-    // Appends may have finished the end of a day, after the last prune told what it had removed.
+    // Appends may have finished the end of a day after the last pruning reported what it removed.
     let removed = removed + servers.each_ref().map(|it| it.prune(0).unwrap()).iter().sum::<u64>();
     let left = read(&servers[0], &everything(Order::OldestFirst), usize::MAX).len() as u64;
     assert_eq!(left + removed, added as u64);

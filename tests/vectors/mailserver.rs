@@ -300,11 +300,15 @@ struct World {
 
 impl World {
     fn config(&self) -> ServerConfig {
-        ServerConfig {
-            password: Some(self.password.clone()),
-            as_reference: true,
-            ..ServerConfig::default()
-        }
+        let mut config = ServerConfig::from_password(self.password.clone());
+        config.as_reference = true;
+        config
+    }
+
+    fn config_with(&self, change: impl FnOnce(&mut ServerConfig)) -> ServerConfig {
+        let mut config = self.config();
+        change(&mut config);
+        config
     }
 
     fn time(&self) -> Time {
@@ -336,7 +340,9 @@ impl World {
         if case.has("max_message_size") {
             config.max_message_size = case.u32("max_message_size");
         }
-        let ours = Server::new(ServerConfig { as_reference: false, ..config.clone() }).unwrap();
+        let mut ours = config.clone();
+        ours.as_reference = false;
+        let ours = Server::new(ours).unwrap();
         let server = Server::new(config).unwrap();
         let name = case.opt("name").and_then(Value::as_str).unwrap_or_default();
         let mut differs = false;
@@ -390,7 +396,7 @@ impl World {
         let payload = case.hex("request_packet");
         assert_eq!(encode_waku_plain(&request, &topics), payload, "{case}");
         assert_eq!(decode_waku_plain(&payload), Ok((request.clone(), topics)), "{case}");
-        let config = ServerConfig { dialect: Dialect::Waku, ..self.config() };
+        let config = self.config_with(|it| it.dialect = Dialect::Waku);
         let server = Server::new(config).unwrap();
         let replies = self.ask(&server, CLIENT, &P2pRequest::Plain(request));
         assert_replies(&replies, case);
@@ -433,7 +439,7 @@ impl World {
     fn rate_limit(&self, case: &Case<'_>) {
         let seconds = case.u64("min_seconds_between_requests");
         let interval = Duration::from_secs(seconds);
-        let server = Server::new(ServerConfig { rate_limit: interval, ..self.config() }).unwrap();
+        let server = Server::new(self.config_with(|it| it.rate_limit = interval)).unwrap();
         let ask = |case: &Case<'_>, now: Time| {
             let request = Request { limit: 2, ..Request::from_bloom(0, self.now, Bloom::FULL) };
             let plain = request.to_plain(&case.hex("request_id")).unwrap();

@@ -122,12 +122,6 @@ impl Context {
         show_error(error, self.json_errors);
     }
 
-    /// Shows errors, on any thread.
-    pub fn shower(&self) -> impl Fn(&CliError) + Send + 'static {
-        let json = self.json_errors;
-        move |error| show_error(error, json)
-    }
-
     /// How the tool exits after `result`.
     pub fn exit(&mut self, result: Result<()>) -> Exit {
         // Results before an error are written as well.

@@ -177,7 +177,7 @@ fn start_mailserver(key: SecretKey, cx: &Context) -> Result<(Network, Mailserver
     config.listen = Some(([127, 0, 0, 1], 0).into());
     Mailserver::prepare(&mut config);
     let node = Network::start(config)?;
-    let server = ServerConfig { password: Some(password()), ..ServerConfig::default() };
+    let server = ServerConfig::from_password(password());
     let mailserver = node.wait(async {
         let archive = Arc::new(MemoryArchive::new());
         Mailserver::start(node.handle(), archive, MailserverConfig::new(server))

@@ -183,6 +183,8 @@ impl Background {
             .spawn(move || {
                 // An error only means that the tool was dropped.
                 let _ = runtime.block_on(stopped);
+                // What still blocks, such as an archive that is gone, ends with the process.
+                runtime.shutdown_background();
             })
             .map_err(failed)?;
         Ok(Self { runtime: handle, stop: Some(stop), thread: Some(thread) })

@@ -1,30 +1,30 @@
-//! Which envelopes are taken into an archive, by the second they say they were sent.
+//! Which envelopes an archive takes, by the second they claim to have been sent.
 //!
-//! That second is the expiry less the time to live, and nobody but the sender vouches for it: with
-//! the time to live in the proof of work, an envelope "of 1970" costs its sender some minutes. In
-//! an archive that keeps a table or a tree for each day, it would make one for that day; and with
-//! a retention it would be stored in order to be removed.
+//! That second is the expiry less the time to live, and only the sender vouches for it. With the
+//! time to live in the proof of work, an envelope "of 1970" costs its sender some minutes. In an
+//! archive with a table or a tree per day it would create one for that day; with a retention, it
+//! would be stored in order to be removed.
 //!
-//! | who | takes what was sent |
+//! | archive of | takes what was sent |
 //! | --- | --- |
 //! | a mailserver, from its node | within its retention, and [`MAX_AGE`] at most |
-//! | who copies another archive | within the time to be kept, if one is given |
+//! | a copy of another archive | within the time to be kept, if one is given |
 //!
-//! The copies may go back as far as there was a network ([`BEGINNING`]), and a day ahead of our
-//! clock. A node takes nothing from ahead of it, but for ten seconds.
+//! Copies may go back to the beginning of the network ([`BEGINNING`]), and a day ahead of our
+//! clock. A node takes nothing from the future, apart from ten seconds.
 
 use std::time::Duration;
 
 use statuskit_core::{envelope::Envelope, mailserver::DAY};
 
-/// How long ago an envelope may have been sent that a node accepts and a mailserver takes, unless
-/// told otherwise: 30 days. Clients of Status give their envelopes some seconds to live.
+/// The default maximum age of an envelope that a mailserver stores: 30 days. Clients of Status give
+/// their envelopes some seconds to live.
 pub const MAX_AGE: Duration = Duration::from_secs(30 * DAY as u64);
 
 /// 2015-07-30, UNIX seconds: the first day of Ethereum's network, and so of Whisper's.
 pub const BEGINNING: u32 = 16_646 * DAY;
 
-/// The seconds of which an archive takes envelopes, both ends inclusive.
+/// The seconds from which an archive takes envelopes, both ends inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Intake {
     /// The first.
@@ -35,8 +35,9 @@ pub struct Intake {
 
 /// Why an envelope is passed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Untimely {
-    /// It would be removed at once, or is of no time that there was.
+    /// It would be removed at once, or is older than the network.
     #[error("sent at {sent}, before {from}: too old to be kept")]
     TooOld {
         /// When it was sent, UNIX seconds.
@@ -44,17 +45,17 @@ pub enum Untimely {
         /// The first second that is kept.
         from: u32,
     },
-    /// No retention would ever remove it.
+    /// It is from the future: no retention would ever remove it.
     #[error("sent at {sent}, after {to}: from the future")]
     FromFuture {
         /// When it was sent, UNIX seconds.
         sent: u32,
-        /// The last second that is taken.
+        /// The last second that is kept.
         to: u32,
     },
 }
 
-/// How many were passed over.
+/// Counts envelopes that were passed over.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PassedOver {
     /// Sent before what is kept.
@@ -64,24 +65,27 @@ pub struct PassedOver {
 }
 
 impl Intake {
-    /// Whatever its time.
+    /// Takes envelopes of any time.
     pub const ALL: Self = Self { from: 0, to: u32::MAX };
 
-    /// For a copy that is made `now` (UNIX seconds): of what was sent within the time to be kept,
-    /// or of all there can be.
+    /// Takes what a copy made `now` (UNIX seconds) may contain: what was sent within the time to be
+    /// kept, or all there can be.
     pub fn from_copy(now: u32, kept: Option<Duration>) -> Self {
         let from = kept.map_or(0, |kept| before(now, kept)).max(BEGINNING);
         Self { from, to: now.saturating_add(DAY) }
     }
 
-    /// For what a node has just accepted, which is not from the future: no older than the
-    /// retention and the age, if there are such.
+    /// Takes what a node has just accepted, unless it is older than the retention or the age. It is
+    /// not from the future.
     pub fn from_node(now: u32, retention: Option<Duration>, max_age: Option<Duration>) -> Self {
         let kept = retention.into_iter().chain(max_age).min();
         Self { from: kept.map_or(0, |kept| before(now, kept)), to: u32::MAX }
     }
 
-    /// Whether the envelope is taken.
+    /// Checks an envelope.
+    ///
+    /// # Errors
+    /// If it is passed over.
     pub fn check(&self, envelope: &Envelope) -> Result<(), Untimely> {
         let (sent, Self { from, to }) = (envelope.sent(), *self);
         if sent < from {
@@ -95,7 +99,7 @@ impl Intake {
 }
 
 impl PassedOver {
-    /// One more.
+    /// Counts one.
     pub fn add(&mut self, why: Untimely) {
         match why {
             Untimely::TooOld { .. } => self.too_old += 1,
@@ -103,13 +107,13 @@ impl PassedOver {
         }
     }
 
-    /// All of them.
+    /// Returns the sum.
     pub fn total(&self) -> u64 {
         self.too_old + self.from_future
     }
 }
 
-/// The second so long before another: the same that [`prune`](super::Archive::prune) is given.
+/// Returns the second that lies `time` before `now`, as [`prune`](super::Archive::prune) gets it.
 fn before(now: u32, time: Duration) -> u32 {
     now.saturating_sub(u32::try_from(time.as_secs()).unwrap_or(u32::MAX))
 }
@@ -148,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_end_there_is_the_beginning_of_all() {
+    fn a_copy_without_limit_begins_with_the_network() {
         let copy = Intake::from_copy(NOW, None);
         assert!(copy.check(&sent(BEGINNING)).is_ok());
         assert!(copy.check(&sent(BEGINNING - 1)).is_err());
@@ -157,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn those_of_a_node_are_as_old_as_the_shorter_of_both() {
+    fn a_node_takes_the_shorter_of_both_ages() {
         let from = |retention: Option<u64>, age: Option<u64>| {
             let time = |seconds: Option<u64>| seconds.map(Duration::from_secs);
             NOW - Intake::from_node(NOW, time(retention), time(age)).from

@@ -1,12 +1,12 @@
-//! Mailservers: envelopes kept for those who were offline, and how they are asked for.
+//! Mailservers: they keep envelopes for clients that were offline.
 //!
 //! | what | where |
 //! | --- | --- |
-//! | where envelopes are kept: one trait, several stores | [`archive`] |
-//! | what is answered, check by check | [`server`] |
-//! | what is taken into an archive, and what is too old for it | [`intake`] |
+//! | storing envelopes: one trait, several stores | [`archive`] |
+//! | the rules of a server: checks and answers | [`server`] |
+//! | which envelopes are stored, by their time | [`intake`] |
 //! | asking a mailserver, over a node | [`client`] |
-//! | a mailserver at work on a node | [`service`] |
+//! | running a mailserver on a node | [`service`] |
 //!
 //! Source: the mailserver specification of Status, with the behaviour of the reference
 //! (status-go v0.50.2) where the document differs or is silent.

@@ -1,7 +1,7 @@
-//! How often one client may ask.
+//! The rate limit per client.
 //!
-//! A client is known by its node id, which costs it nothing to change: this protects against
-//! clients gone wrong, not against an attacker.
+//! Clients are known by their node ids, which cost nothing to change: this protects against faulty
+//! clients, not against an attacker.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -11,7 +11,7 @@ use std::{
 use statuskit_core::devp2p::NodeId;
 use statuskit_net::node::Time;
 
-/// Clients that are remembered; the earliest are forgotten beyond.
+/// The most clients that are remembered; beyond, the earliest are forgotten.
 const MAX_CLIENTS: usize = 1 << 16;
 
 /// When each client last had a request accepted.
@@ -19,24 +19,24 @@ const MAX_CLIENTS: usize = 1 << 16;
 pub(super) struct Intervals {
     interval: Duration,
     last: HashMap<NodeId, Time>,
-    /// In order of time, one for each request: the ones that count are those in `last`.
+    /// By time, one per request. Those that differ from `last` are outdated.
     order: VecDeque<(Time, NodeId)>,
 }
 
 impl Intervals {
-    /// At least `interval` between two requests; zero for any number.
-    pub fn new(interval: Duration) -> Self {
+    /// Requires `interval` between two requests; zero for no limit.
+    pub(super) fn new(interval: Duration) -> Self {
         Self { interval, last: HashMap::new(), order: VecDeque::new() }
     }
 
-    /// Whether the client may ask now. A clock that was set back keeps nobody out.
-    pub fn allows(&self, client: &NodeId, now: Time) -> bool {
+    /// Whether the client may ask now. A clock that was set back locks nobody out.
+    pub(super) fn allows(&self, client: &NodeId, now: Time) -> bool {
         let since = |last: &Time| now.checked_sub(*last);
         self.last.get(client).and_then(since).is_none_or(|since| since >= self.interval)
     }
 
-    /// The client has had a request accepted.
-    pub fn note(&mut self, client: NodeId, now: Time) {
+    /// Notes an accepted request.
+    pub(super) fn note(&mut self, client: NodeId, now: Time) {
         if self.interval.is_zero() {
             return;
         }
@@ -52,8 +52,8 @@ impl Intervals {
         self.order.push_back((now, client));
     }
 
-    /// The request was not accepted after all.
-    pub fn forget(&mut self, client: &NodeId) {
+    /// Revokes the last accepted request.
+    pub(super) fn forget(&mut self, client: &NodeId) {
         self.last.remove(client);
     }
 }
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded_also_when_the_clock_stands_still() {
+    fn memory_is_bounded_even_if_the_clock_stands_still() {
         let mut intervals = Intervals::new(Duration::from_secs(3600));
         for i in 0..200_000u32 {
             let mut client = [0; 32];

@@ -1,7 +1,7 @@
-//! What a mailserver answers: every check of a request in its order, then the page in packets.
+//! The rules of a mailserver: every check of a request in order, then the page in packets.
 //!
-//! Without sockets, clock or threads: a request, the archive and the time go in; packets come out
-//! of an [`Answer`], one piece of the archive at a time, so that a page of any size takes the
+//! Without sockets, clock or threads: a request, the archive and the time go in, packets come out
+//! of an [`Answer`]. It reads one piece of the archive at a time, so a page of any size takes the
 //! memory of two packets.
 //!
 //! | # | check | answer |
@@ -9,8 +9,8 @@
 //! | 1 | proof of work of the envelope, if one is asked for | `PoW() is too low` |
 //! | 2 | opens with the server's key, or with the password | `failed to decrypt p2p request` |
 //! | 3 | is signed | `wrong signature of p2p request` |
-//! | 4 | can be read, and its range goes up; otherwise it is tried as the raw form | what is wrong with the raw form |
-//! | 5 | range, bloom filter, limit; the look of the cursor | `request is invalid: …` |
+//! | 4 | can be read, and its range ascends; otherwise it is tried as the raw form | what is wrong with the raw form |
+//! | 5 | range, bloom filter, limit; the form of the cursor | `request is invalid: …` |
 //! | 6 | the time since the client's last request | `rate limit exceeded` |
 //! | 7 | the cursor's envelope | `request is invalid: …` |
 //!
@@ -18,28 +18,27 @@
 //!
 //! # Pages, and what a cursor promises
 //!
-//! Envelopes stand in the order of the second they were sent, then of their hash; a cursor is the
-//! position of the last envelope of a page, and the next page begins behind it. So pages of one
-//! range neither lose nor repeat an envelope that was in the archive when paging began, whatever
-//! arrives or is pruned meanwhile. An envelope that arrives meanwhile is seen if it stands behind
-//! the cursor, and only then: one that took long to get here may have been *sent* before, and
-//! whoever must not miss it asks again for the last minutes.
+//! Envelopes are ordered by the second they were sent, then by hash. A cursor is the position of
+//! the last envelope of a page, and the next page begins behind it. So the pages of a range neither
+//! lose nor repeat an envelope that was in the archive when paging began, whatever arrives or is
+//! pruned meanwhile. An envelope that arrives meanwhile is seen only if it stands behind the cursor.
+//! One that took long to arrive may have been *sent* before: a client that must not miss it asks
+//! again for the last minutes.
 //!
-//! A cursor that is not one of ours is refused; the reference starts over in silence. Ours has
-//! 36 bytes, lies in the range that is asked for, and its envelope is in the archive, or was: a
-//! position before the retention, or before what this server has pruned since it started, is gone
-//! on from, since everything behind it is still there. (Any other prune makes a cursor unknown:
-//! its client is told so, and starts over knowingly.)
+//! A cursor that is not ours is refused; the reference starts over silently. Ours has 36 bytes and
+//! lies in the requested range, and its envelope is in the archive, or was: behind a position before
+//! the retention, or before what this server has pruned since its start, everything is still
+//! there. (Any other pruning makes a cursor unknown. Its client gets an error, and starts over
+//! knowingly.)
 //!
 //! Source: mailserver specification of Status; checks, their order and texts as in the reference.
-//! What is understood beyond it can be switched off: see [`ServerConfig::as_reference`]. Two things
-//! are done differently in any case:
+//! What goes beyond it can be switched off: see [`ServerConfig::as_reference`]. Two things always
+//! differ:
 //!
-//! - An archive that can't be read is told: `the archive can't be read`. The reference does not
-//!   answer at all, and its clients wait until their time is up.
-//! - After an error, the connection with another mailserver is ended as the reference does, but not
-//!   if it was we who dialled: that one was named by the operator, who may be filling our gaps from
-//!   it.
+//! - An archive that can't be read is an answer: `the archive can't be read`. The reference does
+//!   not answer at all, and its clients wait until their time-out.
+//! - After an error, another mailserver is disconnected as by the reference, but not if we dialled
+//!   it: the operator named it, perhaps to fill our gaps from it.
 
 mod answer;
 
@@ -78,38 +77,45 @@ use crate::{
 
 /// The settings of a [`Server`].
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ServerConfig {
     /// The key of the password that clients use.
     pub password: Option<SymKey>,
-    /// The private key, for clients that encrypt to the server instead.
+    /// The private key, for clients that encrypt to the server.
     pub key: Option<SecretKey>,
-    /// The least proof of work of a request; 0 for any.
+    /// The minimum proof of work of a request; 0 for any.
     pub min_pow: f64,
-    /// The least time between two accepted requests of one client; zero for none.
+    /// The minimum time between two accepted requests of a client; zero for none.
     pub rate_limit: Duration,
-    /// In which order envelopes are sent.
+    /// The order in which envelopes are sent.
     pub order: Order,
     /// The largest packet, in bytes.
     pub max_message_size: u32,
-    /// How long envelopes are kept; none, or zero, for ever. What is older may be pruned at any
-    /// time.
+    /// How long envelopes are kept; `None` or zero for ever. Older ones may be pruned at any time.
     pub retention: Option<Duration>,
     /// Refuses what the reference refuses, and overlooks what it overlooks:
     ///
-    /// - Requests with six and with five items are refused, in the words for the raw form (in
+    /// - Requests with six and with five items are refused, with the texts for the raw form (in
     ///   Waku, which has none, as unreadable).
-    /// - A cursor of another length than 36 bytes starts over, as does any in a raw request; and
-    ///   one that names no envelope of the range loses the next (oldest first).
-    /// - A range up to the last second of 32 bits has nothing in it.
-    /// - Packets are reckoned without the header of their list, and an envelope that no packet has
-    ///   room for is sent.
+    /// - A cursor of another length than 36 bytes starts over, as does any cursor of a raw request.
+    ///   One that names no envelope of the range loses the next (oldest first).
+    /// - A range up to the last second of 32 bits is empty.
+    /// - Packets are sized without the header of their list, and envelopes too large for any packet
+    ///   are sent.
     pub as_reference: bool,
     /// The protocol.
     pub dialect: Dialect,
 }
 
+impl ServerConfig {
+    /// The defaults, open to clients with this password.
+    pub fn from_password(password: SymKey) -> Self {
+        Self { password: Some(password), ..Self::default() }
+    }
+}
+
 impl Default for ServerConfig {
-    /// Open to nobody yet: see [`ConfigError::NoKey`].
+    /// Has no key yet: see [`ConfigError::NoKey`].
     fn default() -> Self {
         Self {
             password: None,
@@ -125,17 +131,18 @@ impl Default for ServerConfig {
     }
 }
 
-/// Why a server can't be set up so.
+/// Why a server can't be set up.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ConfigError {
     /// Neither a password nor a key.
     #[error("a mailserver needs a password, a key, or both")]
     NoKey,
-    /// Not a number that a proof of work can be compared with.
-    #[error("{0} is no proof of work to ask for")]
+    /// Not a finite number, or negative.
+    #[error("{0} is not a valid minimum proof of work")]
     Pow(f64),
     /// The node ignores requests: see [`Mailserver::prepare`](super::Mailserver::prepare).
-    #[error("the node was not started as a mailserver's")]
+    #[error("the node was not started for a mailserver")]
     NotPrepared,
 }
 
@@ -154,28 +161,28 @@ impl ConfigError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// The proof of work of the envelope.
+    /// The proof of work of the envelope is too low.
     #[error("the proof of work is too low")]
     LowPow,
-    /// Neither key opens the envelope, or there is no message in it.
+    /// Neither key opens the envelope, or it contains no message.
     #[error("no key opens the request")]
     Undecryptable,
     /// The message is not signed.
     #[error("the request is not signed")]
     Unsigned,
-    /// There is no request in the message.
+    /// The message contains no request.
     #[error("{0}")]
     Unreadable(RequestError),
-    /// The request asks for what is not given.
+    /// The request is invalid.
     #[error("{0}")]
     Invalid(RequestError),
-    /// The client has asked a moment ago.
+    /// The last request of the client was too recent.
     #[error("the client asks too often")]
     RateLimited,
-    /// More requests wait than are held.
+    /// Too many requests wait.
     #[error("too many requests wait")]
     Busy,
-    /// No request is as long as this.
+    /// The request is longer than any real one.
     #[error("a request of {0} bytes")]
     TooLarge(usize),
     /// The archive can't be read.
@@ -184,7 +191,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// One word, for counters.
+    /// Returns one word, for counters.
     pub fn label(&self) -> &'static str {
         match self {
             Self::LowPow => "low_pow",
@@ -200,7 +207,7 @@ impl Refusal {
         }
     }
 
-    /// What the client is told. Not always UTF-8: one text has its raw node id.
+    /// The text for the client. Not always UTF-8: one contains its raw node id.
     fn text(&self, client: &NodeId, dialect: Dialect, sync: bool) -> Vec<u8> {
         let waku = dialect == Dialect::Waku;
         match self {
@@ -220,32 +227,31 @@ impl Refusal {
             Self::RateLimited => "rate limit exceeded".into(),
             Self::Busy => "too many requests".into(),
             Self::TooLarge(_) => "the request is too large".into(),
-            // Nothing about our disks.
+            // Reveals nothing about our disks.
             Self::Archive(_) => "the archive can't be read".into(),
         }
     }
 }
 
-/// A refusal, and the packet that says so.
+/// A refusal, and the packet for the client.
 #[derive(Debug)]
 pub struct Refused {
     /// Why.
     pub refusal: Refusal,
-    /// What the client is told.
+    /// The packet for the client.
     pub reply: Reply,
 }
 
-/// The rules of a mailserver, and what it remembers of its clients. It can be shared between
-/// threads.
+/// The rules of a mailserver, and what it remembers about its clients. Threads can share it.
 #[derive(Debug)]
 pub struct Server {
     config: ServerConfig,
     intervals: Mutex<Intervals>,
-    /// What this server has pruned: everything sent before this second.
+    /// This server has pruned everything sent before this second.
     pruned_before: AtomicU32,
 }
 
-/// A request that is to be answered with envelopes.
+/// A request that passed the checks.
 #[derive(Debug)]
 struct Accepted {
     request: Request,
@@ -254,7 +260,10 @@ struct Accepted {
 }
 
 impl Server {
-    /// A server with these rules.
+    /// Makes a server with these rules.
+    ///
+    /// # Errors
+    /// If it has no key, or an invalid minimum proof of work.
     pub fn new(mut config: ServerConfig) -> Result<Self, ConfigError> {
         if config.password.is_none() && config.key.is_none() {
             return Err(ConfigError::NoKey);
@@ -267,20 +276,23 @@ impl Server {
         Ok(Self { config, intervals, pruned_before: AtomicU32::new(0) })
     }
 
-    /// The rules.
+    /// Returns the rules.
     pub fn config(&self) -> &ServerConfig {
         &self.config
     }
 
-    /// To be called before envelopes sent before this second are pruned: positions before it
-    /// remain good as cursors.
+    /// Notes that envelopes sent before this second are going to be pruned: positions before it
+    /// remain valid cursors.
     pub fn prunes(&self, before: u32) {
         self.pruned_before.fetch_max(before, Ordering::Relaxed);
     }
 
-    /// Checks a request for historic messages (code 126) of a client with this node id.
+    /// Checks a request for historic messages (code 126) of the client with this node id.
     ///
-    /// Costs a decryption and the recovery of a key, and at most one look into the archive.
+    /// Costs a decryption, the recovery of a key, and at most one lookup in the archive.
+    ///
+    /// # Errors
+    /// If the request is refused.
     pub fn request(
         &self,
         client: NodeId,
@@ -299,8 +311,10 @@ impl Server {
         }
     }
 
-    /// Checks the request of another mailserver (code 123). After a refusal the connection is to
-    /// be ended.
+    /// Checks the request of another mailserver (code 123).
+    ///
+    /// # Errors
+    /// If the request is refused. Then the mailserver should be disconnected.
     pub fn sync_request(
         &self,
         client: NodeId,
@@ -318,21 +332,21 @@ impl Server {
         }
     }
 
-    /// The answer to a request that is refused for another reason than its contents.
+    /// Refuses a request for another reason than its contents.
     pub fn refuse(&self, client: NodeId, request: &P2pRequest, refusal: Refusal) -> Refused {
         let text = refusal.text(&client, self.config.dialect, false);
         let complete = RequestComplete::Failure { request: request_id(request), text };
         Refused { refusal, reply: reply(&Packet::RequestComplete(complete)) }
     }
 
-    /// The same for a sync request.
+    /// Refuses a sync request for another reason than its contents.
     pub fn refuse_sync(&self, client: NodeId, refusal: Refusal) -> Refused {
         let error = refusal.text(&client, self.config.dialect, true);
         let response = SyncResponse { envelopes: Vec::new(), cursor: None, last: false, error };
         Refused { refusal, reply: reply(&Packet::SyncResponse(response)) }
     }
 
-    /// Checks 1 to 4: what the client asks for.
+    /// Checks 1 to 4: reads what the client asks for.
     fn open(&self, request: &P2pRequest, now: Time) -> Result<Request, Refusal> {
         match request {
             P2pRequest::Plain(plain) => {
@@ -369,7 +383,7 @@ impl Server {
         });
         match listed {
             Ok(request) => Ok(request),
-            // There the reference crashes.
+            // The reference crashes here.
             Err(error @ RequestError::BloomLength(_)) => Err(Refusal::Invalid(error)),
             Err(error) if self.config.dialect == Dialect::Waku => Err(Refusal::Unreadable(error)),
             Err(_) => {
@@ -404,7 +418,7 @@ impl Server {
         }
     }
 
-    /// Check 6. An interval begins with it.
+    /// Check 6. Begins a new interval.
     fn charge(&self, client: NodeId, now: Time) -> Result<(), Refusal> {
         let mut intervals = self.intervals.lock().unwrap_or_else(PoisonError::into_inner);
         if !intervals.allows(&client, now) {
@@ -414,7 +428,7 @@ impl Server {
         Ok(())
     }
 
-    /// Takes back a charge: a refused request begins no interval.
+    /// Revokes a charge: a refused request begins no interval.
     pub(super) fn release(&self, client: &NodeId) {
         self.intervals.lock().unwrap_or_else(PoisonError::into_inner).forget(client);
     }
@@ -435,9 +449,8 @@ impl Server {
         Ok(accepted)
     }
 
-    /// The envelope behind which the reference goes on: it seeks the first one of the range, of
-    /// whatever topic, that is not before the cursor, and takes it for the cursor's. In the other
-    /// order it compares.
+    /// Finds the envelope behind which the reference continues: the first one of the range, of any
+    /// topic, that is not before the cursor. Newest first, it compares instead.
     fn sought(
         &self,
         cursor: Position,
@@ -458,7 +471,7 @@ impl Server {
         Ok(sought)
     }
 
-    /// What was sent before this second may have been pruned since a cursor was given.
+    /// Envelopes sent before this second may have been pruned since the cursor was sent.
     fn horizon(&self, now: Time) -> u32 {
         let kept = self.config.retention.map_or(0, |kept| seconds(now.saturating_sub(kept)));
         kept.max(self.pruned_before.load(Ordering::Relaxed))
@@ -472,7 +485,7 @@ impl Server {
             To::Client(_) => Packing::Single,
         };
         let ServerConfig { dialect, max_message_size, order, as_reference, .. } = self.config;
-        // The reference reckons the end of a range in 32 bits: before second 0, there is nothing.
+        // The reference computes the end of a range in 32 bits: it wraps to second 0.
         let (from, to) = match request.to {
             u32::MAX if as_reference => (1, 0),
             to => (request.from, to),
@@ -486,7 +499,7 @@ impl Server {
     }
 }
 
-/// The id by which a request is answered.
+/// Returns the id that the answer to a request carries.
 pub fn request_id(request: &P2pRequest) -> [u8; 32] {
     match request {
         P2pRequest::Envelope(envelope) => envelope.hash().0,
@@ -498,7 +511,7 @@ fn reply(packet: &Packet) -> Reply {
     Reply { packet: packet.into(), envelopes: 0 }
 }
 
-/// As envelopes have it: 32 bits.
+/// Seconds as envelopes have them: 32 bits.
 fn seconds(now: Time) -> u32 {
     now.as_secs() as u32
 }

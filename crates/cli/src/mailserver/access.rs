@@ -1,4 +1,4 @@
-//! What opens the door of a mailserver: the password of its operators, or its own key.
+//! Access to a mailserver: the password of its operators, or its own key.
 
 use std::path::{Path, PathBuf};
 
@@ -21,20 +21,20 @@ const VARIABLE: &str = "STATUS_MAILSERVER_PASSWORD";
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Access")]
 pub struct AccessArgs {
-    /// Password of requests. The one that Status uses is published, so it may stand here; one
-    /// that is not belongs into the environment variable STATUS_MAILSERVER_PASSWORD, or into a file
+    /// Password of requests. That of Status is published, so it may be given here; put a secret one
+    /// into the environment variable STATUS_MAILSERVER_PASSWORD, or into a file
     #[arg(long, value_name = "TEXT")]
     password: Option<String>,
     /// File with that password, on one line
     #[arg(long, value_name = "FILE", conflicts_with = "password")]
     mailserver_password_file: Option<PathBuf>,
-    /// Requests are encrypted to the server's own key: no password is needed
+    /// Encrypt requests to the server's own key, without a password
     #[arg(long)]
     pub asymmetric: bool,
 }
 
 impl AccessArgs {
-    /// The key of the password, if one was given.
+    /// Returns the key of the password, if one is given.
     pub fn key(&self) -> Result<Option<SymKey>> {
         password_key(
             self.password.as_deref(),
@@ -43,7 +43,7 @@ impl AccessArgs {
         )
     }
 
-    /// How to ask the server with this key. Without options, with the password of Status.
+    /// Returns how to ask the server with this key. The default is the password of Status.
     pub fn to(&self, server: &PublicKey) -> Result<Access> {
         if self.asymmetric {
             if self.password.is_some() || self.mailserver_password_file.is_some() {
@@ -57,7 +57,7 @@ impl AccessArgs {
     }
 }
 
-/// The key of a password that an option, a file or the environment gives.
+/// Returns the key of a password from an option, a file or the environment.
 pub fn password_key(
     given: Option<&str>,
     option: &'static str,

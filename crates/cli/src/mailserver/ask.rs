@@ -1,4 +1,4 @@
-//! What those share who ask a mailserver: the connection, the errors, the progress.
+//! What commands share that ask a mailserver: connection, errors, progress.
 
 use std::{
     io::{self, IsTerminal as _},
@@ -24,34 +24,34 @@ use crate::{
     time::parse_seconds,
 };
 
-/// How long to wait.
+/// Time limits.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Network")]
 pub struct AskArgs {
-    /// How long to wait for the connection, and for the next packet of an answer
+    /// Maximum wait for the connection, and for the next packet of an answer
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_wait)]
     timeout: u32,
-    /// How long to wait for each page while the server says that it is asked too often; 0 to take
-    /// its first refusal
+    /// Maximum wait per page while the server refuses requests as too frequent; 0 to give up at the
+    /// first refusal
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_seconds)]
     patience: u32,
 }
 
-/// A time to wait for something: none at all would end before it can begin.
+/// Parses a time to wait. With zero, nothing could ever arrive.
 fn parse_wait(text: &str) -> std::result::Result<u32, String> {
     match parse_seconds(text)? {
-        0 => Err("expected 1 second at least: nobody answers at once".to_owned()),
+        0 => Err("expected at least 1 second".to_owned()),
         seconds => Ok(seconds),
     }
 }
 
 impl AskArgs {
-    /// The time limit.
+    /// Returns the time limit.
     pub fn limit(&self) -> Duration {
         Duration::from_secs(self.timeout.into())
     }
 
-    /// How long to wait for a rate limit.
+    /// Returns how long to wait for a rate limit.
     pub fn patience(&self) -> Duration {
         Duration::from_secs(self.patience.into())
     }
@@ -61,17 +61,17 @@ impl AskArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Request")]
 pub struct RequestArgs {
-    /// How often to ask again when the server is silent or the connection breaks
+    /// Retries when the server is silent or the connection breaks
     #[arg(long, value_name = "N", default_value_t = 2)]
     retries: u32,
-    /// The least proof of work of requests; more if the server says that it asks for more
+    /// Minimum proof of work of requests; more if the server asks for more
     #[arg(long, value_name = "POW", default_value_t = chat::POW_TARGET)]
     pow: f64,
-    /// How the request is laid out, for other servers than those of Status in 2020
+    /// Layout of the request, for servers other than those of Status in 2020
     #[arg(long, value_enum, default_value = "seven")]
     layout: Layout,
-    /// With --layout raw: the answer is complete when nothing more has come for so long, as the
-    /// mailserver of go-ethereum never says so
+    /// With --layout raw: end the answer when nothing has come for this long, as the mailserver of
+    /// go-ethereum never marks its end
     #[arg(long, value_name = "TIME", value_parser = parse_wait)]
     quiet: Option<u32>,
     #[command(flatten)]
@@ -81,20 +81,20 @@ pub struct RequestArgs {
 /// The layouts of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Layout {
-    /// Seven items in a list; what servers of 2020 read
+    /// Seven items in a list: servers of 2020
     Seven,
-    /// Six items: releases before
+    /// Six items: earlier releases
     Six,
     /// Five items: the specification
     Five,
-    /// Fields of fixed length: the first releases, and go-ethereum. Asks for a day at a time
+    /// Fields of fixed length: the first releases, and go-ethereum. Covers a day at a time
     Raw,
     /// Without an envelope: not encrypted, signed or mined
     Plain,
 }
 
 impl RequestArgs {
-    /// How a client asks a server.
+    /// Returns how to ask a server.
     pub fn config(
         &self,
         server: &PublicKey,
@@ -107,12 +107,12 @@ impl RequestArgs {
         config.rate_limit_patience = ask.patience();
         config.retries = self.retries;
         if !(self.pow >= 0.0 && self.pow.is_finite()) {
-            let message = "a proof of work is a number, at least 0";
+            let message = "a proof of work is a number that is not negative";
             return Err(CliError::usage(message).field("--pow").into());
         }
         config.min_pow = self.pow;
         if self.quiet.is_some() && self.layout != Layout::Raw {
-            let message = "only servers of the raw layout leave the end of an answer open";
+            let message = "only servers of the raw layout don't mark the end of an answer";
             return Err(CliError::usage(message).field("--quiet").hint("--layout raw").into());
         }
         config.quiet = self.quiet.map(|seconds| Duration::from_secs(seconds.into()));
@@ -127,8 +127,8 @@ impl RequestArgs {
     }
 }
 
-/// The settings of a node that takes no part in the network: nobody sends it what it did not ask
-/// for.
+/// Returns the settings of a node that takes no part in the network: peers send it only what it
+/// asks for.
 pub fn quiet_config(key: SecretKey, cx: &Context) -> ServiceConfig {
     let mut config = service_config(key, cx);
     config.node = NodeConfig::with_min_pow(0.0);
@@ -137,9 +137,9 @@ pub fn quiet_config(key: SecretKey, cx: &Context) -> ServiceConfig {
     config
 }
 
-/// A connection with a mailserver.
+/// A connection to a mailserver.
 pub struct Connection {
-    /// The node that has it.
+    /// Our node.
     pub network: Network,
     /// The server.
     pub server: PublicKey,
@@ -148,7 +148,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects to the first of the servers that can be reached.
+    /// Connects to the first server that can be reached.
     pub fn open(
         args: &PeerArgs,
         limit: Duration,
@@ -170,17 +170,17 @@ impl Connection {
             }
             network.handle().remove_peer(&server);
         }
-        // There is one at least.
+        // There is at least one server.
         Err(failed.map_or(Stop::Exit(Exit::Network), Stop::Error))
     }
 
-    /// A client of the server.
+    /// Makes a client for the server.
     pub fn client(&self, config: ClientConfig) -> Client {
         Client::new(self.network.handle(), self.server, config)
     }
 }
 
-/// What became of a request.
+/// Converts the error of a request.
 pub fn client_error(error: &ClientError) -> CliError {
     let exit = match error {
         ClientError::Archive(_) | ClientError::Random(_) => Exit::Local,
@@ -190,7 +190,7 @@ pub fn client_error(error: &ClientError) -> CliError {
     let shown = CliError::new(error.code(), exit, error.to_string());
     match error {
         ClientError::TimedOut => shown.hint(
-            "is it a mailserver? status-mailserver probe tells, with --layout of older ones, too",
+            "is it a mailserver? Check with status-mailserver probe; old ones may need --layout",
         ),
         ClientError::Refused(text) if text.contains("decrypt") => {
             shown.hint("another --password, or --asymmetric")
@@ -203,27 +203,26 @@ pub fn client_error(error: &ClientError) -> CliError {
     }
 }
 
-/// A cursor that a former run has told.
+/// Parses a cursor that an earlier run printed.
 pub fn parse_cursor(text: &str) -> Result<Option<Cursor>> {
     let digits = text.strip_prefix("0x").unwrap_or(text);
-    let bytes = hex::decode(digits).map_err(|error| {
-        CliError::usage(format!("a cursor is in hex: {error}")).field("--cursor")
-    })?;
+    let bytes = hex::decode(digits)
+        .map_err(|error| CliError::usage(format!("a cursor is hex: {error}")).field("--cursor"))?;
     Ok(Cursor::from_bytes(&bytes))
 }
 
-/// A bar over the range of time, on standard error, and only on a terminal.
+/// A progress bar over the range of time, on standard error, only on a terminal.
 pub struct Progress {
     bar: ProgressBar,
-    /// Whether the results go to a terminal, too.
+    /// Whether results go to a terminal, too.
     is_shared: bool,
 }
 
 impl Progress {
-    /// The parts of a bar.
+    /// The length of a bar.
     const PARTS: f64 = 1000.0;
 
-    /// At its beginning.
+    /// Begins a bar.
     pub fn new() -> Self {
         let target = ProgressDrawTarget::stderr();
         let bar = ProgressBar::with_draw_target(Some(Self::PARTS as u64), target);
@@ -232,14 +231,13 @@ impl Progress {
         Self { bar, is_shared: io::stdout().is_terminal() }
     }
 
-    /// How much of the range is done, 0 to 1.
+    /// Sets how much of the range is done, from 0 to 1.
     pub fn set(&self, done: f64, envelopes: u64) {
         self.bar.set_position((done * Self::PARTS) as u64);
         self.bar.set_message(format!("{} envelopes", HumanCount(envelopes)));
     }
 
-    /// Writes a result without spoiling the bar. Elsewhere than beside it, a result costs no
-    /// drawing.
+    /// Prints a result without spoiling the bar.
     pub fn suspend<T>(&self, work: impl FnOnce() -> T) -> T {
         if self.is_shared { self.bar.suspend(work) } else { work() }
     }

@@ -9,11 +9,11 @@ use crate::{
     output::Record,
 };
 
-/// Read all of an archive and compare all with all: pages, envelopes, index, counts
+/// Check all of an archive: pages, envelopes, index and counts
 ///
-/// Exit 1 if something is wrong; `export --salvage` then gets out what can be read. If pages are
-/// damaged, the rest is not compared, and nothing is counted. Exit 5 if there is no archive to look
-/// at. A server may have it open meanwhile. For archives in a directory.
+/// Exits with 1 if something is wrong; then `export --salvage` prints what can still be read. If
+/// pages are damaged, nothing else is compared or counted. Exits with 5 if there is no archive. A
+/// server may have it open meanwhile. Only for archives in a directory.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -40,7 +40,7 @@ impl CheckCommand {
             cx.show(&CliError::new("archive.damaged", Exit::Negative, fault.as_str()));
         }
         if !sound {
-            cx.note("status-mailserver export --salvage gets out what is whole");
+            cx.note("status-mailserver export --salvage prints what is still whole");
         }
         if sound { Ok(()) } else { Err(Stop::Exit(Exit::Negative)) }
     }

@@ -1,15 +1,14 @@
-//! `status-mailserver`: envelopes kept for those who were offline. Serving them, asking for them,
-//! and looking after the archive.
+//! `status-mailserver`: serves a mailserver, asks others, and maintains archives.
 //!
-//! | subcommands | where |
+//! | what | where |
 //! | --- | --- |
 //! | which store: a directory, or PostgreSQL | [`store`] |
 //! | `serve` | [`serve`], [`report`], [`http`] |
 //! | `query`, `sync`, `probe` | [`query`], [`sync`], [`probe`], [`ask`] |
-//! | history and the live stream as one | [`join`], [`gap`] |
-//! | what opens the door of a server | [`access`] |
+//! | history and the live stream as one | [`join`] |
+//! | the password or key of a server | [`access`] |
 //! | `import`, `export` | [`transfer`] |
-//! | what is too old to be copied | [`retention`] |
+//! | which envelopes are too old to copy | [`retention`] |
 //! | `stats` | [`stats`] |
 //! | `prune` | [`prune`] |
 //! | `check` | [`check`] |
@@ -36,7 +35,7 @@ use clap::{Args, Subcommand};
 use crate::{context::Context, error::Result};
 pub use store::archive_error;
 
-/// Keep envelopes for those who are offline, ask other mailservers, look into an archive
+/// Run a mailserver, ask others for envelopes, maintain an archive
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

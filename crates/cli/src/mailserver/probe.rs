@@ -35,15 +35,14 @@ use crate::{
 
 /// Check whether a mailserver is healthy: connection, status, request, answer, paging, time
 ///
-/// One record per check; exit 1 if one fails. Checks for which there is nothing to look at, such
-/// as paging in an empty archive, are skipped and say so.
+/// Prints one record per check, and exits with 1 if one fails. Checks without anything to look at,
+/// such as paging in an empty archive, are skipped and say so.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   $ status-mailserver probe --peer \"$MAILSERVER\" --password status-offline-inbox")]
 pub struct ProbeCommand {
-    /// Send an envelope, on a topic of the moment, and ask for it: shows that the server takes and
-    /// keeps what comes
+    /// Send an envelope on a random topic and ask for it, to show that the server stores envelopes
     #[arg(long)]
     send: bool,
     #[command(flatten)]
@@ -58,16 +57,16 @@ pub struct ProbeCommand {
     peers: PeerArgs,
 }
 
-/// Envelopes per page, in the check of paging.
+/// Envelopes per page in the check of paging.
 const PAGE: u32 = 2;
-/// Pages, in the check of paging.
+/// Pages in the check of paging.
 const PAGES: u32 = 3;
-/// How long the envelope of the check lives, in seconds.
+/// The lifetime of the envelope of the check, in seconds.
 const TTL: u32 = 10;
-/// Between two questions for it.
+/// The pause between two requests for it.
 const PAUSE: Duration = Duration::from_millis(1100);
 
-/// What a check found: whether it passed, if it could be made, and the details.
+/// The result of a check: whether it passed, if it could be made, and the details.
 struct Found(Option<bool>, String);
 
 impl Found {
@@ -88,7 +87,7 @@ impl Found {
         Self::fail(format!("{} ({})", error.message, error.code))
     }
 
-    /// A server that lets itself be asked only so often is healthy.
+    /// A server with a rate limit is healthy.
     fn error_or_rate_limit(error: &ClientError) -> Self {
         match error {
             ClientError::RateLimited(_) => {
@@ -137,7 +136,7 @@ struct Probe<'a> {
 }
 
 impl Probe<'_> {
-    /// Check after check; without a connection there are no further ones.
+    /// Runs all checks. Without a connection there are no further ones.
     fn all(&mut self, send: bool) -> Result<()> {
         let Some(status) = self.connect()? else { return Ok(()) };
         let Some(envelopes) = self.request()? else { return Ok(()) };
@@ -146,7 +145,7 @@ impl Probe<'_> {
         if send { self.store(&status) } else { Ok(()) }
     }
 
-    /// The connection, and what the server says about itself.
+    /// Checks the connection and the server's Status.
     fn connect(&mut self) -> Result<Option<Status>> {
         let began = Instant::now();
         let mut events = self.network.handle().subscribe();
@@ -165,25 +164,25 @@ impl Probe<'_> {
             let since = connected.unwrap_or(began);
             let Some(event) = next else {
                 let found = Found::fail(format!("nothing within {:?}", self.limit));
-                self.tell(name, since, found)?;
+                self.report(name, since, found)?;
                 return Ok(None);
             };
             match &*event {
                 Event::Connected(summary) => {
                     let client = format!("{}, {}", summary.addr, summary.client);
-                    self.tell(name, since, Found::pass(client))?;
+                    self.report(name, since, Found::pass(client))?;
                     connected = Some(Instant::now());
                 }
                 Event::Ready { status, .. } => {
-                    self.tell(name, since, judge(status))?;
+                    self.report(name, since, judge(status))?;
                     return Ok(Some((**status).clone()));
                 }
                 Event::DialFailed { error, .. } => {
-                    self.tell(name, since, Found::fail(format!("{error} ({})", error.code())))?;
+                    self.report(name, since, Found::fail(format!("{error} ({})", error.code())))?;
                     return Ok(None);
                 }
                 Event::Disconnected { reason, .. } => {
-                    self.tell(name, since, Found::fail(format!("{reason} ({})", reason.code())))?;
+                    self.report(name, since, Found::fail(format!("{reason} ({})", reason.code())))?;
                     return Ok(None);
                 }
                 _ => {}
@@ -191,13 +190,13 @@ impl Probe<'_> {
         }
     }
 
-    /// A request, and whether its answer is to the point. None if there is no answer.
+    /// Checks a request and its answer. `None` if there is no answer.
     fn request(&mut self) -> Result<Option<Vec<Envelope>>> {
         let began = Instant::now();
         let (envelopes, done) = match self.page(self.query())? {
             Ok(answer) => answer,
             Err(error) => {
-                self.tell("request", began, Found::error(&error))?;
+                self.report("request", began, Found::error(&error))?;
                 return Ok(None);
             }
         };
@@ -210,7 +209,7 @@ impl Probe<'_> {
             _ => format!(", and {twins} of topics that the filter can't tell from them"),
         };
         let count = envelopes.len() - twins;
-        self.tell("request", began, Found::pass(format!("{count} envelopes{others}{more}")))?;
+        self.report("request", began, Found::pass(format!("{count} envelopes{others}{more}")))?;
         let tally = done.tally;
         let found = match (tally.unwanted, tally.duplicates) {
             (0, 0) if envelopes.is_empty() => Found::skip("there are no envelopes"),
@@ -219,15 +218,15 @@ impl Probe<'_> {
                 Found::fail(format!("{unwanted} were not asked for, {twice} came twice"))
             }
         };
-        self.tell("answer", began, found)?;
+        self.report("answer", began, found)?;
         Ok(Some(envelopes))
     }
 
-    /// Small pages bring the same as a large one.
+    /// Checks that small pages contain the same as a large one.
     fn paging(&mut self, envelopes: &[Envelope]) -> Result<()> {
         let began = Instant::now();
         if envelopes.len() <= PAGE as usize {
-            return self.tell("paging", began, Found::skip("too few envelopes for two pages"));
+            return self.report("paging", began, Found::skip("too few envelopes for two pages"));
         }
         let hashes = |envelopes: &[Envelope]| envelopes.iter().map(Envelope::hash).collect();
         let whole: Vec<EnvelopeHash> = hashes(envelopes);
@@ -236,7 +235,7 @@ impl Probe<'_> {
             Ok(envelopes) => hashes(&envelopes),
             Err(error) => {
                 let found = Found::error_or_rate_limit(&error);
-                return self.tell("paging", began, found);
+                return self.report("paging", began, found);
             }
         };
         let expected = whole.len().min((PAGE * PAGES) as usize);
@@ -249,14 +248,14 @@ impl Probe<'_> {
                 distinct.len()
             ))
         };
-        self.tell("paging", began, found)
+        self.report("paging", began, found)
     }
 
-    /// Nothing in the archive is from the future.
+    /// Checks that nothing in the archive is from the future.
     fn time(&mut self, envelopes: &[Envelope]) -> Result<()> {
         let began = Instant::now();
         let Some(newest) = envelopes.iter().map(Envelope::sent).max() else {
-            return self.tell("time", began, Found::skip("there are no envelopes"));
+            return self.report("time", began, Found::skip("there are no envelopes"));
         };
         let text = format!("the newest of the page was sent {}", to_rfc3339(newest));
         let is_future = newest > self.cx.now().saturating_add(SYNC_ALLOWANCE);
@@ -265,10 +264,10 @@ impl Probe<'_> {
         } else {
             Found::pass(text)
         };
-        self.tell("time", began, found)
+        self.report("time", began, found)
     }
 
-    /// What is sent to it can be asked for.
+    /// Checks that an envelope sent to it can be asked for.
     fn store(&mut self, status: &Status) -> Result<()> {
         let mut rng = self.cx.rng("probe")?;
         let topic = Topic(rng.random());
@@ -284,7 +283,7 @@ impl Probe<'_> {
         handle.widen_bloom(&Bloom::from_topic(topic));
         if let Err(error) = handle.send(envelope.clone()) {
             let found = Found::fail(format!("not sent: {error} ({})", error.code()));
-            return self.tell("store", began, found);
+            return self.report("store", began, found);
         }
         let (from, to) = (now.saturating_sub(60), now.saturating_add(60));
         let query = || HistoryQuery::from_topics(from, to, [topic]);
@@ -303,17 +302,18 @@ impl Probe<'_> {
             }
             self.pause()?;
         }
-        self.tell("store", began, found)
+        self.report("store", began, found)
     }
 
-    /// All that the filter of the topics matches: servers cut pages by it, not by the topics.
+    /// Asks for all that the filter of the topics matches: servers cut pages by it, not by the
+    /// topics.
     fn query(&self) -> HistoryQuery {
         let topics = self.topics.iter().copied();
         let bloom = (!self.topics.is_empty()).then(|| Bloom::from_topics(topics));
         HistoryQuery { bloom, ..HistoryQuery::from_topics(self.range.0, self.range.1, []) }
     }
 
-    /// One page; what the user interrupts ends the tool.
+    /// Gets one page. Ctrl-C ends the tool.
     fn page(
         &self,
         query: HistoryQuery,
@@ -326,7 +326,7 @@ impl Probe<'_> {
         })
     }
 
-    /// Page after page.
+    /// Gets page after page.
     fn pages(
         &self,
         query: HistoryQuery,
@@ -358,8 +358,8 @@ impl Probe<'_> {
         })
     }
 
-    /// The record of a check.
-    fn tell(&mut self, name: &str, since: Instant, found: Found) -> Result<()> {
+    /// Prints the record of a check.
+    fn report(&mut self, name: &str, since: Instant, found: Found) -> Result<()> {
         let Found(pass, details) = found;
         self.failed |= pass == Some(false);
         let seconds = since.elapsed().as_secs_f64();
@@ -379,7 +379,7 @@ impl Probe<'_> {
     }
 }
 
-/// Whether a mailserver can do its work with such a Status.
+/// Checks whether a mailserver can work with such a Status.
 fn judge(status: &Status) -> Found {
     let text = format!("proof of work {}", status.min_pow);
     if status.light {

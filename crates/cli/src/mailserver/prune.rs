@@ -12,15 +12,15 @@ use crate::{
 
 /// Remove old envelopes
 ///
-/// The file of an archive in a directory keeps its length: what comes next takes the room. For a
-/// small file, export the archive and import that into a new one.
+/// The file of an archive in a directory keeps its length, and new envelopes use the room. To get a
+/// smaller file, export the archive and import it into a new one.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   $ status-mailserver prune --store ./archive --keep 30d
   $ status-mailserver prune --store ./archive --before 2020-03-01")]
 pub struct PruneCommand {
-    /// Remove what was sent before: 30d, 2020-03-01, or UNIX seconds
+    /// Remove envelopes sent before: 30d, 2020-03-01, or UNIX seconds
     #[arg(
         long,
         value_name = "TIME",
@@ -29,18 +29,18 @@ pub struct PruneCommand {
         conflicts_with = "keep"
     )]
     before: Option<Moment>,
-    /// Keep what was sent within this time before now
+    /// Keep envelopes sent within this time before now
     #[arg(long, value_name = "TIME", value_parser = parse_keep)]
     keep: Option<u32>,
     #[command(flatten)]
     store: StoreArgs,
 }
 
-/// How long to keep what was sent. Nothing is kept by zero, while a server with a retention of zero
-/// keeps all: whoever wants the one has to say so.
+/// Parses how long to keep envelopes. Zero would remove all, while a server with a retention of
+/// zero keeps all: so it must be spelled out.
 fn parse_keep(text: &str) -> std::result::Result<u32, String> {
     match parse_seconds(text)? {
-        0 => Err("expected 1 second at least; --before now removes all".to_owned()),
+        0 => Err("expected at least 1 second; --before now removes all".to_owned()),
         seconds => Ok(seconds),
     }
 }

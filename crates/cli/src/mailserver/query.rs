@@ -21,10 +21,10 @@ use crate::{
 
 /// Ask a mailserver for envelopes, page after page
 ///
-/// The results are envelopes, in the server's order, or with --open the messages in them. Exit 1
-/// if there are none. Errors 4 have codes that tell them apart: mailserver.refused,
-/// mailserver.rate_limited, mailserver.timeout, mailserver.disconnected; all that came before is
-/// printed, and the hint says with which --cursor to go on.
+/// Prints envelopes in the server's order, or with --open the messages in them. Exits with 1 if
+/// there are none. On exit 4 the code of the error says why: mailserver.refused,
+/// mailserver.rate_limited, mailserver.timeout or mailserver.disconnected. What came before is
+/// printed, and a note says with which --cursor to continue.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -34,20 +34,20 @@ pub struct QueryCommand {
     /// Ask for all topics
     #[arg(long, conflicts_with_all = ["chat", "topic"], help_heading = "Selection")]
     all: bool,
-    /// End after so many envelopes
+    /// Stop after N envelopes
     #[arg(long, value_name = "N", help_heading = "Selection", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// End after so many pages [default: all]
+    /// Stop after N pages [default: all]
     #[arg(long, value_name = "N", help_heading = "Selection", value_parser = clap::value_parser!(u32).range(1..))]
     pages: Option<u32>,
-    /// Envelopes per page, at most 1000 [default: as many as the server gives]
+    /// Envelopes per page, at most 1000 [default: as many as the server sends]
     #[arg(long, value_name = "N", help_heading = "Selection", value_parser = clap::value_parser!(u32).range(1..=1000))]
     page_size: Option<u32>,
-    /// Where to go on, in hex, as the last query said; with its --from and --to
+    /// Continue at the cursor that the last query printed, with its --from and --to
     #[arg(long, value_name = "HEX", help_heading = "Selection")]
     cursor: Option<String>,
-    /// Open envelopes: with the keys of the chats, the identity and the symmetric keys. Those
-    /// that no key opens are printed as they are
+    /// Open envelopes with the keys of the chats, the identity and the symmetric keys. Those that
+    /// no key opens are printed as envelopes
     #[arg(long, help_heading = "Keys")]
     open: bool,
     /// Symmetric key to open with, 64 hex digits or @FILE. Repeatable
@@ -67,7 +67,7 @@ pub struct QueryCommand {
     peers: PeerArgs,
 }
 
-/// How the wait for the server ended.
+/// What ended the wait for the server.
 enum Wake {
     Item(Option<std::result::Result<HistoryItem, ClientError>>),
     Interrupted,
@@ -92,10 +92,10 @@ impl QueryCommand {
         };
         let ended = running.run(self.limit, cx);
         let shown = running.shown;
-        running.say_where_to_go_on(&ended, cx);
+        running.note_the_rest(&ended, cx);
         ended?;
         if shown == 0 {
-            let message = "the mailserver has nothing of these topics in this time";
+            let message = "the mailserver has no envelopes of these topics in this range";
             return Err(CliError::new("mailserver.empty", Exit::Negative, message).into());
         }
         Ok(())
@@ -114,7 +114,7 @@ impl QueryCommand {
         query.pages = self.pages;
         let limit = self.limit.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(MAX_LIMIT);
         let size = self.page_size.unwrap_or(MAX_LIMIT).min(limit);
-        // Zero is the server's maximum.
+        // Zero asks for the server's maximum.
         query.limit = if size == MAX_LIMIT { 0 } else { size };
         if let Some(text) = &self.cursor {
             query.cursor = parse_cursor(text)?;
@@ -122,12 +122,12 @@ impl QueryCommand {
         Ok(query)
     }
 
-    /// The keys to open with, if anything is to be opened.
+    /// Returns the keys to open with, if --open is given.
     fn ring(&self, cx: &Context) -> Result<Option<KeyRing>> {
         if !self.open {
             return Ok(None);
         }
-        // What is opened is no longer bytes.
+        // Opened messages are no longer raw bytes.
         cx.format().require_records()?;
         let keys = OpenArgs {
             chat: self.topics.chat.clone(),
@@ -153,14 +153,14 @@ struct Running<'a> {
     progress: Progress,
     ring: Option<KeyRing>,
     shown: u64,
-    /// The last page that is complete.
+    /// The last complete page.
     last: Option<PageDone>,
     /// Envelopes since then.
     since: u64,
 }
 
 impl Running<'_> {
-    /// Shows what comes, until all has come, or as much as was wanted.
+    /// Prints what comes, until all has come or the limit is reached.
     fn run(&mut self, limit: Option<u64>, cx: &mut Context) -> Result<()> {
         loop {
             match self.wake() {
@@ -191,7 +191,7 @@ impl Running<'_> {
         let history = &mut self.history;
         self.connection.network.wait(async {
             tokio::select! {
-                // First, since there is always a next item where the output is slow.
+                // First, since a slow output always has a next item.
                 biased;
                 () = interrupted() => Wake::Interrupted,
                 () = terminated() => Wake::Interrupted,
@@ -211,15 +211,15 @@ impl Running<'_> {
         })
     }
 
-    /// What was left out, and where the next query may begin.
-    fn say_where_to_go_on(self, ended: &Result<()>, cx: &Context) {
+    /// Notes what was left out, and where the next query can continue.
+    fn note_the_rest(self, ended: &Result<()>, cx: &Context) {
         let Self { last, since, progress, .. } = self;
         drop(progress);
         let Some(page) = last else { return };
         let tally = page.tally;
         if tally.unwanted > 0 {
             let count = tally.unwanted;
-            cx.note(&format!("{count} envelopes came that were not asked for; they were left out"));
+            cx.note(&format!("ignored {count} envelopes that were not asked for"));
         }
         if ended.is_ok() && page.is_last {
             return;
@@ -229,7 +229,7 @@ impl Running<'_> {
             Some(cursor) => format!("--cursor {cursor} --from {} --to {}", page.from, page.to),
         };
         let repeats = if since > 0 {
-            format!(" (its first {since} envelopes were printed already)")
+            format!(" (its first {since} envelopes are printed already)")
         } else {
             String::new()
         };

@@ -1,4 +1,4 @@
-//! How a mailserver is: for its operator, for Prometheus, for whoever restarts what is ill.
+//! The state of a mailserver: for its operator, for Prometheus, for health checks.
 
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -22,32 +22,31 @@ use crate::{
     records::float,
 };
 
-/// What is known of a running mailserver.
+/// The source of metrics and health of a running mailserver.
 pub struct Report {
     handle: Handle,
     archive: Arc<Watched>,
     mailserver: Mutex<Option<Mailserver>>,
 }
 
-/// How long somebody who asks waits for the archive to say how it is. Then what it said before
-/// must do.
+/// How long a request waits for the archive to answer. After that, the last answer is used.
 const BRIEFLY: Duration = Duration::from_secs(1);
 
-/// An archive, and what is known of it: it may be far away, or gone, and nobody waits for that.
+/// An archive and its last known state. It may be far away or gone, and nobody waits for that.
 struct Watched {
     archive: Arc<dyn Archive>,
     seen: Mutex<Seen>,
     answered: Condvar,
 }
 
-/// What is known of an archive.
+/// The last known state of an archive.
 #[derive(Debug, Default)]
 struct Seen {
-    /// What it said last of itself.
+    /// Its last summary.
     summary: Option<Summary>,
-    /// It is being asked.
+    /// Whether it is being asked.
     asked: bool,
-    /// Why it could not be written, read and pruned, until it can.
+    /// Why writing, reading and pruning fail, until they succeed.
     write: Option<String>,
     read: Option<String>,
     prune: Option<String>,
@@ -67,7 +66,7 @@ impl Seen {
         }
     }
 
-    /// The archive may have said meanwhile that it is well; whoever reads it knows better.
+    /// The archive may have answered well meanwhile, but a failing reader knows better.
     fn follow_outcome(&mut self, outcome: &Outcome) {
         match outcome {
             Outcome::ArchiveFailed(reason) => self.read = Some(reason.clone()),
@@ -86,7 +85,7 @@ impl Watched {
         Self { archive, seen: Mutex::default(), answered: Condvar::new() }
     }
 
-    /// Asks the archive how it is, and gives what is known by then, or soon after.
+    /// Asks the archive for its state, and returns what is known by then or shortly after.
     fn look(self: &Arc<Self>) -> MutexGuard<'_, Seen> {
         let mut seen = self.seen();
         if !seen.asked {
@@ -94,7 +93,7 @@ impl Watched {
             let thread = thread::Builder::new().name("archive".to_owned());
             seen.asked = thread.spawn(move || this.ask()).is_ok();
         }
-        // One that could not be read is not waited for.
+        // An archive that could not be read is not waited for.
         let patience = if seen.read.is_some() { Duration::ZERO } else { BRIEFLY };
         let waited = self.answered.wait_timeout_while(seen, patience, |seen| seen.asked);
         waited.unwrap_or_else(PoisonError::into_inner).0
@@ -118,30 +117,30 @@ impl Watched {
 }
 
 impl Report {
-    /// For this mailserver on this node.
+    /// Reports on this mailserver on this node.
     pub fn new(handle: Handle, mailserver: Mailserver) -> Self {
         let archive = Arc::new(Watched::new(mailserver.archive().clone()));
         Self { handle, archive, mailserver: Mutex::new(Some(mailserver)) }
     }
 
-    /// The mailserver, for its end.
+    /// Takes the mailserver, to stop it.
     pub fn take(&self) -> Option<Mailserver> {
         self.mailserver().take()
     }
 
-    /// Takes note of the archive's troubles, as long as the mailserver runs.
+    /// Follows the archive's failures as long as the mailserver runs.
     pub async fn follow(self: Arc<Self>, mut news: MailserverNews) {
         while let Some(event) = news.next().await {
             self.archive.seen().follow(&event);
         }
     }
 
-    /// How many envelopes wait to be stored, if any do.
+    /// Returns how many envelopes wait to be stored, if any do.
     pub fn waiting(&self) -> Option<usize> {
         Some(self.counted().waiting).filter(|waiting| *waiting > 0)
     }
 
-    /// The record of type "stats".
+    /// Makes the record of type "stats".
     pub fn stats(&self) -> Record {
         let (stats, node) = (self.counted(), self.handle.stats());
         let outcomes = |counts: &std::collections::BTreeMap<&'static str, u64>| {
@@ -194,7 +193,7 @@ impl Told for Report {
         metrics.counter("node_envelopes_refused_total", "Envelopes refused.", node.refused);
         metrics.counter("node_received_bytes_total", "Bytes from peers.", node.bytes_in);
         metrics.counter("node_sent_bytes_total", "Bytes to peers.", node.bytes_out);
-        // As it was when the archive last said so; without these, if it never did.
+        // From the archive's last answer; left out if there was none.
         let archive = self.archive.look().summary.clone();
         if let Some(archive) = archive {
             metrics.gauge("archive_envelopes", "Envelopes in the archive.", archive.envelopes);
@@ -261,7 +260,7 @@ fn put_requests(metrics: &mut Metrics, stats: &MailserverStats) {
     metrics.gauge("mailserver_waiting_envelopes", help, stats.waiting as u64);
 }
 
-/// The record of a request that has ended.
+/// Makes the record of a request that ended.
 pub fn request_record(answered: &Answered, handle: &Handle) -> Record {
     let peer = handle.peers().into_iter().find(|peer| peer.key == answered.peer);
     let reason = match &answered.outcome {
@@ -280,7 +279,7 @@ pub fn request_record(answered: &Answered, handle: &Handle) -> Record {
         .with("seconds", float(answered.elapsed.as_secs_f64()))
 }
 
-/// A request for people.
+/// Describes a request in a line of text.
 pub fn request_text(record: &Record) -> String {
     let members = record.members();
     let member = |name: &str| members.get(name).and_then(Value::as_str).unwrap_or("-");
@@ -296,8 +295,8 @@ pub fn request_text(record: &Record) -> String {
     )
 }
 
-/// What an operator should know at once.
-pub fn tell(event: &MailserverEvent, cx: &Context) {
+/// Shows what an operator should know at once.
+pub fn show_event(event: &MailserverEvent, cx: &Context) {
     match event {
         MailserverEvent::ArchiveFailed { error, waiting, retry_in } => {
             let next = retry_in.map_or_else(
@@ -341,7 +340,7 @@ mod tests {
         archive::{Count, Query, Record},
     };
 
-    /// Says how it is when it is told to.
+    /// Answers with what the test sends.
     #[derive(Debug)]
     struct Slow(Mutex<mpsc::Receiver<Result<Summary, ArchiveError>>>);
 
@@ -379,19 +378,19 @@ mod tests {
         ArchiveError::Unusable("the database is gone".to_owned())
     }
 
-    /// Waits until the archive has been asked to the end.
+    /// Waits until the archive has answered.
     fn settle(watched: &Watched) -> MutexGuard<'_, Seen> {
         watched.answered.wait_while(watched.seen(), |seen| seen.asked).unwrap()
     }
 
     #[test]
-    fn nobody_waits_for_an_archive_that_does_not_answer() {
+    fn a_silent_archive_delays_nobody() {
         let (say, heard) = mpsc::channel();
         let watched = Arc::new(Watched::new(Arc::new(Slow(Mutex::new(heard)))));
         say.send(Ok(Summary { envelopes: 7, ..Summary::default() })).unwrap();
         drop(watched.look());
         assert_eq!(settle(&watched).summary.as_ref().unwrap().envelopes, 7);
-        // Now it is silent: what it said last must do, and it is asked once only.
+        // Now it is silent: the last answer is used, and it is asked only once.
         for _ in 0..2 {
             let seen = watched.look();
             assert_eq!((seen.summary.as_ref().unwrap().envelopes, seen.fault()), (7, None));

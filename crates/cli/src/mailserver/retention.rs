@@ -1,4 +1,4 @@
-//! What is passed over when envelopes are copied into an archive.
+//! Which envelopes are passed over when they are copied into an archive.
 
 use std::time::Duration;
 
@@ -10,27 +10,27 @@ use crate::{context::Context, output::Record, time::parse_seconds};
 /// How long an archive keeps its envelopes.
 #[derive(Debug, Clone, Args)]
 pub struct RetentionArgs {
-    /// Pass over what was sent longer ago, as a server with this --retention would remove it; 0
-    /// for nothing
+    /// Pass over envelopes sent longer ago, as a server with this --retention would remove them; 0
+    /// keeps all
     #[arg(long, value_name = "TIME", default_value = "0", value_parser = parse_seconds)]
     retention: u32,
 }
 
 impl RetentionArgs {
-    /// What is taken.
+    /// Returns which envelopes to store.
     pub fn intake(&self, cx: &Context) -> Intake {
         let kept = (self.retention > 0).then(|| Duration::from_secs(self.retention.into()));
         Intake::from_copy(cx.now(), kept)
     }
 }
 
-/// A record that says how many were passed over.
+/// Adds to a record how many were passed over.
 pub fn with_passed_over(record: Record, passed_over: &PassedOver) -> Record {
     let PassedOver { too_old, from_future } = *passed_over;
     record.with("too_old", too_old).with("from_future", from_future)
 }
 
-/// The same for people, as the end of a sentence; nothing if there were none.
+/// Returns the same as the end of a sentence; empty if there were none.
 pub fn passed_over_text(passed_over: &PassedOver) -> String {
     let PassedOver { too_old, from_future } = *passed_over;
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! Which envelopes of an archive are meant: topics and a range of time.
+//! Selects envelopes of an archive: topics and a range of time.
 
 use std::collections::BTreeSet;
 
@@ -17,33 +17,33 @@ use crate::{
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Selection")]
 pub struct RangeArgs {
-    /// The first second: a time before now (24h, 2d), a date or time (2020-03-01,
+    /// First second: a time before now (24h, 2d), a date or time (2020-03-01,
     /// 2020-03-01T12:00:00Z), or UNIX seconds
     #[arg(long, value_name = "TIME", value_parser = parse_moment)]
     pub from: Option<Moment>,
-    /// The last second, in the same forms, or "now"
+    /// Last second, in the same forms, or "now"
     #[arg(long, value_name = "TIME", value_parser = parse_moment)]
     pub to: Option<Moment>,
 }
 
 impl RangeArgs {
-    /// The range as UNIX seconds, both inclusive.
+    /// Returns the range in UNIX seconds, both inclusive.
     pub fn seconds(&self, from: Moment, to: Moment, cx: &Context) -> Result<(u32, u32)> {
         let now = cx.now();
         let (from, to) = (self.from.unwrap_or(from).at(now), self.to.unwrap_or(to).at(now));
         if from > to {
-            let message = format!("the range of time goes down, from {from} to {to}");
+            let message = format!("the range of time ends before it begins: from {from} to {to}");
             return Err(CliError::usage(message).field("--from").into());
         }
         Ok((from, to))
     }
 }
 
-/// Topics by their chats, or as they are.
+/// Topics, by the names of chats or in hex.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Selection")]
 pub struct TopicArgs {
-    /// Public chat, whose topic is meant. Repeatable
+    /// Name of a public chat. Repeatable
     #[arg(long, value_name = "NAME")]
     pub chat: Vec<String>,
     /// Topic, 8 hex digits. Repeatable
@@ -52,19 +52,19 @@ pub struct TopicArgs {
 }
 
 impl TopicArgs {
-    /// The topics, each with what it is called.
+    /// Returns the topics, each with the name of its chat.
     pub fn named(&self) -> Result<Vec<(Topic, Option<&str>)>> {
         let chats = self.chat.iter().map(|name| Ok((public_chat(name)?.topic, Some(&**name))));
         let topics = self.topic.iter().map(|text| Ok((parse_topic(text, "--topic")?, None)));
         chats.chain(topics).collect()
     }
 
-    /// The topics; none if none was named.
+    /// Returns the topics; an empty set if none is given.
     pub fn topics(&self) -> Result<BTreeSet<Topic>> {
         Ok(self.named()?.into_iter().map(|(topic, _)| topic).collect())
     }
 
-    /// What an archive is asked for: all topics, if none was named.
+    /// Returns a selection of the topics; of all, if none is given.
     pub fn select(&self) -> Result<Select> {
         let topics = self.topics()?;
         if topics.is_empty() {

@@ -26,8 +26,8 @@ use crate::{
     mailserver::{
         access::AccessArgs,
         http,
-        report::{Report, request_record, request_text, tell},
-        store::{Purpose, StoreArgs, inspect_meanwhile},
+        report::{Report, request_record, request_text, show_event},
+        store::{Purpose, StoreArgs},
     },
     net::{
         Network, PeerArgs, check_enode_file, check_listen, check_message_size, check_min_pow,
@@ -39,56 +39,56 @@ use crate::{
     time::parse_seconds,
 };
 
-/// Run a mailserver: a node that keeps the envelopes it sees, for those who ask for them
+/// Run a mailserver: a node that stores the envelopes it sees, for clients that ask for them
 ///
-/// Without a password or --asymmetric, requests are taken with the password that Status has
-/// published. The first result is a record of type "ready" with the enode to ask. Ctrl-C or SIGTERM end it:
-/// peers are told, and what was accepted is stored.
+/// Without a password or --asymmetric, clients use the password that Status has published. The
+/// first result is a record of type "ready" with the enode to ask. On Ctrl-C or SIGTERM, it
+/// disconnects its peers and stores what it has accepted.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   $ timeout -s TERM 1 status-mailserver serve --listen 127.0.0.1:0 --store ./archive --password status-offline-inbox || test $? = 124
   $ timeout -s TERM 1 status-mailserver serve --listen 127.0.0.1:0 --store ./archive --asymmetric --retention 30d --metrics 127.0.0.1:0 || test $? = 124")]
 pub struct ServeCommand {
-    /// Address and port to listen on; port 0 for any that is free
+    /// Address and port to listen on; port 0 for any free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:30303")]
     listen: SocketAddr,
-    /// The least proof of work of the envelopes it takes and keeps
+    /// Minimum proof of work of envelopes
     #[arg(long, value_name = "POW", default_value_t = 0.001)]
     min_pow: f64,
-    /// The least proof of work of requests [default: --min-pow]
+    /// Minimum proof of work of requests [default: --min-pow]
     #[arg(long, value_name = "POW")]
     request_pow: Option<f64>,
-    /// The least time between two requests of one client; 0 for none
+    /// Minimum time between two requests of a client; 0 for no limit
     #[arg(long, value_name = "TIME", default_value = "0", value_parser = parse_seconds)]
     rate_limit: u32,
-    /// Remove envelopes that were sent so long ago, once per hour; 0 keeps all
+    /// Remove envelopes sent longer ago than this, once per hour; 0 keeps all
     #[arg(long, value_name = "TIME", default_value = "0", value_parser = parse_seconds)]
     retention: u32,
-    /// Don't store envelopes that were sent longer ago when they come, nor what --retention would
-    /// remove; 0 for any age within that. Those of Status live for some seconds
+    /// Don't store envelopes sent longer ago than this, or than --retention; 0 for no limit. Those
+    /// of Status live for some seconds
     #[arg(long, value_name = "TIME", default_value = "30d", value_parser = parse_seconds)]
     max_age: u32,
-    /// Which envelopes of a range are sent first
+    /// Which envelopes of a range to send first
     #[arg(long, value_enum, default_value = "oldest")]
     order: Order,
-    /// The largest packet and envelope it takes and sends, in bytes; from 1024 to 10 MiB
+    /// Maximum size of packets and envelopes in bytes, from 1024 to 10 MiB
     #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_MAX_MESSAGE_SIZE)]
     max_message_size: u32,
-    /// The most peers that may dial it
+    /// Maximum number of inbound peers
     #[arg(long, value_name = "N", default_value_t = 50)]
     max_peers: usize,
     /// Refuse and overlook exactly what status-go refuses and overlooks
     #[arg(long)]
     as_reference: bool,
-    /// Address and port on which to tell /metrics (Prometheus) and /health, by HTTP. Not for
-    /// the open network
+    /// Address and port to serve /metrics (Prometheus) and /health over HTTP. Not for the open
+    /// network
     #[arg(long, value_name = "ADDR")]
     metrics: Option<SocketAddr>,
-    /// Print a record of type "request" for each request, when it has ended
+    /// Print a record of type "request" for each request when it has ended
     #[arg(long)]
     requests: bool,
-    /// Print a record of type "stats" so often
+    /// Print a record of type "stats" at this interval
     #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
     stats: Option<u32>,
     /// File to write the enode to, once it listens
@@ -122,12 +122,11 @@ impl ServeCommand {
         config.max_peers = self.max_peers;
         config.p2p.listen_port = 0;
         Mailserver::prepare(&mut config);
-        // The archive last: it is made, if need be, when nothing else is wrong.
+        // Last, so that no archive is created if anything else is wrong.
         let port = self.metrics.map(http::Port::open).transpose()?;
         check_listen(self.listen)?;
         self.enode_file.as_deref().map(check_enode_file).transpose()?;
         let archive = self.store.open_to_serve(Purpose::Make)?;
-        inspect_meanwhile(archive.clone(), cx);
 
         let network = Network::start(config)?;
         let handle = network.handle().clone();
@@ -145,9 +144,9 @@ impl ServeCommand {
             for enode in enodes {
                 network.dial(enode, PeerOptions::default());
             }
-            self.tell(&network, news, &report, cx)
+            self.follow(&network, news, &report, cx)
         });
-        // Whatever ended it: peers are told, and what was accepted is stored.
+        // However it ended: peers are disconnected, and what was accepted is stored.
         interrupt::end_at_once();
         if let Some(waiting) = report.waiting() {
             cx.note(&format!(
@@ -165,7 +164,7 @@ impl ServeCommand {
         }
     }
 
-    /// Says that it is ready, to all who may want to know.
+    /// Announces that it is ready.
     fn announce(
         &self,
         port: Option<http::Port>,
@@ -190,32 +189,30 @@ impl ServeCommand {
 
     fn mailserver_config(&self, server: ServerConfig) -> MailserverConfig {
         let age = (self.max_age > 0).then(|| Duration::from_secs(self.max_age.into()));
-        MailserverConfig { max_age: age, ..MailserverConfig::new(server) }
+        let mut config = MailserverConfig::new(server);
+        config.max_age = age;
+        config
     }
 
     fn server_config(&self, key: &SecretKey, cx: &Context) -> Result<ServerConfig> {
         let request_pow = self.request_pow.unwrap_or(self.min_pow);
         check_min_pow(request_pow, "--request-pow")?;
-        let mut config = ServerConfig {
-            password: self.access.key()?,
-            key: self.access.asymmetric.then(|| key.clone()),
-            min_pow: request_pow,
-            rate_limit: Duration::from_secs(self.rate_limit.into()),
-            order: match self.order {
-                Order::Oldest => archive::Order::OldestFirst,
-                Order::Newest => archive::Order::NewestFirst,
-            },
-            max_message_size: self.max_message_size,
-            // The server keeps all if it is zero.
-            retention: Some(Duration::from_secs(self.retention.into())),
-            as_reference: self.as_reference,
-            ..ServerConfig::default()
+        let mut config = ServerConfig::default();
+        config.password = self.access.key()?;
+        config.key = self.access.asymmetric.then(|| key.clone());
+        config.min_pow = request_pow;
+        config.rate_limit = Duration::from_secs(self.rate_limit.into());
+        config.order = match self.order {
+            Order::Oldest => archive::Order::OldestFirst,
+            Order::Newest => archive::Order::NewestFirst,
         };
-        // Whoever sets up nothing is asked for what clients ask with by default.
+        config.max_message_size = self.max_message_size;
+        // The server keeps all if it is zero.
+        config.retention = Some(Duration::from_secs(self.retention.into()));
+        config.as_reference = self.as_reference;
+        // By default, with the password that clients use by default.
         if config.password.is_none() && config.key.is_none() {
-            cx.note(
-                "requests are taken with the published password of Status: status-offline-inbox",
-            );
+            cx.note("requests use the published password of Status: status-offline-inbox");
             config.password = Some(SymKey::from_password(FLEET_PASSWORD));
         }
         Ok(config)
@@ -228,8 +225,8 @@ impl ServeCommand {
         Ok(config)
     }
 
-    /// Tells what happens, until the end.
-    fn tell(
+    /// Reports events until the end.
+    fn follow(
         &self,
         network: &Network,
         mut news: MailserverNews,
@@ -254,7 +251,7 @@ impl ServeCommand {
                             cx.emit(&request_record(answered, network.handle()), request_text)?;
                         }
                     } else {
-                        tell(&event, cx);
+                        show_event(&event, cx);
                     }
                 }
                 Wake::Stats => {

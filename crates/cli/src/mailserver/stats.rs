@@ -18,14 +18,14 @@ use crate::{
     time::{date_of_day, to_rfc3339},
 };
 
-/// Show what an archive holds: in all, per day, per topic; exit 1 if it is empty
+/// Show what an archive holds: in all, per day, per topic; exits with 1 if it is empty
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   $ status-mailserver stats --store ./archive
   $ status-mailserver stats --store ./archive --chat status --top 0 --output text")]
 pub struct StatsCommand {
-    /// The topics with most envelopes (0: all)
+    /// Number of topics to show, those with most envelopes first (0: all)
     #[arg(long, value_name = "N", default_value_t = 20)]
     top: usize,
     #[command(flatten)]
@@ -37,14 +37,14 @@ pub struct StatsCommand {
 /// The width of the longest bar.
 const BAR: u64 = 40;
 
-/// What there is of something.
+/// Envelopes and bytes.
 #[derive(Debug, Default, Clone, Copy)]
 struct Tally {
     envelopes: u64,
     bytes: u64,
 }
 
-/// What there is of a topic.
+/// What an archive holds of a topic.
 #[derive(Debug, Clone, Copy)]
 struct OfTopic {
     tally: Tally,
@@ -157,7 +157,7 @@ impl Tally {
         record.with("envelopes", self.envelopes).with("bytes", self.bytes)
     }
 
-    /// A bar of a chart.
+    /// Draws a bar of the chart.
     fn line(self, name: &str, most: u64) -> String {
         let width = (self.envelopes * BAR).div_ceil(most.max(1)) as usize;
         let bar = format!("{}{}", "█".repeat(width), " ".repeat(BAR as usize - width));
@@ -175,7 +175,7 @@ mod tests {
     fn bars_have_one_width() {
         let line = |envelopes| Tally { envelopes, bytes: 1 }.line("a", 1000);
         assert!(line(1000).contains(&"█".repeat(40)));
-        // However few, there is something to see.
+        // Even the smallest bar is visible.
         assert_eq!(line(1).matches('█').count(), 1);
         assert_eq!(line(501).matches('█').count(), 21);
         assert_eq!(line(1).chars().count(), line(500).chars().count());

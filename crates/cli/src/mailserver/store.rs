@@ -1,6 +1,6 @@
-//! Which store an archive is in.
+//! Where an archive is stored.
 
-use std::{fs, io, path::Path, sync::Arc, thread};
+use std::{fs, io, path::Path, sync::Arc};
 
 use clap::Args;
 use statuskit_mailserver::{
@@ -12,40 +12,37 @@ use statuskit_mailserver::{
     },
 };
 
-use crate::{
-    context::Context,
-    error::{CliError, Exit, Result},
-};
+use crate::error::{CliError, Exit, Result};
 
-/// Where the archive is.
+/// The place of an archive.
 #[derive(Debug, Clone, Args)]
 pub struct StoreArgs {
-    /// The archive: a directory, or the URL of a PostgreSQL database. The environment variable
-    /// STATUS_STORE is the place for a URL with a password in it
+    /// Archive: a directory, or the URL of a PostgreSQL database. Put a URL with a password into
+    /// the environment variable STATUS_STORE
     #[arg(long, value_name = "PATH|URL", env = "STATUS_STORE", hide_env_values = true)]
     store: String,
 }
 
-/// What is going to be done with an archive.
+/// What an archive is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// Nothing is written; there must be one.
+    /// To read. It must exist.
     Read,
-    /// There must be one.
+    /// To change it. It must exist.
     Change,
-    /// It is made if there is none.
+    /// To change it. It is created if it does not exist.
     Make,
 }
 
 impl StoreArgs {
-    /// Opens the archive, and looks whether it is sound before anything is read from it.
+    /// Opens the archive, and checks its structure before anything is read from it.
     pub fn open(&self, purpose: Purpose) -> Result<Arc<dyn Archive>> {
         let archive = self.open_to_serve(purpose)?;
         archive.inspect().map_err(|error| self.failed(&error))?;
         Ok(archive)
     }
 
-    /// Opens the archive, unless there is nothing yet under its name.
+    /// Opens the archive, unless there is nothing under its name yet.
     pub fn open_what_is_there(&self) -> Result<Option<Arc<dyn Archive>>> {
         if let Place::Directory(dir) = self.place()? {
             let is_new = match fs::read_dir(dir) {
@@ -59,13 +56,13 @@ impl StoreArgs {
         self.open(Purpose::Make).map(Some)
     }
 
-    /// Opens the archive. Whether a large one is sound is not looked at: that takes too long for a
-    /// server that others wait for.
+    /// Opens the archive without checking all of it, which would keep a server's clients waiting.
+    /// Pages are checked when they are first read.
     pub fn open_to_serve(&self, purpose: Purpose) -> Result<Arc<dyn Archive>> {
         Ok(match self.place()? {
             Place::Database => {
                 if purpose == Purpose::Change {
-                    // A slip of the pen makes no archive.
+                    // A typo must not create an archive.
                     drop(self.open_database(true)?);
                 }
                 Arc::new(self.open_database(purpose == Purpose::Read)?)
@@ -75,7 +72,8 @@ impl StoreArgs {
                     Purpose::Read => EmbeddedArchive::open_read_only(dir),
                     Purpose::Make => EmbeddedArchive::open(dir),
                     Purpose::Change => {
-                        let settings = Settings { existing: true, ..Settings::default() };
+                        let mut settings = Settings::default();
+                        settings.existing = true;
                         EmbeddedArchive::open_with(dir, &settings)
                     }
                 };
@@ -85,18 +83,19 @@ impl StoreArgs {
     }
 
     fn open_database(&self, read_only: bool) -> Result<PostgresArchive> {
-        let options = Options { read_only, ..Options::default() };
+        let mut options = Options::default();
+        options.read_only = read_only;
         let archive = PostgresArchive::open(&self.store, options);
         Ok(archive.map_err(|error| self.failed(&error))?)
     }
 
-    /// What is wrong with an archive in a directory.
+    /// Checks an archive in a directory.
     pub fn check(&self) -> Result<Report> {
         let report = EmbeddedArchive::check_at(self.directory()?);
         Ok(report.map_err(|error| self.failed(&error))?)
     }
 
-    /// What can be read of an archive in a directory, in whatever state it is.
+    /// Reads what can be read of an archive in a directory, whatever its state.
     pub fn salvage(&self) -> Result<Salvage> {
         Ok(EmbeddedArchive::salvage(self.directory()?).map_err(|error| self.failed(&error))?)
     }
@@ -111,8 +110,8 @@ impl StoreArgs {
         }
     }
 
-    /// What is meant. What looks like a database, but for a slip of the pen, is no directory: its
-    /// name would be a password. It is not shown for the same reason.
+    /// Interprets the name. One that looks like a mistyped database is no directory: its name would
+    /// be a password. For the same reason it is not shown.
     fn place(&self) -> Result<Place<'_>> {
         let store = self.store.trim();
         let lower = store.to_ascii_lowercase();
@@ -140,7 +139,7 @@ impl StoreArgs {
         archive_error(error).field("--store")
     }
 
-    /// How the archive is named in results: a password is left out.
+    /// Returns the archive's name for results, without a password.
     pub fn shown(&self) -> String {
         match self.place() {
             Ok(Place::Directory(_)) => self.store.clone(),
@@ -150,14 +149,14 @@ impl StoreArgs {
     }
 }
 
-/// What a store can be.
+/// A kind of store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place<'a> {
     Directory(&'a Path),
     Database,
 }
 
-/// What the URL of a database begins with.
+/// The beginnings of a database URL.
 const SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
 
 /// Whether this is `host=… password=…`, in lower case.
@@ -167,7 +166,7 @@ fn is_list_of_settings(text: &str) -> bool {
         .any(|word| word.split_once('=').is_some_and(|(name, _)| names.contains(&name)))
 }
 
-/// A URL without user, password and settings. Whatever could be a part of them is left out.
+/// Returns a URL without user, password and settings, or anything that could be part of them.
 fn shown_url(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return String::new() };
     let before = rest.split(['?', '#']).next().unwrap_or_default();
@@ -179,23 +178,12 @@ fn shown_url(url: &str) -> String {
     format!("{}://{place}", scheme.to_ascii_lowercase())
 }
 
-/// Looks whether an archive is sound while it is in use, and says so if not. It then fails by
-/// itself in whatever it is asked for.
-pub fn inspect_meanwhile(archive: Arc<dyn Archive>, cx: &Context) {
-    let show = cx.shower();
-    thread::spawn(move || {
-        if let Err(error) = archive.inspect() {
-            show(&archive_error(&error).field("--store"));
-        }
-    });
-}
-
-/// What went wrong with an archive.
+/// Converts an error of an archive.
 pub fn archive_error(error: &ArchiveError) -> CliError {
     let shown = CliError::new(error.code(), Exit::Local, error.to_string());
     match error {
         ArchiveError::Damaged(_) => {
-            shown.hint("status-mailserver export --salvage gets out what is whole")
+            shown.hint("status-mailserver export --salvage prints what is still whole")
         }
         _ => shown,
     }
@@ -210,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_one_is_a_directory() {
+    fn names_of_databases_are_no_directories() {
         for store in ["archive", "./a b", "/srv/archive:2", "a@b", "postgres", "hosts=1"] {
             assert!(matches!(args(store).place(), Ok(Place::Directory(_))), "{store}");
             assert_eq!(args(store).shown(), store);
@@ -236,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn no_part_of_a_password_is_shown() {
+    fn passwords_are_never_shown() {
         let shown = |store| args(store).shown();
         assert_eq!(shown("Postgres://u:secret@h:1/d?sslmode=require"), "postgres://h:1/d");
         assert_eq!(shown("postgres://h:1/d?user=u&password=secret"), "postgres://h:1/d");

@@ -26,19 +26,18 @@ use crate::{
 
 /// Copy a range of another mailserver's archive into a store
 ///
-/// Mailservers of one operator fill each other's gaps so. What comes is stored page by page; the
-/// result says how much of it was new, and how much was passed over: what was sent before
-/// 2015-07-30 or is more than a day ahead of the clock, and what --retention leaves out.
+/// So the mailservers of one operator fill each other's gaps. Envelopes are stored page by page. The
+/// result says how many were new, and how many were passed over: those sent before 2015-07-30 or
+/// more than a day ahead of the clock, and those older than --retention.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   $ status-mailserver sync --peer \"$MAILSERVER\" --store ./made --from 24h")]
 pub struct SyncCommand {
-    /// Time between two pages; a server that refuses those who ask too often is waited for anyway,
-    /// up to --patience
+    /// Pause between two pages. A server with a rate limit is waited for anyway, up to --patience
     #[arg(long, value_name = "TIME", default_value = "0", value_parser = parse_seconds)]
     pause: u32,
-    /// Where to go on, in hex, as the last sync said; with its --from and --to
+    /// Continue at the cursor that the last sync printed, with its --from and --to
     #[arg(long, value_name = "HEX", help_heading = "Selection")]
     cursor: Option<String>,
     #[command(flatten)]
@@ -60,12 +59,12 @@ impl SyncCommand {
         let (from, to) = self.range.seconds(Moment::Ago(DAY), Moment::Now, cx)?;
         let topics = self.topics.topics()?;
         let cursor = self.cursor.as_deref().map(parse_cursor).transpose()?;
-        // Only mailservers hear such answers.
+        // Only mailservers accept such answers.
         let listens =
             |config: &mut statuskit_net::node::ServiceConfig| config.node.mailserver = true;
         let Connection { network, server, .. } =
             Connection::open(&self.peers, self.ask.limit(), listens, cx)?;
-        // No new archive is made for nothing.
+        // Creates no archive before the connection stands.
         let archive = self.store.open(Purpose::Make)?;
         let mut options = client::SyncOptions::new(from, to);
         if !topics.is_empty() {
@@ -124,7 +123,7 @@ impl SyncCommand {
         }
         ended?;
         if last.received == 0 {
-            let message = "the mailserver has nothing in this time";
+            let message = "the mailserver has no envelopes in this range";
             return Err(CliError::new("mailserver.empty", Exit::Negative, message).into());
         }
         Ok(())

@@ -38,27 +38,25 @@ use crate::{
     time::{Moment, to_rfc3339},
 };
 
-/// Store the envelopes of standard input, or of a mailserver of status-go or go-ethereum
+/// Store envelopes from standard input, or from a mailserver of status-go or go-ethereum
 ///
-/// Reads envelope and message records of any tool, hex, base64 or binary; nothing is checked but
-/// that they are envelopes, sent since 2015-07-30 and not more than a day ahead of the clock. The
-/// result says how many were new, and how many were passed over for their time. Ctrl-C stores what
-/// was read.
+/// Reads envelope and message records of any tool, hex, base64 or binary. It only checks that they
+/// are envelopes, sent since 2015-07-30 and not more than a day ahead of the clock. The result says
+/// how many were new, and how many were passed over for their time. Ctrl-C stores what was read.
 ///
-/// With --leveldb or --postgres, the archive of another program is taken over; nothing is written
-/// to it, and doing it again adds what is new. Its program must not run meanwhile if it is LevelDB.
+/// With --leveldb or --postgres, imports the archive of another program. Nothing is written to it,
+/// and a repetition adds what is new. The program of a LevelDB archive must not run meanwhile.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   $ status-envelope seal hi --chat status --ttl 60 | status-mailserver import --store ./archive
   $ status-mailserver export --store ./archive | status-mailserver import --store ./made")]
 pub struct ImportCommand {
-    /// Directory of a LevelDB archive, as mailservers of status-go (their DataDir) and go-ethereum
-    /// write it
+    /// Directory of a LevelDB archive of a mailserver of status-go (its DataDir) or go-ethereum
     #[arg(long, value_name = "DIR", conflicts_with = "postgres")]
     leveldb: Option<PathBuf>,
-    /// URL of a PostgreSQL database that status-go wrote. The environment variable
-    /// STATUS_IMPORT_STORE is the place for one with a password in it
+    /// URL of a PostgreSQL archive of status-go. Put one with a password into the environment
+    /// variable STATUS_IMPORT_STORE
     #[arg(long, value_name = "URL", env = "STATUS_IMPORT_STORE", hide_env_values = true)]
     postgres: Option<String>,
     #[command(flatten)]
@@ -67,12 +65,12 @@ pub struct ImportCommand {
     store: StoreArgs,
 }
 
-/// What comes from the input.
+/// An item of the input.
 enum Input {
     Envelopes(Vec<Envelope>),
     /// A bad record among others.
     Bad(CliError),
-    /// The input can't be read on.
+    /// The input can't be read any further.
     Broken(Stop),
 }
 
@@ -85,12 +83,12 @@ impl ImportCommand {
         let guard = Guard::new();
         let input = read_input();
         let mut sifted = Sifted::new(self.retention.intake(cx));
-        // An archive is made for what is put in, not before.
+        // The archive is only created when there is something to store.
         let first = match take_first(&input, &mut sifted, &guard, cx) {
             Ok(Some(first)) => first,
             Ok(None) if sifted.is_empty() => return Err(empty_input("envelopes")),
             ended => {
-                self.tell(&sifted, 0, cx)?;
+                self.report(&sifted, 0, cx)?;
                 return ended.map(drop);
             }
         };
@@ -98,13 +96,13 @@ impl ImportCommand {
         let mut gathered = Gathered::new(&*archive);
         let taken = first.into_iter().try_for_each(|envelope| gathered.add(envelope));
         let taken = taken.and_then(|()| take_all(&input, &mut gathered, &mut sifted, &guard, cx));
-        // Whatever ended it: what was read is stored, and told.
+        // However it ended: what was read is stored and reported.
         let stored = gathered.store();
-        self.tell(&sifted, gathered.new, cx)?;
+        self.report(&sifted, gathered.new, cx)?;
         stored.and(taken)
     }
 
-    /// The archive of another program, if one is meant.
+    /// Opens the archive of another program, if one is given.
     fn source(&self) -> Result<Option<Box<dyn Source>>> {
         let failed = |option: &'static str| {
             move |error: ArchiveError| Stop::from(archive_error(&error).field(option))
@@ -118,7 +116,7 @@ impl ImportCommand {
         Ok(Some(Box::new(source)))
     }
 
-    /// Takes over all that a source holds.
+    /// Imports all that a source holds.
     fn take_over(&self, source: &dyn Source, cx: &mut Context) -> Result<()> {
         let archive = self.store.open(Purpose::Make)?;
         let bar = mining::bar();
@@ -144,13 +142,13 @@ impl ImportCommand {
         });
         bar.finish_and_clear();
         let Progress { good, new, bad, passed_over, .. } = *done.as_ref().unwrap_or(&last);
-        self.tell(&Sifted { intake, seen: good, bad, passed_over }, new, cx)?;
+        self.report(&Sifted { intake, seen: good, bad, passed_over }, new, cx)?;
         done.map_err(|error| archive_error(&error))?;
         stopped.into_inner()?;
         if guard.is_set() { Err(Stop::Exit(Exit::Interrupted)) } else { Ok(()) }
     }
 
-    fn tell(&self, sifted: &Sifted, new: u64, cx: &mut Context) -> Result<()> {
+    fn report(&self, sifted: &Sifted, new: u64, cx: &mut Context) -> Result<()> {
         let Sifted { seen, bad, passed_over, .. } = sifted;
         let record = Record::new("imported")
             .with("store", self.store.shown())
@@ -181,7 +179,7 @@ impl Sifted {
         self.seen == 0 && self.bad == 0
     }
 
-    /// Those that are kept.
+    /// Returns those that are kept.
     fn sift(&mut self, mut envelopes: Vec<Envelope>) -> Vec<Envelope> {
         self.seen += envelopes.len() as u64;
         envelopes.retain(|envelope| {
@@ -192,7 +190,7 @@ impl Sifted {
     }
 }
 
-/// A source that ends early, if so wished.
+/// A source that can be stopped.
 struct Stoppable<'a> {
     source: &'a dyn Source,
     stops: &'a dyn Fn() -> bool,
@@ -209,7 +207,7 @@ impl Source for Stoppable<'_> {
     }
 }
 
-/// The first envelopes that are kept; none if the input ends before.
+/// Returns the first envelopes that are kept; `None` if the input ends before.
 fn take_first(
     input: &Receiver<Input>,
     sifted: &mut Sifted,
@@ -238,7 +236,7 @@ fn take_first(
     }
 }
 
-/// Takes what comes until the end. Who writes slowly sees the envelopes stored all the same.
+/// Stores what comes until the end, without long waits if the input is slow.
 fn take_all(
     input: &Receiver<Input>,
     gathered: &mut Gathered<'_>,
@@ -292,30 +290,30 @@ fn read_input() -> Receiver<Input> {
     receive
 }
 
-/// Envelopes on their way into an archive, which takes many at a time.
+/// Gathers envelopes for an archive, which stores many at a time.
 pub struct Gathered<'a> {
     archive: &'a dyn Archive,
     batch: Vec<Envelope>,
     bytes: usize,
     since: Instant,
-    /// How many of those that were stored were new.
+    /// The number of new ones among those stored.
     pub new: u64,
 }
 
 impl<'a> Gathered<'a> {
     /// Envelopes that are stored at once.
     const BATCH: usize = 1000;
-    /// Their sizes in sum, in bytes.
+    /// The sum of their sizes in bytes.
     const BYTES: usize = 16 << 20;
     /// How long one waits for others.
     const PATIENCE: Duration = Duration::from_millis(500);
 
-    /// None so far.
+    /// Begins with none.
     pub fn new(archive: &'a dyn Archive) -> Self {
         Self { archive, batch: Vec::new(), bytes: 0, since: Instant::now(), new: 0 }
     }
 
-    /// One more.
+    /// Adds an envelope.
     pub fn add(&mut self, envelope: Envelope) -> Result<()> {
         if self.batch.is_empty() {
             self.since = Instant::now();
@@ -328,7 +326,7 @@ impl<'a> Gathered<'a> {
         Ok(())
     }
 
-    /// Stores them, if the first of them has waited long enough.
+    /// Stores them, if the first one has waited long enough.
     pub fn store_if_late(&mut self) -> Result<()> {
         if self.since.elapsed() < Self::PATIENCE { Ok(()) } else { self.store() }
     }
@@ -346,15 +344,15 @@ impl<'a> Gathered<'a> {
     }
 }
 
-/// Print envelopes of an archive as records, oldest first; exit 1 if there are none
+/// Print envelopes of an archive as records, oldest first; exits with 1 if there are none
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   $ status-mailserver export --store ./archive --from 24h | status-envelope open --chat status
   $ status-mailserver export --store ./archive --output raw > all.bin")]
 pub struct ExportCommand {
-    /// Read the file of a damaged archive page by page: all envelopes that are whole, in no
-    /// certain order; also some that were removed
+    /// Read the file of a damaged archive page by page, and print all whole envelopes: in no
+    /// certain order, and possibly including removed ones
     #[arg(long, conflicts_with_all = ["from", "to", "chat", "topic"])]
     salvage: bool,
     #[command(flatten)]
@@ -411,9 +409,9 @@ impl ExportCommand {
 /// Some of the envelopes of a query.
 struct Page {
     envelopes: Vec<Envelope>,
-    /// Where the last of them stands; none if there was none.
+    /// The position of the last one; `None` if there was none.
     last: Option<Position>,
-    /// What is in the archive, and is no envelope.
+    /// What is in the archive but not an envelope.
     bad: Vec<CliError>,
     /// Whether all of them could be read.
     end: Result<()>,
@@ -441,7 +439,7 @@ impl Page {
     }
 }
 
-/// An envelope for people: one line.
+/// Describes an envelope in a line of text.
 pub fn envelope_text(record: &Record) -> String {
     let members = record.members();
     let [hash, topic] = ["hash", "topic"].map(|name| members[name].as_str().unwrap_or_default());

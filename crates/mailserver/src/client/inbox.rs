@@ -1,25 +1,28 @@
-//! What a mailserver sends us, until somebody takes it.
+//! What a mailserver sends us, until it is taken.
 //!
-//! Events that wait hold memory, and in the end the whole node. So the inbox takes what comes from
-//! the server at once, also while its owner is busy ([`during`](Inbox::during)), keeps no more of
-//! it than it may, and leaves the rest out.
+//! Events that wait hold memory, and in the end stop the whole node. So the inbox takes what comes
+//! from the server at once, also while its owner is busy ([`during`](Inbox::during)). It keeps a
+//! limited amount, and leaves out the rest.
 
 use std::{collections::VecDeque, future::Future, sync::Arc, time::Duration};
 
 use statuskit_core::{
     envelope::Envelope,
-    wire::p2p::{RequestComplete, SyncResponse},
+    wire::{
+        Packet,
+        p2p::{RequestComplete, SyncResponse},
+    },
 };
-use statuskit_net::node::{ConnectionId, Event, Handle, Subscription};
+use statuskit_net::node::{ConnectionId, Event, Handle, SendError, Subscription};
 use tokio::time::timeout;
 
 use crate::client::ClientError;
 
-/// The news from one server.
+/// The mail of one server.
 pub(super) struct Inbox {
     events: Subscription,
     peer: ConnectionId,
-    /// The request whose end is of interest.
+    /// The request whose end is awaited.
     request: Option<[u8; 32]>,
     waiting: VecDeque<Arc<Event>>,
     bytes: usize,
@@ -36,8 +39,8 @@ pub(super) enum Mail<'a> {
 }
 
 impl Inbox {
-    /// From now on, with at most so many bytes of envelopes that wait.
-    pub fn new(handle: &Handle, peer: ConnectionId, max_bytes: usize) -> Self {
+    /// Starts with the next event. Keeps up to `max_bytes` of envelopes.
+    pub(super) fn new(handle: &Handle, peer: ConnectionId, max_bytes: usize) -> Self {
         Self {
             events: handle.subscribe(),
             peer,
@@ -50,40 +53,34 @@ impl Inbox {
         }
     }
 
-    /// Of the ends of requests, only that of this one is of interest.
-    pub fn expect(&mut self, request: [u8; 32]) {
+    /// Awaits the end of this request, and ignores those of others.
+    pub(super) fn expect(&mut self, request: [u8; 32]) {
         self.request = Some(request);
     }
 
-    /// Whether there was too much, and all that came from then on was left out.
-    pub fn left_out(&self) -> bool {
+    /// Whether there was too much. All that came from then on was left out.
+    pub(super) fn left_out(&self) -> bool {
         self.left_out
     }
 
-    /// The next mail, if it comes in time.
-    pub async fn next(&mut self, limit: Duration) -> Result<Arc<Event>, ClientError> {
+    /// Returns the next mail, if it comes in time.
+    pub(super) async fn next(&mut self, limit: Duration) -> Result<Arc<Event>, ClientError> {
         let wait = async {
             while self.waiting.is_empty() && self.ended.is_none() {
                 let event = self.events.next().await;
                 self.take(event);
             }
         };
-        let in_time = timeout(limit, wait).await;
+        let _ = timeout(limit, wait).await;
         if let Some(event) = self.waiting.pop_front() {
             self.bytes -= size(&event);
             return Ok(event);
         }
-        match self.ended.take() {
-            Some(error) => Err(error),
-            None => {
-                debug_assert!(in_time.is_err());
-                Err(ClientError::TimedOut)
-            }
-        }
+        Err(self.ended.take().unwrap_or(ClientError::TimedOut))
     }
 
     /// Does something else, and takes what comes meanwhile.
-    pub async fn during<F: Future>(&mut self, work: F) -> F::Output {
+    pub(super) async fn during<F: Future>(&mut self, work: F) -> F::Output {
         tokio::pin!(work);
         loop {
             tokio::select! {
@@ -91,6 +88,22 @@ impl Inbox {
                 output = &mut work => return output,
                 event = self.events.next(), if self.ended.is_none() => self.take(event),
             }
+        }
+    }
+
+    /// Sends a packet to the server.
+    pub(super) async fn send(
+        &mut self,
+        handle: &Handle,
+        packet: &Packet,
+        limit: Duration,
+    ) -> Result<(), ClientError> {
+        let sent = handle.send_packet(self.peer, packet);
+        match self.during(timeout(limit, sent)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(SendError::NoPeer)) => Err(ClientError::NotConnected),
+            Ok(Err(error)) => Err(ClientError::Send(error)),
+            Err(_) => Err(ClientError::TimedOut),
         }
     }
 
@@ -112,7 +125,7 @@ impl Inbox {
             Some(Mail::Complete(_)) => {}
             Some(Mail::Envelopes(_) | Mail::Sync(_)) => {
                 let size = size(&event);
-                // One may always wait, however large; and behind a gap, none.
+                // One may always wait, however large; nothing may after a gap.
                 self.left_out |= self.bytes > 0 && self.bytes + size > self.max_bytes;
                 if !self.left_out {
                     self.bytes += size;
@@ -123,7 +136,7 @@ impl Inbox {
     }
 }
 
-/// What is in an event, if it is mail from this peer.
+/// Returns the mail in an event, if it is from this peer.
 pub(super) fn mail(event: &Event, from: ConnectionId) -> Option<Mail<'_>> {
     match event {
         Event::P2pMessages { peer, envelopes } if *peer == from => Some(Mail::Envelopes(envelopes)),

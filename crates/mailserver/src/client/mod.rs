@@ -1,4 +1,4 @@
-//! Asking a mailserver, over a running node.
+//! Asks a mailserver, over a running node.
 //!
 //! ```no_run
 //! # use statuskit_core::{crypto::SecretKey, devp2p::Enode, envelope::{SymKey, Topic}, mailserver::Access};
@@ -22,17 +22,25 @@
 //!
 //! A server answers a request with a page of at most 1,000 envelopes and, if there is more, with
 //! a cursor for the next. [`History`] asks for page after page and hands out the envelopes as they
-//! come. Only the order of packets tells to which request an envelope belongs; so a [`Client`]
-//! (with its clones) asks one thing at a time, and there should be one per server.
+//! come. Only the order of packets tells which request an envelope answers. So a [`Client`] (with
+//! its clones) asks one thing at a time, and there should be one per server.
 //!
-//! A server is not trusted. What was not asked for is left out and counted, a cursor that leads in
-//! circles ends the history, and so do pages that bring nothing. Its order is its own affair.
+//! A server is not trusted. What was not asked for is left out and counted. A cursor that leads in
+//! circles ends the history, and so do pages that bring nothing. Its order is up to the server.
+//!
+//! | what | where |
+//! | --- | --- |
+//! | which requests a history takes, and which envelopes it accepts | `pager` (no IO) |
+//! | sending a request, receiving its answer | `history`, `inbox` |
+//! | how often a server accepts requests | `pace` |
+//! | copying another mailserver's archive | `sync` |
 //!
 //! Source: mailserver specification of Status; time-outs as in the reference.
 
 mod history;
 mod inbox;
 mod pace;
+mod pager;
 mod sync;
 
 use std::{
@@ -64,38 +72,39 @@ pub use sync::{SyncOptions, SyncReport, sync};
 
 /// The settings of a [`Client`].
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ClientConfig {
-    /// What the requests are encrypted with.
+    /// What requests are encrypted with.
     pub access: Access,
-    /// How the requests are laid out.
+    /// The layout of requests.
     pub layout: Layout,
-    /// A page is over when nothing more has come for so long: for the first servers, which don't
-    /// say when it is. None for all others.
+    /// Ends a page when nothing more has come for this long: for the first servers, which don't mark
+    /// its end. `None` for all others.
     pub quiet: Option<Duration>,
-    /// Who signs the requests. Servers take any signature.
+    /// The key that signs requests. Servers accept any.
     pub signer: SecretKey,
-    /// The least proof of work of a request; more is done if the server asks for more.
+    /// The minimum proof of work of a request; more if the server asks for more.
     pub min_pow: f64,
-    /// How long the search for it may take.
+    /// The longest search for that proof of work.
     pub work_time: Duration,
-    /// How long to wait for the next packet of a page.
+    /// The longest wait for the next packet of a page.
     pub timeout: Duration,
-    /// How long to wait for the connection.
+    /// The longest wait for the connection.
     pub connect_timeout: Duration,
-    /// How often a page is asked for again that was not delivered: because the server was silent,
-    /// the connection broke, or we were too slow.
+    /// How often a page is requested again when the server was silent, the connection broke, or we
+    /// were too slow.
     pub retries: u32,
-    /// How long to wait, for each page, when the server says that it is asked too often; zero to
-    /// take its first refusal. Before the next page, we wait as long as was enough.
+    /// How long to wait, per page, while the server refuses requests as too frequent; zero to give
+    /// up at the first refusal. Later pages wait for what was enough.
     pub rate_limit_patience: Duration,
-    /// Bytes of envelopes that wait for us, at most; a page with more is asked for in parts.
+    /// The most bytes of envelopes that wait for us. A page with more is asked for in parts.
     pub max_waiting_bytes: usize,
-    /// Fixes what is random in a request, for tests.
+    /// Makes requests reproducible, for tests.
     pub seed: Option<[u8; 32]>,
 }
 
 impl ClientConfig {
-    /// The defaults.
+    /// Returns the defaults for this access and signer.
     pub fn new(access: Access, signer: SecretKey) -> Self {
         Self {
             access,
@@ -114,12 +123,12 @@ impl ClientConfig {
     }
 }
 
-/// How a request is laid out. Servers of different times read different ones; ours reads all.
+/// The layout of a request. Old servers read only some of them; ours reads all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
-    /// Inside an envelope. [`Form::Raw`] asks for a day at most.
+    /// Inside an envelope. [`Form::Raw`] covers a day at most.
     Sealed(Form),
-    /// Plain: nothing is encrypted, signed or mined.
+    /// Plain: not encrypted, signed or mined.
     Plain,
 }
 
@@ -130,38 +139,38 @@ impl Default for Layout {
 }
 
 impl Layout {
-    /// The longest range of one request, in seconds, if there is one.
+    /// The longest range of one request in seconds, if it is limited.
     fn max_span(self) -> Option<u32> {
         (self == Self::Sealed(Form::Raw)).then_some(MAX_RAW_RANGE)
     }
 }
 
-/// Why a mailserver did not answer with what it has.
+/// Why a mailserver could not be asked, or did not answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// There is no connection with the server.
+    /// There is no connection to the server.
     #[error("the mailserver is not connected")]
     NotConnected,
     /// The connection ended meanwhile.
-    #[error("the connection with the mailserver ended: {0}")]
+    #[error("the connection to the mailserver ended: {0}")]
     Disconnected(String),
-    /// Nothing came for a while.
+    /// No packet came in time.
     #[error("the mailserver does not answer")]
     TimedOut,
-    /// The server refused. Text from a stranger.
+    /// The server refused. The text is a stranger's.
     #[error("the mailserver refused: {0}")]
     Refused(String),
-    /// The server refused because it was asked a moment ago.
+    /// The server refused because requests are too frequent.
     #[error("the mailserver is asked too often: {0}")]
     RateLimited(String),
     /// So much happened on the node that we missed some of it.
     #[error("events of the node were lost")]
     Lagged,
-    /// The server does not do what a mailserver does.
+    /// The server does not behave like a mailserver.
     #[error("the mailserver misbehaves: {0}")]
     Misbehaved(#[from] Misbehaviour),
-    /// What is asked for makes no sense.
+    /// The request is invalid.
     #[error("{0}")]
     Request(#[from] RequestError),
     /// The request can't be sealed.
@@ -170,24 +179,25 @@ pub enum ClientError {
     /// The request can't be sent.
     #[error(transparent)]
     Send(SendError),
-    /// What came can't be archived.
+    /// What came can't be stored.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    /// The system gives no randomness.
+    /// The system has no randomness.
     #[error("the system gives no random numbers: {0}")]
     Random(String),
 }
 
-/// What a mailserver does not do.
+/// How a mailserver misbehaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Misbehaviour {
-    /// A cursor that led here before.
+    /// It sent a cursor for the second time.
     #[error("its cursors lead in circles")]
     CursorLoop,
-    /// Pages without anything that is new and was asked for, and yet with a cursor.
+    /// Its pages have a cursor for the next, but nothing new that was asked for.
     #[error("its pages bring nothing")]
     NoProgress,
-    /// More envelopes in a page than may be in one.
+    /// It sent more envelopes than a page can have.
     #[error("its page does not end")]
     EndlessPage,
 }
@@ -210,12 +220,12 @@ impl ClientError {
         }
     }
 
-    /// Whether it is worth asking again.
+    /// Whether a retry may help.
     fn passes(&self) -> bool {
         matches!(self, Self::NotConnected | Self::Disconnected(_) | Self::TimedOut | Self::Lagged)
     }
 
-    /// What a server's refusal means.
+    /// Interprets a server's refusal.
     fn refused(text: &[u8]) -> Self {
         let text = String::from_utf8_lossy(text).into_owned();
         match text.as_str() {
@@ -227,7 +237,7 @@ impl ClientError {
     }
 }
 
-/// Asks one mailserver. Clones share the connection, and take turns.
+/// Asks one mailserver. Clones share the connection and take turns.
 #[derive(Debug, Clone)]
 pub struct Client {
     inner: Arc<Inner>,
@@ -245,7 +255,7 @@ struct Inner {
 }
 
 impl Client {
-    /// For the server with this key, which the node is to be connected to.
+    /// Asks the server with this key. The node must be connected to it, or dial it.
     pub fn new(handle: &Handle, server: PublicKey, config: ClientConfig) -> Self {
         let rng = Mutex::new(config.seed.map(ChaCha20Rng::from_seed));
         let turn = tokio::sync::Mutex::new(());
@@ -253,13 +263,15 @@ impl Client {
         Self { inner: Arc::new(Inner { handle, server, config, turn, rng, pace }) }
     }
 
-    /// Asks for envelopes, page after page, as they are taken. Dropping the history ends it. To
-    /// be called on a tokio runtime.
+    /// Asks for envelopes page after page, as they are taken. Must be called on a tokio runtime.
     pub fn history(&self, query: HistoryQuery) -> History {
         History::start(self.inner.clone(), query)
     }
 
     /// Asks for one page, and waits for all of it.
+    ///
+    /// # Errors
+    /// If the server can't be asked, refuses, or misbehaves.
     pub async fn page(
         &self,
         query: HistoryQuery,
@@ -278,12 +290,12 @@ impl Client {
 }
 
 impl Inner {
-    /// The server, once its Status has come.
+    /// Waits for the connection to the server.
     async fn connected(&self) -> Result<ConnectionId, ClientError> {
         connected(&self.handle, &self.server, self.config.connect_timeout).await
     }
 
-    /// A request as the server gets it.
+    /// Makes the packet of a request.
     async fn packet(
         &self,
         request: &Request,
@@ -312,7 +324,7 @@ impl Inner {
         let (request, config) = (request.clone(), self.config.clone());
         let now = self.handle.now().as_secs() as u32;
         let sealed = spawn_blocking(move || {
-            let began = std::time::Instant::now();
+            let began = Instant::now();
             let late = || began.elapsed() >= config.work_time;
             let options = MineOptions { stop: Some(&late), ..MineOptions::default() };
             let ClientConfig { access, signer, .. } = &config;
@@ -324,12 +336,12 @@ impl Inner {
         }
     }
 
-    /// How often the server lets itself be asked, as far as we know.
+    /// Locks what is known of the server's rate limit.
     fn pace(&self) -> MutexGuard<'_, Pace> {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A generator for one request.
+    /// Returns a generator for one request.
     fn rng(&self) -> Result<impl CryptoRng + Send + 'static, ClientError> {
         let mut ours = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
         let mut seed = [0; 32];
@@ -343,7 +355,7 @@ impl Inner {
     }
 }
 
-/// Waits until a peer is connected, and its Status has come.
+/// Waits until a peer is connected and has sent its Status.
 async fn connected(
     handle: &Handle,
     server: &PublicKey,
@@ -373,21 +385,5 @@ async fn connected(
             Ok(true) => {}
             Ok(false) | Err(_) => return Err(ClientError::NotConnected),
         }
-    }
-}
-
-/// Sends a packet to the server, while what it sends is taken in.
-async fn send(
-    inbox: &mut Inbox,
-    handle: &Handle,
-    peer: ConnectionId,
-    packet: &statuskit_core::wire::Packet,
-    limit: Duration,
-) -> Result<(), ClientError> {
-    match inbox.during(timeout(limit, handle.send_packet(peer, packet))).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(SendError::NoPeer)) => Err(ClientError::NotConnected),
-        Ok(Err(error)) => Err(ClientError::Send(error)),
-        Err(_) => Err(ClientError::TimedOut),
     }
 }

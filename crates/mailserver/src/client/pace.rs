@@ -1,49 +1,49 @@
-//! How often a server lets itself be asked.
+//! How often a server accepts requests.
 //!
-//! A server with a rate limit does not say how long it wants us to wait. It refuses until enough
-//! time has passed since the last request that it accepted; being refused costs nothing. So we ask
-//! again, less and less often, and remember which interval it accepted.
+//! A server with a rate limit does not say how long to wait. It refuses until enough time has
+//! passed since the last request that it accepted; being refused costs nothing. So we ask again,
+//! less and less often, and remember which interval it accepted.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The first wait after a refusal; the next ones are twice as long each.
+/// The first wait after a refusal. Each further one is twice as long.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
-/// The longest wait between two refusals: what is learned is not much more than what is wanted.
+/// The longest wait between two refusals, so that not much more is learned than what is needed.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// The longest interval that is kept without being refused.
+/// The longest interval that is kept after refusals.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What was learned of a server.
+/// What was learned about a server.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
-    /// The interval that it accepted; zero while it has refused nothing.
+    /// The interval that it accepts; zero as long as it has refused nothing.
     interval: Duration,
     /// When the last request that it accepted was sent.
     accepted: Option<Instant>,
-    /// When it last refused one, if that was since.
+    /// When it last refused one, if that was later.
     refused: Option<Instant>,
 }
 
 impl Pace {
-    /// How long to wait before a new question.
-    pub fn wait(&self, now: Instant) -> Duration {
+    /// Returns how long to wait before the next request.
+    pub(super) fn wait(&self, now: Instant) -> Duration {
         let Some(accepted) = self.accepted else { return Duration::ZERO };
         (accepted + self.interval).saturating_duration_since(now)
     }
 
-    /// A request was refused as too early.
-    pub fn refused(&mut self, now: Instant) {
+    /// Notes a request that was refused as too early.
+    pub(super) fn refused(&mut self, now: Instant) {
         self.refused = Some(now);
     }
 
-    /// A request that was sent at that time was answered; if others were refused before it, that
-    /// is an interval to keep.
-    pub fn accepted(&mut self, sent: Instant) {
+    /// Notes a request sent at that time that was answered. If others were refused before, this is
+    /// an interval to keep.
+    pub(super) fn accepted(&mut self, sent: Instant) {
         if let (Some(before), Some(refused)) = (self.accepted, self.refused.take()) {
             let too_short = refused.saturating_duration_since(before);
-            // Who came back late has not learned that it must be so late.
+            // Coming back late does not show that it must be that late.
             let enough = (2 * too_short + LONGEST_WAIT).min(LONGEST_INTERVAL);
             let interval = sent.saturating_duration_since(before).min(enough);
             self.interval = self.interval.max(interval);
@@ -60,13 +60,13 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    /// So much in all.
-    pub fn new(all: Duration) -> Self {
+    /// `all` is the sum of the waits.
+    pub(super) fn new(all: Duration) -> Self {
         Self { left: all, next: FIRST_WAIT }
     }
 
-    /// How long to wait after a refusal; none if that is enough.
-    pub fn wait(&mut self) -> Option<Duration> {
+    /// Returns how long to wait after a refusal; `None` if the time is up.
+    pub(super) fn wait(&mut self) -> Option<Duration> {
         if self.left.is_zero() {
             return None;
         }
@@ -81,12 +81,12 @@ impl Patience {
 mod tests {
     use super::*;
 
-    /// Pages from a server with an interval, by a clock of its own. Gives when each was answered
-    /// and how many requests were refused, or after how many pages the patience has ended.
+    /// Gets pages from a server with an interval, by a virtual clock. Returns the time for all and
+    /// the number of refusals, or after how many pages the patience ended.
     fn pages(count: u32, limit: Duration, patience: Duration) -> Result<(Duration, u32), u32> {
         let began = Instant::now();
         let mut now = began;
-        // Somebody asked a moment ago.
+        // A request was accepted just before.
         let mut last = began;
         let (mut pace, mut refusals) = (Pace::default(), 0);
         for page in 0..count {
@@ -121,13 +121,13 @@ mod tests {
     }
 
     #[test]
-    fn who_is_never_refused_never_waits() {
+    fn without_refusals_there_is_no_wait() {
         let (took, refusals) = pages(1000, Duration::ZERO, Duration::ZERO).unwrap();
         assert_eq!((took, refusals), (Duration::from_millis(30 * 999), 0));
     }
 
     #[test]
-    fn who_comes_back_late_has_not_learned_to_be_late() {
+    fn coming_back_late_is_not_learned() {
         let now = Instant::now();
         let mut pace = Pace::default();
         pace.accepted(now);

@@ -1,8 +1,8 @@
-//! One mailserver asks another for its archive (codes 123 and 124).
+//! Copies the archive of another mailserver (codes 123 and 124).
 //!
-//! The answer is a page in parts; the last part has a cursor if there is more. What comes was
-//! checked by nobody but the other server: it is archived if it is of the range and the topics
-//! that were asked for, and of a time that is [kept](SyncOptions::intake).
+//! The answer is a page in parts; the last part has a cursor if there is more. Only the other
+//! server has checked what comes. It is archived if it is of the range and the topics that were
+//! asked for, and of a time that is [kept](SyncOptions::intake).
 //!
 //! Source: the reference, where mailservers of one fleet fill each other's gaps.
 
@@ -29,7 +29,6 @@ use crate::{
         ClientError, Inbox, Misbehaviour, connected,
         inbox::{Mail, mail},
         pace::{Pace, Patience},
-        send,
     },
 };
 
@@ -40,28 +39,28 @@ pub struct SyncOptions {
     pub from: u32,
     /// The last second, inclusive.
     pub to: u32,
-    /// What of it is archived, by when it was sent.
+    /// Which of it is archived, by when it was sent.
     pub intake: Intake,
-    /// Which topics.
+    /// The topics.
     pub bloom: Bloom,
     /// Envelopes per page, 1 to 1000.
     pub limit: u32,
-    /// Where to go on: the cursor of a former report.
+    /// Where to continue: the cursor of an earlier report.
     pub cursor: Option<Cursor>,
-    /// Between two pages: a server with a rate limit ends the connection with those who do not
+    /// The pause between two pages. A server with a rate limit disconnects clients that do not
     /// wait.
     pub pause: Duration,
-    /// How long to wait, for each page, when the server says that it is asked too often; zero to
-    /// take its first refusal. The node must dial the server again by itself.
+    /// How long to wait, per page, while the server refuses requests as too frequent; zero to give
+    /// up at the first refusal. The node must redial the server by itself.
     pub rate_limit_patience: Duration,
-    /// How long to wait for the connection, and for the next part.
+    /// The longest wait for the connection, and for the next part.
     pub timeout: Duration,
-    /// Bytes that may wait for the archive.
+    /// The most bytes that wait for the archive.
     pub max_waiting_bytes: usize,
 }
 
 impl SyncOptions {
-    /// Everything in a range of time.
+    /// Asks for everything in a range of time.
     pub fn new(from: u32, to: u32) -> Self {
         Self {
             from,
@@ -85,9 +84,9 @@ pub struct SyncReport {
     pub pages: u32,
     /// Envelopes that were asked for.
     pub received: u64,
-    /// Those that the archive did not have.
+    /// Those that were new to the archive.
     pub new: u64,
-    /// Those that were not archived, as they are of no time that is kept.
+    /// Those that were not archived because of their time.
     pub passed_over: PassedOver,
     /// Envelopes that were not asked for.
     pub unwanted: u64,
@@ -95,11 +94,14 @@ pub struct SyncReport {
     pub cursor: Option<Cursor>,
 }
 
-/// Copies a range of another mailserver's archive into ours, and tells of each page.
+/// Copies a range of another mailserver's archive into ours, and reports each page.
 ///
-/// The node must be a [mailserver](statuskit_net::node::NodeConfig::mailserver) itself, or it does not hear
-/// the answers. On an error, what came before it is archived; the cursor of the last report says
-/// where to go on. The server must not be asked for anything else meanwhile.
+/// The node must be a [mailserver](statuskit_net::node::NodeConfig::mailserver) itself, or it ignores
+/// the answers. The server must not be asked for anything else meanwhile.
+///
+/// # Errors
+/// If the server can't be asked, refuses or misbehaves, or the archive fails. What came before is
+/// archived, and the cursor of the last report says where to continue.
 pub async fn sync(
     handle: &Handle,
     server: &PublicKey,
@@ -126,7 +128,7 @@ pub async fn sync(
                     gone(handle, peer).await;
                     let wait = patience.wait().ok_or(ClientError::RateLimited(text))?;
                     sleep(wait).await;
-                    // It may let us in again only after some time, too.
+                    // It may accept our connection only after some time, too.
                     limit = limit.max(options.rate_limit_patience);
                 }
                 result => {
@@ -149,8 +151,8 @@ pub async fn sync(
     }
 }
 
-/// Waits until a connection has ended: whoever asks too often is sent away. Servers that don't do
-/// so are asked over the same connection.
+/// Waits a moment for the server to disconnect us, as the reference does after a refusal. Other
+/// servers are asked again over the same connection.
 async fn gone(handle: &Handle, peer: ConnectionId) {
     let mut events = handle.subscribe();
     let gone =
@@ -166,7 +168,7 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// One request and its answer.
+    /// Sends one request and receives its answer.
     async fn run(&mut self, report: &mut SyncReport) -> Result<(), ClientError> {
         let SyncOptions { from, to, bloom, limit, timeout, max_waiting_bytes, .. } = *self.options;
         let request = SyncRequest {
@@ -178,12 +180,12 @@ impl Page<'_> {
         };
         let mut inbox = Inbox::new(self.handle, self.peer, max_waiting_bytes);
         let packet = Packet::SyncRequest(request);
-        send(&mut inbox, self.handle, self.peer, &packet, timeout).await?;
+        inbox.send(self.handle, &packet, timeout).await?;
         let mut in_page = 0;
         loop {
             let event = inbox.next(timeout).await?;
             let mail = mail(&event, self.peer);
-            // What brings nothing counts, too, or it could go on for ever.
+            // Empty parts count, too; otherwise there could be any number.
             in_page += match &mail {
                 Some(Mail::Sync(it)) if it.last || !it.error.is_empty() => it.envelopes.len(),
                 Some(Mail::Sync(it)) => it.envelopes.len().max(1),

@@ -1,5 +1,5 @@
-//! The packets of one answer, made as they are asked for: a piece of the archive at a time, so that
-//! a page of any size takes the memory of two packets.
+//! The packets of one answer, made on demand: it reads one piece of the archive at a time, so a page
+//! of any size takes the memory of two packets.
 
 use std::{collections::VecDeque, ops::ControlFlow};
 
@@ -17,27 +17,27 @@ use statuskit_core::{
 
 use crate::{Archive, ArchiveError, archive::Query, server::reply};
 
-/// How many bytes of finished packets an answer holds at most, beside the one that is open.
+/// The most bytes of finished packets that an answer holds, besides the open one.
 const PIECE: usize = 256 << 10;
 
-/// Who gets an answer.
+/// The recipient of an answer.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum To {
-    /// With the id of the request.
+    /// A client, with the id of its request.
     Client([u8; 32]),
     Mailserver,
 }
 
-/// The packets that answer one request, in order: envelopes, then how it ended.
+/// The packets that answer one request, in order: envelopes, then the end.
 #[derive(Debug)]
 pub struct Answer {
     to: To,
-    /// What is still to be read.
+    /// The rest of the query.
     query: Query,
     batcher: Batcher,
     ready: VecDeque<Reply>,
     ready_bytes: usize,
-    /// The last envelope in a packet.
+    /// The position of the last envelope in a packet.
     last: Option<Position>,
     stage: Stage,
     totals: Totals,
@@ -50,21 +50,22 @@ enum Stage {
     Done,
 }
 
-/// What is in the packets of an answer so far.
+/// What the packets of an answer contain so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Totals {
     /// Envelopes.
     pub envelopes: u64,
     /// Packets.
     pub packets: u64,
-    /// Bytes of their payloads.
+    /// The sum of their payloads in bytes.
     pub bytes: u64,
-    /// Envelopes that no packet has room for. They can't be sent at all.
+    /// Envelopes that are too large for any packet. They can't be sent.
     pub oversized: u64,
 }
 
 impl Answer {
-    /// What the query finds, in such packets.
+    /// Answers with what the query finds.
     pub(super) fn new(to: To, query: Query, batcher: Batcher) -> Self {
         Self {
             to,
@@ -78,7 +79,10 @@ impl Answer {
         }
     }
 
-    /// The next packet; none after the last. Reads a piece of the archive when it is needed.
+    /// Returns the next packet; `None` after the last. Reads a piece of the archive if necessary.
+    ///
+    /// # Errors
+    /// If the archive fails. The next call continues where it was.
     pub fn next(&mut self, archive: &dyn Archive) -> Result<Option<Reply>, ArchiveError> {
         while self.ready.is_empty() && self.stage == Stage::Reading {
             self.read(archive)?;
@@ -100,17 +104,17 @@ impl Answer {
         Ok(Some(reply))
     }
 
-    /// Whether the next packet is there without reading the archive.
+    /// Whether the next packet needs no reading of the archive.
     pub fn is_ready(&self) -> bool {
         !self.ready.is_empty() || self.stage != Stage::Reading
     }
 
-    /// What the packets had in them so far.
+    /// Returns what the packets so far contained.
     pub fn totals(&self) -> Totals {
         self.totals
     }
 
-    /// Reads on until there is a packet, or nothing more.
+    /// Reads until there is a packet, or nothing more.
     fn read(&mut self, archive: &dyn Archive) -> Result<(), ArchiveError> {
         let Self { query, batcher, ready, ready_bytes, last, totals, .. } = self;
         let (mut stopped, mut at) = (false, query.after);
@@ -125,7 +129,7 @@ impl Answer {
                 ready.push_back(reply);
             }
             *last = Some(record.position);
-            // Packets with many envelopes go out one by one, others a good number at a time.
+            // Returns packets with many envelopes one by one, others in larger numbers.
             let enough = ready.back().is_some_and(|reply| reply.envelopes > 1);
             if batcher.is_full() || enough || *ready_bytes >= PIECE {
                 stopped = true;

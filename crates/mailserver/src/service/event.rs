@@ -7,73 +7,74 @@ use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::{ArchiveError, server::Totals};
 
-/// News of a mailserver.
+/// An event of a mailserver.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum MailserverEvent {
-    /// A request has ended.
+    /// A request ended.
     Answered(Box<Answered>),
-    /// Envelopes could not be archived. They wait, and it is tried again.
+    /// Envelopes could not be archived. They wait for a retry.
     ArchiveFailed {
         /// Why.
         error: ArchiveError,
         /// How many envelopes wait.
         waiting: usize,
-        /// When it is tried again; none if this was the last time, and they are lost.
+        /// When it is retried; `None` if this was the last attempt, and they are lost.
         retry_in: Option<Duration>,
     },
     /// Envelopes can be archived again.
     ArchiveRecovered,
-    /// The archive could not be read for a request, for the first time since it last could. What
-    /// follows is told with each request: [`Outcome::ArchiveFailed`].
+    /// The archive could not be read for a request, for the first time since it last could. Each
+    /// further failure is only reported as the request's [`Outcome::ArchiveFailed`].
     ReadFailed(ArchiveError),
-    /// Requests are answered from the archive again.
+    /// The archive can be read again.
     ReadRecovered,
-    /// More envelopes wait than are held: from here on, new ones are left out. They are taken up
-    /// later, if they are still alive by then.
+    /// Too many envelopes wait: new ones are left out. They are archived later, if they are still
+    /// alive by then.
     IngestFull {
         /// How many wait.
         waiting: usize,
     },
-    /// What was older than the retention is gone.
+    /// Envelopes older than the retention were removed.
     Pruned {
         /// Everything sent before this second.
         before: u32,
         /// How many envelopes.
         removed: u64,
     },
-    /// It could not be pruned. It is tried again every minute; this is told once, until it could.
+    /// Pruning failed. It is retried every minute, and reported once until it succeeds.
     PruneFailed(ArchiveError),
-    /// The clock has moved by so many seconds (negative for backwards) more than time has passed:
-    /// nothing is pruned until it has gone steadily from one time to the next.
+    /// The clock moved by this many seconds (negative for backwards) more than time has passed.
+    /// Nothing is pruned until it goes steadily for one interval.
     ClockJumped(i64),
 }
 
-/// How a request has ended.
+/// A request that ended.
 #[derive(Debug, Clone)]
 pub struct Answered {
-    /// Whose it was.
+    /// The peer that sent it.
     pub peer: ConnectionId,
-    /// Whether it was that of another mailserver.
+    /// Whether it was a sync request of another mailserver.
     pub sync: bool,
     /// How it ended.
     pub outcome: Outcome,
     /// What was sent.
     pub totals: Totals,
-    /// From its arrival to the last packet.
+    /// The time from its arrival to the last packet.
     pub elapsed: Duration,
 }
 
-/// How a request has ended.
+/// How a request ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Outcome {
-    /// Envelopes were sent, to the end of the page.
+    /// All envelopes of the page were sent.
     Delivered,
-    /// There were none.
+    /// There were no envelopes.
     Empty,
-    /// It was refused: a word for counters, and the reason.
+    /// It was refused: the label, and the reason.
     Refused(&'static str, String),
-    /// The archive could not be read, or not to the end: the reason, which clients don't hear.
+    /// The archive could not be read, or not to the end. Clients don't get the reason.
     ArchiveFailed(String),
     /// The client did not read for a minute.
     Stalled,
@@ -82,7 +83,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// One word, for counters.
+    /// Returns one word, for counters.
     pub fn label(&self) -> &'static str {
         match self {
             Self::Delivered => "delivered",
@@ -95,12 +96,12 @@ impl Outcome {
     }
 }
 
-/// The news from the moment of [subscription](super::Mailserver::subscribe) on.
+/// The events from the [subscription](super::Mailserver::subscribe) on.
 #[derive(Debug)]
 pub struct MailserverNews(pub(super) broadcast::Receiver<Arc<MailserverEvent>>);
 
 impl MailserverNews {
-    /// The next piece of news, none when the mailserver is gone. Who is slow misses some.
+    /// Returns the next event; `None` when the mailserver is gone. A slow subscriber misses some.
     /// Cancel-safe.
     pub async fn next(&mut self) -> Option<Arc<MailserverEvent>> {
         loop {

@@ -1,47 +1,52 @@
-//! From the node into the archive: envelopes wait a moment for others, and share a commit.
+//! From the node into the archive: envelopes wait a moment for others and share a commit.
 //!
-//! A commit costs the disk about as much for a thousand envelopes as for one. So the first
-//! envelope waits up to 10 ms, and whatever comes meanwhile goes with it. Waiting and writing
-//! happen on a thread of its own: a slow disk does not slow the node.
+//! A commit of a thousand envelopes costs the disk about as much as one of a single envelope. So
+//! the first envelope waits up to 10 ms, and what comes meanwhile joins it. Commits run on a
+//! blocking thread: a slow disk does not slow the node.
 //!
-//! What was sent before the time that is kept is not taken at all: it would only be removed again.
+//! Envelopes older than what is kept are not stored: they would only be removed again.
 //!
-//! When the archive fails, the envelopes stay, and it is tried again; new ones wait behind them.
-//! What does not fit there any more is left out, and once the archive works again it is looked
-//! for in the node's pool, where it lives until it expires.
+//! When the archive fails, envelopes stay and are retried, and new ones wait behind them. Those
+//! without room are left out. Once the archive works again they are looked up in the node's pool,
+//! where they live until they expire.
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use statuskit_core::envelope::Envelope;
 use statuskit_net::node::{Handle, PooledEnvelope};
-use tokio::sync::Notify;
+use tokio::{
+    sync::Notify,
+    task::spawn_blocking,
+    time::{Instant, timeout_at},
+};
 
 use crate::{
-    Archive, Intake, Server,
+    Archive, ArchiveError, Intake, Server,
     service::{MailserverConfig, MailserverEvent, Reporter},
 };
 
-/// The first pause after a failure of the archive; the next ones are twice as long each.
+/// The first pause after a failure of the archive. Each further one is twice as long.
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
-/// How often a failing archive is tried when all is to end.
+/// How often a failing archive is tried when the mailserver stops.
 const LAST_ATTEMPTS: u32 = 5;
-/// Bytes of envelopes in one commit, or little more.
+/// A commit takes no more envelopes once it has this many bytes.
 const COMMIT_BYTES: usize = 8 << 20;
 
-/// The way in.
+/// The queue into the archive.
 #[derive(Debug)]
 pub(super) struct Ingest {
     handle: Handle,
     limits: Limits,
     queue: Mutex<Queue>,
-    wake: Condvar,
-    /// Tells that there is room again, after there was none.
-    pub room: Notify,
+    /// Wakes [`run`](Self::run).
+    wake: Notify,
+    /// Signals that there is room again.
+    pub(super) room: Notify,
 }
 
 #[derive(Debug)]
@@ -62,11 +67,11 @@ struct Queue {
     in_flight: usize,
     /// When the first of them came.
     since: Option<Instant>,
-    /// Some were left out.
+    /// Whether some were left out.
     left_out: bool,
-    /// Somebody waits for room.
+    /// Whether somebody waits for room.
     room_wanted: bool,
-    /// The last attempt to commit has failed.
+    /// Whether the last commit failed.
     failing: bool,
     stopping: bool,
 }
@@ -92,10 +97,37 @@ impl Queue {
         self.since.get_or_insert_with(Instant::now);
         Ok(())
     }
+
+    /// Whether the next commit is due now; otherwise when, if anything waits.
+    fn due(&self, limits: &Limits) -> Result<(), Option<Instant>> {
+        let full = self.envelopes.len() >= limits.commit || self.bytes >= COMMIT_BYTES;
+        match self.since.map(|since| since + limits.interval) {
+            _ if self.stopping || full => Ok(()),
+            Some(due) if due <= Instant::now() => Ok(()),
+            due => Err(due),
+        }
+    }
+
+    /// Takes the envelopes of the next commit.
+    fn take(&mut self, limits: &Limits) -> Vec<Envelope> {
+        let mut batch = Vec::with_capacity(self.envelopes.len().min(limits.commit));
+        let mut bytes = 0;
+        while batch.len() < limits.commit
+            && bytes < COMMIT_BYTES
+            && let Some(envelope) = self.envelopes.pop_front()
+        {
+            bytes += envelope.envelope().raw().len();
+            batch.push(envelope.envelope().clone());
+        }
+        self.bytes -= bytes;
+        self.since = (!self.envelopes.is_empty()).then(Instant::now);
+        self.in_flight = batch.len();
+        batch
+    }
 }
 
 impl Ingest {
-    pub fn new(handle: &Handle, server: &Server, config: &MailserverConfig) -> Self {
+    pub(super) fn new(handle: &Handle, server: &Server, config: &MailserverConfig) -> Self {
         let limits = Limits {
             retention: server.config().retention,
             max_age: config.max_age,
@@ -104,12 +136,12 @@ impl Ingest {
             envelopes: config.waiting_envelopes.max(1),
             bytes: config.waiting_bytes,
         };
-        let (handle, room) = (handle.clone(), Notify::new());
-        Self { handle, limits, queue: Mutex::default(), wake: Condvar::new(), room }
+        let (handle, wake, room) = (handle.clone(), Notify::new(), Notify::new());
+        Self { handle, limits, queue: Mutex::default(), wake, room }
     }
 
-    /// Whether an envelope is not too old. Those that are, are counted and not told one by one:
-    /// whoever sends them could drown the other news.
+    /// Whether an envelope is kept. Old ones are counted but not reported one by one: their sender
+    /// could drown other events.
     fn is_kept(&self, envelope: &PooledEnvelope, reporter: &Reporter) -> bool {
         let Limits { retention, max_age, .. } = self.limits;
         let intake = Intake::from_node(self.handle.now().as_secs() as u32, retention, max_age);
@@ -117,8 +149,8 @@ impl Ingest {
         checked.inspect_err(|why| reporter.counters.lock().passed_over.add(*why)).is_ok()
     }
 
-    /// Takes an envelope, if it is not too old, and there is room.
-    pub fn push(&self, envelope: Arc<PooledEnvelope>, reporter: &Reporter) {
+    /// Takes an envelope, if it is kept and there is room.
+    pub(super) fn push(&self, envelope: Arc<PooledEnvelope>, reporter: &Reporter) {
         if !self.is_kept(&envelope, reporter) {
             return;
         }
@@ -134,9 +166,13 @@ impl Ingest {
         }
     }
 
-    /// Takes the first of these, as many as there is room for. If some remain, there is
-    /// [`room`](Self::room) later.
-    pub fn push_some(&self, envelopes: &mut VecDeque<Arc<PooledEnvelope>>, reporter: &Reporter) {
+    /// Takes as many of these as there is room for. If some remain, [`room`](Self::room) signals
+    /// when there is more.
+    pub(super) fn push_some(
+        &self,
+        envelopes: &mut VecDeque<Arc<PooledEnvelope>>,
+        reporter: &Reporter,
+    ) {
         if envelopes.is_empty() {
             return;
         }
@@ -156,98 +192,85 @@ impl Ingest {
         self.pushed(queue, new, reporter);
     }
 
-    /// Whether envelopes were left out since this was last asked.
-    pub fn take_left_out(&self) -> bool {
+    /// Returns whether envelopes were left out since the last call.
+    pub(super) fn take_left_out(&self) -> bool {
         std::mem::take(&mut self.lock().left_out)
     }
 
     fn pushed(&self, queue: MutexGuard<'_, Queue>, new: usize, reporter: &Reporter) {
         let (queued, waiting) = (queue.envelopes.len(), queue.waiting());
         drop(queue);
-        // The first one starts the wait, and a full commit ends it; the others need not wake the
-        // thread.
+        // The first one starts the wait and a full commit ends it; the others wake nobody.
         if new > 0 && (queued == new || queued >= self.limits.commit) {
             self.wake.notify_one();
         }
         reporter.counters.lock().waiting = waiting;
     }
 
-    /// Ends [`run`](Self::run), once everything is in the archive, or it failed often enough.
-    pub fn stop(&self) {
+    /// Ends [`run`](Self::run) once everything is in the archive, or that has failed often enough.
+    pub(super) fn stop(&self) {
         self.lock().stopping = true;
-        self.wake.notify_all();
+        self.wake.notify_one();
     }
 
-    /// How many envelopes wait for an archive that fails; none if it does not.
-    pub fn stuck(&self) -> Option<usize> {
+    /// Returns how many envelopes wait for an archive that fails; `None` if it does not.
+    pub(super) fn stuck(&self) -> Option<usize> {
         let queue = self.lock();
         queue.failing.then(|| queue.waiting())
     }
 
-    /// Carries envelopes into the archive until it is stopped. Returns how many were lost.
-    pub fn run(&self, archive: &dyn Archive, reporter: &Reporter) -> usize {
+    /// Commits envelopes to the archive until it is stopped. Returns how many were lost.
+    pub(super) async fn run(
+        self: Arc<Self>,
+        archive: Arc<dyn Archive>,
+        reporter: Arc<Reporter>,
+    ) -> usize {
         loop {
-            let batch = self.next_batch();
+            let batch = self.next_batch().await;
             if batch.is_empty() {
                 return 0;
             }
-            if !self.commit(&batch, archive, reporter) {
+            if !self.commit(batch.into(), &archive, &reporter).await {
                 return self.lock().waiting();
             }
         }
     }
 
-    /// The next envelopes to be committed together; none at the end.
-    fn next_batch(&self) -> Vec<Envelope> {
-        let mut queue = self.lock();
+    /// Returns the next envelopes to commit together; none at the end.
+    async fn next_batch(&self) -> Vec<Envelope> {
         loop {
-            let full = queue.envelopes.len() >= self.limits.commit || queue.bytes >= COMMIT_BYTES;
-            let waited = queue.since.map(|since| since.elapsed());
-            queue = match waited {
-                _ if queue.stopping || full => break,
-                None => self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner),
-                Some(waited) => match self.limits.interval.checked_sub(waited) {
-                    None | Some(Duration::ZERO) => break,
-                    Some(left) => self.wait(queue, left),
-                },
+            let due = {
+                let mut queue = self.lock();
+                match queue.due(&self.limits) {
+                    Err(due) => due,
+                    Ok(()) => {
+                        let batch = queue.take(&self.limits);
+                        let has_room = queue.envelopes.is_empty();
+                        if has_room && std::mem::take(&mut queue.room_wanted) {
+                            self.room.notify_one();
+                        }
+                        return batch;
+                    }
+                }
             };
+            self.woken(due).await;
         }
-        let mut batch = Vec::with_capacity(queue.envelopes.len().min(self.limits.commit));
-        let mut bytes = 0;
-        while batch.len() < self.limits.commit
-            && bytes < COMMIT_BYTES
-            && let Some(envelope) = queue.envelopes.pop_front()
-        {
-            bytes += envelope.envelope().raw().len();
-            batch.push(envelope.envelope().clone());
-        }
-        queue.bytes -= bytes;
-        queue.since = (!queue.envelopes.is_empty()).then(Instant::now);
-        queue.in_flight = batch.len();
-        if queue.envelopes.is_empty() && std::mem::take(&mut queue.room_wanted) {
-            self.room.notify_one();
-        }
-        batch
     }
 
-    /// Tries until it succeeds; gives up only when all is to end.
-    fn commit(&self, batch: &[Envelope], archive: &dyn Archive, reporter: &Reporter) -> bool {
+    /// Tries until it succeeds; gives up only when the mailserver stops.
+    async fn commit(
+        &self,
+        batch: Arc<[Envelope]>,
+        archive: &Arc<dyn Archive>,
+        reporter: &Reporter,
+    ) -> bool {
         let mut pause = FIRST_RETRY;
         let mut last_attempts = 0;
         let mut failed = false;
         loop {
-            let error = match archive.append(batch) {
+            let error = match append(&batch, archive).await {
                 Ok(new) => {
-                    let mut queue = self.lock();
-                    (queue.in_flight, queue.failing) = (0, false);
-                    let waiting = queue.waiting();
-                    drop(queue);
-                    let mut stats = reporter.counters.lock();
-                    stats.archived += new as u64;
-                    stats.duplicates += (batch.len() - new.min(batch.len())) as u64;
-                    stats.commits += 1;
-                    stats.waiting = waiting;
-                    drop(stats);
+                    self.committed(batch.len(), new, reporter);
                     if failed {
                         reporter.report(MailserverEvent::ArchiveRecovered);
                     }
@@ -257,11 +280,13 @@ impl Ingest {
             };
             failed = true;
             reporter.counters.lock().archive_errors += 1;
-            let mut queue = self.lock();
-            queue.failing = true;
-            let waiting = queue.waiting();
-            if queue.stopping {
-                // However long it has failed by now: the last attempts follow fast.
+            let (waiting, stopping) = {
+                let mut queue = self.lock();
+                queue.failing = true;
+                (queue.waiting(), queue.stopping)
+            };
+            if stopping {
+                // However long it has failed by now: the last attempts follow quickly.
                 pause = if last_attempts == 0 { FIRST_RETRY } else { pause };
                 last_attempts += 1;
             }
@@ -271,28 +296,53 @@ impl Ingest {
             if gives_up {
                 return false;
             }
-            self.pause(queue, pause);
+            self.pause(pause, stopping).await;
             pause = (2 * pause).min(LONGEST_RETRY);
         }
     }
 
-    /// Waits, for the whole time unless it begins to stop meanwhile.
-    fn pause<'a>(&'a self, mut queue: MutexGuard<'a, Queue>, pause: Duration) {
-        let until = Instant::now() + pause;
-        let stopping = queue.stopping;
-        while queue.stopping == stopping
-            && let Some(left) = until.checked_duration_since(Instant::now())
-            && !left.is_zero()
-        {
-            queue = self.wait(queue, left);
-        }
+    fn committed(&self, envelopes: usize, new: usize, reporter: &Reporter) {
+        let waiting = {
+            let mut queue = self.lock();
+            (queue.in_flight, queue.failing) = (0, false);
+            queue.waiting()
+        };
+        let mut stats = reporter.counters.lock();
+        stats.archived += new as u64;
+        stats.duplicates += (envelopes - new.min(envelopes)) as u64;
+        stats.commits += 1;
+        stats.waiting = waiting;
     }
 
-    fn wait<'a>(&self, queue: MutexGuard<'a, Queue>, limit: Duration) -> MutexGuard<'a, Queue> {
-        self.wake.wait_timeout(queue, limit).unwrap_or_else(PoisonError::into_inner).0
+    /// Pauses, at most until the mailserver begins to stop.
+    async fn pause(&self, pause: Duration, stopping: bool) {
+        let until = Instant::now() + pause;
+        while self.lock().stopping == stopping && self.woken(Some(until)).await {}
+    }
+
+    /// Waits until this time, or until it is woken. Returns whether it was woken.
+    async fn woken(&self, until: Option<Instant>) -> bool {
+        match until {
+            Some(until) => timeout_at(until, self.wake.notified()).await.is_ok(),
+            None => {
+                self.wake.notified().await;
+                true
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Appends on a thread that may block.
+async fn append(
+    batch: &Arc<[Envelope]>,
+    archive: &Arc<dyn Archive>,
+) -> Result<usize, ArchiveError> {
+    let (batch, archive) = (batch.clone(), archive.clone());
+    spawn_blocking(move || archive.append(&batch)).await.unwrap_or_else(|error| {
+        Err(ArchiveError::Unusable(format!("writing to the archive ended: {error}")))
+    })
 }

@@ -9,10 +9,8 @@
 //! let mut node = ServiceConfig::new(key);
 //! Mailserver::prepare(&mut node);
 //! let node = Service::start(node).await?;
-//! let config = MailserverConfig::new(ServerConfig {
-//!     password: Some(SymKey::from_password("status-offline-inbox")),
-//!     ..ServerConfig::default()
-//! });
+//! let password = SymKey::from_password("status-offline-inbox");
+//! let config = MailserverConfig::new(ServerConfig::from_password(password));
 //! let mailserver = Mailserver::start(node.handle(), Arc::new(MemoryArchive::new()), config)?;
 //! // …
 //! node.shutdown().await;
@@ -25,33 +23,31 @@
 //! | --- | --- |
 //! | envelopes into the archive, many in one commit | `ingest` |
 //! | answers | `serve` |
-//! | what is older than the retention goes | here |
-//! | what the operator hears | [`MailserverEvent`], [`MailserverStats`] |
+//! | pruning | here |
+//! | what the operator gets | [`MailserverEvent`], [`MailserverStats`] |
 //!
-//! Archived is every envelope that the node newly accepts, its own included: all that has passed
-//! the checks, and is not older than what is kept (see [`intake`](super::intake)). P2P messages are
-//! not, they pass none. What another mailserver sends is archived by whoever asked for it: see
-//! [`sync`](super::client::sync).
+//! It archives every envelope that the node newly accepts, its own included, unless it is older
+//! than what is kept (see [`intake`](super::intake)). It does not archive P2P messages, which pass
+//! no checks. What another mailserver sends is archived by [`sync`](super::client::sync).
 //!
-//! Source: mailserver specification of Status; what is archived, hours of pruning and the minute
-//! for slow clients as in the reference.
+//! UNIX time comes from the node's [`Clock`](statuskit_net::node::Clock); waits are those of tokio.
+//! So a paused runtime and a clock of its own drive all of it.
+//!
+//! Source: mailserver specification of Status; what is archived, hourly pruning and the minute for
+//! slow clients as in the reference.
 
 mod event;
 mod ingest;
 mod serve;
 mod stats;
 
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use statuskit_net::node::{Event, Handle, Interest, PooledEnvelope, ServiceConfig, Subscription};
 use tokio::{
-    sync::{broadcast, oneshot, watch},
-    task::{JoinSet, spawn_blocking},
-    time::{sleep, timeout},
+    sync::{broadcast, watch},
+    task::{JoinHandle, JoinSet, spawn_blocking},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::{Archive, ConfigError, Server, ServerConfig, intake::MAX_AGE};
@@ -61,48 +57,49 @@ use serve::{Asked, Desk};
 use stats::Counters;
 pub use stats::{Histogram, MailserverStats};
 
-/// Events that may wait for each of the mailserver's own subscribers.
+/// Events that wait for each subscriber of the mailserver.
 const NEWS_CAPACITY: usize = 1024;
-/// How long a mailserver that is to stop still listens to a node that goes on.
+/// How long a stopping mailserver still takes events from a node that goes on.
 const LAST_EVENTS: Duration = Duration::from_secs(1);
-/// After what could not be pruned is tried again, if that is before the next time.
+/// When a failed pruning is tried again, if the next one is not due before.
 const PRUNE_RETRY: Duration = Duration::from_secs(60);
-/// A clock that moves so much more or less than time is taken for wrong.
+/// A clock that deviates this much from the time that has passed is taken for wrong.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(120);
 
 /// The settings of a [`Mailserver`].
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct MailserverConfig {
     /// Who may ask for what, and how long envelopes are kept.
     pub server: ServerConfig,
     /// How long an envelope waits for others to share its commit.
     pub commit_interval: Duration,
-    /// The most envelopes of one commit; so many don't wait.
+    /// The most envelopes of one commit. A full one does not wait.
     pub commit_envelopes: usize,
     /// The most envelopes that wait while the archive is slow or fails.
     pub waiting_envelopes: usize,
     /// The most bytes of them.
     pub waiting_bytes: usize,
-    /// The greatest age of an envelope that is taken, by when it was sent; none for any. With a
-    /// [retention](ServerConfig::retention), whichever is shorter.
+    /// The maximum age of an envelope that is stored, by when it was sent; `None` for any. The
+    /// [retention](ServerConfig::retention) counts if it is shorter.
     pub max_age: Option<Duration>,
-    /// How often what is older than the retention is removed, for the first time after one such
+    /// How often envelopes older than the retention are removed. The first time is after one
     /// interval.
     pub prune_interval: Duration,
-    /// Threads that read the archive at a time.
+    /// Threads that read the archive concurrently.
     pub readers: usize,
-    /// Requests of one peer that may wait for its first to be answered.
+    /// Requests of one peer that may wait while one is answered.
     pub queue_per_peer: usize,
-    /// Requests of all peers that may wait so.
+    /// Requests of all peers that may wait.
     pub queue: usize,
-    /// How long a client is waited for that does not read, per packet.
+    /// The longest wait for a client that does not read, per packet.
     pub send_timeout: Duration,
-    /// How long the end waits for an archive that fails.
+    /// The longest wait for a failing archive at the end.
     pub stop_timeout: Duration,
 }
 
 impl MailserverConfig {
-    /// The defaults, with these rules.
+    /// Returns the defaults, with these rules.
     pub fn new(server: ServerConfig) -> Self {
         Self {
             server,
@@ -121,27 +118,27 @@ impl MailserverConfig {
     }
 }
 
-/// A mailserver at work. Dropping it ends it, and what waits is still archived, but nobody waits
-/// for that: see [`stop`](Self::stop).
+/// A running mailserver. Dropping it ends it; what waits is archived as long as the runtime goes
+/// on. See [`stop`](Self::stop).
 #[derive(Debug)]
 pub struct Mailserver {
     desk: Arc<Desk>,
     ingest: Arc<Ingest>,
     closing: watch::Sender<bool>,
     tasks: JoinSet<()>,
-    /// Where the thread that writes tells at its end how many envelopes it has lost.
-    writer: Option<oneshot::Receiver<usize>>,
+    /// The task that commits; it returns how many envelopes it lost.
+    writer: Option<JoinHandle<usize>>,
     stop_timeout: Duration,
 }
 
-/// What became of the last envelopes.
+/// How a mailserver stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stopped {
-    /// Envelopes that the archive did not take.
+    /// Envelopes that could not be archived.
     pub lost: usize,
 }
 
-/// Counts, and tells whoever listens.
+/// Counts, and reports to subscribers.
 #[derive(Debug)]
 pub(super) struct Reporter {
     counters: Counters,
@@ -150,21 +147,24 @@ pub(super) struct Reporter {
 
 impl Reporter {
     fn report(&self, event: MailserverEvent) {
-        // Nobody may be listening.
+        // There may be no subscriber.
         let _ = self.news.send(Arc::new(event));
     }
 }
 
 impl Mailserver {
-    /// Changes the settings of a node to what a mailserver needs: it hears of every envelope and
-    /// of requests.
+    /// Changes the settings of a node to what a mailserver needs: events of every envelope, and of
+    /// requests.
     pub fn prepare(config: &mut ServiceConfig) {
         config.node.mailserver = true;
         config.node.interest = Interest::Everything;
     }
 
-    /// Starts a mailserver on a node that is [prepared](Self::prepare) for it, on the current tokio
-    /// runtime. What is in the node's pool already is archived as well.
+    /// Starts a mailserver on a [prepared](Self::prepare) node, on the current tokio runtime. What
+    /// is in the node's pool already is archived as well.
+    ///
+    /// # Errors
+    /// If the node is not prepared, or the rules are invalid.
     pub fn start(
         handle: &Handle,
         archive: Arc<dyn Archive>,
@@ -179,14 +179,7 @@ impl Mailserver {
             news: broadcast::Sender::new(NEWS_CAPACITY),
         });
         let ingest = Arc::new(Ingest::new(handle, &server, &config));
-        let (ended, writer) = oneshot::channel();
-        std::thread::spawn({
-            let (ingest, archive, reporter) = (ingest.clone(), archive.clone(), reporter.clone());
-            move || {
-                // Nobody may be waiting.
-                let _ = ended.send(ingest.run(&*archive, &reporter));
-            }
-        });
+        let writer = tokio::spawn(ingest.clone().run(archive.clone(), reporter.clone()));
         let retention = server.config().retention;
         let desk = Arc::new(Desk::new(handle.clone(), archive, server, reporter, &config));
         let closing = watch::Sender::new(false);
@@ -200,29 +193,30 @@ impl Mailserver {
         Ok(Self { desk, ingest, closing, tasks, writer: Some(writer), stop_timeout })
     }
 
-    /// The archive.
+    /// Returns the archive.
     pub fn archive(&self) -> &Arc<dyn Archive> {
         &self.desk.archive
     }
 
-    /// Counters.
+    /// Returns the counters.
     pub fn stats(&self) -> MailserverStats {
         self.desk.reporter.counters.lock().clone()
     }
 
-    /// The news from now on.
+    /// Subscribes to events from now on.
     pub fn subscribe(&self) -> MailserverNews {
         MailserverNews(self.desk.reporter.news.subscribe())
     }
 
-    /// Ends it: takes in what the node has accepted so far, archives it, and ends answers under
-    /// way. Best called when the node has been shut down: then nothing is missing. It takes as
-    /// long as the archive goes on taking envelopes; one that fails is given up after the
-    /// [time for that](MailserverConfig::stop_timeout).
+    /// Stops it: ends answers under way, and archives what the node has accepted so far. Best
+    /// called after the node was shut down: then nothing is missing.
+    ///
+    /// It takes as long as the archive goes on storing. A failing one is given up after
+    /// [`stop_timeout`](MailserverConfig::stop_timeout).
     pub async fn stop(mut self) -> Stopped {
         self.closing.send_replace(true);
         self.desk.close().await;
-        // The task that takes in ends by itself; the one that prunes does not.
+        // `take_in` ends by itself, `prune` does not.
         let _ = self.tasks.join_next().await;
         self.tasks.shutdown().await;
         self.ingest.stop();
@@ -235,16 +229,16 @@ impl Mailserver {
         Stopped { lost }
     }
 
-    /// Waits for the thread that writes. An attempt of its own may take long, so it is left alone
-    /// when nothing but failures has come of it for a while.
-    async fn last_commits(&self, mut writer: oneshot::Receiver<usize>) -> Option<usize> {
+    /// Waits for the writer. A single attempt may take long, so it is given up when there were only
+    /// failures for a while.
+    async fn last_commits(&self, mut writer: JoinHandle<usize>) -> Option<usize> {
         loop {
             let commits = self.stats().commits;
             match timeout(self.stop_timeout, &mut writer).await {
                 Ok(lost) => return lost.ok(),
                 Err(_) if self.stats().commits > commits => {}
                 Err(_) => {
-                    // Otherwise the first attempt is still under way: a slow disk, perhaps.
+                    // Otherwise the first attempt is still under way, perhaps on a slow disk.
                     if let Some(waiting) = self.ingest.stuck() {
                         return Some(waiting);
                     }
@@ -268,11 +262,11 @@ async fn take_in(
     ingest: Arc<Ingest>,
     mut closing: watch::Receiver<bool>,
 ) {
-    // What is in the pool, and has not found room yet.
+    // Envelopes of the pool that have not found room yet.
     let mut pool = take_pool(&desk);
     let mut until = None;
     loop {
-        // What the node has said before the end is still heard, but not for ever.
+        // Events from before the end are still taken, but not for ever.
         let is_closing = *closing.borrow();
         if is_closing && *until.get_or_insert_with(|| Instant::now() + LAST_EVENTS) < Instant::now()
         {
@@ -311,13 +305,13 @@ fn take_event(event: &Event, desk: &Arc<Desk>, ingest: &Ingest, closing: bool) {
     }
 }
 
-/// All that is in the node's pool.
+/// Returns all that is in the node's pool.
 fn take_pool(desk: &Desk) -> VecDeque<Arc<PooledEnvelope>> {
     desk.handle.with(|node, _| node.pool().cloned().collect())
 }
 
-/// Removes what is older than the retention, again and again; but not by a clock that has just
-/// jumped, since what is removed is gone.
+/// Removes envelopes older than the retention, again and again. It does not trust a clock that has
+/// just jumped, since removed envelopes are gone.
 async fn prune(desk: Arc<Desk>, retention: Duration, interval: Duration) {
     let mut last = (desk.handle.now(), Instant::now());
     let mut failing = false;

@@ -1,10 +1,9 @@
-//! Answers, one client at a time: packets of two requests can only be told apart by their order,
-//! so that a client's requests are answered one after the other. Different clients do not wait
-//! for each other, but for their turn to read the archive.
+//! Answers, one client at a time. Packets of two requests can only be told apart by their order, so
+//! the requests of a client are answered one after the other. Different clients only wait for their
+//! turn to read the archive.
 //!
-//! A client that does not read is waited for, a minute per packet; nothing is read for it
-//! meanwhile, and what it holds up are its own requests. Those that it sends beyond the few that
-//! are held are refused on the spot.
+//! A client that does not read has a minute per packet. Nothing is read for it meanwhile, and it
+//! only delays its own requests. Those beyond the few that may wait are refused at once.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -12,7 +11,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use statuskit_core::{
@@ -24,7 +23,7 @@ use statuskit_net::node::{ConnectionId, Handle, SendError};
 use tokio::{
     sync::Semaphore,
     task::{JoinSet, spawn_blocking},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::{
@@ -33,10 +32,10 @@ use crate::{
     service::{Answered, MailserverConfig, MailserverEvent, Outcome, Reporter},
 };
 
-/// How long a refusal is given to reach a mailserver, before the connection is ended.
+/// The time for a refusal to reach a mailserver before it is disconnected.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// The longest request that is looked at, in bytes; those of clients have a few hundred.
+/// The longest request that is read, in bytes. Those of clients have a few hundred.
 const MAX_REQUEST: usize = 64 << 10;
 
 /// A request that waits.
@@ -47,7 +46,7 @@ pub(super) enum Asked {
 }
 
 impl Asked {
-    /// What it takes while it waits, in bytes.
+    /// The memory that it takes while it waits, in bytes.
     fn size(&self) -> usize {
         match self {
             Self::Messages(request) => request.size(),
@@ -59,16 +58,16 @@ impl Asked {
 /// Answers requests.
 #[derive(Debug)]
 pub(super) struct Desk {
-    pub handle: Handle,
-    pub archive: Arc<dyn Archive>,
-    pub server: Arc<Server>,
-    pub reporter: Arc<Reporter>,
+    pub(super) handle: Handle,
+    pub(super) archive: Arc<dyn Archive>,
+    pub(super) server: Arc<Server>,
+    pub(super) reporter: Arc<Reporter>,
     limits: Limits,
-    /// Whoever reads the archive holds a permit.
+    /// Held while the archive is read.
     readers: Semaphore,
     queues: Mutex<Queues>,
     tasks: Mutex<JoinSet<()>>,
-    /// The archive could not be read when that was last tried.
+    /// Whether the last read of the archive failed.
     reads_fail: AtomicBool,
 }
 
@@ -81,25 +80,19 @@ struct Limits {
 
 #[derive(Debug, Default)]
 struct Queues {
-    /// What waits, of each peer that is being served.
+    /// The waiting requests of each peer that is being served.
     peers: HashMap<ConnectionId, VecDeque<(Asked, Instant)>>,
     queued: usize,
 }
 
-/// A request that is answered, and the first packet of the answer.
+/// An answer, and its first packet.
 struct Accepted {
     answer: Answer,
     first: Result<Option<Reply>, ArchiveError>,
 }
 
-/// How sending has ended before its time.
-enum Broken {
-    Stalled,
-    Left,
-}
-
 impl Desk {
-    pub fn new(
+    pub(super) fn new(
         handle: Handle,
         archive: Arc<dyn Archive>,
         server: Arc<Server>,
@@ -117,8 +110,8 @@ impl Desk {
         Self { handle, archive, server, reporter, limits, readers, queues, tasks, reads_fail }
     }
 
-    /// Takes a request: answers it, after those before it, or refuses it.
-    pub fn take(self: &Arc<Self>, peer: ConnectionId, asked: Asked) {
+    /// Answers a request after those before it, or refuses it.
+    pub(super) fn take(self: &Arc<Self>, peer: ConnectionId, asked: Asked) {
         let now = Instant::now();
         if asked.size() > MAX_REQUEST {
             return self.turn_away(peer, &asked, Refusal::TooLarge(asked.size()), now);
@@ -145,8 +138,8 @@ impl Desk {
         }
     }
 
-    /// Forgets what waits of a peer that has left.
-    pub fn forget(&self, peer: ConnectionId) {
+    /// Drops the waiting requests of a peer that has left.
+    pub(super) fn forget(&self, peer: ConnectionId) {
         let mut queues = self.queues();
         let Queues { peers, queued } = &mut *queues;
         if let Some(queue) = peers.get_mut(&peer) {
@@ -155,18 +148,21 @@ impl Desk {
         }
     }
 
-    /// Ends everything that is under way.
-    pub async fn close(&self) {
+    /// Aborts all answers.
+    pub(super) async fn close(&self) {
         let mut tasks = std::mem::take(&mut *self.tasks());
         tasks.shutdown().await;
     }
 
-    /// Serves a peer until nothing of it waits.
+    /// Serves a peer until none of its requests waits.
     async fn serve(self: Arc<Self>, peer: ConnectionId, first: Asked, since: Instant) {
         let mut next = Some((first, since));
         while let Some((asked, since)) = next {
-            let outcome = self.answer(peer, &asked, since).await;
-            if matches!(outcome, Outcome::Stalled) {
+            let mut totals = Totals::default();
+            let (Ok(outcome) | Err(outcome)) = self.answer(peer, &asked, &mut totals).await;
+            let is_stalled = outcome == Outcome::Stalled;
+            self.report(peer, &asked, outcome, totals, since);
+            if is_stalled {
                 self.end(peer);
             }
             let mut queues = self.queues();
@@ -182,33 +178,18 @@ impl Desk {
         }
     }
 
+    /// Sends the answer to a request. It is an error if the client does not get all of it.
     async fn answer(
         self: &Arc<Self>,
         peer: ConnectionId,
         asked: &Asked,
-        since: Instant,
-    ) -> Outcome {
-        let mut totals = Totals::default();
-        let sent = self.send_answer(peer, asked, &mut totals).await;
-        let outcome = sent.unwrap_or_else(|broken| match broken {
-            Broken::Stalled => Outcome::Stalled,
-            Broken::Left => Outcome::Left,
-        });
-        self.report(peer, asked, outcome.clone(), totals, since);
-        outcome
-    }
-
-    async fn send_answer(
-        self: &Arc<Self>,
-        peer: ConnectionId,
-        asked: &Asked,
         totals: &mut Totals,
-    ) -> Result<Outcome, Broken> {
-        let client = self.client(peer).ok_or(Broken::Left)?;
-        // The checks and the first piece of the archive, in one go.
+    ) -> Result<Outcome, Outcome> {
+        let client = self.client(peer).ok_or(Outcome::Left)?;
+        // The checks, and the first piece of the archive.
         let work = {
             let (desk, asked) = (self.clone(), asked.clone());
-            move || desk.decide(client, &asked)
+            move || desk.begin(client, &asked)
         };
         let Accepted { mut answer, first } = match self.read(work).await {
             None => return self.fail(peer, client, asked, totals, panicked()).await,
@@ -254,8 +235,19 @@ impl Desk {
         }
     }
 
-    /// Ends an answer half-way. The client keeps what it has, and can ask again: at once, if it
-    /// has nothing.
+    /// Checks a request and reads the first packet, on a thread that may block.
+    fn begin(&self, client: NodeId, asked: &Asked) -> Result<Accepted, Box<Refused>> {
+        let (archive, now) = (&*self.archive, self.handle.now());
+        let mut answer = match asked {
+            Asked::Messages(request) => self.server.request(client, request, archive, now),
+            Asked::Sync(request) => self.server.sync_request(client, request, archive, now),
+        }?;
+        let first = answer.next(archive);
+        Ok(Accepted { answer, first })
+    }
+
+    /// Ends an answer half-way. The client keeps what it has, and can ask again; at once, if it has
+    /// nothing.
     async fn fail(
         &self,
         peer: ConnectionId,
@@ -263,7 +255,7 @@ impl Desk {
         asked: &Asked,
         totals: &Totals,
         error: ArchiveError,
-    ) -> Result<Outcome, Broken> {
+    ) -> Result<Outcome, Outcome> {
         if totals.packets == 0 && matches!(asked, Asked::Messages(_)) {
             self.server.release(&client);
         }
@@ -274,7 +266,7 @@ impl Desk {
         Ok(outcome)
     }
 
-    /// Takes note of a refusal before it is sent.
+    /// Notes a refusal before it is sent.
     fn refused(&self, refusal: Refusal) -> Outcome {
         let Refusal::Archive(error) = refusal else {
             return Outcome::Refused(refusal.label(), refusal.to_string());
@@ -287,25 +279,14 @@ impl Desk {
         Outcome::ArchiveFailed(reason)
     }
 
-    /// Takes note of a read that went well; the others are told with their refusal.
+    /// Notes a successful read. Failures are noted with their refusal.
     fn read_ended<T>(&self, result: &Result<T, ArchiveError>) {
         if result.is_ok() && self.reads_fail.swap(false, Ordering::Relaxed) {
             self.reporter.report(MailserverEvent::ReadRecovered);
         }
     }
 
-    /// On a thread that may block.
-    fn decide(&self, client: NodeId, asked: &Asked) -> Result<Accepted, Box<Refused>> {
-        let (archive, now) = (&*self.archive, self.handle.now());
-        let mut answer = match asked {
-            Asked::Messages(request) => self.server.request(client, request, archive, now),
-            Asked::Sync(request) => self.server.sync_request(client, request, archive, now),
-        }?;
-        let first = answer.next(archive);
-        Ok(Accepted { answer, first })
-    }
-
-    /// Does work that reads the archive, when it is its turn. None if it panicked.
+    /// Runs work that reads the archive when it is its turn. `None` if it panicked.
     async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -314,16 +295,16 @@ impl Desk {
         spawn_blocking(work).await.ok()
     }
 
-    async fn send(&self, peer: ConnectionId, reply: Reply) -> Result<(), Broken> {
+    async fn send(&self, peer: ConnectionId, reply: Reply) -> Result<(), Outcome> {
         let sending = self.handle.send_packet(peer, &reply.packet);
         match timeout(self.limits.send_timeout, sending).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(Broken::Left),
-            Err(_) => Err(Broken::Stalled),
+            Ok(Err(_)) => Err(Outcome::Left),
+            Err(_) => Err(Outcome::Stalled),
         }
     }
 
-    /// Refuses a request at once, if the peer has room for a refusal.
+    /// Refuses a request at once, if there is room for a refusal in the peer's outbox.
     fn turn_away(
         self: &Arc<Self>,
         peer: ConnectionId,
@@ -368,7 +349,7 @@ impl Desk {
         self.reporter.report(MailserverEvent::Answered(Box::new(answered)));
     }
 
-    /// A refused mailserver is parted with.
+    /// Disconnects a refused mailserver.
     async fn end_sync(&self, peer: ConnectionId, asked: &Asked) {
         if matches!(asked, Asked::Sync(_)) {
             sleep(LINGER).await;
@@ -376,8 +357,8 @@ impl Desk {
         }
     }
 
-    /// Ends the connection with a peer, unless we dialled it: then it is the operator's, who has
-    /// named it, and may be filling our own gaps from it.
+    /// Disconnects a peer, unless we dialled it: then the operator has named it, perhaps to fill our
+    /// own gaps.
     fn end(&self, peer: ConnectionId) {
         let peers = self.handle.peers();
         if let Some(summary) = peers.iter().find(|it| it.key == peer && it.inbound) {
@@ -385,14 +366,14 @@ impl Desk {
         }
     }
 
-    /// Begins a task, and forgets those that have ended.
+    /// Spawns a task, and forgets those that have ended.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let mut tasks = self.tasks();
         while tasks.try_join_next().is_some() {}
         tasks.spawn(task);
     }
 
-    /// The node id of a peer.
+    /// Returns the node id of a peer.
     fn client(&self, peer: ConnectionId) -> Option<NodeId> {
         self.handle.peer_state(peer).map(|state| state.info.id)
     }
@@ -422,7 +403,7 @@ mod tests {
     };
     use statuskit_net::node::{PeerOptions, Service, ServiceConfig};
 
-    /// Whoever we dialled is not parted with, so it can be refused for ever.
+    /// A peer that we dialled is never disconnected, so it can be refused for ever.
     #[tokio::test]
     async fn refusals_leave_nothing_behind() {
         let key = |name| SecretKey::generate(&mut seeded_rng(name));
@@ -440,8 +421,8 @@ mod tests {
                 None => sleep(Duration::from_millis(5)).await,
             }
         };
-        let password = Some(SymKey::from_password("x"));
-        let config = MailserverConfig::new(ServerConfig { password, ..ServerConfig::default() });
+        let password = SymKey::from_password("x");
+        let config = MailserverConfig::new(ServerConfig::from_password(password));
         let server = Arc::new(Server::new(config.server.clone()).unwrap());
         let news = tokio::sync::broadcast::Sender::new(1);
         let reporter = Arc::new(Reporter { counters: Counters::default(), news });

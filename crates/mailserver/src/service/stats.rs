@@ -1,4 +1,4 @@
-//! What a mailserver counts.
+//! Counters of a mailserver.
 
 use std::{
     collections::BTreeMap,
@@ -13,13 +13,14 @@ const BOUNDS: [f64; 15] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
 
 /// What a mailserver has done so far, and what waits.
+#[non_exhaustive]
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct MailserverStats {
-    /// Requests by how they ended: [`Outcome::label`](super::Outcome::label).
+    /// Requests by [`Outcome::label`](super::Outcome::label).
     pub requests: BTreeMap<&'static str, u64>,
-    /// The same of requests of other mailservers.
+    /// Sync requests of other mailservers, likewise.
     pub sync_requests: BTreeMap<&'static str, u64>,
-    /// How long those took that were answered with envelopes, or with none.
+    /// Durations of requests that were answered, with envelopes or without.
     pub durations: Histogram,
     /// Requests that wait for others of the same client.
     pub queued: usize,
@@ -27,9 +28,9 @@ pub struct MailserverStats {
     pub envelopes_sent: u64,
     /// Bytes of the packets sent.
     pub bytes_sent: u64,
-    /// Envelopes that were asked for and are too large for any packet.
+    /// Requested envelopes that are too large for any packet.
     pub oversized: u64,
-    /// Envelopes archived, and durable.
+    /// Envelopes archived durably.
     pub archived: u64,
     /// Envelopes that were in the archive already.
     pub duplicates: u64,
@@ -39,36 +40,36 @@ pub struct MailserverStats {
     pub waiting: usize,
     /// Failures of the archive, of any kind.
     pub archive_errors: u64,
-    /// Envelopes left out because too many waited. Those that are archived after all, from the
-    /// node's pool, count both here and there.
+    /// Envelopes left out because too many waited. Those that are archived later, from the node's
+    /// pool, count here, too.
     pub left_out: u64,
-    /// Envelopes that were not taken, as they are older than what is kept. Those that the node's
-    /// pool still has count again when it is looked through.
+    /// Envelopes not stored for their age. Those in the node's pool count again whenever it is
+    /// looked through.
     pub passed_over: PassedOver,
     /// Envelopes removed for their age.
     pub pruned: u64,
 }
 
-/// Durations, counted by their length.
+/// A histogram of durations.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Histogram {
-    /// One more than there are bounds: the last are those above all.
+    /// The last one counts those above all bounds.
     counts: [u64; BOUNDS.len() + 1],
-    /// Of all, in seconds.
+    /// The sum of all, in seconds.
     sum: f64,
 }
 
 impl Histogram {
-    /// Counts one.
-    pub fn add(&mut self, duration: Duration) {
+    /// Adds a duration.
+    pub(super) fn add(&mut self, duration: Duration) {
         let seconds = duration.as_secs_f64();
         let at = BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(BOUNDS.len());
         self.counts[at] += 1;
         self.sum += seconds;
     }
 
-    /// Upper bounds in seconds, and how many were at most so long, ascending; the last bound is
-    /// infinite, and its number that of all.
+    /// Returns upper bounds in seconds, ascending, each with the number of durations up to it. The
+    /// last bound is infinite.
     pub fn cumulative(&self) -> impl Iterator<Item = (f64, u64)> {
         let bounds = BOUNDS.into_iter().chain([f64::INFINITY]);
         let mut sum = 0;
@@ -78,27 +79,27 @@ impl Histogram {
         })
     }
 
-    /// How many.
+    /// Returns the number of durations.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// How long all took together, in seconds.
+    /// Returns the sum of durations in seconds.
     pub fn sum(&self) -> f64 {
         self.sum
     }
 }
 
-/// The counters, shared.
+/// The shared counters.
 #[derive(Debug, Default)]
 pub(super) struct Counters(Mutex<MailserverStats>);
 
 impl Counters {
-    pub fn lock(&self) -> MutexGuard<'_, MailserverStats> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, MailserverStats> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn answered(&self, answered: &Answered) {
+    pub(super) fn answered(&self, answered: &Answered) {
         let mut stats = self.lock();
         let label = answered.outcome.label();
         let by_outcome = if answered.sync { &mut stats.sync_requests } else { &mut stats.requests };

@@ -1,7 +1,7 @@
-//! Connections: a small pool of them, statements, transactions, and what to do when one fails.
+//! Connections: a small pool, statements, transactions, and how failures are handled.
 //!
-//! Every call of the archive is work that may be done again: it is repeated when the engine says
-//! that it conflicts with another transaction, and with a new connection when the old one is gone.
+//! Every call of the archive is work that can be repeated: when the engine reports a conflict with
+//! another transaction, and over a new connection when the old one is lost.
 
 use std::{
     cell::Cell,
@@ -33,9 +33,9 @@ use crate::archive::{
 /// Parameters of a statement.
 pub(super) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 
-/// Most prepared statements that a connection keeps.
+/// The most prepared statements per connection.
 const PREPARED: usize = 256;
-/// How often work is repeated because what we knew of the tables was old.
+/// How often work is repeated because our knowledge of the tables was outdated.
 const STALE_LIMIT: u32 = 10;
 const FIRST_WAIT: Duration = Duration::from_millis(5);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
@@ -43,11 +43,11 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// Why a piece of work failed.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// The database or the connection.
+    /// The database or the connection failed.
     Database(postgres::Error),
-    /// What we knew of the tables is old: look again.
+    /// Our knowledge of the tables is outdated: look again.
     Stale,
-    /// Something that doing it again doesn't mend.
+    /// A failure that a repetition does not mend.
     Archive(ArchiveError),
 }
 
@@ -63,20 +63,20 @@ impl From<ArchiveError> for Fault {
     }
 }
 
-/// What can be done about a fault.
+/// What may help after a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Remedy {
     /// A new connection.
     Reconnect,
-    /// The same again, a little later.
+    /// A repetition, a little later.
     Again,
-    /// The same again, after looking at the tables: they were just made or dropped by others.
+    /// A repetition after looking at the tables: others have just created or dropped some.
     Look,
     Nothing,
 }
 
 impl Fault {
-    /// Whether a table isn't there.
+    /// Whether a table does not exist.
     pub(super) fn is_undefined_table(&self) -> bool {
         matches!(self, Self::Database(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE))
     }
@@ -94,12 +94,12 @@ impl Fault {
     }
 }
 
-/// Errors of the client that are not about the connection: types and numbers of parameters, TLS.
+/// Whether the client itself failed, not the connection: types and numbers of parameters, TLS.
 fn is_refusal(error: &postgres::Error) -> bool {
     if error.is_closed() {
         return false;
     }
-    // The client doesn't tell its kinds of errors apart but by what caused them.
+    // The client's errors only differ in their causes.
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         if cause.is::<io::Error>() {
@@ -117,7 +117,7 @@ fn remedy_of_state(state: &str) -> Remedy {
         // Connection exceptions; shutting down, crashed, starting; too many connections; killed.
         "57P01" | "57P02" | "57P03" | "53300" => Remedy::Reconnect,
         _ if state.starts_with("08") => Remedy::Reconnect,
-        // The table is gone, or two were just making or dropping it.
+        // A table is gone, or two processes were creating or dropping it.
         "42P01" | "42P07" | "23505" | "42710" | "XX000" => Remedy::Look,
         _ => Remedy::Nothing,
     }
@@ -151,14 +151,14 @@ impl Session {
     /// Runs a statement and returns how many rows it changed.
     pub(super) fn execute(&mut self, sql: &Sql, params: Params<'_>) -> Result<u64, Fault> {
         if params.is_empty() {
-            // Tables are made and dropped once, there is nothing to keep.
+            // Tables are created and dropped once: not worth preparing.
             return Ok(self.client.execute(sql.text(), params)?);
         }
         let statement = self.prepare(sql)?;
         Ok(self.client.execute(&statement, params)?)
     }
 
-    /// Runs a statement and hands its rows over as they come, until `each` breaks.
+    /// Runs a statement and passes on its rows as they come, until `each` breaks.
     pub(super) fn stream(
         &mut self,
         sql: &Sql,
@@ -175,7 +175,7 @@ impl Session {
         Ok(())
     }
 
-    /// Does work in one transaction.
+    /// Runs work in one transaction.
     pub(super) fn transaction<T>(
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, Fault>,
@@ -186,18 +186,17 @@ impl Session {
             Ok(done)
         });
         if done.is_err() && !self.client.is_closed() {
-            // If this fails the connection is not used again.
+            // If this fails, the connection is not used again.
             self.client.batch_execute(Sql::from(Statement::Rollback).text())?;
         }
         done
     }
 }
 
-/// A URL that the client reads as it was meant; or a list of settings as it is.
+/// Checks that the client reads a URL as it was meant; a list of settings stays as it is.
 ///
-/// The client takes what is before the first `@` for user and password, wherever it stands, and
-/// names the rest as the server in its errors: with another `@` a part of the password would be
-/// there.
+/// The client takes everything before the first `@` for user and password, and names the rest as
+/// the server in its errors. With a second `@`, that rest would contain a part of the password.
 fn plain_url(url: &str) -> Result<String, ArchiveError> {
     let url = url.trim();
     let Some((scheme, rest)) = url.split_once("://").filter(|(scheme, _)| !scheme.contains('='))
@@ -234,16 +233,16 @@ pub(super) struct Pool {
 #[derive(Default)]
 struct State {
     idle: Vec<Session>,
-    /// Idle or in use.
+    /// The number of connections, idle or in use.
     open: usize,
 }
 
 impl Pool {
-    /// Reads the URL and connects, to see that it works.
+    /// Reads the URL and connects once, as a test.
     pub(super) fn open(url: &str, options: &Options) -> Result<Self, ArchiveError> {
         let url = plain_url(url)?;
         let (url, wanted) = tls::take(&url)?;
-        // The message of the client names the setting, not its value.
+        // The client's message names the setting, not its value.
         let mut config: Config = url.parse().map_err(|error| {
             ArchiveError::Unusable(format!("not a PostgreSQL URL: {}", chain(&error)))
         })?;
@@ -260,7 +259,7 @@ impl Pool {
         if config.get_application_name().is_none() {
             config.application_name("statuskit");
         }
-        // In a list of settings instead of a URL, the client reads it.
+        // The client reads it, in a list of settings instead of a URL.
         let wanted = wanted
             .or_else(|| (config.get_ssl_mode() == SslMode::Require).then(tls::Wanted::default));
         if wanted.is_some() {
@@ -291,7 +290,7 @@ impl Pool {
         let session = loop {
             match pool.connect() {
                 Ok(session) => break session,
-                // It is there, and just starting.
+                // The server is there, and just starting.
                 Err(error)
                     if error.code() == Some(&SqlState::CANNOT_CONNECT_NOW)
                         && start.elapsed() < pool.patience =>
@@ -306,7 +305,7 @@ impl Pool {
         Ok(pool)
     }
 
-    /// The server, for people. Never the password.
+    /// The server's address for messages, without the password.
     pub(super) fn target(&self) -> String {
         let hosts: Vec<_> = (self.config.get_hosts().iter())
             .map(|host| match host {
@@ -320,7 +319,7 @@ impl Pool {
         format!("{}:{port}/{database}", hosts.join(","))
     }
 
-    /// Does work with a connection, and does it again as long as that can help.
+    /// Runs work with a connection, and repeats it as long as that can help.
     pub(super) fn run<T>(
         &self,
         what: &str,
@@ -329,8 +328,8 @@ impl Pool {
         self.run_for(self.patience, what, &Cell::new(0), work)
     }
 
-    /// The same for reading, which somebody waits for, and which goes on where it was interrupted:
-    /// as long as `progress` changes, a fault is a new one.
+    /// Runs work that reads, and continues where it was interrupted: as long as `progress` changes,
+    /// a fault is a new one.
     pub(super) fn run_on<T>(
         &self,
         what: &str,
@@ -373,13 +372,13 @@ impl Pool {
                     )),
                 });
             }
-            // Between half of it and all: whoever met in a conflict should not meet again.
+            // Between half and all of it, so that two conflicting calls don't meet again.
             thread::sleep(wait.mul_f64(0.5 + 0.5 * rand::random::<f64>()));
             wait = (wait * 2).min(LONGEST_WAIT);
         }
     }
 
-    /// Does work with a connection, once.
+    /// Runs work with a connection, once.
     fn once<T>(&self, work: &mut impl FnMut(&mut Session) -> Result<T, Fault>) -> Result<T, Fault> {
         let mut lease = Lease { pool: self, session: self.take()? };
         if lease.session.is_none() {
@@ -446,7 +445,7 @@ impl Pool {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What an error of the database means for the user of the archive.
+    /// Translates an error of the database for the user of the archive.
     fn explain(&self, what: &str, error: postgres::Error) -> ArchiveError {
         let target = self.target();
         let text = format!("{what}: PostgreSQL at {target}: {}", chain(&error));
@@ -471,13 +470,12 @@ impl Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         let idle = std::mem::take(&mut self.state().idle);
-        // A connection says goodbye as it is dropped, which blocks; an archive may be dropped
-        // where blocking isn't allowed.
+        // Dropping a connection blocks, and an archive may be dropped where blocking isn't allowed.
         let _ = thread::spawn(move || drop(idle)).join();
     }
 }
 
-/// A connection in use, or the right to have one; given back however the use ends.
+/// A connection in use, or the right to have one. It is returned however the use ends.
 struct Lease<'a> {
     pool: &'a Pool,
     session: Option<Session>,
@@ -494,7 +492,7 @@ impl Drop for Lease<'_> {
     }
 }
 
-/// An error with its causes, in one line.
+/// Returns an error with its causes, in one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -1,12 +1,12 @@
-//! An archive in PostgreSQL, for operators who outgrow one machine: several servers read and
-//! write it at the same time.
+//! An archive in PostgreSQL, for operators who outgrow one machine. Several servers read and write
+//! it concurrently.
 //!
 //! | what | where |
 //! | --- | --- |
-//! | every statement that is ever run, and what SQL they may use | `sql.rs` |
-//! | connections: a pool, retries, what errors mean | `connection.rs` |
-//! | TLS: what a URL asks for, certificates | `tls.rs` |
-//! | periods (one table per day) and the topics in them | `periods.rs` |
+//! | every SQL statement, and which SQL they may use | `sql.rs` |
+//! | connections: pool, retries, errors | `connection.rs` |
+//! | TLS: settings in the URL, certificates | `tls.rs` |
+//! | periods (one table per day) and their topics | `periods.rs` |
 //! | appending | `write.rs` |
 //! | reading | `read.rs` |
 //! | pruning | `prune.rs` |
@@ -15,8 +15,7 @@
 //!
 //! # The tables
 //!
-//! All names start with a prefix, `statuskit` unless told otherwise. All columns are `BIGINT` or
-//! `BYTEA`.
+//! All names start with a prefix, by default `statuskit`. All columns are `BIGINT` or `BYTEA`.
 //!
 //! | table | a row is |
 //! | --- | --- |
@@ -26,41 +25,47 @@
 //! | `_counts` | how many envelopes and bytes of a topic a day holds; the sum of several rows |
 //! | `_day_D_I` | an envelope of day D, incarnation I. Key: shard, topic, sent, hash |
 //!
-//! An envelope lies in *shard* `(H(topic) + hash[0] mod spread) mod 256`. PostgreSQL itself has no
-//! use for shards; the engines that speak its protocol and spread a table over machines do so by
-//! the first column of the key. The spread is 1, or 16 for a topic that had very many envelopes on
-//! the day before, so that no machine gets all of the busiest topic. It is written down once, when
-//! the first envelope of the topic arrives on a day, and never changes: writers need not agree
-//! beforehand, an envelope has exactly one place, and readers know all of them.
+//! An envelope is in *shard* `(H(topic) + hash[0] mod spread) mod 256`. PostgreSQL itself has no
+//! use for shards. Engines that speak its protocol and spread a table over machines do so by the
+//! first column of the key. The spread is 1, or 16 for a topic that had very many envelopes on the
+//! day before, so that no machine gets all of the busiest topic. It is written once, when the first
+//! envelope of the topic arrives on a day, and never changes. So writers need not agree beforehand,
+//! an envelope has exactly one place, and readers know all places.
 //!
-//! Topics are found in the directory of topics, which every process keeps a copy of: a bloom
-//! filter is tested here, not in the database, and only what it matches is read.
+//! Topics are looked up in the directory of topics, of which every process has a copy. A bloom
+//! filter is tested here, not in the database, and only the topics it matches are read.
 //!
 //! A day that was pruned can be written to again: as a new incarnation, with a table of another
-//! name. A name is never used twice, so a server that knows an old state fails, looks again and
-//! repeats, instead of writing to the wrong place.
+//! name. No name is used twice. So a server with outdated knowledge fails, looks again and repeats,
+//! instead of writing to the wrong place.
 //!
-//! # What an operator should know
+//! # For operators
 //!
-//! - There is a table for each day that an envelope was sent on, and it is whoever appends who sees
-//!   to it that those are days to keep: see [`intake`](crate::intake). So a mailserver
-//!   makes no tables before its retention, or before 30 days ago, whatever its peers send; an
-//!   import goes back in time as far as it is told to, also to days that were pruned before; the
-//!   next pruning drops them again.
-//! - Retention drops tables, if `before` is the beginning of a day; otherwise the rest is deleted
+//! - There is a table for each day on which an envelope was sent. Callers must only append
+//!   days worth keeping: see [`intake`](crate::intake). A mailserver creates no tables before its
+//!   retention, or before 30 days ago, whatever its peers send. An import goes back as far as it is
+//!   told to, also to days that were pruned; the next pruning drops them again.
+//!
+//! - Retention drops tables if `before` is the beginning of a day. Otherwise the rest is deleted
 //!   row by row, by index.
+//!
 //! - An append is one transaction. It is repeated when the engine asks for it (conflicts), or when
-//!   the connection was lost; then the number of new envelopes may be told too low, never what
-//!   [`counts`](super::Archive::counts) says.
+//!   the connection was lost. Then the number of new envelopes may be reported too low;
+//!   [`counts`](super::Archive::counts) is always right.
+//!
 //! - `contains` looks for a position under every topic of its day: it costs some microseconds per
-//!   topic. The disk space is not known, since engines disagree how to ask.
-//! - Only PostgreSQL itself was ever run. For Citus, YugabyteDB and CockroachDB there is what they
-//!   publish, and the tests, which take any URL. On Citus, `create_distributed_table(…, 'shard')`
-//!   for the table of a day is up to the operator; without it, the table stays where it is.
-//! - Connections are encrypted if the URL asks for it, with `sslmode=require` or `verify-full`, and
-//!   the program was built with the feature `tls`; then the certificate and the server's name are
-//!   verified, against `sslrootcert=FILE` or what the system trusts. Without `sslmode` they are
-//!   not: `prefer` protects from nobody who can change what is sent.
+//!   topic. The disk space is unknown, since engines disagree how to ask for it.
+//!
+//! - Only PostgreSQL itself was ever run. Citus, YugabyteDB and CockroachDB were only checked
+//!   against their documentation; the tests take any URL. On Citus, running
+//!   `create_distributed_table(…, 'shard')` for the table of a day is up to the operator; without
+//!   it, the table stays where it is.
+//!
+//! - Connections are encrypted if the URL asks for it (`sslmode=require` or `verify-full`) and the
+//!   program was built with the feature `tls`. Then the certificate and the server's name are
+//!   verified, against `sslrootcert=FILE` or what the system trusts. Without `sslmode` nothing is
+//!   encrypted: `prefer` protects from nobody who can change what is sent.
+//!
 
 mod connection;
 mod periods;
@@ -98,20 +103,21 @@ const SLOTS: u64 = 16;
 
 /// How an archive in PostgreSQL is opened.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Options {
-    /// What the names of the tables start with: lower-case letters, digits and `_`, at most 24.
-    /// Several archives can share a database.
+    /// The prefix of table names: at most 24 lower-case letters, digits and `_`. Several archives
+    /// can share a database.
     pub prefix: String,
-    /// Never writes anything, so a user who may only read is enough.
+    /// Never writes anything, so a user with read access is enough.
     pub read_only: bool,
-    /// Most connections at the same time. Calls beyond wait for one.
+    /// The most concurrent connections. Further calls wait for one.
     pub connections: usize,
-    /// How long a call tries again after a lost connection or a conflict.
+    /// How long a call is retried after a lost connection or a conflict.
     pub patience: Duration,
-    /// The same for reading, unless it is opened for that alone: a server's clients wait ten
-    /// seconds at most for an answer.
+    /// The same for reading, unless the archive is read-only: clients of a server wait ten seconds
+    /// at most for an answer.
     pub read_patience: Duration,
-    /// A topic with as many envelopes on one day is spread over 16 shards on the next.
+    /// A topic with this many envelopes on one day is spread over 16 shards on the next.
     pub hot_from: u64,
 }
 
@@ -135,18 +141,18 @@ pub struct PostgresArchive {
     directory: RwLock<Directory>,
     options: Options,
     slot: i64,
-    /// How many envelopes went with days whose end an append had to finish; the next prune tells.
+    /// Envelopes of days whose end an append had to finish; the next pruning reports them.
     untold: AtomicU64,
 }
 
 impl PostgresArchive {
     /// Opens the archive at a URL (`postgres://user:password@host:port/database`) or a list of
-    /// settings (`host=… user=…`), and makes its tables if there are none.
+    /// settings (`host=… user=…`), and creates its tables if there are none.
     ///
     /// # Errors
-    /// [`ArchiveError::Unusable`], with a message that tells apart: a URL that can't be read, a
-    /// server that can't be reached, a user who is refused, an archive of another version, and
-    /// (read-only) no archive.
+    /// [`ArchiveError::Unusable`] if the URL is invalid, the server can't be reached or refuses the
+    /// user, the archive has another version, or (read-only) there is none. Messages tell these
+    /// apart.
     pub fn open(url: &str, options: Options) -> Result<Self, ArchiveError> {
         let names = Names::new(&options.prefix)?;
         let pool = Pool::open(url, &options)?;
@@ -159,7 +165,7 @@ impl PostgresArchive {
                 let text = format!("no archive {:?} in this database", archive.options.prefix);
                 return Err(ArchiveError::Unusable(text));
             }
-            Found::Nothing => archive.pool.run("making the tables", |session| {
+            Found::Nothing => archive.pool.run("creating the tables", |session| {
                 for statement in Statement::TABLES {
                     session.execute(&archive.names.sql(*statement), &[])?;
                 }
@@ -181,7 +187,7 @@ impl PostgresArchive {
         match session.query(&self.names.sql(Statement::Version), &[]) {
             Ok(rows) => match rows.first() {
                 Some(row) => Ok(Found::Version(row.try_get(0)?)),
-                // Somebody is just making it, or was interrupted.
+                // Another process is creating it, or was interrupted.
                 None => Ok(Found::Nothing),
             },
             Err(fault) if fault.is_undefined_table() => Ok(Found::Nothing),
@@ -205,7 +211,7 @@ impl PostgresArchive {
     }
 }
 
-/// What is there under a prefix.
+/// What a prefix stands for.
 enum Found {
     Nothing,
     Version(i64),

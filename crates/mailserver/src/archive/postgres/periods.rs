@@ -1,8 +1,8 @@
-//! Periods and their topics: which tables there are, and where in them an envelope lies.
+//! Periods and their topics: which tables there are, and where in them an envelope is.
 //!
-//! Every process keeps a copy of the directory of topics. Topics are numbered in the order of
-//! commits, and only ever added, so a look at the row of a period tells whether the copy is
-//! complete, and what is missing is read by number.
+//! Every process has a copy of the directory of topics. Topics are numbered in the order of
+//! commits, and only added. So the row of a period shows whether the copy is complete, and what is
+//! missing is read by number.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -20,12 +20,12 @@ use crate::archive::{
     },
 };
 
-/// Into how many shards a busy topic is spread.
+/// The number of shards for a busy topic.
 const SPREAD: u8 = 16;
-/// Most topics that are kept in memory, of all days. A topic is about eight bytes.
+/// The most topics in memory, of all days. A topic takes about eight bytes.
 const TOPICS_KEPT: usize = 8 << 20;
 
-/// What the table of a period is named by.
+/// What the table of a period is named after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct PeriodName {
     /// Days since 1970-01-01.
@@ -42,55 +42,55 @@ impl PeriodName {
     }
 }
 
-/// A period and the topics of its envelopes, as far as they are known here.
+/// A period and the known topics of its envelopes.
 #[derive(Debug, Clone)]
 pub(super) struct Period {
     pub(super) name: PeriodName,
-    /// The number of the last topic that is known.
+    /// The number of the last known topic.
     known: i64,
     /// Topics with their spread.
     topics: HashMap<Topic, u8>,
 }
 
 impl Period {
-    /// Its topics.
+    /// Returns its topics.
     pub(super) fn topics(&self) -> impl Iterator<Item = (Topic, u8)> + '_ {
         self.topics.iter().map(|(topic, spread)| (*topic, *spread))
     }
 
-    /// The spread of one of its topics.
+    /// Returns the spread of one of its topics.
     pub(super) fn spread(&self, topic: Topic) -> Option<u8> {
         self.topics.get(&topic).copied()
     }
 }
 
-/// The shard of an envelope.
+/// Returns the shard of an envelope.
 pub(super) fn shard(topic: Topic, spread: u8, hash: &EnvelopeHash) -> i64 {
     let base = home_shard(topic);
     i64::from(base.wrapping_add(hash.0[0] % spread))
 }
 
-/// The shards that the envelopes of a topic lie in.
+/// Returns the shards of a topic.
 pub(super) fn shards(topic: Topic, spread: u8) -> impl Iterator<Item = i64> {
     let base = home_shard(topic);
     (0..spread).map(move |offset| i64::from(base.wrapping_add(offset)))
 }
 
-/// The first shard of a topic: the upper byte of the topic, as a big-endian integer, times
+/// Returns the first shard of a topic: the upper byte of the topic, as a big-endian integer, times
 /// 2^32 divided by the golden ratio.
 fn home_shard(topic: Topic) -> u8 {
     let [first, ..] = u32::from_be_bytes(topic.0).wrapping_mul(0x9e37_79b1).to_be_bytes();
     first
 }
 
-/// What is known here of the periods.
+/// The known periods.
 #[derive(Debug, Default)]
 pub(super) struct Directory {
     periods: BTreeMap<u32, Arc<Period>>,
 }
 
 impl Directory {
-    /// What is known of a day.
+    /// Returns what is known of a day.
     pub(super) fn get(&self, day: u32) -> Option<Arc<Period>> {
         self.periods.get(&day).cloned()
     }
@@ -100,7 +100,7 @@ impl Directory {
         self.periods.remove(&day);
     }
 
-    /// Takes in topics. What was known of an earlier incarnation is forgotten.
+    /// Learns topics. What was known of an earlier incarnation is forgotten.
     fn learn(&mut self, name: PeriodName, topics: &[(i64, Topic, u8)]) -> Arc<Period> {
         let new = || Arc::new(Period { name, known: 0, topics: HashMap::new() });
         let entry = self.periods.entry(name.day).or_insert_with(new);
@@ -110,7 +110,7 @@ impl Directory {
         if !topics.is_empty() {
             let period = Arc::make_mut(entry);
             for (number, topic, spread) in topics {
-                // Numbers have no gaps: what comes after one was read when all before were known.
+                // Numbers have no gaps: one is only learned when all before it are known.
                 if *number == period.known + 1 {
                     period.known = *number;
                     period.topics.insert(*topic, *spread);
@@ -131,8 +131,8 @@ impl Directory {
 }
 
 impl PostgresArchive {
-    /// The periods of a range of days, ascending, with all topics that were there when this was
-    /// called.
+    /// Returns the periods of a range of days, ascending, with all topics that existed when this
+    /// was called.
     pub(super) fn periods(
         &self,
         session: &mut Session,
@@ -154,7 +154,7 @@ impl PostgresArchive {
         Ok(periods)
     }
 
-    /// A period with its first `topics` topics, at least.
+    /// Returns a period with at least its first `topics` topics.
     fn complete(
         &self,
         session: &mut Session,
@@ -169,7 +169,7 @@ impl PostgresArchive {
                 self.more_topics(session, &Period { name, known: 0, topics: HashMap::new() })?
             }
         };
-        // What was just learned may be gone again if there are too many; then it is Stale.
+        // What was just learned may be gone again if there are too many topics.
         let period = self.directory().get(name.day).filter(|period| period.name == name);
         period.filter(|period| period.known >= topics).ok_or(Fault::Stale)
     }
@@ -190,7 +190,7 @@ impl PostgresArchive {
         Ok(self.directory_mut().learn(period.name, &topics))
     }
 
-    /// The period of a day, begun if it wasn't, with these topics in its directory.
+    /// Returns the period of a day with these topics in its directory; begins it if necessary.
     pub(super) fn prepare_period(
         &self,
         session: &mut Session,
@@ -215,7 +215,7 @@ impl PostgresArchive {
         self.add_topics(session, &period, topics)
     }
 
-    /// Makes the table of a day, and then its row: who sees the row can use the table.
+    /// Creates the table of a day, then its row: a process that sees the row can use the table.
     fn begin_period(&self, session: &mut Session, day: u32) -> Result<(), Fault> {
         let id = i64::from(day);
         let rows = session.query(&self.names.sql(Statement::Period), &[&id])?;
@@ -227,7 +227,7 @@ impl PostgresArchive {
             None => 1,
             Some((incarnation, 3)) => incarnation + 1,
             Some((_, 1)) => return Ok(()),
-            // It is just being dropped, or that was interrupted: finish it.
+            // It is being dropped, or that was interrupted: finish it.
             Some((incarnation, _)) => {
                 let removed = self.drop_period(session, PeriodName { day, incarnation })?;
                 self.untold.fetch_add(removed, Ordering::Relaxed);
@@ -243,8 +243,8 @@ impl PostgresArchive {
             session.execute(&sql, &[&id, &(incarnation - 1)])?
         };
         if begun == 0 {
-            // Another was faster. If it was even dropped since, then ours was made after that,
-            // and nobody will ever use it.
+            // Another process was faster. If the day was even dropped since, our table was created
+            // after that, and nobody will ever use it.
             let rows = session.query(&self.names.sql(Statement::Period), &[&id])?;
             let now: Option<(i64, i64)> = match rows.first() {
                 Some(row) => Some((row.try_get(0)?, row.try_get(1)?)),
@@ -257,7 +257,7 @@ impl PostgresArchive {
         Ok(())
     }
 
-    /// Writes topics into the directory. Whoever does it first decides about the spread.
+    /// Writes topics into the directory. The first writer decides on the spread.
     fn add_topics(
         &self,
         session: &mut Session,
@@ -274,7 +274,7 @@ impl PostgresArchive {
             let sql = self.names.sql(Statement::LockPeriod);
             let rows = session.query(&sql, &[&day, &incarnation])?;
             let last: i64 = rows.first().ok_or(Fault::Stale)?.try_get(0)?;
-            // What others added before we had the lock.
+            // Includes what others added before we had the lock.
             let period = self.complete(session, period.name, last)?;
             let missing = new(&period);
             let numbers: Vec<i64> = (last + 1..).take(missing.len()).collect();
@@ -291,7 +291,7 @@ impl PostgresArchive {
         if new(&period).is_empty() { Ok(period) } else { Err(Fault::Stale) }
     }
 
-    /// Which of these topics were busy on the day before.
+    /// Returns which of these topics were busy on the day before.
     fn hot_topics(
         &self,
         session: &mut Session,
@@ -319,7 +319,7 @@ pub(super) fn read_topic(bytes: &[u8]) -> Result<Topic, Fault> {
     }
 }
 
-/// The database holds something that this program doesn't write.
+/// An error for something in the database that this program doesn't write.
 pub(super) fn damaged(what: String) -> Fault {
     Fault::Archive(ArchiveError::Damaged(what))
 }

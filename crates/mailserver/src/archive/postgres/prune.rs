@@ -1,8 +1,8 @@
-//! Pruning: whole days are dropped, the beginning of the last is deleted by index.
+//! Pruning: whole days are dropped, the beginning of the last one is deleted by index.
 //!
-//! A day ends in three steps, each of which any server can finish after another was interrupted:
-//! it is marked (nobody reads it any more, appends fail and begin it anew), its table is dropped
-//! (which waits for appends under way), what is known of it is deleted.
+//! A day ends in three steps, each of which any server can finish after an interruption. It is
+//! marked: nobody reads it any more, and appends fail and begin it anew. Its table is dropped,
+//! which waits for appends under way. What is known of it is deleted.
 
 use std::{collections::BTreeMap, sync::atomic::Ordering};
 
@@ -19,12 +19,12 @@ use crate::archive::{
     },
 };
 
-/// How many shards are pruned in one transaction.
+/// The number of shards per transaction.
 const SHARDS: usize = 16;
 
 impl PostgresArchive {
-    /// Removes what was sent before, and returns how many envelopes that were, with those of days
-    /// that appends to this archive had to end since the last time.
+    /// Removes what was sent before. Returns the number of envelopes, with those of days that
+    /// appends to this archive had to end since the last time.
     pub(super) fn remove(&self, before: u32) -> Result<u64, ArchiveError> {
         let day = before / DAY;
         self.pool.run("pruning", |session| {
@@ -46,7 +46,7 @@ impl PostgresArchive {
         Ok(removed + self.untold.swap(0, Ordering::Relaxed))
     }
 
-    /// Finishes the end of a period, and returns how many envelopes it had; 0 if another server
+    /// Finishes the end of a period. Returns how many envelopes it had; 0 if another server
     /// finished it.
     pub(super) fn drop_period(
         &self,

@@ -1,17 +1,17 @@
-//! Reading: pages by key, never a position to count from, never a transaction that stays open.
+//! Reading: pages by key, without offsets or open transactions.
 //!
-//! The envelopes of one topic in one shard of one day are a *stream*, sorted by position. What a
-//! query selects is a set of streams. There are two ways to read them:
+//! The envelopes of one topic in one shard of one day are a *stream*, sorted by position. A query
+//! selects a set of streams. There are two ways to read them:
 //!
-//! - Few streams per day: a statement reads the next page of each stream of one or several days,
-//!   by the key alone, and merges them. As soon as a stream has given a full page, what comes
-//!   after it is uncertain, and the next statement goes on from there. So a topic with few
-//!   envelopes is read in one statement for all days, and a busy one in full pages.
-//! - Many streams in a day (a bloom filter that is nearly full): all streams are read for a short
-//!   time, from [`Window::start`] on; how long, follows from how much was found before.
+//! - Few streams per day: a statement reads the next page of each stream of one or several days, by
+//!   the key alone, and merges them. As soon as a stream has given a full page, what follows is
+//!   uncertain, and the next statement continues from there. So a topic with few envelopes is read
+//!   in one statement for all days, and a busy one in full pages.
+//! - Many streams per day (a nearly full bloom filter): all streams are read for a short time, from
+//!   [`Window::start`] on. The length of the time adapts to what was found before.
 //!
-//! Between two statements nothing is held but the last position, so a lost connection is no
-//! matter: the next goes on behind it.
+//! Between two statements only the last position is held. After a lost connection, the next one
+//! continues behind it.
 
 use std::{cell::Cell, collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
@@ -31,22 +31,22 @@ use crate::archive::{
     },
 };
 
-/// Most streams that one statement names.
+/// The most streams that one statement names.
 const STREAMS: usize = 64;
-/// Most rows that one statement merges.
+/// The most rows that one statement merges.
 const ROWS: usize = 4096;
 /// Rows per stream, as long as none is known to be busy.
 const FEW: usize = 64;
-/// Rows of the first window: a page of a mailserver and a bit. The next are larger, up to
-/// sixteen times.
+/// Rows of the first window: a little more than a page of a mailserver. Later ones have up to
+/// sixteen times as many.
 const WINDOW: usize = 1024;
-/// Most topics that are probed for a position in one statement.
+/// The most topics that one statement probes for a position.
 const PROBES: usize = 4096;
 
-/// What comes back of a reader.
+/// Visits what is read.
 type Visit<'a> = &'a mut dyn FnMut(Record<'_>) -> ControlFlow<()>;
 
-/// A position as the database compares it: `hash` may be empty, which is before all.
+/// A position as the database compares it. An empty `hash` comes before all others.
 #[derive(Debug, Clone)]
 struct Bound {
     sent: i64,
@@ -67,7 +67,7 @@ impl Bound {
     }
 }
 
-/// What of a query is still to be read.
+/// What is still to be read of a query.
 #[derive(Debug)]
 struct Rest<'a> {
     query: &'a Query,
@@ -76,7 +76,7 @@ struct Rest<'a> {
     /// Exclusive.
     high: Bound,
     done: bool,
-    /// How many envelopes were visited.
+    /// The number of envelopes visited.
     visited: &'a Cell<u64>,
 }
 
@@ -104,7 +104,7 @@ impl<'a> Rest<'a> {
         self.done || self.low.key() >= self.high.key()
     }
 
-    /// What was visited is not read again.
+    /// Continues behind a position that was visited.
     fn visited(&mut self, position: &Position) {
         self.visited.set(self.visited.get() + 1);
         self.skip_to(Bound::at(position));
@@ -114,7 +114,7 @@ impl<'a> Rest<'a> {
         if self.ascending() { self.low = bound } else { self.high = bound }
     }
 
-    /// Skips the rest of a day, or of all days before it in the order.
+    /// Skips the rest of a day, and all days before it in the order.
     fn day_done(&mut self, day: u32) {
         let next = if self.ascending() { i64::from(day) + 1 } else { i64::from(day) };
         let bound = Bound::before_second(next * i64::from(DAY));
@@ -128,17 +128,17 @@ impl<'a> Rest<'a> {
         }
     }
 
-    /// The days that are left, as far as there are such.
+    /// Returns the days that are left.
     fn days(&self) -> (u32, u32) {
         let day = |sent: i64| u32::try_from(sent / i64::from(DAY)).unwrap_or(u32::MAX / DAY);
         (day(self.low.sent), day(self.high.sent))
     }
 }
 
-/// How many days and rows the next statement takes.
+/// How many days and rows the next statement reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pace {
-    /// No stream is known to be busy: many days, few rows of each stream.
+    /// No stream is known to be busy: many days, few rows per stream.
     Wide,
     /// A stream gave a full page: one or two days, many rows.
     Deep,
@@ -148,7 +148,7 @@ enum Pace {
 #[derive(Debug, Clone, Copy)]
 struct Window {
     seconds: i64,
-    /// Most rows.
+    /// The most rows.
     rows: usize,
 }
 
@@ -158,7 +158,7 @@ impl Window {
         Self { seconds: 900, rows: WINDOW }
     }
 
-    /// Adapts to what a window of this length had.
+    /// Adapts to what a window of this length contained.
     fn found(&mut self, rows: usize) {
         if rows >= self.rows {
             self.seconds = (self.seconds / 2).max(1);
@@ -250,7 +250,7 @@ impl PostgresArchive {
     }
 
     /// Reads a page of each stream of some days. Breaks at the first position where a stream may
-    /// have more than its page, otherwise tells how many rows there were.
+    /// have more than its page; otherwise returns the number of rows.
     fn read_streams(
         &self,
         session: &mut Session,
@@ -364,7 +364,7 @@ impl PostgresArchive {
         Ok(())
     }
 
-    /// Whether there is an envelope at a position, under whatever topic.
+    /// Whether there is an envelope at a position, under any topic.
     pub(super) fn holds(&self, position: &Position) -> Result<bool, ArchiveError> {
         let day = position.sent / DAY;
         self.pool.run_on("looking for a position", &Cell::new(0), |session| {
@@ -424,7 +424,7 @@ fn streams(period: Arc<Period>, select: &Select) -> Streams {
     Streams { name: period.name, period, pairs }
 }
 
-/// How many days are read at once when streams are busy.
+/// Returns how many days to read at once when streams are busy.
 fn deep(days: &[Streams]) -> usize {
     match days {
         [first, second, ..] if first.pairs.len() + second.pairs.len() <= 2 => 2,

@@ -12,16 +12,19 @@ use crate::archive::{
     },
 };
 
-/// Rows of a statement.
+/// Rows per statement.
 const PAGE: i64 = 500;
 
-/// The archive of a status-go mailserver in PostgreSQL. It is only read.
+/// The archive of a status-go mailserver in PostgreSQL, for reading.
 pub struct StatusGoPostgres {
     pool: Pool,
 }
 
 impl StatusGoPostgres {
-    /// Connects to a database that has a table `envelopes`.
+    /// Connects to a database with a table `envelopes`.
+    ///
+    /// # Errors
+    /// If it can't be reached, or there is no such table.
     pub fn open(url: &str) -> Result<Self, ArchiveError> {
         let pool = Pool::open(url, &Options { connections: 1, ..Options::default() })?;
         let first: (&[u8], i64) = (&[], 1);

@@ -1,24 +1,24 @@
 //! Every statement that is ever run against an archive in PostgreSQL.
 //!
-//! [`Sql`] can't be made but from a [`Statement`] of the list here, and connections run nothing
-//! else; so the test below sees all there is, and refuses what is not in the SQL that PostgreSQL,
-//! Citus, YugabyteDB and CockroachDB have in common.
+//! An [`Sql`] can only be made from a [`Statement`] of this list, and connections run nothing else.
+//! So the test below sees all statements. It refuses SQL that PostgreSQL, Citus, YugabyteDB and
+//! CockroachDB do not have in common.
 
 use std::fmt::Write;
 
 use crate::archive::{ArchiveError, postgres::periods::PeriodName};
 
-/// Declares the statements, so that none can be missing in the list of all.
+/// Declares the statements, so that the list of all is complete.
 macro_rules! statements {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
-        /// A statement. Words in braces are filled in with the names of tables.
+        /// A statement. Words in braces are replaced by names of tables.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub(super) enum Statement {
             $($(#[$doc])* $name,)*
         }
 
         impl Statement {
-            /// All there are.
+            /// All statements.
             #[cfg(test)]
             pub(super) const ALL: &'static [Self] = &[$(Self::$name,)*];
 
@@ -65,7 +65,7 @@ statements! {
         VALUES ($1, 1, 1, 0) ON CONFLICT (day) DO NOTHING";
     NextIncarnation = "UPDATE {periods} SET incarnation = incarnation + 1, state = 1, topics = 0
         WHERE day = $1 AND incarnation = $2 AND state = 3";
-    /// Takes the row of a day, so that topics are numbered in the order of commits.
+    /// Locks the row of a day, so that topics are numbered in the order of commits.
     LockPeriod = "UPDATE {periods} SET topics = topics
         WHERE day = $1 AND incarnation = $2 AND state = 1 RETURNING topics";
     SetTopics = "UPDATE {periods} SET topics = $3
@@ -87,7 +87,7 @@ statements! {
         WHERE day = $1 AND incarnation = $2 AND topic = ANY($3)
         GROUP BY topic HAVING SUM(envelopes) >= $4::BIGINT";
 
-    /// Appends rows and tells the hashes of those that were new.
+    /// Appends rows and returns the hashes of new ones.
     Append = "INSERT INTO {table} (shard, topic, sent, hash, envelope)
         SELECT n.shard, n.topic, n.sent, n.hash, n.envelope
         FROM UNNEST($1::BIGINT[], $2::BYTEA[], $3::BIGINT[], $4::BYTEA[], $5::BYTEA[])
@@ -153,18 +153,17 @@ statements! {
 }
 
 impl Statement {
-    /// What makes the tables that are always there. The version comes last: with it, the others
-    /// are there.
+    /// Creates the fixed tables. The version comes last: if it is there, all are.
     pub(super) const TABLES: &'static [Self] =
         &[Self::MakePeriods, Self::MakeTopics, Self::MakeCounts, Self::MakeVersion];
 }
 
-/// The text of a statement of the list, with the names of tables filled in.
+/// The text of a statement, with the names of tables filled in.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Sql(String);
 
 impl Sql {
-    /// The text.
+    /// Returns the text.
     pub(super) fn text(&self) -> &str {
         &self.0
     }
@@ -184,7 +183,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Names with a prefix.
+    /// Makes names with a prefix.
     pub(super) fn new(prefix: &str) -> Result<Self, ArchiveError> {
         let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
         let begins = prefix.bytes().next().is_some_and(|b| b.is_ascii_lowercase());
@@ -196,7 +195,7 @@ impl Names {
         Ok(Self { prefix: prefix.to_owned() })
     }
 
-    /// A statement about the tables that are always there.
+    /// A statement about the fixed tables.
     pub(super) fn sql(&self, statement: Statement) -> Sql {
         Sql(self.fill(statement))
     }
@@ -207,7 +206,7 @@ impl Names {
     }
 
     /// A merged page of streams. Each is a period and the number of the parameter with the shard;
-    /// the next is the topic.
+    /// the next parameter is the topic.
     pub(super) fn page(&self, ascending: bool, streams: &[(PeriodName, usize)]) -> Sql {
         let (head, stream) = if ascending {
             (Statement::PageAscending, Statement::StreamAscending)
@@ -245,8 +244,8 @@ impl Names {
 mod tests {
     use super::*;
 
-    /// The words that statements may use: what the engines have in common. Types are BIGINT and
-    /// BYTEA, and their arrays as parameters.
+    /// The words that statements may use: those that the engines have in common. Types are BIGINT
+    /// and BYTEA, and their arrays as parameters.
     const WORDS: &[&str] = &[
         "ALL",
         "AND",
@@ -327,7 +326,7 @@ mod tests {
         "version",
     ];
 
-    /// What is wrong with a statement.
+    /// Returns what is wrong with a statement.
     fn lint(text: &str) -> Result<(), String> {
         if let Some(bad) = text
             .chars()
@@ -345,7 +344,7 @@ mod tests {
                 return Err(word.to_owned());
             }
         }
-        // A column of a table is BIGINT or BYTEA and never null.
+        // A column of a table is BIGINT or BYTEA, and never null.
         if let Some((_, columns)) = text.split_once("(").filter(|_| text.starts_with("CREATE")) {
             let (columns, key) = columns.split_once("PRIMARY KEY").ok_or("no primary key")?;
             if key.matches('(').count() != 1 {
@@ -358,7 +357,7 @@ mod tests {
                 }
             }
         }
-        // Without an order, LIMIT gives any rows; a single row is the exception.
+        // Without an order, LIMIT returns arbitrary rows; a single row is the exception.
         let ordered = text.contains("ORDER BY") || text.ends_with("LIMIT 1");
         if text.contains("LIMIT") && !ordered {
             return Err("LIMIT without ORDER BY".to_owned());

@@ -15,9 +15,9 @@ use crate::archive::{
 };
 
 impl PostgresArchive {
-    /// What there is per topic and day.
+    /// Visits the counts per topic and day.
     pub(super) fn count(&self, visit: &mut dyn FnMut(Count)) -> Result<(), ArchiveError> {
-        // Collected first: if the connection is lost halfway, none is told twice.
+        // Collected first: if the connection is lost halfway, none is visited twice.
         let counts = self.pool.run("counting", |session| {
             let rows = session.query(&self.names.sql(Statement::Counts), &[])?;
             let mut counts = Vec::with_capacity(rows.len());
@@ -37,7 +37,7 @@ impl PostgresArchive {
         Ok(())
     }
 
-    /// What there is in all.
+    /// Sums up all counts.
     pub(super) fn sum_up(&self) -> Result<Summary, ArchiveError> {
         let (topics, envelopes, bytes) = self.pool.run("summing up", |session| {
             let rows = session.query(&self.names.sql(Statement::Summary), &[])?;
@@ -57,7 +57,7 @@ impl PostgresArchive {
         })
     }
 
-    /// The second of the first envelope in an order.
+    /// Returns the second of the first envelope in an order.
     fn end(&self, order: Order) -> Result<Option<u32>, ArchiveError> {
         let select = Select::Bloom(Bloom::FULL);
         let query = Query { from: 0, to: u32::MAX, select, order, after: None };

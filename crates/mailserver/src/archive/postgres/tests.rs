@@ -1,9 +1,9 @@
-//! What needs no server. The rest is in `tests/postgres.rs`.
+//! Tests without a server. The others are in `tests/postgres.rs`.
 
 use super::*;
 
 #[test]
-fn what_can_not_be_opened() {
+fn refuses_what_it_can_not_open() {
     for (url, word) in [
         ("postgres://", "host"),
         ("http://example.org", "not a PostgreSQL URL"),
@@ -13,7 +13,7 @@ fn what_can_not_be_opened() {
         ),
         ("postgres://u:secret@127.0.0.1:1/x", "127.0.0.1:1"),
         ("PostgreSQL://u:secret@127.0.0.1:1/x", "127.0.0.1:1"),
-        // What the client would take for the server's name is a part of the password.
+        // The client would take a part of the password for the server's name.
         ("postgres://u:p@secret@127.0.0.1:1/x", "%40"),
         ("postgres://127.0.0.1:1/x?user=u&password=p@secret", "%40"),
         ("postgres://u:p?x@secret", "%40"),

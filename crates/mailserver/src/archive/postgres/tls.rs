@@ -1,9 +1,9 @@
 //! TLS to the server, with the feature `tls`.
 //!
 //! The names are those of every PostgreSQL client: `sslmode=require` (or `verify-full`) in the URL
-//! asks for TLS, `sslrootcert=FILE` names the authorities to trust, in PEM; without it, those of the
-//! system. There is one way to do it, the strict one: the certificate and the server's name in it
-//! are always verified, also with `require`, where others would not.
+//! asks for TLS, `sslrootcert=FILE` names the authorities to trust, in PEM; by default, those of
+//! the system. It is always strict: the certificate and the server's name in it are verified, even
+//! with `require`, where others would not.
 
 use std::path::PathBuf;
 
@@ -13,15 +13,15 @@ use percent_encoding::percent_decode_str;
 pub(super) use self::connector::Connector;
 use crate::archive::ArchiveError;
 
-/// What a URL says about TLS, if it asks for it.
+/// What a URL asks for.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Wanted {
-    /// Authorities to trust, in place of the system's.
+    /// Authorities to trust instead of the system's.
     pub(super) authorities: Option<PathBuf>,
 }
 
-/// Takes what is about TLS out of a URL: the client's own parser knows neither `verify-full` nor
-/// files.
+/// Splits off the settings for TLS from a URL. The client's own parser knows neither `verify-full`
+/// nor files.
 pub(super) fn take(url: &str) -> Result<(String, Option<Wanted>), ArchiveError> {
     let Some((server, settings)) = url.split_once('?') else { return Ok((url.to_owned(), None)) };
     let (mut mode, mut authorities, mut others) = (None, None, Vec::new());
@@ -80,7 +80,7 @@ mod connector {
 
     use super::{ArchiveError, Wanted};
 
-    /// Fits TLS to the client of the database.
+    /// Connects the database client to TLS.
     #[derive(Clone)]
     pub(in super::super) struct Connector(TlsConnector);
 
@@ -118,7 +118,7 @@ mod connector {
     fn from_system() -> Result<RootCertStore, ArchiveError> {
         let mut store = RootCertStore::empty();
         let found = rustls_native_certs::load_native_certs();
-        // Some systems have one that nobody can read.
+        // Some systems have certificates that nobody can parse.
         store.add_parsable_certificates(found.certs);
         if store.is_empty() {
             let why = found.errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
@@ -140,7 +140,7 @@ mod connector {
         }
     }
 
-    /// Who the server has to be.
+    /// The server to verify.
     pub(in super::super) struct Server {
         connector: TlsConnector,
         name: ServerName<'static>,
@@ -156,7 +156,7 @@ mod connector {
         }
     }
 
-    /// A connection in TLS.
+    /// A TLS connection.
     pub(in super::super) struct Stream<S>(client::TlsStream<S>);
 
     impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream for Stream<S> {

@@ -1,9 +1,9 @@
 //! Appending: one transaction for all envelopes of a call.
 //!
-//! Topics that are new on a day are written into its directory first, in transactions of their
-//! own, so that no reader ever sees an envelope whose topic it can't know. The rows are inserted
-//! in the order of the key, days ascending: writers who insert the same envelopes at the same time
-//! wait for each other, never in a circle.
+//! Topics that are new on a day are first written to its directory, in transactions of their own.
+//! So no reader ever meets an envelope of an unknown topic. Rows are inserted in the order of the
+//! key, days ascending: concurrent writers of the same envelopes wait for each other, but never
+//! deadlock.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -25,11 +25,11 @@ use crate::archive::{
     },
 };
 
-/// Most rows and bytes of a statement.
+/// The most rows and bytes of a statement.
 const ROWS: usize = 2048;
 const BYTES: usize = 8 << 20;
 
-/// A row of the table of a period. They are sorted as the key is.
+/// A row of the table of a period. Rows sort by the key.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Entry<'a> {
     shard: i64,
@@ -38,7 +38,7 @@ struct Entry<'a> {
     raw: &'a [u8],
 }
 
-/// What was added: envelopes and bytes, by period and topic. Less than nothing if removed.
+/// Envelopes and bytes that were added, by period and topic; negative if removed.
 pub(super) type Added = BTreeMap<(PeriodName, Topic), (i64, i64)>;
 
 impl PostgresArchive {
@@ -55,7 +55,7 @@ impl PostgresArchive {
         let mut first = true;
         self.pool.run("appending", |session| {
             if !std::mem::take(&mut first) {
-                // Perhaps a day was dropped meanwhile.
+                // A day may have been dropped meanwhile.
                 days.keys().for_each(|day| self.directory_mut().forget(*day));
             }
             let mut periods = Vec::with_capacity(days.len());
@@ -125,7 +125,7 @@ impl PostgresArchive {
         Ok(())
     }
 
-    /// Adds to the counts, in a row of our own.
+    /// Adds to the counts, in rows of our own.
     pub(super) fn add_counts(&self, session: &mut Session, added: &Added) -> Result<(), Fault> {
         if added.is_empty() {
             return Ok(());
@@ -140,7 +140,7 @@ impl PostgresArchive {
     }
 
     /// Fails if one of the periods has ended: what was written to it would never be read. If it
-    /// ends after this, then it is as if the envelopes had been there before and were pruned.
+    /// ends later, the envelopes count as appended and then pruned.
     fn check_live(&self, session: &mut Session, names: &BTreeSet<PeriodName>) -> Result<(), Fault> {
         let (Some(first), Some(last)) = (names.first(), names.last()) else { return Ok(()) };
         let (first, last) = (i64::from(first.day), i64::from(last.day));
