@@ -12,7 +12,7 @@ use std::{
 use rand::{Rng, SeedableRng, rngs::ChaCha8Rng};
 use statuskit_core::{
     crypto::seeded_rng,
-    devp2p::Protocol,
+    devp2p::{Enode, Host, Protocol},
     envelope::{Envelope, SymKey, Topic},
     mailserver::{Access, Position},
     wire::{
@@ -249,12 +249,18 @@ pub async fn drain(
 
 /// Connects a peer without a node that has sent its Status. Its socket buffers little.
 pub async fn stranger(name: &str, to: &Service) -> PeerStream<TcpStream> {
+    stranger_at(name, &to.handle().enode().unwrap()).await
+}
+
+/// Does the same with a node of another process.
+pub async fn stranger_at(name: &str, to: &Enode) -> PeerStream<TcpStream> {
+    let Host::Ip(ip) = to.host else { panic!("{to}") };
     let protocols = vec![Protocol::new(PROTOCOL, VERSION, PROTOCOL_LENGTH)];
     let p2p = connection::P2pConfig::new(protocols);
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(16 << 10).unwrap();
-    let socket = socket.connect(to.handle().local_addr().unwrap()).await.unwrap();
-    let (server, rng) = (to.handle().id(), &mut seeded_rng(name));
+    let socket = socket.connect((ip, to.tcp).into()).await.unwrap();
+    let (server, rng) = (to.id, &mut seeded_rng(name));
     let mut stream = PeerStream::initiate(socket, server, &key(name), &p2p, rng).await.unwrap();
     stream.send(PROTOCOL, code::STATUS, &Status::default().encode()).unwrap();
     stream.flush().await.unwrap();

@@ -69,6 +69,10 @@ pub struct ServeCommand {
     /// of Status live for some seconds
     #[arg(long, value_name = "TIME", default_value = "30d", value_parser = parse_seconds)]
     max_age: u32,
+    /// Confirm envelopes to their senders before they are stored. A crash can then lose envelopes
+    /// that were confirmed: those of some milliseconds, or all since the archive began to fail
+    #[arg(long)]
+    confirm_at_once: bool,
     /// Which envelopes of a range to send first
     #[arg(long, value_enum, default_value = "oldest")]
     order: Order,
@@ -122,6 +126,7 @@ impl ServeCommand {
         config.max_peers = self.max_peers;
         config.p2p.listen_port = 0;
         Mailserver::prepare(&mut config);
+        config.node.confirm_stored = !self.confirm_at_once;
         // Last, so that no archive is created if anything else is wrong.
         let port = self.metrics.map(http::Port::open).transpose()?;
         check_listen(self.listen)?;

@@ -9,6 +9,10 @@
 //! When the archive fails, envelopes stay and are retried, and new ones wait behind them. Those
 //! without room are left out. Once the archive works again they are looked up in the node's pool,
 //! where they live until they expire.
+//!
+//! After each commit the node learns how far its envelopes are stored, so that it can confirm them.
+//! Envelopes are committed in the order of their numbers. Where some were left out, nothing is
+//! confirmed from there on until the pool was looked through.
 
 use std::{
     collections::VecDeque,
@@ -61,10 +65,17 @@ struct Limits {
 
 #[derive(Debug, Default)]
 struct Queue {
-    envelopes: VecDeque<Arc<PooledEnvelope>>,
+    envelopes: VecDeque<Waiting>,
     bytes: usize,
     /// How many are being committed.
     in_flight: usize,
+    /// Their [`Waiting::through`].
+    in_flight_through: u64,
+    /// The greatest number of an envelope so far.
+    last: u64,
+    /// The number from which on some may be neither stored nor waiting, until the pool was looked
+    /// through.
+    gap: Option<u64>,
     /// When the first of them came.
     since: Option<Instant>,
     /// Whether some were left out.
@@ -75,6 +86,17 @@ struct Queue {
     failing: bool,
     stopping: bool,
 }
+
+/// An envelope that waits for its commit.
+#[derive(Debug)]
+struct Waiting {
+    envelope: Arc<PooledEnvelope>,
+    /// Everything up to this number is stored, once this envelope is; 0 if that is unknown.
+    through: u64,
+}
+
+/// What is in the pool, and not in the queue yet.
+pub(super) type Scan = VecDeque<Arc<PooledEnvelope>>;
 
 impl Queue {
     fn waiting(&self) -> usize {
@@ -93,9 +115,23 @@ impl Queue {
             return Err(envelope);
         }
         self.bytes += length;
-        self.envelopes.push_back(envelope);
+        self.envelopes.push_back(Waiting { envelope, through: 0 });
         self.since.get_or_insert_with(Instant::now);
         Ok(())
+    }
+
+    /// Notes that everything up to the last number is stored, once everything that waits is. Returns
+    /// the number if nothing waits.
+    fn mark(&mut self) -> Option<u64> {
+        if self.gap.is_some() {
+            return None;
+        }
+        match self.envelopes.back_mut() {
+            Some(waiting) => waiting.through = self.last,
+            None if self.in_flight > 0 => self.in_flight_through = self.last,
+            None => return Some(self.last),
+        }
+        None
     }
 
     /// Whether the next commit is due now; otherwise when, if anything waits.
@@ -114,8 +150,9 @@ impl Queue {
         let mut bytes = 0;
         while batch.len() < limits.commit
             && bytes < COMMIT_BYTES
-            && let Some(envelope) = self.envelopes.pop_front()
+            && let Some(Waiting { envelope, through }) = self.envelopes.pop_front()
         {
+            self.in_flight_through = self.in_flight_through.max(through);
             bytes += envelope.envelope().raw().len();
             batch.push(envelope.envelope().clone());
         }
@@ -137,7 +174,8 @@ impl Ingest {
             bytes: config.waiting_bytes,
         };
         let (handle, wake, room) = (handle.clone(), Notify::new(), Notify::new());
-        Self { handle, limits, queue: Mutex::default(), wake, room }
+        let queue = Mutex::new(Queue { gap: Some(0), ..Queue::default() });
+        Self { handle, limits, queue, wake, room }
     }
 
     /// Whether an envelope is kept. Old ones are counted but not reported one by one: their sender
@@ -149,13 +187,22 @@ impl Ingest {
         checked.inspect_err(|why| reporter.counters.lock().passed_over.add(*why)).is_ok()
     }
 
-    /// Takes an envelope, if it is kept and there is room.
-    pub(super) fn push(&self, envelope: Arc<PooledEnvelope>, reporter: &Reporter) {
-        if !self.is_kept(&envelope, reporter) {
-            return;
-        }
+    /// Takes the envelope with this number, if it is kept and there is room.
+    pub(super) fn push(&self, envelope: Arc<PooledEnvelope>, number: u64, reporter: &Reporter) {
+        let is_kept = self.is_kept(&envelope, reporter);
         let mut queue = self.lock();
+        queue.last = queue.last.max(number);
+        if !is_kept {
+            let stored = queue.mark();
+            drop(queue);
+            return self.confirm(stored);
+        }
         let taken = queue.push(envelope, &self.limits);
+        match &taken {
+            // Something waits now, so there is nothing to confirm.
+            Ok(()) => drop(queue.mark()),
+            Err(_) => drop(queue.gap.get_or_insert(number)),
+        }
         let waiting = queue.waiting();
         let first_left_out = taken.is_err() && !std::mem::replace(&mut queue.left_out, true);
         queue.room_wanted |= first_left_out;
@@ -166,16 +213,23 @@ impl Ingest {
         }
     }
 
+    /// Begins to look through the node's pool. Envelopes that were left out may have expired, so
+    /// they are not confirmed any more.
+    pub(super) fn scan(&self) -> Scan {
+        let gap = self.lock().gap;
+        let (envelopes, last) = self.handle.with(|node, _| {
+            gap.into_iter().for_each(|gap| node.not_stored(gap));
+            (node.pool().cloned().collect(), node.last_number())
+        });
+        let mut queue = self.lock();
+        queue.last = queue.last.max(last);
+        envelopes
+    }
+
     /// Takes as many of these as there is room for. If some remain, [`room`](Self::room) signals
-    /// when there is more.
-    pub(super) fn push_some(
-        &self,
-        envelopes: &mut VecDeque<Arc<PooledEnvelope>>,
-        reporter: &Reporter,
-    ) {
-        if envelopes.is_empty() {
-            return;
-        }
+    /// when there is more. Otherwise the scan has ended.
+    pub(super) fn push_some(&self, scan: &mut Option<Scan>, reporter: &Reporter) {
+        let Some(envelopes) = scan else { return };
         let mut queue = self.lock();
         let before = queue.envelopes.len();
         while let Some(envelope) = envelopes.pop_front() {
@@ -189,7 +243,20 @@ impl Ingest {
             }
         }
         let new = queue.envelopes.len() - before;
+        let mut stored = None;
+        if envelopes.is_empty() {
+            *scan = None;
+            if !queue.left_out {
+                queue.gap = None;
+            } else if queue.envelopes.is_empty() {
+                self.room.notify_one();
+            } else {
+                queue.room_wanted = true;
+            }
+            stored = queue.mark();
+        }
         self.pushed(queue, new, reporter);
+        self.confirm(stored);
     }
 
     /// Returns whether envelopes were left out since the last call.
@@ -301,12 +368,20 @@ impl Ingest {
         }
     }
 
+    /// Lets the node confirm envelopes up to this number.
+    fn confirm(&self, stored: Option<u64>) {
+        if let Some(through) = stored.filter(|through| *through > 0) {
+            self.handle.with(|node, _| node.stored(through));
+        }
+    }
+
     fn committed(&self, envelopes: usize, new: usize, reporter: &Reporter) {
-        let waiting = {
+        let (waiting, stored) = {
             let mut queue = self.lock();
             (queue.in_flight, queue.failing) = (0, false);
-            queue.waiting()
+            (queue.waiting(), std::mem::take(&mut queue.in_flight_through))
         };
+        self.confirm(Some(stored));
         let mut stats = reporter.counters.lock();
         stats.archived += new as u64;
         stats.duplicates += (envelopes - new.min(envelopes)) as u64;

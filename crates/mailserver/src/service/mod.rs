@@ -41,9 +41,9 @@ mod ingest;
 mod serve;
 mod stats;
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use statuskit_net::node::{Event, Handle, Interest, PooledEnvelope, ServiceConfig, Subscription};
+use statuskit_net::node::{Event, Handle, Interest, ServiceConfig, Subscription};
 use tokio::{
     sync::{broadcast, watch},
     task::{JoinHandle, JoinSet, spawn_blocking},
@@ -154,9 +154,12 @@ impl Reporter {
 
 impl Mailserver {
     /// Changes the settings of a node to what a mailserver needs: events of every envelope, and of
-    /// requests.
+    /// requests. Envelopes are only confirmed when they are stored. To confirm them at once, set
+    /// [`confirm_stored`](statuskit_net::node::NodeConfig::confirm_stored) to false afterwards:
+    /// then a crash can lose some that were confirmed.
     pub fn prepare(config: &mut ServiceConfig) {
         config.node.mailserver = true;
+        config.node.confirm_stored = true;
         config.node.interest = Interest::Everything;
     }
 
@@ -263,7 +266,7 @@ async fn take_in(
     mut closing: watch::Receiver<bool>,
 ) {
     // Envelopes of the pool that have not found room yet.
-    let mut pool = take_pool(&desk);
+    let mut pool = Some(ingest.scan());
     let mut until = None;
     loop {
         // Events from before the end are still taken, but not for ever.
@@ -277,8 +280,8 @@ async fn take_in(
             biased;
             event = events.next() => event,
             () = ingest.room.notified() => {
-                if pool.is_empty() && ingest.take_left_out() {
-                    pool = take_pool(&desk);
+                if pool.is_none() && ingest.take_left_out() {
+                    pool = Some(ingest.scan());
                 }
                 continue;
             }
@@ -291,8 +294,8 @@ async fn take_in(
 
 fn take_event(event: &Event, desk: &Arc<Desk>, ingest: &Ingest, closing: bool) {
     match event {
-        Event::Envelope { envelope, .. } => {
-            ingest.push(envelope.clone(), &desk.reporter);
+        Event::Envelope { envelope, number, .. } => {
+            ingest.push(envelope.clone(), *number, &desk.reporter);
         }
         Event::Request { peer, request } if !closing => {
             desk.take(*peer, Asked::Messages(Arc::new((**request).clone())));
@@ -303,11 +306,6 @@ fn take_event(event: &Event, desk: &Arc<Desk>, ingest: &Ingest, closing: bool) {
         Event::Disconnected { peer, .. } => desk.forget(peer.key),
         _ => {}
     }
-}
-
-/// Returns all that is in the node's pool.
-fn take_pool(desk: &Desk) -> VecDeque<Arc<PooledEnvelope>> {
-    desk.handle.with(|node, _| node.pool().cloned().collect())
 }
 
 /// Removes envelopes older than the retention, again and again. It does not trust a clock that has

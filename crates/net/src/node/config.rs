@@ -32,6 +32,9 @@ pub struct NodeConfig {
     pub restrict_light_to_light: bool,
     /// Whether Messages packets are answered (codes 12 and 11).
     pub confirmations: bool,
+    /// Confirms envelopes only when [`Node::stored`](super::Node::stored) is called for them. So that
+    /// can follow the events, the [`interest`](Self::interest) must be [`Interest::Everything`].
+    pub confirm_stored: bool,
     /// The error code for rejected envelopes. The specification says 1; the reference sends 37 for
     /// every error.
     pub error_code: u64,
@@ -109,6 +112,7 @@ impl Default for NodeConfig {
             light: false,
             restrict_light_to_light: true,
             confirmations: true,
+            confirm_stored: false,
             error_code: TIME_NOT_SYNCED,
             max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
             mailserver: false,

@@ -31,6 +31,7 @@ use statuskit_core::{
 
 use super::{
     ConnectionId, Event, Interest, NodeConfig, Output, PeerError, PeerInfo, PeerState, Time,
+    deferred::Deferred,
     limit::RateLimiter,
     peer::{Peer, Peers},
     pool::Pool,
@@ -50,6 +51,7 @@ pub struct Node {
     pub(super) pool: Pool,
     pub(super) peers: Peers,
     pub(super) limiter: Option<RateLimiter>,
+    pub(super) deferred: Deferred,
     pub(super) stats: Stats,
     pub(super) next_token: u64,
     /// When to look at a peer: its send window ends, or its Status is overdue.
@@ -158,6 +160,7 @@ impl Node {
             limiter: config.rate_limit.clone().map(RateLimiter::new),
             pool: Pool::new(seeds),
             peers: Peers::default(),
+            deferred: Deferred::default(),
             stats: Stats::default(),
             next_token: 0,
             timers: BinaryHeap::new(),

@@ -63,6 +63,8 @@ pub enum Event {
         from: Option<ConnectionId>,
         /// The envelope.
         envelope: Arc<PooledEnvelope>,
+        /// Its number: 1 for the first that entered the pool, and so on.
+        number: u64,
     },
     /// A trusted peer has sent envelopes directly (code 127). They were not checked, and do not
     /// enter the pool.

@@ -25,6 +25,7 @@
 mod clock;
 mod config;
 mod core;
+mod deferred;
 mod error;
 mod event;
 mod hashing;

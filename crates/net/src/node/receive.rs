@@ -277,7 +277,7 @@ impl Node {
             self.wake(now);
         }
         if confirm {
-            self.answer(key, batch, rejected.errors);
+            self.confirm(key, batch, rejected.errors);
         }
         Ok(())
     }
@@ -324,7 +324,7 @@ impl Node {
                 if self.config.interest.wants(topic)
                     && let Some(envelope) = self.pool.get(place).cloned()
                 {
-                    self.emit(Event::Envelope { from, envelope });
+                    self.emit(Event::Envelope { from, envelope, number: self.stats.new });
                 }
                 place
             }
