@@ -70,6 +70,9 @@ impl Shell {
         command
             .args(["-o", "pipefail", "-c", line])
             .current_dir(self.dir.path())
+            // The user's own configuration must not matter.
+            .env("HOME", self.dir.path())
+            .env_remove("XDG_CONFIG_HOME")
             .env("PATH", format!("{}:{path}", bin_dir().display()))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

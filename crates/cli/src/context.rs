@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, IsTerminal as _, StdinLock, Write as _},
+    path::PathBuf,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -13,6 +14,7 @@ use rand::{
 use statuskit_core::crypto::seeded_rng;
 
 use crate::{
+    config,
     error::{CliError, Exit, Result, Stop},
     input::Items,
     output::{Format, Output, Record, escape},
@@ -28,6 +30,13 @@ pub struct Common {
     /// Stop at the first bad record of a stream
     #[arg(long, global = true)]
     pub fail_fast: bool,
+    /// Configuration file [default: STATUS_CONFIG, else statuskit/config.toml where the system keeps
+    /// such files]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Profile of the configuration [default: STATUS_PROFILE, else "default"]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub profile: Option<String>,
     /// Fix all randomness: the same seed gives the same bytes. For tests only
     #[arg(long, global = true, env = "STATUS_SEED", hide_env_values = true)]
     pub seed: Option<String>,
@@ -49,6 +58,11 @@ impl Context {
     pub fn new(common: Common) -> Self {
         let output = Output::new(common.output);
         let json_errors = json_errors(output.format(), common.output.is_some());
+        config::choose(config::Choice {
+            file: common.config.clone(),
+            profile: common.profile.clone(),
+            is_reproducible: common.seed.is_some(),
+        });
         Self { common, output, worst: Exit::Done, json_errors }
     }
 
@@ -76,6 +90,11 @@ impl Context {
     /// Whether results may have colours.
     pub fn has_colour(&self) -> bool {
         self.output.has_colour()
+    }
+
+    /// The configuration file that the command line names.
+    pub fn config_file(&self) -> Option<&PathBuf> {
+        self.common.config.as_ref()
     }
 
     /// Whether a seed was given.

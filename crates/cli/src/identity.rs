@@ -72,6 +72,13 @@ pub fn read(path: &Path, field: &str, unlock: &UnlockArgs) -> Result<Identity> {
     parse(&bytes, &shown, field, unlock)
 }
 
+/// Checks that a file has an identity, without unlocking it.
+pub fn check(path: &Path) -> Result<()> {
+    let shown = path.display().to_string();
+    let bytes = read_bytes(path, &shown, "identity")?;
+    Ok(Imported::parse(&bytes).map(drop).map_err(|error| import_error(&error, &shown))?)
+}
+
 /// Reads the bytes of a file with an identity.
 pub fn read_bytes(path: &Path, shown: &str, field: &str) -> Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_IMPORT + 1));
@@ -146,7 +153,8 @@ pub fn import_error(error: &ImportError, shown: &str) -> CliError {
     }
 }
 
-fn text_of(bytes: &[u8], what: &str) -> Result<Zeroizing<String>> {
+/// Reads UTF-8.
+pub fn text_of(bytes: &[u8], what: &str) -> Result<Zeroizing<String>> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         CliError::new("password.utf8", Exit::Malformed, format!("{what} is not UTF-8"))
             .offset(error.valid_up_to())

@@ -16,9 +16,11 @@ use statuskit_core::{
 use zeroize::Zeroizing;
 
 use crate::{
+    config,
     context::Context,
     error::{CliError, Exit, Result},
     identity::{self, UnlockArgs},
+    password,
 };
 
 /// The longest file that is accepted as a symmetric key.
@@ -63,7 +65,7 @@ impl IdentityArgs {
         if let Some(path) = &self.identity {
             return identity::read(path, "--identity", &self.unlock).map(Some);
         }
-        let Some(value) = std::env::var_os(field) else { return Ok(None) };
+        let Some(value) = std::env::var_os(field) else { return self.of_profile() };
         let value = Zeroizing::new(value.to_string_lossy().into_owned());
         let text = value.trim();
         let is_file = match Form::detect(text) {
@@ -76,6 +78,25 @@ impl IdentityArgs {
             return identity::parse(text.as_bytes(), field, field, &self.unlock).map(Some);
         }
         identity::read(Path::new(text), field, &self.unlock).map(Some)
+    }
+
+    /// Whether the identity is the profile's: neither option nor environment gives another.
+    pub fn is_of_profile(&self) -> bool {
+        self.identity.is_none() && std::env::var_os("STATUS_IDENTITY").is_none()
+    }
+
+    fn of_profile(&self) -> Result<Option<Identity>> {
+        let profile = config::profile()?;
+        let Some(path) = &profile.identity else { return Ok(None) };
+        let mut unlock = self.unlock.clone();
+        let password = &mut unlock.password;
+        let is_given = password.password_file.is_some()
+            || password.password_fd.is_some()
+            || std::env::var_os("STATUS_PASSWORD").is_some();
+        if !is_given {
+            password.password_file = profile.password_file.as_ref().map(|file| file.value.clone());
+        }
+        identity::read(&path.value, "identity", &unlock).map(Some)
     }
 
     /// Reads the identity, which is required.
@@ -123,21 +144,63 @@ pub struct OpenArgs {
 impl OpenArgs {
     /// Collects all given keys.
     pub fn key_ring(&self) -> Result<KeyRing> {
+        self.ring_with(&self.symmetric()?)
+    }
+
+    /// Collects the symmetric keys, which were read before, and the identity.
+    pub fn ring_with(&self, symmetric: &SymmetricKeys) -> Result<KeyRing> {
         let mut ring = KeyRing::new();
-        for name in &self.chat {
-            ring.add_chat(&public_chat(name)?);
+        for chat in &symmetric.chats {
+            ring.add_chat(chat);
         }
-        for password in &self.password {
+        for password in &symmetric.passwords {
             ring.add_password(password);
         }
-        for text in &self.sym_key {
-            ring.add_sym_key(parse_sym_key(text)?);
+        for key in &symmetric.keys {
+            ring.add_sym_key(key.clone());
         }
         if let Some(key) = self.identity.load()? {
             ring.add_identity(key);
         }
         Ok(ring)
     }
+
+    /// Reads the chats, passwords and symmetric keys of the options. Without any, those of the profile
+    /// are the key ring.
+    pub fn symmetric(&self) -> Result<SymmetricKeys> {
+        let mut found = SymmetricKeys::default();
+        let is_named =
+            !(self.chat.is_empty() && self.password.is_empty() && self.sym_key.is_empty());
+        if is_named {
+            found.is_named = true;
+            found.chats = self.chat.iter().map(|name| public_chat(name)).collect::<Result<_>>()?;
+            found.passwords = self.password.iter().map(|it| Zeroizing::new(it.clone())).collect();
+            found.keys = self.sym_key.iter().map(|it| parse_sym_key(it)).collect::<Result<_>>()?;
+            return Ok(found);
+        }
+        let profile = config::profile()?;
+        for chat in &profile.chats {
+            found.chats.push(public_chat(&chat.value)?);
+        }
+        for file in &profile.password_files {
+            let password = password::from_file(&file.value, "password_files")?;
+            found.passwords.push(identity::text_of(&password, "a password of the profile")?);
+        }
+        for file in &profile.sym_key_files {
+            found.keys.push(parse_sym_key(&format!("@{}", file.value.display()))?);
+        }
+        Ok(found)
+    }
+}
+
+/// The symmetric keys to open with.
+#[derive(Default)]
+pub struct SymmetricKeys {
+    pub chats: Vec<PublicChat>,
+    pub passwords: Vec<Zeroizing<String>>,
+    pub keys: Vec<SymKey>,
+    /// Whether options name them, and not the profile.
+    pub is_named: bool,
 }
 
 /// The recipient of a message.
@@ -182,7 +245,7 @@ impl SealArgs {
 }
 
 /// Reads a symmetric key from an option: hex, or `@FILE` with hex inside.
-fn parse_sym_key(text: &str) -> Result<SymKey> {
+pub fn parse_sym_key(text: &str) -> Result<SymKey> {
     let held;
     let digits = match text.strip_prefix('@') {
         None => text,
@@ -203,8 +266,11 @@ fn parse_sym_key(text: &str) -> Result<SymKey> {
     })
 }
 
-/// Reads a public key from an option or argument, in any form of a chat key.
+/// Reads a public key from an option or argument: the name of a contact, or any form of a chat key.
 pub fn parse_public_key(text: &str, field: &str) -> Result<PublicKey> {
+    if let Some(key) = config::contact(text)? {
+        return Ok(key);
+    }
     Ok(public_key(text).map_err(|error| error.exit(Exit::Usage).field(field.to_owned()))?)
 }
 
@@ -230,7 +296,7 @@ pub fn public_chat(name: &str) -> Result<PublicChat> {
     if name.is_empty() {
         return Err(CliError::usage("the name of a chat can't be empty").field("--chat").into());
     }
-    Ok(PublicChat::new(name))
+    Ok(PublicChat::new(config::chat(name)?))
 }
 
 /// Reads a topic from an option or argument.

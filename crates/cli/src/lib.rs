@@ -5,6 +5,7 @@
 
 mod account;
 mod codes;
+mod config;
 mod context;
 mod conversation;
 mod demo;
@@ -25,6 +26,7 @@ mod mailserver;
 mod mining;
 mod net;
 mod node;
+mod nodes;
 mod output;
 mod password;
 mod payload;

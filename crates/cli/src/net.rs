@@ -26,10 +26,11 @@ use statuskit_net::node::{
 use tokio::sync::oneshot;
 
 use crate::{
+    config,
     context::Context,
     error::{CliError, Exit, Result, Stop},
     keys::read_identity,
-    output::escape,
+    nodes::{self, Wanted},
     signals::{interrupted, until},
 };
 
@@ -37,7 +38,8 @@ use crate::{
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Network")]
 pub struct PeerArgs {
-    /// Peer to connect to. Repeatable. The environment variable STATUS_PEER holds one or several
+    /// Peer to connect to, or @FILE with a list of them. Repeatable. The environment variable
+    /// STATUS_PEER holds one or several
     #[arg(long, value_name = "ENODE")]
     pub peer: Vec<String>,
     /// File with the private key of the node, 64 hex digits [default: a new one each time]
@@ -46,32 +48,60 @@ pub struct PeerArgs {
 }
 
 impl PeerArgs {
-    /// The peers, from the options, else from the environment.
+    /// The peers, from the options, else from the environment, else of the profile.
     pub fn enodes(&self) -> Result<Vec<Enode>> {
+        self.named(Wanted::Peers)
+    }
+
+    /// The same for mailservers, of which the profile has its own list.
+    pub fn mailservers(&self) -> Result<Vec<Enode>> {
+        self.named(Wanted::Mailservers)
+    }
+
+    fn named(&self, wanted: Wanted) -> Result<Vec<Enode>> {
         let from_environment = std::env::var("STATUS_PEER").unwrap_or_default();
-        let (field, texts): (_, Vec<&str>) = if self.peer.is_empty() {
-            let split = from_environment.split([' ', ',', '\n', '\t']);
-            ("STATUS_PEER", split.filter(|text| !text.is_empty()).collect())
-        } else {
+        let from_environment: Vec<_> = from_environment
+            .split([' ', ',', '\n', '\t'])
+            .filter(|text| !text.is_empty())
+            .collect();
+        let (field, texts): (_, Vec<&str>) = if !self.peer.is_empty() {
             ("--peer", self.peer.iter().map(String::as_str).collect())
+        } else if !from_environment.is_empty() {
+            ("STATUS_PEER", from_environment)
+        } else {
+            let profile = config::profile()?;
+            let (field, nodes) = match wanted {
+                Wanted::Peers => ("peers", &profile.peers),
+                Wanted::Mailservers => ("mailservers", &profile.mailservers),
+            };
+            (field, nodes.iter().map(|node| node.value.as_str()).collect())
         };
-        let parse = |text: &str| {
-            text.parse::<Enode>().map_err(|error| {
-                CliError::usage(format!("{}: {error}", escape(text)))
-                    .field(field)
-                    .hint("enode://128_HEX_DIGITS@HOST:PORT")
-            })
-        };
-        Ok(texts.into_iter().map(parse).collect::<std::result::Result<_, _>>()?)
+        let mut enodes: Vec<Enode> = Vec::new();
+        for text in texts {
+            for enode in nodes::read(text, wanted, field)? {
+                if !enodes.contains(&enode) {
+                    enodes.push(enode);
+                }
+            }
+        }
+        Ok(enodes)
     }
 
     /// The peers; an error says how to name one.
     pub fn require(&self) -> Result<Vec<Enode>> {
-        let enodes = self.enodes()?;
+        Self::some(self.enodes()?)
+    }
+
+    /// The same for mailservers.
+    pub fn require_mailservers(&self) -> Result<Vec<Enode>> {
+        Self::some(self.mailservers()?)
+    }
+
+    fn some(enodes: Vec<Enode>) -> Result<Vec<Enode>> {
         if enodes.is_empty() {
             return Err(CliError::usage("no peer to connect to")
                 .field("--peer")
-                .hint("--peer enode://…, or STATUS_PEER; status-node runs one")
+                .hint("--peer enode://…, STATUS_PEER or a profile; status-node runs one")
                 .into());
         }
         Ok(enodes)

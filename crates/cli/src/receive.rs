@@ -18,7 +18,7 @@ use crate::{
     context::Context,
     conversation::{TalkArgs, given_up_error, other_record, unread_error},
     error::{CliError, Exit, Result, Stop},
-    keys::{OpenArgs, parse_public_key, parse_topic},
+    keys::{OpenArgs, SymmetricKeys, parse_public_key, parse_topic},
     mailserver::join::{JoinArgs, show_history, show_missing},
     net::{PeerArgs, check_min_pow, show_network},
     output::Record,
@@ -86,7 +86,8 @@ pub fn run(args: &ReceiveArgs, cx: &mut Context) -> Result<()> {
     }
     let enodes = args.join.peers(&args.peers)?;
     check_min_pow(args.min_pow, "--min-pow")?;
-    let ring = args.keys.key_ring()?;
+    let symmetric = args.keys.symmetric()?;
+    let ring = args.keys.ring_with(&symmetric)?;
     if !args.raw_envelopes && !ring.is_empty() {
         // What is opened is no longer bytes, and some of it can be opened only once.
         cx.format().require_records()?;
@@ -97,14 +98,15 @@ pub fn run(args: &ReceiveArgs, cx: &mut Context) -> Result<()> {
         .acknowledge(!args.talk.no_acks)
         .connect_timeout(limit.map_or(CONNECT_TIMEOUT, |limit| limit.min(CONNECT_TIMEOUT)));
     let identity = ring.identities().next().cloned();
-    if identity.is_none() && (args.talk.state.state.is_some() || !args.talk.contact.is_empty()) {
+    let state = args.talk.state.or_of_profile(&args.keys.identity)?;
+    if identity.is_none() && (state.state.is_some() || !args.talk.contact.is_empty()) {
         // The error says how to provide one.
         args.keys.identity.require()?;
     }
     if let Some(identity) = identity {
         cx.warn_of_seed();
         builder = builder.identity(identity);
-        if let Some(store) = args.talk.state.store()? {
+        if let Some(store) = state.store()? {
             builder = builder.store(store);
         }
         if let Some(id) = args.talk.installation() {
@@ -121,7 +123,7 @@ pub fn run(args: &ReceiveArgs, cx: &mut Context) -> Result<()> {
     for text in &args.topic {
         named.insert(parse_topic(text, "--topic")?);
     }
-    builder = match args.topics(&ring, &named)? {
+    builder = match args.topics(&ring, &symmetric, &named)? {
         Some(topics) => builder.keys(ring, topics),
         None => builder.keys(ring, []).everything(),
     };
@@ -139,7 +141,12 @@ pub fn run(args: &ReceiveArgs, cx: &mut Context) -> Result<()> {
     let mut client = Running::start(builder, cx)?;
     cx.note(&format!("receiving from {}", peers_text(client.client().peers().count())));
     let deadline = limit.map(|limit| began + limit);
-    let ended = Receiver { args, contacts, has_history, results: 0 }.run(&mut client, deadline, cx);
+    let ended =
+        Receiver { args, contacts, has_history, has_state: state.state.is_some(), results: 0 }.run(
+            &mut client,
+            deadline,
+            cx,
+        );
     match ended {
         Err(Stop::ClosedPipe) => ended,
         ended => show_missing(client.client(), cx).and(ended),
@@ -152,15 +159,24 @@ fn peers_text(count: usize) -> String {
 
 impl ReceiveArgs {
     /// The topics to listen on; `None` for all.
-    fn topics(&self, ring: &KeyRing, named: &HashSet<Topic>) -> Result<Option<HashSet<Topic>>> {
-        let mut topics: HashSet<_> = ring.topics().chain(named.iter().copied()).collect();
-        topics.extend(self.keys.password.iter().map(|password| Topic::from_name(password)));
+    fn topics(
+        &self,
+        ring: &KeyRing,
+        symmetric: &SymmetricKeys,
+        named: &HashSet<Topic>,
+    ) -> Result<Option<HashSet<Topic>>> {
+        let mut topics = named.clone();
         topics.extend(ring.identities().flat_map(|key| own_topics(&key.public_key())));
+        // The key ring of a profile only opens what comes on topics that are named.
+        if symmetric.is_named || named.is_empty() {
+            topics.extend(symmetric.chats.iter().map(|chat| chat.topic));
+            topics.extend(symmetric.passwords.iter().map(|password| Topic::from_name(password)));
+        }
         if self.all {
             return Ok(None);
         }
         // A symmetric key alone may be used on any topic.
-        if topics.is_empty() && !self.keys.sym_key.is_empty() {
+        if topics.is_empty() && !symmetric.keys.is_empty() {
             return Ok(None);
         }
         if topics.is_empty() {
@@ -184,6 +200,7 @@ struct Receiver<'a> {
     contacts: Vec<PublicKey>,
     /// What is missing is asked for.
     has_history: bool,
+    has_state: bool,
     results: u64,
 }
 
@@ -249,7 +266,7 @@ impl Receiver<'_> {
                 self.show_other(&event, cx)
             }
             Event::Unread(unread) => {
-                cx.show(&unread_error(&unread, self.args.talk.state.state.is_some()));
+                cx.show(&unread_error(&unread, self.has_state));
                 Ok(())
             }
             Event::NotSent { error, .. } => {

@@ -10,6 +10,7 @@ use statuskit_core::{
 };
 
 use crate::{
+    config,
     conversation::private_record,
     error::{CliError, Exit},
     input::{self, Item},
@@ -78,7 +79,12 @@ fn describe_payload(message: &ReceivedMessage) -> Map<String, Value> {
 /// A message for people: when, where, who, and what.
 pub fn message_text(message: &ReceivedMessage) -> String {
     let author = message.author();
-    let author = author.map_or_else(|| "(unsigned)".to_owned(), |key| short_key(&key.to_string()));
+    let author = match author {
+        None => "(unsigned)".to_owned(),
+        Some(key) => {
+            config::name_of(key).map_or_else(|| short_key(&key.to_string()), str::to_owned)
+        }
+    };
     let text = message.text().map_or_else(|| hex0x(message.bytes()), escape);
     format!("{} {} {author}: {text}", message.sent(), message.envelope().topic())
 }

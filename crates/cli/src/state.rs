@@ -14,7 +14,9 @@ use statuskit_core::{
 };
 
 use crate::{
+    config,
     error::{CliError, Exit, Result},
+    keys::IdentityArgs,
     password::{Password, PasswordArgs, Wanted},
 };
 
@@ -31,7 +33,7 @@ pub struct StateArgs {
     pub state: Option<PathBuf>,
     /// File with the password of the state; it encrypts a new state. Default: the environment
     /// variable STATUS_STATE_PASSWORD, else a prompt if the state is encrypted
-    #[arg(long, value_name = "FILE", requires = "state")]
+    #[arg(long, value_name = "FILE")]
     pub state_password_file: Option<PathBuf>,
 }
 
@@ -48,6 +50,27 @@ pub enum IfMissing {
 const PASSWORD: &str = "STATUS_STATE_PASSWORD";
 
 impl StateArgs {
+    /// Returns these options, with the state of the profile if they name none. It belongs to the
+    /// profile's identity: with another, it is left alone.
+    pub fn or_of_profile(&self, identity: &IdentityArgs) -> Result<Self> {
+        let mut found = self.clone();
+        if found.state.is_none() && identity.is_of_profile() {
+            let profile = config::profile()?;
+            found.state = profile.state.as_ref().map(|state| state.value.clone());
+            let password = &mut found.state_password_file;
+            if password.is_none() && std::env::var_os(PASSWORD).is_none_or(|it| it.is_empty()) {
+                *password = profile.state_password_file.as_ref().map(|file| file.value.clone());
+            }
+        }
+        if found.state.is_none() && found.state_password_file.is_some() {
+            return Err(CliError::usage("a password without a state")
+                .field("--state-password-file")
+                .hint("--state DIR")
+                .into());
+        }
+        Ok(found)
+    }
+
     /// Opens the store, if one is named, and creates it if it is missing.
     pub fn store(&self) -> Result<Option<DiskStore>> {
         self.open(IfMissing::Make)

@@ -10,7 +10,7 @@ use clap::{
 };
 
 use crate::{
-    account,
+    account, config,
     context::{Common, Context, early_errors_are_records, show_early_error},
     demo, eip, envelope,
     error::{CliError, Exit, Result},
@@ -102,6 +102,7 @@ enum Subtool {
     Receive(receive::ReceiveArgs),
     Node(node::NodeArgs),
     Mailserver(mailserver::MailserverArgs),
+    Config(config::command::ConfigArgs),
     Keygen(keygen::KeygenArgs),
     Explain(explain::ExplainArgs),
     Completions(generate::CompletionsArgs),
@@ -134,6 +135,7 @@ fn run_subtool(umbrella: &Umbrella, cx: &mut Context) -> Result<()> {
         Subtool::Node(args) => node::run(args, cx),
         Subtool::Mailserver(args) => mailserver::run(args, cx),
         Subtool::Demo(args) => demo::run(args, cx),
+        Subtool::Config(args) => config::command::run(args, cx),
         Subtool::Keygen(args) => keygen::run(args, cx),
         Subtool::Explain(args) => explain::run(args, cx),
         Subtool::Completions(args) => generate::completions(args),

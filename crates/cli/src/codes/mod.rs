@@ -1,6 +1,7 @@
 //! What every error code means.
 
 mod account;
+mod config;
 mod conversation;
 mod eip;
 mod mailserver;
@@ -32,6 +33,7 @@ pub fn explanations() -> impl Iterator<Item = &'static Explanation> {
         payload::CODES,
         conversation::CODES,
         mailserver::CODES,
+        config::CODES,
         tools::CODES,
     ]
     .into_iter()

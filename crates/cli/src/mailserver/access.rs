@@ -10,6 +10,7 @@ use statuskit_core::{
 };
 
 use crate::{
+    config,
     error::{CliError, Exit, Result},
     password::from_file,
 };
@@ -75,7 +76,12 @@ pub fn password_key(
             held = value.into_encoded_bytes().into();
             (as_text(&held, VARIABLE)?, VARIABLE)
         }
-        (None, None, None) => return Ok(None),
+        (None, None, None) => {
+            let Some(file) = &config::profile()?.mailserver_password_file else { return Ok(None) };
+            let field = "mailserver_password_file";
+            held = from_file(&file.value, field)?;
+            (as_text(&held, field)?, field)
+        }
     };
     if password.is_empty() {
         let message = "the password of a mailserver can't be empty";

@@ -155,7 +155,7 @@ impl Connection {
         change: impl FnOnce(&mut ServiceConfig),
         cx: &Context,
     ) -> Result<Self> {
-        let enodes = args.require()?;
+        let enodes = args.require_mailservers()?;
         let key = args.key(cx)?;
         let mut config = quiet_config(key.clone(), cx);
         change(&mut config);

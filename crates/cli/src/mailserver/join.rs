@@ -7,16 +7,17 @@ use statuskit_client::{Client, HistoryEvent, HistorySource};
 use statuskit_core::{
     devp2p::Enode,
     envelope::SymKey,
-    mailserver::{Access, seal::FLEET_PASSWORD},
+    mailserver::{Access, DAY, seal::FLEET_PASSWORD},
 };
 use statuskit_mailserver::client::ClientError;
 
 use crate::{
+    config,
     context::Context,
     error::{CliError, Result},
     mailserver::{access::password_key, ask::client_error},
     net::PeerArgs,
-    output::escape,
+    nodes::{self, Wanted},
     time::{Moment, parse_moment, to_rfc3339},
 };
 
@@ -24,31 +25,21 @@ use crate::{
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "History")]
 pub struct JoinArgs {
-    /// Mailserver to fetch the history from; it is a peer as well. While it is away or limits the rate,
-    /// the request is repeated; exit 4 if something is still missing at the end because of that
+    /// Mailserver to fetch the history from, or @FILE; it is a peer as well. While it is away or limits
+    /// the rate, the request is repeated; exit 4 if something is still missing at the end because of
+    /// that [default: with --since, the first of the profile]
     #[arg(long, value_name = "ENODE")]
     mailserver: Option<String>,
     /// Start of the history: a time before now (1d, 24h), a date or time (2020-03-01,
-    /// 2020-03-01T12:00:00Z), or UNIX seconds
-    #[arg(
-        long,
-        value_name = "TIME",
-        value_parser = parse_moment,
-        default_value = "1d",
-        requires = "mailserver"
-    )]
-    since: Moment,
+    /// 2020-03-01T12:00:00Z), or UNIX seconds [default: 1d]
+    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    since: Option<Moment>,
     /// Password of the mailserver [default: the published one of Status]. Put a secret one into the
     /// environment variable STATUS_MAILSERVER_PASSWORD, or into a file
-    #[arg(long, value_name = "TEXT", requires = "mailserver")]
+    #[arg(long, value_name = "TEXT")]
     mailserver_password: Option<String>,
     /// File with that password, on one line
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "mailserver",
-        conflicts_with = "mailserver_password"
-    )]
+    #[arg(long, value_name = "FILE", conflicts_with = "mailserver_password")]
     mailserver_password_file: Option<PathBuf>,
 }
 
@@ -69,20 +60,32 @@ impl JoinArgs {
         let (given, file) = (self.mailserver_password.as_deref(), &self.mailserver_password_file);
         let key = password_key(given, "--mailserver-password", file.as_deref())?;
         let key = key.unwrap_or_else(|| SymKey::from_password(FLEET_PASSWORD));
-        let since = self.since.at(cx.now()).min(cx.now());
+        let since = self.since.unwrap_or(Moment::Ago(DAY)).at(cx.now()).min(cx.now());
         Ok(Some(HistorySource { mailserver, access: Access::Password(key), since }))
     }
 
     fn mailserver(&self) -> Result<Option<Enode>> {
-        let parse = |text: &String| {
-            text.parse().map_err(|error| {
-                CliError::usage(format!("{}: {error}", escape(text)))
-                    .field("--mailserver")
-                    .hint("enode://128_HEX_DIGITS@HOST:PORT")
-                    .into()
-            })
+        let first = |text: &str, field| -> Result<Option<Enode>> {
+            Ok(nodes::read(text, Wanted::Mailservers, field)?.into_iter().next())
         };
-        self.mailserver.as_ref().map(parse).transpose()
+        if let Some(text) = &self.mailserver {
+            return first(text, "--mailserver");
+        }
+        let needs = [
+            ("--since", self.since.is_some()),
+            ("--mailserver-password", self.mailserver_password.is_some()),
+            ("--mailserver-password-file", self.mailserver_password_file.is_some()),
+        ];
+        let Some((option, _)) = needs.into_iter().find(|(_, is_given)| *is_given) else {
+            return Ok(None);
+        };
+        match config::profile()?.mailservers.first() {
+            Some(text) => first(&text.value, "mailservers"),
+            None => Err(CliError::usage("no mailserver is named")
+                .field(option)
+                .hint("--mailserver enode://…")
+                .into()),
+        }
     }
 }
 

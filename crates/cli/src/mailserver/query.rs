@@ -5,9 +5,10 @@ use statuskit_core::{chat::KeyRing, envelope::Envelope, mailserver::DAY, wire::p
 use statuskit_mailserver::client::{ClientError, History, HistoryItem, HistoryQuery, PageDone};
 
 use crate::{
+    config,
     context::Context,
     error::{CliError, Exit, Result, Stop},
-    keys::{IdentityArgs, OpenArgs},
+    keys::{IdentityArgs, OpenArgs, public_chat},
     mailserver::{
         ask::{AskArgs, Connection, Progress, RequestArgs, client_error, parse_cursor},
         select::{RangeArgs, TopicArgs},
@@ -102,7 +103,12 @@ impl QueryCommand {
     }
 
     fn query(&self, cx: &Context) -> Result<HistoryQuery> {
-        let topics = self.topics.topics()?;
+        let mut topics = self.topics.topics()?;
+        if topics.is_empty() && !self.all {
+            for chat in &config::profile()?.chats {
+                topics.insert(public_chat(&chat.value)?.topic);
+            }
+        }
         if topics.is_empty() && !self.all {
             return Err(CliError::usage("nothing to ask for")
                 .field("--topic")

@@ -12,7 +12,10 @@ use statuskit_mailserver::{
     },
 };
 
-use crate::error::{CliError, Exit, Result};
+use crate::{
+    config,
+    error::{CliError, Exit, Result},
+};
 
 /// The place of an archive.
 #[derive(Debug, Clone, Args)]
@@ -20,7 +23,7 @@ pub struct StoreArgs {
     /// Archive: a directory, or the URL of a PostgreSQL database. Put a URL with a password into
     /// the environment variable STATUS_STORE
     #[arg(long, value_name = "PATH|URL", env = "STATUS_STORE", hide_env_values = true)]
-    store: String,
+    store: Option<String>,
 }
 
 /// What an archive is opened for.
@@ -85,7 +88,7 @@ impl StoreArgs {
     fn open_database(&self, read_only: bool) -> Result<PostgresArchive> {
         let mut options = Options::default();
         options.read_only = read_only;
-        let archive = PostgresArchive::open(&self.store, options);
+        let archive = PostgresArchive::open(self.name()?, options);
         Ok(archive.map_err(|error| self.failed(&error))?)
     }
 
@@ -110,10 +113,22 @@ impl StoreArgs {
         }
     }
 
+    /// What the option, the environment or the profile says.
+    fn name(&self) -> Result<&str> {
+        if let Some(store) = &self.store {
+            return Ok(store);
+        }
+        let store = config::profile()?.store.as_ref().map(|store| store.value.as_str());
+        Ok(store.ok_or_else(|| {
+            CliError::usage("no archive is named").field("--store").hint("--store DIR")
+        })?)
+    }
+
     /// Interprets the name. One that looks like a mistyped database is no directory: its name would
     /// be a password. For the same reason it is not shown.
     fn place(&self) -> Result<Place<'_>> {
-        let store = self.store.trim();
+        let name = self.name()?;
+        let store = name.trim();
         let lower = store.to_ascii_lowercase();
         let wrong = |message: &str| -> Result<Place<'_>> {
             Err(CliError::usage(message)
@@ -131,7 +146,7 @@ impl StoreArgs {
         } else if is_list_of_settings(&lower) {
             wrong("a list of settings, where the URL of a database was expected")
         } else {
-            Ok(Place::Directory(Path::new(&self.store)))
+            Ok(Place::Directory(Path::new(name)))
         }
     }
 
@@ -141,10 +156,10 @@ impl StoreArgs {
 
     /// Returns the archive's name for results, without a password.
     pub fn shown(&self) -> String {
-        match self.place() {
-            Ok(Place::Directory(_)) => self.store.clone(),
-            Ok(Place::Database) => shown_url(self.store.trim()),
-            Err(_) => String::new(),
+        match (self.place(), self.name()) {
+            (Ok(Place::Directory(dir)), _) => dir.display().to_string(),
+            (Ok(Place::Database), Ok(name)) => shown_url(name.trim()),
+            _ => String::new(),
         }
     }
 }
@@ -194,7 +209,7 @@ mod tests {
     use super::{super::super::error::Stop, *};
 
     fn args(store: &str) -> StoreArgs {
-        StoreArgs { store: store.to_owned() }
+        StoreArgs { store: Some(store.to_owned()) }
     }
 
     #[test]

@@ -121,8 +121,8 @@ pub struct State {
 impl Talking {
     /// The conversation that the options name, if they name one with a state.
     pub fn new(args: &SendArgs, cx: &Context) -> Result<Option<(Self, State)>> {
-        let TalkingArgs { group, announce, payloads, state, no_data_sync, wait_ack } =
-            &args.talking;
+        let TalkingArgs { group, announce, payloads, no_data_sync, wait_ack, .. } = &args.talking;
+        let state = args.talking.state.or_of_profile(&args.message.identity)?;
         let to = &args.message.recipient.to;
         if *payloads && to.is_none() && group.is_none() {
             return Err(CliError::usage("the payloads need a recipient")

@@ -159,13 +159,14 @@ fn messenger(
     if_missing: IfMissing,
     cx: &Context,
 ) -> Result<(AnyMessenger, ChaCha20Rng)> {
-    if device.state.state.is_none() {
+    let state = device.state()?;
+    if state.state.is_none() {
         return Err(no_state().into());
     }
     cx.warn_of_seed();
     let mut rng = cx.rng("session")?;
     let identity = device.identity.require()?;
-    let messenger = device.state.messenger_of(if_missing, identity, None, &mut rng)?;
+    let messenger = state.messenger_of(if_missing, identity, None, &mut rng)?;
     Ok((messenger.ok_or_else(no_state)?, rng))
 }
 

@@ -114,7 +114,7 @@ impl EncryptCommand {
         let to = parse_public_key(&self.to, "--to")?;
         let mut rng = cx.rng("session")?;
         cx.warn_of_seed();
-        let mut device = match self.device.state.state {
+        let mut device = match self.device.state()?.state {
             Some(_) => Some(self.device.require(IfMissing::Make, &mut rng)?),
             None => None,
         };

@@ -80,6 +80,11 @@ struct DeviceArgs {
 }
 
 impl DeviceArgs {
+    /// The state that the options or the profile name.
+    fn state(&self) -> Result<StateArgs> {
+        self.state.or_of_profile(&self.identity)
+    }
+
     /// Opens the device of a state. `None` if no state is given.
     fn find(
         &self,
@@ -88,7 +93,7 @@ impl DeviceArgs {
         installation: Option<&str>,
         rng: &mut ChaCha20Rng,
     ) -> Result<Option<AnyDevice>> {
-        let Some(store) = self.state.open(if_missing)? else { return Ok(None) };
+        let Some(store) = self.state()?.open(if_missing)? else { return Ok(None) };
         let installation = installation.map(InstallationId::new);
         let store: Box<dyn Store> = Box::new(store);
         let device = Device::open(store, identity.clone(), installation, rng);
@@ -97,7 +102,7 @@ impl DeviceArgs {
 
     /// Opens the device of a state, which must be given.
     fn require(&self, if_missing: IfMissing, rng: &mut ChaCha20Rng) -> Result<AnyDevice> {
-        if self.state.state.is_none() {
+        if self.state()?.state.is_none() {
             return Err(no_state().into());
         }
         let identity = self.identity.require()?;
