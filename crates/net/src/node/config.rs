@@ -40,6 +40,8 @@ pub struct NodeConfig {
     pub error_code: u64,
     /// The largest packet, and the largest envelope, in bytes.
     pub max_message_size: u32,
+    /// The longest time to live of the envelopes that it takes, in seconds; 0 for any.
+    pub max_ttl: u32,
     /// Whether packets of mailservers (codes 123, 124 and 126) become events. Otherwise they are
     /// ignored.
     pub mailserver: bool,
@@ -92,6 +94,9 @@ impl NodeConfig {
         Self { min_pow, min_pow_tolerance: min_pow, ..Self::default() }
     }
 
+    /// The longest time to live, a day. Envelopes of Status live for 15 s to some minutes.
+    pub const DEFAULT_MAX_TTL: u32 = 86_400;
+
     /// Returns the rate limits that the node announces.
     pub(super) fn announced_limits(&self) -> RateLimits {
         self.rate_limit.as_ref().map_or_else(RateLimits::default, |limit| RateLimits {
@@ -115,6 +120,7 @@ impl Default for NodeConfig {
             confirm_stored: false,
             error_code: TIME_NOT_SYNCED,
             max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
+            max_ttl: Self::DEFAULT_MAX_TTL,
             mailserver: false,
             interest: Interest::Nothing,
             send_window: Self::DEFAULT_SEND_WINDOW,
@@ -131,8 +137,12 @@ impl Default for NodeConfig {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct NodeLimits {
-    /// Envelopes in the pool. A full pool rejects new ones, and tells the sender. So an attacker
-    /// who fills it can't evict what others have sent.
+    /// Envelopes in the pool.
+    ///
+    /// Once half of the pool is taken, one address (a /64 of IPv6) may hold an eighth of it. In a
+    /// full pool, the address that holds most makes room, and there the peer that brought most, with
+    /// the least work per byte and second. Only envelopes go that were offered to the peers and that
+    /// no subscriber holds. Otherwise new ones are refused, and the sender learns it.
     pub pool_envelopes: usize,
     /// Bytes of the RLP of the envelopes in the pool.
     pub pool_bytes: usize,
@@ -194,7 +204,7 @@ impl Interest {
 /// is counted, and processed all the same.
 #[derive(Debug, Clone)]
 pub struct RateLimit {
-    /// Packets per second from one IP address; 0 turns both limits off.
+    /// Packets per second from one IP address (or /64 of IPv6); 0 turns both limits off.
     pub per_ip: u32,
     /// Packets per second from one node; 0 for any number.
     pub per_peer: u32,

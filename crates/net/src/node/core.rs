@@ -20,27 +20,33 @@
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, VecDeque},
+    net::IpAddr,
     sync::Arc,
     time::Duration,
 };
 
 use statuskit_core::{
-    envelope::{Bloom, Envelope, EnvelopeHash, Rules, Verdict, check::SYNC_ALLOWANCE},
+    devp2p::NodeId,
+    envelope::{Bloom, EnvelopeHash, Rules, Verdict, check::SYNC_ALLOWANCE},
     wire::{Status, packet::code},
 };
 
 use super::{
-    ConnectionId, Event, Interest, NodeConfig, Output, PeerError, PeerInfo, PeerState, Time,
+    ConnectionId, Event, Interest, NodeConfig, Output, PeerError, PeerInfo, PeerState,
+    PooledEnvelope, Time,
     deferred::Deferred,
+    holders::Limits,
     limit::RateLimiter,
     peer::{Peer, Peers},
-    pool::Pool,
+    pool::{Place, Pool},
 };
 
 /// How long old requirements are tolerated after a change.
 const TOLERANCE: Duration = Duration::from_secs(SYNC_ALLOWANCE as u64);
 /// A clock that goes back by less than this is taken to stand still.
 const CLOCK_JITTER: Duration = Duration::from_secs(1);
+/// A peer that leaves its packets for this long keeps nothing in the pool.
+const STALLED: Duration = Duration::from_secs(2);
 /// Changes of requirements that are remembered for ten seconds.
 const MAX_CHANGES: usize = 64;
 
@@ -87,7 +93,10 @@ pub enum SendError {
     /// The envelope does not fit into a packet. Peers would disconnect us.
     #[error("it needs a packet of {size} bytes; peers accept at most {max}")]
     Oversized { size: usize, max: u32 },
-    /// The pool has reached its [limits](super::NodeLimits).
+    /// The envelope lives longer than the node keeps any.
+    #[error("a time to live of {ttl} s; the node keeps envelopes for {max} s at most")]
+    LongLived { ttl: u32, max: u32 },
+    /// The pool has reached its [limits](super::NodeLimits), and nothing in it may go.
     #[error("the pool of envelopes is full")]
     PoolFull,
     /// The peer is not connected, or has not sent its Status.
@@ -104,6 +113,7 @@ impl SendError {
         match self {
             Self::Refused(verdict) => verdict.code(),
             Self::Oversized { .. } => Verdict::Oversized.code(),
+            Self::LongLived { .. } => "node.long_lived",
             Self::PoolFull => "node.pool_full",
             Self::NoPeer => "node.no_peer",
             Self::OutboxFull { .. } => "node.outbox_full",
@@ -136,10 +146,14 @@ pub struct Stats {
     pub duplicates: u64,
     /// Received envelopes that failed a check.
     pub refused: u64,
-    /// Envelopes rejected because the pool was full.
+    /// Envelopes rejected because the pool had no room.
     pub pool_full: u64,
-    /// Envelopes that left the pool.
+    /// Envelopes that left the pool when their time was over.
     pub expired: u64,
+    /// Envelopes that left the pool before they expired, to make room for others.
+    pub evicted: u64,
+    /// Envelopes of the pool that were looked at for a peer.
+    pub looked_at: u64,
     /// Envelopes sent, counted for each peer.
     pub forwarded: u64,
     /// Packets over the rate limits.
@@ -225,8 +239,9 @@ impl Node {
 
     /// Returns what is known of a peer.
     pub fn peer(&self, peer: ConnectionId) -> Option<PeerState> {
-        let Peer { info, status, trusted, .. } = self.peers.get(peer)?;
-        Some(PeerState { info: info.clone(), status: status.clone(), trusted: *trusted })
+        let Peer { info, status, trusted, brought, .. } = self.peers.get(peer)?;
+        let (info, status) = (info.clone(), status.clone());
+        Some(PeerState { info, status, trusted: *trusted, brought: *brought })
     }
 
     /// Accepts direct packets of this peer (codes 124, 125 and 127) from now on. Sending it a
@@ -293,12 +308,12 @@ impl Node {
     }
 
     /// Returns an envelope of the pool.
-    pub fn pooled(&self, hash: &EnvelopeHash) -> Option<&super::PooledEnvelope> {
+    pub fn pooled(&self, hash: &EnvelopeHash) -> Option<&PooledEnvelope> {
         self.pool.get(self.pool.find(hash)?).map(AsRef::as_ref)
     }
 
     /// Returns all envelopes of the pool, in the order of arrival.
-    pub fn pool(&self) -> impl Iterator<Item = &Arc<super::PooledEnvelope>> {
+    pub fn pool(&self) -> impl Iterator<Item = &Arc<PooledEnvelope>> {
         (self.pool.front()..self.pool.end()).filter_map(|place| self.pool.get(place))
     }
 
@@ -325,11 +340,30 @@ impl Node {
         }
     }
 
-    /// Returns whether the pool has room for an envelope.
-    pub(super) fn has_room(&self, envelope: &Envelope) -> bool {
+    /// Makes room in the pool for an envelope, if that can be done: by evicting what every peer
+    /// that keeps up has been offered.
+    pub(super) fn make_room(
+        &mut self,
+        envelope: &PooledEnvelope,
+        from: Option<ConnectionId>,
+    ) -> bool {
         let limits = &self.config.limits;
-        self.pool.len() < limits.pool_envelopes
-            && self.pool.bytes() + envelope.raw().len() <= limits.pool_bytes
+        let limits = Limits { envelopes: limits.pool_envelopes, bytes: limits.pool_bytes };
+        let from = self.origin(from);
+        // Those that are new, or do not read, hold back nobody.
+        let late = self.now.saturating_sub(STALLED);
+        let keeps_up = |peer: &Peer| peer.caught_up && peer.flush_at.is_none_or(|at| at >= late);
+        let peers = self.peers.iter().filter(|(_, peer)| keeps_up(peer));
+        let offered = peers.map(|(_, peer)| peer.cursor).min().unwrap_or(Place::MAX);
+        let evicted = self.pool.make_room(from, envelope, limits, |place| place < offered);
+        self.stats.evicted += evicted.unwrap_or(0) as u64;
+        evicted.is_some()
+    }
+
+    /// Who is to answer for what a peer brings; none for the node itself.
+    pub(super) fn origin(&self, from: Option<ConnectionId>) -> Option<(Option<IpAddr>, NodeId)> {
+        let peer = self.peers.get(from?)?;
+        Some((peer.info.ip, peer.info.id))
     }
 
     /// Moves the clock and does what is due. Every public method begins with this.
@@ -358,9 +392,9 @@ impl Node {
         }
         if self.pool.next_expiry().is_some_and(|second| second <= now.as_secs()) {
             self.stats.expired += self.pool.expire(now.as_secs()) as u64;
-            if self.pool.is_sparse() {
-                self.pool.compact(self.peers.values_mut().map(|peer| &mut peer.cursor));
-            }
+        }
+        if self.pool.is_sparse() {
+            self.pool.compact(self.peers.values_mut().map(|peer| &mut peer.cursor));
         }
     }
 
@@ -381,7 +415,7 @@ impl Node {
         let status_until = now + self.config.status_timeout;
         for key in self.peers.keys().collect::<Vec<_>>() {
             let Some(peer) = self.peers.get_mut(key) else { continue };
-            peer.rewound_at = None;
+            peer.rewinds.clock_set_back(now);
             peer.rewind_at = peer.rewind_at.and(Some(now));
             peer.pace.clock_set_back(now);
             peer.paced_until = peer.paced_until.and(Some(now));
@@ -453,6 +487,7 @@ impl Node {
     pub(super) fn set_idle(&mut self, key: ConnectionId) {
         if let Some(peer) = self.peers.get_mut(key) {
             peer.flush_at = None;
+            peer.caught_up = true;
             if !peer.idle {
                 peer.idle = true;
                 self.idle.push(key);

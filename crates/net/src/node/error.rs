@@ -58,6 +58,9 @@ pub enum ConnectError {
     /// The handshake was abandoned for a newer one: too many were in progress.
     #[error("too many handshakes were in progress, and this was the oldest")]
     Crowded,
+    /// The maximum number of peers of its address is connected.
+    #[error("{most} peers of this address are connected, which is the maximum")]
+    CrowdedAddress { most: usize },
     /// The maximum number of peers is connected.
     #[error("too many peers")]
     TooManyPeers,
@@ -71,6 +74,7 @@ impl ConnectError {
             Self::AlreadyConnected => "net.already_connected",
             Self::ToSelf => "p2p.self",
             Self::Crowded => "net.crowded",
+            Self::CrowdedAddress { .. } => "net.crowded_address",
             Self::TooManyPeers => "net.too_many_peers",
         }
     }
@@ -100,6 +104,9 @@ pub enum EndReason {
     /// Both sides have dialled, and the other connection is kept.
     #[error("both sides have dialled, and the other connection is kept")]
     Replaced,
+    /// The peer was the least useful one when another needed its place.
+    #[error("the least useful peer, and another needed its place")]
+    Displaced,
     /// The peer was [removed](super::Handle::remove_peer).
     #[error("removed")]
     Removed,
@@ -116,6 +123,7 @@ impl EndReason {
             Self::Stream(error) => error.code(),
             Self::Whisper(error) => error.code(),
             Self::Replaced => "net.already_connected",
+            Self::Displaced => "net.displaced",
             Self::Removed => "net.removed",
             Self::Shutdown => "net.shutdown",
         }
@@ -127,6 +135,7 @@ impl EndReason {
             Self::ByPeer(_) | Self::Stream(_) => None,
             Self::Whisper(_) => Some(DisconnectReason::Subprotocol),
             Self::Replaced => Some(DisconnectReason::AlreadyConnected),
+            Self::Displaced => Some(DisconnectReason::TooManyPeers),
             Self::Removed => Some(DisconnectReason::Requested),
             Self::Shutdown => Some(DisconnectReason::Quitting),
         }

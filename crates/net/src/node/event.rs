@@ -57,7 +57,7 @@ pub enum Event {
         status: Box<Status>,
     },
     /// An envelope has entered the pool, and matches the [`Interest`](super::Interest). Reported
-    /// once per envelope.
+    /// once per envelope; again if it was evicted from a full pool and came back.
     Envelope {
         /// The peer that sent it; `None` for our own.
         from: Option<ConnectionId>,
@@ -164,6 +164,22 @@ pub enum Event {
 }
 
 impl Event {
+    /// Returns the peer whose packet caused the event.
+    pub(super) fn source(&self) -> Option<ConnectionId> {
+        match self {
+            Self::Envelope { from, .. } => *from,
+            Self::Requirements { peer, .. }
+            | Self::P2pMessages { peer, .. }
+            | Self::Held { peer, .. }
+            | Self::BatchAcknowledged { peer, .. }
+            | Self::RequestComplete { peer, .. }
+            | Self::Request { peer, .. }
+            | Self::SyncRequest { peer, .. }
+            | Self::SyncResponse { peer, .. } => Some(*peer),
+            _ => None,
+        }
+    }
+
     /// Returns the approximate memory of the event, in bytes.
     pub fn size(&self) -> usize {
         let held = match self {

@@ -7,7 +7,7 @@ use std::{collections::HashMap, hash::Hash, net::IpAddr, time::Duration};
 
 use statuskit_core::devp2p::NodeId;
 
-use super::{RateLimit, clock::Time};
+use super::{RateLimit, clock::Time, source::source};
 
 const REFILL: Duration = Duration::from_millis(100);
 const REFILLS_PER_SECOND: u128 = 10;
@@ -47,7 +47,7 @@ impl RateLimiter {
     /// Counts a packet.
     pub fn count(&mut self, ip: Option<IpAddr>, peer: NodeId, now: Time) -> Count {
         // Both are charged, even if the first is exceeded already.
-        let ip = ip.is_none_or(|ip| self.by_ip.take(ip, now));
+        let ip = ip.is_none_or(|ip| self.by_ip.take(source(ip), now));
         let peer = self.by_peer.take(peer, now);
         if ip && peer {
             return Count::Within;

@@ -14,6 +14,7 @@
 //! | the state machine | [`Node`] |
 //! | what it reports | [`Output`], [`Event`] |
 //! | the pool: arrival log, marks, expiry | `pool` |
+//! | who may hold how much of it | `holders` |
 //! | packets that arrive | `receive` |
 //! | packets that leave | `transmit` |
 //! | rate limits: ours for peers, and theirs for us | `limit`, `pace` |
@@ -29,12 +30,15 @@ mod deferred;
 mod error;
 mod event;
 mod hashing;
+mod holders;
 mod limit;
 mod pace;
 mod peer;
 mod pool;
 mod receive;
+mod rewinds;
 mod service;
+mod source;
 mod transmit;
 
 pub use core::{Node, SendError, Sent, Stats};

@@ -8,7 +8,7 @@ use statuskit_core::{
     wire::Status,
 };
 
-use super::{clock::Time, pace::Pace, pool::Place, transmit::Token};
+use super::{clock::Time, pace::Pace, pool::Place, rewinds::Rewinds, transmit::Token};
 
 /// The name of a connection in its node. Never used again for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,6 +48,8 @@ pub struct PeerState {
     pub status: Option<Status>,
     /// Whether its direct packets are accepted.
     pub trusted: bool,
+    /// The envelopes that it was the first to bring.
+    pub brought: u64,
 }
 
 /// A packet that waits to be written: code and payload.
@@ -73,9 +75,13 @@ pub(super) struct Peer {
     pub cursor: Place,
     /// When the envelopes behind the cursor are sent; `None` if there are none.
     pub flush_at: Option<Time>,
-    /// When the cursor goes back to the front of the pool, and when it last did.
+    /// When the cursor goes back to the front of the pool, and how often it may.
     pub rewind_at: Option<Time>,
-    pub rewound_at: Option<Time>,
+    pub rewinds: Rewinds,
+    /// Whether it was offered everything since it came, or since its cursor went back.
+    pub caught_up: bool,
+    /// The envelopes that it was the first to bring.
+    pub brought: u64,
     /// Whether it is in the list of idle peers.
     pub idle: bool,
     /// Whether it was reported as writable, and not everything was written since.
@@ -103,7 +109,9 @@ impl Peer {
             cursor: 0,
             flush_at: None,
             rewind_at: None,
-            rewound_at: None,
+            rewinds: Rewinds::default(),
+            caught_up: false,
+            brought: 0,
             idle: false,
             announced: false,
             pow_changed: false,

@@ -6,8 +6,10 @@
 //!   log.
 //! - The **index** finds an envelope by its hash; it holds places in the log, not hashes.
 //! - **Expiry** goes by buckets of one second.
+//! - **Holders** share the room: see `holders`. Where there is none left, the cheapest envelope goes
+//!   of the peer that holds most, if it was forwarded and nobody works on it any more.
 //!
-//! An envelope of 402 bytes needs about 550 bytes in all of this, with up to 64 peers;
+//! An envelope of 402 bytes needs about 560 bytes in all of this, with up to 64 peers;
 //! `benches/node.rs` measures it.
 //!
 //! Places in the log are numbers that only grow. An expired envelope leaves a hole. When most
@@ -15,11 +17,25 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    net::IpAddr,
     sync::Arc,
 };
 
 use hashbrown::HashTable;
-use statuskit_core::envelope::{Envelope, EnvelopeHash, pow};
+use statuskit_core::{
+    devp2p::NodeId,
+    envelope::{Envelope, EnvelopeHash, pow},
+};
+
+use super::{
+    holders::{Held, Holder, Holders, Limits, NOBODY},
+    source::source,
+};
+
+/// The most envelopes that are looked at to make room for one.
+const MAX_EVICTIONS: usize = 4096;
+/// The most of one peer that go at once, so that the largest is not looked for each time.
+const EVICT_AT_ONCE: usize = 64;
 
 /// An envelope, with what was computed when it arrived.
 #[derive(Debug, PartialEq)]
@@ -29,6 +45,7 @@ pub struct PooledEnvelope {
     zero_bits: u16,
     future_diff: u8,
     own: bool,
+    holder: Holder,
 }
 
 impl PooledEnvelope {
@@ -43,7 +60,7 @@ impl PooledEnvelope {
         own: bool,
     ) -> Self {
         let (zero_bits, future_diff) = (zero_bits as u16, future_diff as u8);
-        Self { envelope, hash, zero_bits, future_diff, own }
+        Self { envelope, hash, zero_bits, future_diff, own, holder: NOBODY }
     }
 
     /// Returns the envelope.
@@ -88,6 +105,9 @@ pub(super) struct Pool {
     seeds: [u64; 2],
     /// Low halves of places, by expiry.
     by_expiry: BTreeMap<u32, Vec<u32>>,
+    /// How many of these places were evicted.
+    evicted: usize,
+    holders: Holders,
     bytes: usize,
 }
 
@@ -101,6 +121,8 @@ impl Pool {
             index: HashTable::new(),
             seeds,
             by_expiry: BTreeMap::new(),
+            evicted: 0,
+            holders: Holders::new(seeds),
             bytes: 0,
         }
     }
@@ -139,10 +161,38 @@ impl Pool {
         Some(self.widen(*low))
     }
 
-    /// Appends an envelope that [`find`](Self::find) does not find.
-    pub fn push(&mut self, envelope: PooledEnvelope) -> Place {
+    /// Makes room for an envelope, if need be, that a peer brought, or the node itself. Only what
+    /// `may_go` goes, and what nobody else works on. Returns how many went; none if there is no
+    /// room.
+    pub fn make_room(
+        &mut self,
+        from: Option<(Option<IpAddr>, NodeId)>,
+        envelope: &PooledEnvelope,
+        limits: Limits,
+        may_go: impl Fn(Place) -> bool,
+    ) -> Option<usize> {
+        let holder = self.holder(from);
+        let evicted = self.evict_for(holder, envelope, limits, may_go);
+        self.holders.release(holder);
+        if evicted.is_some_and(|count| count > 0) {
+            self.trim_front();
+        }
+        evicted
+    }
+
+    /// Appends an envelope that [`find`](Self::find) does not find, and that a peer brought, or the
+    /// node itself.
+    pub fn push(
+        &mut self,
+        mut envelope: PooledEnvelope,
+        from: Option<(Option<IpAddr>, NodeId)>,
+    ) -> Place {
+        envelope.holder = self.holder(from);
         let place = self.end();
         let (low, hash) = (place as u32, key(self.seeds, &envelope.hash));
+        let (log, front) = (&self.log, self.front);
+        let (worth, length) = (envelope.pow(), envelope.envelope.raw().len());
+        self.holders.add(envelope.holder, worth, low, length, |low| is_alive(log, front, low));
         self.bytes += envelope.envelope.raw().len();
         self.by_expiry.entry(envelope.envelope.expiry()).or_default().push(low);
         self.log.push_back(Some(Arc::new(envelope)));
@@ -188,15 +238,13 @@ impl Pool {
         let before = self.index.len();
         while self.next_expiry().is_some_and(|second| second <= now) {
             let Some((_, places)) = self.by_expiry.pop_first() else { break };
-            places.into_iter().for_each(|low| self.remove(low));
-        }
-        while let Some(None) = self.log.front() {
-            self.log.pop_front();
-            for plane in &mut self.marks {
-                plane.pop_front();
+            for low in places {
+                if !self.remove(low) {
+                    self.evicted = self.evicted.saturating_sub(1);
+                }
             }
-            self.front += 1;
         }
+        self.trim_front();
         let gone = before - self.index.len();
         if gone > 0 {
             self.shrink();
@@ -206,16 +254,88 @@ impl Pool {
 
     /// Returns whether most of the log is holes, so that it should be [rewritten](Self::compact).
     pub fn is_sparse(&self) -> bool {
-        self.log.len() > 2 * self.index.len() + 1024
+        self.log.len() > 2 * self.index.len() + 1024 || self.evicted > self.index.len() + 1024
     }
 
-    fn remove(&mut self, low: u32) {
+    /// Whether an envelope was in this place.
+    fn remove(&mut self, low: u32) -> bool {
         let at = low.wrapping_sub(self.front as u32) as usize;
-        let Some(envelope) = self.log.get_mut(at).and_then(Option::take) else { return };
-        self.bytes -= envelope.envelope.raw().len();
+        let Some(envelope) = self.log.get_mut(at).and_then(Option::take) else { return false };
+        let length = envelope.envelope.raw().len();
+        self.bytes -= length;
+        self.holders.remove(envelope.holder, length);
         let hash = key(self.seeds, &envelope.hash);
         if let Ok(entry) = self.index.find_entry(hash, |&other| other == low) {
             entry.remove();
+        }
+        true
+    }
+
+    fn trim_front(&mut self) {
+        while let Some(None) = self.log.front() {
+            self.log.pop_front();
+            for plane in &mut self.marks {
+                plane.pop_front();
+            }
+            self.front += 1;
+        }
+    }
+
+    fn holder(&mut self, from: Option<(Option<IpAddr>, NodeId)>) -> Holder {
+        from.map_or(NOBODY, |(ip, id)| self.holders.enter(ip.map(source), &id.0))
+    }
+
+    fn evict_for(
+        &mut self,
+        holder: Holder,
+        envelope: &PooledEnvelope,
+        limits: Limits,
+        may_go: impl Fn(Place) -> bool,
+    ) -> Option<usize> {
+        let length = envelope.envelope.raw().len();
+        // No eviction makes room for this.
+        if limits.envelopes == 0 || length > limits.bytes {
+            return None;
+        }
+        let at_once = (limits.envelopes / 1024).clamp(1, EVICT_AT_ONCE);
+        let (mut looked_at, mut evicted, mut freed) = (0, 0, 0);
+        loop {
+            let in_all = Held { envelopes: self.len(), bytes: self.bytes };
+            let Some(victim) = self.holders.victim(holder, length, limits, in_all) else {
+                return Some(evicted);
+            };
+            // Its address has more than its share, and has paid for this one.
+            if !victim.is_full && evicted > 0 && freed >= length {
+                return Some(evicted);
+            }
+            let worth = victim.is_self.then(|| envelope.pow());
+            let shares_cost = victim.is_full && !victim.is_self;
+            let at_once = if shares_cost { at_once } else { 1 };
+            let (mut gone, mut kept) = (0, Vec::new());
+            while gone < at_once
+                && looked_at < MAX_EVICTIONS
+                && let Some(entry) = self.holders.pop_below(victim.holder, worth)
+            {
+                looked_at += 1;
+                let place = self.widen(entry as u32);
+                // Others are gone already.
+                let Some(found) = self.get(place) else { continue };
+                if may_go(place) && Arc::strong_count(found) == 1 {
+                    freed += found.envelope.raw().len();
+                    self.remove(entry as u32);
+                    gone += 1;
+                } else {
+                    kept.push(entry);
+                }
+            }
+            for entry in kept {
+                self.holders.put_back(victim.holder, entry);
+            }
+            self.evicted += gone;
+            evicted += gone;
+            if gone == 0 {
+                return None;
+            }
         }
     }
 
@@ -238,9 +358,18 @@ impl Pool {
         for cursor in cursors {
             *cursor = moved(cursor.saturating_sub(old_front) as usize);
         }
-        for low in self.by_expiry.values_mut().flatten() {
-            *low = moved(low.wrapping_sub(old_front as u32) as usize) as u32;
-        }
+        let log = &self.log;
+        let new_low = |low: u32| {
+            let alive = is_alive(log, old_front, low);
+            alive.then(|| moved(low.wrapping_sub(old_front as u32) as usize) as u32)
+        };
+        self.by_expiry.retain(|_, places| {
+            // What was evicted is forgotten.
+            *places = places.iter().filter_map(|low| new_low(*low)).collect();
+            !places.is_empty()
+        });
+        self.evicted = 0;
+        self.holders.relocate(new_low);
         for plane in &mut self.marks {
             let mut slots = self.log.iter();
             plane.retain(|_| slots.next().is_some_and(Option::is_some));
@@ -264,12 +393,18 @@ impl Pool {
             let (log, front, seeds) = (&self.log, self.front, self.seeds);
             self.index.shrink_to(2 * self.index.len(), |&low| rehash(log, front, seeds, low));
         }
+        let (log, front) = (&self.log, self.front);
+        self.holders.shrink(|low| is_alive(log, front, low));
     }
 
     /// Returns the place with this low half.
     fn widen(&self, low: u32) -> Place {
         self.front + u64::from(low.wrapping_sub(self.front as u32))
     }
+}
+
+fn is_alive(log: &VecDeque<Option<Arc<PooledEnvelope>>>, front: Place, low: u32) -> bool {
+    log.get(low.wrapping_sub(front as u32) as usize).is_some_and(Option::is_some)
 }
 
 fn rehash(
@@ -320,7 +455,7 @@ mod tests {
                 let new = envelope(now + life * life, nonce as u64);
                 let (hash, expiry) = (new.hash(), new.envelope().expiry());
                 prop_assert_eq!(pool.find(&hash), None);
-                let place = pool.push(new);
+                let place = pool.push(new, Some((None, NodeId([slot as u8 % 3; 32]))));
                 prop_assert_eq!(pool.find(&hash), Some(place));
                 if mark {
                     pool.mark(place, slot);

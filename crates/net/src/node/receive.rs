@@ -36,12 +36,11 @@ use super::{
 const MAX_RESPONSE: usize = 512 << 10;
 /// The most bytes of an error beside its text.
 const RESPONSE_ENTRY: usize = 56;
-/// The shortest time between two searches of the pool for a peer that changes its requirements.
-const REWIND_INTERVAL: Time = Time::from_millis(300);
 
 /// Why an envelope is rejected.
 pub(super) enum Rejection {
     Check(Verdict),
+    LongLived { ttl: u32, max: u32 },
     PoolFull,
 }
 
@@ -194,10 +193,11 @@ impl Node {
     }
 
     /// Changes the requirements of a peer. If it then `wants_more`, searches the pool once for
-    /// envelopes that it does not have. (The reference searches its pool all the time.)
+    /// envelopes that it does not have; [`Rewinds`](super::rewinds) bounds how often. (The reference
+    /// searches its pool all the time.)
     fn change(&mut self, key: ConnectionId, now: Time, change: impl FnOnce(&mut Status) -> bool) {
         let front = self.pool.front();
-        let Some(Peer { status: Some(status), cursor, rewind_at, rewound_at, .. }) =
+        let Some(Peer { status: Some(status), cursor, rewind_at, rewinds, .. }) =
             self.peers.get_mut(key)
         else {
             return;
@@ -206,7 +206,7 @@ impl Node {
         let wants_more = change(status);
         let changed = (*status != before).then(|| Box::new(status.clone()));
         if wants_more && *cursor > front && rewind_at.is_none() {
-            let at = rewound_at.map_or(now, |last| now.max(last + REWIND_INTERVAL));
+            let at = rewinds.next(now);
             *rewind_at = Some(at);
             self.flush_at(key, at);
         }
@@ -306,6 +306,11 @@ impl Node {
             self.stats.refused += 1;
             return Err((Rejection::Check(verdict), entry));
         }
+        let (ttl, max) = (entry.envelope().ttl(), self.config.max_ttl);
+        if ttl > max && max > 0 {
+            self.stats.refused += 1;
+            return Err((Rejection::LongLived { ttl, max }, entry));
+        }
         // The packet may have it twice.
         let known = place.or_else(|| self.pool.find(&entry.hash()));
         let place = match known {
@@ -313,14 +318,17 @@ impl Node {
                 self.stats.duplicates += u64::from(from.is_some());
                 place
             }
-            None if !self.has_room(entry.envelope()) => {
+            None if !self.make_room(&entry, from) => {
                 self.stats.pool_full += 1;
                 return Err((Rejection::PoolFull, entry));
             }
             None => {
                 self.stats.new += 1;
+                if let Some(peer) = from.and_then(|from| self.peers.get_mut(from)) {
+                    peer.brought += 1;
+                }
                 let topic = entry.envelope().topic();
-                let place = self.pool.push(entry);
+                let place = self.pool.push(entry, self.origin(from));
                 if self.config.interest.wants(topic)
                     && let Some(envelope) = self.pool.get(place).cloned()
                 {
@@ -351,6 +359,9 @@ impl Rejection {
         let hash = entry.hash();
         Some(match self {
             Self::PoolFull => "the pool of envelopes is full".to_owned(),
+            Self::LongLived { ttl, max } => {
+                format!("time to live of {ttl} s; at most {max} s are taken")
+            }
             Self::Check(verdict) => match verdict {
                 Verdict::FromFuture => "envelope from future".to_owned(),
                 Verdict::VeryOld => "very old envelope".to_owned(),

@@ -34,6 +34,9 @@ use super::{
     receive::Rejection,
 };
 
+/// The most places of the log that are looked at in one call: other peers need their turn.
+const SLICE: u64 = 4096;
+
 /// A packet for the transport.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
@@ -75,6 +78,7 @@ impl Node {
         let new =
             self.cache(entry, place, None, &rules).map_err(|(rejection, _)| match rejection {
                 Rejection::Check(verdict) => SendError::Refused(verdict),
+                Rejection::LongLived { ttl, max } => SendError::LongLived { ttl, max },
                 Rejection::PoolFull => SendError::PoolFull,
             })?;
         if new {
@@ -118,7 +122,8 @@ impl Node {
 
     /// Returns the next packet to write for a peer, if there is one now.
     ///
-    /// Costs a look at each envelope behind the peer's cursor, and a copy of those that it gets.
+    /// Costs a look at some thousand envelopes behind the peer's cursor, and a copy of those that it
+    /// gets.
     #[must_use]
     pub fn poll_peer(&mut self, key: ConnectionId, now: Time) -> Option<Outgoing> {
         self.advance(now);
@@ -129,8 +134,13 @@ impl Node {
                 self.stats.bytes_out += outgoing.payload.len() as u64;
             }
             None => {
-                if let Some(peer) = self.peers.get_mut(key) {
-                    peer.announced = false;
+                let end = self.pool.end();
+                let Some(peer) = self.peers.get_mut(key) else { return None };
+                peer.announced = false;
+                // A slice in which it wants nothing: it goes on when others had their turn.
+                let is_due = peer.flush_at.is_some_and(|at| at <= now) && peer.cursor < end;
+                if is_due && peer.status.is_some() && peer.pace.wait_until(now).is_none() {
+                    self.announce(key);
                 }
             }
         }
@@ -236,13 +246,16 @@ impl Node {
         }
         if peer.rewind_at.is_some_and(|at| at <= now) {
             peer.rewind_at = None;
-            peer.rewound_at = Some(now);
+            peer.rewinds.count(now);
+            peer.caught_up = false;
             peer.cursor = front;
         }
         let from = peer.cursor.max(front);
         let rewind_at = peer.rewind_at;
 
-        let (places, length, cursor) = self.collect(key, from..end);
+        let slice = from..end.min(from + SLICE);
+        let (places, length, cursor) = self.collect(key, slice);
+        self.stats.looked_at += cursor - from;
         if let Some(peer) = self.peers.get_mut(key) {
             peer.cursor = cursor;
         }

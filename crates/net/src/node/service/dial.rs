@@ -296,7 +296,9 @@ fn reason(error: &ConnectError) -> DisconnectReason {
     match error {
         ConnectError::AlreadyConnected => DisconnectReason::AlreadyConnected,
         ConnectError::ToSelf => DisconnectReason::ConnectedToSelf,
-        ConnectError::TooManyPeers => DisconnectReason::TooManyPeers,
+        ConnectError::TooManyPeers | ConnectError::CrowdedAddress { .. } => {
+            DisconnectReason::TooManyPeers
+        }
         ConnectError::Crowded | ConnectError::Stream(_) => DisconnectReason::NetworkError,
     }
 }

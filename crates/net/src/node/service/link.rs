@@ -2,7 +2,8 @@
 //!
 //! The task owns the stream. It asks the node for packets only while the socket accepts them: for a
 //! peer that does not read, it holds little more than one packet. It reads only while subscribers
-//! keep up: while one does not, it holds at most one packet that was read.
+//! keep up with the node and with this peer: while one does not, it holds at most one packet that
+//! was read.
 
 use statuskit_core::wire::packet::PROTOCOL;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -26,7 +27,8 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     joined: Joined,
 ) {
     let key = joined.key;
-    let mut link = Link { shared, stream, joined, room: shared.hub.room(), unread_since: None };
+    let mut link =
+        Link { shared, stream, joined, room: shared.hub.room_of(key), unread_since: None };
     let reason = tokio::select! {
         biased;
         reason = link.carry() => reason,

@@ -26,20 +26,23 @@
 //! time and never across an await. Any tokio runtime will do; one thread is enough.
 //!
 //! **Bounds.** Strangers can occupy a bounded number of handshakes ([`ServiceConfig::max_pending`],
-//! [`ServiceConfig::max_pending_per_ip`]) and peers ([`ServiceConfig::max_peers`]). A peer can
-//! occupy little more than one packet each way. A packet is held twice while it is read, compressed
+//! [`ServiceConfig::max_pending_per_ip`]) and peers ([`ServiceConfig::max_peers`],
+//! [`ServiceConfig::max_peers_per_ip`]). A peer can occupy its part of the events that wait, and
+//! little more than one packet each way. A packet is held twice while it is read, compressed
 //! and uncompressed; each up to twice [`NodeConfig::max_message_size`], or
 //! [`PeerOptions::max_packet_size`] if that is more, and at most 16 MiB.
 //!
 //! **Back-pressure.** No event of a [`Subscription`] is dropped. While more than
 //! [`ServiceConfig::event_bytes`] wait for one, connections stop reading: TCP is the queue. At most
-//! one packet per connection stays in memory. Pings, answers and what is queued go out all the
+//! one packet per connection stays in memory. A peer of which more than its part waits is not read
+//! either. Pings, answers and what is queued go out all the
 //! same, so that no peer times out. A peer that leaves meanwhile is reported with the time since
 //! which it was not read ([`Event::Disconnected`](super::Event::Disconnected)).
 
 mod dial;
 mod handshakes;
 mod link;
+mod places;
 mod shared;
 mod subscription;
 
@@ -70,6 +73,7 @@ use super::{
 use crate::connection;
 pub use dial::PeerOptions;
 use handshakes::Handshakes;
+use places::Places;
 use shared::Shared;
 pub use subscription::{Subscription, Watch, Watched};
 
@@ -90,7 +94,16 @@ pub struct ServiceConfig {
     /// Where to listen; port 0 for a free port, `None` to not listen.
     pub listen: Option<SocketAddr>,
     /// The maximum number of inbound peers.
+    ///
+    /// The last tenth is for addresses without a peer. If no place is free, a peer from a new
+    /// address displaces the least useful one: of the address with most peers, the one that brought
+    /// the fewest new envelopes, and of these the newest. No peer is displaced in its first 30 s,
+    /// nor if it is trusted.
     pub max_peers: usize,
+    /// The maximum number of inbound peers with one IP address (or /64 of IPv6); 0 for any number.
+    /// `None` means a tenth of [`max_peers`](Self::max_peers), at least 2, and no rules about
+    /// addresses for peers on this machine.
+    pub max_peers_per_ip: Option<usize>,
     /// The maximum number of inbound handshakes in progress. Beyond, the oldest of the address with
     /// the most of them is abandoned.
     pub max_pending: usize,
@@ -99,7 +112,8 @@ pub struct ServiceConfig {
     pub max_pending_per_ip: usize,
     /// The maximum bytes of events that wait for each subscriber, by
     /// [`Event::size`](super::Event::size). While more wait for a [`Subscription`], the node does not
-    /// read from its peers. A [`Watch`] skips the oldest.
+    /// read from its peers; nor from a peer of whose events more than its equal part waits. A
+    /// [`Watch`] skips the oldest.
     pub event_bytes: usize,
     /// The clock of the node.
     pub clock: Clock,
@@ -116,6 +130,7 @@ impl ServiceConfig {
             p2p: connection::P2pConfig::default(),
             listen: None,
             max_peers: 50,
+            max_peers_per_ip: None,
             max_pending: 50,
             max_pending_per_ip: 8,
             event_bytes: 32 << 20,
@@ -202,7 +217,7 @@ impl Service {
             key,
             p2p,
             config.clock,
-            config.max_peers,
+            Places { most: config.max_peers, per_address: config.max_peers_per_ip },
             config.event_bytes,
         ));
         let mut tasks = JoinSet::new();

@@ -13,7 +13,11 @@ use statuskit_core::{
 };
 use tokio::sync::{Notify, watch};
 
-use super::{dial::Dials, subscription::Hub};
+use super::{
+    dial::Dials,
+    places::{Places, Seat},
+    subscription::Hub,
+};
 use crate::{
     connection,
     node::{
@@ -30,7 +34,7 @@ pub(super) struct Shared {
     pub key: SecretKey,
     pub p2p: connection::P2pConfig,
     pub clock: Clock,
-    pub max_peers: usize,
+    pub places: Places,
     /// Set when the service ends.
     pub closing: watch::Sender<bool>,
     state: Mutex<State>,
@@ -52,12 +56,15 @@ struct State {
 /// A connection, as seen from outside its task.
 struct Link {
     summary: Arc<PeerSummary>,
+    since: Time,
     /// Wakes the task.
     poke: Arc<Notify>,
     /// Wakes those who wait for room in the outbox.
     room: Arc<Notify>,
     /// Set to end the task.
     end: Option<EndReason>,
+    /// Whether it was told to end: its place is free.
+    is_ending: bool,
     /// Whether the peer's Status has come. Dropped with the connection.
     ready: watch::Sender<bool>,
     /// Whether another connection with the same peer waits for the outcome of this one.
@@ -89,20 +96,47 @@ pub(super) enum Next {
     End(EndReason),
 }
 
+impl State {
+    fn end(&mut self, key: ConnectionId, reason: EndReason) {
+        self.node.remove_peer(key);
+        if let Some(link) = self.links.get_mut(&key) {
+            link.is_ending = true;
+            link.end.get_or_insert(reason);
+            link.poke.notify_one();
+        }
+    }
+
+    /// The peers that have dialled us, without those that are about to leave.
+    fn seats(&self) -> Vec<Seat> {
+        let inbound = self.links.iter().filter(|(_, link)| link.summary.inbound && !link.is_ending);
+        let seats = inbound.map(|(&key, link)| {
+            let state = self.node.peer(key);
+            Seat {
+                key,
+                ip: link.summary.addr.ip(),
+                since: link.since,
+                brought: state.as_ref().map_or(0, |state| state.brought),
+                trusted: state.is_some_and(|state| state.trusted),
+            }
+        });
+        seats.collect()
+    }
+}
+
 impl Shared {
     pub fn new(
         node: Node,
         key: SecretKey,
         p2p: connection::P2pConfig,
         clock: Clock,
-        max_peers: usize,
+        places: Places,
         event_bytes: usize,
     ) -> Self {
         Self {
             key,
             p2p,
             clock,
-            max_peers,
+            places,
             closing: watch::Sender::new(false),
             state: Mutex::new(State {
                 node,
@@ -159,28 +193,30 @@ impl Shared {
         if state.by_id.contains_key(id) {
             return Err(ConnectError::AlreadyConnected);
         }
-        // Outbound peers bypass max_peers.
-        let inbound_peers = state.links.values().filter(|link| link.summary.inbound).count();
-        if *inbound && inbound_peers >= self.max_peers {
-            return Err(ConnectError::TooManyPeers);
+        let now = self.clock.now();
+        // Outbound peers need no place.
+        if *inbound && let Some(displaced) = self.places.find(&state.seats(), addr.ip(), now)? {
+            state.end(displaced, EndReason::Displaced);
         }
         let info = PeerInfo { id: NodeId::from_key(id), ..info.clone() };
-        let now = self.clock.now();
         let key = state.node.add_peer(info, now).ok_or(ConnectError::TooManyPeers)?;
         let client = client.clone();
         let summary =
             Arc::new(PeerSummary { key, id: *id, addr: *addr, inbound: *inbound, client });
         let link = Link {
             summary: summary.clone(),
+            since: now,
             poke: Arc::default(),
             room: Arc::default(),
             end: None,
+            is_ending: false,
             ready: watch::Sender::new(false),
             has_rival: false,
         };
         let (poke, ready) = (link.poke.clone(), link.ready.subscribe());
         state.links.insert(key, link);
         state.by_id.insert(*id, key);
+        self.hub.add_peer(key);
         self.hub.publish(Event::Connected(summary));
         self.dispatch(&mut state);
         Ok(Joined { key, poke, ready })
@@ -206,6 +242,7 @@ impl Shared {
         if let Some(link) = state.links.remove(&key) {
             link.room.notify_waiters();
             state.by_id.remove(&link.summary.id);
+            self.hub.remove_peer(key);
             let (peer, at) = (link.summary, self.clock.now());
             self.hub.publish(Event::Disconnected { peer, reason, at, unread_since });
         }
@@ -214,12 +251,7 @@ impl Shared {
 
     /// Ends the connection with a peer.
     pub fn end(&self, key: ConnectionId, reason: EndReason) {
-        let mut state = self.lock();
-        state.node.remove_peer(key);
-        if let Some(link) = state.links.get_mut(&key) {
-            link.end.get_or_insert(reason);
-            link.poke.notify_one();
-        }
+        self.lock().end(key, reason);
     }
 
     /// Returns the next step of a peer's task. Without `writes`, makes no packets.
@@ -281,10 +313,7 @@ impl Shared {
                     }
                 }
                 Output::Disconnect { peer, error } => {
-                    if let Some(link) = state.links.get_mut(&peer) {
-                        link.end.get_or_insert(error.into());
-                        link.poke.notify_one();
-                    }
+                    state.end(peer, error.into());
                 }
                 Output::Event(event) => {
                     if let Event::Ready { peer, .. } = &event

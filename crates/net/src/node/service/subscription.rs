@@ -1,17 +1,18 @@
 //! Subscriptions: each has a queue of its own, bounded in bytes.
 //!
 //! A [`Subscription`] loses nothing. While one is over its limit, the node neither reads packets nor
-//! makes connections: at most the events of one packet per connection come on top. A [`Watch`]
-//! skips events instead.
+//! makes connections: at most the events of one packet per connection come on top. Each peer has
+//! its part of the limit, and is not read while more of its events wait: one that floods stops
+//! only itself. A [`Watch`] skips events instead.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::{Notify, watch};
 
-use crate::node::Event;
+use crate::node::{ConnectionId, Event};
 
 /// All events since [`Handle::subscribe`](super::Handle::subscribe).
 ///
@@ -68,13 +69,15 @@ pub(super) struct Hub {
     queues: Mutex<Option<Vec<Arc<Queue>>>>,
     /// How many lossless queues are over the limit.
     full: watch::Sender<usize>,
+    /// For each connected peer, in how many lossless queues it has more than its part.
+    peers: Mutex<HashMap<ConnectionId, watch::Sender<usize>>>,
 }
 
 impl Hub {
     /// Creates a hub whose queues hold this many bytes each.
     pub fn new(limit: usize) -> Arc<Self> {
         let queues = Mutex::new(Some(Vec::new()));
-        Arc::new(Self { limit, queues, full: watch::Sender::new(0) })
+        Arc::new(Self { limit, queues, full: watch::Sender::new(0), peers: Mutex::default() })
     }
 
     pub fn subscribe(self: &Arc<Self>) -> Subscription {
@@ -96,7 +99,37 @@ impl Hub {
 
     /// Watches whether there is room: whether no lossless queue is over the limit.
     pub fn room(&self) -> Room {
-        Room(self.full.subscribe())
+        Room { all: self.full.subscribe(), own: None }
+    }
+
+    /// Tells whether there is room for the events of a peer.
+    pub fn room_of(&self, peer: ConnectionId) -> Room {
+        let own = self.peers().get(&peer).map(watch::Sender::subscribe);
+        Room { all: self.full.subscribe(), own }
+    }
+
+    /// A peer has come: each peer's part is smaller now.
+    pub fn add_peer(&self, peer: ConnectionId) {
+        self.peers().insert(peer, watch::Sender::new(0));
+    }
+
+    pub fn remove_peer(&self, peer: ConnectionId) {
+        self.peers().remove(&peer);
+    }
+
+    /// The bytes that may wait of each peer.
+    fn part(&self) -> usize {
+        self.limit / self.peers().len().max(1)
+    }
+
+    fn note(&self, peer: ConnectionId, is_over: bool) {
+        if let Some(queues) = self.peers().get(&peer) {
+            queues.send_modify(|queues| *queues = if is_over { *queues + 1 } else { *queues - 1 });
+        }
+    }
+
+    fn peers(&self) -> MutexGuard<'_, HashMap<ConnectionId, watch::Sender<usize>>> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends all subscriptions, once the events that wait were returned.
@@ -121,20 +154,25 @@ impl Hub {
     }
 }
 
-/// Whether the node may read more packets.
+/// Whether the node may read more packets, of all peers or of one.
 #[derive(Debug, Clone)]
-pub(super) struct Room(watch::Receiver<usize>);
+pub(super) struct Room {
+    all: watch::Receiver<usize>,
+    own: Option<watch::Receiver<usize>>,
+}
 
 impl Room {
     /// Whether there is room now.
     pub fn is_there(&self) -> bool {
-        *self.0.borrow() == 0
+        let own = self.own.as_ref().is_none_or(|own| *own.borrow() == 0);
+        own && *self.all.borrow() == 0
     }
 
     /// Resolves when there is room. Cancel-safe.
     pub async fn wait(&mut self) {
-        // An error means that the hub is gone, and no subscriber is slow.
-        let _ = self.0.wait_for(|full| *full == 0).await;
+        while !self.is_there() {
+            self.changed(false).await;
+        }
     }
 
     /// Does some work as soon as there is room. Cancel-safe if the work is.
@@ -146,9 +184,24 @@ impl Room {
     /// Resolves when there is room where there was none `before`, or the other way round.
     /// Cancel-safe.
     pub async fn changed(&mut self, before: bool) {
-        if self.0.wait_for(|full| (*full == 0) != before).await.is_err() {
-            std::future::pending().await
+        while self.is_there() == before {
+            tokio::select! {
+                () = changed(&mut self.all) => {}
+                () = async {
+                    match &mut self.own {
+                        Some(own) => changed(own).await,
+                        None => std::future::pending().await,
+                    }
+                } => {}
+            }
         }
+    }
+}
+
+/// Resolves at a change; never when there can be none any more.
+async fn changed(of: &mut watch::Receiver<usize>) {
+    if of.changed().await.is_err() {
+        std::future::pending().await
     }
 }
 
@@ -171,6 +224,9 @@ impl Receiver {
                     backlog.full = false;
                     self.hub.full.send_modify(|full| *full -= 1);
                 }
+                for peer in backlog.below.drain(..) {
+                    self.hub.note(peer, false);
+                }
                 if taken.is_some() || backlog.closed {
                     return taken;
                 }
@@ -186,8 +242,14 @@ impl Drop for Receiver {
         if let Some(queues) = &mut *self.hub.lock() {
             queues.retain(|queue| !Arc::ptr_eq(queue, &self.queue));
         }
-        if self.queue.lock().full {
+        let mut backlog = self.queue.lock();
+        if backlog.full {
             self.hub.full.send_modify(|full| *full -= 1);
+        }
+        for (peer, waiting) in std::mem::take(&mut backlog.by_peer) {
+            if waiting.resumes_at.is_some() {
+                self.hub.note(peer, false);
+            }
         }
     }
 }
@@ -203,6 +265,10 @@ struct Queue {
 struct Backlog {
     events: VecDeque<(usize, Arc<Event>)>,
     bytes: usize,
+    /// What waits of each peer, if the queue is lossless.
+    by_peer: HashMap<ConnectionId, Waiting>,
+    /// Peers that may be read again: little of theirs waits.
+    below: Vec<ConnectionId>,
     /// Whether a lossless queue has been over the limit, and not been at half of it since.
     full: bool,
     /// Events skipped since the last one that was returned.
@@ -210,10 +276,29 @@ struct Backlog {
     closed: bool,
 }
 
+/// What waits of one peer.
+#[derive(Debug, Default)]
+struct Waiting {
+    bytes: usize,
+    /// The peer had more than its part, and is read again when no more than this waits.
+    resumes_at: Option<usize>,
+}
+
 impl Queue {
     fn push(&self, size: usize, event: Arc<Event>, hub: &Hub) {
         let mut backlog = self.lock();
         backlog.bytes += size;
+        if let Some(peer) = event.source()
+            && !self.lossy
+        {
+            let part = hub.part();
+            let waiting = backlog.by_peer.entry(peer).or_default();
+            waiting.bytes += size;
+            if waiting.bytes > part && waiting.resumes_at.is_none() {
+                waiting.resumes_at = Some(part / 2);
+                hub.note(peer, true);
+            }
+        }
         backlog.events.push_back((size, event));
         if backlog.bytes > hub.limit {
             if self.lossy {
@@ -235,6 +320,18 @@ impl Backlog {
     fn pop(&mut self) -> Option<Arc<Event>> {
         let (size, event) = self.events.pop_front()?;
         self.bytes -= size;
+        if let Some(peer) = event.source()
+            && let Some(waiting) = self.by_peer.get_mut(&peer)
+        {
+            waiting.bytes -= size;
+            if waiting.resumes_at.is_some_and(|most| waiting.bytes <= most) {
+                waiting.resumes_at = None;
+                self.below.push(peer);
+            }
+            if waiting.bytes == 0 {
+                self.by_peer.remove(&peer);
+            }
+        }
         Some(event)
     }
 

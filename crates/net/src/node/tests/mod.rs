@@ -384,6 +384,186 @@ fn a_full_pool_rejects_envelopes_and_says_so() {
     assert_eq!((node.stats().pooled, node.stats().pool_full), (2, 2));
 }
 
+/// Peers of different addresses, or the same, that have been offered all there is.
+fn join_from(node: &mut Node, ip: [u8; 4], id: u8, now: Time) -> ConnectionId {
+    let info = PeerInfo { id: NodeId([id; 32]), ip: Some(ip.into()), ..PeerInfo::default() };
+    let peer = node.add_peer(info, now).unwrap();
+    node.handle_packet(peer, code::STATUS, &Status::default().encode(), now);
+    poll(node, peer, now);
+    peer
+}
+
+/// Ten addresses fill the pool over and over; nothing of the others is lost before its time.
+#[test]
+fn who_fills_the_pool_pushes_out_only_what_it_brought() {
+    let mut config = free();
+    config.limits.pool_envelopes = 2000;
+    let mut node = Node::new(config, 1, START);
+    let honest = [1, 2].map(|id| join_from(&mut node, [10, 0, 0, id], id, START));
+    let hostile: Vec<_> =
+        (100..110).map(|id| join_from(&mut node, [10, 0, 1, id], id, START)).collect();
+    let (mut now, mut nonce) = (START, 0);
+    let mut flood = |node: &mut Node, from, now, count| {
+        let new: Vec<_> =
+            (nonce..nonce + count).map(|nonce| envelope(START, 3600, nonce)).collect();
+        nonce += count;
+        node.handle_packet(from, code::MESSAGES, &messages(&new), now);
+    };
+    let mut sent = Vec::new();
+    for round in 0..40u64 {
+        for &from in &hostile {
+            flood(&mut node, from, now, 100);
+        }
+        now += WINDOW;
+        for peer in node.peers().collect::<Vec<_>>() {
+            poll(&mut node, peer, now);
+        }
+        outputs(&mut node);
+        let new = envelope(START, 60, 1 << 40 | round);
+        node.handle_packet(honest[0], code::MESSAGES, &messages(std::slice::from_ref(&new)), now);
+        sent.push(new.hash());
+        let own = node.send(envelope(START, 60, 1 << 41 | round), now).unwrap();
+        sent.push(own.hash);
+        now += WINDOW;
+        let got = batches(&mut node, honest[1], now).concat();
+        assert!(sent[sent.len() - 2..].iter().all(|hash| got.contains(hash)), "round {round}");
+        assert!(node.stats().pooled <= 2000);
+    }
+    assert!(sent.iter().all(|hash| node.pooled(hash).is_some()), "nothing of theirs was evicted");
+    assert!(node.stats().evicted > 60, "{:?}", node.stats());
+    assert_eq!(node.stats().disconnected, 0);
+}
+
+#[test]
+fn what_was_not_forwarded_or_is_still_held_is_not_evicted() {
+    let mut config = free();
+    config.limits.pool_envelopes = 100;
+    let mut node = Node::new(config, 1, START);
+    let hostile = join_from(&mut node, [10, 0, 0, 1], 1, START);
+    let honest = join_from(&mut node, [10, 0, 0, 2], 2, START);
+    let many: Vec<_> = (0..100).map(|nonce| envelope(START, 3600, nonce)).collect();
+    let mut now = START;
+    node.handle_packet(hostile, code::MESSAGES, &messages(&many), now);
+    let one = |nonce: u64| messages(&[envelope(START, 60, 1 << 40 | nonce)]);
+    node.handle_packet(honest, code::MESSAGES, &one(0), now);
+    assert_eq!((node.stats().pool_full, node.stats().evicted), (1, 0), "not forwarded yet");
+    now += WINDOW;
+    poll(&mut node, honest, now);
+    poll(&mut node, hostile, now);
+    // The events hold all of them, as an archive does that has yet to write.
+    let held = outputs(&mut node);
+    node.handle_packet(honest, code::MESSAGES, &one(1), now);
+    assert_eq!((node.stats().pool_full, node.stats().evicted), (2, 0), "in use");
+    drop(held);
+    node.handle_packet(honest, code::MESSAGES, &one(2), now);
+    assert_eq!(node.stats().pool_full, 2);
+    assert_eq!(node.stats().evicted, 1);
+}
+
+#[test]
+fn a_peer_that_does_not_read_keeps_nothing_for_long() {
+    let mut config = free();
+    config.limits.pool_envelopes = 100;
+    let mut node = Node::new(config, 1, START);
+    let [hostile, honest, _deaf] =
+        [1, 2, 3].map(|id| join_from(&mut node, [10, 0, 0, id], id, START));
+    let many: Vec<_> = (0..100).map(|nonce| envelope(START, 3600, nonce)).collect();
+    node.handle_packet(hostile, code::MESSAGES, &messages(&many), START);
+    let now = START + WINDOW;
+    for peer in [hostile, honest] {
+        poll(&mut node, peer, now);
+    }
+    outputs(&mut node);
+    let one = |nonce: u64| messages(&[envelope(START, 60, 1 << 40 | nonce)]);
+    node.handle_packet(honest, code::MESSAGES, &one(0), now + SECOND);
+    assert_eq!((node.stats().pool_full, node.stats().evicted), (1, 0));
+    node.handle_packet(honest, code::MESSAGES, &one(1), now + 3 * SECOND);
+    assert_eq!((node.stats().pool_full, node.stats().evicted), (1, 1));
+}
+
+#[test]
+fn the_cheapest_of_the_largest_goes_first() {
+    let mut config = free();
+    config.limits.pool_envelopes = 64;
+    let mut node = Node::new(config, 1, START);
+    let hostile = join_from(&mut node, [10, 0, 0, 1], 1, START);
+    let other = join_from(&mut node, [10, 0, 0, 2], 2, START);
+    // One of these is a thousand times as much work per byte and second.
+    let mut many: Vec<_> = (0..63).map(|nonce| envelope(START, 86_400, nonce)).collect();
+    many.insert(30, envelope(START, 80, 7));
+    node.handle_packet(hostile, code::MESSAGES, &messages(&many), START);
+    let now = START + WINDOW;
+    for peer in [hostile, other] {
+        poll(&mut node, peer, now);
+    }
+    outputs(&mut node);
+    for nonce in 0..8 {
+        let new = envelope(START, 60, 1 << 30 | nonce);
+        node.handle_packet(other, code::MESSAGES, &messages(&[new]), now);
+    }
+    assert_eq!(node.stats().pool_full, 0);
+    assert!(node.pooled(&many[30].hash()).is_some());
+    assert!(many.iter().any(|it| node.pooled(&it.hash()).is_none()));
+}
+
+#[test]
+fn what_lives_too_long_is_refused() {
+    let mut node = Node::new(NodeConfig { max_ttl: 100, ..free() }, 1, START);
+    let peer = join(&mut node, &Status::default(), START);
+    poll(&mut node, peer, START);
+    let both = [envelope(START, 100, 1), envelope(START, 101, 2)];
+    node.handle_packet(peer, code::MESSAGES, &messages(&both), START);
+    let answer = poll(&mut node, peer, START).remove(0);
+    let Ok(Packet::MessageResponse(ReadResponse::V1(response))) =
+        Packet::decode(answer.code, &answer.payload)
+    else {
+        panic!()
+    };
+    assert_eq!(response.errors.iter().map(|it| it.hash).collect::<Vec<_>>(), [both[1].hash()]);
+    let error = SendError::LongLived { ttl: 101, max: 100 };
+    assert_eq!(node.send(both[1].clone(), START), Err(error));
+    assert_eq!((node.stats().pooled, node.stats().refused), (1, 2));
+}
+
+/// Twenty changes a second for a minute, by each of ten peers, with a pool of 20,000.
+#[test]
+fn endless_changes_of_requirements_cost_little() {
+    let mut node = Node::new(free(), 1, START);
+    let from = join(&mut node, &Status::default(), START);
+    let many: Vec<_> = (0..20_000).map(|nonce| envelope(START, 3600, nonce)).collect();
+    for some in many.chunks(1000) {
+        node.handle_packet(from, code::MESSAGES, &messages(some), START);
+    }
+    let picky = Status { min_pow: 1e9, ..Status::default() };
+    let peers: Vec<_> = (0..10).map(|_| join(&mut node, &picky, START)).collect();
+    let deliver = |node: &mut Node, now| {
+        node.handle_timeout(now);
+        let (mut most, mut outputs) = (0, 0);
+        while let Some(output) = node.poll_output() {
+            let Output::Writable(peer) = output else { continue };
+            let before = node.stats().looked_at;
+            while node.poll_peer(peer, now).is_some() {}
+            most = most.max(node.stats().looked_at - before);
+            outputs += 1;
+            assert!(outputs < 10_000, "it comes to an end");
+        }
+        most
+    };
+    let mut now = START + SECOND;
+    deliver(&mut node, now);
+    let before = node.stats().looked_at;
+    for step in 0..1200u32 {
+        now += SECOND / 20;
+        for &peer in &peers {
+            let min_pow = 1e9 - f64::from(step);
+            node.handle_packet(peer, 2, &Packet::PowRequirement(min_pow).encode(), now);
+        }
+        assert!(deliver(&mut node, now) <= 5000, "in slices");
+    }
+    let looks = (node.stats().looked_at - before) as f64 / 20_000.0 / 10.0;
+    assert!((5.0..30.0).contains(&looks), "each peer had the pool looked through {looks} times");
+}
+
 #[test]
 fn a_peer_that_falls_behind_confirms_later() {
     let mut node = Node::new(free(), 1, START);

@@ -234,3 +234,43 @@ async fn a_watch_skips_and_counts() {
     assert!(watch.next().await.is_some_and(|it| matches!(it, Watched::Event(_))));
     assert!(watch.next().await.is_none());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_floods_stops_nobody_but_itself() {
+    let node = piped_node(20_000).await;
+    let mut stuck = node.handle().subscribe();
+    let mut hostile = piped(node.handle(), "hostile", 1 << 20).await;
+    let mut good = piped(node.handle(), "good", 64 << 10).await;
+    for first in 0..100 {
+        hostile.send(PROTOCOL, code::MESSAGES, &packet(&node, first * 10, 10)).unwrap();
+    }
+    // Short enough for a peer that waits for its turn.
+    let briefly = Duration::from_secs(2);
+    // Its part is half of the limit.
+    let taken = answers(&mut hostile, briefly).await;
+    assert!((2..=4).contains(&taken), "{taken}");
+    let before = stuck.queued_bytes();
+    assert!((10_000..20_000).contains(&before), "{before}");
+    for first in 0..8 {
+        good.send(PROTOCOL, code::MESSAGES, &packet(&node, 1 << 40 | first, 1)).unwrap();
+        assert_eq!(answers(&mut good, briefly).await, 1);
+    }
+    // When the subscriber goes on, so does the peer, and nothing is missing.
+    let mut envelopes = HashSet::new();
+    let drain = async {
+        while let Some(event) = stuck.next().await {
+            envelopes.extend(hash_of(&event));
+        }
+    };
+    let (drained, answered) = tokio::join!(timeout(briefly, drain), answers(&mut hostile, briefly));
+    assert!(drained.is_err());
+    assert_eq!((taken + answered, envelopes.len()), (100, 1008));
+    // So it does when the subscriber leaves.
+    for first in 0..100 {
+        hostile.send(PROTOCOL, code::MESSAGES, &packet(&node, 1 << 20 | first * 10, 10)).unwrap();
+    }
+    let taken = answers(&mut hostile, briefly).await;
+    drop(stuck);
+    assert_eq!(taken + answers(&mut hostile, briefly).await, 100);
+    node.shutdown().await;
+}
