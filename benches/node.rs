@@ -62,6 +62,8 @@ fn envelopes(length: usize, count: u64, ttl: u32) -> Vec<Envelope> {
 fn relay(peers: usize, confirmations: bool) -> (Node, Vec<ConnectionId>) {
     let mut config = NodeConfig::with_min_pow(0.0);
     config.confirmations = confirmations;
+    // One peer brings all: above half of the pool it would be over its share.
+    (config.limits.pool_envelopes, config.limits.pool_bytes) = (1 << 19, 256 << 20);
     let mut node = Node::new(config, 1, START);
     let peers: Vec<_> = (0..peers)
         .map(|_| {

@@ -17,7 +17,7 @@ use crate::{
     config,
     error::{CliError, Exit, Result, Stop},
     input::Items,
-    output::{Format, Output, Record, escape},
+    output::{Format, Output, Record, escape, json_line},
 };
 
 // The options that every tool takes, in every subcommand. (A doc comment would become the help.)
@@ -128,7 +128,7 @@ impl Context {
     /// Prints a note on standard error, as a record where errors are records.
     pub fn note(&self, text: &str) {
         let line = if self.json_errors {
-            serde_json::json!({ "type": "note", "message": text }).to_string()
+            json_line(&serde_json::json!({ "type": "note", "message": text }))
         } else {
             format!("note: {}", escape(text))
         };
@@ -217,7 +217,7 @@ pub fn show_early_error(error: &CliError) {
 }
 
 fn show_error(error: &CliError, json: bool) {
-    let text = if json { error.to_json().to_string() } else { error.to_text() };
+    let text = if json { json_line(&error.to_json()) } else { error.to_text() };
     let _ = writeln!(io::stderr(), "{text}");
 }
 

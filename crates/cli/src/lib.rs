@@ -38,6 +38,7 @@ mod send;
 mod session;
 mod signals;
 mod state;
+mod strangers;
 mod time;
 pub mod tools;
 mod topic;

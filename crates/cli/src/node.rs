@@ -20,6 +20,7 @@ use crate::{
     output::Record,
     records::{envelope_record, float},
     signals::{interrupted, terminated, until},
+    strangers::{Notes, StrangerArgs},
     time::parse_seconds,
 };
 
@@ -53,9 +54,8 @@ pub struct NodeArgs {
     /// --peer may always have 10 MiB
     #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_MAX_MESSAGE_SIZE)]
     max_message_size: u32,
-    /// Maximum number of inbound peers
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    max_peers: usize,
+    #[command(flatten)]
+    strangers: StrangerArgs,
     /// Maximum delay before an envelope is forwarded, in milliseconds; half of it on average
     #[arg(long, value_name = "MS", default_value_t = NodeConfig::DEFAULT_SEND_WINDOW.as_millis() as u64)]
     send_window: u64,
@@ -86,7 +86,7 @@ pub fn run(args: &NodeArgs, cx: &mut Context) -> Result<()> {
     let mut config = service_config(args.peers.key(cx)?, cx);
     config.node = args.config()?;
     config.listen = Some(args.listen);
-    config.max_peers = args.max_peers;
+    args.strangers.limit_peers(&mut config);
     let network = Network::start(config)?;
     let handle = network.handle();
     // A relay does not wait for a slow reader of its output.
@@ -118,6 +118,7 @@ impl NodeArgs {
         config.light = self.light;
         config.confirmations = !self.no_confirmations;
         config.max_message_size = self.max_message_size;
+        self.strangers.limit_envelopes(&mut config);
         config.send_window = Duration::from_millis(self.send_window);
         config.rate_limit = (self.rate_limit_ip > 0).then_some(RateLimit {
             per_ip: self.rate_limit_ip,
@@ -135,6 +136,7 @@ impl NodeArgs {
 enum Wake {
     Event(Option<Watched>),
     Stats,
+    SumUp,
     Interrupted,
     Terminated,
 }
@@ -142,59 +144,70 @@ enum Wake {
 fn serve(args: &NodeArgs, network: &Network, mut events: Watch, cx: &mut Context) -> Result<()> {
     let every = args.stats.map(|seconds| Duration::from_secs(seconds.max(1).into()));
     let mut next = every.map(|every| Instant::now() + every);
+    let mut notes = Notes::new();
     loop {
         let wake = network.wait(async {
             tokio::select! {
                 event = events.next() => Wake::Event(event),
                 () = until(next) => Wake::Stats,
+                () = until(notes.due()) => Wake::SumUp,
                 () = interrupted() => Wake::Interrupted,
                 () = terminated() => Wake::Terminated,
             }
         });
         match wake {
-            Wake::Event(Some(Watched::Event(event))) => show(&event, cx)?,
+            Wake::Event(Some(Watched::Event(event))) => show(&event, &mut notes, cx)?,
             Wake::Event(Some(Watched::Skipped(skipped))) => {
-                cx.note(&format!("{skipped} events were skipped: the output is read too slowly"));
+                let text =
+                    || format!("{skipped} events were skipped: the output is read too slowly");
+                notes.note("skipped", text, cx);
             }
+            Wake::SumUp => notes.sum_up(cx),
             Wake::Stats => {
                 next = every.map(|every| Instant::now() + every);
                 cx.emit(&stats(network.handle()), Record::to_text)?;
             }
-            Wake::Interrupted => return Err(Stop::Exit(Exit::Interrupted)),
-            Wake::Terminated | Wake::Event(None) => return Ok(()),
+            Wake::Interrupted => {
+                notes.sum_up(cx);
+                return Err(Stop::Exit(Exit::Interrupted));
+            }
+            Wake::Terminated | Wake::Event(None) => {
+                notes.sum_up(cx);
+                return Ok(());
+            }
         }
     }
 }
 
 /// Prints envelopes as results, and the rest as notes.
-fn show(event: &Event, cx: &mut Context) -> Result<()> {
+fn show(event: &Event, notes: &mut Notes, cx: &mut Context) -> Result<()> {
     match event {
         Event::Envelope { envelope, .. } => {
-            cx.emit(&envelope_record(envelope.envelope()), |record| {
+            return cx.emit(&envelope_record(envelope.envelope()), |record| {
                 let members = record.members();
                 let [hash, topic] =
                     ["hash", "topic"].map(|name| members[name].as_str().unwrap_or_default());
                 format!("{hash} {topic} {} bytes", members["size"])
-            })
+            });
         }
         Event::Connected(peer) => {
-            cx.note(&format!("peer {} connected: {}", peer.addr, peer.client));
-            Ok(())
+            let text = || format!("peer {} connected: {}", peer.addr, peer.client);
+            notes.note("connected", text, cx);
         }
         Event::Disconnected { peer, reason, .. } => {
-            cx.note(&format!("peer {} disconnected: {reason}", peer.addr));
-            Ok(())
+            let text = || format!("peer {} disconnected: {reason}", peer.addr);
+            notes.note(reason.code(), text, cx);
         }
         Event::DialFailed { enode, error, .. } => {
             cx.note(&format!("peer {}:{} was not reached: {error}", enode.host, enode.tcp));
-            Ok(())
         }
         Event::InboundFailed { addr, error } => {
-            cx.note(&format!("connection from {addr} failed: {error}"));
-            Ok(())
+            let text = || format!("connection from {addr} failed: {error}");
+            notes.note(error.code(), text, cx);
         }
-        _ => Ok(()),
+        _ => {}
     }
+    Ok(())
 }
 
 fn stats(handle: &Handle) -> Record {
@@ -207,6 +220,7 @@ fn stats(handle: &Handle) -> Record {
         .with("duplicates", stats.duplicates)
         .with("refused", stats.refused)
         .with("expired", stats.expired)
+        .with("evicted", stats.evicted)
         .with("forwarded", stats.forwarded)
         .with("packets_in", stats.packets_in)
         .with("packets_out", stats.packets_out)

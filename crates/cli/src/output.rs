@@ -176,7 +176,7 @@ impl Output {
                 out.push(b'\n');
             }
             Format::Json => {
-                serde_json::to_writer(&mut *out, &record.0).expect("a map of JSON values");
+                write_json(&mut *out, &record.0);
                 out.push(b'\n');
             }
             Format::Hex | Format::Raw => {
@@ -207,6 +207,46 @@ impl Output {
 /// Bytes as `0x` hex.
 pub fn hex0x(bytes: impl AsRef<[u8]>) -> String {
     format!("0x{}", hex::encode(bytes))
+}
+
+/// Returns a value as one line of JSON that every reader of lines takes for one, and that is safe on a
+/// terminal: control characters, line separators and the controls of bidirectional text are escaped.
+pub fn json_line(value: &impl serde::Serialize) -> String {
+    let mut line = Vec::new();
+    write_json(&mut line, value);
+    String::from_utf8(line).expect("JSON is UTF-8")
+}
+
+fn write_json(out: &mut Vec<u8>, value: &impl serde::Serialize) {
+    let mut serializer = serde_json::Serializer::with_formatter(out, Visible);
+    value.serialize(&mut serializer).expect("writing to memory, and maps with text as keys");
+}
+
+/// Escapes what serde_json does not: C1, line separators, controls of bidirectional text.
+struct Visible;
+
+impl serde_json::ser::Formatter for Visible {
+    fn write_string_fragment<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        let mut rest = fragment;
+        // Most text is ASCII, and long.
+        while rest.bytes().any(|byte| byte >= 0x7f) {
+            let Some((at, c)) = rest.char_indices().find(|(_, c)| misleads(*c)) else { break };
+            writer.write_all(&rest.as_bytes()[..at])?;
+            write!(writer, "\\u{:04x}", u32::from(c))?;
+            rest = &rest[at + c.len_utf8()..];
+        }
+        writer.write_all(rest.as_bytes())
+    }
+}
+
+/// Characters that end a line for some readers, or change how the text around them is shown.
+fn misleads(c: char) -> bool {
+    matches!(c, '\u{7f}'..='\u{9f}' | '\u{61c}' | '\u{200e}' | '\u{200f}')
+        || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Makes text from strangers safe for a terminal: control characters and the controls of
@@ -240,6 +280,17 @@ mod tests {
         assert_eq!(escape("user\u{202e}gpj.exe"), "user\\u{202e}gpj.exe");
         assert_eq!(escape("two\nlines"), "two\\nlines");
         assert_eq!(escape("żółć 🙂"), "żółć 🙂");
+    }
+
+    #[test]
+    fn lines_of_json_are_one_line_and_hide_nothing() {
+        let text =
+            "a\u{85}b\u{2028}c\u{2029}d\u{9b}31m\u{202e}e\u{2066}f\u{7f}\u{200f} żółć 🙂\n\u{1b}";
+        let line = json_line(&serde_json::json!({ text: [text] }));
+        assert!(line.chars().all(|c| !c.is_control() && !misleads(c)), "{line}");
+        assert!(line.contains("a\\u0085b\\u2028c") && line.contains("żółć 🙂\\n\\u001b"), "{line}");
+        let back: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(back, serde_json::json!({ text: [text] }));
     }
 
     #[test]

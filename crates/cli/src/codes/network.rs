@@ -244,6 +244,18 @@ pub(super) const CODES: &[Explanation] = &[
         causes: "Raise --max-peers.",
     },
     Explanation {
+        code: "net.crowded_address",
+        rule: "One address, or one /64 of IPv6, may have a number of inbound peers.",
+        source: "tools",
+        causes: "Someone occupies places with many node keys, or many users share an address. Raise --max-peers-per-ip.",
+    },
+    Explanation {
+        code: "net.displaced",
+        rule: "A node without a free place disconnects the least useful peer for one from a new address.",
+        source: "tools",
+        causes: "The node is full. Raise --max-peers.",
+    },
+    Explanation {
         code: "net.removed",
         rule: "The connection was ended by us.",
         source: "tools",
@@ -287,9 +299,15 @@ pub(super) const CODES: &[Explanation] = &[
     },
     Explanation {
         code: "node.pool_full",
-        rule: "The pool of envelopes is bounded; a full one refuses new envelopes.",
+        rule: "The pool of envelopes is bounded. A full one makes room by removing forwarded envelopes of the address that holds most; if there are none, it refuses new envelopes.",
         source: "tools",
-        causes: "A flood; it passes as envelopes expire.",
+        causes: "A flood; it passes as envelopes are forwarded or expire.",
+    },
+    Explanation {
+        code: "node.long_lived",
+        rule: "A node takes envelopes up to a maximum time to live.",
+        source: "tools",
+        causes: "Lower --ttl, or raise --max-ttl of the node. Status uses 15 s.",
     },
     Explanation {
         code: "node.no_peer",

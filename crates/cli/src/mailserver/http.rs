@@ -4,7 +4,18 @@
 //! On a thread of its own, so that a slow reader of metrics, or an archive that takes long to
 //! count, keeps nobody else waiting. Few connections at a time, each for a short time only.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, thread, time::Duration};
+use std::{
+    cmp::Reverse,
+    convert::Infallible,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread,
+    time::Duration,
+};
 
 use hyper::{
     Method, Request, Response, StatusCode,
@@ -15,12 +26,12 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    net::TcpListener, runtime::Runtime, sync::Semaphore, task::spawn_blocking, time::timeout,
+    net::TcpListener, runtime::Runtime, sync::oneshot, task::spawn_blocking, time::timeout,
 };
 
 use crate::{
     error::{CliError, Exit, Result},
-    output::Record,
+    output::{Record, json_line},
 };
 
 /// What is told about a server.
@@ -31,12 +42,20 @@ pub trait Told: Send + Sync + 'static {
     fn health(&self) -> (bool, Record);
 }
 
-/// Connections at a time.
+/// Connections at a time. Beyond, one that is idle is closed: silent strangers keep nobody waiting.
 const CONNECTIONS: usize = 16;
-/// The longest life of a connection.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How long a request may take to come.
-const HEADER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long the other side is waited for.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// For a request.
+    header: Duration,
+    /// For a connection to end.
+    connection: Duration,
+}
+
+const PATIENCE: Patience =
+    Patience { header: Duration::from_secs(5), connection: Duration::from_secs(30) };
 /// The longest request.
 const MAX_REQUEST: usize = 16 << 10;
 
@@ -64,7 +83,7 @@ impl Port {
         let Self { addr, runtime, listener } = self;
         thread::Builder::new()
             .name("metrics".to_owned())
-            .spawn(move || runtime.block_on(accept(&listener, &told)))
+            .spawn(move || runtime.block_on(accept(&listener, &told, PATIENCE)))
             .map_err(|error| failed_to_listen(addr, &error))?;
         Ok(addr)
     }
@@ -75,34 +94,86 @@ fn failed_to_listen(addr: SocketAddr, error: &io::Error) -> CliError {
         .field("--metrics")
 }
 
-async fn accept(listener: &TcpListener, told: &Arc<dyn Told>) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+async fn accept(listener: &TcpListener, told: &Arc<dyn Told>, patience: Patience) {
+    let connections = Arc::new(Mutex::new(Connections::default()));
     loop {
-        // Never closed.
-        let Ok(permit) = room.clone().acquire_owned().await else { return };
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((stream, addr)) = listener.accept().await else {
             // Out of file descriptors, perhaps: some will be free in a moment.
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
         let told = told.clone();
+        let (number, busy, lost) = lock(&connections).enter(addr.ip());
+        let connections = connections.clone();
         tokio::spawn(async move {
-            let _permit = permit;
             let service = service_fn(move |request: Request<Incoming>| {
                 let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-                let told = told.clone();
-                // It may wait a moment for the archive.
-                let answer = spawn_blocking(move || answer(&method, &path, &*told));
-                async move { Ok::<_, Infallible>(answer.await.unwrap_or_else(|_| failed())) }
+                let (told, busy) = (told.clone(), busy.clone());
+                async move {
+                    busy.store(true, Relaxed);
+                    // It may wait a moment for the archive.
+                    let answer = spawn_blocking(move || answer(&method, &path, &*told)).await;
+                    busy.store(false, Relaxed);
+                    Ok::<_, Infallible>(answer.unwrap_or_else(|_| failed()))
+                }
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(HEADER_PATIENCE)
+                .header_read_timeout(patience.header)
                 .max_buf_size(MAX_REQUEST)
                 .serve_connection(TokioIo::new(stream), service);
             // Whatever ends it: the other side may ask again.
-            let _ = timeout(PATIENCE, connection).await;
+            tokio::select! {
+                _ = timeout(patience.connection, connection) => {}
+                _ = lost => {}
+            }
+            lock(&connections).leave(number);
         });
+    }
+}
+
+fn lock(connections: &Mutex<Connections>) -> MutexGuard<'_, Connections> {
+    connections.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The open connections, oldest first.
+#[derive(Debug, Default)]
+struct Connections {
+    open: Vec<Open>,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Open {
+    number: u64,
+    ip: IpAddr,
+    /// Whether a request is being answered.
+    busy: Arc<AtomicBool>,
+    /// Dropped to close the connection.
+    _held: oneshot::Sender<Infallible>,
+}
+
+impl Connections {
+    /// Adds a connection. If there are too many, one that is idle is closed: the oldest of the
+    /// address with most of them.
+    fn enter(&mut self, ip: IpAddr) -> (u64, Arc<AtomicBool>, oneshot::Receiver<Infallible>) {
+        if self.open.len() >= CONNECTIONS {
+            let of = |ip: IpAddr| self.open.iter().filter(|open| open.ip == ip).count();
+            let rank = |open: &Open| (!open.busy.load(Relaxed), of(open.ip), Reverse(open.number));
+            let closed = self.open.iter().enumerate().max_by_key(|(_, open)| rank(open));
+            if let Some(at) = closed.map(|(at, _)| at) {
+                self.open.remove(at);
+            }
+        }
+        let (number, busy) = (self.next, Arc::new(AtomicBool::new(false)));
+        self.next += 1;
+        let (held, lost) = oneshot::channel();
+        self.open.push(Open { number, ip, busy: busy.clone(), _held: held });
+        (number, busy, lost)
+    }
+
+    fn leave(&mut self, number: u64) {
+        self.open.retain(|open| open.number != number);
     }
 }
 
@@ -114,7 +185,7 @@ fn answer(method: &Method, path: &str, told: &dyn Told) -> Response<String> {
         (&Method::GET | &Method::HEAD, "/health") => {
             let (well, record) = told.health();
             let status = if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-            (status, "application/json", format!("{}\n", serde_json::Value::from(record)))
+            (status, "application/json", format!("{}\n", json_line(record.members())))
         }
         (&Method::GET | &Method::HEAD, _) => {
             (StatusCode::NOT_FOUND, "text/plain", "there are /metrics and /health\n".to_owned())
@@ -214,7 +285,63 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpStream;
+
     use super::*;
+
+    struct Well;
+
+    impl Told for Well {
+        fn metrics(&self) -> String {
+            String::new()
+        }
+
+        fn health(&self) -> (bool, Record) {
+            (true, Record::new("health"))
+        }
+    }
+
+    /// Here nobody loses patience: only what is closed in favour of others ends.
+    #[test]
+    fn silent_connections_keep_nobody_waiting() {
+        let port = Port::open(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let Port { addr, runtime, listener } = port;
+        let for_ever = Duration::from_secs(3600);
+        let patience = Patience { header: for_ever, connection: for_ever };
+        let told: Arc<dyn Told> = Arc::new(Well);
+        thread::spawn(move || runtime.block_on(accept(&listener, &told, patience)));
+        let idle: Vec<_> =
+            (0..3 * CONNECTIONS).map(|_| TcpStream::connect(addr).unwrap()).collect();
+        for _ in 0..3 {
+            let mut asking = TcpStream::connect(addr).unwrap();
+            asking.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+            io::Write::write_all(&mut asking, b"GET /health HTTP/1.0\r\n\r\n").unwrap();
+            let mut answer = String::new();
+            io::Read::read_to_string(&mut asking, &mut answer).expect("an answer");
+            assert!(answer.starts_with("HTTP/1.0 200"), "{answer}");
+        }
+        drop(idle);
+    }
+
+    #[test]
+    fn the_oldest_idle_one_of_the_greediest_is_closed() {
+        let ip = |last| IpAddr::from([10, 0, 0, last]);
+        let mut connections = Connections::default();
+        let mut all: Vec<_> =
+            (0..CONNECTIONS as u8).map(|n| connections.enter(ip(n.min(3)))).collect();
+        all[3].1.store(true, Relaxed);
+        let _one_more = connections.enter(ip(0));
+        let is_lost = |lost: &mut oneshot::Receiver<Infallible>| {
+            lost.try_recv() == Err(oneshot::error::TryRecvError::Closed)
+        };
+        let lost: Vec<_> = all
+            .iter_mut()
+            .filter_map(|(number, _, lost)| is_lost(lost).then_some(*number))
+            .collect();
+        assert_eq!(lost, [4]);
+        connections.leave(0);
+        assert_eq!(connections.open.len(), CONNECTIONS - 1);
+    }
 
     #[test]
     fn metrics_are_text() {

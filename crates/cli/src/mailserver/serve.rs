@@ -36,6 +36,7 @@ use crate::{
     output::Record,
     records::float,
     signals::{interrupted, terminated, until},
+    strangers::StrangerArgs,
     time::parse_seconds,
 };
 
@@ -79,9 +80,8 @@ pub struct ServeCommand {
     /// Maximum size of packets and envelopes in bytes, from 1024 to 10 MiB
     #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_MAX_MESSAGE_SIZE)]
     max_message_size: u32,
-    /// Maximum number of inbound peers
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    max_peers: usize,
+    #[command(flatten)]
+    strangers: StrangerArgs,
     /// Refuse and overlook exactly what status-go refuses and overlooks
     #[arg(long)]
     as_reference: bool,
@@ -123,7 +123,7 @@ impl ServeCommand {
         let server = self.server_config(&config.key, cx)?;
         config.node = self.node_config()?;
         config.listen = Some(self.listen);
-        config.max_peers = self.max_peers;
+        self.strangers.limit_peers(&mut config);
         config.p2p.listen_port = 0;
         Mailserver::prepare(&mut config);
         config.node.confirm_stored = !self.confirm_at_once;
@@ -227,6 +227,7 @@ impl ServeCommand {
         check_message_size(self.max_message_size)?;
         let mut config = NodeConfig::with_min_pow(self.min_pow);
         config.max_message_size = self.max_message_size;
+        self.strangers.limit_envelopes(&mut config);
         Ok(config)
     }
 

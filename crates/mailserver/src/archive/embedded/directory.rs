@@ -13,12 +13,20 @@ use crate::archive::{
 /// Envelopes per topic and per day.
 #[derive(Debug, Default)]
 pub(super) struct Directory {
-    topics: HashMap<Topic, u64>,
+    topics: HashMap<Topic, OfTopic>,
     /// Topics by the last bit that each sets in a bloom filter. A filter is only tried on the
     /// topics of its own bits.
     by_bit: Vec<Vec<Topic>>,
     days: BTreeMap<u32, Tally>,
     total: Tally,
+}
+
+/// What is known of a topic.
+#[derive(Debug)]
+struct OfTopic {
+    envelopes: u64,
+    /// Its place in `by_bit`.
+    at: usize,
 }
 
 /// What a query is expected to find.
@@ -35,22 +43,29 @@ impl Directory {
         if tally.envelopes == 0 {
             return;
         }
-        let count = self.topics.entry(topic).or_default();
-        if *count == 0 {
+        let of_topic = self.topics.entry(topic).or_insert_with(|| {
             self.by_bit.resize_with(512, Vec::new);
-            self.by_bit[bit_of(topic)].push(topic);
-        }
-        *count += tally.envelopes;
+            let others = &mut self.by_bit[bit_of(topic)];
+            others.push(topic);
+            OfTopic { envelopes: 0, at: others.len() - 1 }
+        });
+        of_topic.envelopes += tally.envelopes;
         self.days.entry(day).or_default().add(tally);
         self.total.add(tally);
     }
 
     pub(super) fn remove(&mut self, day: u32, topic: Topic, tally: Tally) {
-        if let Some(count) = self.topics.get_mut(&topic) {
-            *count = count.saturating_sub(tally.envelopes);
-            if *count == 0 {
+        if let Some(of_topic) = self.topics.get_mut(&topic) {
+            of_topic.envelopes = of_topic.envelopes.saturating_sub(tally.envelopes);
+            if of_topic.envelopes == 0 {
+                let at = of_topic.at;
                 self.topics.remove(&topic);
-                self.by_bit[bit_of(topic)].retain(|other| *other != topic);
+                let others = &mut self.by_bit[bit_of(topic)];
+                others.swap_remove(at);
+                // The last one is in its place now.
+                if let Some(moved) = others.get(at).and_then(|topic| self.topics.get_mut(topic)) {
+                    moved.at = at;
+                }
             }
         }
         if let Some(sum) = self.days.get_mut(&day) {
@@ -97,19 +112,19 @@ impl Directory {
         match select {
             Select::Topics(topics) if topics.len() < self.topics.len() => topics
                 .iter()
-                .filter_map(|topic| Some((*topic, *self.topics.get(topic)?)))
+                .filter_map(|topic| Some((*topic, self.topics.get(topic)?.envelopes)))
                 .all(|(topic, count)| found(topic, count)),
             Select::Topics(topics) => self
                 .topics
                 .iter()
                 .filter(|(topic, _)| topics.contains(topic))
-                .all(|(topic, count)| found(*topic, *count)),
+                .all(|(topic, of_topic)| found(*topic, of_topic.envelopes)),
             Select::Bloom(bloom) => bloom
                 .set_bits()
                 .filter_map(|bit| self.by_bit.get(usize::from(bit)))
                 .flatten()
                 .filter(|topic| bloom.matches(**topic))
-                .all(|topic| found(*topic, self.topics.get(topic).copied().unwrap_or(0))),
+                .all(|topic| found(*topic, self.topics.get(topic).map_or(0, |it| it.envelopes))),
         }
     }
 }
@@ -159,8 +174,21 @@ mod tests {
                     topics.iter().copied().filter(|topic| select.matches(*topic)).collect();
                 prop_assert_eq!(found, expected);
             }
-            for topic in &topics {
-                directory.remove(7, *topic, Tally { envelopes: 2, bytes: 10 });
+            // In another order than they came, and some halfway come again.
+            let (first, second): (Vec<Topic>, Vec<Topic>) =
+                topics.iter().copied().partition(|topic| topic.0[1] % 2 == 0);
+            let tally = Tally { envelopes: 2, bytes: 10 };
+            for topic in &first {
+                directory.remove(7, *topic, tally);
+            }
+            for topic in &first {
+                directory.add(7, *topic, tally);
+            }
+            let mut found = BTreeSet::new();
+            directory.select(&Select::Bloom(Bloom::FULL), |topic, _| found.insert(topic));
+            prop_assert_eq!(found, topics.iter().copied().collect());
+            for topic in second.iter().chain(&first) {
+                directory.remove(7, *topic, tally);
             }
             prop_assert_eq!(directory.topics(), 0);
             prop_assert_eq!(directory.total(), Tally::default());

@@ -39,10 +39,16 @@ pub(super) fn take(url: &str) -> Result<(String, Option<Wanted>), ArchiveError> 
     }
     let wanted = match mode {
         Some("require" | "verify-full") => Some(Wanted { authorities }),
-        None | Some("disable" | "allow" | "prefer") if authorities.is_none() => None,
-        None | Some("disable" | "allow" | "prefer") => {
+        None | Some("disable") if authorities.is_none() => None,
+        None | Some("disable") => {
             let text = "sslrootcert: nothing is verified without TLS; add sslmode=verify-full";
             return Err(ArchiveError::Unusable(text.to_owned()));
+        }
+        // These would go on without TLS, and say nothing.
+        Some(other @ ("allow" | "prefer")) => {
+            return Err(ArchiveError::Unusable(format!(
+                "sslmode={other}: TLS is used or not; expected disable, require or verify-full"
+            )));
         }
         Some(other) => {
             return Err(ArchiveError::Unusable(format!(
@@ -216,6 +222,8 @@ mod tests {
         }
         for (url, word) in [
             ("postgres://h?sslmode=verify-ca", "expected"),
+            ("postgres://h?sslmode=prefer", "expected disable, require"),
+            ("postgres://h?sslmode=allow", "expected disable, require"),
             ("postgres://h?sslrootcert=/x", "sslmode"),
             ("postgres://h?sslmode=require&sslrootcert=%ff", "UTF-8"),
         ] {

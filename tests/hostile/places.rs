@@ -1,0 +1,42 @@
+//! Attacks on the places among the peers.
+
+use std::time::Duration;
+
+use statuskit_net::testing::{TestNode, local_config};
+use statuskit_testkit::ServiceClock;
+
+use crate::world::{Good, Peer, address, now, strangers};
+
+#[tokio::test]
+async fn one_address_gets_its_places_and_all_addresses_leave_one_for_a_newcomer() {
+    let clock = ServiceClock::starting_at(Duration::from_secs(now().into()));
+    let mut config = local_config("places");
+    config.clock = clock.clock();
+    (config.max_peers, config.max_peers_per_ip) = (20, Some(3));
+    let node = TestNode::start_with(config).unwrap();
+    let mut good = Good::join(&node.enode()).await;
+    let mut idle = Vec::new();
+    for number in 0..strangers() {
+        let name = format!("one address {number}");
+        idle.extend(Peer::join(&node.enode(), address(1), &name).await);
+    }
+    assert_eq!(idle.len(), 3);
+    good.exchange(now()).await;
+    for number in 0..strangers() {
+        let name = format!("own address {number}");
+        idle.extend(Peer::join(&node.enode(), address(1000 + number), &name).await);
+    }
+    assert_eq!((idle.len(), node.handle().peers().len()), (18, 20));
+    assert!(Peer::join(&node.enode(), address(252), "early").await.is_none());
+    good.exchange(now()).await;
+    // All have had their time, and the good ones were of use.
+    clock.forward(31);
+    let mut late = Peer::join(&node.enode(), address(252), "late").await.expect("a place is made");
+    good.exchange(now() + 31).await;
+    for hash in good.sent {
+        late.expect(hash).await;
+    }
+    let peers = node.handle().peers();
+    let of_one = peers.iter().filter(|peer| peer.addr.ip() == address(1)).count();
+    assert!(peers.len() <= 20 && of_one <= 2, "the address with most peers has lost one");
+}

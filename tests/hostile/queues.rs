@@ -1,0 +1,147 @@
+//! Attacks on memory: queues of events, packets that never end.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use statuskit_core::{
+    crypto::seeded_rng,
+    wire::{
+        Packet, Status,
+        packet::{PROTOCOL, code},
+    },
+};
+use statuskit_net::{
+    connection::PeerStream,
+    testing::{TestNode, local_config},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::{sleep, timeout},
+};
+
+use crate::world::{
+    Good, PATIENCE, Peer, Process, addr_of, address, dial, envelope, key, now, p2p, strangers,
+};
+
+/// What a node may hold: the pool with its overhead, and what peers can occupy.
+pub const MEMORY: usize = (128 << 20) / 10 * 14 + (64 << 20);
+
+/// While a subscriber sleeps, ten peers flood. The others are still read.
+#[tokio::test]
+async fn a_flood_of_events_stops_only_those_who_flood() {
+    const LIMIT: usize = 2 << 20;
+    const PACKET: u64 = 100;
+    let mut config = local_config("queue");
+    config.event_bytes = LIMIT;
+    let node = TestNode::start_with(config).unwrap();
+    let mut good = Good::join(&node.enode()).await;
+    let events = node.handle().subscribe();
+    let floods = (0..10).map(|number| {
+        let enode = node.enode();
+        tokio::spawn(async move {
+            let name = format!("flooder {number}");
+            let mut peer = Peer::join(&enode, address(number), &name).await.unwrap();
+            for round in 0..200 {
+                let first = (number as u64) << 40 | round << 20;
+                let packet: Vec<_> =
+                    (first..first + PACKET).map(|n| envelope(now(), 3600, n)).collect();
+                let packet = Packet::Messages(packet).encode();
+                let sent = peer.send(code::MESSAGES, &packet);
+                // It is not read any more.
+                if timeout(Duration::from_secs(1), sent).await.is_err() {
+                    break;
+                }
+            }
+            peer
+        })
+    });
+    let mut peers = Vec::new();
+    for flood in floods.collect::<Vec<_>>() {
+        peers.push(flood.await.unwrap());
+    }
+    for _ in 0..10 {
+        good.exchange(now()).await;
+    }
+    // The events of one packet per peer come on top.
+    let most = LIMIT + 12 * PACKET as usize * 500;
+    assert!(events.queued_bytes() <= most, "{}", events.queued_bytes());
+    assert_eq!(node.handle().peers().len(), 12);
+}
+
+/// Peers that begin a large packet and never end it.
+#[tokio::test]
+async fn packets_that_never_end_are_bounded() {
+    let node = Process::start(&["status-node", "--min-pow", "0", "--max-peers", "52"]);
+    let mut good = Good::join(&node.enode).await;
+    let mut held = Vec::new();
+    let mut packet = vec![0; 1_000_000];
+    rand::Rng::fill_bytes(&mut seeded_rng("packet"), &mut packet);
+    for number in 0..50 {
+        let (ours, theirs) = tokio::io::duplex(64 << 10);
+        let socket = dial(addr_of(&node.enode), address(number)).await;
+        let (mut from_node, mut to_node) = socket.into_split();
+        let (mut from_peer, mut to_peer) = tokio::io::split(theirs);
+        let left = Arc::new(AtomicUsize::new(usize::MAX));
+        let pump = tokio::spawn(async move { tokio::io::copy(&mut from_node, &mut to_peer).await });
+        let bytes_left = left.clone();
+        let cut = tokio::spawn(async move {
+            let mut buffer = vec![0; 16 << 10];
+            while let Ok(read @ 1..) = from_peer.read(&mut buffer).await {
+                let read = read.min(bytes_left.load(Relaxed));
+                if to_node.write_all(&buffer[..read]).await.is_err() {
+                    return;
+                }
+                bytes_left.fetch_sub(read, Relaxed);
+                if bytes_left.load(Relaxed) == 0 {
+                    // The connection stays, and says nothing more.
+                    std::future::pending::<()>().await;
+                }
+            }
+        });
+        let rng = &mut seeded_rng(&format!("half {number}"));
+        let key = key(&format!("half {number}"));
+        let mut stream =
+            PeerStream::initiate(ours, node.enode.id, &key, &p2p(), rng).await.unwrap();
+        stream.send(PROTOCOL, code::STATUS, &Status::default().encode()).unwrap();
+        stream.flush().await.unwrap();
+        left.store(950_000, Relaxed);
+        stream.send(PROTOCOL, code::MESSAGES, &packet).unwrap();
+        held.push((stream, pump, cut, left));
+    }
+    let filled = async {
+        for (stream, _, _, left) in &mut held {
+            while left.load(Relaxed) > 0 {
+                let _ = timeout(Duration::from_millis(10), stream.flush()).await;
+            }
+        }
+    };
+    timeout(PATIENCE, filled).await.expect("the node reads them");
+    good.exchange(now()).await;
+    let memory = node.memory();
+    assert!(memory < MEMORY, "{memory} bytes");
+}
+
+/// Those who come and go leave nothing behind.
+#[tokio::test]
+async fn coming_and_going_leaves_nothing_behind() {
+    let node = Process::start(&["status-node", "--min-pow", "0"]);
+    let mut good = Good::join(&node.enode).await;
+    let (before, cpu) = (node.memory(), node.cpu());
+    for number in 0..strangers() {
+        let name = format!("passer-by {number}");
+        let mut peer = Peer::join(&node.enode, address(number % 100), &name).await.unwrap();
+        assert!(peer.send_confirmed(&[envelope(now(), 1, number as u64)]).await);
+    }
+    sleep(Duration::from_millis(10)).await;
+    good.exchange(now()).await;
+    let (grown, cpu) = (node.memory().saturating_sub(before), node.cpu() - cpu);
+    assert!(grown < 16 << 20, "{grown} bytes");
+    let each = cpu / strangers() as u32;
+    assert!(each < Duration::from_millis(50), "{each:?} of CPU time each");
+    assert!(node.memory() < MEMORY);
+}

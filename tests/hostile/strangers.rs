@@ -1,0 +1,34 @@
+//! Attacks before the handshake: silence, garbage, and logs full of both.
+
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+
+use crate::world::{Good, Process, addr_of, address, dial, now, strangers};
+
+#[tokio::test]
+async fn garbage_and_silence_cost_little_and_fill_no_log() {
+    let count = strangers() * 5;
+    let node = Process::start(&["status-node", "--min-pow", "0"]);
+    let mut good = Good::join(&node.enode).await;
+    let (cpu, to) = (node.cpu(), addr_of(&node.enode));
+    let mut silent = Vec::new();
+    for number in 0..count {
+        let mut stranger = dial(to, address(number % 50)).await;
+        match number % 3 {
+            0 => drop(stranger),
+            1 => drop(stranger.write_all(&[0x16; 400]).await),
+            _ => silent.push(stranger),
+        }
+        if number % 50 == 0 {
+            good.exchange(now()).await;
+        }
+    }
+    good.exchange(now()).await;
+    let each = (node.cpu() - cpu) / count as u32;
+    assert!(each < Duration::from_millis(20), "{each:?} of CPU time each");
+    drop(silent);
+    let notes = node.stop();
+    assert!(notes.len() <= 60, "{} notes for {count} strangers", notes.len());
+    assert!(notes.iter().any(|note| note.contains("more events of connections")), "{notes:?}");
+}
