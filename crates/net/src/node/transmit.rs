@@ -135,7 +135,7 @@ impl Node {
             }
             None => {
                 let end = self.pool.end();
-                let Some(peer) = self.peers.get_mut(key) else { return None };
+                let peer = self.peers.get_mut(key)?;
                 peer.announced = false;
                 // A slice in which it wants nothing: it goes on when others had their turn.
                 let is_due = peer.flush_at.is_some_and(|at| at <= now) && peer.cursor < end;

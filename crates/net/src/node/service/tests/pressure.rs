@@ -267,7 +267,7 @@ async fn a_peer_that_floods_stops_nobody_but_itself() {
     assert_eq!((taken + answered, envelopes.len()), (100, 1008));
     // So it does when the subscriber leaves.
     for first in 0..100 {
-        hostile.send(PROTOCOL, code::MESSAGES, &packet(&node, 1 << 20 | first * 10, 10)).unwrap();
+        hostile.send(PROTOCOL, code::MESSAGES, &packet(&node, (1 << 20) + first * 10, 10)).unwrap();
     }
     let taken = answers(&mut hostile, briefly).await;
     drop(stuck);
