@@ -16,6 +16,7 @@
 //! | accounts: phrases, key trees, key files, names, identicons | BIP39, BIP32, EIP-1581; Status, "Account" | [`account`] |
 //! | Ethereum standards: contract calls, numbers, signed messages | EIP-20, EIP-165, EIP-191, EIP-721 | [`eip`] |
 //! | RLPx handshake, frames, Hello, node URLs | devp2p, "RLPx", EIP-8, EIP-706 | [`devp2p`] |
+//! | any bytes: what they are, layer by layer | all of the above | `inspect` |
 //! | keys and hashes | SEC 1, SEC 2, FIPS 202 | [`crypto`] |
 //! | recursive length prefix | Ethereum yellow paper, appendix B | [`rlp`] |
 //!
@@ -27,6 +28,7 @@
 //! | `eip` | the rest of [`eip`]: contract calls and exact numbers |
 //! | `net` | `node` |
 //! | `mailserver` | the service and the client of [`mailserver`]; `lmdb`, `postgres` and `tls` add its archives |
+//! | `inspect` | `inspect` |
 //! | `client` | `client` |
 //! | `tools` (default) | the command-line tools, and all of the above but `tls` |
 //!
@@ -102,6 +104,15 @@ pub mod envelope {
         check::{Check, checks, verdict},
         pow::{MineOptions, MinedEnvelope, TargetError, mine_envelope, target_bits},
         seal::{open, seal, seal_padded},
+    };
+}
+
+/// Bytes taken apart, layer by layer.
+#[cfg(feature = "inspect")]
+pub mod inspect {
+    pub use statuskit_inspect::{
+        Buffer, Candidate, Certainty, Check, Field, InspectError, Inspection, KINDS, Keys, Layer,
+        Options, Stop, inspect,
     };
 }
 

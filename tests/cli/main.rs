@@ -11,6 +11,7 @@ mod examples;
 mod faults;
 mod group;
 mod history;
+mod inspect;
 mod mailserver;
 mod network;
 mod payload;

@@ -18,6 +18,7 @@ mod generate;
 mod group;
 mod identity;
 mod input;
+mod inspect;
 mod interrupt;
 mod keygen;
 mod keys;

@@ -14,7 +14,7 @@ use crate::{
     context::{Common, Context, early_errors_are_records, show_early_error},
     demo, eip, envelope,
     error::{CliError, Exit, Result},
-    explain, generate, group, keygen, mailserver, node,
+    explain, generate, group, inspect, keygen, mailserver, node,
     output::Format,
     payload, pow, receive, send, session, topic,
 };
@@ -55,6 +55,7 @@ tools! {
     pow(PowArgs) = "status-pow";
     payload(PayloadArgs) = "status-payload";
     group(GroupArgs) = "status-group";
+    inspect(InspectArgs) = "status-inspect";
     session(SessionArgs) = "status-session";
     send(SendArgs) = "status-send";
     receive(ReceiveArgs) = "status-receive";
@@ -97,6 +98,7 @@ enum Subtool {
     Pow(pow::PowArgs),
     Payload(payload::PayloadArgs),
     Group(group::GroupArgs),
+    Inspect(inspect::InspectArgs),
     Session(session::SessionArgs),
     Send(send::SendArgs),
     Receive(receive::ReceiveArgs),
@@ -129,6 +131,7 @@ fn run_subtool(umbrella: &Umbrella, cx: &mut Context) -> Result<()> {
         Subtool::Pow(args) => pow::run(args, cx),
         Subtool::Payload(args) => payload::run(args, cx),
         Subtool::Group(args) => group::run(args, cx),
+        Subtool::Inspect(args) => inspect::run(args, cx),
         Subtool::Session(args) => session::run(args, cx),
         Subtool::Send(args) => send::run(args, cx),
         Subtool::Receive(args) => receive::run(args, cx),

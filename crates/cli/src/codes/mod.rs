@@ -4,6 +4,7 @@ mod account;
 mod config;
 mod conversation;
 mod eip;
+mod inspect;
 mod mailserver;
 mod network;
 mod payload;
@@ -34,6 +35,7 @@ pub fn explanations() -> impl Iterator<Item = &'static Explanation> {
         conversation::CODES,
         mailserver::CODES,
         config::CODES,
+        inspect::CODES,
         tools::CODES,
     ]
     .into_iter()

@@ -400,7 +400,7 @@ mod tests {
             assert!(!shown.contains(key) && !shown.contains("sausage"), "{shown}");
         }
         // Nor what can't be read as TOML at all.
-        for text in [format!("identity = {key}"), format!("{phrase}"), format!("a = '{key}")] {
+        for text in [format!("identity = {key}"), phrase.to_string(), format!("a = '{key}")] {
             let error = read(&text).unwrap_err();
             let shown = error.to_json().to_string();
             assert!(!shown.contains(&key[..8]) && !shown.contains("sausage"), "{shown}");

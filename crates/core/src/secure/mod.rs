@@ -32,7 +32,7 @@ pub mod proto;
 pub mod ratchet;
 #[rustfmt::skip]
 #[allow(missing_docs)]
-mod schema;
+pub mod schema;
 pub mod store;
 pub mod stored_keys;
 mod time;

@@ -30,7 +30,7 @@ mod proto;
 mod rows;
 #[rustfmt::skip]
 #[allow(missing_docs)]
-mod schema;
+pub mod schema;
 mod store;
 
 pub use data_sync::{DataSync, SyncLimits, SyncReceived, SyncTick, resend_delay};

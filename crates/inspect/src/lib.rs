@@ -1,0 +1,31 @@
+//! Takes bytes of the Status protocols apart, layer by layer.
+//!
+//! [`inspect`] finds out what bytes are, lists every field with its offset and length, and opens
+//! what is inside as far as the [`Keys`] reach. The fields of a layer cover it exactly. Decrypted
+//! bytes are a new buffer that names its origin.
+//!
+//! A reading is [`Certain`](Certainty::Certain) if a checksum, tag, signature, magic or point of
+//! the curve held, [`Likely`](Certainty::Likely) if the structure is exact to the last byte, and
+//! otherwise [`Possible`](Certainty::Possible).
+//!
+//! ```
+//! use statuskit_inspect::{Certainty, Options, inspect};
+//!
+//! let url = b"status-im://chat/public/status";
+//! let inspection = inspect(url, &Options::default()).unwrap();
+//! assert_eq!(inspection.kind(), "account.share_link");
+//! assert_eq!(inspection.certainty(), Certainty::Certain);
+//! ```
+
+#![deny(unsafe_code)]
+
+mod kinds;
+mod layer;
+mod peel;
+mod proto;
+mod rlp;
+mod show;
+
+pub use kinds::KINDS;
+pub use layer::{Certainty, Check, Field, Stop};
+pub use peel::{Buffer, Candidate, InspectError, Inspection, Keys, Layer, Options, inspect};

@@ -1,0 +1,261 @@
+//! What bytes are, and what is inside.
+
+use std::{borrow::Cow, cell::Cell, fmt};
+
+use statuskit_core::{chat::KeyRing, crypto::SecretKey};
+
+use crate::{
+    KINDS,
+    kinds::{self, Place},
+    layer::{Certainty, Check, Child, Field, Node, Stop},
+};
+
+/// The most layers of one inspection. What is deeper or further is named, but not opened.
+pub(crate) const MAX_LAYERS: u32 = 2048;
+
+/// The deepest nesting of layers.
+const MAX_DEPTH: u32 = 24;
+
+/// The most operations on curves: signatures, agreements, points.
+const MAX_CURVE: u32 = 256;
+
+/// How to inspect.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Options {
+    /// The keys at hand.
+    pub keys: Keys,
+    /// Reads the bytes as this kind only, one of [`KINDS`].
+    pub kind: Option<String>,
+    /// The time, in UNIX seconds, by which envelopes are checked. `None`: when they were sent.
+    pub now: Option<u32>,
+}
+
+/// Keys that open layers.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Keys {
+    /// Chats, passwords, symmetric keys and identities, for envelopes.
+    pub ring: KeyRing,
+    /// Keys of nodes, for RLPx handshakes.
+    pub nodes: Vec<SecretKey>,
+}
+
+/// What bytes are, with all layers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inspection {
+    /// The layers, depth first; the outermost first.
+    pub layers: Vec<Layer>,
+    /// The buffers that layers count in. The first is the input.
+    pub buffers: Vec<Buffer>,
+    /// Other readings of the input, the most certain first.
+    pub candidates: Vec<Candidate>,
+}
+
+impl Inspection {
+    /// Returns the kind of the outermost layer.
+    pub fn kind(&self) -> &str {
+        &self.layers[0].kind
+    }
+
+    /// Returns how sure the reading of the outermost layer is.
+    pub fn certainty(&self) -> Certainty {
+        self.layers[0].certainty
+    }
+}
+
+/// A layer.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Layer {
+    /// What it is, one of [`KINDS`].
+    pub kind: Cow<'static, str>,
+    /// The index of the layer around it.
+    pub parent: Option<usize>,
+    /// The index of the buffer that offsets count in.
+    pub buffer: usize,
+    /// Where it begins.
+    pub offset: usize,
+    /// Its length in bytes.
+    pub length: usize,
+    /// Its parts, in order. Together they are the layer.
+    pub fields: Vec<Field>,
+    /// What a receiver checks.
+    pub checks: Vec<Check>,
+    /// Why nothing inside was opened.
+    pub stopped: Option<Stop>,
+    /// The name of the key that opened it.
+    pub opened_with: Option<String>,
+    /// How sure the reading is.
+    pub certainty: Certainty,
+    /// Why it is that sure.
+    pub why: Cow<'static, str>,
+}
+
+/// Bytes that layers count in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Buffer {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// The layer that they were made of. `None` for the input.
+    pub layer: Option<usize>,
+    /// How they were made, such as `decrypted with chat status`.
+    pub method: String,
+}
+
+/// Another reading.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Candidate {
+    /// The kind.
+    pub kind: Cow<'static, str>,
+    /// How sure it is.
+    pub certainty: Certainty,
+    /// Why.
+    pub why: Cow<'static, str>,
+}
+
+/// Why bytes were not read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InspectError {
+    /// There are no bytes.
+    Empty,
+    /// Nothing that is known has this form.
+    Unknown {
+        /// The number of bytes.
+        length: usize,
+    },
+    /// They are not of the kind that was asked for.
+    NotOfKind {
+        /// The kind.
+        kind: String,
+    },
+    /// There is no such kind.
+    NoSuchKind(String),
+}
+
+impl InspectError {
+    /// Returns the stable code that the tools print.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Empty => "inspect.empty",
+            Self::Unknown { .. } => "inspect.unknown",
+            Self::NotOfKind { .. } => "inspect.not_of_kind",
+            Self::NoSuchKind(_) => "inspect.no_such_kind",
+        }
+    }
+}
+
+impl fmt::Display for InspectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("there are no bytes to inspect"),
+            Self::Unknown { length } => {
+                write!(f, "nothing known has the form of these {length} bytes")
+            }
+            Self::NotOfKind { kind } => write!(f, "the bytes can't be read as {kind}"),
+            Self::NoSuchKind(kind) => {
+                write!(f, "there is no kind {kind:?}; `status-inspect kinds` lists them")
+            }
+        }
+    }
+}
+
+impl std::error::Error for InspectError {}
+
+/// Finds out what bytes are, and opens what is inside.
+///
+/// # Errors
+/// If nothing known has their form.
+pub fn inspect(bytes: &[u8], options: &Options) -> Result<Inspection, InspectError> {
+    if bytes.is_empty() {
+        return Err(InspectError::Empty);
+    }
+    let context =
+        Context { options, depth: Cell::new(0), layers: Cell::new(0), curve: Cell::new(MAX_CURVE) };
+    let mut readings = kinds::readings(&context, bytes, 0, Place::Input);
+    if let Some(kind) = &options.kind {
+        if !KINDS.iter().any(|(known, _)| known == kind || is_payload(known, kind)) {
+            return Err(InspectError::NoSuchKind(kind.clone()));
+        }
+        readings.retain(|reading| reading.kind == *kind);
+        if readings.is_empty() {
+            return Err(InspectError::NotOfKind { kind: kind.clone() });
+        }
+    }
+    let mut readings = readings.into_iter();
+    let mut first = readings.next().ok_or(InspectError::Unknown { length: bytes.len() })?;
+    first.cover();
+    let candidates = readings
+        .map(|it| Candidate { kind: it.kind, certainty: it.certainty, why: it.why })
+        .collect();
+    let input = Buffer { bytes: bytes.to_vec(), layer: None, method: "input".to_owned() };
+    let mut inspection = Inspection { layers: Vec::new(), buffers: vec![input], candidates };
+    inspection.add(first, None, 0);
+    Ok(inspection)
+}
+
+/// `payload.*` stands for every type of payload.
+fn is_payload(known: &str, kind: &str) -> bool {
+    known == "payload.*" && kind.starts_with("payload.")
+}
+
+impl Inspection {
+    fn add(&mut self, node: Node, parent: Option<usize>, buffer: usize) {
+        let index = self.layers.len();
+        self.layers.push(Layer {
+            kind: node.kind,
+            parent,
+            buffer,
+            offset: node.offset,
+            length: node.length,
+            fields: node.fields,
+            checks: node.checks,
+            stopped: node.stopped,
+            opened_with: node.opened_with,
+            certainty: node.certainty,
+            why: node.why,
+        });
+        for child in node.children {
+            match child {
+                Child::Here(node) => self.add(node, Some(index), buffer),
+                Child::Buffer { bytes, method, node } => {
+                    self.buffers.push(Buffer { bytes, layer: Some(index), method });
+                    self.add(node, Some(index), self.buffers.len() - 1);
+                }
+            }
+        }
+    }
+}
+
+/// What readers of layers share.
+pub(crate) struct Context<'a> {
+    pub options: &'a Options,
+    depth: Cell<u32>,
+    layers: Cell<u32>,
+    curve: Cell<u32>,
+}
+
+impl Context<'_> {
+    /// Reads what is inside a layer: the most certain reading. `None` if nothing fits, or the
+    /// limits are reached.
+    pub fn inside(&self, bytes: &[u8], at: usize, place: Place) -> Option<Node> {
+        if bytes.is_empty() || self.depth.get() >= MAX_DEPTH || self.layers.get() >= MAX_LAYERS {
+            return None;
+        }
+        self.layers.set(self.layers.get() + 1);
+        self.depth.set(self.depth.get() + 1);
+        let readings = kinds::readings(self, bytes, at, place);
+        self.depth.set(self.depth.get() - 1);
+        readings.into_iter().next()
+    }
+
+    /// Counts an operation on the curve. Returns whether it may be done.
+    pub fn curve(&self) -> bool {
+        let left = self.curve.get();
+        self.curve.set(left.saturating_sub(1));
+        left > 0
+    }
+}

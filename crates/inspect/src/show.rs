@@ -1,0 +1,147 @@
+//! An inspection as JSON, and as a tree.
+
+use std::fmt::{self, Write as _};
+
+use serde_json::{Value, json};
+
+use crate::{
+    layer::{Field, Stop},
+    peel::{Inspection, Layer},
+};
+
+impl Inspection {
+    /// Returns the record of the tools: `kind`, `certainty`, `layers`, `buffers`, `candidates`.
+    pub fn to_json(&self) -> Value {
+        let buffers = self.buffers.iter().map(|buffer| {
+            json!({
+                "length": buffer.bytes.len(),
+                "layer": buffer.layer,
+                "method": buffer.method,
+            })
+        });
+        let candidates = self
+            .candidates
+            .iter()
+            .map(|it| json!({ "kind": it.kind, "certainty": it.certainty.name(), "why": it.why }));
+        json!({
+            "type": "inspection",
+            "kind": self.kind(),
+            "certainty": self.certainty().name(),
+            "layers": self.layers.iter().map(layer).collect::<Vec<_>>(),
+            "buffers": buffers.collect::<Vec<_>>(),
+            "candidates": candidates.collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn layer(layer: &Layer) -> Value {
+    let checks = layer.checks.iter().map(|check| {
+        let code = (!check.code.is_empty()).then_some(&check.code);
+        json!({ "rule": check.rule, "code": code, "pass": check.pass, "found": check.found })
+    });
+    json!({
+        "kind": layer.kind,
+        "parent": layer.parent,
+        "buffer": layer.buffer,
+        "offset": layer.offset,
+        "length": layer.length,
+        "certainty": layer.certainty.name(),
+        "why": layer.why,
+        "opened_with": layer.opened_with,
+        "fields": layer.fields.iter().map(field).collect::<Vec<_>>(),
+        "checks": checks.collect::<Vec<_>>(),
+        "stopped": layer.stopped.as_ref().map(stop),
+    })
+}
+
+fn field(it: &Field) -> Value {
+    let mut object = json!({
+        "name": it.name,
+        "offset": it.offset,
+        "length": it.length,
+        "value": it.value,
+    });
+    if !it.fields.is_empty() {
+        object["fields"] = it.fields.iter().map(field).collect();
+    }
+    object
+}
+
+fn stop(it: &Stop) -> Value {
+    let hint = (!it.hint.is_empty()).then_some(&it.hint);
+    json!({ "code": it.code, "message": it.message, "hint": hint })
+}
+
+/// A tree for people: layers, fields with offsets, checks, and why it ends.
+impl fmt::Display for Inspection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut depths: Vec<usize> = Vec::new();
+        for layer in &self.layers {
+            let depth = layer.parent.map_or(0, |parent| depths[parent] + 1);
+            depths.push(depth);
+            let indent = "  ".repeat(depth);
+            let opened = layer
+                .opened_with
+                .as_ref()
+                .map_or(String::new(), |key| format!(", opened with {key}"));
+            let certainty = layer.certainty.name();
+            writeln!(
+                f,
+                "{indent}{} ({certainty}: {}{opened}), {} bytes at {}",
+                layer.kind, layer.why, layer.length, layer.offset
+            )?;
+            for field in &layer.fields {
+                show_field(f, field, depth + 1)?;
+            }
+            for check in &layer.checks {
+                let mark = if check.pass { "ok  " } else { "FAIL" };
+                writeln!(f, "{indent}  {mark} {}: {}", check.rule, printable(&check.found))?;
+            }
+            if let Some(stop) = &layer.stopped {
+                write!(f, "{indent}  ends here: {} ({})", printable(&stop.message), stop.code)?;
+                if !stop.hint.is_empty() {
+                    write!(f, "; {}", stop.hint)?;
+                }
+                writeln!(f)?;
+            }
+        }
+        for other in &self.candidates {
+            writeln!(f, "or {} ({}: {})", other.kind, other.certainty.name(), other.why)?;
+        }
+        Ok(())
+    }
+}
+
+/// Values longer than this are cut in the tree.
+const MAX_SHOWN: usize = 72;
+
+fn show_field(f: &mut fmt::Formatter<'_>, field: &Field, depth: usize) -> fmt::Result {
+    let indent = "  ".repeat(depth);
+    let value = match &field.value {
+        Value::Null => String::new(),
+        Value::String(text) => printable(text),
+        other => other.to_string(),
+    };
+    let mut shown: String = value.chars().take(MAX_SHOWN).collect();
+    if shown.len() < value.len() {
+        shown.push('…');
+    }
+    let name = printable(&field.name);
+    writeln!(f, "{indent}{:>6} +{:<6} {name} {shown}", field.offset, field.length)?;
+    field.fields.iter().try_for_each(|field| show_field(f, field, depth + 1))
+}
+
+/// Escapes what terminals would act on.
+fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        let hidden = c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+        if hidden {
+            let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}

@@ -1,0 +1,5 @@
+//! `status-inspect`: see `--help`.
+
+fn main() -> std::process::ExitCode {
+    statuskit_cli::tools::inspect()
+}
