@@ -113,6 +113,20 @@ fn covers(inspection: &Inspection) {
     }
 }
 
+/// Asserts that the hexdump shows every byte of the input once per layer that has no deeper one.
+#[test]
+fn a_hexdump_shows_every_byte() {
+    for bytes in ENVELOPES.iter() {
+        let dump = inspect(bytes, &Options::default()).unwrap().to_hexdump(false);
+        let digits: String = dump
+            .lines()
+            .filter(|line| line.get(6..8) == Some("  ") && hex::decode(&line[..6]).is_ok())
+            .flat_map(|line| line[8..56].split_whitespace().collect::<Vec<_>>())
+            .collect();
+        assert_eq!(digits, hex::encode(bytes));
+    }
+}
+
 fn adjoin(fields: &[Field], start: usize, end: usize, kind: &str) {
     let mut at = start;
     for field in fields {

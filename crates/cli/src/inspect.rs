@@ -12,7 +12,7 @@ use crate::{
     input::{Content, parse_text},
     keys::{OpenArgs, read_identity},
     lines::Lines,
-    output::Record,
+    output::{Format, Record},
 };
 
 /// Take any bytes apart: what they are, every field, what is inside, and why a client would refuse
@@ -28,6 +28,7 @@ use crate::{
 Examples:
   $ status-inspect status-im://chat/public/status
   $ echo hi | status-envelope seal --chat status | status-inspect --chat status --output text
+  $ echo hi | status-envelope seal --chat status | status-inspect --hexdump --output text
   $ status-inspect kinds"
 )]
 pub struct InspectArgs {
@@ -42,6 +43,9 @@ pub struct InspectArgs {
     /// File with the private key of a node, for RLPx handshakes. Repeatable
     #[arg(long, value_name = "FILE", help_heading = "Keys")]
     node_key: Vec<PathBuf>,
+    /// Show the bytes as hex with the names of their fields
+    #[arg(long)]
+    hexdump: bool,
     #[command(flatten)]
     keys: OpenArgs,
 }
@@ -80,13 +84,13 @@ impl InspectArgs {
             if input.is_binary()? {
                 let bytes = input.rest(crate::input::MAX_INPUT)?;
                 lines += 1;
-                show(cx, inspect(&bytes, &options), 1)?;
+                self.show(cx, inspect(&bytes, &options), 1)?;
             } else {
                 while let Some(line) = input.next()? {
                     lines += 1;
                     let number = input.number();
                     match line {
-                        Ok(line) => text(cx, line.trim(), &options, number)?,
+                        Ok(line) => self.text(cx, line.trim(), &options, number)?,
                         Err(error) => cx.report(error)?,
                     }
                 }
@@ -94,7 +98,7 @@ impl InspectArgs {
         } else {
             for (number, input) in (1..).zip(&self.inputs) {
                 lines += 1;
-                text(cx, input.trim(), &options, number)?;
+                self.text(cx, input.trim(), &options, number)?;
             }
         }
         if lines == 0 { Err(crate::empty_input("bytes to inspect")) } else { Ok(()) }
@@ -108,56 +112,68 @@ impl InspectArgs {
         }
         Ok(keys)
     }
-}
 
-/// Inspects a text: as it stands, or the bytes that it spells.
-fn text(cx: &mut Context, text: &str, options: &Options, line: u64) -> Result<()> {
-    if text.is_empty() {
-        return Ok(());
-    }
-    let as_text = inspect(text.as_bytes(), options);
-    if as_text.as_ref().is_ok_and(|it| it.certainty() == statuskit_inspect::Certainty::Certain) {
-        return show(cx, as_text, line);
-    }
-    match parse_text(text.as_bytes()) {
-        Ok(Content::Bytes(bytes)) => show(cx, inspect(&bytes, options), line),
-        Ok(Content::Record(members)) => {
-            let raw = members.get("raw").and_then(Value::as_str);
-            let bytes = raw.and_then(|raw| hex::decode(raw.trim_start_matches("0x")).ok());
-            match bytes {
-                Some(bytes) => show(cx, inspect(&bytes, options), line),
-                None => cx.report(
-                    CliError::new("inspect.no_bytes", Exit::Negative, "the record has no bytes")
+    /// Inspects a text: as it stands, or the bytes that it spells.
+    fn text(&self, cx: &mut Context, text: &str, options: &Options, line: u64) -> Result<()> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        let as_text = inspect(text.as_bytes(), options);
+        if as_text.as_ref().is_ok_and(|it| it.certainty() == statuskit_inspect::Certainty::Certain)
+        {
+            return self.show(cx, as_text, line);
+        }
+        match parse_text(text.as_bytes()) {
+            Ok(Content::Bytes(bytes)) => self.show(cx, inspect(&bytes, options), line),
+            Ok(Content::Record(members)) => {
+                let raw = members.get("raw").and_then(Value::as_str);
+                let bytes = raw.and_then(|raw| hex::decode(raw.trim_start_matches("0x")).ok());
+                match bytes {
+                    Some(bytes) => self.show(cx, inspect(&bytes, options), line),
+                    None => cx.report(
+                        CliError::new(
+                            "inspect.no_bytes",
+                            Exit::Negative,
+                            "the record has no bytes",
+                        )
                         .hint("records with a member `raw` have some")
                         .line(line),
-                ),
+                    ),
+                }
             }
+            Err(error) => cx.report(error.line(line)),
         }
-        Err(error) => cx.report(error.line(line)),
     }
-}
 
-fn show(
-    cx: &mut Context,
-    result: std::result::Result<Inspection, InspectError>,
-    line: u64,
-) -> Result<()> {
-    match result {
-        Ok(inspection) => {
-            let Value::Object(members) = inspection.to_json() else {
-                unreachable!("a record is an object")
-            };
-            let kind = members.into_iter().filter(|(name, _)| name != "type");
-            let record = kind
-                .fold(Record::new("inspection"), |record, (name, value)| record.with(&name, value));
-            cx.emit(&record, |_| inspection.to_string())
-        }
-        Err(error @ InspectError::NoSuchKind(_)) => {
-            Err(CliError::usage(error.to_string()).field("--as").into())
-        }
-        Err(error) => {
-            let shown = CliError::new(error.code(), Exit::Negative, error.to_string()).line(line);
-            cx.report(shown)
+    fn show(
+        &self,
+        cx: &mut Context,
+        result: std::result::Result<Inspection, InspectError>,
+        line: u64,
+    ) -> Result<()> {
+        match result {
+            Ok(inspection) => {
+                let Value::Object(members) = inspection.to_json() else {
+                    unreachable!("a record is an object")
+                };
+                let kind = members.into_iter().filter(|(name, _)| name != "type");
+                let record = kind.fold(Record::new("inspection"), |record, (name, value)| {
+                    record.with(&name, value)
+                });
+                if self.hexdump && cx.format() == Format::Text {
+                    let colour = cx.has_colour();
+                    return cx.emit(&record, |_| inspection.to_hexdump(colour));
+                }
+                cx.emit(&record, |_| inspection.to_string())
+            }
+            Err(error @ InspectError::NoSuchKind(_)) => {
+                Err(CliError::usage(error.to_string()).field("--as").into())
+            }
+            Err(error) => {
+                let shown =
+                    CliError::new(error.code(), Exit::Negative, error.to_string()).line(line);
+                cx.report(shown)
+            }
         }
     }
 }

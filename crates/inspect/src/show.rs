@@ -34,6 +34,83 @@ impl Inspection {
     }
 }
 
+impl Inspection {
+    /// Returns the bytes as hex with the names of their fields, layer by layer. With `colour`, each
+    /// layer has its own.
+    pub fn to_hexdump(&self, colour: bool) -> String {
+        let mut out = String::new();
+        for (index, layer) in self.layers.iter().enumerate() {
+            let buffer = &self.buffers[layer.buffer];
+            let (start, end) = match colour {
+                true => (format!("\x1b[{}m", COLOURS[index % COLOURS.len()]), "\x1b[0m"),
+                false => (String::new(), ""),
+            };
+            if layer.parent.is_none_or(|parent| self.layers[parent].buffer != layer.buffer) {
+                let _ = writeln!(
+                    out,
+                    "buffer {}: {}, {} bytes",
+                    layer.buffer,
+                    buffer.method,
+                    buffer.bytes.len()
+                );
+            }
+            let _ = writeln!(out, "{start}{} ({}){end}", layer.kind, layer.certainty.name());
+            let inside = self
+                .layers
+                .iter()
+                .filter(|it| it.parent == Some(index) && it.buffer == layer.buffer);
+            let inside: Vec<_> = inside.map(|it| it.offset..it.offset + it.length).collect();
+            for field in leaves(&layer.fields) {
+                let range = field.offset..field.offset + field.length;
+                let deeper = inside.iter().any(|it| it.start >= range.start && it.end <= range.end);
+                let bytes = &buffer.bytes[range.clone()];
+                let rows = if deeper { 0 } else { bytes.len().div_ceil(ROW) };
+                if deeper {
+                    let _ = writeln!(out, "{:06x}  {:48} {}, below", range.start, "…", field.name);
+                }
+                for (row, part) in bytes.chunks(ROW).take(rows).enumerate() {
+                    let digits: Vec<_> = part.iter().map(|byte| format!("{byte:02x}")).collect();
+                    let name = if row == 0 { &*printable(&field.name) } else { "" };
+                    let at = range.start + row * ROW;
+                    let _ = writeln!(out, "{at:06x}  {start}{:48}{end} {name}", digits.join(" "));
+                }
+            }
+        }
+        out
+    }
+}
+
+/// Bytes per line.
+const ROW: usize = 16;
+
+/// Colours of layers, as terminals number them.
+const COLOURS: [u8; 6] = [36, 33, 32, 35, 34, 31];
+
+/// Returns the fields without parts, at every depth. What a field has beside its parts stays with
+/// it.
+fn leaves(fields: &[Field]) -> Vec<Field> {
+    let mut found = Vec::new();
+    for field in fields {
+        let mut at = field.offset;
+        for inner in &field.fields {
+            if inner.offset > at {
+                found.push(part(field, at, inner.offset));
+            }
+            found.extend(leaves(std::slice::from_ref(inner)));
+            at = inner.offset + inner.length;
+        }
+        let end = field.offset + field.length;
+        if at < end {
+            found.push(part(field, at, end));
+        }
+    }
+    found
+}
+
+fn part(field: &Field, start: usize, end: usize) -> Field {
+    Field::new(field.name.clone(), start, end - start, Value::Null)
+}
+
 fn layer(layer: &Layer) -> Value {
     let checks = layer.checks.iter().map(|check| {
         let code = (!check.code.is_empty()).then_some(&check.code);
