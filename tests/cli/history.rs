@@ -88,7 +88,7 @@ fn messages_are_delivered_later() {
     assert_eq!(all.len(), 6);
     assert!(all.iter().all(|it| it["type"] == "envelope"));
     // Every layout of the request.
-    for layout in ["six", "five", "raw", "plain", "raw --quiet 2", "seven --pow 0.01"] {
+    for layout in ["six", "five", "raw", "plain", "raw --silence 2", "seven --pow 0.01"] {
         let line =
             format!("status-mailserver query --peer $ENODE --all --from 3h --layout {layout}");
         assert_eq!(records(&shell.ok(&line)), all, "{layout}");
@@ -106,7 +106,7 @@ fn messages_are_delivered_later() {
     assert_eq!(rest, all[4..]);
     // Envelopes accepted before SIGTERM are there after a restart.
     shell.ok("status-send last --peer $ENODE --chat status --identity me.key");
-    assert_eq!(end(&shell, &mut node, "TERM"), Some(0));
+    assert_eq!(end(&shell, &mut node, "TERM"), Some(143));
     // Both sides default to the published password.
     let _node = start(&mut shell, "./archive", "");
     let line = "status-mailserver query --peer $ENODE --chat status --open";
@@ -168,9 +168,9 @@ fn wrong_usage_of_mailservers() {
         "status-mailserver query --peer $ENODE --all --from now --to 1d",
         "status-mailserver query --peer $ENODE --all --open",
         "status-mailserver query --peer $ENODE --all --password x --asymmetric",
-        "status-mailserver query --peer $ENODE --all --quiet 2",
+        "status-mailserver query --peer $ENODE --all --silence 2",
         "status-mailserver query --peer $ENODE --all --timeout 0",
-        "status-mailserver query --peer $ENODE --all --layout raw --quiet 0",
+        "status-mailserver query --peer $ENODE --all --layout raw --silence 0",
         "status-mailserver probe --peer $ENODE --timeout 0",
         "status-mailserver probe --peer $ENODE --output hex",
         "status-mailserver sync --peer $ENODE --store b --timeout 0",
@@ -248,7 +248,7 @@ fn an_interrupted_history_is_requested_again() {
     let mut node = start(&mut shell, "a", "--node-key server.key --rate-limit 3");
     shell.ok("seq 7 | status-send --peer $ENODE --chat c --identity me.key --lines --ttl 1");
     wait_until_stored(&shell, "a", 7);
-    assert_eq!(end(&shell, &mut node, "TERM"), Some(0));
+    assert_eq!(end(&shell, &mut node, "TERM"), Some(143));
 
     // The mailserver is down: the missing range is reported. A relay keeps the live stream going.
     let relay = Node::start(&shell, "");
@@ -297,9 +297,9 @@ fn a_query_ended_by_a_signal_prints_its_cursor() {
     let (mut shell, mut node) = mailserver("a", PASSWORD);
     shell.ok("seq 20 | status-send --peer $ENODE --chat c --lines");
     wait_until_stored(&shell, "a", 20);
-    assert_eq!(end(&shell, &mut node, "TERM"), Some(0));
+    assert_eq!(end(&shell, &mut node, "TERM"), Some(143));
     let _node = start(&mut shell, "a", "--rate-limit 1");
-    for signal in ["TERM", "INT"] {
+    for (signal, code) in [("TERM", 143), ("INT", 130)] {
         let line = "exec status-mailserver query --peer $ENODE --chat c --page-size 1";
         let mut query = Background(shell.command(line).spawn().expect("bash"));
         let mut stdout = BufReader::new(query.0.stdout.take().expect("piped"));
@@ -308,7 +308,7 @@ fn a_query_ended_by_a_signal_prints_its_cursor() {
             assert!(stdout.read_line(&mut String::new()).expect("a line") > 0);
         }
         shell.ok(&format!("kill -{signal} {}", query.0.id()));
-        assert_eq!(query.0.wait().expect("a status").code(), Some(130), "{signal}");
+        assert_eq!(query.0.wait().expect("a status").code(), Some(code), "{signal}");
         let mut stderr = String::new();
         query.0.stderr.take().expect("piped").read_to_string(&mut stderr).expect("UTF-8");
         assert!(stderr.contains("go on with --cursor"), "{stderr}");
@@ -325,7 +325,7 @@ fn clients_wait_for_the_rate_limit() {
         "seq 3 | status-send --peer $ENODE --topic 02010300 --sym-key $(printf '%064d' 1) --lines",
     );
     wait_until_stored(&shell, "a", 10);
-    assert_eq!(end(&shell, &mut node, "TERM"), Some(0));
+    assert_eq!(end(&shell, &mut node, "TERM"), Some(143));
     let _node = start(&mut shell, "a", "--rate-limit 1");
     let all = records(&shell.ok("status-mailserver query --peer $ENODE --all --page-size 4"));
     assert_eq!(all.len(), 10);

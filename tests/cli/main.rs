@@ -15,6 +15,7 @@ mod inspect;
 mod mailserver;
 mod network;
 mod payload;
+mod people;
 mod pipelines;
 mod session;
 mod shell;

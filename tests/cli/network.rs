@@ -299,7 +299,7 @@ fn signals_end_the_tools_cleanly() {
     signal(&receive, "INT");
     assert_eq!(wait(&mut receive), Some(130));
     signal(&node.child, "TERM");
-    assert_eq!(wait(&mut node.child), Some(0));
+    assert_eq!(wait(&mut node.child), Some(143));
 }
 
 #[test]

@@ -285,5 +285,5 @@ fn our_disconnect_reasons_are_understood() {
     dial(&mut third, &enode);
     node.signal("TERM");
     assert_eq!(disconnected(&mut third), 8, "client quitting");
-    assert_eq!(node.exit().0, 0);
+    assert_eq!(node.exit().0, 143);
 }

@@ -74,7 +74,7 @@ fn both_directions_between_two_peers() {
     }
     // Ends like a service: quietly, and with a Disconnect to its peers.
     node.signal("TERM");
-    assert_eq!(node.exit().0, 0);
+    assert_eq!(node.exit().0, 143);
     for peer in [&mut a, &mut b] {
         let gone = peer.wait_event(|event| event["event"] == "peer_dropped", super::SOON);
         assert_eq!(gone["reason"], "client quitting");

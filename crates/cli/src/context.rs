@@ -18,6 +18,8 @@ use crate::{
     error::{CliError, Exit, Result, Stop},
     input::Items,
     output::{Format, Output, Record, escape, json_line},
+    text::{self, Style, When},
+    time::{Now, parse_now},
 };
 
 // The options that every tool takes, in every subcommand. (A doc comment would become the help.)
@@ -40,9 +42,19 @@ pub struct Common {
     /// Fix all randomness: the same seed gives the same bytes. For tests only
     #[arg(long, global = true, env = "STATUS_SEED", hide_env_values = true)]
     pub seed: Option<String>,
-    /// Fix the clock, in UNIX seconds
-    #[arg(long, global = true, env = "STATUS_NOW", value_name = "SECONDS")]
-    pub now: Option<u32>,
+    /// Fix the clock: UNIX seconds, or a date or time such as 2020-03-29T12:22:26Z. For
+    /// `envelope check`, "sent" is the second in which each envelope was sent
+    #[arg(long, global = true, env = "STATUS_NOW", value_name = "TIME", value_parser = parse_now)]
+    pub now: Option<Now>,
+    /// Colours in text
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value = "auto")]
+    pub color: When,
+    /// Show times of messages in the zone of this machine, and name it [default: UTC]
+    #[arg(long, global = true)]
+    pub local_time: bool,
+    /// Print no notes and no progress, only results and errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
 }
 
 /// The context in which a tool runs.
@@ -51,11 +63,22 @@ pub struct Context {
     output: Output,
     worst: Exit,
     json_errors: bool,
+    json_notes: bool,
 }
 
 impl Context {
     /// Applies the common options.
     pub fn new(common: Common) -> Self {
+        let fixed = match common.now {
+            Some(Now::At(second)) => Some(second),
+            Some(Now::Sent) | None => None,
+        };
+        text::choose(Style {
+            colour: common.color,
+            is_local: common.local_time,
+            is_quiet: common.quiet,
+            now: fixed,
+        });
         let output = Output::new(common.output);
         let json_errors = json_errors(output.format(), common.output.is_some());
         config::choose(config::Choice {
@@ -63,7 +86,9 @@ impl Context {
             profile: common.profile.clone(),
             is_reproducible: common.seed.is_some(),
         });
-        Self { common, output, worst: Exit::Done, json_errors }
+        // Notes are for people wherever people read them.
+        let json_notes = output.format() == Format::Json && !io::stderr().is_terminal();
+        Self { common, output, worst: Exit::Done, json_errors, json_notes }
     }
 
     /// Writes a result. `text` renders it for people.
@@ -89,7 +114,7 @@ impl Context {
 
     /// Whether results may have colours.
     pub fn has_colour(&self) -> bool {
-        self.output.has_colour()
+        text::has_colour(&io::stdout())
     }
 
     /// The configuration file that the command line names.
@@ -127,7 +152,10 @@ impl Context {
 
     /// Prints a note on standard error, as a record where errors are records.
     pub fn note(&self, text: &str) {
-        let line = if self.json_errors {
+        if text::is_quiet() {
+            return;
+        }
+        let line = if self.json_notes {
             json_line(&serde_json::json!({ "type": "note", "message": text }))
         } else {
             format!("note: {}", escape(text))
@@ -165,8 +193,8 @@ impl Context {
     /// The clock: UNIX milliseconds.
     pub fn now_ms(&self) -> u64 {
         match self.common.now {
-            Some(seconds) => u64::from(seconds) * 1000,
-            None => {
+            Some(Now::At(second)) => u64::from(second) * 1000,
+            Some(Now::Sent) | None => {
                 let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 since.as_millis() as u64
             }
@@ -175,7 +203,12 @@ impl Context {
 
     /// Whether the clock is fixed.
     pub fn is_clock_fixed(&self) -> bool {
-        self.common.now.is_some()
+        matches!(self.common.now, Some(Now::At(_)))
+    }
+
+    /// Whether the clock is that of each envelope.
+    pub fn is_clock_of_envelopes(&self) -> bool {
+        self.common.now == Some(Now::Sent)
     }
 
     /// The randomness: from the seed if there is one, else from the system. `purpose` keeps the
@@ -217,7 +250,10 @@ pub fn show_early_error(error: &CliError) {
 }
 
 fn show_error(error: &CliError, json: bool) {
-    let text = if json { json_line(&error.to_json()) } else { error.to_text() };
+    let text = match json {
+        true => json_line(&error.to_json()),
+        false => error.to_text(text::has_colour(&io::stderr())),
+    };
     let _ = writeln!(io::stderr(), "{text}");
 }
 

@@ -36,7 +36,8 @@ use crate::{
     mining,
     net::{Network, service_config},
     output::Record,
-    records::{envelope_record, message_record, message_text, opened_message, short_key},
+    records::{envelope_record, message_record, opened_message, short_key},
+    text,
     time::to_rfc3339,
 };
 
@@ -167,7 +168,7 @@ pub fn run(args: &DemoArgs, cx: &mut Context) -> Result<()> {
         let message = "what arrived is not what was sent";
         return Err(CliError::new("demo.mismatch", Exit::Negative, message).into());
     }
-    demo.cx.emit(&message_record(&message, true), |_| format!("\n{}", message_text(&message)))
+    demo.cx.emit(&message_record(&message, true), |_| format!("\n{}", text::message(&message)))
 }
 
 /// A mailserver that forgets when it ends.

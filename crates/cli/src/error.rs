@@ -4,7 +4,10 @@ use std::{fmt::Write as _, io, process::ExitCode};
 
 use serde_json::{Value, json};
 
-use crate::output::escape;
+use crate::{
+    output::escape,
+    text::{self, Colour},
+};
 
 /// How a tool ends. Documented in every `--help`, in the README, and tested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +26,8 @@ pub enum Exit {
     Local = 5,
     /// Interrupted by the user.
     Interrupted = 130,
+    /// Ended by the system, with SIGTERM.
+    Terminated = 143,
 }
 
 impl From<Exit> for ExitCode {
@@ -105,8 +110,10 @@ impl CliError {
     }
 
     /// For people: one paragraph.
-    pub fn to_text(&self) -> String {
-        let mut text = format!("error[{}]: {}", self.code, escape(&self.message));
+    pub fn to_text(&self, has_colour: bool) -> String {
+        let head = format!("error[{}]", self.code);
+        let head = if has_colour { text::painted(Colour::Red, &head) } else { head };
+        let mut text = format!("{head}: {}", escape(&self.message));
         let mut places = Vec::new();
         places.extend(self.line.map(|line| format!("line {line}")));
         places.extend(self.field.as_ref().map(|field| escape(field)));

@@ -7,6 +7,7 @@ use crate::{
     context::Context,
     error::{CliError, Result},
     output::Record,
+    text,
 };
 
 /// What an error code means: the rule, its source, the usual causes
@@ -30,11 +31,12 @@ pub fn run(args: &ExplainArgs, cx: &mut Context) -> Result<()> {
                 .into());
         }
         return group.into_iter().try_for_each(|entry| {
-            cx.emit(&record(entry), |_| format!("{:28} {}", entry.code, entry.rule))
+            cx.emit(&record(entry), |_| format!("{:28} {}", entry.code, text::wrap(entry.rule, 29)))
         });
     };
     cx.emit(&record(entry), |_| {
         let Explanation { code, rule, source, causes } = entry;
+        let [rule, source, causes] = [rule, source, causes].map(|text| text::wrap(text, 10));
         format!("{code}\n  rule:   {rule}\n  source: {source}\n  causes: {causes}")
     })
 }

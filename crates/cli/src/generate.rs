@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::{
     error::{CliError, Exit, Result},
+    output::write_stdout,
     tools,
 };
 
@@ -25,8 +26,7 @@ pub fn completions(args: &CompletionsArgs) -> Result<()> {
         let name = command.get_name().to_owned();
         clap_complete::generate(args.shell, &mut command, name, &mut text);
     }
-    io::Write::write_all(&mut io::stdout().lock(), &text)?;
-    Ok(())
+    Ok(write_stdout(&text)?)
 }
 
 /// Man pages of all tools, into a directory; or one page to standard output
@@ -61,5 +61,7 @@ pub fn man(args: &ManArgs) -> Result<()> {
     let command = command.ok_or_else(|| {
         CliError::usage(format!("there is no tool {name:?}")).hint("such as status-envelope")
     })?;
-    Ok(clap_mangen::Man::new(command).render(&mut io::stdout().lock())?)
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command).render(&mut page)?;
+    Ok(write_stdout(&page)?)
 }

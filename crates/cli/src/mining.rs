@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanCount, HumanDuration, ProgressBar};
 use statuskit_client::MiningProgress;
 use statuskit_core::envelope::{
     Envelope,
@@ -21,6 +21,7 @@ use crate::{
     context::Context,
     error::{CliError, Exit, Result, Stop},
     interrupt::Guard,
+    progress,
 };
 
 /// How often the progress is drawn.
@@ -55,7 +56,7 @@ pub fn mine(
 ) -> std::result::Result<Mined, CliError> {
     let began = Instant::now();
     let guard = Guard::new();
-    let progress = AtomicU64::new(0);
+    let tried = AtomicU64::new(0);
     let done = AtomicBool::new(false);
     let late = || effort.time.is_some_and(|limit| began.elapsed() >= limit);
     let options = MineOptions {
@@ -63,16 +64,16 @@ pub fn mine(
         start: effort.start,
         cancel: Some(guard.flag()),
         stop: Some(&late),
-        progress: Some(&progress),
+        progress: Some(&tried),
         ..MineOptions::default()
     };
     // Only for the bar: a negative target works for the whole time.
     let bits = bits_for(envelope, target.max(0.0))?;
     let bits = if target < 0.0 { u32::MAX } else { bits };
-    let bar = bar();
+    let bar = progress::spinner();
     let result = thread::scope(|scope| {
-        if !bar.is_hidden() && target != 0.0 {
-            scope.spawn(|| draw(&bar, bits, &progress, &done));
+        if progress::is_wanted() && target != 0.0 {
+            scope.spawn(|| draw(&bar, bits, &tried, &done));
         }
         let result = pow::mine_envelope(envelope, target, &options);
         done.store(true, Ordering::SeqCst);
@@ -103,24 +104,20 @@ pub fn target_error(error: TargetError) -> CliError {
     CliError::usage(error.to_string()).field("--target").hint("Status clients use 0.002")
 }
 
-/// On standard error, and only on a terminal.
-pub fn bar() -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    bar.set_style(ProgressStyle::with_template("{spinner} {msg}").expect("a constant template"));
-    bar
-}
-
 /// Shows how a search goes until it is done.
-fn draw(bar: &ProgressBar, bits: u32, progress: &AtomicU64, done: &AtomicBool) {
+fn draw(bar: &ProgressBar, bits: u32, tried: &AtomicU64, done: &AtomicBool) {
     let began = Instant::now();
     while !done.load(Ordering::SeqCst) {
         thread::sleep(TICK);
-        show(bar, bits, progress.load(Ordering::Relaxed), began.elapsed());
+        show(bar, bits, tried.load(Ordering::Relaxed), began.elapsed());
     }
 }
 
 /// Shows nonces tried, their rate, and how long such a search takes on average from here.
 fn show(bar: &ProgressBar, bits: u32, tried: u64, since: Duration) {
+    if since < progress::DELAY {
+        return;
+    }
     let rate = tried as f64 / since.as_secs_f64().max(1e-3);
     let message = if bits > 256 {
         format!("{} nonces, {} /s, keeping the best", HumanCount(tried), HumanCount(rate as u64))
@@ -146,21 +143,21 @@ pub struct Bar {
 
 impl Bar {
     /// Draws until this is dropped; `None` where there is no terminal.
-    pub fn start(progress: Arc<MiningProgress>) -> Option<Self> {
-        let bar = bar();
-        if bar.is_hidden() {
+    pub fn start(mining: Arc<MiningProgress>) -> Option<Self> {
+        if !progress::is_wanted() {
             return None;
         }
+        let bar = progress::spinner();
         let done = Arc::new(AtomicBool::new(false));
         let is_done = done.clone();
         let thread = thread::spawn(move || {
             let mut began = None;
             while !is_done.load(Ordering::SeqCst) {
                 thread::sleep(TICK);
-                match progress.bits() {
+                match mining.bits() {
                     Some(bits) => {
                         let since = began.get_or_insert_with(Instant::now).elapsed();
-                        show(&bar, bits, progress.tried(), since);
+                        show(&bar, bits, mining.tried(), since);
                     }
                     None if began.take().is_some() => bar.finish_and_clear(),
                     None => {}

@@ -116,6 +116,15 @@ impl PeerArgs {
     }
 }
 
+/// Parses a proof of work that can be mined to.
+pub fn parse_pow(text: &str) -> std::result::Result<f64, String> {
+    let pow: f64 = text.parse().map_err(|_| "a proof of work is a number".to_owned())?;
+    check_min_pow(pow, "--pow").map(|()| pow).map_err(|stop| match stop {
+        Stop::Error(error) => error.message.clone(),
+        _ => String::new(),
+    })
+}
+
 /// Rejects an invalid minimum PoW, and one that no envelope can have: even the smallest, with a TTL of
 /// a second, would need more zero bits than a hash has.
 pub fn check_min_pow(min_pow: f64, option: &'static str) -> Result<()> {

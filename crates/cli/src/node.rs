@@ -171,7 +171,11 @@ fn serve(args: &NodeArgs, network: &Network, mut events: Watch, cx: &mut Context
                 notes.sum_up(cx);
                 return Err(Stop::Exit(Exit::Interrupted));
             }
-            Wake::Terminated | Wake::Event(None) => {
+            Wake::Terminated => {
+                notes.sum_up(cx);
+                return Err(Stop::Exit(Exit::Terminated));
+            }
+            Wake::Event(None) => {
                 notes.sum_up(cx);
                 return Ok(());
             }

@@ -226,7 +226,7 @@ mod tests {
         std::fs::write(&path, format!("{}\nsecret words\n", node(1))).unwrap();
         let error = read(&name, Wanted::Peers, "--peer").unwrap_err();
         assert_eq!((error.code, error.line), ("nodes.file", Some(2)));
-        assert!(!error.to_text().contains("secret"), "{}", error.to_text());
+        assert!(!error.to_text(false).contains("secret"), "{}", error.to_text(false));
         assert_eq!(read("@/no/such", Wanted::Peers, "--peer").unwrap_err().code, "file.read");
     }
 }

@@ -7,7 +7,10 @@ use std::{
 
 use serde_json::{Map, Value};
 
-use crate::error::{CliError, Result};
+use crate::{
+    error::{CliError, Result},
+    signals,
+};
 
 /// The formats of results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -155,12 +158,6 @@ impl Output {
         self.format
     }
 
-    /// Whether results may have colours: on a terminal, unless `NO_COLOR` is set.
-    pub fn has_colour(&self) -> bool {
-        let asked_not = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        io::stdout().is_terminal() && !asked_not
-    }
-
     /// Writes a record and flushes it. `text` renders it for people.
     pub fn emit(&mut self, record: &Record, text: impl FnOnce(&Record) -> String) -> Result<()> {
         self.collect(record, text)?;
@@ -197,11 +194,19 @@ impl Output {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let mut stdout = io::stdout().lock();
-        let written = stdout.write_all(&self.pending).and_then(|()| stdout.flush());
+        let written = write_stdout(&self.pending);
         self.pending.clear();
         Ok(written?)
     }
+}
+
+/// Writes to standard output, which must have been open at the start.
+pub fn write_stdout(bytes: &[u8]) -> io::Result<()> {
+    if signals::was_stdout_closed() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "standard output is closed"));
+    }
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes).and_then(|()| stdout.flush())
 }
 
 /// Bytes as `0x` hex.

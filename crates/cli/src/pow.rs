@@ -16,6 +16,7 @@ use crate::{
     mining::{self, Effort},
     output::Record,
     records::{envelope_record, float},
+    text,
     time::parse_seconds,
 };
 
@@ -173,7 +174,7 @@ fn check(cx: &mut Context, min: f64) -> Result<()> {
             .with("nonce", envelope.nonce())
             .with_raw(envelope.raw());
         cx.emit(&record, |_| {
-            let mark = if pass { "ok  " } else { "FAIL" };
+            let mark = text::mark(pass);
             format!("{mark} {value} (minimum {min})  {}", envelope.hash())
         })?;
         if !pass {

@@ -11,6 +11,7 @@ use statuskit_core::{
     chat::{KeyRing, KeyRingError},
     crypto::PublicKey,
     envelope::{Envelope, Topic, topic},
+    payload::{MessageId, Wrapper},
 };
 use statuskit_net::node::Event as NodeEvent;
 
@@ -18,15 +19,17 @@ use crate::{
     context::Context,
     conversation::{TalkArgs, given_up_error, other_record, unread_error},
     error::{CliError, Exit, Result, Stop},
+    filter::{Filter, FilterArgs, Printer},
     keys::{OpenArgs, SymmetricKeys, parse_public_key, parse_topic},
     mailserver::join::{JoinArgs, show_history, show_missing},
     net::{PeerArgs, check_min_pow, show_network},
     output::Record,
-    records::{envelope_record, message_record, message_text},
+    records::envelope_record,
     running::{Running, client_builder},
     signals::{interrupted, terminated, until},
     state::chat_error,
-    time::parse_seconds,
+    text::count,
+    time::{Moment, parse_moment, parse_seconds},
 };
 
 /// Receive envelopes and open them, until --count, --timeout or Ctrl-C
@@ -60,6 +63,11 @@ pub struct ReceiveArgs {
     /// The minimum proof of work to ask peers for
     #[arg(long, value_name = "POW", default_value_t = 0.0)]
     min_pow: f64,
+    /// Only messages sent until this time; see --since
+    #[arg(long, value_name = "TIME", value_parser = parse_moment, help_heading = "Filters")]
+    until: Option<Moment>,
+    #[command(flatten)]
+    filter: FilterArgs,
     #[command(flatten)]
     join: JoinArgs,
     #[command(flatten)]
@@ -139,22 +147,27 @@ pub fn run(args: &ReceiveArgs, cx: &mut Context) -> Result<()> {
         builder = builder.history(source);
     }
     let mut client = Running::start(builder, cx)?;
-    cx.note(&format!("receiving from {}", peers_text(client.client().peers().count())));
+    cx.note(&format!("receiving from {}", count(client.client().peers().count() as u64, "peer")));
     let deadline = limit.map(|limit| began + limit);
-    let ended =
-        Receiver { args, contacts, has_history, has_state: state.state.is_some(), results: 0 }.run(
-            &mut client,
-            deadline,
-            cx,
-        );
+    let until = args.until.map(|moment| moment.at(cx.now()));
+    let mut receiver = Receiver {
+        args,
+        contacts,
+        has_history,
+        has_state: state.state.is_some(),
+        filter: args.filter.filter(args.join.since(cx), until)?,
+        printer: args.filter.printer(),
+        seen: HashSet::new(),
+        results: 0,
+    };
+    let ended = match receiver.run(&mut client, deadline, cx) {
+        Err(Stop::ClosedPipe) => Err(Stop::ClosedPipe),
+        ended => receiver.printer.print(cx).and(ended),
+    };
     match ended {
         Err(Stop::ClosedPipe) => ended,
         ended => show_missing(client.client(), cx).and(ended),
     }
-}
-
-fn peers_text(count: usize) -> String {
-    if count == 1 { "1 peer".to_owned() } else { format!("{count} peers") }
 }
 
 impl ReceiveArgs {
@@ -201,12 +214,18 @@ struct Receiver<'a> {
     /// What is missing is asked for.
     has_history: bool,
     has_state: bool,
+    filter: Filter,
+    printer: Printer,
+    /// Ids of the messages of the last envelope.
+    seen: HashSet<MessageId>,
     results: u64,
 }
 
 /// Why the loop wakes up.
 enum Wake {
     Event(Option<Event>),
+    /// Nothing more is there for now.
+    Pause,
     Late,
     Interrupted,
     Terminated,
@@ -219,46 +238,65 @@ impl Receiver<'_> {
         deadline: Option<Instant>,
         cx: &mut Context,
     ) -> Result<()> {
+        let mut ended = Ok(());
         loop {
             if self.args.count.is_some_and(|count| self.results >= count) {
                 break;
             }
             let wake = match client.early() {
                 Some(event) => Wake::Event(Some(event)),
-                None => client.wait(async |client| {
-                    tokio::select! {
-                        event = client.next() => Wake::Event(event),
-                        () = until(deadline) => Wake::Late,
-                        () = interrupted() => Wake::Interrupted,
-                        () = terminated() => Wake::Terminated,
-                    }
-                }),
+                None => {
+                    let holds = self.printer.is_pausing();
+                    client.wait(async |client| {
+                        tokio::select! {
+                            biased;
+                            () = until(deadline) => Wake::Late,
+                            () = interrupted() => Wake::Interrupted,
+                            () = terminated() => Wake::Terminated,
+                            event = client.next() => Wake::Event(event),
+                            () = std::future::ready(()), if holds => Wake::Pause,
+                        }
+                    })
+                }
             };
             match wake {
                 Wake::Event(Some(event)) => self.show(event, cx)?,
+                Wake::Pause => self.printer.pause(cx)?,
                 Wake::Event(None) => return Ok(()),
                 Wake::Late if self.results == 0 || self.args.count.is_some() => {
-                    let message = format!("{} results in the time given", self.results);
+                    let message = format!("{} in the time given", count(self.results, "result"));
                     if let Some(failure) = client.client().peers().lasting_failure() {
                         let message = format!("{message}, and no peer to rely on: {failure}");
                         return Err(CliError::new("net.no_peer", Exit::Network, message).into());
                     }
                     return Err(CliError::new("receive.timeout", Exit::Negative, message).into());
                 }
-                Wake::Late | Wake::Terminated => break,
+                Wake::Late => break,
+                Wake::Terminated => {
+                    ended = Err(Stop::Exit(Exit::Terminated));
+                    break;
+                }
                 Wake::Interrupted => return Err(Stop::Exit(Exit::Interrupted)),
             }
         }
         // Acknowledges what has come.
         client.wait(async |client| client.finish(LAST_WORDS).await);
-        Ok(())
+        ended
     }
 
     fn show(&mut self, event: Event, cx: &mut Context) -> Result<()> {
         match event {
             Event::Message { message, is_first } => {
+                if is_first {
+                    self.seen.clear();
+                }
+                let id = message.wrapper().map(Wrapper::message_id);
+                // The same message twice in one envelope is one message.
+                if id.is_some_and(|id| !self.seen.insert(id)) || !self.filter.passes(&message) {
+                    return Ok(());
+                }
                 self.results += 1;
-                cx.emit(&message_record(&message, is_first), |_| message_text(&message))
+                self.printer.push(*message, is_first, cx)
             }
             Event::Envelope { envelope, error } => self.show_envelope(&envelope, error, cx),
             Event::Bundle { ref sender, .. } if self.contacts.contains(sender) => {
@@ -299,7 +337,11 @@ impl Receiver<'_> {
             let message = format!("envelope {}: {error}", envelope.hash());
             cx.show(&CliError::new(error.code(), Exit::Negative, message));
         }
+        if !self.filter.passes_closed(envelope.sent()) {
+            return Ok(());
+        }
         self.results += 1;
+        self.printer.pause(cx)?;
         cx.emit(&envelope_record(envelope), Record::to_text)
     }
 

@@ -10,11 +10,10 @@ use statuskit_core::{
 };
 
 use crate::{
-    config,
     conversation::private_record,
     error::{CliError, Exit},
     input::{self, Item},
-    output::{Record, escape, hex0x},
+    output::{Record, hex0x},
     payload,
 };
 
@@ -74,19 +73,6 @@ fn describe_payload(message: &ReceivedMessage) -> Map<String, Value> {
     let mut members = record.members().clone();
     members.insert("raw".to_owned(), hex0x(message.bytes()).into());
     members
-}
-
-/// A message for people: when, where, who, and what.
-pub fn message_text(message: &ReceivedMessage) -> String {
-    let author = message.author();
-    let author = match author {
-        None => "(unsigned)".to_owned(),
-        Some(key) => {
-            config::name_of(key).map_or_else(|| short_key(&key.to_string()), str::to_owned)
-        }
-    };
-    let text = message.text().map_or_else(|| hex0x(message.bytes()), escape);
-    format!("{} {} {author}: {text}", message.sent(), message.envelope().topic())
 }
 
 /// A message that a ring has opened, read and checked.

@@ -27,7 +27,7 @@ use crate::{
     error::{CliError, Exit, Result, Stop},
     input::Items,
     mining,
-    net::{PeerArgs, show_network},
+    net::{PeerArgs, parse_pow, show_network},
     output::{Record, hex0x},
     payload::record::message_of_item,
     records::envelopes_of,
@@ -61,7 +61,7 @@ Examples:
   $ status-envelope seal hi --password secret --pow 0.2 | status-send --peer \"$ENODE\"")]
 pub struct SendArgs {
     /// Proof of work to mine to [default: what the connected peers ask for, at least 0.002]
-    #[arg(long, value_name = "TARGET")]
+    #[arg(long, value_name = "TARGET", value_parser = parse_pow)]
     pow: Option<f64>,
     /// How long to wait for a peer, at the start and when all peers are lost
     #[arg(long, value_name = "TIME", default_value = "15s", value_parser = parse_seconds)]

@@ -1,7 +1,10 @@
-//! Ctrl-C and SIGTERM, for tools that wait for several things.
+//! Ctrl-C and SIGTERM, for tools that wait for several things; and how the process was started.
 
 use std::{
-    sync::{LazyLock, Once},
+    sync::{
+        LazyLock, Once,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
 
@@ -56,3 +59,23 @@ impl Seen {
         let _ = self.seen.subscribe().wait_for(|seen| *seen).await;
     }
 }
+
+/// Whether standard output was closed when the process started.
+pub fn was_stdout_closed() -> bool {
+    STDOUT_WAS_CLOSED.load(Ordering::Relaxed)
+}
+
+static STDOUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
+
+/// Looks before `main`: the standard library opens /dev/null in place of what is closed, and results
+/// would be lost without an error.
+#[used]
+#[cfg_attr(target_os = "linux", unsafe(link_section = ".init_array"))]
+#[cfg_attr(target_os = "macos", unsafe(link_section = "__DATA,__mod_init_func"))]
+static BEFORE_MAIN: extern "C" fn() = {
+    extern "C" fn look() {
+        let is_closed = rustix::io::fcntl_getfd(rustix::stdio::stdout()).is_err();
+        STDOUT_WAS_CLOSED.store(is_closed, Ordering::Relaxed);
+    }
+    look
+};

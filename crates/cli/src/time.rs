@@ -1,5 +1,7 @@
 //! Durations and points of time, as people write them.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use jiff::{Timestamp, civil::Date, tz::Offset};
 
 /// How a date looks.
@@ -50,6 +52,27 @@ pub fn parse_moment(text: &str) -> Result<Moment, String> {
                     2020-03-01 or 2020-03-01T12:00:00Z, or UNIX seconds";
     let second = time.map_err(|_| expected.to_owned())?.as_second();
     u32::try_from(second).map(Moment::At).map_err(|_| "expected a time of 1970 to 2106".to_owned())
+}
+
+/// The clock that an option fixes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Now {
+    /// UNIX seconds.
+    At(u32),
+    /// The second in which an envelope was sent.
+    Sent,
+}
+
+/// A fixed clock: a point of time, or `sent`.
+pub fn parse_now(text: &str) -> Result<Now, String> {
+    if text == "sent" {
+        return Ok(Now::Sent);
+    }
+    let now = || {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        since.as_secs().try_into().unwrap_or(u32::MAX)
+    };
+    parse_moment(text).map(|moment| Now::At(moment.at(now())))
 }
 
 /// A second as RFC 3339 has it.

@@ -2,10 +2,14 @@
 //!
 //! A binary calls the function of its own tool only, so that the linker leaves out the others.
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{
+    ffi::OsString,
+    io::{self, IsTerminal as _},
+    process::ExitCode,
+};
 
 use clap::{
-    Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum as _,
+    ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum as _,
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
@@ -13,9 +17,9 @@ use crate::{
     account, config,
     context::{Common, Context, early_errors_are_records, show_early_error},
     demo, eip, envelope,
-    error::{CliError, Exit, Result},
+    error::{CliError, Exit, Result, Stop},
     explain, generate, group, inspect, keygen, mailserver, node,
-    output::Format,
+    output::{Format, write_stdout},
     payload, pow, receive, send, session, topic,
 };
 
@@ -66,7 +70,8 @@ tools! {
 /// Ends every help text.
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 negative answer (nothing opened or matched, a check failed, empty input);
-2 wrong usage; 3 malformed input; 4 network or peer; 5 local files; 130 interrupted.
+2 wrong usage; 3 malformed input; 4 network or peer; 5 local files, or an output that is closed or
+full; 130 interrupted; 143 ended with SIGTERM.
 A closed pipe is success. `statuskit explain CODE` tells more about an error.";
 
 /// The command line of `statuskit`.
@@ -152,18 +157,35 @@ fn main<P: CommandFactory + FromArgMatches>(
     work: impl FnOnce(&P, &mut Context) -> Result<()>,
 ) -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let parsed = command::<P>(name)
-        .try_get_matches_from(&arguments)
-        .and_then(|mut matches| P::from_arg_matches_mut(&mut matches));
+    let mut takes_sent = false;
+    let parsed = command::<P>(name).try_get_matches_from(&arguments).and_then(|mut matches| {
+        takes_sent = is_envelope_check(name, &matches);
+        P::from_arg_matches_mut(&mut matches)
+    });
     let exit = match parsed {
         Ok(parsed) => {
             let mut cx = Context::new(common(&parsed));
-            let result = work(&parsed, &mut cx);
+            let result = match cx.is_clock_of_envelopes() && !takes_sent {
+                true => Err(CliError::usage("only `envelope check` takes this")
+                    .field("--now")
+                    .hint("UNIX seconds, or such as 2020-03-29T12:22:26Z")
+                    .into()),
+                false => work(&parsed, &mut cx),
+            };
             cx.exit(result)
         }
         Err(error) => usage(&error, &arguments),
     };
     exit.into()
+}
+
+/// Whether the command has envelopes whose time can be the clock.
+fn is_envelope_check(name: &str, matches: &ArgMatches) -> bool {
+    let nested = |matches: &ArgMatches| matches.subcommand_name() == Some("check");
+    match matches.subcommand() {
+        Some(("envelope", matches)) => nested(matches),
+        _ => name == "status-envelope" && nested(matches),
+    }
 }
 
 fn command<P: CommandFactory>(name: &'static str) -> Command {
@@ -177,9 +199,7 @@ fn usage(error: &clap::Error, arguments: &[OsString]) -> Exit {
     use ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
     match error.kind() {
         DisplayHelp | DisplayVersion => {
-            // A closed pipe is success here, too.
-            let _ = error.print();
-            return Exit::Done;
+            return print_help(error);
         }
         DisplayHelpOnMissingArgumentOrSubcommand => {
             let _ = error.print();
@@ -193,6 +213,20 @@ fn usage(error: &clap::Error, arguments: &[OsString]) -> Exit {
         let _ = error.print();
     }
     Exit::Usage
+}
+
+/// Prints help or a version. A closed pipe is success here, too.
+fn print_help(error: &clap::Error) -> Exit {
+    let text = error.render();
+    let has_colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let text = if has_colour { text.ansi().to_string() } else { text.to_string() };
+    match write_stdout(text.as_bytes()).map_err(Stop::from) {
+        Err(Stop::Error(error)) => {
+            show_early_error(&error);
+            error.exit
+        }
+        _ => Exit::Done,
+    }
 }
 
 /// Splits clap's paragraphs: the message, then a tip or the usage.

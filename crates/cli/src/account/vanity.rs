@@ -19,7 +19,8 @@ use crate::{
     context::Context,
     error::{CliError, Exit, Result, Stop},
     interrupt::Guard,
-    mining,
+    progress,
+    text::count,
     time::parse_seconds,
 };
 
@@ -71,13 +72,15 @@ impl VanityCommand {
         let (key, steps) = match result {
             SearchResult::Found { key, steps } => (key, steps),
             SearchResult::Stopped if interrupted => {
-                cx.note(&format!("interrupted after {tried} keys"));
+                cx.note(&format!("interrupted after {}", count(tried, "key")));
                 return Err(Stop::Exit(Exit::Interrupted));
             }
             SearchResult::Stopped => {
                 let expected = pattern.expected_tries();
-                let message =
-                    format!("no match among {tried} keys; a search takes {expected:.0} on average");
+                let message = format!(
+                    "no match among {}; a search takes {expected:.0} on average",
+                    count(tried, "key")
+                );
                 return Err(CliError::new("vanity.not_found", Exit::Negative, message)
                     .hint("more --time, more --max-tries, or a shorter pattern")
                     .into());
@@ -102,15 +105,15 @@ impl VanityCommand {
         work: impl FnOnce(&SearchOptions<'_>) -> SearchResult,
     ) -> (SearchResult, u64, bool) {
         let guard = Guard::new();
-        let (progress, cancel, done) =
+        let (tried, cancel, done) =
             (AtomicU64::new(0), AtomicBool::new(false), AtomicBool::new(false));
         let mut options = SearchOptions::default();
         options.threads = self.threads;
         options.max_tries = self.max_tries.unwrap_or(options.max_tries);
         options.cancel = Some(&cancel);
-        options.progress = Some(&progress);
+        options.progress = Some(&tried);
         let limit = self.time.map(|seconds| Duration::from_secs(seconds.into()));
-        let bar = mining::bar();
+        let bar = progress::spinner();
         let result = thread::scope(|scope| {
             scope.spawn(|| {
                 let began = Instant::now();
@@ -119,8 +122,8 @@ impl VanityCommand {
                     if late || guard.is_set() {
                         cancel.store(true, Ordering::SeqCst);
                     }
-                    if !bar.is_hidden() {
-                        draw(&bar, pattern, progress.load(Ordering::Relaxed), began.elapsed());
+                    if progress::is_wanted() && began.elapsed() >= progress::DELAY {
+                        draw(&bar, pattern, tried.load(Ordering::Relaxed), began.elapsed());
                     }
                     thread::sleep(Duration::from_millis(20));
                 }
@@ -130,7 +133,7 @@ impl VanityCommand {
             result
         });
         bar.finish_and_clear();
-        (result, progress.load(Ordering::Relaxed), guard.is_set())
+        (result, tried.load(Ordering::Relaxed), guard.is_set())
     }
 }
 

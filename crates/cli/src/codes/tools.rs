@@ -64,6 +64,12 @@ pub(super) const CODES: &[Explanation] = &[
         causes: "See the message of the system. Files with keys are never overwritten.",
     },
     Explanation {
+        code: "sort.too_many",
+        rule: "At most 100,000 messages, or 256 MiB of them, are sorted.",
+        source: "tools",
+        causes: "A long history: take parts of it with --since and --until, or the order of arrival.",
+    },
+    Explanation {
         code: "system.randomness",
         rule: "The system gave no random bytes.",
         source: "tools",

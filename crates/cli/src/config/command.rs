@@ -20,7 +20,7 @@ use crate::{
     keys::{parse_sym_key, public_chat},
     nodes::{self, Wanted},
     output::{Record, escape},
-    password,
+    password, text,
 };
 
 /// Make, show and check the configuration file: profiles, names of keys and chats, the key ring
@@ -302,7 +302,7 @@ impl Checks<'_> {
         ] {
             for node in nodes {
                 let found = nodes::read(&node.value, wanted, member);
-                let found = found.map(|nodes| count(nodes.len(), "node"));
+                let found = found.map(|nodes| text::count(nodes.len() as u64, "node"));
                 self.show(&place(member), Some(node.line), found.map_err(|it| it.message.clone()))?;
             }
         }
@@ -360,9 +360,9 @@ impl Checks<'_> {
     }
 
     fn show(&mut self, name: &str, line: Option<u64>, found: Found) -> Result<()> {
-        let (passes, text) = match &found {
-            Ok(text) => (true, text),
-            Err(text) => (false, text),
+        let (passes, found) = match &found {
+            Ok(found) => (true, found),
+            Err(found) => (false, found),
         };
         if !passes {
             self.cx.negative();
@@ -370,11 +370,11 @@ impl Checks<'_> {
         let record = Record::new("config_check")
             .with("name", name)
             .with("pass", passes)
-            .with("found", text.as_str())
+            .with("found", found.as_str())
             .with_some("line", line);
         self.cx.emit(&record, |_| {
-            let mark = if passes { "ok  " } else { "FAIL" };
-            format!("{mark} {name}: {}", escape(text))
+            let mark = text::mark(passes);
+            format!("{mark} {name}: {}", escape(found))
         })
     }
 }
@@ -404,10 +404,6 @@ fn text_of(stop: Stop) -> String {
         Stop::Error(error) => error.message.clone(),
         _ => String::new(),
     }
-}
-
-fn count(number: usize, what: &str) -> String {
-    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
 #[cfg(test)]

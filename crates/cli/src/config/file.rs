@@ -65,7 +65,7 @@ pub fn parse(text: &str, dir: &Path, home: Option<&Path>) -> Result<Config, CliE
     let table = DeTable::parse(text).map_err(|error| {
         // The parser's message may quote, its rule does not.
         let line = error.span().map_or(1, |span| line_of(text, span.start));
-        let rule = error.message().split(['`', '"', '\'']).next().unwrap_or_default();
+        let rule = error.message().split(['`', '\u{22}', '\'']).next().unwrap_or_default();
         let message = format!("not TOML: {}", rule.trim_end_matches([' ', ',', ':']));
         CliError::new("config.syntax", Exit::Malformed, message).line(line)
     })?;

@@ -18,6 +18,7 @@ use crate::{
     error::{CliError, Exit, Result},
     output::Record,
     records::float,
+    text,
 };
 
 #[derive(Debug, Args)]
@@ -53,7 +54,7 @@ impl CheckCommand {
         rules.bloom_tolerance = rules.bloom;
         each_envelope(cx, |cx, envelope, line| {
             // The clock goes on while a stream is checked.
-            rules.now = cx.now();
+            rules.now = if cx.is_clock_of_envelopes() { envelope.sent() } else { cx.now() };
             let pow = envelope.pow(future_diff(envelope.sent(), rules.now));
             let verdict = check::verdict(&envelope, pow, &rules);
             cx.emit(&check_record(&envelope, pow, verdict, &rules), check_text)?;
@@ -95,7 +96,7 @@ fn check_text(record: &Record) -> String {
     let verdict = members["verdict"].as_str().unwrap_or_default();
     let mut out = format!("{verdict}  {hash}\n");
     for check in members["checks"].as_array().into_iter().flatten() {
-        let mark = if check["pass"] == Value::Bool(true) { "ok  " } else { "FAIL" };
+        let mark = text::mark(check["pass"] == Value::Bool(true));
         let [rule, found, expected] =
             ["rule", "found", "expected"].map(|name| check[name].as_str().unwrap_or_default());
         let _ = writeln!(out, "  {mark} {rule}: {found} (expected {expected})");
@@ -103,10 +104,22 @@ fn check_text(record: &Record) -> String {
     out
 }
 
+/// Names all rules that fail; the code is that of the first.
 fn refused(envelope: &Envelope, pow: f64, verdict: Verdict, rules: &Rules) -> CliError {
-    let failed = check::checks(envelope, pow, rules).into_iter().find(|check| !check.pass);
-    let reason = failed.map_or_else(String::new, |check| {
-        format!("{}: {}, expected {}", check.rule, check.found, check.expected)
-    });
-    CliError::new(verdict.code(), Exit::Negative, format!("a peer refuses this envelope: {reason}"))
+    let checks = check::checks(envelope, pow, rules).into_iter();
+    let failed: Vec<_> = checks
+        .filter(|check| !check.pass)
+        .map(|check| format!("{}: {}, expected {}", check.rule, check.found, check.expected))
+        .collect();
+    let message = format!("a peer refuses this envelope: {}", failed.join("; "));
+    let error = CliError::new(verdict.code(), Exit::Negative, message);
+    match verdict {
+        Verdict::VeryOld | Verdict::Expired => {
+            error.hint("--now sent checks it as of the time when it was sent")
+        }
+        Verdict::FromFuture => error.hint("is the clock of this machine right? --now sets another"),
+        Verdict::LowPow => error.hint("status-pow mine"),
+        Verdict::NoBloomMatch => error.hint("status-topic match shows which topics a filter has"),
+        _ => error,
+    }
 }

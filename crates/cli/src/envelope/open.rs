@@ -1,17 +1,29 @@
 //! `status-envelope open`.
 
 use clap::Args;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::{
     context::Context,
     envelope::each_envelope,
     error::{CliError, Exit, Result, Stop},
+    filter::FilterArgs,
     keys::OpenArgs,
-    records::{message_record, message_text, opened_message},
+    records::opened_message,
+    time::{Moment, parse_moment},
 };
 
 #[derive(Debug, Args)]
 pub struct OpenCommand {
+    /// Only messages sent from this time on: a time before now (1d, 24h), a date or time (2020-03-01,
+    /// 2020-03-01T12:00:00Z), or UNIX seconds
+    #[arg(long, value_name = "TIME", value_parser = parse_moment, help_heading = "Filters")]
+    since: Option<Moment>,
+    /// Only messages sent until this time, in the same forms
+    #[arg(long, value_name = "TIME", value_parser = parse_moment, help_heading = "Filters")]
+    until: Option<Moment>,
+    #[command(flatten)]
+    filter: FilterArgs,
     #[command(flatten)]
     keys: OpenArgs,
 }
@@ -24,20 +36,37 @@ impl OpenCommand {
                 .hint("--chat NAME, --password TEXT, --sym-key HEX or --identity FILE")
                 .into());
         }
-        let mut opened_any = false;
-        each_envelope(cx, |cx, envelope, line| match ring.open(&envelope) {
-            Ok(opened) => {
-                opened_any = true;
-                let message = opened_message(&envelope, opened);
-                cx.emit(&message_record(&message, true), |_| message_text(&message))
+        let at = |moment: Option<Moment>| moment.map(|moment| moment.at(cx.now()));
+        let filter = self.filter.filter(at(self.since), at(self.until))?;
+        let mut printer = self.filter.printer();
+        let mut printed_any = false;
+        let done = each_envelope(cx, |cx, envelope, line| {
+            match ring.open(&envelope) {
+                Ok(opened) => {
+                    let message = opened_message(&envelope, opened);
+                    if filter.passes(&message) {
+                        printed_any = true;
+                        printer.push(message, true, cx)?;
+                    }
+                }
+                Err(error) => {
+                    // An envelope for someone else is not an error of the stream.
+                    let message = format!("envelope {}: {error}", envelope.hash());
+                    cx.show(&CliError::new(error.code(), Exit::Negative, message).line(line));
+                }
             }
-            Err(error) => {
-                // An envelope for someone else is not an error of the stream.
-                let message = format!("envelope {}: {error}", envelope.hash());
-                cx.show(&CliError::new(error.code(), Exit::Negative, message).line(line));
-                Ok(())
-            }
-        })?;
-        if opened_any { Ok(()) } else { Err(Stop::Exit(Exit::Negative)) }
+            if is_input_ready() { Ok(()) } else { printer.pause(cx) }
+        });
+        printer.print(cx)?;
+        done?;
+        if printed_any { Ok(()) } else { Err(Stop::Exit(Exit::Negative)) }
     }
+}
+
+/// Whether standard input has more, or has ended: then nothing waits for long.
+fn is_input_ready() -> bool {
+    let stdin = rustix::stdio::stdin();
+    let mut wanted = [PollFd::new(&stdin, PollFlags::IN)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    matches!(poll(&mut wanted, Some(&now)), Ok(ready) if ready > 0)
 }

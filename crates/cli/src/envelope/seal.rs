@@ -17,6 +17,7 @@ use crate::{
     keys::{self, IdentityArgs, SealArgs, parse_topic},
     lines::Lines,
     mining,
+    net::parse_pow,
     records::{envelope_record, hex_member},
     time::parse_seconds,
 };
@@ -50,7 +51,7 @@ pub struct MessageArgs {
 #[derive(Debug, Args)]
 pub struct SealCommand {
     /// Mine at once, to this proof of work [default: not mined, nonce 0]
-    #[arg(long, value_name = "TARGET")]
+    #[arg(long, value_name = "TARGET", value_parser = parse_pow)]
     pow: Option<f64>,
     /// Standard input is text even if it looks like records: messages that `open` printed, or
     /// protocol messages and payloads, whose raw bytes are sealed

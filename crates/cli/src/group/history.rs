@@ -27,6 +27,7 @@ use crate::{
     input::{Content, Item, Items},
     payload::{payload_error, record::payload_members},
     records::hex_member,
+    text::count,
 };
 
 /// The source of a history.
@@ -87,7 +88,7 @@ impl HistoryArgs {
     pub fn read_group(&self, cx: &mut Context) -> Result<Group> {
         let mut histories = self.read_all(cx)?;
         if histories.len() > 1 {
-            let message = format!("histories of {} groups", histories.len());
+            let message = format!("histories of {}", count(histories.len() as u64, "group"));
             return Err(CliError::usage(message)
                 .field("--group")
                 .hint("--group ID takes one")

@@ -18,7 +18,7 @@ use crate::{
     },
     keys::IdentityArgs,
     output::Record,
-    payload,
+    payload, text,
 };
 
 /// Replay histories event by event, and print the result; exit 1 if an event is refused
@@ -136,7 +136,7 @@ impl VerifyCommand {
                 .with_some("reason", verdict.as_ref().err().map(|(_, reason)| reason.as_str()))
                 .with_raw(&PayloadMessage::from(update).encode());
             cx.emit(&record, |_| match &verdict {
-                Ok(()) => format!("valid: {count} events"),
+                Ok(()) => format!("valid: {}", text::count(count as u64, "event")),
                 Err((_, reason)) => format!("NOT VALID: {reason}"),
             })?;
             if let Err((code, reason)) = verdict {

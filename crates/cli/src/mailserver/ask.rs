@@ -2,11 +2,11 @@
 
 use std::{
     io::{self, IsTerminal as _},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use clap::Args;
-use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar};
 use statuskit_core::{
     chat,
     crypto::{PublicKey, SecretKey},
@@ -21,6 +21,7 @@ use crate::{
     error::{CliError, Exit, Result, Stop},
     mailserver::access::AccessArgs,
     net::{Network, PeerArgs, service_config},
+    progress,
     time::parse_seconds,
 };
 
@@ -73,7 +74,7 @@ pub struct RequestArgs {
     /// With --layout raw: end the answer when nothing has come for this long, as the mailserver of
     /// go-ethereum never marks its end
     #[arg(long, value_name = "TIME", value_parser = parse_wait)]
-    quiet: Option<u32>,
+    silence: Option<u32>,
     #[command(flatten)]
     access: AccessArgs,
 }
@@ -111,11 +112,11 @@ impl RequestArgs {
             return Err(CliError::usage(message).field("--pow").into());
         }
         config.min_pow = self.pow;
-        if self.quiet.is_some() && self.layout != Layout::Raw {
+        if self.silence.is_some() && self.layout != Layout::Raw {
             let message = "only servers of the raw layout don't mark the end of an answer";
-            return Err(CliError::usage(message).field("--quiet").hint("--layout raw").into());
+            return Err(CliError::usage(message).field("--silence").hint("--layout raw").into());
         }
-        config.quiet = self.quiet.map(|seconds| Duration::from_secs(seconds.into()));
+        config.quiet = self.silence.map(|seconds| Duration::from_secs(seconds.into()));
         config.layout = match self.layout {
             Layout::Seven => client::Layout::Sealed(Form::Seven),
             Layout::Six => client::Layout::Sealed(Form::Six),
@@ -214,6 +215,7 @@ pub fn parse_cursor(text: &str) -> Result<Option<Cursor>> {
 /// A progress bar over the range of time, on standard error, only on a terminal.
 pub struct Progress {
     bar: ProgressBar,
+    began: Instant,
     /// Whether results go to a terminal, too.
     is_shared: bool,
 }
@@ -224,22 +226,26 @@ impl Progress {
 
     /// Begins a bar.
     pub fn new() -> Self {
-        let target = ProgressDrawTarget::stderr();
-        let bar = ProgressBar::with_draw_target(Some(Self::PARTS as u64), target);
-        let style = ProgressStyle::with_template("{bar:40} {percent:>3} %  {msg}");
-        bar.set_style(style.expect("a constant template"));
-        Self { bar, is_shared: io::stdout().is_terminal() }
+        let bar = progress::bar(Self::PARTS as u64);
+        Self { bar, began: Instant::now(), is_shared: io::stdout().is_terminal() }
     }
 
     /// Sets how much of the range is done, from 0 to 1.
     pub fn set(&self, done: f64, envelopes: u64) {
+        if !self.is_due() {
+            return;
+        }
         self.bar.set_position((done * Self::PARTS) as u64);
         self.bar.set_message(format!("{} envelopes", HumanCount(envelopes)));
     }
 
     /// Prints a result without spoiling the bar.
     pub fn suspend<T>(&self, work: impl FnOnce() -> T) -> T {
-        if self.is_shared { self.bar.suspend(work) } else { work() }
+        if self.is_shared && self.is_due() { self.bar.suspend(work) } else { work() }
+    }
+
+    fn is_due(&self) -> bool {
+        self.began.elapsed() >= progress::DELAY
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{
     mailserver::{access::password_key, ask::client_error},
     net::PeerArgs,
     nodes::{self, Wanted},
+    text::count,
     time::{Moment, parse_moment, to_rfc3339},
 };
 
@@ -30,7 +31,7 @@ pub struct JoinArgs {
     /// that [default: with --since, the first of the profile]
     #[arg(long, value_name = "ENODE")]
     mailserver: Option<String>,
-    /// Start of the history: a time before now (1d, 24h), a date or time (2020-03-01,
+    /// Only messages sent from this time on, and the start of the history: a time before now (1d, 24h), a date or time (2020-03-01,
     /// 2020-03-01T12:00:00Z), or UNIX seconds [default: 1d]
     #[arg(long, value_name = "TIME", value_parser = parse_moment)]
     since: Option<Moment>,
@@ -64,6 +65,11 @@ impl JoinArgs {
         Ok(Some(HistorySource { mailserver, access: Access::Password(key), since }))
     }
 
+    /// From when on messages are wanted, in UNIX seconds.
+    pub fn since(&self, cx: &Context) -> Option<u32> {
+        self.since.map(|since| since.at(cx.now()))
+    }
+
     fn mailserver(&self) -> Result<Option<Enode>> {
         let first = |text: &str, field| -> Result<Option<Enode>> {
             Ok(nodes::read(text, Wanted::Mailservers, field)?.into_iter().next())
@@ -72,16 +78,18 @@ impl JoinArgs {
             return first(text, "--mailserver");
         }
         let needs = [
-            ("--since", self.since.is_some()),
             ("--mailserver-password", self.mailserver_password.is_some()),
             ("--mailserver-password-file", self.mailserver_password_file.is_some()),
         ];
-        let Some((option, _)) = needs.into_iter().find(|(_, is_given)| *is_given) else {
+        let needed_by = needs.into_iter().find(|(_, is_given)| *is_given);
+        if self.since.is_none() && needed_by.is_none() {
             return Ok(None);
-        };
-        match config::profile()?.mailservers.first() {
-            Some(text) => first(&text.value, "mailservers"),
-            None => Err(CliError::usage("no mailserver is named")
+        }
+        match (config::profile()?.mailservers.first(), needed_by) {
+            (Some(text), _) => first(&text.value, "mailservers"),
+            // What peers have is all there is to choose from.
+            (None, None) => Ok(None),
+            (None, Some((option, _))) => Err(CliError::usage("no mailserver is named")
                 .field(option)
                 .hint("--mailserver enode://…")
                 .into()),
@@ -104,8 +112,10 @@ pub fn show_history(event: HistoryEvent, cx: &mut Context) -> Result<()> {
                 "the history is interrupted: {error}; the mailserver is asked again {when}"
             ));
         }
-        HistoryEvent::Complete { envelopes } => cx
-            .note(&format!("the history is complete: {envelopes} envelopes that had not come yet")),
+        HistoryEvent::Complete { envelopes } => cx.note(&format!(
+            "the history is complete: {} that had not come yet",
+            count(envelopes, "envelope")
+        )),
         HistoryEvent::Failed { error, since } => cx.report(incomplete(&error, since))?,
         _ => {}
     }

@@ -30,6 +30,7 @@ use crate::{
     output::{Record, escape},
     records::float,
     signals::interrupted,
+    text::{self, Colour, count},
     time::{Moment, to_rfc3339},
 };
 
@@ -208,8 +209,8 @@ impl Probe<'_> {
             0 => String::new(),
             _ => format!(", and {twins} of topics that the filter can't tell from them"),
         };
-        let count = envelopes.len() - twins;
-        self.report("request", began, Found::pass(format!("{count} envelopes{others}{more}")))?;
+        let found = count((envelopes.len() - twins) as u64, "envelope");
+        self.report("request", began, Found::pass(format!("{found}{others}{more}")))?;
         let tally = done.tally;
         let found = match (tally.unwanted, tally.duplicates) {
             (0, 0) if envelopes.is_empty() => Found::skip("there are no envelopes"),
@@ -370,9 +371,9 @@ impl Probe<'_> {
             .with("seconds", float(seconds));
         self.cx.emit(&record, |_| {
             let verdict = match pass {
-                Some(true) => "pass",
-                Some(false) => "FAIL",
-                None => "skip",
+                Some(true) => text::paint(Colour::Green, "pass"),
+                Some(false) => text::paint(Colour::Red, "FAIL"),
+                None => "skip".to_owned(),
             };
             format!("{verdict}  {name:8} {:>8.1} ms  {}", seconds * 1000.0, escape(&details))
         })

@@ -7,6 +7,7 @@ use crate::{
     error::Result,
     mailserver::store::{Purpose, StoreArgs, archive_error},
     output::Record,
+    text::count,
     time::{Moment, parse_moment, parse_seconds, to_rfc3339},
 };
 
@@ -56,7 +57,7 @@ impl PruneCommand {
             .with("before", before)
             .with("removed", removed);
         cx.emit(&record, |_| {
-            format!("{removed} envelopes removed, sent before {}", to_rfc3339(before))
+            format!("{} removed, sent before {}", count(removed, "envelope"), to_rfc3339(before))
         })
     }
 }

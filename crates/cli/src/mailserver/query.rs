@@ -8,6 +8,7 @@ use crate::{
     config,
     context::Context,
     error::{CliError, Exit, Result, Stop},
+    filter::{Filter, FilterArgs, Printer},
     keys::{IdentityArgs, OpenArgs, public_chat},
     mailserver::{
         ask::{AskArgs, Connection, Progress, RequestArgs, client_error, parse_cursor},
@@ -15,8 +16,9 @@ use crate::{
         transfer::envelope_text,
     },
     net::PeerArgs,
-    records::{envelope_record, message_record, message_text, opened_message},
+    records::{envelope_record, opened_message},
     signals::{interrupted, terminated},
+    text::count,
     time::Moment,
 };
 
@@ -59,6 +61,8 @@ pub struct QueryCommand {
     #[command(flatten)]
     topics: TopicArgs,
     #[command(flatten)]
+    filter: FilterArgs,
+    #[command(flatten)]
     range: RangeArgs,
     #[command(flatten)]
     ask: AskArgs,
@@ -72,6 +76,7 @@ pub struct QueryCommand {
 enum Wake {
     Item(Option<std::result::Result<HistoryItem, ClientError>>),
     Interrupted,
+    Terminated,
 }
 
 impl QueryCommand {
@@ -82,7 +87,10 @@ impl QueryCommand {
         let Connection { server, key, .. } = &connection;
         let config = self.request.config(server, key.clone(), &self.ask)?;
         let client = connection.client(config);
+        let filter = self.filter.filter(None, None)?;
         let mut running = Running {
+            filter,
+            printer: self.filter.printer(),
             history: connection.network.wait(async { client.history(query) }),
             progress: Progress::new(),
             connection: &connection,
@@ -92,6 +100,7 @@ impl QueryCommand {
             since: 0,
         };
         let ended = running.run(self.limit, cx);
+        let ended = running.progress.suspend(|| running.printer.print(cx)).and(ended);
         let shown = running.shown;
         running.note_the_rest(&ended, cx);
         ended?;
@@ -131,6 +140,12 @@ impl QueryCommand {
     /// Returns the keys to open with, if --open is given.
     fn ring(&self, cx: &Context) -> Result<Option<KeyRing>> {
         if !self.open {
+            if let Some(option) = self.filter.first_option() {
+                return Err(CliError::usage("only opened messages can be chosen and sorted")
+                    .field(option)
+                    .hint("--open")
+                    .into());
+            }
             return Ok(None);
         }
         // Opened messages are no longer raw bytes.
@@ -158,6 +173,8 @@ struct Running<'a> {
     history: History,
     progress: Progress,
     ring: Option<KeyRing>,
+    filter: Filter,
+    printer: Printer,
     shown: u64,
     /// The last complete page.
     last: Option<PageDone>,
@@ -189,6 +206,7 @@ impl Running<'_> {
                     }
                 }
                 Wake::Interrupted => return Err(Stop::Exit(Exit::Interrupted)),
+                Wake::Terminated => return Err(Stop::Exit(Exit::Terminated)),
             }
         }
     }
@@ -200,20 +218,26 @@ impl Running<'_> {
                 // First, since a slow output always has a next item.
                 biased;
                 () = interrupted() => Wake::Interrupted,
-                () = terminated() => Wake::Interrupted,
+                () = terminated() => Wake::Terminated,
                 item = history.next() => Wake::Item(item),
             }
         })
     }
 
-    fn show(&self, envelope: &Envelope, cx: &mut Context) -> Result<()> {
+    fn show(&mut self, envelope: &Envelope, cx: &mut Context) -> Result<()> {
         let opened = self.ring.as_ref().and_then(|ring| ring.open(envelope).ok());
-        self.progress.suspend(|| match opened {
+        let Self { progress, printer, filter, .. } = self;
+        progress.suspend(|| match opened {
             Some(opened) => {
                 let message = opened_message(envelope, opened);
-                cx.emit(&message_record(&message, true), |_| message_text(&message))
+                if filter.passes(&message) { printer.push(message, true, cx) } else { Ok(()) }
             }
-            None => cx.emit(&envelope_record(envelope), envelope_text),
+            None if filter.passes_closed(envelope.sent()) => {
+                // Those before it come first.
+                printer.pause(cx)?;
+                cx.emit(&envelope_record(envelope), envelope_text)
+            }
+            None => Ok(()),
         })
     }
 
@@ -224,8 +248,8 @@ impl Running<'_> {
         let Some(page) = last else { return };
         let tally = page.tally;
         if tally.unwanted > 0 {
-            let count = tally.unwanted;
-            cx.note(&format!("ignored {count} envelopes that were not asked for"));
+            let ignored = count(tally.unwanted, "envelope");
+            cx.note(&format!("ignored {ignored} that nobody asked for"));
         }
         if ended.is_ok() && page.is_last {
             return;
@@ -235,7 +259,7 @@ impl Running<'_> {
             Some(cursor) => format!("--cursor {cursor} --from {} --to {}", page.from, page.to),
         };
         let repeats = if since > 0 {
-            format!(" (its first {since} envelopes are printed already)")
+            format!(" ({} of it printed already)", count(since, "envelope"))
         } else {
             String::new()
         };

@@ -20,6 +20,7 @@ use crate::{
     mailserver::http::{Metrics, Told},
     output::{Record, escape},
     records::float,
+    text::count,
 };
 
 /// The source of metrics and health of a running mailserver.
@@ -303,7 +304,10 @@ pub fn show_event(event: &MailserverEvent, cx: &Context) {
                 || "they are lost".to_owned(),
                 |wait| format!("tried again in {wait:?}"),
             );
-            let message = format!("{waiting} envelopes could not be stored: {error}; {next}");
+            let message = format!(
+                "{} could not be stored: {error}; {next}",
+                count(*waiting as u64, "envelope")
+            );
             cx.show(&CliError::new(error.code(), Exit::Local, message));
         }
         MailserverEvent::ArchiveRecovered => cx.note("envelopes are stored again"),
@@ -313,10 +317,13 @@ pub fn show_event(event: &MailserverEvent, cx: &Context) {
         }
         MailserverEvent::ReadRecovered => cx.note("requests are answered from the archive again"),
         MailserverEvent::IngestFull { waiting } => {
-            cx.note(&format!("{waiting} envelopes wait to be stored; new ones are put off"));
+            cx.note(&format!(
+                "to be stored: {}; new ones are put off",
+                count(*waiting as u64, "envelope")
+            ));
         }
         MailserverEvent::Pruned { removed, before } => {
-            cx.note(&format!("{removed} envelopes removed, sent before {before}"));
+            cx.note(&format!("{} removed, sent before {before}", count(*removed, "envelope")));
         }
         MailserverEvent::PruneFailed(error) => {
             let message = format!("old envelopes could not be removed: {error}");

@@ -19,10 +19,10 @@ use crate::{
 pub struct RangeArgs {
     /// First second: a time before now (24h, 2d), a date or time (2020-03-01,
     /// 2020-03-01T12:00:00Z), or UNIX seconds
-    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    #[arg(long, value_name = "TIME", value_parser = parse_moment, visible_alias = "since")]
     pub from: Option<Moment>,
     /// Last second, in the same forms, or "now"
-    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    #[arg(long, value_name = "TIME", value_parser = parse_moment, visible_alias = "until")]
     pub to: Option<Moment>,
 }
 

@@ -37,6 +37,7 @@ use crate::{
     records::float,
     signals::{interrupted, terminated, until},
     strangers::StrangerArgs,
+    text::count,
     time::parse_seconds,
 };
 
@@ -163,7 +164,8 @@ impl ServeCommand {
         match lost {
             Some(Stopped { lost: 0 }) | None => ended,
             Some(Stopped { lost }) => {
-                let message = format!("{lost} envelopes could not be stored, and are lost");
+                let message =
+                    format!("{} could not be stored, lost", count(lost as u64, "envelope"));
                 Err(CliError::new("mailserver.lost", Exit::Local, message).into())
             }
         }
@@ -265,7 +267,8 @@ impl ServeCommand {
                     cx.emit(&report.stats(), Record::to_text)?;
                 }
                 Wake::Interrupted => return Err(Stop::Exit(Exit::Interrupted)),
-                Wake::Terminated | Wake::News(None) => return Ok(()),
+                Wake::Terminated => return Err(Stop::Exit(Exit::Terminated)),
+                Wake::News(None) => return Ok(()),
             }
         }
     }

@@ -233,7 +233,7 @@ mod tests {
         ] {
             let Err(Stop::Error(error)) = args(store).place() else { panic!("{store}") };
             assert_eq!(error.exit, Exit::Usage);
-            assert!(!error.to_text().contains("secret"), "{store}");
+            assert!(!error.to_text(false).contains("secret"), "{store}");
             assert_eq!(args(store).shown(), "");
         }
     }

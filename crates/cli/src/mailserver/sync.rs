@@ -21,6 +21,7 @@ use crate::{
     net::PeerArgs,
     output::Record,
     signals::{interrupted, terminated},
+    text::count,
     time::{Moment, parse_seconds},
 };
 
@@ -93,7 +94,7 @@ impl SyncCommand {
                 tokio::select! {
                     report = sync => report.map(|_| ()).map_err(|error| client_error(&error).into()),
                     () = interrupted() => Err(Stop::Exit(Exit::Interrupted)),
-                    () = terminated() => Err(Stop::Exit(Exit::Interrupted)),
+                    () = terminated() => Err(Stop::Exit(Exit::Terminated)),
                 }
             })
         };
@@ -112,7 +113,11 @@ impl SyncCommand {
         cx.emit(&record, |_| {
             let client::SyncReport { pages, received, new, passed_over, .. } = &last;
             let passed_over = passed_over_text(passed_over);
-            format!("{received} envelopes in {pages} pages, {new} of them new{passed_over}")
+            format!(
+                "{} in {}, {new} of them new{passed_over}",
+                count(*received, "envelope"),
+                count(u64::from(*pages), "page")
+            )
         })?;
         if ended.is_err()
             && let Some(cursor) = &last.cursor

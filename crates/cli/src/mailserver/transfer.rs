@@ -32,9 +32,10 @@ use crate::{
         select::{RangeArgs, TopicArgs},
         store::{Purpose, StoreArgs, archive_error},
     },
-    mining,
     output::{Record, hex0x},
+    progress,
     records::{envelope_record, envelopes_of},
+    text::count,
     time::{Moment, to_rfc3339},
 };
 
@@ -119,7 +120,7 @@ impl ImportCommand {
     /// Imports all that a source holds.
     fn take_over(&self, source: &dyn Source, cx: &mut Context) -> Result<()> {
         let archive = self.store.open(Purpose::Make)?;
-        let bar = mining::bar();
+        let (bar, began) = (progress::spinner(), Instant::now());
         let guard = Guard::new();
         let stopped = RefCell::new(Ok(()));
         let source = Stoppable { source, stops: &|| guard.is_set() || stopped.borrow().is_err() };
@@ -137,7 +138,9 @@ impl ImportCommand {
                 last = *progress;
                 let at = progress.at.map(to_rfc3339).unwrap_or_default();
                 bar.set_message(format!("{} envelopes, at {at}", HumanCount(progress.good)));
-                bar.tick();
+                if began.elapsed() >= progress::DELAY {
+                    bar.tick();
+                }
             }
         });
         bar.finish_and_clear();
@@ -157,7 +160,11 @@ impl ImportCommand {
         let record = with_passed_over(record, passed_over).with("bad_records", *bad);
         cx.emit(&record, |_| {
             let passed_over = passed_over_text(passed_over);
-            format!("{seen} envelopes, {new} of them new{passed_over}; {bad} bad records")
+            format!(
+                "{}, {new} of them new{passed_over}; {}",
+                count(*seen, "envelope"),
+                count(*bad, "bad record")
+            )
         })
     }
 }

@@ -18,6 +18,7 @@ use crate::{
         each_payload,
         record::{self, member_of, message_of},
     },
+    text,
 };
 
 /// Apply the checks of a receiver, one by one; exit 1 if a payload fails one
@@ -71,7 +72,7 @@ impl CheckCommand {
                 .with("accepted", failed.is_none())
                 .with("checks", checks.iter().map(|it| a_check(it, &fields)).collect::<Value>())
                 .with_raw(wrapper.raw());
-            cx.emit(&record, text)?;
+            cx.emit(&record, check_text)?;
             if let Some(failed) = failed {
                 cx.negative();
                 let message = format!("a client refuses this payload: {}", failed.rejection);
@@ -101,13 +102,13 @@ fn a_check(check: &Check, fields: &Record) -> Value {
     })
 }
 
-fn text(record: &Record) -> String {
+fn check_text(record: &Record) -> String {
     let members = record.members();
     let verdict = if members["accepted"] == Value::Bool(true) { "accepted" } else { "REFUSED" };
     let [kind, id] = ["payload_type", "message_id"].map(|it| members[it].as_str().unwrap_or(""));
     let mut out = format!("{verdict}  {kind} {id}\n");
     for check in members["checks"].as_array().into_iter().flatten() {
-        let mark = if check["pass"] == Value::Bool(true) { "ok  " } else { "FAIL" };
+        let mark = text::mark(check["pass"] == Value::Bool(true));
         let rule = check["rule"].as_str().unwrap_or_default();
         let found = match &check["found"] {
             Value::Null => String::new(),

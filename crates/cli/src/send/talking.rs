@@ -21,10 +21,11 @@ use crate::{
     group::history,
     keys::parse_public_key,
     output::Record,
-    records::{message_record, message_text},
+    records::message_record,
     running::client_error,
     send::{SendArgs, Sender, queue::Outcome},
     state::StateArgs,
+    text,
     time::parse_seconds,
 };
 
@@ -371,7 +372,7 @@ impl Sender {
                 Ok(())
             }
             Event::Message { message, is_first } => {
-                cx.emit(&message_record(&message, is_first), |_| message_text(&message))
+                cx.emit(&message_record(&message, is_first), |_| text::message(&message))
             }
             Event::Unread(unread) => {
                 cx.show(&unread_error(&unread, true));

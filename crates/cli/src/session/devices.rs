@@ -12,6 +12,7 @@ use crate::{
     error::{CliError, Exit, Result},
     keys::parse_public_key,
     mining,
+    net::parse_pow,
     output::{Record, hex0x},
     records::envelope_record,
     session::{DeviceArgs, no_state},
@@ -32,7 +33,7 @@ pub struct ContactCodeCommand {
     #[command(flatten)]
     device: DeviceArgs,
     /// Minimum proof of work of the envelope
-    #[arg(long, value_name = "TARGET", default_value_t = chat::POW_TARGET)]
+    #[arg(long, value_name = "TARGET", value_parser = parse_pow, default_value_t = chat::POW_TARGET)]
     pow: f64,
     /// Time to live of the envelope, such as 30s or 2m
     #[arg(long, value_name = "TIME", default_value_t = chat::TTL, value_parser = parse_seconds)]
@@ -74,7 +75,7 @@ pub struct PairCommand {
     #[arg(long, default_value = "desktop")]
     device_type: String,
     /// Minimum proof of work of the envelope
-    #[arg(long, value_name = "TARGET", default_value_t = chat::POW_TARGET)]
+    #[arg(long, value_name = "TARGET", value_parser = parse_pow, default_value_t = chat::POW_TARGET)]
     pow: f64,
     /// Time to live of the envelope, such as 30s or 2m
     #[arg(long, value_name = "TIME", default_value_t = chat::TTL, value_parser = parse_seconds)]

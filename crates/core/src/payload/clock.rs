@@ -24,7 +24,7 @@ pub(crate) fn is_ahead(clock: u64, reference_ms: u64) -> bool {
 }
 
 /// Returns the clock that a message sets in its chat; 0 if it belongs to none.
-pub(crate) fn of(message: &PayloadMessage) -> u64 {
+pub fn of(message: &PayloadMessage) -> u64 {
     match message {
         PayloadMessage::ChatMessage(it) => it.clock,
         PayloadMessage::ContactUpdate(it) => it.clock,
