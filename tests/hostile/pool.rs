@@ -55,6 +55,7 @@ async fn endless_changes_of_requirements_cost_little() {
     let clock = ServiceClock::starting_at(Duration::from_secs(now().into()));
     let mut config = local_config("rewinds");
     config.clock = clock.clock();
+    config.max_peers = 60;
     let node = TestNode::start_with(config).unwrap();
     let mut good = Good::join(&node.enode()).await;
     for first in (0..POOL).step_by(200) {
