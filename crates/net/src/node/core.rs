@@ -349,6 +349,9 @@ impl Node {
     ) -> bool {
         let limits = &self.config.limits;
         let limits = Limits { envelopes: limits.pool_envelopes, bytes: limits.pool_bytes };
+        if self.pool.is_half_empty(envelope, limits) {
+            return true;
+        }
         let from = self.origin(from);
         // Those that are new, or do not read, hold back nobody.
         let late = self.now.saturating_sub(STALLED);

@@ -161,6 +161,12 @@ impl Pool {
         Some(self.widen(*low))
     }
 
+    /// Returns whether half of the pool is free, also with this envelope: then nobody is over a share.
+    pub fn is_half_empty(&self, envelope: &PooledEnvelope, limits: Limits) -> bool {
+        let bytes = self.bytes + envelope.envelope.raw().len();
+        2 * (self.len() + 1) <= limits.envelopes && 2 * bytes <= limits.bytes
+    }
+
     /// Makes room for an envelope, if need be, that a peer brought, or the node itself. Only what
     /// `may_go` goes, and what nobody else works on. Returns how many went; none if there is no
     /// room.
