@@ -39,6 +39,7 @@ static SERVERS: LazyLock<Vec<Server>> = LazyLock::new(|| {
     let server = |order, dialect, as_reference| {
         let mut config = ServerConfig::from_password(KEY.clone());
         config.max_message_size = MAX as u32;
+        config.allow_plain = Some(true);
         (config.order, config.dialect, config.as_reference) = (order, dialect, as_reference);
         Server::new(config).expect("rules")
     };

@@ -7,7 +7,9 @@ use proptest::prelude::*;
 use statuskit_core::{
     crypto::seeded_rng,
     devp2p::NodeId,
-    envelope::{Bloom, Draft, Envelope, EnvelopeHash, Recipient, Topic, pow::MineOptions, seal},
+    envelope::{
+        Bloom, Draft, Envelope, EnvelopeHash, Recipient, SymKey, Topic, pow::MineOptions, seal,
+    },
     mailserver::{Access, Cursor, Form, Position, Reply, Request},
     rlp,
     wire::{
@@ -176,6 +178,42 @@ fn every_malformed_request_gets_its_answer() {
         3,
         "no envelope, no work"
     );
+}
+
+#[test]
+fn a_private_password_protects_every_request() {
+    let archive = archive_of(&envelopes(3));
+    let plain = Request::from_bloom(NOW - 10, NOW, Bloom::FULL).to_plain(&[1; 32]).unwrap();
+    let plain = P2pRequest::Plain(plain);
+    let sync = |server: &Server| {
+        let request = SyncRequest::all(0, NOW);
+        server.sync_request(CLIENT, &request, &*archive, TIME).err().map(|it| it.refusal.label())
+    };
+    let private = |change: &dyn Fn(&mut ServerConfig)| {
+        let password = SymKey::from_bytes([1; 32]).unwrap();
+        let mut rules = ServerConfig::from_password(password);
+        change(&mut rules);
+        Server::new(rules).unwrap()
+    };
+    let closed = private(&|_| ());
+    assert_eq!(text(&closed, &plain, &*archive), "plain requests are not allowed");
+    assert_eq!(sync(&closed), Some("not_allowed"));
+    let open = private(&|rules| {
+        rules.allow_plain = Some(true);
+        rules.sync_peers = Some([CLIENT].into());
+    });
+    assert_eq!(ok(&open, &plain, &*archive).0.len(), 3);
+    assert_eq!(sync(&open), None);
+    let other = private(&|rules| rules.sync_peers = Some([NodeId([9; 32])].into()));
+    assert_eq!(sync(&other), Some("not_allowed"));
+
+    // The published password protects nothing anyway, nor does the public key.
+    assert_eq!(ok(&server(), &plain, &*archive).0.len(), 3);
+    assert_eq!(sync(&server()), None);
+    let keyed = private(&|rules| rules.key = Some(key("server")));
+    assert_eq!(ok(&keyed, &plain, &*archive).0.len(), 3);
+    let strict = Server::new(rules_with(|rules| rules.allow_plain = Some(false))).unwrap();
+    assert_eq!(text(&strict, &plain, &*archive), "plain requests are not allowed");
 }
 
 #[test]

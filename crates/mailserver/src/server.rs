@@ -14,7 +14,9 @@
 //! | 6 | the time since the client's last request | `rate limit exceeded` |
 //! | 7 | the cursor's envelope | `request is invalid: …` |
 //!
-//! A plain request begins with the fifth, a sync request with the sixth.
+//! A plain request begins with the fifth, a sync request with the sixth. Both need no password, so a
+//! server with a private one refuses them unless they are allowed: see
+//! [`ServerConfig::allow_plain`] and [`ServerConfig::sync_peers`].
 //!
 //! # Pages, and what a cursor promises
 //!
@@ -43,9 +45,10 @@
 mod answer;
 
 use std::{
+    collections::HashSet,
     ops::ControlFlow,
     sync::{
-        Mutex, PoisonError,
+        LazyLock, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -59,6 +62,7 @@ use statuskit_core::{
         CursorError, Position, Request, RequestError,
         batch::{Batcher, Packing, Reply},
         request,
+        seal::FLEET_PASSWORD,
     },
     wire::{
         Dialect, Packet,
@@ -75,14 +79,25 @@ use crate::{
     limit::Intervals,
 };
 
+/// The password that every client of Status knows.
+static PUBLISHED: LazyLock<SymKey> = LazyLock::new(|| SymKey::from_password(FLEET_PASSWORD));
+
 /// The settings of a [`Server`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ServerConfig {
     /// The key of the password that clients use.
     pub password: Option<SymKey>,
-    /// The private key, for clients that encrypt to the server.
+    /// The private key, for clients that encrypt to the server. Everyone who knows the address of
+    /// the server knows its public key.
     pub key: Option<SecretKey>,
+    /// Whether plain requests are answered, which need no password. By default only by a server
+    /// that is not private: without a password, with a [`key`](Self::key), or with the password
+    /// that Status has published.
+    pub allow_plain: Option<bool>,
+    /// The mailservers that may copy the archive with sync requests, which need no password either.
+    /// By default everyone, or nobody if the server is private.
+    pub sync_peers: Option<HashSet<NodeId>>,
     /// The minimum proof of work of a request; 0 for any.
     pub min_pow: f64,
     /// The minimum time between two accepted requests of a client; zero for none.
@@ -120,6 +135,8 @@ impl Default for ServerConfig {
         Self {
             password: None,
             key: None,
+            allow_plain: None,
+            sync_peers: None,
             min_pow: 0.0,
             rate_limit: Duration::ZERO,
             order: Order::OldestFirst,
@@ -176,6 +193,12 @@ pub enum Refusal {
     /// The request is invalid.
     #[error("{0}")]
     Invalid(RequestError),
+    /// The request is plain, and the server wants its password.
+    #[error("plain requests are not allowed")]
+    Plain,
+    /// The mailserver may not copy the archive.
+    #[error("the mailserver is not allowed to copy the archive")]
+    NotAllowed,
     /// The last request of the client was too recent.
     #[error("the client asks too often")]
     RateLimited,
@@ -200,6 +223,8 @@ impl Refusal {
             Self::Unreadable(_) => "unreadable",
             Self::Invalid(RequestError::Cursor(_)) => "cursor",
             Self::Invalid(_) => "invalid",
+            Self::Plain => "plain",
+            Self::NotAllowed => "not_allowed",
             Self::RateLimited => "rate_limited",
             Self::Busy => "busy",
             Self::TooLarge(_) => "too_large",
@@ -223,6 +248,8 @@ impl Refusal {
             }
             Self::Unreadable(error) => error.to_string().into(),
             Self::Invalid(error) => format!("request is invalid: {error}").into(),
+            Self::Plain => "plain requests are not allowed".into(),
+            Self::NotAllowed => "not allowed".into(),
             Self::RateLimited if sync => "requests per seconds limit exceeded".into(),
             Self::RateLimited => "rate limit exceeded".into(),
             Self::Busy => "too many requests".into(),
@@ -246,6 +273,8 @@ pub struct Refused {
 #[derive(Debug)]
 pub struct Server {
     config: ServerConfig,
+    /// Whether only those who know the password may ask.
+    is_private: bool,
     intervals: Mutex<Intervals>,
     /// This server has pruned everything sent before this second.
     pruned_before: AtomicU32,
@@ -273,12 +302,18 @@ impl Server {
         }
         config.retention = config.retention.filter(|kept| !kept.is_zero());
         let intervals = Mutex::new(Intervals::new(config.rate_limit));
-        Ok(Self { config, intervals, pruned_before: AtomicU32::new(0) })
+        let is_private = config.key.is_none() && config.password.as_ref() != Some(&*PUBLISHED);
+        Ok(Self { config, is_private, intervals, pruned_before: AtomicU32::new(0) })
     }
 
     /// Returns the rules.
     pub fn config(&self) -> &ServerConfig {
         &self.config
+    }
+
+    /// Whether a mailserver is one of [`sync_peers`](ServerConfig::sync_peers).
+    pub(super) fn is_named(&self, id: &NodeId) -> bool {
+        self.config.sync_peers.as_ref().is_some_and(|peers| peers.contains(id))
     }
 
     /// Notes that envelopes sent before this second are going to be pruned: positions before it
@@ -322,7 +357,12 @@ impl Server {
         archive: &dyn Archive,
         now: Time,
     ) -> Result<Answer, Refused> {
-        let accepted = self.charge(client, now).and_then(|()| {
+        let is_allowed = match &self.config.sync_peers {
+            Some(peers) => peers.contains(&client),
+            None => !self.is_private,
+        };
+        let allowed = if is_allowed { Ok(()) } else { Err(Refusal::NotAllowed) };
+        let accepted = allowed.and_then(|()| self.charge(client, now)).and_then(|()| {
             let request = Request::from_sync(request).map_err(Refusal::Invalid)?;
             self.look_up(self.check(request, now)?, archive, now)
         });
@@ -349,6 +389,9 @@ impl Server {
     /// Checks 1 to 4: reads what the client asks for.
     fn open(&self, request: &P2pRequest, now: Time) -> Result<Request, Refusal> {
         match request {
+            P2pRequest::Plain(_) if !self.config.allow_plain.unwrap_or(!self.is_private) => {
+                Err(Refusal::Plain)
+            }
             P2pRequest::Plain(plain) => {
                 Request::from_plain(plain).map(|(request, _)| request).map_err(Refusal::Invalid)
             }

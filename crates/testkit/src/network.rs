@@ -429,7 +429,8 @@ mod tests {
     fn a_mailserver_answers_a_client() {
         let mut network = Network::new(World::new("history"));
         let password = SymKey::from_bytes([7; 32]).unwrap();
-        let config = ServerConfig::from_password(password);
+        let mut config = ServerConfig::from_password(password);
+        config.allow_plain = Some(true);
         let server = network.add_mailserver(relay(), Server::new(config).unwrap());
         let sender = network.add_node(relay());
         network.connect(sender, server, Link::from_latency(SECOND / 20));

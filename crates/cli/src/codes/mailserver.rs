@@ -43,7 +43,7 @@ pub(super) const CODES: &[Explanation] = &[
         code: "mailserver.refused",
         rule: "The mailserver answered with an error, in its own words.",
         source: "Status specifications, Mailserver",
-        causes: "failed to decrypt: another password. lower > upper: the range. Servers before 2020 take ranges of a day at most.",
+        causes: "failed to decrypt: another password. not allowed: with a private password, a server answers no plain requests, and only mailservers that it names may copy its archive. lower > upper: the range. Servers before 2020 take ranges of a day at most.",
     },
     Explanation {
         code: "mailserver.rate_limited",

@@ -311,7 +311,9 @@ mod tests {
         let archive = MemoryArchive::new();
         archive.append(&all).unwrap();
         let password = SymKey::from_bytes([1; 32]).unwrap();
-        let server = Server::new(ServerConfig::from_password(password)).unwrap();
+        let mut rules = ServerConfig::from_password(password);
+        rules.allow_plain = Some(true);
+        let server = Server::new(rules).unwrap();
         for (max_span, limit) in [(None, 0), (None, 9), (Some(100), 0), (Some(50), 2), (Some(1), 1)]
         {
             let query =
