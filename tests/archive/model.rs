@@ -14,7 +14,8 @@ use statuskit_core::{
     mailserver::Position,
 };
 use statuskit_mailserver::archive::{
-    Archive, EmbeddedArchive, MemoryArchive, Order, Query, Select, Summary, embedded::Settings,
+    Archive, Budget, EmbeddedArchive, MemoryArchive, Order, Query, Select, Step, Summary,
+    embedded::Settings,
 };
 use statuskit_testkit::rounds;
 
@@ -129,6 +130,26 @@ pub fn pages(archive: &dyn Archive, query: &Query, page: usize) -> Vec<(Position
     }
 }
 
+/// Reads everything that a query selects, in steps that look at this many records.
+fn steps(archive: &dyn Archive, query: &Query, records: u64) -> Vec<(Position, Vec<u8>)> {
+    let mut all = Vec::new();
+    let mut query = query.clone();
+    loop {
+        let before = all.len();
+        let step = archive.read_step(&query, &mut Budget::from_records(records), &mut |record| {
+            all.push((record.position, record.envelope.to_vec()));
+            ControlFlow::Continue(())
+        });
+        match step.unwrap() {
+            Step::Done => return all,
+            Step::Paused(position) => {
+                assert!((all.len() - before) as u64 <= records);
+                assert_ne!(query.after.replace(position), Some(position), "a step gets on");
+            }
+        }
+    }
+}
+
 fn counts(archive: &dyn Archive) -> BTreeMap<(u32, Topic), (u64, u64)> {
     let mut counts = BTreeMap::new();
     archive
@@ -184,6 +205,9 @@ fn run(acts: &[Act], merge_at: usize) {
             Act::Read(query, page) => {
                 let expected = pages(&model, query, *page);
                 assert_eq!(pages(&embedded, query, *page), expected, "{query:?}");
+                for archive in [&embedded as &dyn Archive, &model] {
+                    assert_eq!(steps(archive, query, *page as u64), expected, "{query:?}");
+                }
                 // A cursor that is in the archive.
                 if let Some((position, _)) = expected.get(expected.len() / 2) {
                     let query = Query { after: Some(*position), ..query.clone() };

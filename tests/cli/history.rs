@@ -376,6 +376,29 @@ fn mailservers_sync_from_each_other() {
 }
 
 #[test]
+fn a_private_password_protects_plain_and_sync_requests() {
+    let (mut shell, _private) = mailserver("a", "--password sesame");
+    let key = record(&shell.ok("statuskit keygen --out b.key"));
+    let key = key["public_key"].as_str().expect("a key");
+    let lines = [
+        "status-mailserver query --peer $ENODE --all --layout plain",
+        "status-mailserver sync --peer $ENODE --store b --from 1h --node-key b.key",
+    ];
+    for line in lines {
+        let error = shell.fails(4, line);
+        assert!(error.contains("mailserver.refused") && error.contains("not allowed"), "{error}");
+    }
+    let options = format!("--password sesame --allow-plain --sync-peer {key}");
+    let _open = start(&mut shell, "c", &options);
+    for line in lines {
+        let error = shell.fails(1, line);
+        assert!(error.contains("mailserver.empty"), "{error}");
+    }
+    let error = shell.fails(2, "status-mailserver serve --store d --sync-peer somebody");
+    assert!(error.contains("--sync-peer"), "{error}");
+}
+
+#[test]
 fn probes_pass_or_fail() {
     let (shell, _node) = mailserver("a", PASSWORD);
     let verdicts = |output: &str| -> Vec<(String, Value)> {

@@ -61,7 +61,7 @@ async fn send_and_kill(dir: &Path, round: u32) -> Vec<Position> {
     let enode: Enode = lines
         .find_map(|line| Some(line.split_once("enode ")?.1.parse().unwrap()))
         .expect("the server starts");
-    let mut stranger = stranger_at("sender", &enode).await;
+    let mut stranger = stranger_at("sender", &enode, [127, 0, 0, 1]).await;
     let mut rng = seeded_rng(&format!("round {round}"));
     let kill_after = rng.random_range(5..60);
     let (mut sent, mut confirmed) = (BTreeMap::new(), BTreeSet::new());

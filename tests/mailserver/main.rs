@@ -6,6 +6,7 @@
 
 mod client;
 mod durable;
+mod fair;
 mod intake;
 mod rules;
 mod service;

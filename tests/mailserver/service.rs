@@ -21,7 +21,7 @@ use statuskit_core::{
 };
 use statuskit_mailserver::{
     Archive, ArchiveError, ClientError, Mailserver, MailserverEvent,
-    archive::{Count, EmbeddedArchive, MemoryArchive, Query, Record, Summary},
+    archive::{Budget, Count, EmbeddedArchive, MemoryArchive, Query, Record, Step, Summary},
     client::{HistoryQuery, SyncOptions, sync},
     service::Outcome,
 };
@@ -543,12 +543,13 @@ impl Archive for Stuck {
         Err(ArchiveError::Unusable("gone".to_owned()))
     }
 
-    fn read(
+    fn read_step(
         &self,
         query: &Query,
+        budget: &mut Budget,
         visit: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
-    ) -> Result<(), ArchiveError> {
-        self.inner.read(query, visit)
+    ) -> Result<Step, ArchiveError> {
+        self.inner.read_step(query, budget, visit)
     }
 
     fn contains(&self, position: &Position) -> Result<bool, ArchiveError> {

@@ -25,7 +25,7 @@ use statuskit_core::{
 use statuskit_mailserver::{
     Archive, ArchiveError, Client, ClientConfig, Mailserver, MailserverConfig, MailserverEvent,
     ServerConfig,
-    archive::{Count, MemoryArchive, Query, Record, Summary},
+    archive::{Budget, Count, MemoryArchive, Query, Record, Step, Summary},
     client::{History, HistoryItem, PageDone},
     service::MailserverNews,
 };
@@ -251,16 +251,17 @@ pub async fn drain(
 
 /// Connects a peer without a node that has sent its Status. Its socket buffers little.
 pub async fn stranger(name: &str, to: &Service) -> PeerStream<TcpStream> {
-    stranger_at(name, &to.handle().enode().unwrap()).await
+    stranger_at(name, &to.handle().enode().unwrap(), [127, 0, 0, 1]).await
 }
 
-/// Does the same with a node of another process.
-pub async fn stranger_at(name: &str, to: &Enode) -> PeerStream<TcpStream> {
+/// Does the same from this address, also with a node of another process.
+pub async fn stranger_at(name: &str, to: &Enode, from: [u8; 4]) -> PeerStream<TcpStream> {
     let Host::Ip(ip) = to.host else { panic!("{to}") };
     let protocols = vec![Protocol::new(PROTOCOL, VERSION, PROTOCOL_LENGTH)];
     let p2p = connection::P2pConfig::new(protocols);
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(16 << 10).unwrap();
+    socket.bind((from, 0).into()).unwrap();
     let socket = socket.connect((ip, to.tcp).into()).await.unwrap();
     let (server, rng) = (to.id, &mut seeded_rng(name));
     let mut stream = PeerStream::initiate(socket, server, &key(name), &p2p, rng).await.unwrap();
@@ -322,13 +323,14 @@ impl Archive for Moody {
         self.inner.append(envelopes)
     }
 
-    fn read(
+    fn read_step(
         &self,
         query: &Query,
+        budget: &mut Budget,
         visit: &mut dyn FnMut(Record<'_>) -> std::ops::ControlFlow<()>,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<Step, ArchiveError> {
         self.mood()?;
-        self.inner.read(query, visit)
+        self.inner.read_step(query, budget, visit)
     }
 
     fn contains(&self, position: &Position) -> Result<bool, ArchiveError> {

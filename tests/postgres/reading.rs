@@ -8,7 +8,7 @@ use std::{
 };
 
 use statuskit_core::envelope::{Bloom, Envelope};
-use statuskit_mailserver::archive::{Archive, MemoryArchive, Order, Select};
+use statuskit_mailserver::archive::{Archive, Budget, MemoryArchive, Order, Select, Step};
 
 use crate::harness::{
     AtEnd, DAY, DAY_ONE, Tables, envelope, everything, from_topic, pages, read, topic,
@@ -110,6 +110,35 @@ fn pages_while_others_append() {
             }
         }
     });
+}
+
+/// Steps bounded by records or by time read the same as one without bounds.
+#[test]
+fn steps_lose_and_repeat_nothing() {
+    let tables = Tables::new();
+    let archive = tables.open();
+    archive.append(&mixture()).unwrap();
+    let late = || Budget::unlimited().until(std::time::Instant::now());
+    for order in [Order::OldestFirst, Order::NewestFirst] {
+        for whole in [everything(order), from_topic(topic(1), order)] {
+            let expected = read(&archive, &whole, usize::MAX);
+            for budget in [Budget::from_records(1), Budget::from_records(7), late()] {
+                let (mut query, mut found, mut pauses) = (whole.clone(), Vec::new(), 0);
+                while let Step::Paused(position) = archive
+                    .read_step(&query, &mut budget.clone(), &mut |record| {
+                        found.push(record.position.hash);
+                        ControlFlow::Continue(())
+                    })
+                    .unwrap()
+                {
+                    pauses += 1;
+                    assert_ne!(query.after.replace(position), Some(position), "a step gets on");
+                }
+                assert!(found == expected, "{} of {}", found.len(), expected.len());
+                assert!(pauses > 0);
+            }
+        }
+    }
 }
 
 /// A visitor that stops early leaves the connection usable.

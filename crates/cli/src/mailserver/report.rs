@@ -344,7 +344,7 @@ mod tests {
     use statuskit_core::{envelope::Envelope, mailserver::Position};
     use statuskit_mailserver::{
         ArchiveError,
-        archive::{Count, Query, Record},
+        archive::{Budget, Count, Query, Record, Step},
     };
 
     /// Answers with what the test sends.
@@ -356,12 +356,13 @@ mod tests {
             Ok(0)
         }
 
-        fn read(
+        fn read_step(
             &self,
             _: &Query,
+            _: &mut Budget,
             _: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
-        ) -> Result<(), ArchiveError> {
-            Ok(())
+        ) -> Result<Step, ArchiveError> {
+            Ok(Step::Done)
         }
 
         fn contains(&self, _: &Position) -> Result<bool, ArchiveError> {

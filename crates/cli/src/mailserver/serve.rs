@@ -1,6 +1,7 @@
 //! `status-mailserver serve`.
 
 use std::{
+    collections::HashSet,
     net::SocketAddr,
     path::PathBuf,
     sync::Arc,
@@ -9,7 +10,8 @@ use std::{
 
 use clap::Args;
 use statuskit_core::{
-    crypto::SecretKey,
+    crypto::{PublicKey, SecretKey},
+    devp2p::{Enode, NodeId},
     envelope::{SymKey, check::DEFAULT_MAX_MESSAGE_SIZE},
     mailserver::seal::FLEET_PASSWORD,
 };
@@ -33,7 +35,7 @@ use crate::{
         Network, PeerArgs, check_enode_file, check_listen, check_message_size, check_min_pow,
         service_config, write_enode,
     },
-    output::Record,
+    output::{Record, escape},
     records::float,
     signals::{interrupted, terminated, until},
     strangers::StrangerArgs,
@@ -43,8 +45,11 @@ use crate::{
 
 /// Run a mailserver: a node that stores the envelopes it sees, for clients that ask for them
 ///
-/// Without a password or --asymmetric, clients use the password that Status has published. The
-/// first result is a record of type "ready" with the enode to ask. On Ctrl-C or SIGTERM, it
+/// Without a password or --asymmetric, clients use the password that Status has published. With
+/// another password, only those who know it get answers. It does not hide the envelopes: they pass
+/// through every node of the network. With --asymmetric, everyone gets answers.
+///
+/// The first result is a record of type "ready" with the enode to ask. On Ctrl-C or SIGTERM, it
 /// disconnects its peers and stores what it has accepted.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -64,6 +69,18 @@ pub struct ServeCommand {
     /// Minimum time between two requests of a client; 0 for no limit
     #[arg(long, value_name = "TIME", default_value = "0", value_parser = parse_seconds)]
     rate_limit: u32,
+    /// Requests per second of one address (in IPv6, of a /64) in the long run; 0 for no limit
+    /// [default: 20, and no limit for loopback addresses]
+    #[arg(long, value_name = "N")]
+    address_rate: Option<u32>,
+    /// Answer plain requests, which need no password, although the password is not the published one
+    #[arg(long, help_heading = "Access")]
+    allow_plain: bool,
+    /// Mailserver that may copy the archive with sync requests, which need no password either: its
+    /// enode or public key. Repeatable [default: everyone, or nobody if the password is not the
+    /// published one]
+    #[arg(long, value_name = "KEY", help_heading = "Access")]
+    sync_peer: Vec<String>,
     /// Remove envelopes sent longer ago than this, once per hour; 0 keeps all
     #[arg(long, value_name = "TIME", default_value = "0", value_parser = parse_seconds)]
     retention: u32,
@@ -198,6 +215,10 @@ impl ServeCommand {
         let age = (self.max_age > 0).then(|| Duration::from_secs(self.max_age.into()));
         let mut config = MailserverConfig::new(server);
         config.max_age = age;
+        if let Some(rate) = self.address_rate {
+            config.address_rate = rate;
+            config.limits_loopback = true;
+        }
         config
     }
 
@@ -217,12 +238,31 @@ impl ServeCommand {
         // The server keeps all if it is zero.
         config.retention = Some(Duration::from_secs(self.retention.into()));
         config.as_reference = self.as_reference;
+        config.allow_plain = self.allow_plain.then_some(true);
+        config.sync_peers = self.sync_peers()?;
         // By default, with the password that clients use by default.
         if config.password.is_none() && config.key.is_none() {
             cx.note("requests use the published password of Status: status-offline-inbox");
             config.password = Some(SymKey::from_password(FLEET_PASSWORD));
         }
         Ok(config)
+    }
+
+    fn sync_peers(&self) -> Result<Option<HashSet<NodeId>>> {
+        let parse = |text: &String| {
+            let key = match text.parse::<Enode>() {
+                Ok(enode) => Ok(enode.id),
+                Err(_) => text.parse::<PublicKey>(),
+            };
+            key.map(|key| NodeId::from_key(&key)).map_err(|error| {
+                CliError::usage(format!("{}: {error}", escape(text)))
+                    .field("--sync-peer")
+                    .hint("an enode, or the public key in it")
+            })
+        };
+        let peers: HashSet<_> =
+            self.sync_peer.iter().map(parse).collect::<std::result::Result<_, _>>()?;
+        Ok(Some(peers).filter(|peers| !peers.is_empty()))
     }
 
     fn node_config(&self) -> Result<NodeConfig> {

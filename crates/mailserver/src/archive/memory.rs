@@ -11,7 +11,9 @@ use statuskit_core::{
     mailserver::Position,
 };
 
-use crate::archive::{Archive, ArchiveError, Count, DAY, Order, Query, Record, Summary};
+use crate::archive::{
+    Archive, ArchiveError, Budget, Count, DAY, Order, Query, Record, Step, Summary,
+};
 
 /// An archive in memory, for tests and demonstrations. Queries scan their whole range of time.
 ///
@@ -36,11 +38,12 @@ impl Archive for MemoryArchive {
         Ok(map.len() - before)
     }
 
-    fn read(
+    fn read_step(
         &self,
         query: &Query,
+        budget: &mut Budget,
         visit: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<Step, ArchiveError> {
         let (mut first, mut last) = (Position::first_of(query.from), Position::last_of(query.to));
         match (query.order, query.after) {
             (Order::OldestFirst, Some(after)) => first = first.max(after),
@@ -48,22 +51,30 @@ impl Archive for MemoryArchive {
             (_, None) => {}
         }
         if first > last {
-            return Ok(());
+            return Ok(Step::Done);
         }
         let map = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let range = map.range(first..=last);
         let mut step = |(position, envelope): (&Position, &Envelope)| {
-            let passed = query.after.as_ref() == Some(position);
-            if passed || !query.select.matches(envelope.topic()) {
+            let topic = envelope.topic();
+            if query.after.as_ref() == Some(position) {
                 return ControlFlow::Continue(());
             }
-            visit(Record { position: *position, topic: envelope.topic(), envelope: envelope.raw() })
+            if query.select.matches(topic) {
+                let record = Record { position: *position, topic, envelope: envelope.raw() };
+                visit(record).map_break(|()| Step::Done)?;
+            }
+            if budget.spend() {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(Step::Paused(*position))
+            }
         };
-        let _ = match query.order {
+        let ended = match query.order {
             Order::OldestFirst => range.into_iter().try_for_each(&mut step),
             Order::NewestFirst => range.into_iter().rev().try_for_each(&mut step),
         };
-        Ok(())
+        Ok(ended.break_value().unwrap_or(Step::Done))
     }
 
     fn contains(&self, position: &Position) -> Result<bool, ArchiveError> {

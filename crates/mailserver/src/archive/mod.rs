@@ -13,6 +13,7 @@
 //!
 //! Calls block: on an async runtime, give them a thread.
 
+mod budget;
 #[cfg(feature = "lmdb")]
 pub mod embedded;
 pub mod import;
@@ -27,6 +28,7 @@ use statuskit_core::{
     mailserver::{DAY, Position},
 };
 
+pub use budget::{Budget, Step};
 #[cfg(feature = "lmdb")]
 pub use embedded::EmbeddedArchive;
 pub use memory::MemoryArchive;
@@ -129,17 +131,34 @@ pub trait Archive: Debug + Send + Sync {
     /// If the store fails. Some of the envelopes may have been stored.
     fn append(&self, envelopes: &[Envelope]) -> Result<usize, ArchiveError>;
 
-    /// Visits the envelopes of a query in order, until `visit` breaks. Envelopes appended meanwhile
-    /// may or may not be among them; all others are visited exactly once. Records are borrowed from
-    /// the store, so `visit` should not block.
+    /// Visits the envelopes of a query in order, until `visit` breaks or the budget is spent.
+    /// Envelopes appended meanwhile may or may not be among them; all others are visited exactly
+    /// once, in one step or in several. Records are borrowed from the store, so `visit` should not
+    /// block.
+    ///
+    /// Every record that is looked at is [spent](Budget::spend), whether it is selected or not, and
+    /// each step gets on.
     ///
     /// # Errors
     /// If the store fails or is damaged. Envelopes may be missing among those visited.
+    fn read_step(
+        &self,
+        query: &Query,
+        budget: &mut Budget,
+        visit: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
+    ) -> Result<Step, ArchiveError>;
+
+    /// Visits the envelopes of a query in one step, however long it takes.
+    ///
+    /// # Errors
+    /// As for [`read_step`](Self::read_step).
     fn read(
         &self,
         query: &Query,
         visit: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
-    ) -> Result<(), ArchiveError>;
+    ) -> Result<(), ArchiveError> {
+        self.read_step(query, &mut Budget::unlimited(), visit).map(drop)
+    }
 
     /// Whether there is an envelope at this position.
     ///

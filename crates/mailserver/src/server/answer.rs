@@ -15,7 +15,11 @@ use statuskit_core::{
     },
 };
 
-use crate::{Archive, ArchiveError, archive::Query, server::reply};
+use crate::{
+    Archive, ArchiveError,
+    archive::{Budget, Query, Step},
+    server::reply,
+};
 
 /// The most bytes of finished packets that an answer holds, besides the open one.
 const PIECE: usize = 256 << 10;
@@ -79,14 +83,21 @@ impl Answer {
         }
     }
 
-    /// Returns the next packet; `None` after the last. Reads a piece of the archive if necessary.
+    /// Returns the next packet; `None` after the last. Reads the archive if necessary, however long
+    /// that takes.
     ///
     /// # Errors
     /// If the archive fails. The next call continues where it was.
     pub fn next(&mut self, archive: &dyn Archive) -> Result<Option<Reply>, ArchiveError> {
-        while self.ready.is_empty() && self.stage == Stage::Reading {
-            self.read(archive)?;
+        while !self.is_ready() {
+            self.step(archive, &mut Budget::unlimited())?;
         }
+        Ok(self.pop())
+    }
+
+    /// Returns the next packet of those that are ready. `None` after the last one, and while the
+    /// answer is not [ready](Self::is_ready).
+    pub(crate) fn pop(&mut self) -> Option<Reply> {
         let reply = match self.ready.pop_front() {
             Some(reply) => {
                 self.ready_bytes -= reply.packet.payload.len();
@@ -96,16 +107,16 @@ impl Answer {
                 self.stage = Stage::Done;
                 self.closing()
             }
-            None => return Ok(None),
+            None => return None,
         };
         self.totals.envelopes += u64::from(reply.envelopes);
         self.totals.packets += 1;
         self.totals.bytes += reply.packet.payload.len() as u64;
-        Ok(Some(reply))
+        Some(reply)
     }
 
     /// Whether the next packet needs no reading of the archive.
-    pub fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         !self.ready.is_empty() || self.stage != Stage::Reading
     }
 
@@ -114,11 +125,21 @@ impl Answer {
         self.totals
     }
 
-    /// Reads until there is a packet, or nothing more.
-    fn read(&mut self, archive: &dyn Archive) -> Result<(), ArchiveError> {
+    /// Reads until there is a packet, or nothing more, or the budget is spent.
+    ///
+    /// # Errors
+    /// If the archive fails. The next call continues where it was.
+    pub(crate) fn step(
+        &mut self,
+        archive: &dyn Archive,
+        budget: &mut Budget,
+    ) -> Result<(), ArchiveError> {
+        if self.is_ready() {
+            return Ok(());
+        }
         let Self { query, batcher, ready, ready_bytes, last, totals, .. } = self;
         let (mut stopped, mut at) = (false, query.after);
-        let result = archive.read(query, &mut |record| {
+        let result = archive.read_step(query, budget, &mut |record| {
             at = Some(record.position);
             if !batcher.fits(record.envelope.len()) {
                 totals.oversized += 1;
@@ -138,7 +159,10 @@ impl Answer {
             ControlFlow::Continue(())
         });
         query.after = at;
-        result?;
+        if let Step::Paused(position) = result? {
+            query.after = Some(position);
+            return Ok(());
+        }
         if batcher.is_full() || !stopped {
             self.stage = Stage::Closing;
             if let Some(reply) = batcher.close() {

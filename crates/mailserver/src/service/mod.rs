@@ -23,6 +23,7 @@
 //! | --- | --- |
 //! | envelopes into the archive, many in one commit | `ingest` |
 //! | answers | `serve` |
+//! | turns to read the archive, fair between addresses | `turns` |
 //! | pruning | here |
 //! | what the operator gets | [`MailserverEvent`], [`MailserverStats`] |
 //!
@@ -40,6 +41,7 @@ mod event;
 mod ingest;
 mod serve;
 mod stats;
+mod turns;
 
 use std::{sync::Arc, time::Duration};
 
@@ -86,12 +88,22 @@ pub struct MailserverConfig {
     /// How often envelopes older than the retention are removed. The first time is after one
     /// interval.
     pub prune_interval: Duration,
-    /// Threads that read the archive concurrently.
+    /// Threads that read the archive concurrently. Each serves another address.
     pub readers: usize,
     /// Requests of one peer that may wait while one is answered.
     pub queue_per_peer: usize,
+    /// The most bytes of them.
+    pub queue_bytes_per_peer: usize,
     /// Requests of all peers that may wait.
     pub queue: usize,
+    /// The most bytes of them.
+    pub queue_bytes: usize,
+    /// Requests per second of one address (of IPv6, of a /64) in the long run; 0 for any number.
+    pub address_rate: u32,
+    /// Requests of one address that may exceed the rate at once.
+    pub address_burst: u32,
+    /// Whether the rate limit applies to loopback addresses.
+    pub limits_loopback: bool,
     /// The longest wait for a client that does not read, per packet.
     pub send_timeout: Duration,
     /// The longest wait for a failing archive at the end.
@@ -111,7 +123,12 @@ impl MailserverConfig {
             prune_interval: Duration::from_secs(3600),
             readers: 4,
             queue_per_peer: 8,
+            queue_bytes_per_peer: 128 << 10,
             queue: 1024,
+            queue_bytes: 8 << 20,
+            address_rate: 20,
+            address_burst: 400,
+            limits_loopback: false,
             send_timeout: Duration::from_secs(60),
             stop_timeout: Duration::from_secs(10),
         }

@@ -52,6 +52,7 @@ pub use pool::PooledEnvelope;
 pub use service::{
     Handle, PeerOptions, Service, ServiceConfig, ServiceError, Subscription, Watch, Watched,
 };
+pub use source::source;
 pub use transmit::{Outgoing, Token};
 
 #[cfg(test)]

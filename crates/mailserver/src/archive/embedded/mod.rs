@@ -92,7 +92,7 @@ use self::{
     engine::Engine,
     state::{Shared, load},
 };
-use crate::archive::{Archive, ArchiveError, Count, Query, Record, Summary};
+use crate::archive::{Archive, ArchiveError, Budget, Count, Query, Record, Step, Summary};
 pub use check::Report;
 pub use salvage::Salvage;
 
@@ -224,12 +224,13 @@ impl Archive for EmbeddedArchive {
         append::chunks(envelopes).try_fold(0, |new, chunk| Ok(new + self.append_chunk(chunk)?))
     }
 
-    fn read(
+    fn read_step(
         &self,
         query: &Query,
+        budget: &mut Budget,
         visit: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
-    ) -> Result<(), ArchiveError> {
-        self.read_query(query, visit)
+    ) -> Result<Step, ArchiveError> {
+        self.read_query(query, budget, visit)
     }
 
     fn contains(&self, position: &Position) -> Result<bool, ArchiveError> {

@@ -16,7 +16,7 @@ use statuskit_lmdb::{
 use crate::{
     ArchiveError,
     archive::{
-        Count, Order, Query, Record, Select, Summary,
+        Budget, Count, Order, Query, Record, Select, Step, Summary,
         embedded::{
             EmbeddedArchive,
             engine::Snapshot,
@@ -102,27 +102,38 @@ impl EmbeddedArchive {
     pub(super) fn read_query(
         &self,
         query: &Query,
+        budget: &mut Budget,
         visit: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<Step, ArchiveError> {
         if query.from > query.to {
-            return Ok(());
+            return Ok(Step::Done);
         }
         let view = self.view(|shared| plan(shared, query))?;
         let mut span = Span::from_query(query, view.floor);
         if span.is_empty() {
-            return Ok(());
+            return Ok(Step::Done);
         }
-        let Some(topics) = &view.topics else {
-            return scan(&view.snapshot, &query.select, &span, usize::MAX, visit).1;
+        let step = |end, result: Result<(), ArchiveError>| match end {
+            End::Done => result.map(|()| Step::Done),
+            End::At(key) => result.map(|()| Step::Paused(Position::from_bytes(&key))),
         };
-        if topics.len() <= FEW_STREAMS {
-            return merge(&view, topics, &span, visit);
+        let Some(topics) = &view.topics else {
+            let (end, result) = scan(&view.snapshot, &query.select, &span, None, budget, visit);
+            return step(end, result);
+        };
+        let mut result = Ok(());
+        if topics.len() > FEW_STREAMS {
+            let piece = Some(topics.len() * SCAN_PER_STREAM);
+            let end;
+            (end, result) = scan(&view.snapshot, &query.select, &span, piece, budget, visit);
+            let End::At(key) = end else { return step(end, result) };
+            if budget.is_spent() {
+                return step(end, result);
+            }
+            span.begin_after(key);
         }
-        let budget = topics.len() * SCAN_PER_STREAM;
-        let (end, result) = scan(&view.snapshot, &query.select, &span, budget, visit);
-        let End::At(key) = end else { return result };
-        span.begin_after(key);
-        result.and(merge(&view, topics, &span, visit))
+        let (end, merged) = merge(&view, topics, &span, budget, visit);
+        step(end, result.and(merged))
     }
 
     pub(super) fn has(&self, position: &Position) -> Result<bool, ArchiveError> {
@@ -253,20 +264,21 @@ fn plan(shared: &Shared, query: &Query) -> Option<Vec<Topic>> {
     (by_index <= by_scan || estimate.range <= page).then_some(topics)
 }
 
-/// Where a scan ended.
+/// Where a scan or a merge ended.
 enum End {
     /// At the end of the span, or where `visit` broke off.
     Done,
-    /// At this envelope, the last of the budget.
+    /// At this envelope, the last of the piece or of the budget.
     At(TimeKey),
 }
 
-/// Scans at most `budget` envelopes of `time`.
+/// Scans `time`, at most `piece` envelopes of it.
 fn scan(
     snapshot: &Snapshot<'_>,
     select: &Select,
     span: &Span,
-    budget: usize,
+    piece: Option<usize>,
+    budget: &mut Budget,
     visit: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
 ) -> (End, Result<(), ArchiveError>) {
     let range = match snapshot.time().range(&span.from, &span.to, span.direction()) {
@@ -275,7 +287,7 @@ fn scan(
     };
     // A damaged record does not hide the ones behind it.
     let mut result = Ok(());
-    let mut left = budget;
+    let mut left = piece.unwrap_or(usize::MAX);
     for item in range {
         let (key, value) = match item {
             Ok(item) => item,
@@ -292,7 +304,8 @@ fn scan(
             }
         }
         left -= 1;
-        if left == 0 {
+        // The one that was excluded must not be the only one of a step.
+        if !span.excludes(key) && !budget.spend() || left == 0 {
             return (End::At(*key), result);
         }
     }
@@ -304,8 +317,26 @@ fn merge(
     view: &View<'_>,
     topics: &[Topic],
     span: &Span,
+    budget: &mut Budget,
     visit: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
-) -> Result<(), ArchiveError> {
+) -> (End, Result<(), ArchiveError>) {
+    let mut result = Ok(());
+    let end = merge_streams(view, topics, span, budget, visit, &mut result);
+    match end {
+        Ok(end) => (end, result),
+        Err(error) => (End::Done, Err(error)),
+    }
+}
+
+/// Does the same. `result` gets what does not hide the envelopes behind it.
+fn merge_streams(
+    view: &View<'_>,
+    topics: &[Topic],
+    span: &Span,
+    budget: &mut Budget,
+    visit: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
+    result: &mut Result<(), ArchiveError>,
+) -> Result<End, ArchiveError> {
     let (time, index) = (view.snapshot.time(), view.snapshot.topics());
     let mut streams = Vec::with_capacity(topics.len());
     let mut heads = BinaryHeap::with_capacity(topics.len());
@@ -324,7 +355,6 @@ fn merge(
             }
         }
     }
-    let mut result = Ok(());
     let mut last = None;
     while let Some(mut top) = heads.peek_mut() {
         let Head { rank, stream: index } = top.0;
@@ -343,7 +373,7 @@ fn merge(
         let Some(value) = time.get(&key)? else {
             // A fresh entry may not be committed yet, or have been pruned since.
             if !is_fresh {
-                result = Err(ArchiveError::Damaged(format!(
+                *result = Err(ArchiveError::Damaged(format!(
                     "the index has an envelope that is not there: 0x{}",
                     hex::encode(&key[4..])
                 )));
@@ -355,13 +385,16 @@ fn merge(
             Ok((topic, envelope)) => {
                 let position = Position::from_bytes(&key);
                 if visit(Record { position, topic, envelope }).is_break() {
-                    break;
+                    return Ok(End::Done);
                 }
             }
-            Err(error) => result = Err(error),
+            Err(error) => *result = Err(error),
+        }
+        if !budget.spend() {
+            return Ok(End::At(key));
         }
     }
-    result
+    Ok(End::Done)
 }
 
 /// Counts one by one what was sent from a second on.

@@ -94,7 +94,7 @@ use self::{
     periods::Directory,
     sql::{Names, Statement},
 };
-use crate::archive::{Archive, ArchiveError, Count, DAY, Query, Record, Summary};
+use crate::archive::{Archive, ArchiveError, Budget, Count, DAY, Query, Record, Step, Summary};
 
 /// The version of the layout of the tables.
 const VERSION: i64 = 1;
@@ -223,12 +223,13 @@ impl Archive for PostgresArchive {
         self.write(envelopes)
     }
 
-    fn read(
+    fn read_step(
         &self,
         query: &Query,
+        budget: &mut Budget,
         visit: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
-    ) -> Result<(), ArchiveError> {
-        self.read_pages(query, visit)
+    ) -> Result<Step, ArchiveError> {
+        self.read_pages(query, budget, visit)
     }
 
     fn contains(&self, position: &Position) -> Result<bool, ArchiveError> {

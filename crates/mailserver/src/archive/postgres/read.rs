@@ -22,7 +22,7 @@ use statuskit_core::{
 };
 
 use crate::archive::{
-    ArchiveError, Order, Query, Record, Select,
+    ArchiveError, Budget, Order, Query, Record, Select, Step,
     postgres::{
         DAY, PostgresArchive,
         connection::{Fault, Session},
@@ -76,15 +76,18 @@ struct Rest<'a> {
     /// Exclusive.
     high: Bound,
     done: bool,
+    budget: &'a mut Budget,
+    /// Whether it is done because the budget was spent.
+    paused: bool,
     /// The number of envelopes visited.
     visited: &'a Cell<u64>,
 }
 
 impl<'a> Rest<'a> {
-    fn new(query: &'a Query, visited: &'a Cell<u64>) -> Self {
+    fn new(query: &'a Query, budget: &'a mut Budget, visited: &'a Cell<u64>) -> Self {
         let low = Bound::before_second(query.from.into());
         let high = Bound::before_second(i64::from(query.to) + 1);
-        let mut rest = Self { query, low, high, done: false, visited };
+        let mut rest = Self { query, low, high, done: false, budget, paused: false, visited };
         if let Some(after) = &query.after {
             let bound = Bound::at(after);
             match query.order {
@@ -104,10 +107,46 @@ impl<'a> Rest<'a> {
         self.done || self.low.key() >= self.high.key()
     }
 
-    /// Continues behind a position that was visited.
-    fn visited(&mut self, position: &Position) {
+    /// Visits a record, and continues behind it. Breaks at the end of the step.
+    fn visit(&mut self, record: Record<'_>, visit: Visit<'_>) -> ControlFlow<()> {
         self.visited.set(self.visited.get() + 1);
-        self.skip_to(Bound::at(position));
+        self.skip_to(Bound::at(&record.position));
+        self.done |= visit(record).is_break();
+        if !self.done && !self.budget.spend() {
+            (self.done, self.paused) = (true, true);
+        }
+        if self.done { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// Ends the step between two statements, if the budget is spent and something was done.
+    fn pause(&mut self) {
+        let gets_on = Some(self.position()) != self.query.after;
+        if !self.done && gets_on && self.budget.is_spent() {
+            (self.done, self.paused) = (true, true);
+        }
+    }
+
+    /// Returns how the step ended.
+    fn step(&self) -> Step {
+        if self.paused && self.low.key() < self.high.key() {
+            Step::Paused(self.position())
+        } else {
+            Step::Done
+        }
+    }
+
+    /// Returns the position up to which everything was read. There need not be an envelope.
+    fn position(&self) -> Position {
+        let bound = if self.ascending() { &self.low } else { &self.high };
+        match (u32::try_from(bound.sent), <[u8; 32]>::try_from(&bound.hash[..])) {
+            (Ok(sent), Ok(hash)) => Position { sent, hash: EnvelopeHash(hash) },
+            (Ok(sent), Err(_)) if !self.ascending() => Position::first_of(sent),
+            // Ascending, the second before is done; before second 0 there is nothing.
+            _ => match u32::try_from(bound.sent - 1) {
+                Ok(sent) => Position::last_of(sent),
+                Err(_) => Position::first_of(0),
+            },
+        }
     }
 
     fn skip_to(&mut self, bound: Bound) {
@@ -175,10 +214,17 @@ impl Window {
 
 impl PostgresArchive {
     /// Reads what a query selects.
-    pub(super) fn read_pages(&self, query: &Query, visit: Visit<'_>) -> Result<(), ArchiveError> {
+    pub(super) fn read_pages(
+        &self,
+        query: &Query,
+        budget: &mut Budget,
+        visit: Visit<'_>,
+    ) -> Result<Step, ArchiveError> {
         let visited = Cell::new(0);
-        let mut rest = Rest::new(query, &visited);
-        self.pool.run_on("reading", &visited, |session| self.read_rest(session, &mut rest, visit))
+        let mut rest = Rest::new(query, budget, &visited);
+        self.pool
+            .run_on("reading", &visited, |session| self.read_rest(session, &mut rest, visit))?;
+        Ok(rest.step())
     }
 
     fn read_rest(
@@ -205,8 +251,11 @@ impl PostgresArchive {
             } else if next.pairs.len() > STREAMS {
                 while !rest.is_empty() && rest.is_in(next.name.day) {
                     self.read_window(session, &next, rest, &mut window, visit)?;
+                    rest.pause();
                 }
-                rest.day_done(next.name.day);
+                if !rest.done {
+                    rest.day_done(next.name.day);
+                }
                 waiting = periods.next();
             } else {
                 let mut days = vec![next];
@@ -234,11 +283,15 @@ impl PostgresArchive {
                         ControlFlow::Continue(rows) => {
                             days[..taken].iter().for_each(|day| rest.day_done(day.name.day));
                             days = &days[taken..];
+                            rest.pause();
                             if rows < FEW {
                                 pace = Pace::Wide;
                             }
                         }
-                        ControlFlow::Break(()) => pace = Pace::Deep,
+                        ControlFlow::Break(()) => {
+                            pace = Pace::Deep;
+                            rest.pause();
+                        }
                     }
                 }
             }
@@ -299,13 +352,9 @@ impl PostgresArchive {
             let count = given.entry(stream).or_default();
             *count += 1;
             certain = *count < page && rows < ROWS;
-            rest.visited(&record.position);
-            rest.done |= visit(record).is_break();
-            Ok(if rest.done || !certain {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            })
+            // What follows is not read, if the step ends here.
+            certain &= rest.visit(record, visit).is_continue();
+            Ok(if certain { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
         })?;
         Ok(if certain { ControlFlow::Continue(rows) } else { ControlFlow::Break(()) })
     }
@@ -351,9 +400,7 @@ impl PostgresArchive {
         session.stream(&sql, &params, |row| {
             rows += 1;
             let record = record(row)?;
-            rest.visited(&record.position);
-            rest.done |= visit(record).is_break();
-            Ok(if rest.done { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            Ok(rest.visit(record, visit))
         })?;
         if !rest.done {
             if rows < window.rows {

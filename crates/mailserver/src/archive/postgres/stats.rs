@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use statuskit_core::envelope::Bloom;
 
 use crate::archive::{
-    ArchiveError, Count, Order, Query, Select, Summary,
+    ArchiveError, Budget, Count, Order, Query, Select, Summary,
     postgres::{
         PostgresArchive,
         connection::Fault,
@@ -62,7 +62,7 @@ impl PostgresArchive {
         let select = Select::Bloom(Bloom::FULL);
         let query = Query { from: 0, to: u32::MAX, select, order, after: None };
         let mut end = None;
-        self.read_pages(&query, &mut |record| {
+        self.read_pages(&query, &mut Budget::unlimited(), &mut |record| {
             end = Some(record.position.sent);
             ControlFlow::Break(())
         })?;
