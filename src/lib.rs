@@ -16,6 +16,7 @@
 //! | accounts: phrases, key trees, key files, names, identicons | BIP39, BIP32, EIP-1581; Status, "Account" | [`account`] |
 //! | Ethereum standards: contract calls, numbers, signed messages | EIP-20, EIP-165, EIP-191, EIP-721 | [`eip`] |
 //! | RLPx handshake, frames, Hello, node URLs | devp2p, "RLPx", EIP-8, EIP-706 | [`devp2p`] |
+//! | discovery: packets, node records, topics | go-ethereum 1.9, discv4, EIP-8, EIP-778 | [`discovery`] |
 //! | any bytes: what they are, layer by layer | all of the above | `inspect` |
 //! | keys and hashes | SEC 1, SEC 2, FIPS 202 | [`crypto`] |
 //! | recursive length prefix | Ethereum yellow paper, appendix B | [`rlp`] |
@@ -86,6 +87,15 @@ pub mod devp2p {
     pub use statuskit_core::devp2p::{
         Capability, DisconnectReason, Enode, Hello, Host, NodeId, Protocol, SharedProtocol,
         handshake::{Initiator, Secrets},
+    };
+}
+
+/// Discovery: packets of legacy v5 and of v4, node records, topics, which addresses to believe.
+pub mod discovery {
+    pub use statuskit_core::discovery::{
+        Datagram, DatagramError, Endpoint, Extra, FindNode, MAX_DATAGRAM, MAX_NODES, Neighbors,
+        NodeEntry, NodeKey, PacketHash, Received, Record, RecordBuilder, RecordError, RelayError,
+        TopicListHash, TopicName, UnverifiedRecord, distance, relay, topic, v4, v5,
     };
 }
 

@@ -9,6 +9,7 @@
 mod account;
 mod case;
 mod conversation;
+mod discovery;
 mod group;
 mod mailserver;
 mod node;
@@ -70,6 +71,7 @@ vector_tests! {
     envelope_invalid => envelope_invalid_members;
     shh_packets => shh_packets_members;
     rlpx => rlpx_members;
+    discovery => discovery::discovery;
     mailserver => mailserver::mailserver;
     accounts => account::accounts;
     keystore => account::keystore;

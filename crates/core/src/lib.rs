@@ -8,7 +8,7 @@
 //! ```text
 //! crypto  rlp  protobuf
 //! eip  envelope  devp2p  sync
-//! account  wire
+//! account  discovery  wire
 //! mailserver  payload  secure
 //! chat
 //! ```
@@ -20,6 +20,7 @@ mod bytes;
 pub mod chat;
 pub mod crypto;
 pub mod devp2p;
+pub mod discovery;
 pub mod eip;
 pub mod envelope;
 #[cfg(test)]

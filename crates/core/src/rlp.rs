@@ -185,6 +185,11 @@ impl<'a> Reader<'a> {
         self.integer(name, 4).map(|value| value as u32)
     }
 
+    /// Reads the next item, an unsigned integer of at most 16 bits.
+    pub fn u16(&mut self, name: &'static str) -> Result<u16> {
+        self.integer(name, 2).map(|value| value as u16)
+    }
+
     /// Reads the next item, a boolean (0 or 1).
     pub fn bool(&mut self, name: &'static str) -> Result<bool> {
         let before = self.clone();

@@ -232,6 +232,15 @@ impl PublicKey {
         xy
     }
 
+    /// Returns whether the owner of the key made this signature (`r || s`) over `digest`.
+    ///
+    /// A high `s` is rejected, since every signature has a twin with a low one.
+    #[must_use]
+    pub fn verify(&self, digest: &[u8; 32], signature: &[u8; 64]) -> bool {
+        secp256k1::ecdsa::Signature::from_compact(signature)
+            .is_ok_and(|signature| signature.verify(Message::from_digest(*digest), &self.0).is_ok())
+    }
+
     /// Returns the X coordinate, 32 big-endian bytes.
     pub fn x(&self) -> [u8; 32] {
         let mut x = [0; 32];
@@ -354,5 +363,25 @@ mod tests {
         bytes[64] = 4;
         assert_eq!(Signature::from_bytes(bytes).recover(&digest), Err(KeyError::SignatureFormat));
         assert!(Signature::from_bytes([0; 65]).recover(&digest).is_err());
+    }
+
+    #[test]
+    fn signatures_are_verified_with_a_low_s_only() {
+        let key: SecretKey = "33".repeat(32).parse().unwrap();
+        let (digest, public) = ([7; 32], key.public_key());
+        let mut signature = [0; 64];
+        signature.copy_from_slice(&key.sign_digest(&digest).as_bytes()[..64]);
+        assert!(public.verify(&digest, &signature));
+        assert!(!public.verify(&[8; 32], &signature));
+        assert!(!public.verify(&digest, &[0; 64]));
+        // The twin: s becomes the order less s.
+        let order = hex::decode(ORDER).unwrap();
+        let mut borrow = 0;
+        for i in (0..32).rev() {
+            let difference = i32::from(order[i]) - i32::from(signature[32 + i]) - borrow;
+            borrow = i32::from(difference < 0);
+            signature[32 + i] = (difference & 0xff) as u8;
+        }
+        assert!(!public.verify(&digest, &signature));
     }
 }

@@ -10,6 +10,7 @@
 
 mod account;
 mod crypto;
+mod discovery;
 mod wire;
 
 use std::{env, fs, path::Path};
