@@ -11,7 +11,7 @@
 //! | payloads: wrapper, every message, checks, group chats | Status, "Payloads" | [`payload`] |
 //! | secure transport: bundles, X3DH, double ratchet, sessions | Status, "Secure transport" | [`secure`] |
 //! | data sync: messages are repeated until they are acknowledged | vac.dev, MVDS | [`sync`] |
-//! | packets of the network | EIP-627; Status, "Whisper usage" | [`wire`] |
+//! | packets of the network: Whisper, Waku | EIP-627; Status, "Whisper usage"; Vac, "Waku" | [`wire`] |
 //! | envelopes, topics, bloom filters, proof of work | EIP-627; Status, "Whisper usage" | [`envelope`] |
 //! | accounts: phrases, key trees, key files, names, identicons | BIP39, BIP32, EIP-1581; Status, "Account" | [`account`] |
 //! | Ethereum standards: contract calls, numbers, signed messages | EIP-20, EIP-165, EIP-191, EIP-721 | [`eip`] |
@@ -183,7 +183,7 @@ pub mod sync {
 
 /// The packets of the network.
 pub mod wire {
-    pub use statuskit_core::wire::{Dialect, Packet, PacketError, RateLimits, Status};
+    pub use statuskit_core::wire::{Dialect, Packet, PacketError, RateLimits, Status, waku};
 }
 
 /// A running node.

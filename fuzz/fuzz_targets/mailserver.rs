@@ -47,7 +47,7 @@ static SERVERS: LazyLock<Vec<Server>> = LazyLock::new(|| {
         server(Order::OldestFirst, Dialect::Whisper, false),
         server(Order::NewestFirst, Dialect::Whisper, true),
         server(Order::OldestFirst, Dialect::Whisper, true),
-        server(Order::OldestFirst, Dialect::Waku, false),
+        server(Order::OldestFirst, Dialect::Waku0, false),
     ]
 });
 
@@ -63,13 +63,12 @@ fuzz_target!(|data: &[u8]| {
             again.is_ok_and(|again| again.from == request.from && again.limit == request.limit)
         );
     }
-    if let Ok((plain, topics)) = request::decode_waku_plain(data) {
-        assert_eq!(request::encode_waku_plain(&plain, &topics), data);
-        ask(&P2pRequest::Plain(plain));
-    }
     // As a packet, and as the payload of a sealed envelope.
-    if let Ok(request) = P2pRequest::decode(data) {
-        ask(&request);
+    for dialect in [Dialect::Whisper, Dialect::Waku1] {
+        if let Ok(request) = P2pRequest::decode(dialect, data) {
+            assert_eq!(request.encode(dialect), data);
+            ask(&request);
+        }
     }
     let signer = statuskit_core::crypto::SecretKey::from_bytes(&[1; 32]).expect("a key");
     let draft =

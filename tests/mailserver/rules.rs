@@ -240,7 +240,7 @@ fn answers_every_form() {
         assert!(answer.starts_with("query range is invalid: from > to"), "{answer}");
     }
     // Waku has no raw form to fall back to.
-    let (as_reference, dialect) = (true, Dialect::Waku);
+    let (as_reference, dialect) = (true, Dialect::Waku0);
     let in_waku = Server::new(rules_with(|it| {
         it.as_reference = as_reference;
         it.dialect = dialect;

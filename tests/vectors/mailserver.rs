@@ -15,7 +15,7 @@ use statuskit_core::{
     mailserver::{
         Access, ArchiveKey, Cursor, Form, Position, Request,
         batch::Reply,
-        request::{MAX_RAW_RANGE, decode_waku_plain, default_range, encode_waku_plain, plain_id},
+        request::{MAX_RAW_RANGE, default_range, plain_id},
         seal::{FLEET_PASSWORD, REQUEST_TOPIC},
     },
     wire::{
@@ -392,11 +392,14 @@ impl World {
     }
 
     fn waku(&self, case: &Case<'_>) {
-        let (request, topics) = (plain_request(case), topics(case.list("topics")));
+        let topics = topics(case.list("topics"));
+        let request = MessagesRequest { topics, ..plain_request(case) };
+        let packet = Packet::P2pRequest(P2pRequest::Plain(request.clone()));
         let payload = case.hex("request_packet");
-        assert_eq!(encode_waku_plain(&request, &topics), payload, "{case}");
-        assert_eq!(decode_waku_plain(&payload), Ok((request.clone(), topics)), "{case}");
-        let config = self.config_with(|it| it.dialect = Dialect::Waku);
+        assert_eq!(packet.encode_as(Dialect::Waku0), payload, "{case}");
+        let decoded = Packet::decode_as(Dialect::Waku0, code::P2P_REQUEST, &payload);
+        assert_eq!(decoded, Ok(packet), "{case}");
+        let config = self.config_with(|it| it.dialect = Dialect::Waku0);
         let server = Server::new(config).unwrap();
         let replies = self.ask(&server, CLIENT, &P2pRequest::Plain(request));
         assert_replies(&replies, case);
@@ -504,6 +507,7 @@ fn plain_request(case: &Case<'_>) -> MessagesRequest {
         limit: case.u32("limit"),
         cursor: Cursor::from_bytes(&case.opt_hex("cursor").unwrap_or_default()),
         bloom: case.hex("bloom"),
+        topics: Vec::new(),
     }
 }
 

@@ -17,6 +17,7 @@ mod payload;
 mod rlpx;
 mod secure;
 mod sync;
+mod waku;
 mod whisper;
 
 use std::{env, fs, io::Write as _, path::PathBuf};
@@ -70,6 +71,7 @@ vector_tests! {
     envelope_asym => whisper::envelope_asym;
     envelope_invalid => envelope_invalid_members;
     shh_packets => shh_packets_members;
+    waku_packets => waku::waku_packets;
     rlpx => rlpx_members;
     discovery => discovery::discovery;
     mailserver => mailserver::mailserver;

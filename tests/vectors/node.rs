@@ -267,6 +267,7 @@ fn sent(case: &Case) {
                 limit: u32("limit"),
                 cursor: Cursor::from_bytes(&case.hex("cursor")),
                 bloom: case.hex("bloom"),
+                topics: Vec::new(),
             }),
         })),
         127 => direct(Packet::P2pMessage(envelopes("envelopes"))),

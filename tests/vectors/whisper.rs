@@ -489,6 +489,7 @@ fn sent_packet(case: &Case<'_>, code: u64) -> Packet {
             limit: case.u32("limit"),
             cursor: Cursor::from_bytes(&case.hex("cursor")),
             bloom: case.hex("bloom"),
+            topics: Vec::new(),
         })),
         code::P2P_REQUEST_COMPLETE => {
             let inner = case.hex("inner");

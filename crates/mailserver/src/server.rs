@@ -234,7 +234,7 @@ impl Refusal {
 
     /// The text for the client. Not always UTF-8: one contains its raw node id.
     fn text(&self, client: &NodeId, dialect: Dialect, sync: bool) -> Vec<u8> {
-        let waku = dialect == Dialect::Waku;
+        let waku = dialect.is_waku();
         match self {
             Self::LowPow if waku => "PoW too low".into(),
             Self::LowPow => "PoW() is too low".into(),
@@ -428,7 +428,7 @@ impl Server {
             Ok(request) => Ok(request),
             // The reference crashes here.
             Err(error @ RequestError::BloomLength(_)) => Err(Refusal::Invalid(error)),
-            Err(error) if self.config.dialect == Dialect::Waku => Err(Refusal::Unreadable(error)),
+            Err(error) if self.config.dialect.is_waku() => Err(Refusal::Unreadable(error)),
             Err(_) => {
                 let mut request = Request::decode_raw(payload).map_err(Refusal::Unreadable)?;
                 if self.config.as_reference {

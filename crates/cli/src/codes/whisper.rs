@@ -155,8 +155,8 @@ pub(super) const CODES: &[Explanation] = &[
     },
     Explanation {
         code: "packet.version",
-        rule: "Both sides speak version 6 of Whisper.",
-        source: "EIP-627, Status",
+        rule: "Both sides speak version 6 of Whisper, or the same version of Waku.",
+        source: "EIP-627, Status; Waku specification, Status",
         causes: "The peer is of another time.",
     },
     Explanation {
@@ -164,6 +164,18 @@ pub(super) const CODES: &[Explanation] = &[
         rule: "A proof-of-work requirement is a finite number, at least 0, sent as the bits of a 64-bit float.",
         source: "EIP-627, PoW Requirement",
         causes: "A decimal in place of the bits.",
+    },
+    Explanation {
+        code: "packet.option_order",
+        rule: "In a Status packet of waku/0, an option that the receiver does not know is the last one.",
+        source: "the reference; Waku specification, Status",
+        causes: "A peer of a later release, or the integer keys of waku/1.",
+    },
+    Explanation {
+        code: "packet.topic_interest",
+        rule: "A topic interest has at most 1000 topics in waku/0 and 10000 in waku/1.",
+        source: "the reference; Waku specification, Status",
+        causes: "A peer with too many chats, which should use a bloom filter.",
     },
     Explanation {
         code: "packet.bloom_length",

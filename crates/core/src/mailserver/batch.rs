@@ -123,7 +123,7 @@ impl Batcher {
 
     /// Returns whether the packet is an envelope without a list. Whisper has no lists of one.
     fn is_bare(&self, envelopes: u32) -> bool {
-        envelopes == 1 && self.dialect == Dialect::Whisper
+        envelopes == 1 && !self.dialect.is_waku()
     }
 
     fn payload_len(&self, body: usize, envelopes: u32) -> usize {

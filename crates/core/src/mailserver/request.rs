@@ -25,6 +25,7 @@ use crate::{
     wire::{
         cursor_bytes,
         p2p::{MAX_LIMIT, MessagesRequest, SyncRequest},
+        waku::{put_topics, read_topics},
     },
 };
 
@@ -204,9 +205,8 @@ impl Request {
         let (from, to) = (items.u32("lower")?, items.u32("upper")?);
         let bits = items.string("bloom filter")?;
         let (mut form, mut topics) = (Form::Six, Vec::new());
-        if let Ok(list) = items.clone().list("topics") {
-            items.item("topics")?;
-            (form, topics) = (Form::Seven, read_topics(list)?);
+        if items.clone().list("topics").is_ok() {
+            (form, topics) = (Form::Seven, read_topics(&mut items)?);
         }
         let limit = items.u32("limit")?;
         let cursor = Cursor::from_bytes(items.string("cursor")?);
@@ -267,12 +267,12 @@ impl Request {
     ///
     /// If the bloom filter has a wrong length.
     pub fn from_plain(request: &MessagesRequest) -> Result<(Self, [u8; 32]), RequestError> {
-        let MessagesRequest { id, from, to, limit, cursor, bloom: bits } = request;
+        let MessagesRequest { id, from, to, limit, cursor, bloom: bits, topics } = request;
         let request = Self {
             from: *from,
             to: *to,
             bloom: bloom(bits)?,
-            topics: Vec::new(),
+            topics: topics.clone(),
             limit: *limit,
             cursor: cursor.clone(),
             batch: true,
@@ -297,6 +297,7 @@ impl Request {
             limit: self.limit,
             cursor: self.cursor.clone(),
             bloom: self.bloom_bytes().to_vec(),
+            topics: self.topics.clone(),
         })
     }
 
@@ -388,61 +389,12 @@ pub fn plain_id(id: &[u8]) -> [u8; 32] {
     padded
 }
 
-/// Reads the plain request of Waku: the six items of Whisper, and the topics.
-///
-/// # Errors
-///
-/// If the payload is not a list of these seven items.
-pub fn decode_waku_plain(payload: &[u8]) -> Result<(MessagesRequest, Vec<Topic>), RequestError> {
-    let mut reader = Reader::new(payload);
-    let mut items = reader.list("messages request")?;
-    let request = MessagesRequest {
-        id: items.string("id")?.to_vec(),
-        from: items.u32("from")?,
-        to: items.u32("to")?,
-        limit: items.u32("limit")?,
-        cursor: Cursor::from_bytes(items.string("cursor")?),
-        bloom: items.string("bloom filter")?.to_vec(),
-    };
-    let topics = read_topics(items.list("topics")?)?;
-    items.finish()?;
-    reader.finish()?;
-    Ok((request, topics))
-}
-
-/// Writes the plain request of Waku.
-pub fn encode_waku_plain(request: &MessagesRequest, topics: &[Topic]) -> Vec<u8> {
-    let mut out = Vec::new();
-    rlp::put_list(&mut out, |out| {
-        rlp::put_bytes(out, &request.id);
-        rlp::put_u64(out, request.from.into());
-        rlp::put_u64(out, request.to.into());
-        rlp::put_u64(out, request.limit.into());
-        rlp::put_bytes(out, &cursor_bytes(&request.cursor));
-        rlp::put_bytes(out, &request.bloom);
-        put_topics(out, topics);
-    });
-    out
-}
-
 fn bloom(bytes: &[u8]) -> Result<Option<Bloom>, RequestError> {
     if bytes.is_empty() {
         return Ok(None);
     }
     let bits = bytes.try_into().map_err(|_| RequestError::BloomLength(bytes.len()))?;
     Ok(Some(Bloom(bits)))
-}
-
-fn read_topics(mut list: Reader<'_>) -> Result<Vec<Topic>, RlpError> {
-    let mut topics = Vec::new();
-    while !list.is_empty() {
-        topics.push(Topic(list.bytes("topic")?));
-    }
-    Ok(topics)
-}
-
-fn put_topics(out: &mut Vec<u8>, topics: &[Topic]) {
-    rlp::put_list(out, |out| topics.iter().for_each(|topic| rlp::put_bytes(out, &topic.0)));
 }
 
 fn word(bytes: &[u8], at: usize) -> Option<u32> {
@@ -511,9 +463,6 @@ mod tests {
                 prop_assert_eq!(request.encode_as(form), bytes.clone());
             }
             let _ = Request::decode_raw(&bytes);
-            if let Ok((request, topics)) = decode_waku_plain(&bytes) {
-                prop_assert_eq!(encode_waku_plain(&request, &topics), bytes);
-            }
         }
     }
 

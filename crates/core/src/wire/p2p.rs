@@ -6,11 +6,12 @@
 //! layout, that one is used.
 
 use crate::{
-    envelope::{Bloom, Envelope, EnvelopeHash},
+    envelope::{Bloom, Envelope, EnvelopeHash, Topic},
     rlp::{self, Reader},
     wire::{
-        Cursor, PacketError, Position, cursor_bytes, cursor_len,
+        Cursor, Dialect, PacketError, Position, cursor_bytes, cursor_len,
         packet::{put_envelopes, read_envelopes},
+        waku::{put_topics, read_topics},
     },
 };
 
@@ -35,18 +36,18 @@ impl P2pRequest {
     /// # Errors
     ///
     /// If it is neither. The error is that of the plain form.
-    pub fn decode(payload: &[u8]) -> Result<Self, PacketError> {
+    pub fn decode(dialect: Dialect, payload: &[u8]) -> Result<Self, PacketError> {
         if let Ok(envelope) = Envelope::decode(payload) {
             return Ok(Self::Envelope(envelope));
         }
-        MessagesRequest::decode(payload).map(Self::Plain)
+        MessagesRequest::decode(dialect, payload).map(Self::Plain)
     }
 
     /// Writes the payload of the packet.
-    pub fn encode(&self) -> Vec<u8> {
+    pub fn encode(&self, dialect: Dialect) -> Vec<u8> {
         match self {
             Self::Envelope(envelope) => envelope.raw().to_vec(),
-            Self::Plain(request) => request.encode(),
+            Self::Plain(request) => request.encode(dialect),
         }
     }
 
@@ -54,14 +55,14 @@ impl P2pRequest {
     pub fn size(&self) -> usize {
         match self {
             Self::Envelope(envelope) => envelope.raw().len(),
-            Self::Plain(MessagesRequest { id, cursor, bloom, .. }) => {
-                id.len() + cursor_len(cursor) + bloom.len()
+            Self::Plain(MessagesRequest { id, cursor, bloom, topics, .. }) => {
+                id.len() + cursor_len(cursor) + bloom.len() + size_of_val(topics.as_slice())
             }
         }
     }
 }
 
-/// A plain request: `[id, from, to, limit, cursor, bloom]`.
+/// A plain request: `[id, from, to, limit, cursor, bloom]`, and in Waku `topics`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessagesRequest {
     /// Identifies the request in its answer. It should have 32 bytes, but any length is kept.
@@ -76,10 +77,12 @@ pub struct MessagesRequest {
     pub cursor: Option<Cursor>,
     /// The bloom filter of the topics, 64 bytes in practice.
     pub bloom: Vec<u8>,
+    /// The topics. Only Waku has them, and mailservers do not select by them.
+    pub topics: Vec<Topic>,
 }
 
 impl MessagesRequest {
-    fn decode(payload: &[u8]) -> Result<Self, PacketError> {
+    fn decode(dialect: Dialect, payload: &[u8]) -> Result<Self, PacketError> {
         let mut reader = Reader::new(payload);
         let mut items = reader.list("messages request")?;
         let request = Self {
@@ -89,13 +92,14 @@ impl MessagesRequest {
             limit: items.u32("limit")?,
             cursor: Cursor::from_bytes(items.string("cursor")?),
             bloom: items.string("bloom filter")?.to_vec(),
+            topics: if dialect.is_waku() { read_topics(&mut items)? } else { Vec::new() },
         };
         items.finish()?;
         reader.finish()?;
         Ok(request)
     }
 
-    fn encode(&self) -> Vec<u8> {
+    fn encode(&self, dialect: Dialect) -> Vec<u8> {
         let mut out = Vec::new();
         rlp::put_list(&mut out, |out| {
             rlp::put_bytes(out, &self.id);
@@ -104,6 +108,9 @@ impl MessagesRequest {
             rlp::put_u64(out, self.limit.into());
             rlp::put_bytes(out, &cursor_bytes(&self.cursor));
             rlp::put_bytes(out, &self.bloom);
+            if dialect.is_waku() {
+                put_topics(out, &self.topics);
+            }
         });
         out
     }

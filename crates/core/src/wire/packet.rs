@@ -1,4 +1,4 @@
-//! The packets of `shh/6`, decoded and encoded.
+//! The packets of `shh/6` and of Waku, decoded and encoded.
 //!
 //! | code | packet | payload |
 //! | --: | --- | --- |
@@ -12,6 +12,15 @@
 //! | 123-126 | mailserver requests and answers | see [`super::p2p`] |
 //! | 127 | P2P Message | one bare envelope, or a list of envelopes |
 //!
+//! Waku has the codes 0, 1, 11, 12, 22 and 125 to 127, and ignores the others. Its differences:
+//!
+//! | code | packet | payload |
+//! | --: | --- | --- |
+//! | 0 | Status | see [`Options`] |
+//! | 22 | Status Update | see [`Options`] |
+//! | 126 | mailserver request | a plain one has the topics as a seventh item |
+//! | 127 | P2P Message | always a list |
+//!
 //! Floats are sent as the integer with their bits, so their length varies.
 //!
 //! Source: EIP-627 "Packet Codes"; the codes 11, 12, 20 and 123 to 125 are extensions of Status.
@@ -19,10 +28,11 @@
 use crate::{
     crypto::keccak256,
     envelope::{Bloom, Envelope, EnvelopeHash},
-    rlp::{self, Item, Reader, RlpError},
+    rlp::{self, Item, Reader, RlpError, RlpErrorKind},
     wire::{
-        RateLimits, Status,
+        Dialect, RateLimits, Status,
         p2p::{P2pRequest, RequestComplete, SyncRequest, SyncResponse},
+        waku::Options,
     },
 };
 
@@ -41,6 +51,7 @@ pub mod code {
     pub const BATCH_ACK: u64 = 11;
     pub const MESSAGE_RESPONSE: u64 = 12;
     pub const RATE_LIMITS: u64 = 20;
+    pub const STATUS_UPDATE: u64 = 22;
     pub const P2P_SYNC_REQUEST: u64 = 123;
     pub const P2P_SYNC_RESPONSE: u64 = 124;
     pub const P2P_REQUEST_COMPLETE: u64 = 125;
@@ -61,6 +72,15 @@ pub enum PacketError {
     /// The peer uses another version.
     #[error("the peer uses version {0} of Whisper; expected 6")]
     Version(u64),
+    /// The peer uses another version of Waku than it announced.
+    #[error("the Status packet has version {0} of Waku; expected 0")]
+    WakuVersion(u64),
+    /// Options follow one that is unknown.
+    #[error("options follow an unknown one, which must be the last")]
+    OptionOrder,
+    /// The topic interest is too long.
+    #[error("the topic interest has {got} topics; expected at most {max}")]
+    TopicInterest { got: usize, max: usize },
     /// The minimum proof of work is infinite, negative or a NaN.
     #[error("{0} is not a proof-of-work requirement; expected a finite number, at least 0")]
     Pow(f64),
@@ -83,7 +103,9 @@ impl PacketError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Rlp(error) => error.kind.code(),
-            Self::Version(_) => "packet.version",
+            Self::Version(_) | Self::WakuVersion(_) => "packet.version",
+            Self::OptionOrder => "packet.option_order",
+            Self::TopicInterest { .. } => "packet.topic_interest",
             Self::Pow(_) => "packet.pow",
             Self::BloomLength(_) => "packet.bloom_length",
             Self::CompleteLength(_) => "packet.complete_length",
@@ -117,7 +139,7 @@ pub struct MessageResponse {
 pub enum ReadResponse {
     /// Version 1.
     V1(MessageResponse),
-    /// Version 1 with unreadable content. It counts as an answer without a batch.
+    /// Version 1 with unreadable content. It counts as an answer without a batch. Whisper only.
     Unreadable,
     /// Another version, which is ignored.
     OtherVersion(u64),
@@ -127,8 +149,10 @@ pub enum ReadResponse {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Packet {
-    /// Code 0.
+    /// Code 0 of Whisper.
     Status(Status),
+    /// Code 0 of Waku.
+    WakuStatus(Options),
     /// Code 1.
     Messages(Vec<Envelope>),
     /// Code 2.
@@ -141,6 +165,8 @@ pub enum Packet {
     MessageResponse(ReadResponse),
     /// Code 20.
     RateLimits(RateLimits),
+    /// Code 22, Waku: only what changes.
+    StatusUpdate(Options),
     /// Code 123.
     SyncRequest(SyncRequest),
     /// Code 124.
@@ -151,7 +177,7 @@ pub enum Packet {
     P2pRequest(P2pRequest),
     /// Code 127.
     P2pMessage(Vec<Envelope>),
-    /// Any other code, which Whisper ignores.
+    /// Any other code, which nodes ignore.
     Unknown {
         /// The code.
         code: u64,
@@ -161,32 +187,53 @@ pub enum Packet {
 }
 
 impl Packet {
-    /// Reads the uncompressed payload of a packet.
+    /// Reads the uncompressed payload of a packet of Whisper.
     ///
     /// # Errors
     ///
     /// If the payload does not fit the code.
     pub fn decode(code: u64, payload: &[u8]) -> Result<Self, PacketError> {
+        Self::decode_as(Dialect::Whisper, code, payload)
+    }
+
+    /// Reads the uncompressed payload of a packet.
+    ///
+    /// # Errors
+    ///
+    /// If the payload does not fit the code.
+    pub fn decode_as(dialect: Dialect, code: u64, payload: &[u8]) -> Result<Self, PacketError> {
+        let waku = dialect.is_waku();
         let mut reader = Reader::new(payload);
         let packet = match code {
             // Unlike all others, this packet may have bytes after its list.
+            code::STATUS if waku => {
+                return Options::decode_status(dialect, payload).map(Self::WakuStatus);
+            }
             code::STATUS => return Status::decode(payload).map(Self::Status),
+            code::STATUS_UPDATE if waku => {
+                return Options::decode_update(dialect, payload).map(Self::StatusUpdate);
+            }
+            code::P2P_MESSAGE if waku => Self::P2pMessage(read_envelopes(&mut reader)?),
             code::P2P_MESSAGE => return read_p2p_message(payload).map(Self::P2pMessage),
-            code::P2P_REQUEST => return P2pRequest::decode(payload).map(Self::P2pRequest),
+            code::P2P_REQUEST => return P2pRequest::decode(dialect, payload).map(Self::P2pRequest),
             code::MESSAGES => Self::Messages(read_envelopes(&mut reader)?),
-            code::POW_REQUIREMENT => {
+            code::POW_REQUIREMENT if !waku => {
                 Self::PowRequirement(float_bits(reader.u64("PoW requirement")?)?)
             }
-            code::BLOOM_FILTER => {
+            code::BLOOM_FILTER if !waku => {
                 let bytes = reader.string("bloom filter")?;
                 let bits = bytes.try_into().map_err(|_| PacketError::BloomLength(bytes.len()))?;
                 Self::BloomFilter(Bloom(bits))
             }
             code::BATCH_ACK => Self::BatchAck(reader.bytes("batch hash")?),
-            code::MESSAGE_RESPONSE => Self::MessageResponse(read_response(&mut reader)?),
-            code::RATE_LIMITS => Self::RateLimits(RateLimits::read(reader.list("rate limits")?)?),
-            code::P2P_SYNC_REQUEST => Self::SyncRequest(SyncRequest::read(&mut reader)?),
-            code::P2P_SYNC_RESPONSE => Self::SyncResponse(SyncResponse::read(&mut reader)?),
+            code::MESSAGE_RESPONSE => Self::MessageResponse(read_response(dialect, &mut reader)?),
+            code::RATE_LIMITS if !waku => {
+                Self::RateLimits(RateLimits::read(reader.list("rate limits")?)?)
+            }
+            code::P2P_SYNC_REQUEST if !waku => Self::SyncRequest(SyncRequest::read(&mut reader)?),
+            code::P2P_SYNC_RESPONSE if !waku => {
+                Self::SyncResponse(SyncResponse::read(&mut reader)?)
+            }
             code::P2P_REQUEST_COMPLETE => {
                 Self::RequestComplete(RequestComplete::decode(reader.string("answer")?)?)
             }
@@ -199,13 +246,14 @@ impl Packet {
     /// Returns the code of the packet.
     pub fn code(&self) -> u64 {
         match self {
-            Self::Status(_) => code::STATUS,
+            Self::Status(_) | Self::WakuStatus(_) => code::STATUS,
             Self::Messages(_) => code::MESSAGES,
             Self::PowRequirement(_) => code::POW_REQUIREMENT,
             Self::BloomFilter(_) => code::BLOOM_FILTER,
             Self::BatchAck(_) => code::BATCH_ACK,
             Self::MessageResponse(_) => code::MESSAGE_RESPONSE,
             Self::RateLimits(_) => code::RATE_LIMITS,
+            Self::StatusUpdate(_) => code::STATUS_UPDATE,
             Self::SyncRequest(_) => code::P2P_SYNC_REQUEST,
             Self::SyncResponse(_) => code::P2P_SYNC_RESPONSE,
             Self::RequestComplete(_) => code::P2P_REQUEST_COMPLETE,
@@ -215,13 +263,22 @@ impl Packet {
         }
     }
 
-    /// Writes the payload of the packet as the reference does.
-    ///
-    /// A P2P message with exactly one envelope is written bare, others as a list.
+    /// Writes the payload of the packet as nodes of Whisper do.
     pub fn encode(&self) -> Vec<u8> {
+        self.encode_as(Dialect::Whisper)
+    }
+
+    /// Writes the payload of the packet as nodes of a protocol do.
+    ///
+    /// Whisper writes a P2P message with exactly one envelope bare, others as a list. A packet that
+    /// the protocol does not have is written as in the other one, options as in `waku/1`. Peers
+    /// ignore such a packet.
+    pub fn encode_as(&self, dialect: Dialect) -> Vec<u8> {
         let mut out = Vec::new();
         match self {
             Self::Status(status) => return status.encode(),
+            Self::WakuStatus(options) => return options.encode_status(dialect),
+            Self::StatusUpdate(options) => return options.encode_update(dialect),
             Self::Messages(envelopes) => put_envelopes(&mut out, envelopes),
             Self::PowRequirement(pow) => put_float(&mut out, *pow),
             Self::BloomFilter(bloom) => rlp::put_bytes(&mut out, &bloom.0),
@@ -231,9 +288,9 @@ impl Packet {
             Self::SyncRequest(request) => request.put(&mut out),
             Self::SyncResponse(response) => response.put(&mut out),
             Self::RequestComplete(complete) => rlp::put_bytes(&mut out, &complete.encode()),
-            Self::P2pRequest(request) => return request.encode(),
+            Self::P2pRequest(request) => return request.encode(dialect),
             Self::P2pMessage(envelopes) => match envelopes.as_slice() {
-                [one] => out.extend_from_slice(one.raw()),
+                [one] if !dialect.is_waku() => out.extend_from_slice(one.raw()),
                 _ => put_envelopes(&mut out, envelopes),
             },
             Self::Unknown { payload, .. } => return payload.clone(),
@@ -309,16 +366,25 @@ fn read_p2p_message(payload: &[u8]) -> Result<Vec<Envelope>, PacketError> {
     })
 }
 
-fn read_response(reader: &mut Reader<'_>) -> Result<ReadResponse, RlpError> {
+fn read_response(dialect: Dialect, reader: &mut Reader<'_>) -> Result<ReadResponse, RlpError> {
     let mut outer = reader.list("message response")?;
     let version = outer.u64("version")?;
+    let before = outer.clone();
     let response = outer.item("response")?;
     outer.finish()?;
     if version != 1 {
         return Ok(ReadResponse::OtherVersion(version));
     }
-    let Item::List(inner) = response else { return Ok(ReadResponse::Unreadable) };
-    Ok(read_response_v1(inner).map_or(ReadResponse::Unreadable, ReadResponse::V1))
+    let read = match response {
+        Item::List(inner) => read_response_v1(inner),
+        Item::String(_) => Err(before.error(RlpErrorKind::ExpectedList)),
+    };
+    match read {
+        Ok(response) => Ok(ReadResponse::V1(response)),
+        Err(error) if dialect.is_waku() => Err(error),
+        // Whisper forgives it.
+        Err(_) => Ok(ReadResponse::Unreadable),
+    }
 }
 
 fn read_response_v1(mut inner: Reader<'_>) -> Result<MessageResponse, RlpError> {
@@ -382,9 +448,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::envelope::Topic;
+    use crate::{envelope::Topic, wire::p2p::MessagesRequest};
 
-    const CODES: [u64; 13] = [0, 1, 2, 3, 11, 12, 20, 50, 123, 124, 125, 126, 127];
+    const CODES: [u64; 14] = [0, 1, 2, 3, 11, 12, 20, 22, 50, 123, 124, 125, 126, 127];
+    const DIALECTS: [Dialect; 3] = [Dialect::Whisper, Dialect::Waku0, Dialect::Waku1];
 
     fn envelope() -> impl Strategy<Value = Envelope> {
         let data = prop::collection::vec(any::<u8>(), 0..80);
@@ -399,7 +466,11 @@ mod tests {
         #[test]
         fn envelopes_round_trip(envelopes in prop::collection::vec(envelope(), 0..6)) {
             for packet in [Packet::Messages(envelopes.clone()), Packet::P2pMessage(envelopes)] {
-                prop_assert_eq!(Packet::decode(packet.code(), &packet.encode()).unwrap(), packet);
+                for dialect in DIALECTS {
+                    let payload = packet.encode_as(dialect);
+                    let decoded = Packet::decode_as(dialect, packet.code(), &payload);
+                    prop_assert_eq!(decoded.as_ref(), Ok(&packet));
+                }
             }
         }
 
@@ -417,9 +488,30 @@ mod tests {
         fn any_bytes_decode_or_fail(
             at in 0..CODES.len(), bytes in prop::collection::vec(any::<u8>(), 0..200),
         ) {
-            if let Ok(packet) = Packet::decode(CODES[at], &bytes) {
-                prop_assert_eq!(packet.code(), CODES[at]);
-                let _ = packet.encode();
+            for dialect in DIALECTS {
+                if let Ok(packet) = Packet::decode_as(dialect, CODES[at], &bytes) {
+                    prop_assert_eq!(packet.code(), CODES[at]);
+                    let _ = packet.encode_as(dialect);
+                }
+            }
+        }
+
+        #[test]
+        fn plain_requests_have_topics_in_waku_only(
+            id: [u8; 32], numbers: [u32; 3], topics in prop::collection::vec(any::<[u8; 4]>(), 0..4),
+        ) {
+            let [from, to, limit] = numbers;
+            let (cursor, bloom) = (None, vec![1; 64]);
+            let topics = topics.into_iter().map(Topic).collect();
+            let request =
+                MessagesRequest { id: id.to_vec(), from, to, limit, cursor, bloom, topics };
+            let packet = Packet::P2pRequest(P2pRequest::Plain(request));
+            for waku in [Dialect::Waku0, Dialect::Waku1] {
+                let payload = packet.encode_as(waku);
+                let decoded = Packet::decode_as(waku, 126, &payload);
+                prop_assert_eq!(decoded.as_ref(), Ok(&packet));
+                prop_assert!(Packet::decode(126, &payload).is_err());
+                prop_assert!(Packet::decode_as(waku, 126, &packet.encode()).is_err());
             }
         }
     }
