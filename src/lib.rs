@@ -14,7 +14,7 @@
 //! | packets of the network: Whisper, Waku | EIP-627; Status, "Whisper usage"; Vac, "Waku" | [`wire`] |
 //! | envelopes, topics, bloom filters, proof of work | EIP-627; Status, "Whisper usage" | [`envelope`] |
 //! | accounts: phrases, key trees, key files, names, identicons | BIP39, BIP32, EIP-1581; Status, "Account" | [`account`] |
-//! | Ethereum standards: contract calls, numbers, signed messages | EIP-20, EIP-165, EIP-191, EIP-721 | [`eip`] |
+//! | Ethereum standards: contract calls, transactions, signed data | EIP-20, EIP-155, EIP-165, EIP-191, EIP-712, EIP-721 | [`eip`] |
 //! | RLPx handshake, frames, Hello, node URLs | devp2p, "RLPx", EIP-8, EIP-706 | [`devp2p`] |
 //! | discovery: packets, node records, topics | go-ethereum 1.9, discv4, EIP-8, EIP-778 | [`discovery`] |
 //! | any bytes: what they are, layer by layer | all of the above | `inspect` |
@@ -26,7 +26,7 @@
 //! | feature | adds |
 //! | --- | --- |
 //! | (none) | the codecs and state machines: no runtime, no sockets, no files |
-//! | `eip` | the rest of [`eip`]: contract calls and exact numbers |
+//! | `eip` | the rest of [`eip`]: contract calls, transactions, typed data |
 //! | `net` | `node` |
 //! | `mailserver` | the service and the client of [`mailserver`]; `lmdb`, `postgres` and `tls` add its archives |
 //! | `inspect` | `inspect` |
@@ -103,7 +103,7 @@ pub mod discovery {
 pub mod eip {
     pub use statuskit_core::eip::eip191::{PersonalError, PersonalSignature};
     #[cfg(feature = "eip")]
-    pub use statuskit_eip::{U256, abi, number};
+    pub use statuskit_eip::{U256, abi, eip20, eip155, eip165, eip191, eip712, known, number};
 }
 
 /// Envelopes: topics, sealing and opening, proof of work, and what peers check.

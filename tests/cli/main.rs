@@ -6,6 +6,7 @@ mod account;
 mod config;
 mod conversation;
 mod docs;
+mod eip;
 mod errors;
 mod examples;
 mod faults;

@@ -20,14 +20,15 @@ use statuskit_core::{
     eip::eip191,
 };
 
-struct Ethers {
+/// The other implementation.
+pub struct Ethers {
     child: Child,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
 }
 
 impl Ethers {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/account");
         let installed = here.join("node_modules/ethers").exists();
         assert!(installed, "ethers is not installed; run: (cd tests/interop/account && npm ci)");
@@ -42,7 +43,7 @@ impl Ethers {
         Self { child, stdin, stdout }
     }
 
-    fn ask(&mut self, question: &Value) -> Result<Value, String> {
+    pub fn ask(&mut self, question: &Value) -> Result<Value, String> {
         writeln!(self.stdin, "{question}").expect("ethers listens");
         let mut line = String::new();
         self.stdout.read_line(&mut line).expect("ethers answers in UTF-8");
@@ -53,7 +54,7 @@ impl Ethers {
         }
     }
 
-    fn call(&mut self, question: &Value) -> Value {
+    pub fn call(&mut self, question: &Value) -> Value {
         self.ask(question).unwrap_or_else(|error| panic!("{question}: {error}"))
     }
 }
@@ -67,7 +68,7 @@ impl Drop for Ethers {
 }
 
 /// Reproducible randomness. A failing test shows the seed.
-fn rng(test: &str) -> ChaCha20Rng {
+pub fn rng(test: &str) -> ChaCha20Rng {
     let seed = env::var("STATUSKIT_INTEROP_SEED")
         .unwrap_or_else(|_| format!("{:016x}", fresh().next_u64()));
     println!("STATUSKIT_INTEROP_SEED={seed}");
@@ -82,11 +83,11 @@ fn fresh() -> ChaCha20Rng {
     seeded_rng(&nanoseconds.to_string())
 }
 
-fn hex0x(bytes: &[u8]) -> String {
+pub fn hex0x(bytes: &[u8]) -> String {
     format!("0x{}", hex::encode(bytes))
 }
 
-fn secret(key: &SecretKey) -> String {
+pub fn secret(key: &SecretKey) -> String {
     hex0x(&*key.to_bytes())
 }
 

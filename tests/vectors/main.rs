@@ -10,6 +10,7 @@ mod account;
 mod case;
 mod conversation;
 mod discovery;
+mod eips;
 mod group;
 mod mailserver;
 mod node;
@@ -90,6 +91,7 @@ vector_tests! {
     payloads => payload::payloads;
     mvds => sync::mvds;
     group_events => group::group_events;
+    eips => eips::eips;
 }
 
 fn rlpx_members(set: &mut Set) {

@@ -81,6 +81,13 @@ impl Record {
         self
     }
 
+    /// Takes a member out.
+    #[must_use]
+    pub fn without_member(mut self, name: &str) -> Self {
+        self.0.shift_remove(name);
+        self
+    }
+
     /// The members.
     pub fn members(&self) -> &Map<String, Value> {
         &self.0

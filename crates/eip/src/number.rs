@@ -23,6 +23,9 @@ pub enum NumberError {
     /// Above 2^256 - 1.
     #[error("{0:?} has more than 256 bits")]
     TooLarge(String),
+    /// A JSON number beyond 2^53, which readers round.
+    #[error("{0} is too large for a number in JSON: write it as a text, in quotes")]
+    Inexact(String),
     /// Not a unit.
     #[error("{0:?} is not a unit: expected wei, kwei, mwei, gwei, szabo, finney or ether")]
     Unit(String),
@@ -36,6 +39,7 @@ impl NumberError {
             Self::Fraction(_) => "number.fraction",
             Self::Negative(_) => "number.negative",
             Self::TooLarge(_) => "number.too_large",
+            Self::Inexact(_) => "number.inexact",
             Self::Unit(_) => "number.unit",
         }
     }
@@ -111,7 +115,7 @@ impl U256 {
     /// Returns the two's complement: 2^256 minus the number, and zero for zero.
     #[must_use]
     pub fn negated(self) -> Self {
-        Self(self.0.map(|word| !word)).adding(1_u64.into()).0
+        self.inverted().adding(1_u64.into()).0
     }
 
     /// Returns whether the highest bit is set: as a signed number it is negative.
@@ -122,6 +126,32 @@ impl U256 {
     /// Returns the decimal text of the signed number in two's complement.
     pub fn to_signed_text(self) -> String {
         if self.is_negative() { format!("-{}", self.negated()) } else { self.to_string() }
+    }
+
+    /// Returns the number with all bits inverted.
+    #[must_use]
+    pub fn inverted(self) -> Self {
+        Self(self.0.map(|word| !word))
+    }
+
+    /// Returns the lowest bits; the others become zero.
+    #[must_use]
+    pub fn low_bits(self, bits: u32) -> Self {
+        let mut words = self.0;
+        for (index, word) in words.iter_mut().rev().enumerate() {
+            *word &= match bits.saturating_sub(64 * index as u32) {
+                64.. => u64::MAX,
+                rest => (1 << rest) - 1,
+            };
+        }
+        Self(words)
+    }
+
+    /// Returns the lowest bits as a signed number in two's complement of 256 bits.
+    #[must_use]
+    pub fn sign_extended(self, bits: u32) -> Self {
+        let low = self.low_bits(bits);
+        if low.bits() < bits { low } else { low.inverted().low_bits(bits).inverted() }
     }
 
     fn adding(self, other: Self) -> (Self, bool) {
@@ -351,6 +381,10 @@ mod tests {
         assert_eq!(U256::from(1_u64).negated(), U256::MAX);
         assert_eq!(U256::MAX.to_signed_text(), "-1");
         assert_eq!(U256::ZERO.negated(), U256::ZERO);
+        assert_eq!(U256::from(0xff80_u64).sign_extended(8).to_signed_text(), "-128");
+        assert_eq!(U256::from(0xff7f_u64).sign_extended(8).to_signed_text(), "127");
+        assert_eq!(U256::MAX.low_bits(65), U256::from((1_u128 << 65) - 1));
+        assert_eq!((U256::MAX.low_bits(256), U256::MAX.low_bits(0)), (U256::MAX, U256::ZERO));
         assert_eq!(U256::from(0x0102_u64).to_minimal_bytes(), [1, 2]);
         assert!(U256::ZERO.to_minimal_bytes().is_empty());
     }

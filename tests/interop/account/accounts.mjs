@@ -3,8 +3,9 @@
 // out is {"ok": result} or {"error": message}. Bytes are 0x hex.
 
 import {
-  HDNodeWallet, Mnemonic, SigningKey, Wallet, decryptKeystoreJson, encryptKeystoreJson, getAddress,
-  hashMessage, keccak256, computeAddress, verifyMessage, wordlists,
+  AbiCoder, HDNodeWallet, Interface, Mnemonic, SigningKey, Transaction, TypedDataEncoder, Wallet,
+  computeAddress, decryptKeystoreJson, encryptKeystoreJson, getAddress, hashMessage, id, keccak256,
+  verifyMessage, verifyTypedData, wordlists,
 } from 'ethers'
 import { createCipheriv, pbkdf2Sync, randomBytes } from 'node:crypto'
 import { createInterface } from 'node:readline'
@@ -15,6 +16,29 @@ const LISTS = {
 }
 const list = (language) => wordlists[LISTS[language]]
 const bytes = (hex) => Buffer.from(hex.slice(2), 'hex')
+
+// Numbers as texts, lists without names.
+const plain = (value) => {
+  if (typeof value === 'bigint') return value.toString()
+  return Array.isArray(value) ? Array.from(value, plain) : value
+}
+
+const transaction = (read) => ({
+  type: read.type,
+  chain_id: read.chainId.toString(),
+  nonce: read.nonce,
+  gas_price: read.gasPrice?.toString() ?? null,
+  max_fee: read.maxFeePerGas?.toString() ?? null,
+  max_priority_fee: read.maxPriorityFeePerGas?.toString() ?? null,
+  gas: read.gasLimit.toString(),
+  to: read.to,
+  value: read.value.toString(),
+  data: read.data,
+  raw: read.serialized,
+  hash: read.hash,
+  signing_hash: read.unsignedHash,
+  from: read.from,
+})
 
 const node = (wallet) => ({
   private_key: wallet.privateKey,
@@ -81,6 +105,39 @@ const commands = {
     signature: await new Wallet(private_key).signMessage(bytes(message)),
   }),
   verify_message: ({ message, signature }) => verifyMessage(bytes(message), signature),
+
+  // Calls and events.
+  abi_encode: ({ types, values }) => AbiCoder.defaultAbiCoder().encode(types, values),
+  abi_decode: ({ types, data }) => plain(AbiCoder.defaultAbiCoder().decode(types, data)),
+  abi_log: ({ event, values }) => {
+    const contract = new Interface([`event ${event}`])
+    const { topics, data } = contract.encodeEventLog(contract.getEvent(event.split('(')[0]), values)
+    return { topics, data }
+  },
+  abi_selector: ({ signature }) => id(signature).slice(0, 10),
+
+  // Transactions.
+  sign_transaction: ({ private_key, fields }) => {
+    const made = Transaction.from(fields)
+    made.signature = new SigningKey(private_key).sign(made.unsignedHash)
+    return transaction(made)
+  },
+  read_transaction: ({ raw }) => transaction(Transaction.from(raw)),
+
+  // Typed data.
+  typed_data: async ({ private_key, domain, types, message }) => {
+    const encoder = TypedDataEncoder.from(types)
+    return {
+      type_text: encoder.encodeType(encoder.primaryType),
+      domain_separator: TypedDataEncoder.hashDomain(domain),
+      struct_hash: encoder.hash(message),
+      digest: TypedDataEncoder.hash(domain, types, message),
+      signature: await new Wallet(private_key).signTypedData(domain, types, message),
+    }
+  },
+  verify_typed_data: ({ domain, types, message, signature }) =>
+    verifyTypedData(domain, types, message, signature),
+
   sign_digest: ({ private_key, digest }) => new SigningKey(private_key).sign(digest).serialized,
 }
 

@@ -10,6 +10,8 @@ mod sign;
 mod stream;
 mod vanity;
 
+pub use sign::{Signer, signature_of};
+
 use clap::{Args, Subcommand};
 
 use crate::{context::Context, error::Result};

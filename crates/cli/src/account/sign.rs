@@ -186,7 +186,8 @@ impl SignatureArgs {
     }
 }
 
-fn signature_of(text: &str) -> std::result::Result<[u8; 65], CliError> {
+/// Reads 65 bytes in hex.
+pub fn signature_of(text: &str) -> std::result::Result<[u8; 65], CliError> {
     let text = text.trim();
     let mut signature = [0; 65];
     hex::decode_to_slice(text.strip_prefix("0x").unwrap_or(text), &mut signature).map_err(
@@ -234,13 +235,14 @@ impl VerifyCommand {
     }
 }
 
-enum Signer {
+/// The expected signer of a signature.
+pub enum Signer {
     Key(PublicKey),
     Address(Address),
 }
 
 impl Signer {
-    fn parse(text: &str) -> Result<Self> {
+    pub fn parse(text: &str) -> Result<Self> {
         if text.strip_prefix("0x").unwrap_or(text).len() == 40 {
             let address = text.parse::<Address>().map_err(|error| {
                 CliError::new(error.code(), Exit::Usage, error.to_string()).field("--key")
@@ -250,7 +252,7 @@ impl Signer {
         Ok(Self::Key(parse_public_key(text, "--key")?))
     }
 
-    fn is(&self, key: &PublicKey) -> bool {
+    pub fn is(&self, key: &PublicKey) -> bool {
         match self {
             Self::Key(expected) => expected == key,
             Self::Address(expected) => *expected == Address::from_key(key),

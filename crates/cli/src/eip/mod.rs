@@ -1,16 +1,23 @@
 //! `status-eip`: the Ethereum standards that Status uses.
 
 mod abi;
+mod input;
+mod message;
+mod signature;
+mod tx;
+mod typed_data;
 
 use clap::{Args, Subcommand};
 
 use crate::{context::Context, error::Result};
 
-/// Ethereum standards: contract calls, transactions, signatures
+/// Ethereum standards: contract calls, transactions, signed data
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  $ status-eip abi selector 'transfer(address,uint256)'")]
+  $ status-eip abi encode 'transfer(address,uint256)' 0x8e23ee67d1332ad560396262c48ffbb01f93d052 1 | status-eip abi decode
+  $ status-eip tx sign --identity me.key --chain-id 1 --nonce 9 --gas-price 20gwei --gas 21000 --to 0x3535353535353535353535353535353535353535 --value 1ether | status-eip tx decode
+  $ status-eip message sign hello --identity me.key")]
 pub struct EipArgs {
     #[command(subcommand)]
     command: Command,
@@ -19,10 +26,16 @@ pub struct EipArgs {
 #[derive(Debug, Subcommand)]
 enum Command {
     Abi(abi::AbiCommand),
+    Tx(tx::TxCommand),
+    Message(message::MessageCommand),
+    TypedData(typed_data::TypedDataCommand),
 }
 
 pub fn run(args: &EipArgs, cx: &mut Context) -> Result<()> {
     match &args.command {
         Command::Abi(command) => command.run(cx),
+        Command::Tx(command) => command.run(cx),
+        Command::Message(command) => command.run(cx),
+        Command::TypedData(command) => command.run(cx),
     }
 }

@@ -1,5 +1,9 @@
 //! What is wrong with a signature, a value or an encoding.
 
+use statuskit_core::eip::AddressError;
+
+use crate::number::NumberError;
+
 /// Why something is not of the ABI, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{kind}")]
@@ -8,7 +12,7 @@ pub struct AbiError {
     pub kind: AbiErrorKind,
     /// The offset in the text of the signature, or in the encoded bytes. `None` for values.
     pub at: Option<usize>,
-    /// The argument, such as `to` or `2[0].amount`. Empty if it is none.
+    /// The path of the argument, such as `to` or `2[0].amount`. Empty if it is none.
     pub argument: String,
 }
 
@@ -28,14 +32,54 @@ pub enum AbiErrorKind {
     /// A text longer than any signature.
     #[error("a signature has at most {max} bytes", max = super::MAX_SIGNATURE)]
     TooLong,
+    /// A value of another type.
+    #[error("expected {expected} for {kind}, found {got}")]
+    Value { kind: String, expected: &'static str, got: String },
+    /// A number that its type can't hold.
+    #[error("{got} is out of the range of {kind}")]
+    Range { kind: String, got: String },
+    /// Not a number.
+    #[error(transparent)]
+    Number(#[from] NumberError),
+    /// Not an address.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// Too many or too few values.
+    #[error("expected {expected} values, found {got}")]
+    Count { expected: u64, got: u64 },
+    /// An object without a member, or with another one.
+    #[error("the object {problem} {name:?}")]
+    Member { problem: &'static str, name: String },
+    /// Another function or event.
+    #[error("the data is not of {signature}: expected {expected}, found {got}")]
+    Selector { signature: String, expected: String, got: String },
+    /// The data ends inside a value.
+    #[error("the data ends: {need} bytes are needed, {have} are left")]
+    Truncated { need: u64, have: u64 },
+    /// An offset or count that no data can have.
+    #[error("{what} is {got}, beyond the {have} bytes of the data")]
+    Beyond { what: &'static str, got: String, have: u64 },
+    /// An offset that leaves a gap, or points into other values.
+    #[error("the offset is {got}, but the value belongs at {expected}")]
+    Offset { got: u64, expected: u64 },
+    /// Unused bits or bytes that are not zero.
+    #[error("the bytes that {0} leaves unused are not zero")]
+    Padding(String),
+    /// A text that is not UTF-8.
+    #[error("the text is not UTF-8")]
+    Utf8,
+    /// Bytes after the last value.
+    #[error("{0} bytes follow the last value")]
+    Trailing(u64),
+    /// Values that share bytes, so that decoding would cost more than the data is worth.
+    #[error("the values share so many bytes that the data is not decoded")]
+    Work,
+    /// A log with other topics than its event has.
+    #[error("expected {expected} topics, found {got}")]
+    Topics { expected: usize, got: usize },
 }
 
 impl AbiErrorKind {
-    /// Makes an error at an offset.
-    pub(crate) fn at(self, at: usize) -> AbiError {
-        AbiError { kind: self, at: Some(at), argument: String::new() }
-    }
-
     /// Returns the stable code that the tools print.
     pub fn code(&self) -> &'static str {
         match self {
@@ -43,6 +87,62 @@ impl AbiErrorKind {
             Self::Type(_) => "abi.type",
             Self::Depth => "abi.depth",
             Self::TooLong => "abi.too_long",
+            Self::Value { .. } => "abi.value",
+            Self::Range { .. } => "abi.range",
+            Self::Number(error) => error.code(),
+            Self::Address(error) => error.code(),
+            Self::Count { .. } => "abi.count",
+            Self::Member { .. } => "abi.member",
+            Self::Selector { .. } => "abi.selector",
+            Self::Truncated { .. } => "abi.truncated",
+            Self::Beyond { .. } => "abi.beyond",
+            Self::Offset { .. } => "abi.offset",
+            Self::Padding(_) => "abi.padding",
+            Self::Utf8 => "abi.utf8",
+            Self::Trailing(_) => "abi.trailing",
+            Self::Work => "abi.work",
+            Self::Topics { .. } => "abi.topics",
         }
+    }
+
+    /// Makes an error at an offset.
+    pub(crate) fn at(self, at: usize) -> AbiError {
+        AbiError { kind: self, at: Some(at), argument: String::new() }
+    }
+}
+
+/// An error about a value, which has no offset.
+impl From<AbiErrorKind> for AbiError {
+    fn from(kind: AbiErrorKind) -> Self {
+        Self { kind, at: None, argument: String::new() }
+    }
+}
+
+impl AbiError {
+    /// Puts the parameter in front of the path.
+    pub(super) fn in_parameter(mut self, name: &str, index: usize) -> Self {
+        let own = if name.is_empty() { index.to_string() } else { name.to_owned() };
+        self.argument = match self.argument.as_str() {
+            "" => own,
+            rest if rest.starts_with('[') => format!("{own}{rest}"),
+            rest => format!("{own}.{rest}"),
+        };
+        self
+    }
+
+    /// Puts the index of an item of an array in front of the path.
+    pub(super) fn in_item(mut self, index: usize) -> Self {
+        self.argument = match self.argument.as_str() {
+            "" => format!("[{index}]"),
+            rest if rest.starts_with('[') => format!("[{index}]{rest}"),
+            rest => format!("[{index}].{rest}"),
+        };
+        self
+    }
+
+    /// Moves the offset: the data was a part of more.
+    pub(super) fn after(mut self, offset: usize) -> Self {
+        self.at = self.at.map(|at| at + offset);
+        self
     }
 }
