@@ -157,6 +157,13 @@ pub mod payload {
     };
 }
 
+/// Bytes as they stand in logs, dumps, documents and sources of programs.
+pub mod reader {
+    pub use statuskit_core::reader::{
+        Content, Encoding, Item, Problem, ReadError, Reader, Reading, Wants, read_all,
+    };
+}
+
 /// Recursive length prefix.
 pub mod rlp {
     pub use statuskit_core::rlp::{

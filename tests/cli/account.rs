@@ -445,13 +445,13 @@ fn bad_phrases_and_keys_are_named() {
     let swapped = PHRASE.replacen("test junk", "junk test", 1);
     let cases = [
         (PHRASE.replacen("junk", "jnuk", 1), "mnemonic.word", "did you mean \\\"junk\\\"?"),
-        (PHRASE.replacen("junk", "Junk", 1), "mnemonic.word", "word 12"),
+        (PHRASE.replacen("junk", "Jnuk", 1), "mnemonic.word", "word 12"),
         (swapped, "mnemonic.checksum", "swapped"),
         (PHRASE.replacen("test ", "", 1), "mnemonic.word_count", "11 words"),
         (format!("{PHRASE} {}", "a".repeat(5000)), "mnemonic.too_long", "recovery phrase"),
         ("0".repeat(64), "key.format", "at least 1"),
         (ORDER.to_owned(), "key.format", "below the order"),
-        ("0x1234".to_owned(), "key.format", "32"),
+        ("0x1234".to_owned(), "key.format", "4 hex digits"),
         ("hello".to_owned(), "identity.unknown", "hex digits"),
         ("xprv9s21ZrQH143K".to_owned(), "hd.text", "78 bytes"),
         ("{\"type\":\"account\"}".to_owned(), "identity.public_only", "public part"),

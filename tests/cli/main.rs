@@ -18,6 +18,7 @@ mod network;
 mod payload;
 mod people;
 mod pipelines;
+mod reader;
 mod session;
 mod shell;
 

@@ -1,8 +1,14 @@
 //! What every tool has: the common options, the output, the clock and the randomness.
 
 use std::{
-    io::{self, IsTerminal as _, StdinLock, Write as _},
+    collections::HashSet,
+    io::{self, IsTerminal as _, Write as _},
+    mem,
     path::PathBuf,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -16,7 +22,7 @@ use statuskit_core::crypto::seeded_rng;
 use crate::{
     config,
     error::{CliError, Exit, Result, Stop},
-    input::Items,
+    input::Item,
     output::{Format, Output, Record, escape, json_line},
     text::{self, Style, When},
     time::{Now, parse_now},
@@ -42,6 +48,9 @@ pub struct Common {
     /// Fix all randomness: the same seed gives the same bytes. For tests only
     #[arg(long, global = true, env = "STATUS_SEED", hide_env_values = true)]
     pub seed: Option<String>,
+    /// Take names of public chats exactly as they are, even if no client makes such a chat
+    #[arg(long, global = true)]
+    pub exact_name: bool,
     /// Fix the clock: UNIX seconds, or a date or time such as 2020-03-29T12:22:26Z. For
     /// `envelope check`, "sent" is the second in which each envelope was sent
     #[arg(long, global = true, env = "STATUS_NOW", value_name = "TIME", value_parser = parse_now)]
@@ -64,7 +73,12 @@ pub struct Context {
     worst: Exit,
     json_errors: bool,
     json_notes: bool,
+    /// Kinds of input that have been noted.
+    noted: HashSet<String>,
 }
+
+/// Notes about the input, at most.
+const MAX_NOTED: usize = 16;
 
 impl Context {
     /// Applies the common options.
@@ -80,6 +94,7 @@ impl Context {
             now: fixed,
         });
         let output = Output::new(common.output);
+        EXACT_NAMES.store(common.exact_name, Ordering::Relaxed);
         let json_errors = json_errors(output.format(), common.output.is_some());
         config::choose(config::Choice {
             file: common.config.clone(),
@@ -88,17 +103,20 @@ impl Context {
         });
         // Notes are for people wherever people read them.
         let json_notes = output.format() == Format::Json && !io::stderr().is_terminal();
-        Self { common, output, worst: Exit::Done, json_errors, json_notes }
+        let noted = HashSet::new();
+        Self { common, output, worst: Exit::Done, json_errors, json_notes, noted }
     }
 
     /// Writes a result. `text` renders it for people.
     pub fn emit(&mut self, record: &Record, text: impl FnOnce(&Record) -> String) -> Result<()> {
+        self.show_later();
         self.output.emit(record, text)
     }
 
     /// Writes a result that may be buffered until [`flush`](Self::flush), for streams that flush
     /// before they wait for input.
     pub fn collect(&mut self, record: &Record, text: impl FnOnce(&Record) -> String) -> Result<()> {
+        self.show_later();
         self.output.collect(record, text)
     }
 
@@ -164,6 +182,22 @@ impl Context {
         let _ = writeln!(io::stderr(), "{line}");
     }
 
+    /// Shows the notes of places without a context.
+    fn show_later(&self) {
+        let notes = mem::take(&mut *LATER.lock().unwrap_or_else(PoisonError::into_inner));
+        notes.iter().for_each(|text| self.note(text));
+    }
+
+    /// Notes what a record of the input was taken from, once for each kind.
+    pub fn note_taken(&mut self, item: &Item) {
+        let Some(taken) = &item.taken else { return };
+        // `result[0].payload: hex, 43 bytes`: the same kind, whatever its numbers.
+        let kind = taken.replace(|c: char| c.is_ascii_digit(), "");
+        if self.noted.len() < MAX_NOTED && self.noted.insert(kind) {
+            self.note(&format!("line {}: read {taken}", item.line));
+        }
+    }
+
     /// Shows an error on standard error.
     pub fn show(&self, error: &CliError) {
         show_error(error, self.json_errors);
@@ -171,6 +205,7 @@ impl Context {
 
     /// How the tool exits after `result`.
     pub fn exit(&mut self, result: Result<()>) -> Exit {
+        self.show_later();
         // Results before an error are written as well.
         let flushed = self.flush();
         match result.and(flushed) {
@@ -233,6 +268,26 @@ impl Context {
     }
 }
 
+/// Whether `--exact-name` was given. Names of chats are read in many places, of which few have a
+/// context.
+static EXACT_NAMES: AtomicBool = AtomicBool::new(false);
+
+/// Notes from places without a context.
+static LATER: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Whether names of chats are taken as they are.
+pub fn takes_exact_names() -> bool {
+    EXACT_NAMES.load(Ordering::Relaxed)
+}
+
+/// Notes something where there is no context: it is shown with the next result, or at the end.
+pub fn note_later(text: String) {
+    let mut notes = LATER.lock().unwrap_or_else(PoisonError::into_inner);
+    if notes.len() < MAX_NOTED && !notes.contains(&text) {
+        notes.push(text);
+    }
+}
+
 /// Errors are records if JSON was requested, or if only a program reads them.
 fn json_errors(format: Format, asked: bool) -> bool {
     format == Format::Json && (asked || !io::stderr().is_terminal())
@@ -249,6 +304,11 @@ pub fn show_early_error(error: &CliError) {
     show_error(error, true);
 }
 
+/// Shows wrong usage as text.
+pub fn show_usage(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 fn show_error(error: &CliError, json: bool) {
     let text = match json {
         true => json_line(&error.to_json()),
@@ -257,10 +317,9 @@ fn show_error(error: &CliError, json: bool) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Records from standard input.
-pub fn stdin_items() -> Items<StdinLock<'static>> {
-    announce_terminal("reading from the terminal; end with Ctrl-D");
-    Items::new(io::stdin().lock())
+fn show_error(error: &CliError, json: bool) {
+    let text = if json { json_line(&error.to_json()) } else { error.to_text() };
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// Notes on a terminal that input is awaited.

@@ -26,9 +26,12 @@ pub fn run(args: &ExplainArgs, cx: &mut Context) -> Result<()> {
         let group =
             explanations().filter(|entry| entry.code.starts_with(wanted)).collect::<Vec<_>>();
         if group.is_empty() {
-            return Err(CliError::usage(format!("no error has code {wanted:?}"))
-                .hint("statuskit explain lists all codes")
-                .into());
+            return Err(CliError::usage(format!(
+                "no error has code {}",
+                statuskit_core::text::quote(wanted)
+            ))
+            .hint("statuskit explain lists all codes")
+            .into());
         }
         return group.into_iter().try_for_each(|entry| {
             cx.emit(&record(entry), |_| format!("{:28} {}", entry.code, text::wrap(entry.rule, 29)))

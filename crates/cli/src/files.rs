@@ -8,6 +8,8 @@ use std::{
     process,
 };
 
+use statuskit_core::text::{describe, describe_secret};
+
 use crate::error::{CliError, Exit, Result};
 
 /// Who may read a file.
@@ -17,6 +19,19 @@ pub enum Readers {
     Owner,
     /// Whoever the user's `umask` lets.
     Everyone,
+}
+
+/// Shows the path of a file for an error. A text that is the name of no file may be the secret that
+/// the file should have: it is described.
+pub fn show_path(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let is_path = !text.contains(char::is_whitespace)
+        && describe_secret(&text).is_none()
+        && !text.split(|c: char| !c.is_ascii_hexdigit()).any(|digits| digits.len() >= 24);
+    if is_path || fs::symlink_metadata(path).is_ok() {
+        return text.into_owned();
+    }
+    format!("a file of that name ({}, not shown)", describe(&text))
 }
 
 /// Fails early where [`write_new`] would fail in the end.

@@ -59,7 +59,8 @@ pub fn man(args: &ManArgs) -> Result<()> {
     let name = args.tool.as_deref().unwrap_or_default();
     let command = tools::commands().into_iter().find(|it| it.get_name() == name);
     let command = command.ok_or_else(|| {
-        CliError::usage(format!("there is no tool {name:?}")).hint("such as status-envelope")
+        CliError::usage(format!("there is no tool {}", statuskit_core::text::quote(name)))
+            .hint("such as status-envelope")
     })?;
     let mut page = Vec::new();
     clap_mangen::Man::new(command).render(&mut page)?;

@@ -1,8 +1,9 @@
 //! Reads identities from files and standard input, and unlocks them.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Read as _},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -13,7 +14,9 @@ use statuskit_core::account::{
 use zeroize::Zeroizing;
 
 use crate::{
+    context::note_later,
     error::{CliError, Exit, Result},
+    files::show_path,
     password::{self, PasswordArgs},
 };
 
@@ -69,7 +72,9 @@ pub fn read(path: &Path, field: &str, unlock: &UnlockArgs) -> Result<Identity> {
         path.display().to_string()
     };
     let bytes = read_bytes(path, &shown, field)?;
-    parse(&bytes, &shown, field, unlock)
+    let identity = parse(&bytes, &shown, field, unlock)?;
+    note_readers(path);
+    Ok(identity)
 }
 
 /// Checks that a file has an identity, without unlocking it.
@@ -89,10 +94,15 @@ pub fn read_bytes(path: &Path, shown: &str, field: &str) -> Result<Zeroizing<Vec
         File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes))
     };
     read.map_err(|error| {
-        let message = format!("can't read the identity from {shown}: {error}");
-        CliError::new("file.read", Exit::Local, message)
-            .field(field)
-            .hint("status-account new --out me.json creates one")
+        let named = if path == Path::new("-") { shown.to_owned() } else { show_path(path) };
+        let message = format!("can't read the identity from {named}: {error}");
+        let hint = if named == *shown {
+            "status-account new --out me.json creates one"
+        } else {
+            "a secret is never an argument: write it to a file (chmod 600) and name the file, or \
+             set STATUS_IDENTITY"
+        };
+        CliError::new("file.read", Exit::Local, message).field(field).hint(hint)
     })?;
     if bytes.len() > MAX_IMPORT {
         let message = format!("{shown} is not an identity: it has more than {MAX_IMPORT} bytes");
@@ -102,13 +112,24 @@ pub fn read_bytes(path: &Path, shown: &str, field: &str) -> Result<Zeroizing<Vec
     Ok(bytes)
 }
 
+/// Notes that others than the owner may read the file of an identity.
+pub fn note_readers(path: &Path) {
+    let Ok(found) = fs::metadata(path) else { return };
+    if found.is_file() && found.permissions().mode() & 0o077 != 0 {
+        note_later(format!("others may read {}: chmod 600", path.display()));
+    }
+}
+
 /// Reads and unlocks the identity in `bytes`; asks for the password if it needs one.
 pub fn parse(bytes: &[u8], shown: &str, field: &str, unlock: &UnlockArgs) -> Result<Identity> {
     let failed = |error: ImportError| {
         let error = import_error(&error, shown);
         if error.field.is_some() { error } else { error.field(field) }
     };
-    let imported = Imported::parse(bytes).map_err(failed)?;
+    let (imported, ignored) = Imported::parse_cleaned(bytes).map_err(failed)?;
+    if !ignored.is_empty() {
+        note_later(format!("{shown}: read without {}", ignored.join(", ")));
+    }
     // Before the user is asked for a password.
     imported.check(&unlock.limits()).map_err(|error| failed(error.into()))?;
     let password = match imported.needs_password() {
@@ -135,6 +156,9 @@ pub fn import_error(error: &ImportError, shown: &str) -> CliError {
         }
         ImportError::Keystore(KeystoreError::Expensive { .. }) => {
             (Exit::Malformed, Some("--allow-expensive, if you trust the file"))
+        }
+        ImportError::Digits { .. } | ImportError::Unknown { .. } => {
+            (Exit::Malformed, Some("64 hex digits, the words of a phrase, xprv…, or a key file"))
         }
         ImportError::Keystore(KeystoreError::Memory { .. }) => (Exit::Local, None),
         ImportError::Mnemonic(_) => (

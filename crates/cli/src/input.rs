@@ -1,23 +1,44 @@
-//! Records from a pipe: JSON lines of any tool, hex, base64, or binary.
+//! Records from a pipe, from files and from arguments.
 //!
-//! Text is read line by line: a stream is processed as it arrives, and a bad line does not affect the
-//! others. A line with only an opening brace begins a record of several lines.
-//! Which form a line has is worked out from the line itself. Input that does not begin as text is
-//! one binary whole, or, where envelopes are read, one after the other.
+//! What a text means is the work of [`statuskit_core::reader`]; here it gets its lines. A stream is
+//! processed as it arrives, and a bad line does not affect the others. Input that does not begin as
+//! text is one binary whole, or, where envelopes are read, one after the other.
 //!
 //! Of what the tools read, all begins as no text does, but for protobuf messages whose first field
 //! is text or bytes, such as the signature of a payload: its tag is a line feed.
 
-use std::io::{self, BufRead, Chain, Cursor, Read as _};
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Chain, Cursor, Read as _},
+    path::Path,
+    vec,
+};
 
-use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD};
+use clap::Args;
 use serde_json::{Map, Value};
-use statuskit_core::rlp;
+use statuskit_core::{
+    payload::PayloadType,
+    reader::{self, Problem, ReadError, Reader, Reading, Wants},
+    rlp,
+    text::describe,
+};
 
-use crate::error::{CliError, Exit, Result};
+use crate::{
+    context::announce_terminal,
+    error::{CliError, Exit, Result},
+};
 
 /// The longest line, binary whole or list that is read.
-pub const MAX_INPUT: usize = 64 << 20;
+pub const MAX_INPUT: usize = reader::MAX_TEXT;
+
+/// Where records come from.
+#[derive(Debug, Clone, Default, Args)]
+pub struct InputArgs {
+    /// Bytes in any spelling (0x…, base64, …), or a file; `-` is standard input [default: standard
+    /// input]
+    #[arg(value_name = "INPUT")]
+    inputs: Vec<String>,
+}
 
 /// One record of the input.
 #[derive(Debug)]
@@ -26,6 +47,10 @@ pub struct Item {
     pub line: u64,
     /// What it was.
     pub content: Content,
+    /// What it was taken from, if that is worth a note.
+    pub taken: Option<String>,
+    /// How many bytes its writer left out; 0 if that is not known.
+    pub left_out: Option<usize>,
 }
 
 /// What a record was.
@@ -37,6 +62,114 @@ pub enum Content {
     Bytes(Vec<u8>),
 }
 
+/// The records of standard input, or of the files and texts of arguments.
+pub struct Inputs {
+    wants: Wants,
+    lists: bool,
+    waiting: vec::IntoIter<String>,
+    current: Option<Items<Box<dyn BufRead>>>,
+    /// The argument that is read, for errors.
+    shown: Option<String>,
+}
+
+impl InputArgs {
+    /// Opens the input. Binary input is one whole; with `lists`, a sequence of RLP lists.
+    pub fn open(&self, wants: Wants, lists: bool) -> Result<Inputs> {
+        let wants = wants.with_records(is_record);
+        let waiting = self.inputs.clone().into_iter();
+        let mut inputs = Inputs { wants, lists, waiting, current: None, shown: None };
+        if self.inputs.is_empty() {
+            inputs.current = Some(inputs.stdin());
+        }
+        Ok(inputs)
+    }
+}
+
+impl Inputs {
+    /// The next record, as [`Items::next`] returns it.
+    pub fn next(&mut self) -> Result<Option<std::result::Result<Item, CliError>>> {
+        loop {
+            if let Some(items) = &mut self.current
+                && let Some(item) = items.next()?
+            {
+                let shown = self.shown.clone();
+                let place = |error: CliError| match shown {
+                    Some(shown) if error.field.is_none() => error.field(shown),
+                    _ => error,
+                };
+                return Ok(Some(item.map_err(place)));
+            }
+            let Some(argument) = self.waiting.next() else { return Ok(None) };
+            self.current = Some(self.argument(&argument)?);
+        }
+    }
+
+    fn stdin(&self) -> Items<Box<dyn BufRead>> {
+        stdin_items(self.wants.clone(), self.lists)
+    }
+
+    fn items(&self, input: Box<dyn BufRead>) -> Items<Box<dyn BufRead>> {
+        let items = Items::new(input).wanting(self.wants.clone());
+        if self.lists { items.reading_lists() } else { items }
+    }
+
+    /// An argument: bytes, or else the name of a file.
+    fn argument(&mut self, text: &str) -> Result<Items<Box<dyn BufRead>>> {
+        self.shown = None;
+        if text == "-" {
+            return Ok(self.stdin());
+        }
+        let path = Path::new(text);
+        let is_bytes = || {
+            let mut found = reader::read_all(text.as_bytes(), self.wants.clone());
+            found.len() == 1 && found.pop().is_some_and(|item| item.is_ok())
+        };
+        if !path.exists() {
+            if !is_bytes() {
+                let message = format!("{} is neither bytes nor a file", describe(text));
+                let error = CliError::new("input.unrecognised", Exit::Usage, message);
+                return Err(error
+                    .field("INPUT")
+                    .hint("0x and hex digits, or the name of a file")
+                    .into());
+            }
+            return Ok(self.items(Box::new(Cursor::new(text.as_bytes().to_vec()))));
+        }
+        if !text.contains(['/', '.']) && is_bytes() {
+            let message = format!("{text:?} is the name of a file, and bytes as well");
+            let hint = format!("./{text} is the file");
+            let error = CliError::new("input.ambiguous", Exit::Usage, message);
+            return Err(error.field("INPUT").hint(hint).into());
+        }
+        let file = File::open(path).map_err(|error| {
+            let message = format!("can't read {text}: {error}");
+            CliError::new("file.read", Exit::Local, message).field("INPUT")
+        })?;
+        self.shown = Some(text.to_owned());
+        Ok(self.items(Box::new(BufReader::new(file))))
+    }
+}
+
+/// The records of standard input. Binary input is one whole; with `lists`, a sequence of RLP lists.
+pub fn stdin_items(wants: Wants, lists: bool) -> Items<Box<dyn BufRead>> {
+    announce_terminal("reading from the terminal; end with Ctrl-D");
+    let input: Box<dyn BufRead> = Box::new(io::stdin().lock());
+    let items = Items::new(input).wanting(wants);
+    if lists { items.reading_lists() } else { items }
+}
+
+/// Whether a JSON object is a record of the tools. Those of other programs may have a type, too.
+pub fn is_record(members: &Map<String, Value>) -> bool {
+    const ELSEWHERE: [&str; 4] = ["payload", "data", "params", "result"];
+    let Some(kind) = members.get("type").and_then(Value::as_str) else { return false };
+    let is_ours = members.contains_key("raw")
+        || PayloadType::from_name(kind).is_some()
+        || kind.starts_with("unknown")
+        || matches!(kind, "envelope" | "message");
+    let is_other = ELSEWHERE.iter().any(|name| members.contains_key(*name));
+    kind != "Buffer" && (is_ours || !is_other)
+}
+
 /// The records of a stream.
 pub struct Items<R> {
     /// Behind what was read to find out what it is.
@@ -44,12 +177,28 @@ pub struct Items<R> {
     line: u64,
     binary: Option<bool>,
     lists: bool,
+    reader: Reader,
+    is_ended: bool,
 }
 
 impl<R: BufRead> Items<R> {
     /// Reads `input` to its end, bit by bit.
     pub fn new(input: R) -> Self {
-        Self { input: Cursor::default().chain(input), line: 0, binary: None, lists: false }
+        Self {
+            input: Cursor::default().chain(input),
+            line: 0,
+            binary: None,
+            lists: false,
+            reader: Reader::new(Wants::any_bytes().with_records(is_record)),
+            is_ended: false,
+        }
+    }
+
+    /// Looks for these bytes.
+    #[must_use]
+    pub fn wanting(mut self, wants: Wants) -> Self {
+        self.reader = Reader::new(wants.with_records(is_record));
+        self
     }
 
     /// Takes binary input for a sequence of RLP lists, such as envelopes, each of them a record.
@@ -63,6 +212,12 @@ impl<R: BufRead> Items<R> {
     /// outside ends the stream.
     pub fn next(&mut self) -> Result<Option<std::result::Result<Item, CliError>>> {
         loop {
+            if let Some(item) = self.reader.pop() {
+                return Ok(Some(item.map(from_reader).map_err(|error| read_problem(&error))));
+            }
+            if self.is_ended {
+                return Ok(None);
+            }
             let binary = match self.binary {
                 Some(binary) => binary,
                 None => {
@@ -71,38 +226,42 @@ impl<R: BufRead> Items<R> {
                     *self.binary.insert(!text)
                 }
             };
-            self.line += 1;
-            let mut bytes = Vec::new();
-            if binary && self.lists {
-                self.list(&mut bytes)?;
-            } else if binary {
-                self.read(MAX_INPUT + 1, &mut bytes)?;
-            } else {
-                let mut bounded = (&mut self.input).take(MAX_INPUT as u64 + 1);
-                bounded.read_until(b'\n', &mut bytes).map_err(read_error)?;
-            }
-            if bytes.is_empty() {
-                return Ok(None);
-            }
-            let line = self.line;
-            if !binary && bytes.trim_ascii() == b"{" {
-                self.rest_of_record(&mut bytes)?;
-            }
-            if bytes.len() > MAX_INPUT {
-                let message = format!("a record of more than {} MiB", MAX_INPUT >> 20);
-                return Err(CliError::new("input.too_long", Exit::Malformed, message)
-                    .line(line)
-                    .into());
-            }
             if binary {
-                return Ok(Some(Ok(Item { line, content: Content::Bytes(bytes) })));
+                return self.next_binary();
             }
-            let text = bytes.trim_ascii();
-            if !text.is_empty() {
-                let item = parse_text(text).map(|content| Item { line, content });
-                return Ok(Some(item.map_err(|error| error.line(line))));
+            let mut line = Vec::new();
+            let mut bounded = (&mut self.input).take(MAX_INPUT as u64 + 1);
+            bounded.read_until(b'\n', &mut line).map_err(read_error)?;
+            if line.len() > MAX_INPUT {
+                return Err(too_long(self.reader.number() + 1).into());
+            }
+            if line.is_empty() {
+                self.is_ended = true;
+                self.reader.end();
+            } else {
+                self.reader.line(&line);
             }
         }
+    }
+
+    fn next_binary(&mut self) -> Result<Option<std::result::Result<Item, CliError>>> {
+        self.line += 1;
+        let (line, mut bytes) = (self.line, Vec::new());
+        if self.lists {
+            self.list(&mut bytes)?;
+        } else {
+            self.read(MAX_INPUT + 1, &mut bytes)?;
+        }
+        // Behind binary input, editors and `echo` leave a line feed.
+        let is_feed = self.lists && line > 1 && matches!(&bytes[..], b"\n" | b"\r\n");
+        if bytes.is_empty() || is_feed {
+            return Ok(None);
+        }
+        if bytes.len() > MAX_INPUT {
+            return Err(too_long(line).into());
+        }
+        let reading = reader::binary(bytes, self.reader.wants());
+        Ok(Some(Ok(from_reading(line, reading, &[]))))
     }
 }
 
@@ -118,6 +277,16 @@ impl<R: BufRead> Items<R> {
             rest.consume(count);
             if start.is_empty() {
                 return Ok(None);
+            }
+            if matches!(start[..], [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) {
+                // UTF-16, as some shells write it: decoded as a whole.
+                rest.take(MAX_INPUT as u64).read_to_end(start).map_err(read_error)?;
+                let text = reader::decode_utf16(start);
+                let is_text = text.is_some();
+                if let Some(text) = text {
+                    *start = text.into_bytes();
+                }
+                return Ok(Some(is_text));
             }
             if let Some(text) = is_text(start, count == 0) {
                 return Ok(Some(text));
@@ -141,24 +310,45 @@ impl<R: BufRead> Items<R> {
         let size = rlp::list_size(bytes).unwrap_or(usize::MAX).min(MAX_INPUT + 1);
         self.read(size.saturating_sub(bytes.len()), bytes)
     }
+}
 
-    /// The lines of a JSON object as other programs print it (`jq`), up to the one that begins
-    /// with its last brace. One that begins with a first brace is another record.
-    fn rest_of_record(&mut self, bytes: &mut Vec<u8>) -> Result<()> {
-        loop {
-            let start = bytes.len();
-            let next = self.input.fill_buf().map_err(read_error)?.first().copied();
-            if start > MAX_INPUT || matches!(next, None | Some(b'{')) {
-                return Ok(());
-            }
-            let mut bounded = (&mut self.input).take((MAX_INPUT + 1 - start) as u64);
-            bounded.read_until(b'\n', bytes).map_err(read_error)?;
-            self.line += 1;
-            if next == Some(b'}') {
-                return Ok(());
-            }
+/// Converts a value of the reader.
+pub fn from_reader(item: reader::Item) -> Item {
+    match item.content {
+        reader::Content::Record(members) => {
+            let content = Content::Record(members);
+            Item { line: item.line, content, taken: None, left_out: None }
         }
+        reader::Content::Bytes(reading) => from_reading(item.line, reading, &item.alternatives),
     }
+}
+
+fn from_reading(line: u64, reading: Reading, alternatives: &[Reading]) -> Item {
+    let mut taken = (!reading.is_plain() || !alternatives.is_empty()).then(|| reading.describe());
+    if let (Some(taken), Some(other)) = (&mut taken, alternatives.first()) {
+        taken.push_str(&format!("; it may as well be {}", other.describe()));
+    }
+    let left_out = reading.left_out;
+    Item { line, content: Content::Bytes(reading.bytes), taken, left_out }
+}
+
+/// Returns the error for a text without bytes to give.
+pub fn read_problem(error: &ReadError) -> CliError {
+    let shown = CliError::new(error.problem.code(), Exit::Malformed, error.to_string());
+    let shown = match &error.problem {
+        Problem::Json { at, .. } => shown.offset(*at),
+        Problem::Unrecognised { .. } => {
+            shown.hint("records of any of the tools, 0x hex, base64, dumps, arrays, or binary")
+        }
+        Problem::Ambiguous { .. } => shown.hint("the wanted one alone: jq -r .MEMBER"),
+        _ => shown,
+    };
+    shown.line(error.line)
+}
+
+fn too_long(line: u64) -> CliError {
+    let message = Problem::TooLong.to_string();
+    CliError::new("input.too_long", Exit::Malformed, message).line(line)
 }
 
 /// Whether input that begins like this is text; none if that is not clear yet. A line feed alone
@@ -174,15 +364,20 @@ fn is_text(start: &[u8], is_all: bool) -> Option<bool> {
             }
             let is_record = |line: &[u8]| {
                 let text = line.trim_ascii();
+                let read = || reader::read_all(text, Wants::any_bytes());
                 line.ends_with(b"\n")
-                    && (text == b"{" || !text.is_empty() && parse_text(text).is_ok())
+                    && (text == b"{"
+                        || !text.is_empty() && read().first().is_some_and(|it| it.is_ok()))
             };
             let is_clear = is_all
                 || start.len() >= ENOUGH
                 || start.split_inclusive(|byte| *byte == b'\n').any(is_record);
             is_clear.then_some(true)
         }
-        first => Some(first.is_ascii_graphic() || is_space(*first)),
+        first if first.is_ascii() => Some(first.is_ascii_graphic() || is_space(*first)),
+        // A mark of text is up to three bytes long.
+        _ if start.len() < 3 && !is_all => None,
+        _ => Some(reader::begins_as_text(start)),
     }
 }
 
@@ -192,39 +387,6 @@ fn is_space(byte: u8) -> bool {
 
 fn read_error(error: io::Error) -> CliError {
     CliError::new("file.read", Exit::Local, format!("can't read the input: {error}"))
-}
-
-/// Works out what a line of text is.
-pub fn parse_text(text: &[u8]) -> std::result::Result<Content, CliError> {
-    let malformed = |code, message: String| CliError::new(code, Exit::Malformed, message);
-    if text.first() == Some(&b'{') {
-        return serde_json::from_slice(text).map(Content::Record).map_err(|error| {
-            malformed("input.json", format!("not a JSON record: {error}"))
-                .offset(error.column().saturating_sub(1))
-        });
-    }
-    let (digits, prefixed) = match text {
-        [b'0', b'x' | b'X', digits @ ..] => (digits, true),
-        _ => (text, false),
-    };
-    match hex::decode(digits) {
-        Ok(bytes) => return Ok(Content::Bytes(bytes)),
-        Err(error) if prefixed => {
-            return Err(malformed("input.hex", format!("after 0x, not hexadecimal: {error}")));
-        }
-        Err(_) => {}
-    }
-    for alphabet in [BASE64, BASE64URL, BASE64_NOPAD, BASE64URL_NOPAD] {
-        if let Ok(bytes) = alphabet.decode(text) {
-            return Ok(Content::Bytes(bytes));
-        }
-    }
-    let start: String = String::from_utf8_lossy(text).chars().take(24).collect();
-    Err(malformed(
-        "input.unrecognised",
-        format!("{start:?} is neither a JSON record, nor hex, nor base64"),
-    )
-    .hint("records of any of the tools, 0x hex, base64, or binary are read"))
 }
 
 #[cfg(test)]
@@ -300,7 +462,7 @@ mod tests {
     fn lists_are_read_one_by_one() {
         let lists = |input: &[u8]| {
             let (mut items, mut out) = (Items::new(input).reading_lists(), Vec::new());
-            while let Some(Ok(Item { line, content: Content::Bytes(bytes) })) =
+            while let Some(Ok(Item { line, content: Content::Bytes(bytes), .. })) =
                 items.next().unwrap()
             {
                 out.push((line, bytes));

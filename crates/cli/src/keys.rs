@@ -8,17 +8,19 @@ use std::{
 
 use clap::Args;
 use statuskit_core::{
-    account::{ChatKeyError, DerivationPath, Form, Identity, parse_chat_key},
+    account::{ChatKeyError, DerivationPath, Form, Identity, ShareLink, parse_chat_key},
     chat::{Destination, KeyRing, PublicChat},
     crypto::{PublicKey, SecretKey},
     envelope::{SymKey, Topic},
+    text::{describe_secret, quote},
 };
 use zeroize::Zeroizing;
 
 use crate::{
     config,
-    context::Context,
+    context::{Context, note_later, takes_exact_names},
     error::{CliError, Exit, Result},
+    files::show_path,
     identity::{self, UnlockArgs},
     password,
 };
@@ -71,7 +73,9 @@ impl IdentityArgs {
         let is_file = match Form::detect(text) {
             // File names may contain spaces.
             Some(Form::Phrase) => Path::new(text).exists(),
-            Some(Form::ExtendedPublic) | None => true,
+            Some(Form::ExtendedPublic) => true,
+            // What looks like a secret is none of a file that is not there.
+            None => describe_secret(text).is_none() || Path::new(text).exists(),
             Some(_) => false,
         };
         if !is_file {
@@ -174,7 +178,9 @@ impl OpenArgs {
         if is_named {
             found.is_named = true;
             found.chats = self.chat.iter().map(|name| public_chat(name)).collect::<Result<_>>()?;
-            found.passwords = self.password.iter().map(|it| Zeroizing::new(it.clone())).collect();
+            let password =
+                |it: &String| Ok(Zeroizing::new(not_empty(it, "--password")?.to_owned()));
+            found.passwords = self.password.iter().map(password).collect::<Result<_>>()?;
             found.keys = self.sym_key.iter().map(|it| parse_sym_key(it)).collect::<Result<_>>()?;
             return Ok(found);
         }
@@ -231,7 +237,7 @@ impl SealArgs {
         Ok(Some(if let Some(name) = &self.chat {
             Destination::Public(public_chat(name)?)
         } else if let Some(password) = &self.password {
-            Destination::password(password)
+            Destination::password(not_empty(password, "--password")?)
         } else if let Some(text) = &self.sym_key {
             Destination::SymKey { key: parse_sym_key(text)?, topic: None }
         } else if let Some(text) = &self.to_key {
@@ -254,11 +260,12 @@ pub fn parse_sym_key(text: &str) -> Result<SymKey> {
             File::open(path)
                 .and_then(|file| file.take(MAX_KEY_FILE).read_to_string(&mut content))
                 .map_err(|error| {
-                    let message = format!("can't read the symmetric key from {path}: {error}");
+                    let shown = show_path(Path::new(path));
+                    let message = format!("can't read the symmetric key from {shown}: {error}");
                     CliError::new("file.read", Exit::Local, message).field("--sym-key")
                 })?;
             held = content;
-            held.trim()
+            held.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
         }
     };
     digits.parse().map_err(|error: statuskit_core::crypto::KeyError| {
@@ -278,9 +285,13 @@ pub fn parse_public_key(text: &str, field: &str) -> Result<PublicKey> {
 pub fn public_key(text: &str) -> std::result::Result<PublicKey, CliError> {
     parse_chat_key(text).map_err(|error| {
         let hint = match error {
-            ChatKeyError::Base { .. } | ChatKeyError::Empty => {
+            ChatKeyError::Base { .. } | ChatKeyError::Empty | ChatKeyError::Digits { .. } => {
                 Some("0x04 and 128 hex digits, 0x02 or 0x03 and 64, zQ3sh…, or a share link")
             }
+            ChatKeyError::Bytes32 => {
+                Some("a private key belongs into a file: status-account show --identity FILE")
+            }
+            ChatKeyError::Address => Some("the chat key of the same person: 0x04… or zQ3sh…"),
             _ => None,
         };
         let error = CliError::new(error.code(), Exit::Malformed, error.to_string());
@@ -291,12 +302,85 @@ pub fn public_key(text: &str) -> std::result::Result<PublicKey, CliError> {
     })
 }
 
-/// Reads the name of a public chat. Scripts with an unset variable pass an empty one.
-pub fn public_chat(name: &str) -> Result<PublicChat> {
-    if name.is_empty() {
-        return Err(CliError::usage("the name of a chat can't be empty").field("--chat").into());
+/// Refuses an empty password, which hides nothing: scripts with an unset variable pass one.
+pub fn not_empty<'a>(password: &'a str, field: &str) -> Result<&'a str> {
+    if password.is_empty() {
+        return Err(CliError::usage("the password is empty").field(field.to_owned()).into());
     }
-    Ok(PublicChat::new(config::chat(name)?))
+    Ok(password)
+}
+
+/// Reads the name of a public chat, as [`chat_name`] does.
+pub fn public_chat(text: &str) -> Result<PublicChat> {
+    let name =
+        chat_name(config::chat(text)?).map_err(|error| error.exit(Exit::Usage).field("--chat"))?;
+    Ok(PublicChat::new(&name))
+}
+
+/// Reads the name of a public chat as people write it: with blanks around it, a leading `#`, or as
+/// a link. Clients make chats of `[a-z0-9-]` only: others are refused, unless `--exact-name` is
+/// given.
+pub fn chat_name(text: &str) -> std::result::Result<String, CliError> {
+    if takes_exact_names() {
+        return Ok(text.to_owned());
+    }
+    let refused = |message: &str| CliError::new("chat.name", Exit::Malformed, message);
+    let trimmed = text.trim_matches(|c: char| c.is_whitespace() || "\u{feff}\u{200b}".contains(c));
+    let name = if ShareLink::is_link(trimmed) {
+        match trimmed.parse::<ShareLink>() {
+            Ok(ShareLink::PublicChat(name)) => name,
+            Ok(ShareLink::User(_)) => {
+                return Err(refused("the link leads to a person, not to a public chat")
+                    .hint("--to KEY sends to a person"));
+            }
+            Ok(ShareLink::Browse(_)) => {
+                return Err(refused("the link leads to a page, not to a public chat"));
+            }
+            Err(error) => {
+                return Err(CliError::new(error.code(), Exit::Malformed, error.to_string()));
+            }
+        }
+    } else {
+        trimmed.strip_prefix('#').unwrap_or(trimmed).to_owned()
+    };
+    if name.is_empty() {
+        return Err(refused("the name of a chat can't be empty"));
+    }
+    let is_of_clients = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if !name.chars().all(is_of_clients) {
+        if parse_chat_key(&name).is_ok() {
+            return Err(refused("this is the key of a person, not the name of a public chat")
+                .hint("--to KEY sends to a person"));
+        }
+        let message = format!(
+            "no client makes a chat called {}: names have small letters, digits and hyphens",
+            quote(&name)
+        );
+        let likely = likely_name(&name);
+        let hint = match describe_secret(&name).is_none() && !likely.is_empty() {
+            true => format!("{likely}; --exact-name takes the name as it is"),
+            false => "--exact-name takes the name as it is".to_owned(),
+        };
+        return Err(refused(&message).hint(hint));
+    }
+    if name != text {
+        let topic = Topic::from_name(&name);
+        note_later(format!("the chat is {name:?}, topic {topic}"));
+    }
+    Ok(name)
+}
+
+/// The name that was probably meant.
+fn likely_name(name: &str) -> String {
+    let mut likely = String::new();
+    for c in name.trim_start_matches('#').chars().take(64).flat_map(char::to_lowercase) {
+        match c {
+            'a'..='z' | '0'..='9' | '-' => likely.push(c),
+            ' ' | '_' | '.' => likely.push('-'),
+            _ => {}
+        }
+    }
+    likely.trim_matches('-').to_owned()
 }
 
 /// Reads a topic from an option or argument.
@@ -317,4 +401,44 @@ pub fn author(identity: &IdentityArgs, cx: &Context) -> Result<SecretKey> {
     let key = SecretKey::generate(&mut cx.rng("author")?);
     cx.note("no --identity given; the message is signed with an ephemeral key");
     Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chats_are_named_as_people_write_them() {
+        for text in [
+            "status",
+            "#status",
+            " status\n",
+            "\u{feff}status",
+            "https://join.status.im/chat/public/status",
+            "http://get.status.im/chat/public/status/",
+            "join.status.im/status",
+            "status-im://chat/public/status",
+        ] {
+            assert_eq!(chat_name(text).unwrap(), "status", "{text}");
+        }
+        for (text, hint) in [
+            ("Status", "status;"),
+            ("my chat", "my-chat;"),
+            ("##status", "status;"),
+            ("status_eu", "status-eu;"),
+            ("höhle", "hhle;"),
+            ("!", "--exact-name"),
+        ] {
+            let error = chat_name(text).unwrap_err();
+            assert_eq!(error.code, "chat.name", "{text}");
+            assert!(error.hint.as_ref().unwrap().starts_with(hint), "{error:?}");
+        }
+        for text in
+            ["", " ", "#", "https://join.status.im/g/args?a=1", "https://join.status.im/u/0x04"]
+        {
+            assert!(chat_name(text).is_err(), "{text}");
+        }
+        let key = SecretKey::from_bytes(&[7; 32]).unwrap().public_key().to_string();
+        assert!(chat_name(&key).unwrap_err().message.contains("the key of a person"));
+    }
 }

@@ -40,6 +40,7 @@ mod running;
 mod send;
 mod session;
 mod signals;
+mod sniff;
 mod state;
 mod strangers;
 mod text;

@@ -13,10 +13,16 @@ use rustix::termios::{
 };
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::error::{CliError, Exit, Result, Stop};
+use crate::{
+    context::note_later,
+    error::{CliError, Exit, Result, Stop},
+};
 
 /// The longest password, in bytes.
 const MAX_PASSWORD: usize = 4096;
+
+/// The byte order mark of UTF-8.
+const BOM: &[u8] = "\u{feff}".as_bytes();
 
 /// The bytes of a password.
 pub type Password = Zeroizing<Vec<u8>>;
@@ -61,6 +67,17 @@ impl PasswordArgs {
 
     /// Reads the password from the first source that is given.
     pub fn read(&self, wanted: &Wanted<'_>) -> Result<Password> {
+        let password = self.read_any(wanted)?;
+        if password.is_empty() && wanted.twice {
+            let message =
+                format!("the password of {} is empty, which protects nothing", wanted.purpose);
+            let error = CliError::new("password.empty", Exit::Usage, message);
+            return Err(error.field(wanted.option).into());
+        }
+        Ok(password)
+    }
+
+    fn read_any(&self, wanted: &Wanted<'_>) -> Result<Password> {
         if let Some(path) = &self.password_file {
             return from_file(path, wanted.option);
         }
@@ -85,7 +102,11 @@ impl PasswordArgs {
 
 /// Reads the only line of a file; `-` is standard input.
 pub fn from_file(path: &Path, option: &'static str) -> Result<Password> {
-    let shown = path.display();
+    let shown = match path.exists() {
+        true => path.display().to_string(),
+        // It may be the password itself.
+        false => "a file of that name (not shown: it may be the secret itself)".to_owned(),
+    };
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_PASSWORD + 2));
     let limit = MAX_PASSWORD as u64 + 2;
     let read = if path == Path::new("-") {
@@ -95,8 +116,16 @@ pub fn from_file(path: &Path, option: &'static str) -> Result<Password> {
     };
     read.map_err(|error| {
         let message = format!("can't read the password from {shown}: {error}");
-        CliError::new("file.read", Exit::Local, message).field(option)
+        CliError::new("file.read", Exit::Local, message)
+            .field(option)
+            .hint("the name of a file, with the password on its only line")
     })?;
+    if bytes.starts_with(BOM) {
+        bytes.drain(..BOM.len());
+        note_later(format!(
+            "{shown} begins with a byte order mark, which is no part of the password"
+        ));
+    }
     let kept = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     let kept = kept.strip_suffix(b"\r").unwrap_or(kept).len();
     bytes.truncate(kept);

@@ -13,6 +13,7 @@ use crate::{
     context::Context,
     envelope::each_envelope,
     error::{CliError, Exit, Result, Stop},
+    input::InputArgs,
     mining::{self, Effort},
     output::Record,
     records::{envelope_record, float},
@@ -43,6 +44,8 @@ enum Command {
         /// The least that passes
         #[arg(long, value_name = "POW", default_value_t = chat::POW_TARGET)]
         min: f64,
+        #[command(flatten)]
+        inputs: InputArgs,
     },
     /// Estimate how many hashes a target takes, and how long that is on this machine
     Estimate {
@@ -95,7 +98,7 @@ struct MineCommand {
 pub fn run(args: &PowArgs, cx: &mut Context) -> Result<()> {
     match &args.command {
         Command::Mine(command) => command.run(cx),
-        Command::Check { min } => check(cx, *min),
+        Command::Check { min, inputs } => check(cx, inputs, *min),
         Command::Estimate { target, size, ttl, rate } => estimate(cx, *target, *size, *ttl, *rate),
         Command::Bench { size, threads, time, backend } => {
             bench(cx, *size, *threads, *time, backend.as_deref())
@@ -119,7 +122,7 @@ impl MineCommand {
             start: self.start,
             time: self.time.map(|seconds| Duration::from_secs(seconds.into())),
         };
-        each_envelope(cx, |cx, envelope, line| {
+        each_envelope(cx, &InputArgs::default(), |cx, envelope, line| {
             let envelope = match self.time {
                 // The time spent mining is added to the expiry.
                 Some(seconds) if self.target < 0.0 => later(&envelope, seconds),
@@ -157,8 +160,8 @@ fn later(envelope: &Envelope, seconds: u32) -> Envelope {
     Envelope::new(expiry, envelope.ttl(), envelope.topic(), envelope.data(), envelope.nonce())
 }
 
-fn check(cx: &mut Context, min: f64) -> Result<()> {
-    each_envelope(cx, |cx, envelope, line| {
+fn check(cx: &mut Context, inputs: &InputArgs, min: f64) -> Result<()> {
+    each_envelope(cx, inputs, |cx, envelope, line| {
         let now = cx.now();
         let value = envelope.pow(future_diff(envelope.sent(), now));
         let pass = value >= min;
@@ -224,9 +227,12 @@ fn bench(
             let available = Backend::available();
             let names: Vec<_> = available.iter().map(|backend| backend.name()).collect();
             available.iter().copied().find(|backend| backend.name() == name).ok_or_else(|| {
-                CliError::usage(format!("no hash function {name:?} on this machine"))
-                    .field("--backend")
-                    .hint(names.join(", "))
+                CliError::usage(format!(
+                    "no hash function {} on this machine",
+                    statuskit_core::text::quote(name)
+                ))
+                .field("--backend")
+                .hint(names.join(", "))
             })?
         }
     };

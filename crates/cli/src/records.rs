@@ -6,7 +6,8 @@ use serde_json::{Map, Value};
 use statuskit_core::{
     chat::{Content, Opened, ReceivedMessage},
     envelope::Envelope,
-    rlp::{Reader, RlpError},
+    payload::PayloadType,
+    rlp::{self, Reader, RlpError},
 };
 
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
     error::{CliError, Exit},
     input::{self, Item},
     output::{Record, hex0x},
-    payload,
+    payload, sniff,
 };
 
 /// The record of an envelope.
@@ -111,10 +112,20 @@ pub fn envelopes_of(item: &Item) -> Result<Vec<Envelope>, CliError> {
                 return Ok(Vec::new());
             }
             let raw = hex_member(members, member).map_err(|error| {
+                let kind = statuskit_core::text::quote(kind);
                 error
                     .line(item.line)
-                    .hint(format!("expected an envelope record; this one has type {kind:?}"))
+                    .hint(format!("expected an envelope record; this one has type {kind}"))
             })?;
+            if PayloadType::from_name(kind).is_some() {
+                let message = format!("this is a payload ({kind}), not an envelope");
+                return Err(CliError::new("record.member", Exit::Malformed, message)
+                    .field("type")
+                    .line(item.line)
+                    .hint(
+                        "status-payload reads it; status-envelope seal makes an envelope of it",
+                    ));
+            }
             let envelope = Envelope::decode(&raw);
             Ok(vec![envelope.map_err(|error| rlp_error(&error).field(member).line(item.line))?])
         }
@@ -123,12 +134,31 @@ pub fn envelopes_of(item: &Item) -> Result<Vec<Envelope>, CliError> {
             let mut envelopes = Vec::new();
             loop {
                 let envelope = Envelope::read(&mut reader);
-                envelopes.push(envelope.map_err(|error| rlp_error(&error).line(item.line))?);
+                let failed = |error| no_envelope(bytes, item.left_out, &error).line(item.line);
+                envelopes.push(envelope.map_err(failed)?);
                 if reader.is_empty() {
                     return Ok(envelopes);
                 }
             }
         }
+    }
+}
+
+/// Why bytes are no envelope: what they are instead, or by how much they are short.
+fn no_envelope(bytes: &[u8], left_out: Option<usize>, error: &RlpError) -> CliError {
+    if let Some((what, hint)) = sniff::other_than_envelope(bytes) {
+        let message = format!("this is {what}, not an envelope");
+        return CliError::new("input.kind", Exit::Malformed, message).hint(hint);
+    }
+    let shown = rlp_error(error);
+    match (rlp::list_size(bytes).and_then(|size| size.checked_sub(bytes.len())), left_out) {
+        (Some(missing @ 1..), _) => shown.hint(format!(
+            "the value is cut: {} bytes are there, {missing} are missing; status-envelope show \
+             shows the fields that are there",
+            bytes.len()
+        )),
+        (_, Some(_)) => shown.hint("the value was cut before it came here"),
+        _ => shown,
     }
 }
 

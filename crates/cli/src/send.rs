@@ -21,15 +21,15 @@ use self::{
     talking::{Talking, TalkingArgs},
 };
 use crate::{
-    context::{Context, stdin_items},
+    context::Context,
     conversation::post_members,
-    envelope::{MessageArgs, MessageSource, Sealer, ToSeal},
+    envelope::{self, MessageArgs, MessageSource, Sealer, ToSeal},
     error::{CliError, Exit, Result, Stop},
-    input::Items,
+    input::stdin_items,
     mining,
     net::{PeerArgs, parse_pow, show_network},
     output::{Record, hex0x},
-    payload::record::message_of_item,
+    payload::{self, record::message_of_item},
     records::envelopes_of,
     running::{Running, client_builder},
     signals::{interrupted, until},
@@ -194,7 +194,7 @@ fn read_messages(args: &MessageArgs, push: &mut dyn FnMut(Input) -> bool) -> Res
 }
 
 fn read_payloads(push: &mut dyn FnMut(Input) -> bool) -> Result<()> {
-    let mut items = stdin_items();
+    let mut items = stdin_items(payload::wanted(None), false);
     while let Some(item) = items.next()? {
         let input = match item.and_then(|item| Ok((message_of_item(&item)?, item.line))) {
             Ok((message, line)) => Ok((Source::Payload(Box::new(message)), line)),
@@ -208,7 +208,7 @@ fn read_payloads(push: &mut dyn FnMut(Input) -> bool) -> Result<()> {
 }
 
 fn read_envelopes(push: &mut dyn FnMut(Input) -> bool) -> Result<()> {
-    let mut items = Items::new(std::io::stdin().lock()).reading_lists();
+    let mut items = stdin_items(envelope::wanted(), true);
     while let Some(item) = items.next()? {
         match item.and_then(|item| Ok((envelopes_of(&item)?, item.line))) {
             Err(error) => {

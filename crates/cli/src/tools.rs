@@ -13,9 +13,11 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
+use statuskit_core::text::describe_secret;
+
 use crate::{
     account, config,
-    context::{Common, Context, early_errors_are_records, show_early_error},
+    context::{Common, Context, early_errors_are_records, show_early_error, show_usage},
     demo, eip, envelope,
     error::{CliError, Exit, Result, Stop},
     explain, generate, group, inspect, keygen, mailserver, node,
@@ -207,10 +209,14 @@ fn usage(error: &clap::Error, arguments: &[OsString]) -> Exit {
         }
         _ => {}
     }
+    let shown = error.to_string();
+    let text = redact(&shown, &foreign_texts(arguments));
     if early_errors_are_records(asked_format(arguments)) {
-        show_early_error(&from_clap(error));
-    } else {
+        show_early_error(&from_clap(error, &text));
+    } else if text == shown {
         let _ = error.print();
+    } else {
+        show_usage(text.trim_end());
     }
     Exit::Usage
 }
@@ -229,9 +235,47 @@ fn print_help(error: &clap::Error) -> Exit {
     }
 }
 
+/// The texts that clap may quote: arguments, and variables that stand for options.
+fn foreign_texts(arguments: &[OsString]) -> Vec<String> {
+    let variables =
+        std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("STATUS_"));
+    let arguments = arguments.iter().skip(1).cloned();
+    let mut texts = Vec::new();
+    for text in arguments.chain(variables.map(|(_, value)| value)) {
+        let text = text.to_string_lossy().into_owned();
+        if let Some((_, value)) = text.split_once('=') {
+            texts.push(value.to_owned());
+        }
+        texts.push(text);
+    }
+    texts
+}
+
+/// Removes what may be a secret from a text of clap: an argument, or a phrase without quotes, of
+/// which each word is one.
+fn redact(text: &str, foreign: &[String]) -> String {
+    let mut redacted = text.to_owned();
+    let mut hide = |secret: &str, what: &str| {
+        // clap shows some texts as they are, and escapes some.
+        for form in [secret.to_owned(), secret.escape_debug().to_string()] {
+            redacted = redacted.replace(&form, what);
+        }
+    };
+    for secret in foreign {
+        if let Some(what) = describe_secret(secret) {
+            hide(secret, &what);
+        }
+    }
+    if describe_secret(&foreign.join(" ")).is_some_and(|what| what.contains("words")) {
+        for word in foreign {
+            hide(&format!("'{word}'"), "a word, as in a recovery phrase,");
+        }
+    }
+    redacted
+}
+
 /// Splits clap's paragraphs: the message, then a tip or the usage.
-fn from_clap(error: &clap::Error) -> CliError {
-    let text = error.to_string();
+fn from_clap(error: &clap::Error, text: &str) -> CliError {
     let mut paragraphs = text.split("\n\n").map(str::trim);
     let message = paragraphs.next().unwrap_or_default();
     let message = message.strip_prefix("error: ").unwrap_or(message);
@@ -240,6 +284,8 @@ fn from_clap(error: &clap::Error) -> CliError {
         ContextValue::String(text) => text.split_whitespace().next(),
         _ => None,
     });
+    // An argument that nobody expected is no field; it may be a secret.
+    let option = option.filter(|option| option.starts_with(['-', '<', '[']));
     if let Some(option) = option {
         shown = shown.field(option);
     }

@@ -4,13 +4,14 @@ use clap::{Args, Subcommand};
 use statuskit_core::{
     crypto::PublicKey,
     envelope::{Bloom, Topic, topic},
+    reader::Wants,
 };
 
 use crate::{
-    context::{Context, stdin_items},
+    context::Context,
     error::{CliError, Exit, Result, Stop},
-    input::Content,
-    keys::{IdentityArgs, parse_public_key, parse_topic},
+    input::{Content, stdin_items},
+    keys::{IdentityArgs, chat_name, parse_public_key, parse_topic},
     output::{Record, escape},
 };
 
@@ -62,7 +63,10 @@ enum Command {
 
 pub fn run(args: &TopicArgs, cx: &mut Context) -> Result<()> {
     match &args.command {
-        Command::Chat { names } => each(cx, names, |cx, name| emit_name(cx, "chat", name, None)),
+        Command::Chat { names } => each(cx, names, |cx, text| {
+            let name = chat_name(text).map_err(|error| error.exit(Exit::Usage).field("NAME"))?;
+            emit_name(cx, "chat", &name, None)
+        }),
         Command::ContactCode { keys } => each(cx, keys, |cx, text| {
             let key = parse_public_key(text, "key")?;
             emit_name(cx, "contact_code", &topic::contact_code_name(&key), Some(&key))
@@ -152,7 +156,7 @@ fn negotiated(cx: &mut Context, key: &str, identity: &IdentityArgs, show: bool) 
 fn bloom(cx: &mut Context, topics: &[String]) -> Result<()> {
     let mut parsed = Vec::new();
     if topics.is_empty() {
-        let mut items = stdin_items();
+        let mut items = stdin_items(Wants::whole(|bytes| bytes.len() == 4), false);
         while let Some(item) = items.next()? {
             match item.and_then(|item| topic_of(&item.content).map_err(|e| e.line(item.line))) {
                 Ok(topic) => parsed.push(topic),

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Map, Value};
 use statuskit_core::account::{
-    Address, Identity, ImportError, Kdf, KeyFile, KeystoreError, Nonces, OpenedKey, ScryptCost,
-    file_name,
+    Address, Identity, ImportError, Imported, Kdf, KeyFile, KeystoreError, Nonces, OpenedKey,
+    ScryptCost, file_name,
 };
 
 use crate::{
     account::card::{self, SecretArgs},
-    context::Context,
+    context::{Context, note_later},
     error::{CliError, Exit, Result},
     files::{Readers, check_free, make_directory, write_new},
     identity::{self, UnlockArgs, import_error},
@@ -289,9 +289,30 @@ fn read(path: &Path) -> Result<(KeyFile, String)> {
         let message = format!("{shown} is empty; expected a key file");
         return Err(CliError::new("input.empty", Exit::Negative, message).into());
     }
-    let file = KeyFile::parse(&bytes)
-        .map_err(|error| import_error(&ImportError::Keystore(error), &shown).field("FILE"))?;
-    Ok((file, shown))
+    let failed = |error: ImportError| import_error(&error, &shown).field("FILE");
+    let other = |what: &str| {
+        let message = format!("{shown}: a key file is a JSON object, and this is {what}");
+        CliError::new("keystore.json", Exit::Malformed, message)
+            .field("FILE")
+            .hint("status-account import reads keys and phrases")
+    };
+    match Imported::parse_cleaned(&bytes) {
+        Ok((Imported::KeyFile(file), ignored)) => {
+            if !ignored.is_empty() {
+                note_later(format!("{shown}: read without {}", ignored.join(", ")));
+            }
+            Ok((*file, shown))
+        }
+        Ok((Imported::Key(_) | Imported::Extended(_), _)) => Err(other("a private key").into()),
+        Ok((Imported::Phrase(_), _)) | Err(ImportError::Mnemonic(_)) => {
+            Err(other("a text of words").into())
+        }
+        // A record of an account is no key file: the parser says what is missing.
+        _ => match KeyFile::parse(&bytes) {
+            Ok(file) => Ok((file, shown)),
+            Err(error) => Err(failed(ImportError::Keystore(error)).into()),
+        },
+    }
 }
 
 fn open(file: &KeyFile, shown: &str, unlock: &UnlockArgs) -> Result<OpenedKey> {

@@ -109,6 +109,7 @@ impl ImportCommand {
             .into());
         }
         let mut identity = self.parse(&bytes, &shown)?;
+        identity::note_readers(&self.file);
         if let Some(path) = &self.path {
             // Fails for a single key, which has no paths.
             identity

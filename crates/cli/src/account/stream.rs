@@ -2,7 +2,7 @@
 
 use data_encoding::BASE64;
 use serde_json::{Map, Value};
-use statuskit_core::crypto::PublicKey;
+use statuskit_core::{crypto::PublicKey, text::json_reason};
 
 use crate::{
     account::card::no_key,
@@ -123,7 +123,8 @@ pub fn key_of(text: &str) -> std::result::Result<PublicKey, CliError> {
 /// Reads a record.
 pub fn record(text: &str) -> std::result::Result<Map<String, Value>, CliError> {
     serde_json::from_str(text).map_err(|error| {
-        CliError::new("input.json", Exit::Malformed, format!("not a JSON record: {error}"))
+        let reason = json_reason(&error);
+        CliError::new("input.json", Exit::Malformed, format!("not a JSON record: {reason}"))
             .offset(error.column().saturating_sub(1))
     })
 }

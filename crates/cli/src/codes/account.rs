@@ -76,6 +76,24 @@ pub(super) const CODES: &[Explanation] = &[
         causes: "A digit was mistyped: of two texts, only one is on the curve.",
     },
     Explanation {
+        code: "chat_key.address",
+        rule: "An address is the end of a hash of a key. The key can't be found from it.",
+        source: "EIP-55; Status specifications, Account",
+        causes: "An Ethereum address in place of a chat key: the profile in the app shows the key.",
+    },
+    Explanation {
+        code: "chat_key.bytes_32",
+        rule: "A public key has 65 bytes, or 33 in its compressed form. 32 bytes are a private key or a hash.",
+        source: "SEC 1, section 2.3.4",
+        causes: "A private key in place of the public one: keep it in a file, and name that with --identity.",
+    },
+    Explanation {
+        code: "chat_key.digits",
+        rule: "A public key in hex has 130 digits (04…), or 66 (02…, 03…).",
+        source: "SEC 1, section 2.3.4",
+        causes: "Digits were lost or added when the key was copied.",
+    },
+    Explanation {
         code: "chat_key.link",
         rule: "A share link to a user ends in a key.",
         source: "Status specifications, Account",
@@ -98,6 +116,12 @@ pub(super) const CODES: &[Explanation] = &[
         rule: "Clients take links of ASCII characters only.",
         source: "Status specifications, Account; as in the reference",
         causes: "A name in another script.",
+    },
+    Explanation {
+        code: "link.elsewhere",
+        rule: "Links to group chats and communities have neither the key of a person nor the name of a public chat.",
+        source: "Status clients, universal links",
+        causes: "Ask for the key of the person, or for the name of a public chat.",
     },
     Explanation {
         code: "link.empty",

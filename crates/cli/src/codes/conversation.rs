@@ -124,6 +124,12 @@ pub(super) const CODES: &[Explanation] = &[
         causes: "A message has pushed the clock of the chat ahead; wait, or see --now.",
     },
     Explanation {
+        code: "chat.name",
+        rule: "Clients make public chats of small letters, digits and hyphens only. The topic is the hash of the exact name.",
+        source: "Status clients, name of a new public chat",
+        causes: "Capitals or blanks: the hint has the likely name. --exact-name takes any name, for other programs.",
+    },
+    Explanation {
         code: "chat.unknown_public",
         rule: "A message for a public chat that one is not in is dropped.",
         source: "Status specifications, Payloads; the checks are those of the reference implementation",

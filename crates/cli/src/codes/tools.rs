@@ -11,9 +11,9 @@ pub(super) const CODES: &[Explanation] = &[
     },
     Explanation {
         code: "input.json",
-        rule: "A line that begins with { is a JSON record of one of the tools.",
+        rule: "A line that begins with { is JSON: a record of one of the tools, or a document with bytes in it.",
         source: "tools",
-        causes: "JSON over several lines: use `jq -c`.",
+        causes: "A document that was cut: `jq .` says where. The error never quotes it.",
     },
     Explanation {
         code: "input.hex",
@@ -29,9 +29,27 @@ pub(super) const CODES: &[Explanation] = &[
     },
     Explanation {
         code: "input.unrecognised",
-        rule: "A line is a JSON record, hex, or base64; input that does not begin as text is binary.",
+        rule: "A text is a JSON record, or bytes: hex, base64, a dump, an array, a line of a log. Input that does not begin as text is binary.",
         source: "tools",
-        causes: "Words of another program on its standard output.",
+        causes: "Words of another program on its standard output. The error describes the text and never quotes it: it may be a secret.",
+    },
+    Explanation {
+        code: "input.ambiguous",
+        rule: "Where several things could be meant, none is guessed.",
+        source: "tools",
+        causes: "A document with two members that fit: take one with `jq -r .MEMBER`. Hex that is base64 as well: write 0x before it. A file whose name is hex: write ./ before it.",
+    },
+    Explanation {
+        code: "input.dump",
+        rule: "The offsets of a dump go on from line to line.",
+        source: "tools",
+        causes: "Lines were lost when the dump was copied, or two dumps were mixed.",
+    },
+    Explanation {
+        code: "input.kind",
+        rule: "A tool reads one kind of bytes: envelopes, payloads, …",
+        source: "tools",
+        causes: "The bytes are fine, but of another kind. The message says which, the hint what reads them.",
     },
     Explanation {
         code: "input.too_long",
@@ -140,6 +158,12 @@ pub(super) const CODES: &[Explanation] = &[
         rule: "A key file is opened with a password, which never stands in the arguments.",
         source: "tools",
         causes: "No terminal to ask on: give --password-file, --password-fd or STATUS_PASSWORD.",
+    },
+    Explanation {
+        code: "password.empty",
+        rule: "An empty password protects nothing: no file is encrypted with one.",
+        source: "tools",
+        causes: "A variable that is not set, or an empty file.",
     },
     Explanation {
         code: "password.file",

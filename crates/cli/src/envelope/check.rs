@@ -16,6 +16,7 @@ use crate::{
     context::Context,
     envelope::each_envelope,
     error::{CliError, Exit, Result},
+    input::InputArgs,
     output::Record,
     records::float,
     text,
@@ -23,6 +24,8 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub struct CheckCommand {
+    #[command(flatten)]
+    inputs: InputArgs,
     /// The peer's minimum proof of work [default: 0.002, which every Status node takes; nodes
     /// with the defaults of the protocol ask for 0.2]
     #[arg(long, value_name = "POW", default_value_t = chat::POW_TARGET, hide_default_value = true)]
@@ -52,7 +55,7 @@ impl CheckCommand {
             ..Rules::new(cx.now())
         };
         rules.bloom_tolerance = rules.bloom;
-        each_envelope(cx, |cx, envelope, line| {
+        each_envelope(cx, &self.inputs, |cx, envelope, line| {
             // The clock goes on while a stream is checked.
             rules.now = if cx.is_clock_of_envelopes() { envelope.sent() } else { cx.now() };
             let pow = envelope.pow(future_diff(envelope.sent(), rules.now));

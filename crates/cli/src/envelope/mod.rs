@@ -6,11 +6,12 @@ mod seal;
 mod show;
 
 use clap::{Args, Subcommand};
-use statuskit_core::envelope::Envelope;
+use statuskit_core::{envelope::Envelope, reader::Wants, rlp::Reader};
 
 use crate::{
-    context::{Context, stdin_items},
-    error::Result,
+    context::Context,
+    error::{CliError, Result},
+    input::{InputArgs, Item},
     records::envelopes_of,
 };
 pub use seal::{MessageArgs, MessageSource, Sealer, ToSeal, chat_text, compose_error};
@@ -21,7 +22,9 @@ pub use seal::{MessageArgs, MessageSource, Sealer, ToSeal, chat_text, compose_er
 Examples:
   $ echo hello | status-envelope seal --chat status | status-envelope open --chat status
   $ echo -n hi | status-envelope seal --password secret --pow 0.2 | status-envelope check
-  $ echo -n hi | status-envelope seal --password secret --output hex | status-envelope show")]
+  $ echo -n hi | status-envelope seal --password secret --output hex | status-envelope show
+  $ status-envelope show 0xda845e80cf6f0f84cd4237608d0102030405060708090a0b0c0d01
+  $ echo hi | status-envelope seal --chat status --output raw | od -An -tx1 -v | status-envelope open --chat status")]
 pub struct EnvelopeArgs {
     #[command(subcommand)]
     command: Command,
@@ -31,10 +34,10 @@ pub struct EnvelopeArgs {
 enum Command {
     /// Seal a message: the TEXT, or all of standard input
     Seal(seal::SealCommand),
-    /// Open envelopes from standard input; exit 1 if none could be opened
+    /// Open envelopes; exit 1 if none could be opened
     Open(open::OpenCommand),
     /// Take envelopes apart: every field with its offset and length
-    Show,
+    Show(InputArgs),
     /// Apply every rule of a receiving peer, one by one; exit 1 if an envelope fails one
     Check(check::CheckCommand),
 }
@@ -43,28 +46,64 @@ pub fn run(args: &EnvelopeArgs, cx: &mut Context) -> Result<()> {
     match &args.command {
         Command::Seal(command) => command.run(cx),
         Command::Open(command) => command.run(cx),
-        Command::Show => show::run(cx),
+        Command::Show(inputs) => show::run(inputs, cx),
         Command::Check(command) => command.run(cx),
     }
 }
 
-/// Runs `work` on each envelope of standard input. A bad record is reported, and the rest goes
-/// on; no record at all is an error.
+/// What is looked for where envelopes are read.
+pub fn wanted() -> Wants {
+    Wants::whole(|bytes| {
+        let mut reader = Reader::new(bytes);
+        // One, or several behind each other.
+        while Envelope::read(&mut reader).is_ok() {
+            if reader.is_empty() {
+                return true;
+            }
+        }
+        false
+    })
+}
+
+/// Runs `work` on each envelope of the input. A bad record is reported, and the rest goes on; no
+/// record at all is an error.
 pub fn each_envelope(
     cx: &mut Context,
-    mut work: impl FnMut(&mut Context, Envelope, u64) -> Result<()>,
+    inputs: &InputArgs,
+    work: impl FnMut(&mut Context, Envelope, u64) -> Result<()>,
 ) -> Result<()> {
-    let mut items = stdin_items().reading_lists();
+    each_envelope_or(cx, inputs, work, |_, _, error| Err(error.into()))
+}
+
+/// Runs `work` on each envelope of the input, and `other` on what is none, with the error that
+/// says why.
+fn each_envelope_or(
+    cx: &mut Context,
+    inputs: &InputArgs,
+    mut work: impl FnMut(&mut Context, Envelope, u64) -> Result<()>,
+    mut other: impl FnMut(&mut Context, &Item, CliError) -> Result<()>,
+) -> Result<()> {
+    let mut items = inputs.open(wanted(), true)?;
     let mut any = false;
     while let Some(item) = items.next()? {
         any = true;
-        let envelopes = item.and_then(|item| Ok((envelopes_of(&item)?, item.line)));
-        match envelopes {
-            Err(error) => cx.report(error)?,
-            Ok((envelopes, line)) => {
+        let item = match item {
+            Ok(item) => item,
+            Err(error) => {
+                cx.report(error)?;
+                continue;
+            }
+        };
+        cx.note_taken(&item);
+        match envelopes_of(&item) {
+            Err(error) => {
+                let done = other(cx, &item, error);
+                super::absorb(cx, done, item.line)?;
+            }
+            Ok(envelopes) => {
                 for envelope in envelopes {
-                    let done = work(cx, envelope, line);
-                    super::absorb(cx, done, line)?;
+                    let done = work(cx, envelope, item.line);
+                    super::absorb(cx, done, item.line)?;
                 }
             }
         }

@@ -8,6 +8,7 @@ use crate::{
     envelope::each_envelope,
     error::{CliError, Exit, Result, Stop},
     filter::FilterArgs,
+    input::InputArgs,
     keys::OpenArgs,
     records::opened_message,
     time::{Moment, parse_moment},
@@ -25,6 +26,8 @@ pub struct OpenCommand {
     #[command(flatten)]
     filter: FilterArgs,
     #[command(flatten)]
+    inputs: InputArgs,
+    #[command(flatten)]
     keys: OpenArgs,
 }
 
@@ -40,7 +43,7 @@ impl OpenCommand {
         let filter = self.filter.filter(at(self.since), at(self.until))?;
         let mut printer = self.filter.printer();
         let mut printed_any = false;
-        let done = each_envelope(cx, |cx, envelope, line| {
+        let done = each_envelope(cx, &self.inputs, |cx, envelope, line| {
             match ring.open(&envelope) {
                 Ok(opened) => {
                     let message = opened_message(&envelope, opened);

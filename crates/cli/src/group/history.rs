@@ -18,13 +18,14 @@ use statuskit_core::{
         types::Type,
     },
     protobuf::json,
+    reader::Wants,
 };
 
 use crate::{
-    context::{Context, stdin_items},
+    context::Context,
     empty_input,
     error::{CliError, Exit, Result, Stop},
-    input::{Content, Item, Items},
+    input::{Content, Item, Items, stdin_items},
     payload::{payload_error, record::payload_members},
     records::hex_member,
     text::count,
@@ -56,14 +57,14 @@ impl HistoryArgs {
     pub fn read_all(&self, cx: &mut Context) -> Result<Vec<History>> {
         let mut histories = Vec::new();
         let any = match &self.events {
-            None => read(stdin_items(), &mut histories, cx)?,
+            None => read(stdin_items(wanted(), false), &mut histories, cx)?,
             Some(path) => {
                 let file = File::open(path).map_err(|error| {
                     let message =
                         format!("can't read the history from {}: {error}", path.display());
                     CliError::new("file.read", Exit::Local, message).field("--events")
                 })?;
-                read(Items::new(BufReader::new(file)), &mut histories, cx)?
+                read(Items::new(BufReader::new(file)).wanting(wanted()), &mut histories, cx)?
             }
         };
         if let Some(wanted) = &self.group {
@@ -116,7 +117,8 @@ pub fn read_file(path: &str, field: &str) -> Result<Group> {
         let file = File::open(path).map_err(|error| {
             CliError::new("file.read", Exit::Local, format!("can't read {path}: {error}"))
         })?;
-        let (mut items, mut histories) = (Items::new(BufReader::new(file)), Vec::new());
+        let (mut items, mut histories) =
+            (Items::new(BufReader::new(file)).wanting(wanted()), Vec::new());
         while let Some(item) = items.next()? {
             add_numbered(&item?, &mut histories)?;
         }
@@ -134,6 +136,11 @@ pub fn read_file(path: &str, field: &str) -> Result<Group> {
     })
 }
 
+/// What is looked for: a wrapper with an update, or an update alone.
+fn wanted() -> Wants {
+    Wants::whole(|bytes| update_of_bytes(bytes).is_ok_and(|update| !update.events.is_empty()))
+}
+
 fn read<R: BufRead>(
     mut items: Items<R>,
     histories: &mut Vec<History>,
@@ -142,7 +149,11 @@ fn read<R: BufRead>(
     let mut any = false;
     while let Some(item) = items.next()? {
         any = true;
-        if let Err(error) = item.and_then(|item| add_numbered(&item, histories)) {
+        let done = item.and_then(|item| {
+            cx.note_taken(&item);
+            add_numbered(&item, histories)
+        });
+        if let Err(error) = done {
             cx.report(error)?;
         }
     }

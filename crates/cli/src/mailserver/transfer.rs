@@ -2,7 +2,6 @@
 
 use std::{
     cell::RefCell,
-    io,
     ops::ControlFlow,
     path::PathBuf,
     sync::mpsc::{self, Receiver, RecvTimeoutError},
@@ -22,10 +21,10 @@ use statuskit_mailserver::{
 };
 
 use crate::{
-    context::{Context, announce_terminal},
-    empty_input,
+    context::Context,
+    empty_input, envelope,
     error::{CliError, Exit, Result, Stop},
-    input::Items,
+    input::stdin_items,
     interrupt::Guard,
     mailserver::{
         retention::{RetentionArgs, passed_over_text, with_passed_over},
@@ -275,10 +274,9 @@ fn take_all(
 
 /// Reads standard input on a thread of its own.
 fn read_input() -> Receiver<Input> {
-    announce_terminal("reading from the terminal; end with Ctrl-D");
     let (send, receive) = mpsc::sync_channel(16);
     thread::spawn(move || {
-        let mut items = Items::new(io::stdin().lock()).reading_lists();
+        let mut items = stdin_items(envelope::wanted(), true);
         loop {
             let input = match items.next() {
                 Ok(None) => return,

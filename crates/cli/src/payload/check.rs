@@ -12,6 +12,7 @@ use statuskit_core::payload::{
 use crate::{
     context::Context,
     error::{CliError, Exit, Result},
+    input::InputArgs,
     keys::{IdentityArgs, parse_public_key},
     output::{Record, escape},
     payload::{
@@ -30,6 +31,8 @@ Examples:
   $ status-payload encode chat --set text=hi --set chat_id=status | status-payload check --output text
   $ ! status-payload encode chat --set text=' ' --set chat_id=status | status-payload check")]
 pub struct CheckCommand {
+    #[command(flatten)]
+    inputs: InputArgs,
     /// When the envelope was sent, in UNIX seconds
     #[arg(long, value_name = "SECONDS")]
     sent: Option<u32>,
@@ -50,7 +53,7 @@ impl CheckCommand {
             Some(text) => Some(parse_public_key(text, "--me")?),
             None => self.identity.load()?.map(|key| key.public_key()),
         };
-        each_payload(cx, |cx, input, line| {
+        each_payload(cx, &self.inputs, None, |cx, input, line| {
             let wrapper = input.wrapper()?;
             let message = message_of(&wrapper)?;
             let sent = self.sent.or(input.sent).unwrap_or_else(|| cx.now());

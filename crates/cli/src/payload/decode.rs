@@ -10,6 +10,7 @@ use statuskit_core::{
 use crate::{
     context::Context,
     error::Result,
+    input::InputArgs,
     output::{Record, hex0x},
     payload::{
         each_payload, parse_type, payload_error,
@@ -27,6 +28,8 @@ Examples:
   $ status-payload encode chat --set text=hi --set chat_id=status --output hex | status-payload decode --output text
   $ echo 0x08011a026869 | status-payload decode --as chat")]
 pub struct DecodeCommand {
+    #[command(flatten)]
+    inputs: InputArgs,
     /// Decode a bare message of this type, without a wrapper
     #[arg(long = "as", value_name = "TYPE", value_parser = parse_type)]
     kind: Option<&'static PayloadType>,
@@ -34,7 +37,7 @@ pub struct DecodeCommand {
 
 impl DecodeCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
-        each_payload(cx, |cx, input, _| {
+        each_payload(cx, &self.inputs, self.kind, |cx, input, _| {
             if let Some(kind) = self.kind {
                 PayloadMessage::decode(kind.number, &input.bytes)
                     .map_err(|error| payload_error(&error))?;

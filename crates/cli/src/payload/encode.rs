@@ -5,10 +5,10 @@ use statuskit_core::{crypto::SecretKey, payload::PayloadType};
 
 use crate::{
     absorb,
-    context::{Context, stdin_items},
+    context::Context,
     empty_input,
     error::{CliError, Exit, Result, Stop},
-    input::Item,
+    input::{Item, stdin_items},
     keys::IdentityArgs,
     output::Record,
     payload::{
@@ -56,10 +56,13 @@ impl EncodeCommand {
             self.note_unsigned(&made, identity.as_ref(), cx);
             return self.emit(made, identity.as_ref(), cx);
         }
-        let mut items = stdin_items();
+        let mut items = stdin_items(super::wanted(None), false);
         let mut any = false;
         while let Some(item) = items.next()? {
-            let read = item.and_then(|item| Ok((self.read(&item)?, item.line)));
+            let read = item.and_then(|item| {
+                cx.note_taken(&item);
+                Ok((self.read(&item)?, item.line))
+            });
             match read {
                 Err(error) => cx.report(error)?,
                 Ok((made, line)) => {

@@ -9,11 +9,16 @@ mod sign;
 mod template;
 
 use clap::{Args, Subcommand};
-use statuskit_core::payload::{PayloadError, PayloadType};
+use statuskit_core::{
+    payload::{PayloadError, PayloadMessage, PayloadType},
+    reader::Wants,
+};
 
 use crate::{
-    context::{Context, stdin_items},
-    error::{CliError, Exit, Result},
+    context::Context,
+    error::{CliError, Exit, Result, Stop},
+    input::InputArgs,
+    sniff,
 };
 use record::Input;
 
@@ -60,20 +65,42 @@ pub fn run(args: &PayloadArgs, cx: &mut Context) -> Result<()> {
     }
 }
 
-/// Runs `work` on each payload of standard input. Reports a malformed record and continues; empty
+/// What is looked for where payloads are read: wrappers, or messages of one type.
+pub fn wanted(kind: Option<&'static PayloadType>) -> Wants {
+    match kind {
+        None => Wants::whole(sniff::is_payload),
+        Some(kind) => Wants::whole(|bytes| {
+            !bytes.is_empty() && PayloadMessage::decode(kind.number, bytes).is_ok()
+        }),
+    }
+}
+
+/// Runs `work` on each payload of the input. Reports a malformed record and continues; empty
 /// input is an error.
 fn each_payload(
     cx: &mut Context,
+    inputs: &InputArgs,
+    kind: Option<&'static PayloadType>,
     mut work: impl FnMut(&mut Context, Input, u64) -> Result<()>,
 ) -> Result<()> {
-    let mut items = stdin_items();
+    let mut items = inputs.open(wanted(kind), false)?;
     let mut any = false;
     while let Some(item) = items.next()? {
         any = true;
-        match item.and_then(|item| Ok((Input::from_item(&item)?, item.line))) {
+        let read = item.and_then(|item| {
+            cx.note_taken(&item);
+            Ok((Input::from_item(&item)?, item.line, item.left_out))
+        });
+        match read {
             Err(error) => cx.report(error)?,
-            Ok((input, line)) => {
-                let done = work(cx, input, line);
+            Ok((input, line, left_out)) => {
+                let bytes = input.bytes.clone();
+                let done = work(cx, input, line).map_err(|stop| match stop {
+                    Stop::Error(error) if error.exit == Exit::Malformed => {
+                        Stop::Error(no_payload(&bytes, left_out, error))
+                    }
+                    other => other,
+                });
                 super::absorb(cx, done, line)?;
             }
         }
@@ -81,10 +108,26 @@ fn each_payload(
     if any { Ok(()) } else { Err(super::empty_input("payloads")) }
 }
 
+/// Why bytes are no payload: what they are instead, or that they were cut.
+fn no_payload(bytes: &[u8], left_out: Option<usize>, error: CliError) -> CliError {
+    if let Some((what, hint)) = sniff::other_than_payload(bytes) {
+        let message = format!("this is {what}, not a payload");
+        return CliError::new("input.kind", Exit::Malformed, message).hint(hint);
+    }
+    match left_out {
+        Some(_) if error.hint.is_none() => error.hint("the value was cut before it came here"),
+        _ => error,
+    }
+}
+
 /// Parses the name of a type.
 fn parse_type(text: &str) -> std::result::Result<&'static PayloadType, String> {
-    PayloadType::search(text)
-        .ok_or_else(|| format!("unknown type of payloads {text:?}; see status-payload types"))
+    PayloadType::search(text).ok_or_else(|| {
+        format!(
+            "unknown type of payloads {}; see status-payload types",
+            statuskit_core::text::quote(text)
+        )
+    })
 }
 
 /// Returns the error for bytes that are no payload.

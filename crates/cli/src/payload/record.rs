@@ -161,7 +161,8 @@ impl ToWrap {
                     _ => text.strip_prefix("unknown_").and_then(|text| text.parse().ok()),
                 };
                 let unknown = || {
-                    let message = format!("unknown type of payloads {text:?}");
+                    let message =
+                        format!("unknown type of payloads {}", statuskit_core::text::quote(text));
                     malformed("payload.unknown_type", message)
                         .field("type")
                         .hint("status-payload types lists them")

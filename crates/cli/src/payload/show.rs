@@ -16,6 +16,7 @@ use statuskit_core::{
 use crate::{
     context::Context,
     error::Result,
+    input::InputArgs,
     output::{Record, escape, hex0x},
     payload::{each_payload, parse_type, payload_error},
 };
@@ -27,6 +28,8 @@ Examples:
   $ status-payload encode chat --set text=hi --set chat_id=status | status-payload show --output text
   $ echo 0x08011a026869a20601ff | status-payload show --as chat")]
 pub struct ShowCommand {
+    #[command(flatten)]
+    inputs: InputArgs,
     /// Read a bare message of this type, without a wrapper
     #[arg(long = "as", value_name = "TYPE", value_parser = parse_type)]
     kind: Option<&'static PayloadType>,
@@ -34,27 +37,91 @@ pub struct ShowCommand {
 
 impl ShowCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
-        each_payload(cx, |cx, input, _| {
+        each_payload(cx, &self.inputs, self.kind, |cx, input, _| {
             let bytes = &input.bytes;
             // The definition of the bytes, and the type of the payload in them.
             let (def, number) = match self.kind {
                 Some(kind) => (kind.message.unwrap_or(&NOTHING), kind.number),
-                None => {
-                    let wrapper = Wrapper::decode(bytes).map_err(|error| payload_error(&error))?;
-                    (&APPLICATION_METADATA_MESSAGE, wrapper.kind())
-                }
+                None => match Wrapper::decode(bytes) {
+                    Ok(wrapper) => (&APPLICATION_METADATA_MESSAGE, wrapper.kind()),
+                    Err(_) if is_cut_wrapper(bytes) => (&APPLICATION_METADATA_MESSAGE, 0),
+                    Err(error) => return Err(payload_error(&error).into()),
+                },
             };
             let inner = PayloadType::from_number(number).and_then(|kind| kind.message);
             let mut parts = Parts { inner, found: Vec::new() };
-            parts.add(def, bytes, 0, "").map_err(|error| payload_error(&error))?;
+            // What is before an error is shown.
+            let error = parts.add(def, bytes, 0, "").err();
+            let cut = cut_field(bytes).filter(|_| error.is_some());
+            if let Some(cut) = &cut {
+                parts.add_cut(def, cut, bytes.len());
+            }
+            let has_any = !parts.found.is_empty();
             let record = Record::new("payload_fields")
                 .with("payload_type", type_name(number))
                 .with("length", bytes.len())
+                .with_some("missing", cut.map(|cut| cut.missing))
                 .with("fields", parts.found)
                 .with_raw(bytes);
-            cx.emit(&record, text)
+            if error.is_none() || has_any {
+                cx.emit(&record, text)?;
+            }
+            error.map_or(Ok(()), |error| Err(payload_error(&error).into()))
         })
     }
+}
+
+/// Whether bytes begin as a wrapper does, and end within one of its fields.
+fn is_cut_wrapper(bytes: &[u8]) -> bool {
+    let is_known = |number| APPLICATION_METADATA_MESSAGE.field(number).is_some();
+    cut_field(bytes).is_some_and(|cut| cut.missing > 0 && is_known(cut.number))
+        && Fields::new(bytes).map_while(|field| field.ok()).all(|field| {
+            APPLICATION_METADATA_MESSAGE
+                .field(field.number)
+                .is_some_and(|it| it.takes(&field.value))
+        })
+}
+
+/// A field that ends after the bytes.
+struct CutField<'a> {
+    number: u32,
+    start: usize,
+    /// The part of its value that is there.
+    value: &'a [u8],
+    missing: usize,
+}
+
+/// Returns the last field, if it ends after the bytes.
+fn cut_field(bytes: &[u8]) -> Option<CutField<'_>> {
+    let error = Fields::new(bytes).last()?.err()?;
+    if error.problem != FieldProblem::Truncated {
+        return None;
+    }
+    let start = Fields::new(bytes).map_while(|field| field.ok()).last().map_or(0, |it| it.end);
+    let rest = bytes.get(start..)?;
+    let (tag, after_tag) = varint(rest)?;
+    let number = u32::try_from(tag >> 3).ok()?;
+    let (length, value_at) = match tag & 7 {
+        2 => varint(rest.get(after_tag..)?).map(|(length, size)| (length, after_tag + size))?,
+        1 => (8, after_tag),
+        5 => (4, after_tag),
+        _ => (1, after_tag),
+    };
+    let value = rest.get(value_at..)?;
+    let missing = usize::try_from(length).ok()?.checked_sub(value.len())?;
+    Some(CutField { number, start, value, missing })
+}
+
+/// Returns a number and how many bytes it has.
+fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
+    let mut value = 0;
+    for (at, byte) in bytes.iter().enumerate().take(9) {
+        value |= u64::from(byte & 0x7f) << (7 * at);
+        if byte & 0x80 == 0 {
+            return Some((value, at + 1));
+        }
+    }
+    None
 }
 
 /// A definition without fields, so that every field is unknown.
@@ -67,6 +134,21 @@ struct Parts {
 }
 
 impl Parts {
+    /// Adds what is there of a field that was cut.
+    fn add_cut(&mut self, def: &MessageDef, cut: &CutField<'_>, end: usize) {
+        let known = def.field(cut.number);
+        let name = known.map_or_else(|| cut.number.to_string(), |it| it.name.to_owned());
+        self.found.push(json!({
+            "name": format!("{name} (cut)"),
+            "number": cut.number,
+            "wire_type": "cut",
+            "known": known.is_some(),
+            "offset": cut.start,
+            "length": end - cut.start,
+            "value": hex0x(cut.value),
+        }));
+    }
+
     fn add(
         &mut self,
         def: &'static MessageDef,
@@ -135,7 +217,12 @@ impl Parts {
 fn text(record: &Record) -> String {
     let members = record.members();
     let kind = members["payload_type"].as_str().unwrap_or_default();
-    let mut out = format!("{kind}, {} bytes\n", members["length"]);
+    let mut out = match members.get("missing") {
+        None => format!("{kind}, {} bytes\n", members["length"]),
+        Some(missing) => {
+            format!("{kind}, {} bytes are there, {missing} are missing\n", members["length"])
+        }
+    };
     let _ = writeln!(out, "  {:>6} {:>6}  {:8} {:32} value", "offset", "length", "wire", "field");
     for field in members["fields"].as_array().into_iter().flatten() {
         let [name, wire, value] =

@@ -5,6 +5,7 @@ use clap::Args;
 use crate::{
     context::Context,
     error::{CliError, Exit, Result},
+    input::InputArgs,
     keys::{IdentityArgs, parse_public_key},
     output::Record,
     payload::{
@@ -20,13 +21,15 @@ Examples:
   $ status-payload encode chat --set text=hi --set chat_id=status | status-payload sign --identity me.key")]
 pub struct SignCommand {
     #[command(flatten)]
+    inputs: InputArgs,
+    #[command(flatten)]
     identity: IdentityArgs,
 }
 
 impl SignCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
         let key = self.identity.require()?;
-        each_payload(cx, |cx, input, _| {
+        each_payload(cx, &self.inputs, None, |cx, input, _| {
             let wrapper = ToWrap::from_wrapper(&input.wrapper()?).wrap(Some(&key))?;
             cx.emit(&record::from_wrapper(&wrapper), Record::to_text)
         })
@@ -39,6 +42,8 @@ impl SignCommand {
 Examples:
   $ status-payload encode contact --identity me.key | status-payload verify --author $(status-account show --identity me.key --output hex)")]
 pub struct VerifyCommand {
+    #[command(flatten)]
+    inputs: InputArgs,
     /// Public key of the expected author, in any format
     #[arg(long, value_name = "KEY")]
     author: Option<String>,
@@ -48,7 +53,7 @@ impl VerifyCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
         let expected = self.author.as_deref().map(|text| parse_public_key(text, "--author"));
         let expected = expected.transpose()?;
-        each_payload(cx, |cx, input, _| {
+        each_payload(cx, &self.inputs, None, |cx, input, _| {
             let wrapper = input.wrapper()?;
             let author = wrapper.author();
             let valid = author.is_some() && expected.is_none_or(|key| author == Some(&key));
@@ -82,11 +87,14 @@ impl VerifyCommand {
 #[command(after_help = "\
 Examples:
   $ status-payload encode contact --identity me.key --now 1585500000 | status-payload id --output text")]
-pub struct IdCommand {}
+pub struct IdCommand {
+    #[command(flatten)]
+    inputs: InputArgs,
+}
 
 impl IdCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
-        each_payload(cx, |cx, input, _| {
+        each_payload(cx, &self.inputs, None, |cx, input, _| {
             let wrapper = input.wrapper()?;
             let id = wrapper.message_id();
             let record = Record::new("message_id")

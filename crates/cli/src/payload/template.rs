@@ -32,7 +32,9 @@ impl SetArgs {
         let def = kind.message.unwrap_or(&NO_FIELDS);
         for text in &self.set {
             let (path, value) = text.split_once('=').ok_or_else(|| {
-                CliError::usage(format!("{text:?} has no value")).field("--set").hint("name=value")
+                CliError::usage(format!("{} has no value", statuskit_core::text::quote(text)))
+                    .field("--set")
+                    .hint("name=value")
             })?;
             set(def, members, path, value)?;
         }
@@ -52,7 +54,7 @@ fn set(def: &MessageDef, members: &mut Map<String, Value>, path: &str, text: &st
     let field = def.named(name).or_else(|| def.named(name.trim_end_matches('_')));
     let field = field.ok_or_else(|| {
         let names: Vec<_> = def.fields.iter().map(|field| field.name).collect();
-        CliError::usage(format!("{} has no field {name:?}", def.name))
+        CliError::usage(format!("{} has no field {}", def.name, statuskit_core::text::quote(name)))
             .field("--set")
             .hint(format!("it has {}", names.join(", ")))
     })?;

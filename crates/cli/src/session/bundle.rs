@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use prost::Message as _;
 use statuskit_core::{
     account::InstallationId,
+    reader::Wants,
     secure::{
         KeyPair, ProtocolMessage, Timestamp,
         bundle::{self, Prekey, VerifiedBundle},
@@ -16,10 +17,10 @@ use statuskit_core::{
 
 use crate::{
     absorb,
-    context::{Context, stdin_items},
+    context::Context,
     conversation::installation_value,
     error::{CliError, Exit, Result},
-    input::{Content, Item},
+    input::{Content, Item, stdin_items},
     output::Record,
     records::hex_member,
     session::{DeviceArgs, record::bundle_record},
@@ -154,12 +155,17 @@ fn each(
     cx: &mut Context,
     mut work: impl FnMut(&mut Context, &proto::Bundle, &[u8]) -> Result<()>,
 ) -> Result<()> {
-    let mut items = stdin_items();
+    let wants = Wants::whole(|bytes| !bytes.is_empty() && bundle::decode(bytes).is_ok());
+    let mut items = stdin_items(wants, false);
     let mut any = false;
     while let Some(item) = items.next()? {
         any = true;
         let line = item.as_ref().map_or_else(|error| error.line.unwrap_or(0), |item| item.line);
-        let done = item.and_then(|item| bundles_of(&item)).map_err(Into::into);
+        let bundles = item.and_then(|item| {
+            cx.note_taken(&item);
+            bundles_of(&item)
+        });
+        let done = bundles.map_err(Into::into);
         let done = done
             .and_then(|bundles| bundles.iter().try_for_each(|(bundle, raw)| work(cx, bundle, raw)));
         absorb(cx, done, line)?;

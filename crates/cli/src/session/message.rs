@@ -3,15 +3,18 @@
 use clap::Args;
 use statuskit_core::{
     crypto::PublicKey,
-    secure::{EncryptionKind, SessionId, SessionState, Timestamp, encrypt_to_identity},
+    reader::Wants,
+    secure::{
+        EncryptionKind, ProtocolMessage, SessionId, SessionState, Timestamp, encrypt_to_identity,
+    },
 };
 
 use crate::{
     absorb,
-    context::{Context, stdin_items},
+    context::Context,
     conversation::{how_value, installation_value},
     error::{CliError, Exit, Result, Stop},
-    input::{Content, Item},
+    input::{Content, Item, stdin_items},
     keys::{parse_public_key, public_key},
     output::Record,
     records::hex_member,
@@ -149,7 +152,7 @@ impl EncryptCommand {
             std::io::Read::read_to_end(&mut std::io::stdin().lock(), &mut all)?;
             return work(cx, &all);
         }
-        each_item(cx, "payloads", |cx, item| {
+        each_item(cx, "payloads", Wants::any_bytes(), |cx, item| {
             let bytes = match &item.content {
                 Content::Bytes(bytes) => bytes.clone(),
                 Content::Record(members) => hex_member(members, "raw")?,
@@ -170,7 +173,9 @@ impl DecryptCommand {
             None => super::temporary(identity, &mut rng)?,
         };
         let mut failed = false;
-        each_item(cx, "protocol messages", |cx, item| {
+        let wants =
+            Wants::whole(|bytes| !bytes.is_empty() && ProtocolMessage::decode(bytes).is_ok());
+        each_item(cx, "protocol messages", wants, |cx, item| {
             let (sender, bytes) = message_of(item, from.as_ref())?;
             let before = self.trace.all(&device)?;
             let received = device.decrypt(&sender, &bytes, &mut rng);
@@ -230,14 +235,18 @@ fn message_of(
 fn each_item(
     cx: &mut Context,
     expected: &str,
+    wants: Wants,
     mut work: impl FnMut(&mut Context, &Item) -> Result<()>,
 ) -> Result<()> {
-    let mut items = stdin_items();
+    let mut items = stdin_items(wants, false);
     let mut any = false;
     while let Some(item) = items.next()? {
         any = true;
         let line = item.as_ref().map_or_else(|error| error.line.unwrap_or(0), |item| item.line);
-        let done = item.map_err(Into::into).and_then(|item| work(cx, &item));
+        let done = item.map_err(Into::into).and_then(|item| {
+            cx.note_taken(&item);
+            work(cx, &item)
+        });
         absorb(cx, done, line)?;
     }
     if any { Ok(()) } else { Err(super::super::empty_input(expected)) }

@@ -13,7 +13,10 @@
 
 mod error;
 
-use super::{link::ShareLink, multibase::Base};
+use super::{
+    link::{LinkError, ShareLink},
+    multibase::Base,
+};
 use crate::{
     crypto::{KeyError, PublicKey},
     text::excerpt,
@@ -38,10 +41,18 @@ pub fn parse_chat_key(text: &str) -> Result<PublicKey, ChatKeyError> {
         return Err(ChatKeyError::TooLong { got: text.len() });
     }
     let text = text.trim();
-    if text.contains("://")
-        && let Ok(link) = text.parse::<ShareLink>()
-    {
-        return link.chat_key();
+    if ShareLink::is_link(text) {
+        return match text.parse::<ShareLink>() {
+            Ok(link) => link.chat_key(),
+            Err(LinkError::Elsewhere(what)) => Err(ChatKeyError::Link(what)),
+            Err(LinkError::Empty(_)) => Err(ChatKeyError::Link("nowhere")),
+            Err(_) => Err(ChatKeyError::Link("something else")),
+        };
+    }
+    // A mention in a message.
+    let text = text.strip_prefix('@').unwrap_or(text);
+    if let Some(error) = other_hex(text) {
+        return Err(error);
     }
     if let Some(key) = parse_plain_hex(text) {
         return Ok(key?);
@@ -94,6 +105,30 @@ impl ShareLink {
             Self::PublicChat(_) => Err(ChatKeyError::Link("a public chat")),
             Self::Browse(_) => Err(ChatKeyError::Link("a page")),
         }
+    }
+}
+
+/// What hex digits are that can't be a key: an address, 32 bytes, or a key that lost some digits.
+fn other_hex(text: &str) -> Option<ChatKeyError> {
+    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+    let (bare, is_prefixed) = (digits.unwrap_or(text), digits.is_some());
+    if !bare.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    let expected = match bare.get(..2) {
+        Some("02" | "03") => 66,
+        // A multicodec of any length.
+        Some("e7" | "E7") => return None,
+        _ => 130,
+    };
+    match bare.len() {
+        40 => Some(ChatKeyError::Address),
+        64 => Some(ChatKeyError::Bytes32),
+        // Without a prefix, the text may be in another base.
+        got if is_prefixed && !matches!(got, 66 | 128 | 130) || got + 1 == 130 || got == 131 => {
+            Some(ChatKeyError::Digits { got, expected })
+        }
+        _ => None,
     }
 }
 
@@ -171,6 +206,8 @@ mod tests {
                 format!("0x{}", hex::encode(prefixed(&key.to_compressed()))),
                 format!("https://join.status.im/user/{key}"),
                 format!("status-im://user/{}", to_compact(&key, Base::BASE58)),
+                format!("GET.status.im/u/{key}/"),
+                format!("@{}", to_compact(&key, Base::BASE58)),
             ];
             for base in Base::all() {
                 texts.push(to_compact(&key, base));
@@ -192,9 +229,25 @@ mod tests {
         assert_eq!(code("https://join.status.im/chat/public/status"), "chat_key.link");
         assert_eq!(code("https://join.status.im/user/name.eth"), "chat_key.ens_name");
         assert_eq!(code(&format!("0x04{}", "11".repeat(64))), "chat_key.key");
-        assert_eq!(code("0x1234"), "chat_key.type");
         let cut = parse_chat_key("0x0412").unwrap_err();
-        assert!(cut.to_string().contains("2 bytes; expected 65"), "{cut}");
+        assert_eq!(cut.to_string(), "4 hex digits; a chat key has 130");
+        let key = format!("0x04{}", "1".repeat(127));
+        assert_eq!(parse_chat_key(&key), Err(ChatKeyError::Digits { got: 129, expected: 130 }));
+        assert_eq!(
+            parse_chat_key(&format!("{key}11")).unwrap_err().to_string(),
+            "131 hex digits; a chat key has 130"
+        );
+        assert_eq!(parse_chat_key("0x0"), Err(ChatKeyError::Digits { got: 1, expected: 130 }));
+        assert_eq!(parse_chat_key("0x021"), Err(ChatKeyError::Digits { got: 3, expected: 66 }));
+        for text in
+            ["0x", ""].map(|start| format!("{start}B1208f6258494C4b749650715249DA8699198315"))
+        {
+            assert_eq!(code(&text), "chat_key.address");
+        }
+        assert_eq!(code(&format!("0x{}", "4c".repeat(32))), "chat_key.bytes_32");
+        assert_eq!(code("https://join.status.im/g/args?a=1"), "chat_key.link");
+        assert_eq!(code("https://join.status.im/markets"), "chat_key.link");
+        assert_eq!(code("https://example.org/user/x"), "chat_key.link");
         assert_eq!(code(&format!("0x04{}", "g1".repeat(64))), "chat_key.key");
         for digits in 0..300 {
             assert!(parse_chat_key(&format!("0x04{}", "1".repeat(digits))).is_err());

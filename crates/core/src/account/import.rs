@@ -2,12 +2,14 @@
 //!
 //! This is the only place that decides what an input is.
 
+mod clean;
 mod error;
 mod identity;
 mod record;
 
 use std::fmt;
 
+use clean::Cleaned;
 use zeroize::Zeroizing;
 
 use super::{
@@ -39,9 +41,13 @@ pub enum Form {
 }
 
 impl Form {
-    /// Detects the form of a text, ignoring surrounding white space. `None` if it has none of them.
+    /// Detects the form of a text, ignoring what may surround a secret: white space, quotes, a
+    /// byte order mark, comments. `None` if it has none of them.
     pub fn detect(text: &str) -> Option<Self> {
-        let text = text.trim();
+        Self::of_clean(&clean::clean(text).text)
+    }
+
+    fn of_clean(text: &str) -> Option<Self> {
         if text.starts_with('{') {
             Some(Self::Json)
         } else if text.starts_with("xprv") {
@@ -75,33 +81,53 @@ pub enum Imported {
 }
 
 impl Imported {
-    /// Detects the form of an input and reads it, ignoring surrounding white space.
+    /// Detects the form of an input and reads it, ignoring what may surround a secret.
     ///
     /// # Errors
     /// If the input has none of the forms, is malformed, or has no secret.
     pub fn parse(bytes: &[u8]) -> Result<Self, ImportError> {
+        Self::parse_cleaned(bytes).map(|(imported, _)| imported)
+    }
+
+    /// Reads an input as [`parse`](Self::parse) does, and returns what was ignored, such as
+    /// `quotes` or `capitals`; white space is not told.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_cleaned(bytes: &[u8]) -> Result<(Self, Vec<&'static str>), ImportError> {
         if bytes.len() > MAX_IMPORT {
             return Err(ImportError::TooLarge { got: bytes.len() });
         }
         let text = std::str::from_utf8(bytes)
-            .map_err(|error| ImportError::Utf8 { at: error.valid_up_to() })?
-            .trim();
-        match Form::detect(text) {
-            Some(Form::HexKey) => Ok(Self::Key(text.parse()?)),
-            Some(Form::ExtendedPrivate) => Ok(Self::Extended(text.parse()?)),
-            Some(Form::ExtendedPublic) => Err(ImportError::PublicOnly),
-            Some(Form::Phrase) => Ok(Self::Phrase(text.parse()?)),
-            Some(Form::Json) => match AccountRecord::parse(text) {
-                Some(record) => Ok(Self::Record(Box::new(record?))),
-                None => Ok(Self::KeyFile(Box::new(KeyFile::parse(text.as_bytes())?))),
+            .map_err(|error| ImportError::Utf8 { at: error.valid_up_to() })?;
+        let Cleaned { text, mut removed } = clean::clean(text);
+        let text = text.as_str();
+        let imported = match Form::of_clean(text) {
+            Some(Form::HexKey) => Self::Key(text.parse()?),
+            Some(Form::ExtendedPrivate) => Self::Extended(text.parse()?),
+            Some(Form::ExtendedPublic) => return Err(ImportError::PublicOnly),
+            Some(Form::Phrase) => match (text.parse(), digits_in(text)) {
+                (Ok(phrase), _) => Self::Phrase(phrase),
+                (Err(_), Some(got)) => return Err(ImportError::Digits { got }),
+                (Err(error), None) => {
+                    let (phrase, changed) = clean::without_decoration(text).ok_or(error)?;
+                    removed.extend(changed);
+                    Self::Phrase(phrase)
+                }
             },
-            None if text.is_empty() => Err(ImportError::Empty),
-            // `0x` with a wrong number of digits: the error says how many.
-            None if text.starts_with("0x") && hex_digits(text).is_some() => {
-                Ok(Self::Key(text.parse()?))
+            Some(Form::Json) => match AccountRecord::parse(text) {
+                Some(record) => Self::Record(Box::new(record?)),
+                None => Self::KeyFile(Box::new(KeyFile::parse(text.as_bytes())?)),
+            },
+            None if text.is_empty() => return Err(ImportError::Empty),
+            None => {
+                return Err(match digits_in(text) {
+                    Some(got) => ImportError::Digits { got },
+                    None => ImportError::Unknown { got: text.len() },
+                });
             }
-            None => Err(ImportError::Unknown { got: text.len() }),
-        }
+        };
+        Ok((imported, removed))
     }
 
     /// Whether [`unlock`](Self::unlock) needs a password.
@@ -174,8 +200,18 @@ impl fmt::Debug for Imported {
 
 /// Returns the digits of a hex text, without `0x`.
 fn hex_digits(text: &str) -> Option<&str> {
-    let digits = text.strip_prefix("0x").unwrap_or(text);
+    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
     digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then_some(digits)
+}
+
+/// The number of hex digits of a text that was meant to be a key: it has hardly anything else.
+fn digits_in(text: &str) -> Option<usize> {
+    /// Shorter ones may be anything.
+    const MIN: usize = 24;
+    let bare = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+    let rest: usize = bare.unwrap_or(text).chars().filter(|c| !c.is_ascii_hexdigit()).count();
+    let digits = bare.unwrap_or(text).chars().count() - rest;
+    (bare.is_some() && rest == 0 || digits >= MIN && rest <= 4).then_some(digits)
 }
 
 #[cfg(test)]
@@ -297,6 +333,80 @@ mod tests {
         };
         assert_ne!(key(None), identity.key(None).unwrap());
         assert_eq!(key(Some("")), identity.key(None).unwrap());
+    }
+
+    #[test]
+    fn what_surrounds_a_secret_is_ignored() {
+        let key = "4c0883a69102937d6231471b5dbb6204fe5129617082792ae468d01a3f362318";
+        let (first, second) = key.split_at(32);
+        let pairs: Vec<_> = key.as_bytes().chunks(2).map(String::from_utf8_lossy).collect();
+        for (text, removed) in [
+            (format!("0X{key}"), ""),
+            (format!("\u{feff}0x{key}\r\n"), "a byte order mark"),
+            (format!("\u{200b}{key}\u{200b}"), ""),
+            (format!("{first}\u{200b}{second}"), "invisible characters"),
+            (format!("\"0x{key}\""), "quotes"),
+            (format!("'{key}',"), "quotes"),
+            (format!("{first}\n{second}\n"), "line breaks"),
+            (format!("0x{first}\r\n{second}"), "line breaks"),
+            (pairs.join(":"), "separators"),
+            (pairs.join(" "), "separators"),
+            (format!("# mine\n\n0x{key}\n"), "comments"),
+            (format!("// mine\n{key}\n// end"), "comments"),
+            (format!("{key} # mine"), "a comment"),
+            (format!("PRIVATE_KEY={key}"), "the name of a variable"),
+            (format!("export PRIVATE_KEY=\"0x{key}\"\n"), "the name of a variable"),
+            (format!("private key: {key}"), "the name of a variable"),
+            (format!("{{\"private_key\":\"0x{key}\"}}"), "a JSON object"),
+            (format!("{{\"privateKey\":\"{key}\",\"address\":\"0x00\"}}"), "a JSON object"),
+        ] {
+            let (imported, found) = Imported::parse_cleaned(text.as_bytes()).unwrap();
+            assert_eq!(imported, Imported::Key(key.parse().unwrap()), "{text}");
+            assert_eq!(found.first().copied().unwrap_or_default(), removed, "{text}");
+            assert_eq!(Form::detect(&text).is_some(), true, "{text}");
+        }
+        for (text, digits) in
+            [(&key[1..], 63), (&format!("{key}0"), 65), (&format!("0x{first}"), 32)]
+        {
+            let error = Imported::parse(text.as_bytes()).unwrap_err();
+            assert_eq!(error, ImportError::Digits { got: digits });
+            assert!(!error.to_string().contains("83a69"));
+        }
+        let two = format!("{{\"private_key\":\"{key}\",\"mnemonic\":\"{PHRASE}\"}}");
+        assert_eq!(Imported::parse(two.as_bytes()).unwrap_err().code(), "keystore.missing");
+    }
+
+    #[test]
+    fn phrases_are_read_as_people_write_them() {
+        let numbered: Vec<_> =
+            (1..).zip(PHRASE.split(' ')).map(|(at, word)| format!("{at}. {word}")).collect();
+        let title: Vec<_> = PHRASE.split(' ').map(|it| it[..1].to_uppercase() + &it[1..]).collect();
+        let cut: Vec<_> = PHRASE.split(' ').map(|it| &it[..it.len().min(4)]).collect();
+        for (text, removed) in [
+            (PHRASE.replace(' ', ", "), &["punctuation"][..]),
+            (PHRASE.replace(' ', "\n"), &[]),
+            (PHRASE.replace(' ', "\u{a0}\u{3000}"), &[]),
+            (PHRASE.to_uppercase(), &["capitals"]),
+            (title.join(" "), &["capitals"]),
+            (numbered.join("\n"), &["numbers", "punctuation"]),
+            (numbered.join(" ").replace('.', ")"), &["numbers", "punctuation"]),
+            (format!("\u{feff}{PHRASE}."), &["a byte order mark", "punctuation"]),
+            (PHRASE.replace(' ', " \u{200b}"), &["invisible characters"]),
+            (format!("\"{PHRASE}\""), &["quotes"]),
+            (format!("MNEMONIC='{PHRASE}'"), &["the name of a variable", "quotes"]),
+            (format!("seed: {}", title.join(" ")), &["the name of a variable", "capitals"]),
+            (cut.join(" "), &["words cut to four letters"]),
+            (cut.join(" ").to_uppercase(), &["capitals", "words cut to four letters"]),
+        ] {
+            let (imported, found) = Imported::parse_cleaned(text.as_bytes()).unwrap();
+            assert_eq!(imported, Imported::Phrase(PHRASE.parse().unwrap()), "{text}");
+            assert_eq!(found, removed, "{text}");
+        }
+        // What is wrong stays wrong.
+        let code = |text: &str| Imported::parse(text.as_bytes()).unwrap_err().code();
+        assert_eq!(code(&PHRASE.replace("time", "garbage").to_uppercase()), "mnemonic.word");
+        assert_eq!(code(&PHRASE.replace("time spirit", "spirit time")), "mnemonic.checksum");
+        assert_eq!(code(&cut.join(" ").replace("drag", "dra")), "mnemonic.word");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Share links: to a user, a public chat, or a page of the app's browser.
 //!
 //! Receivers look for `/user/`, `/chat/public/` or `/browse/` and use everything after it. They
-//! accept only ASCII.
+//! accept only ASCII. Earlier and later releases wrote other hosts and `u/`; all are read.
 
 use std::{fmt, str::FromStr};
 
@@ -42,6 +42,9 @@ pub enum LinkError {
         /// Counted from 1.
         at: usize,
     },
+    /// A link to something that has neither a key nor a name of a chat.
+    #[error("the link leads to {0}; expected a user, a public chat or a page")]
+    Elsewhere(&'static str),
     /// Nothing after the last slash.
     #[error("the link leads nowhere: nothing follows {0:?}")]
     Empty(&'static str),
@@ -53,6 +56,7 @@ impl LinkError {
         match self {
             Self::Unknown(_) => "link.unknown",
             Self::NotAscii { .. } => "link.ascii",
+            Self::Elsewhere(_) => "link.elsewhere",
             Self::Empty(_) => "link.empty",
         }
     }
@@ -83,30 +87,86 @@ impl ShareLink {
     }
 }
 
+/// Hosts that lead to the app, in all its times.
+const HOSTS: [&str; 4] = ["join.status.im", "get.status.im", "status.app", "status.im"];
+
 impl FromStr for ShareLink {
     type Err = LinkError;
 
+    /// Reads links of all times: either host, any scheme or none, `u/` for `user/`, with a slash,
+    /// a query or a fragment at the end. Case counts only behind the kind.
     fn from_str(text: &str) -> Result<Self, LinkError> {
-        let tail = text.strip_prefix(WEB).or_else(|| text.strip_prefix(APP));
-        let tail = tail.ok_or_else(|| LinkError::Unknown(excerpt(text)))?;
+        let text = text.trim();
+        let tail = tail_of(text).ok_or_else(|| LinkError::Unknown(excerpt(text)))?;
         if let Some(at) = text.chars().position(|c| !c.is_ascii()) {
             return Err(LinkError::NotAscii { at: at + 1 });
         }
-        let after = |start: &'static str| match tail.strip_prefix(start) {
-            Some("") => Some(Err(LinkError::Empty(start))),
-            rest => rest.map(|rest| Ok(rest.to_owned())),
+        if let Some(page) = after(tail, &[BROWSE, "b/"]) {
+            return if page.is_empty() {
+                Err(LinkError::Empty(BROWSE))
+            } else {
+                Ok(Self::Browse(page.to_owned()))
+            };
+        }
+        // Later links have the key behind `#`.
+        let (path, fragment) = tail.split_once('#').unwrap_or((tail, ""));
+        let path = path.split('?').next().unwrap_or_default().trim_end_matches('/');
+        let some = |start: &'static str, rest: &str| match rest {
+            "" => Err(LinkError::Empty(start)),
+            rest => Ok(rest.to_owned()),
         };
-        if let Some(user) = after(USER) {
-            return user.map(Self::User);
+        let with_slash = format!("{path}/");
+        let after =
+            |starts: &[&str]| after(&with_slash, starts).map(|rest| rest.trim_end_matches('/'));
+        if let Some(user) = after(&[USER, "u/"]) {
+            let is_key = fragment.starts_with("zQ3") || fragment.starts_with("0x04");
+            return some(USER, if is_key { fragment } else { user }).map(Self::User);
         }
-        if let Some(name) = after(PUBLIC_CHAT) {
-            return name.map(Self::PublicChat);
+        if let Some(name) = after(&[PUBLIC_CHAT]) {
+            return some(PUBLIC_CHAT, name).map(Self::PublicChat);
         }
-        if let Some(page) = after(BROWSE) {
-            return page.map(Self::Browse);
+        if after(&["g/", "group/", "chat/private-group/"]).is_some() {
+            return Err(LinkError::Elsewhere("a group chat"));
+        }
+        if after(&["c/", "cc/", "community/", "community-channel/"]).is_some() {
+            return Err(LinkError::Elsewhere("a community"));
+        }
+        // `join.status.im/NAME` is a public chat, too.
+        let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        let has_host = !text.to_ascii_lowercase().starts_with("status");
+        if has_host && !path.is_empty() && path.chars().all(is_name) {
+            return Ok(Self::PublicChat(path.to_owned()));
         }
         Err(LinkError::Unknown(excerpt(text)))
     }
+}
+
+impl ShareLink {
+    /// Whether a text is meant to be a link to Status, or to another site.
+    pub fn is_link(text: &str) -> bool {
+        text.contains("://") || tail_of(text.trim()).is_some()
+    }
+}
+
+/// What follows the host, or the scheme of the app.
+fn tail_of(text: &str) -> Option<&str> {
+    if let Some(tail) = strip(text, APP) {
+        return Some(tail);
+    }
+    let rest = ["https://", "http://"].iter().find_map(|scheme| strip(text, scheme));
+    let rest = rest.unwrap_or(text);
+    let rest = strip(rest, "www.").unwrap_or(rest);
+    HOSTS.iter().find_map(|host| strip(rest, host)?.strip_prefix('/'))
+}
+
+/// Removes a beginning, in any case.
+fn strip<'a>(text: &'a str, start: &str) -> Option<&'a str> {
+    let head = text.get(..start.len())?;
+    head.eq_ignore_ascii_case(start).then(|| &text[start.len()..])
+}
+
+fn after<'a>(tail: &'a str, starts: &[&str]) -> Option<&'a str> {
+    starts.iter().find_map(|start| strip(tail, start))
 }
 
 /// Writes the `https://join.status.im/` form.
@@ -137,11 +197,54 @@ mod tests {
     }
 
     #[test]
+    fn links_of_all_times_are_read() {
+        let user = ShareLink::User("zQ3shX".into());
+        for link in [
+            "https://join.status.im/user/zQ3shX",
+            "http://join.status.im/user/zQ3shX",
+            "HTTPS://JOIN.STATUS.IM/USER/zQ3shX",
+            "join.status.im/user/zQ3shX",
+            "https://www.join.status.im/user/zQ3shX",
+            "https://get.status.im/user/zQ3shX",
+            "https://join.status.im/u/zQ3shX",
+            "https://join.status.im/u/zQ3shX/",
+            "https://join.status.im/u/zQ3shX?utm=1",
+            "https://join.status.im/user/zQ3shX#about",
+            " https://join.status.im/user/zQ3shX\n",
+            "status-im://user/zQ3shX",
+            "Status-im://u/zQ3shX/",
+            "https://status.app/u/CwAAAA==#zQ3shX",
+        ] {
+            assert_eq!(link.parse(), Ok(user.clone()), "{link}");
+            assert!(ShareLink::is_link(link));
+        }
+        let chat = ShareLink::PublicChat("markets".into());
+        for link in [
+            "https://join.status.im/chat/public/markets",
+            "http://get.status.im/chat/public/markets/?x#y",
+            "status-im://chat/public/markets",
+            "join.status.im/markets",
+        ] {
+            assert_eq!(link.parse(), Ok(chat.clone()), "{link}");
+        }
+        assert_eq!(
+            "get.status.im/browse/https://a.b/?x=1#y".parse(),
+            Ok(ShareLink::Browse("https://a.b/?x=1#y".into()))
+        );
+        assert!(ShareLink::is_link("https://example.org") && !ShareLink::is_link("markets"));
+    }
+
+    #[test]
     fn other_texts_are_rejected() {
         let code = |text: &str| text.parse::<ShareLink>().unwrap_err().code();
         assert_eq!(code("https://example.org/user/0x04"), "link.unknown");
         assert_eq!(code("https://join.status.im/user/"), "link.empty");
-        assert_eq!(code("https://join.status.im/group/x"), "link.unknown");
+        assert_eq!(code("https://join.status.im/group/x"), "link.elsewhere");
+        assert_eq!(code("https://join.status.im/g/args?a=0x04"), "link.elsewhere");
+        assert_eq!(code("https://status.app/c/G00#zQ3sh"), "link.elsewhere");
+        assert_eq!(code("https://join.status.im/a/b"), "link.unknown");
+        assert_eq!(code("https://join.status.im.example.org/user/x"), "link.unknown");
+        assert_eq!(code("status-im://x"), "link.unknown");
         assert_eq!(code("status-im://chat/public/höhle"), "link.ascii");
         let nested = ShareLink::User("https://join.status.im/user/0x".into());
         assert_eq!(nested.chat_key().unwrap_err().code(), "chat_key.link");

@@ -8,6 +8,13 @@ pub(super) fn nearest(word: &str, words: &[&'static str]) -> Option<&'static str
     let word: String = word.chars().flat_map(char::to_lowercase).take(32).collect();
     let length = word.chars().count();
     let limit = if length <= 3 { 1 } else { 2 };
+    // A beginning that only one word has names it.
+    let begins =
+        |candidate: &&&'static str| length >= 3 && candidate.to_lowercase().starts_with(&word);
+    let mut beginning = words.iter().filter(begins);
+    if let (Some(only), None) = (beginning.next(), beginning.next()) {
+        return Some(only);
+    }
     let by_distance = |candidate: &&'static str| {
         let letters = candidate.to_lowercase();
         let distance = osa_distance(&word, &letters);
@@ -36,5 +43,7 @@ mod tests {
         assert_eq!(osa_distance("kitten", "sitting"), 3);
         assert_eq!(nearest("frgo", &["Toad", "Frog"]), Some("Frog"));
         assert_eq!(nearest("", &["Toad", "Frog"]), None);
+        assert_eq!(nearest("lega", &["leg", "legal", "legend"]), Some("legal"));
+        assert_eq!(nearest("leg", &["legs", "legal", "lag"]), Some("legs"));
     }
 }

@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 use crate::{
     bytes::fixed_bytes,
     crypto::{PublicKey, SecretKey, keccak256},
+    text::excerpt,
 };
 
 /// The number of partitioned topics.
@@ -14,7 +15,7 @@ fixed_bytes! {
     /// A topic: the first four bytes of the Keccak-256 of a name.
     #[derive(Default)]
     pub struct Topic([u8; 4]);
-    from_str(text) => TopicError(text.to_owned());
+    from_str(text) => TopicError(excerpt(text));
 }
 
 /// Why a text is not a topic.

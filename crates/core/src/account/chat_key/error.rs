@@ -40,6 +40,15 @@ pub enum ChatKeyError {
     /// The key is invalid.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// 20 bytes in hex.
+    #[error("this is an address (20 bytes), which does not hold a chat key")]
+    Address,
+    /// 32 bytes in hex.
+    #[error("this has 32 bytes, as a private key or a hash; a chat key has 65 or 33")]
+    Bytes32,
+    /// Hex digits, but not as many as a key has.
+    #[error("{got} hex digit{}; a chat key has {expected}", if *got == 1 { "" } else { "s" })]
+    Digits { got: usize, expected: usize },
     /// A link to something other than a key.
     #[error("the link leads to {0}, not to a key")]
     Link(&'static str),
@@ -60,6 +69,9 @@ impl ChatKeyError {
             Self::Varint => "chat_key.varint",
             Self::Type { .. } => "chat_key.type",
             Self::Key(_) => "chat_key.key",
+            Self::Address => "chat_key.address",
+            Self::Bytes32 => "chat_key.bytes_32",
+            Self::Digits { .. } => "chat_key.digits",
             Self::Link(_) => "chat_key.link",
             Self::EnsName(_) => "chat_key.ens_name",
         }

@@ -30,6 +30,9 @@ pub enum ImportError {
         "neither 64 hex digits, nor the words of a phrase, nor xprv…, nor a key file ({got} bytes)"
     )]
     Unknown { got: usize },
+    /// Hex digits, but not as many as a key has.
+    #[error("{got} hex digits; a private key has 64")]
+    Digits { got: usize },
     /// An account record whose secret and public key differ.
     #[error("the secret in the record does not belong to its public_key")]
     Mismatch,
@@ -60,7 +63,7 @@ impl ImportError {
             Self::Unknown { .. } => "identity.unknown",
             Self::Mismatch => "identity.mismatch",
             Self::NoTree(_) => "identity.no_tree",
-            Self::Key(_) => "key.format",
+            Self::Key(_) | Self::Digits { .. } => "key.format",
             Self::Mnemonic(error) => error.code(),
             Self::Hd(error) => error.code(),
             Self::Keystore(error) => error.code(),

@@ -9,7 +9,10 @@ use std::str;
 use serde_json::{Map, Value, json};
 
 use super::{Kdf, KeystoreError, MAX_KEY_FILE, ScryptCost};
-use crate::{eip::Address, text::excerpt};
+use crate::{
+    eip::Address,
+    text::{excerpt, json_reason},
+};
 
 /// The version of the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,7 +58,7 @@ impl KeyFile {
         let text = str::from_utf8(bytes)
             .map_err(|error| KeystoreError::Utf8 { at: error.valid_up_to() })?;
         let file: Map<String, Value> =
-            serde_json::from_str(text).map_err(|error| KeystoreError::Json(error.to_string()))?;
+            serde_json::from_str(text).map_err(|error| KeystoreError::Json(json_reason(&error)))?;
         let file = Object(&file);
         let version = match file.require("version")? {
             Value::String(text) if text == "1" => Version::V1,
