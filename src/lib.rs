@@ -103,7 +103,10 @@ pub mod discovery {
 pub mod eip {
     pub use statuskit_core::eip::eip191::{PersonalError, PersonalSignature};
     #[cfg(feature = "eip")]
-    pub use statuskit_eip::{U256, abi, eip20, eip155, eip165, eip191, eip712, known, number};
+    pub use statuskit_eip::{
+        U256, abi, eip20, eip137, eip155, eip165, eip181, eip191, eip681, eip712, eip831, eip1193,
+        eip1577, icap, known, number,
+    };
 }
 
 /// Envelopes: topics, sealing and opening, proof of work, and what peers check.

@@ -19,6 +19,8 @@ mod harness;
 mod leveldb;
 #[path = "interop/mailserver.rs"]
 mod mailserver;
+#[path = "interop/names.rs"]
+mod names;
 #[path = "interop/packets.rs"]
 mod packets;
 #[path = "interop/proxy.rs"]

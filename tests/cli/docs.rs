@@ -30,6 +30,7 @@ fn commands_of_the_documents_are_understood() {
         );
     }
     stand_in(&bin, "jq", ":");
+    stand_in(&bin, "curl", ":");
     let tools = Path::new(env!("CARGO_BIN_EXE_statuskit")).parent().unwrap();
     shell.var("TOOLS", tools.to_str().unwrap());
     shell.var("PATH", format!("{}:/usr/bin:/bin", bin.display()));

@@ -7,6 +7,7 @@ mod config;
 mod conversation;
 mod docs;
 mod eip;
+mod eip_names;
 mod errors;
 mod examples;
 mod faults;

@@ -10,6 +10,9 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod abi;
+mod contents;
+mod links;
+mod names;
 mod transactions;
 mod typed_data;
 

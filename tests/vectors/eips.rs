@@ -15,11 +15,10 @@ use statuskit_eip::{
     known,
 };
 
-use crate::case::{Case, Set};
-
-/// Members that no test reads yet.
-const PENDING: [&str; 6] =
-    ["eip137", "eip1577", "eip181", "eip67", "eip681", "eip681_mobile_client"];
+use crate::{
+    case::{Case, Set},
+    eip_names,
+};
 
 pub fn eips(set: &mut Set) {
     set.each("bip32", bip32);
@@ -31,9 +30,12 @@ pub fn eips(set: &mut Set) {
     set.each("eip155", eip155);
     set.each("eip191", eip191);
     set.one("eip712", eip712);
-    for member in PENDING {
-        set.take(member);
-    }
+    set.one("eip137", eip_names::eip137);
+    set.one("eip181", eip_names::eip181);
+    set.each("eip1577", eip_names::eip1577);
+    set.each("eip681", eip_names::eip681);
+    set.each("eip67", eip_names::eip67);
+    set.one("eip681_mobile_client", eip_names::eip681_mobile_client);
 }
 
 fn bip32(case: &Case<'_>) {
@@ -208,7 +210,7 @@ fn eip712(case: &Case<'_>) {
 }
 
 /// Runs `assert` over each case of an inner list.
-fn each(outer: &Case<'_>, member: &str, mut assert: impl FnMut(&Case<'_>)) {
+pub fn each(outer: &Case<'_>, member: &str, mut assert: impl FnMut(&Case<'_>)) {
     for (index, value) in outer.list(member).iter().enumerate() {
         let case = Case::new(format!("{}.{member}[{index}]", outer.path()), value);
         assert(&case);

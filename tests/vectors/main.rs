@@ -10,6 +10,7 @@ mod account;
 mod case;
 mod conversation;
 mod discovery;
+mod eip_names;
 mod eips;
 mod group;
 mod mailserver;

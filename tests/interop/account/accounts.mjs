@@ -4,7 +4,8 @@
 
 import {
   AbiCoder, HDNodeWallet, Interface, Mnemonic, SigningKey, Transaction, TypedDataEncoder, Wallet,
-  computeAddress, decryptKeystoreJson, encryptKeystoreJson, getAddress, hashMessage, id, keccak256,
+  computeAddress, decryptKeystoreJson, encryptKeystoreJson, ensNormalize, getAddress, getIcapAddress,
+  hashMessage, id, keccak256, namehash,
   verifyMessage, verifyTypedData, wordlists,
 } from 'ethers'
 import { createCipheriv, pbkdf2Sync, randomBytes } from 'node:crypto'
@@ -71,6 +72,8 @@ const commands = {
 
   read_xprv: ({ xprv }) => node(HDNodeWallet.fromExtendedKey(xprv)),
   address: ({ public_key }) => computeAddress(public_key),
+  icap: ({ address }) => getIcapAddress(address),
+  namehash: ({ name }) => ({ name: ensNormalize(name), node: namehash(name) }),
   checksum: ({ address }) => getAddress(address),
 
   encrypt: ({ private_key, password, n, r, p }) =>

@@ -7,7 +7,7 @@ mod make;
 mod picture;
 mod show;
 mod sign;
-mod stream;
+pub mod stream;
 mod vanity;
 
 pub use sign::{Signer, signature_of};

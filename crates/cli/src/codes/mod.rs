@@ -6,6 +6,7 @@ mod conversation;
 mod eip;
 mod inspect;
 mod mailserver;
+mod names;
 mod network;
 mod payload;
 mod tools;
@@ -31,6 +32,7 @@ pub fn explanations() -> impl Iterator<Item = &'static Explanation> {
         network::CODES,
         account::CODES,
         eip::CODES,
+        names::CODES,
         payload::CODES,
         conversation::CODES,
         mailserver::CODES,

@@ -59,6 +59,10 @@ const LETTERS: [Letter; 22] = [
 impl Base {
     /// `z`: base58, the usual base of compact keys (`zQ3sh…`).
     pub const BASE58: Self = Self(Letter::Base58('z'));
+    /// `b`: base 32 in small letters, the usual base of content identifiers (`bafy…`).
+    pub const BASE32: Self = Self(Letter::Bits('b'));
+    /// `k`: base 36 in small letters, the usual base of keys of IPNS (`k51…`).
+    pub const BASE36: Self = Self(Letter::Number('k'));
     /// `f`: lower-case hex.
     pub const HEX: Self = Self(Letter::Bits('f'));
 
@@ -75,7 +79,7 @@ impl Base {
     }
 
     /// Returns the letter and the bytes in this base.
-    pub(crate) fn encode(self, bytes: &[u8]) -> String {
+    pub fn encode(self, bytes: &[u8]) -> String {
         let body = match self.0 {
             Letter::Bits(letter) => encoding(letter).encode(bytes),
             Letter::Base58(letter) => {
@@ -92,7 +96,7 @@ impl Base {
     ///
     /// # Errors
     /// If the text is too long, or malformed.
-    pub(crate) fn decode(text: &str) -> Result<(Self, Vec<u8>), ChatKeyError> {
+    pub fn decode(text: &str) -> Result<(Self, Vec<u8>), ChatKeyError> {
         if text.len() > MAX_TEXT {
             return Err(ChatKeyError::TooLong { got: text.len() });
         }

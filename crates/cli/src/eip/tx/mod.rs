@@ -1,7 +1,7 @@
 //! `status-eip tx`: transactions.
 
 mod fields;
-mod record;
+pub mod record;
 
 use clap::{Args, Subcommand};
 use statuskit_core::account::ThreeWordName;
