@@ -13,9 +13,42 @@ use statuskit_eip::{
 use crate::account::{Ethers, hex0x, rng};
 
 const LETTERS: [&str; 36] = [
-    "a", "b", "z", "A", "Q", "0", "7", "-", "_", "$", "'", " ", "é", "E\u{301}", "ß", "ẞ", "ﬁ", "Ω",
-    "я", "а", "р", "ж", "א", "ب", "٣", "漢", "か", "カ", "-", "\u{200d}", "\u{fe0f}", "🚀", "👨‍👩‍👧",
-    "1️⃣", "🇩🇪", "\u{303}",
+    "a",
+    "b",
+    "z",
+    "A",
+    "Q",
+    "0",
+    "7",
+    "-",
+    "_",
+    "$",
+    "'",
+    " ",
+    "é",
+    "E\u{301}",
+    "ß",
+    "ẞ",
+    "ﬁ",
+    "Ω",
+    "я",
+    "а",
+    "р",
+    "ж",
+    "א",
+    "ب",
+    "٣",
+    "漢",
+    "か",
+    "カ",
+    "-",
+    "\u{200d}",
+    "\u{fe0f}",
+    "🚀",
+    "👨‍👩‍👧",
+    "1️⃣",
+    "🇩🇪",
+    "\u{303}",
 ];
 
 fn random_name(rng: &mut ChaCha20Rng) -> String {
@@ -59,6 +92,9 @@ fn account_numbers_of_both() {
         let theirs = ethers.call(&json!({ "cmd": "icap", "address": address.to_string() }));
         assert_eq!(theirs.as_str().unwrap().parse(), Ok(Icap::Address(address)));
         let ours = Icap::Address(address).to_string();
-        assert_eq!(ethers.call(&json!({ "cmd": "checksum", "address": ours })), address.to_string());
+        assert_eq!(
+            ethers.call(&json!({ "cmd": "checksum", "address": ours })),
+            address.to_string()
+        );
     }
 }

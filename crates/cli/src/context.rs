@@ -317,11 +317,6 @@ fn show_error(error: &CliError, json: bool) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-fn show_error(error: &CliError, json: bool) {
-    let text = if json { json_line(&error.to_json()) } else { error.to_text() };
-    let _ = writeln!(io::stderr(), "{text}");
-}
-
 /// Notes on a terminal that input is awaited.
 pub fn announce_terminal(text: &str) {
     if io::stdin().is_terminal() {

@@ -8,10 +8,12 @@ use std::{
 
 use serde_json::Value as Json;
 
+use statuskit_core::reader::Wants;
+
 use crate::{
-    context::{Context, announce_terminal, stdin_items},
+    context::{Context, announce_terminal},
     error::{CliError, Exit, Result},
-    input::{Content, Item, MAX_INPUT},
+    input::{Content, Item, MAX_INPUT, stdin_items},
     lines::Lines,
     records::hex_member,
 };
@@ -39,7 +41,7 @@ pub fn each_bytes(
     if !arguments.is_empty() {
         return Ok(());
     }
-    let mut items = stdin_items();
+    let mut items = stdin_items(Wants::any_bytes(), false);
     let mut any = false;
     while let Some(item) = items.next()? {
         any = true;

@@ -7,13 +7,14 @@ use statuskit_core::{
     crypto::PublicKey,
     eip::eip191::PersonalSignature,
     payload::transaction::{announce, lower_case, proof_material},
+    reader::Wants,
 };
 
 use crate::{
     account::stream::{each_text, record},
-    context::{Context, stdin_items},
+    context::Context,
     error::{CliError, Exit, Result},
-    input::Content,
+    input::{Content, stdin_items},
     keys::{IdentityArgs, parse_public_key},
     output::{Record, hex0x},
     payload::record::payload_members,
@@ -116,7 +117,7 @@ impl VerifyCommand {
         let from = from.map_err(|error| {
             CliError::new(error.code(), Exit::Usage, error.to_string()).field("--from")
         })?;
-        let mut items = stdin_items();
+        let mut items = stdin_items(Wants::any_bytes(), false);
         let mut count = 0;
         while let Some(item) = items.next()? {
             count += 1;

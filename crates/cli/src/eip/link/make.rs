@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Map, Value};
-use statuskit_core::account::Qr;
+use statuskit_core::{account::Qr, reader::Wants};
 use statuskit_eip::{
     Address, AddressError,
     eip681::{
@@ -16,10 +16,10 @@ use statuskit_eip::{
 
 use super::{ResolveArgs, client_verdict, record};
 use crate::{
-    context::{Context, stdin_items},
+    context::Context,
     error::{CliError, Exit, Result},
     files::{Readers, check_free, write_new},
-    input::{Content, Item},
+    input::{Content, Item, stdin_items},
     output::Format,
     payload::record::payload_members,
 };
@@ -97,7 +97,7 @@ impl MakeCommand {
             let link = self.from_options(to)?;
             return self.emit(cx, &link, 1);
         }
-        let mut items = stdin_items();
+        let mut items = stdin_items(Wants::any_bytes(), false);
         let mut count = 0;
         while let Some(item) = items.next()? {
             count += 1;

@@ -4,17 +4,17 @@ mod fields;
 pub mod record;
 
 use clap::{Args, Subcommand};
-use statuskit_core::account::ThreeWordName;
+use statuskit_core::{account::ThreeWordName, reader::Wants};
 use statuskit_eip::{
     Address,
     eip155::{Decoded, Problem, SignedTransaction, Transaction, TxError},
 };
 
 use crate::{
-    context::{Context, stdin_items},
+    context::Context,
     eip::{input::each_bytes, tx::fields::FieldArgs},
     error::{CliError, Exit, Result},
-    input::Content,
+    input::{Content, stdin_items},
     keys::IdentityArgs,
     output::{Record, hex0x},
     records::hex_member,
@@ -98,7 +98,7 @@ impl SignCommand {
         if self.fields.is_given() {
             return sign(cx, self.fields.transaction()?, Exit::Usage);
         }
-        let mut items = stdin_items();
+        let mut items = stdin_items(Wants::any_bytes(), false);
         let mut any = false;
         while let Some(item) = items.next()? {
             any = true;
