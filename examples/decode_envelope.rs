@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut ring = KeyRing::new();
     ring.add_chat(&PublicChat::new(chat));
     let opened = ring.open(&envelope)?;
-    let message = ReceivedMessage::read(Arc::new(envelope), Arc::new(opened));
+    let message = ReceivedMessage::read(Arc::new(envelope), Arc::new(opened), &ring);
     println!("author {:?}", message.author().map(ToString::to_string));
     println!("text {:?}", message.text());
     println!("clients reject it: {:?}", message.rejection());

@@ -17,7 +17,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let id = client.send_text(&chat, &text)?;
     let delivery = client.written(id).await?;
     println!("{id} confirmed by {} of {} peers", delivery.confirmed(), delivery.peers.len());
-    client.close().await;
+    client.close().await?;
     Ok(())
 }
 

@@ -8,8 +8,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use statuskit_core::{
     chat::messenger::{
-        ChatError, GiveUp, Incoming, MessengerEvent, PostKind, TopicKind, without_state,
+        ChatError, GiveUp, Incoming, Messenger, MessengerEvent, PostKind, TopicKind, without_state,
     },
+    crypto::seeded_rng,
     envelope::{SymKey, check::DEFAULT_MAX_MESSAGE_SIZE},
     payload::{
         Wrapper, chat,
@@ -21,7 +22,7 @@ use statuskit_core::{
             RequestAddressForTransaction,
         },
     },
-    secure::EncryptionKind,
+    secure::{EncryptionKind, MemoryStore},
 };
 use statuskit_testkit::{
     World,
@@ -109,6 +110,45 @@ fn without_a_code_the_first_message_uses_the_identity() {
         assert_eq!(users.devices[peer].messenger.waiting(&other).unwrap(), 0);
         assert_eq!(users.devices[peer].acknowledged.len(), 1);
     }
+}
+
+/// Bob has lost his device, with his state, before the message came.
+#[test]
+fn a_message_is_repeated_at_once_when_a_new_device_becomes_known() {
+    let mut users = two();
+    let (alice, bob) = (users.devices[0].me, users.devices[1].me);
+    // Alice knows the old device.
+    let code = users.with(1, |it, now, rng| it.publish_contact_code(now, rng)).unwrap();
+    users.post(1, code);
+    users.deliver_all();
+    users.with(0, |it, now, rng| it.send_text(&Chat::OneToOne(bob), "hi", now, rng)).unwrap();
+    // It was repeated for some time, and the next repetition is far away.
+    for _ in 0..40 {
+        users.world.advance(Duration::from_secs(60));
+        drop(users.with(0, |it, now, rng| it.tick(now, rng)).unwrap());
+    }
+    let identity = users.devices[1].identity.clone();
+    let mut rng = seeded_rng("new device");
+    let mut new = Messenger::open(MemoryStore::new(), identity, None, &mut rng).unwrap();
+    let now = users.world.now_ms();
+    let code = new.publish_contact_code(now, &mut rng).unwrap();
+    let incoming =
+        Incoming { signer: Some(&bob), sent: (now / 1000) as u32, payload: &code.payload };
+    users.with(0, |it, now, rng| it.receive(&incoming, now, rng)).unwrap();
+    users.world.advance(Duration::from_millis(300));
+    let now = users.world.now_ms();
+    let posts = users.with(0, |it, now, rng| it.tick(now, rng)).unwrap().posts;
+    let mut texts = Vec::new();
+    for post in posts {
+        let sent = (now / 1000) as u32;
+        let incoming = Incoming { signer: Some(&alice), sent, payload: &post.payload };
+        for event in new.receive(&incoming, now, &mut rng).unwrap().events {
+            if let MessengerEvent::Message(received) = event {
+                texts.extend(received.text().map(str::to_owned));
+            }
+        }
+    }
+    assert_eq!(texts, ["hi"]);
 }
 
 #[test]
@@ -535,7 +575,7 @@ fn a_clock_in_the_far_future_does_not_silence_a_chat() {
     let mut users = two();
     let (to_bob, to_alice) =
         (Chat::OneToOne(users.devices[1].me), Chat::OneToOne(users.devices[0].me));
-    let update = ContactUpdate { clock: u64::MAX, ..ContactUpdate::default() };
+    let update = ContactUpdate { clock: (1 << 63) - 1, ..ContactUpdate::default() };
     users.with(1, |it, now, rng| it.send(&to_alice, update, now, rng)).unwrap();
     users.settle();
     assert_eq!(users.devices[0].payloads.len(), 1, "it is shown");

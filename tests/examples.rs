@@ -116,7 +116,7 @@ async fn a_bot_answers_private_messages() {
     assert_eq!(answer.text(), Some("echo: are you there?"));
     assert_eq!(answer.author(), Some(&bot.public_key()));
     timeout(PATIENCE, client.acknowledged(id)).await.unwrap().unwrap();
-    client.close().await;
+    client.close().await.unwrap();
 }
 
 #[tokio::test]

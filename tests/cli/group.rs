@@ -68,6 +68,35 @@ fn a_history_goes_through_pipes() {
 }
 
 #[test]
+fn texts_before_a_join_and_the_last_admin_are_warned_of() {
+    let (mut shell, _node) = crate::network::network("");
+    shell.keygen("BOB");
+    shell.ok("status-group new --identity me.key --name g --member $BOB > new.json");
+    let send = "status-send hi --peer $ENODE --identity me.key --state s --ttl 60 --group";
+    let note = "1 of 2 members have not joined the group";
+    let ended = shell.run(&format!("{send} @new.json"));
+    assert!(ended.code == 0 && ended.stderr.contains(note), "{}", ended.stderr);
+    let announce = send.replace(" hi", " --announce");
+    let ended = shell.run(&format!("{announce} @new.json"));
+    assert!(ended.code == 0 && !ended.stderr.contains(note), "{}", ended.stderr);
+    shell.ok("status-group join --identity bob.key < new.json > joined.json");
+    let ended = shell.run(&format!("{send} @joined.json"));
+    assert!(ended.code == 0 && !ended.stderr.contains(note), "{}", ended.stderr);
+    // The last admin.
+    let warning = "the group has no admin any more";
+    for change in ["leave", "resign"] {
+        let ended = shell.run(&format!("status-group {change} --identity me.key < joined.json"));
+        assert!(ended.code == 0 && ended.stderr.contains(warning), "{}", ended.stderr);
+    }
+    let line = "status-group promote $BOB --identity me.key < joined.json \
+                | status-group leave --identity me.key";
+    let ended = shell.run(line);
+    assert!(ended.code == 0 && !ended.stderr.contains(warning), "{}", ended.stderr);
+    let ended = shell.run("status-group leave --identity bob.key < joined.json");
+    assert!(ended.code == 0 && !ended.stderr.contains(warning), "{}", ended.stderr);
+}
+
+#[test]
 fn new_events_can_be_printed_alone() {
     let shell = team();
     let line = "status-group rename crew --identity me.key --new-only < events.json | tee new.json";

@@ -22,6 +22,7 @@ mod pipelines;
 mod reader;
 mod session;
 mod shell;
+mod unprinted;
 
 use serde_json::Value;
 

@@ -157,6 +157,51 @@ fn an_envelope_that_no_peer_wants_is_4() {
 }
 
 #[test]
+fn a_peer_that_asks_for_too_much_work_keeps_nobody_else_from_a_message() {
+    let (mut shell, node) = network("--min-pow 1e12");
+    let line = "status-send hi --peer $ENODE --chat c --output json";
+    let errors = records(&shell.fails(4, line));
+    let error = errors.iter().find(|it| it["code"] == "send.too_much_work").expect("an error");
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains("1000000000000") && message.contains("limit of 15 s"), "{message}");
+    assert!(message.contains("years"), "{message}");
+    let error = shell.fails(4, &format!("{line} --mine-timeout 1s"));
+    assert!(error.contains("limit of 1 s"), "{error}");
+    // Others get it.
+    let other = Node::start(&shell, "");
+    shell.var("OTHER", other.enode.clone());
+    let ended = shell.run("status-send hi --peer $ENODE --peer $OTHER --chat c");
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let sent = record(&ended.stdout);
+    assert_eq!((&sent["written"], &sent["confirmed"]), (&1.into(), &1.into()));
+    let address = sent["peers"][0]["address"].as_str().unwrap();
+    assert!(other.enode.ends_with(&format!("@{address}")), "{sent}");
+    assert!(ended.stderr.contains("a peer that asks for it gets nothing"), "{}", ended.stderr);
+    // A receiver that can't acknowledge prints all the same.
+    shell.keygen("BOB");
+    let line = "seq 3 | status-send --peer $OTHER --identity me.key --state a --to $BOB --lines";
+    shell.ok(&format!("{line} --ttl 600"));
+    let line = "status-receive --peer $ENODE --peer $OTHER --identity bob.key --state b --count 3";
+    assert_eq!(records(&shell.ok(&format!("{line} --timeout 60"))).len(), 3);
+    drop(node);
+}
+
+#[test]
+fn times_to_live_that_no_peer_takes_are_refused() {
+    let (shell, _node) = network("");
+    for ttl in ["4294967295", "4000000000"] {
+        let line = format!("status-send hi --peer $ENODE --chat c --ttl {ttl} --output json");
+        let error = shell.fails(3, &line);
+        assert!(error.contains("envelope.ttl"), "{error}");
+        let line = format!("status-envelope seal hi --chat c --ttl {ttl} --output json");
+        assert!(shell.fails(3, &line).contains("envelope.ttl"));
+    }
+    let ended = shell.run("status-envelope seal hi --chat c --ttl 0");
+    assert_eq!(ended.code, 0);
+    assert!(ended.stderr.contains("a time to live of 0"), "{}", ended.stderr);
+}
+
+#[test]
 fn unreachable_and_strange_peers_are_4() {
     let (shell, node) = network("");
     let id = "enode://".len()..node.enode.find('@').expect("an address");

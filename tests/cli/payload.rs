@@ -197,6 +197,77 @@ fn unknown_types_and_fields_are_kept_and_shown() {
 }
 
 #[test]
+fn what_clients_lose_is_refused_by_check_and_send() {
+    let (mut shell, _node) = crate::network::network("");
+    shell.keygen("BOB");
+    let encode = |what: &str| format!("status-payload encode {what} --identity me.key {NOW}");
+    let chat = |set: &str| encode(&format!("chat --set text=hi --set chat_id=c {set}"));
+    let public = "--set message_type=public_group";
+    let large = "9223372036854775808";
+    let cases = [
+        (chat(&format!("{public} --set timestamp={large}")), "", "payload.timestamp_range"),
+        (encode(&format!("contact --set clock={large}")), "", "payload.clock_range"),
+        (chat("--set message_type=9"), "", "payload.message_type_unknown"),
+        (chat("--set message_type=private_group"), "--chat c", "payload.group_in_public"),
+        (chat(public), "--chat d --chat e", "payload.chat_unknown"),
+    ];
+    for (payload, options, code) in &cases {
+        let line = format!("{payload} | status-payload check {NOW} {options} --output json");
+        let error = shell.fails(1, &line);
+        assert!(error.contains(code), "{line}: {error}");
+    }
+    for (payload, ..) in &cases[3..] {
+        shell.ok(&format!("{payload} | status-payload check {NOW}"));
+    }
+    shell.ok(&format!("{} | status-payload check {NOW} --chat d --chat c", cases[4].0));
+    for (payload, _, code) in &cases[..3] {
+        let payload = payload.replace(NOW, "");
+        let line = format!(
+            "{payload} | status-send --payloads --peer $ENODE --identity me.key --state s --to $BOB"
+        );
+        let ended = shell.run(&format!("{line} --output json"));
+        assert!(ended.code > 0 && ended.stderr.contains(code), "{line}: {}", ended.stderr);
+    }
+    // A receiver marks them.
+    for (payload, refused) in [
+        (&cases[0].0, "2^63"),
+        (&cases[2].0, "no such message type"),
+        (&cases[3].0, "private group"),
+    ] {
+        let line = format!(
+            "{} | status-envelope seal --chat c | status-envelope open --chat c",
+            payload.replace(NOW, "")
+        );
+        let opened = record(&shell.ok(&line));
+        let text = opened["payload"]["refused"].as_str().unwrap_or_default();
+        assert!(text.contains(refused), "{line}: {opened}");
+    }
+}
+
+/// The same message with the other signature: see `fixtures/README.md`.
+#[test]
+fn a_high_s_is_accepted_with_a_warning() {
+    let shell = Shell::new();
+    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/high_s.json");
+    let text = std::fs::read_to_string(fixture).unwrap();
+    let fixture: Value = serde_json::from_str(&text).unwrap();
+    let mut ids = Vec::new();
+    for (name, warnings) in [("low_s", 0), ("high_s", 1)] {
+        let hex = fixture[name].as_str().unwrap();
+        let line = format!("echo {hex} | status-payload check --now 1585500000 --output json");
+        let checked = record(&shell.ok(&line));
+        assert_eq!((&checked["accepted"], &checked["author"]), (&json!(true), &fixture["author"]));
+        let found = checked.get("warnings").and_then(Value::as_array);
+        assert_eq!(found.map_or(0, Vec::len), warnings, "{checked}");
+        if let Some(found) = found {
+            assert_eq!(found[0]["code"], "payload.high_s");
+        }
+        ids.push(checked["message_id"].clone());
+    }
+    assert_ne!(ids[0], ids[1]);
+}
+
+#[test]
 fn checks_have_codes_and_time() {
     let shell = Shell::new();
     let encode = format!("status-payload encode chat --set text=hi --set chat_id=c {NOW}");
@@ -214,7 +285,7 @@ fn checks_have_codes_and_time() {
         ("--set content_type=sticker --set sticker.pack=1", "", Some("payload.sticker_hash")),
         ("--set content_type=sticker --set sticker.hash=e3", "", None),
         ("--set message_type=4", "", Some("payload.message_type_local")),
-        ("--set message_type=77", "", None),
+        ("--set message_type=77", "", Some("payload.message_type_unknown")),
     ];
     for (set, options, code) in cases {
         let line = format!("{encode} {set} | status-payload check {options} {NOW}");

@@ -120,6 +120,11 @@ impl Context {
         self.output.collect(record, text)
     }
 
+    /// Returns the bytes of a result, to be written elsewhere.
+    pub fn render(&self, record: &Record, text: impl FnOnce(&Record) -> String) -> Result<Vec<u8>> {
+        self.output.render(record, text)
+    }
+
     /// Writes the buffered results.
     pub fn flush(&mut self) -> Result<()> {
         self.output.flush()

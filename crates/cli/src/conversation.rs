@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde_json::{Value, json};
-use statuskit_client::{Event, PostInfo, UnreadMessage};
+use statuskit_client::{Event, PostInfo, TooMuchWork, UnreadMessage};
 use statuskit_core::{
     account::InstallationId,
     chat::messenger::{GiveUp, GivenUp, Layers, PostKind, ReceivedPayload, UnreadReason},
@@ -74,6 +74,12 @@ pub fn other_record(event: &Event) -> Vec<Record> {
         ],
         _ => Vec::new(),
     }
+}
+
+/// Marks the record of a message that may have been printed before: the process that received it was
+/// killed.
+pub fn repeated(record: Record, is_repeated: bool) -> Record {
+    record.with_some("repeated", is_repeated.then_some(true))
 }
 
 /// A message that could not be read; `is_kept` says whether there is a state.
@@ -179,6 +185,11 @@ pub fn given_up_error(given_up: &GivenUp) -> CliError {
         GiveUp::Oversized(_) => error.hint("split it, and send the parts"),
         _ => error,
     }
+}
+
+/// A peer that gets nothing, because it asks for too much work.
+pub fn too_much_work(error: &TooMuchWork) -> String {
+    format!("a peer that asks for it gets nothing: {error}; --mine-timeout sets the limit")
 }
 
 /// Adds the members of a post to a record about some of its messages.

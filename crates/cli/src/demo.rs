@@ -149,7 +149,7 @@ pub fn run(args: &DemoArgs, cx: &mut Context) -> Result<()> {
     let opened = ring.open(&received).map_err(|error| {
         CliError::new(error.code(), Exit::Negative, format!("Bob can't open it: {error}"))
     })?;
-    let message = opened_message(&received, opened);
+    let message = opened_message(&received, opened, &ring);
     let author = message.author().map(ToString::to_string).unwrap_or_default();
     let text = message.text().unwrap_or_default();
     demo.step(

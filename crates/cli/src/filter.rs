@@ -104,7 +104,12 @@ impl FilterArgs {
 
     /// Returns what prints the messages in their order.
     pub fn printer(&self) -> Printer {
-        Printer { sort: self.sort, held: Vec::new(), next: 0 }
+        Printer(self.order())
+    }
+
+    /// Returns what puts the messages in their order.
+    pub fn order<T>(&self) -> Order<T> {
+        Order { sort: self.sort, held: Vec::new(), next: 0 }
     }
 
     /// Returns the option that asks for messages. `None` if envelopes do as well.
@@ -169,21 +174,29 @@ const MAX_HELD: usize = 100_000;
 /// The most bytes of messages that are sorted.
 const MAX_HELD_BYTES: usize = 256 << 20;
 
-/// Prints messages in their order. It holds the messages of one second, or all of them.
-pub struct Printer {
+/// Prints messages in their order.
+pub struct Printer(Order<()>);
+
+/// Puts messages in their order. It holds the messages of one second, or all of them.
+pub struct Order<T> {
     sort: Sort,
-    held: Vec<Held>,
+    held: Vec<Held<T>>,
     /// Numbers the messages as they arrive.
     next: u64,
 }
 
-struct Held {
+/// A message that waits for those before it.
+pub struct Held<T> {
     sent: u32,
     clock: u64,
     arrival: u64,
     bytes: usize,
-    message: ReceivedMessage,
-    is_first: bool,
+    /// The message.
+    pub message: ReceivedMessage,
+    /// Whether it is the first of its envelope.
+    pub is_first: bool,
+    /// What else belongs to it.
+    pub with: T,
 }
 
 impl Printer {
@@ -194,9 +207,41 @@ impl Printer {
         is_first: bool,
         cx: &mut Context,
     ) -> Result<()> {
+        let complete = self.0.push(message, is_first, ())?;
+        emit(complete, cx)
+    }
+
+    /// Prints what is complete when nothing more is there for now.
+    pub fn pause(&mut self, cx: &mut Context) -> Result<()> {
+        emit(self.0.pause(), cx)
+    }
+
+    /// Prints all that is held, at the end.
+    pub fn print(&mut self, cx: &mut Context) -> Result<()> {
+        emit(self.0.finish(), cx)
+    }
+}
+
+fn emit(messages: Vec<Held<()>>, cx: &mut Context) -> Result<()> {
+    for Held { message, is_first, .. } in messages {
+        cx.emit(&message_record(&message, is_first), |_| text::message(&message))?;
+    }
+    Ok(())
+}
+
+impl<T> Order<T> {
+    /// Takes a message. Returns those before it if they are complete.
+    pub fn push(
+        &mut self,
+        message: ReceivedMessage,
+        is_first: bool,
+        with: T,
+    ) -> Result<Vec<Held<T>>> {
         let sent = message.sent();
-        if self.sort == Sort::Arrival && self.held.last().is_some_and(|last| last.sent != sent) {
-            self.print(cx)?;
+        let is_later = self.held.last().is_some_and(|last| last.sent != sent);
+        let mut complete = Vec::new();
+        if self.sort == Sort::Arrival && is_later {
+            complete = self.finish();
         }
         let clock = match message.payload().map_or(0, clock::of) {
             // Other programs have none.
@@ -205,10 +250,11 @@ impl Printer {
         };
         let bytes = message.envelope().size();
         self.next += 1;
-        self.held.push(Held { sent, clock, arrival: self.next, bytes, message, is_first });
+        self.held.push(Held { sent, clock, arrival: self.next, bytes, message, is_first, with });
         if self.held.len() > MAX_HELD || self.bytes() > MAX_HELD_BYTES {
             if self.sort == Sort::Arrival {
-                return self.print(cx);
+                complete.extend(self.finish());
+                return Ok(complete);
             }
             let message = "more messages than can be sorted";
             return Err(CliError::new("sort.too_many", Exit::Local, message)
@@ -216,31 +262,28 @@ impl Printer {
                 .hint("a shorter time with --since and --until, or --sort arrival")
                 .into());
         }
-        Ok(())
+        Ok(complete)
     }
 
-    /// Whether something is held that a pause would print.
+    /// Whether something is held that a pause would complete.
     pub fn is_pausing(&self) -> bool {
         self.sort == Sort::Arrival && !self.held.is_empty()
     }
 
-    /// Prints what is complete when nothing more is there for now.
-    pub fn pause(&mut self, cx: &mut Context) -> Result<()> {
-        if self.sort == Sort::Arrival { self.print(cx) } else { Ok(()) }
+    /// Returns what is complete when nothing more is there for now.
+    pub fn pause(&mut self) -> Vec<Held<T>> {
+        if self.sort == Sort::Arrival { self.finish() } else { Vec::new() }
     }
 
-    /// Prints all that is held, at the end.
-    pub fn print(&mut self, cx: &mut Context) -> Result<()> {
+    /// Returns all that is held, at the end.
+    pub fn finish(&mut self) -> Vec<Held<T>> {
         let mut held = std::mem::take(&mut self.held);
         match self.sort {
             // All of them are of one second.
             Sort::Arrival | Sort::Clock => held.sort_by_key(|it| (it.clock, it.arrival)),
             Sort::Sent => held.sort_by_key(|it| (it.sent, it.clock, it.arrival)),
         }
-        for Held { message, is_first, .. } in held {
-            cx.emit(&message_record(&message, is_first), |_| text::message(&message))?;
-        }
-        Ok(())
+        held
     }
 
     fn bytes(&self) -> usize {

@@ -33,6 +33,7 @@ mod output;
 mod password;
 mod payload;
 mod pow;
+mod printer;
 mod progress;
 mod receive;
 mod records;

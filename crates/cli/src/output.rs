@@ -173,14 +173,21 @@ impl Output {
 
     /// Writes a record that may be buffered until [`flush`](Self::flush).
     pub fn collect(&mut self, record: &Record, text: impl FnOnce(&Record) -> String) -> Result<()> {
-        let out = &mut self.pending;
+        let bytes = self.render(record, text)?;
+        self.pending.extend_from_slice(&bytes);
+        if self.pending.len() >= MAX_PENDING { self.flush() } else { Ok(()) }
+    }
+
+    /// Returns the bytes of a record.
+    pub fn render(&self, record: &Record, text: impl FnOnce(&Record) -> String) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
         match self.format {
             Format::Text => {
                 out.extend_from_slice(text(record).trim_end_matches('\n').as_bytes());
                 out.push(b'\n');
             }
             Format::Json => {
-                write_json(&mut *out, &record.0);
+                write_json(&mut out, &record.0);
                 out.push(b'\n');
             }
             Format::Hex | Format::Raw => {
@@ -193,7 +200,7 @@ impl Output {
                 }
             }
         }
-        if self.pending.len() >= MAX_PENDING { self.flush() } else { Ok(()) }
+        Ok(out)
     }
 
     /// Writes what waits.

@@ -6,29 +6,30 @@ use std::{
 };
 
 use clap::Args;
-use statuskit_client::{Event, SendFailure};
+use statuskit_client::{Claim, Event, SendFailure, Unhandled};
 use statuskit_core::{
     chat::{KeyRing, KeyRingError},
     crypto::PublicKey,
-    envelope::{Envelope, Topic, topic},
+    envelope::{Topic, topic},
     payload::{MessageId, Wrapper},
 };
 use statuskit_net::node::Event as NodeEvent;
 
 use crate::{
     context::Context,
-    conversation::{TalkArgs, given_up_error, other_record, unread_error},
+    conversation::{TalkArgs, given_up_error, other_record, repeated, too_much_work, unread_error},
     error::{CliError, Exit, Result, Stop},
-    filter::{Filter, FilterArgs, Printer},
+    filter::{Filter, FilterArgs, Held, Order},
     keys::{OpenArgs, SymmetricKeys, parse_public_key, parse_topic},
     mailserver::join::{JoinArgs, show_history, show_missing},
     net::{PeerArgs, check_min_pow, show_network},
     output::Record,
-    records::envelope_record,
-    running::{Running, client_builder},
+    printer::Printer,
+    records::{envelope_record, message_record},
+    running::{Running, client_builder, client_error},
     signals::{interrupted, terminated, until},
     state::chat_error,
-    text::count,
+    text::{self, count},
     time::{Moment, parse_moment, parse_seconds},
 };
 
@@ -68,6 +69,9 @@ pub struct ReceiveArgs {
     until: Option<Moment>,
     #[command(flatten)]
     filter: FilterArgs,
+    /// How long the work for an acknowledgement may take. A peer that asks for more gets none
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = parse_seconds)]
+    mine_timeout: u32,
     #[command(flatten)]
     join: JoinArgs,
     #[command(flatten)]
@@ -103,6 +107,7 @@ pub fn run(args: &ReceiveArgs, cx: &mut Context) -> Result<()> {
     let limit = args.timeout.map(|seconds| Duration::from_secs(seconds.into()));
     let mut builder = client_builder(&args.peers, enodes, cx)?
         .min_pow(args.min_pow)
+        .mine_timeout(Some(Duration::from_secs(args.mine_timeout.into())))
         .acknowledge(!args.talk.no_acks)
         .connect_timeout(limit.map_or(CONNECT_TIMEOUT, |limit| limit.min(CONNECT_TIMEOUT)));
     let identity = ring.identities().next().cloned();
@@ -150,24 +155,33 @@ pub fn run(args: &ReceiveArgs, cx: &mut Context) -> Result<()> {
     cx.note(&format!("receiving from {}", count(client.client().peers().count() as u64, "peer")));
     let deadline = limit.map(|limit| began + limit);
     let until = args.until.map(|moment| moment.at(cx.now()));
+    let has_state = state.state.is_some();
     let mut receiver = Receiver {
         args,
         contacts,
         has_history,
-        has_state: state.state.is_some(),
+        has_state,
         filter: args.filter.filter(args.join.since(cx), until)?,
-        printer: args.filter.printer(),
+        order: args.filter.order(),
+        printer: Printer::start(has_state, deadline),
         seen: HashSet::new(),
         results: 0,
     };
     let ended = match receiver.run(&mut client, deadline, cx) {
-        Err(Stop::ClosedPipe) => Err(Stop::ClosedPipe),
-        ended => receiver.printer.print(cx).and(ended),
+        Ok(end) => receiver.print_rest(end, &mut client, cx),
+        Err(stop) => {
+            client.client().put_back();
+            receiver.leave(&mut client, cx).and(Err(stop))
+        }
     };
     match ended {
         Err(Stop::ClosedPipe) => ended,
         ended => show_missing(client.client(), cx).and(ended),
     }
+}
+
+fn results_text(count: usize) -> String {
+    if count == 1 { "1 result was".to_owned() } else { format!("{count} results were") }
 }
 
 impl ReceiveArgs {
@@ -215,10 +229,17 @@ struct Receiver<'a> {
     has_history: bool,
     has_state: bool,
     filter: Filter,
+    order: Order<Mark>,
     printer: Printer,
     /// Ids of the messages of the last envelope.
     seen: HashSet<MessageId>,
     results: u64,
+}
+
+/// What belongs to a message that is to be printed.
+struct Mark {
+    is_repeated: bool,
+    claim: Option<Claim>,
 }
 
 /// Why the loop wakes up.
@@ -226,9 +247,21 @@ enum Wake {
     Event(Option<Event>),
     /// Nothing more is there for now.
     Pause,
+    End(End),
+}
+
+/// Why receiving ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// There are as many results as wanted.
+    Count,
     Late,
     Interrupted,
     Terminated,
+    /// The node has ended by itself.
+    Node,
+    /// The output was not read in time.
+    Unread,
 }
 
 impl Receiver<'_> {
@@ -237,112 +270,235 @@ impl Receiver<'_> {
         client: &mut Running,
         deadline: Option<Instant>,
         cx: &mut Context,
-    ) -> Result<()> {
-        let mut ended = Ok(());
+    ) -> Result<End> {
         loop {
-            if self.args.count.is_some_and(|count| self.results >= count) {
-                break;
+            if self.is_complete() {
+                return Ok(End::Count);
             }
-            let wake = match client.early() {
-                Some(event) => Wake::Event(Some(event)),
-                None => {
-                    let holds = self.printer.is_pausing();
-                    client.wait(async |client| {
-                        tokio::select! {
-                            biased;
-                            () = until(deadline) => Wake::Late,
-                            () = interrupted() => Wake::Interrupted,
-                            () = terminated() => Wake::Terminated,
-                            event = client.next() => Wake::Event(event),
-                            () = std::future::ready(()), if holds => Wake::Pause,
-                        }
-                    })
+            let holds = self.order.is_pausing();
+            let wake = client.wait(async |client| {
+                tokio::select! {
+                    biased;
+                    () = until(deadline) => Wake::End(End::Late),
+                    () = interrupted() => Wake::End(End::Interrupted),
+                    () = terminated() => Wake::End(End::Terminated),
+                    event = client.next() => Wake::Event(event),
+                    () = std::future::ready(()), if holds => Wake::Pause,
                 }
+            });
+            let has_printed = match wake {
+                Wake::Event(Some(event)) => self.show(event, client, cx)?,
+                Wake::Pause => {
+                    let complete = self.order.pause();
+                    self.print_messages(complete, client, cx)?
+                }
+                Wake::Event(None) => return Ok(End::Node),
+                Wake::End(end) => return Ok(end),
             };
-            match wake {
-                Wake::Event(Some(event)) => self.show(event, cx)?,
-                Wake::Pause => self.printer.pause(cx)?,
-                Wake::Event(None) => return Ok(()),
-                Wake::Late if self.results == 0 || self.args.count.is_some() => {
-                    let message = format!("{} in the time given", count(self.results, "result"));
-                    if let Some(failure) = client.client().peers().lasting_failure() {
-                        let message = format!("{message}, and no peer to rely on: {failure}");
-                        return Err(CliError::new("net.no_peer", Exit::Network, message).into());
-                    }
-                    return Err(CliError::new("receive.timeout", Exit::Negative, message).into());
-                }
-                Wake::Late => break,
-                Wake::Terminated => {
-                    ended = Err(Stop::Exit(Exit::Terminated));
-                    break;
-                }
-                Wake::Interrupted => return Err(Stop::Exit(Exit::Interrupted)),
+            if !has_printed {
+                return Ok(End::Unread);
             }
         }
-        // Acknowledges what has come.
-        client.wait(async |client| client.finish(LAST_WORDS).await);
-        ended
     }
 
-    fn show(&mut self, event: Event, cx: &mut Context) -> Result<()> {
+    fn is_complete(&self) -> bool {
+        self.args.count.is_some_and(|count| self.results >= count)
+    }
+
+    /// Prints what was confirmed to its senders before the end, unless --count results are enough.
+    fn print_rest(&mut self, cause: End, client: &mut Running, cx: &mut Context) -> Result<()> {
+        self.printer.end();
+        let mut end = cause;
+        if end == End::Count && !self.print_held(client, cx)? {
+            end = End::Unread;
+        }
+        if matches!(cause, End::Count | End::Late | End::Terminated) {
+            // Acknowledges what has come.
+            client.wait(async |client| client.finish(LAST_WORDS).await);
+        }
+        client.wait(async |client| client.stop().await);
+        while !matches!(end, End::Count | End::Unread) {
+            let printer = &self.printer;
+            let event = client.wait(async |client| {
+                tokio::select! {
+                    biased;
+                    event = client.next() => event.ok_or(End::Node),
+                    () = printer.late() => Err(End::Unread),
+                }
+            });
+            match event {
+                Ok(event) => {
+                    if !self.show(event, client, cx)? {
+                        end = End::Unread;
+                    } else if self.is_complete() {
+                        end = End::Count;
+                    }
+                }
+                Err(End::Unread) => end = End::Unread,
+                Err(_) => break,
+            }
+        }
+        if end != End::Unread && !self.print_held(client, cx)? {
+            end = End::Unread;
+        }
+        let lost = self.leave(client, cx)?.lost;
+        if lost > 0 && end == End::Count {
+            cx.note(&format!("{} received beyond --count, and not printed", results_text(lost)));
+        } else if lost > 0 {
+            let message = format!("{} received and not printed", results_text(lost));
+            let error = CliError::new("receive.unprinted", Exit::Network, message);
+            cx.report(error.hint("--state DIR keeps them for the next receiver"))?;
+        }
+        let is_complete = self.results > 0 && self.args.count.is_none() || self.is_complete();
+        match cause {
+            End::Interrupted => Err(Stop::Exit(Exit::Interrupted)),
+            End::Terminated => Err(Stop::Exit(Exit::Terminated)),
+            End::Late if !is_complete => Err(self.timeout_error(client).into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps in the state what was received and not printed, if there is one.
+    fn leave(&mut self, client: &mut Running, cx: &Context) -> Result<Unhandled> {
+        for claim in self.order.finish().into_iter().filter_map(|held| held.with.claim) {
+            client.client().give_back(claim);
+        }
+        client.wait(async |client| client.stop().await);
+        let unhandled = client.client().unhandled().map_err(|error| client_error(&error))?;
+        if unhandled.kept > 0 {
+            cx.note(&format!(
+                "{} not printed; the next receiver of the state prints {}",
+                results_text(unhandled.kept),
+                if unhandled.kept == 1 { "it" } else { "them" },
+            ));
+        }
+        Ok(unhandled)
+    }
+
+    /// The time is over, and less came than was asked for.
+    fn timeout_error(&self, client: &mut Running) -> CliError {
+        let message = format!("{} in the time given", count(self.results, "result"));
+        if let Some(failure) = client.client().peers().lasting_failure() {
+            let message = format!("{message}, and no peer to rely on: {failure}");
+            return CliError::new("net.no_peer", Exit::Network, message);
+        }
+        CliError::new("receive.timeout", Exit::Negative, message)
+    }
+
+    /// Prints a record. Returns whether that was possible in time.
+    fn print(
+        &mut self,
+        record: &Record,
+        text: impl FnOnce(&Record) -> String,
+        client: &mut Running,
+        cx: &Context,
+    ) -> Result<bool> {
+        let bytes = cx.render(record, text)?;
+        let (printer, is_kept) = (&mut self.printer, self.has_state);
+        client.wait(async |client| {
+            let work = async {
+                match is_kept {
+                    true => client.work().await,
+                    // What is not printed would only be in memory.
+                    false => std::future::pending().await,
+                }
+            };
+            printer.print(bytes, work).await
+        })
+    }
+
+    /// Prints messages. Returns whether that was possible in time; what was not printed counts as
+    /// not handled.
+    fn print_messages(
+        &mut self,
+        messages: Vec<Held<Mark>>,
+        client: &mut Running,
+        cx: &Context,
+    ) -> Result<bool> {
+        let mut printed = Ok(true);
+        for Held { message, is_first, with: Mark { is_repeated, claim }, .. } in messages {
+            if matches!(printed, Ok(true)) {
+                let record = repeated(message_record(&message, is_first), is_repeated);
+                printed = self.print(&record, |_| text::message(&message), client, cx);
+            }
+            match (claim, &printed) {
+                (Some(claim), Ok(true)) => client.client().handled(claim),
+                (Some(claim), _) => client.client().give_back(claim),
+                (None, _) => {}
+            }
+        }
+        printed
+    }
+
+    /// Prints all messages that wait for others.
+    fn print_held(&mut self, client: &mut Running, cx: &Context) -> Result<bool> {
+        let held = self.order.finish();
+        self.print_messages(held, client, cx)
+    }
+
+    /// Shows an event. Returns whether that was possible in time.
+    fn show(&mut self, event: Event, client: &mut Running, cx: &mut Context) -> Result<bool> {
         match event {
-            Event::Message { message, is_first } => {
+            Event::Message { message, is_first, is_repeated } => {
                 if is_first {
                     self.seen.clear();
                 }
                 let id = message.wrapper().map(Wrapper::message_id);
                 // The same message twice in one envelope is one message.
                 if id.is_some_and(|id| !self.seen.insert(id)) || !self.filter.passes(&message) {
-                    return Ok(());
+                    return Ok(true);
                 }
                 self.results += 1;
-                self.printer.push(*message, is_first, cx)
+                let mark = Mark { is_repeated, claim: client.client().claim() };
+                let complete = self.order.push(*message, is_first, mark)?;
+                return self.print_messages(complete, client, cx);
             }
-            Event::Envelope { envelope, error } => self.show_envelope(&envelope, error, cx),
+            Event::Envelope { envelope, error, is_repeated } => {
+                if let Some(error) = error.filter(|it| !matches!(it, KeyRingError::NoKey(_))) {
+                    let message = format!("envelope {}: {error}", envelope.hash());
+                    cx.show(&CliError::new(error.code(), Exit::Negative, message));
+                }
+                if !self.filter.passes_closed(envelope.sent()) {
+                    return Ok(true);
+                }
+                self.results += 1;
+                // Those before it come first.
+                let complete = self.order.pause();
+                let record = repeated(envelope_record(&envelope), is_repeated);
+                let printed = self.print_messages(complete, client, cx)?
+                    && self.print(&record, Record::to_text, client, cx)?;
+                if !printed {
+                    client.client().put_back();
+                }
+                return Ok(printed);
+            }
             Event::Bundle { ref sender, .. } if self.contacts.contains(sender) => {
                 self.results += 1;
-                self.show_other(&event, cx)
+                return self.show_other(&event, client, cx);
             }
             Event::Unread(unread) => {
                 cx.show(&unread_error(&unread, self.has_state));
-                Ok(())
             }
+            // What no peer asks for is repeated anyway.
+            Event::NotSent {
+                error: SendFailure::Unwanted { .. } | SendFailure::NoPeer, ..
+            } => {}
             Event::NotSent { error, .. } => {
-                // What no peer asks for is repeated anyway.
-                if !matches!(error, SendFailure::Unwanted { .. } | SendFailure::NoPeer) {
-                    let message = format!("an answer was not sent: {error}");
-                    cx.show(&CliError::new(error.code(), Exit::Network, message));
-                }
-                Ok(())
+                let message = format!("an answer was not sent: {error}");
+                cx.show(&CliError::new(error.code(), Exit::Network, message));
             }
-            Event::GivenUp(given_up) => cx.report(given_up_error(&given_up)),
+            Event::TooMuchWork(error) => cx.note(&too_much_work(&error)),
+            Event::GivenUp(given_up) => cx.report(given_up_error(&given_up))?,
             Event::Network(event) => {
                 show_network(&event, cx);
-                self.show_lag(&event, cx)
+                self.show_lag(&event, cx)?;
             }
-            Event::History(event) => show_history(event, cx),
-            Event::Broken(error) => Err(chat_error(&error).into()),
-            event if self.args.talk.events => self.show_other(&event, cx),
-            _ => Ok(()),
+            Event::History(event) => show_history(event, cx)?,
+            Event::Broken(error) => return Err(chat_error(&error).into()),
+            event if self.args.talk.events => return self.show_other(&event, client, cx),
+            _ => {}
         }
-    }
-
-    fn show_envelope(
-        &mut self,
-        envelope: &Envelope,
-        error: Option<KeyRingError>,
-        cx: &mut Context,
-    ) -> Result<()> {
-        if let Some(error) = error.filter(|error| !matches!(error, KeyRingError::NoKey(_))) {
-            let message = format!("envelope {}: {error}", envelope.hash());
-            cx.show(&CliError::new(error.code(), Exit::Negative, message));
-        }
-        if !self.filter.passes_closed(envelope.sent()) {
-            return Ok(());
-        }
-        self.results += 1;
-        self.printer.pause(cx)?;
-        cx.emit(&envelope_record(envelope), Record::to_text)
+        Ok(true)
     }
 
     /// Reports a peer that left while it was not read, because the output is read too slowly.
@@ -363,10 +519,12 @@ impl Receiver<'_> {
         cx.report(CliError::new("receive.lagged", Exit::Network, message))
     }
 
-    fn show_other(&self, event: &Event, cx: &mut Context) -> Result<()> {
+    fn show_other(&mut self, event: &Event, client: &mut Running, cx: &Context) -> Result<bool> {
         for record in other_record(event) {
-            cx.emit(&record, Record::to_text)?;
+            if !self.print(&record, Record::to_text, client, cx)? {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use statuskit_core::{
-    chat::{Content, Opened, ReceivedMessage},
+    chat::{Content, KeyRing, Opened, ReceivedMessage},
     envelope::Envelope,
     payload::PayloadType,
     rlp::{self, Reader, RlpError},
@@ -46,12 +46,12 @@ pub fn message_record(message: &ReceivedMessage, is_first: bool) -> Record {
         *author = signer.to_string().into();
     }
     let record = Record::new("message")
-        .with("hash", envelope.hash().to_string())
+        .with("hash", message.hash().to_string())
         .with("topic", envelope.topic().to_string())
         .with("sent", envelope.sent())
         .with("expiry", envelope.expiry())
         .with("ttl", envelope.ttl())
-        .with("pow", float(envelope.pow(0)))
+        .with("pow", float(message.pow()))
         .with("opened_with", opened.source.to_string())
         .with("signer", signer.map(ToString::to_string))
         .with("payload", payload)
@@ -77,8 +77,8 @@ fn describe_payload(message: &ReceivedMessage) -> Map<String, Value> {
 }
 
 /// A message that a ring has opened, read and checked.
-pub fn opened_message(envelope: &Envelope, opened: Opened) -> ReceivedMessage {
-    ReceivedMessage::read(Arc::new(envelope.clone()), Arc::new(opened))
+pub fn opened_message(envelope: &Envelope, opened: Opened, ring: &KeyRing) -> ReceivedMessage {
+    ReceivedMessage::read(Arc::new(envelope.clone()), Arc::new(opened), ring)
 }
 
 /// The ends of a public key.

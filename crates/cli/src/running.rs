@@ -1,8 +1,8 @@
 //! A client of the library at work, for the tools that talk.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{io::Write as _, time::Duration};
 
-use statuskit_client::{Builder, Client, ClientError, Event, StartError};
+use statuskit_client::{Builder, Client, ClientError, StartError};
 use statuskit_core::devp2p::Enode;
 use statuskit_net::node::Clock;
 
@@ -20,8 +20,6 @@ use crate::{
 pub struct Running {
     background: Background,
     client: Option<Client>,
-    /// Events that came while the peers were awaited.
-    early: VecDeque<Event>,
     _bar: Option<Bar>,
 }
 
@@ -31,19 +29,15 @@ impl Running {
         let background = Background::start()?;
         let client = background.wait(builder.start()).map_err(start_error)?;
         let bar = Bar::start(client.mining());
-        let mut running =
-            Self { background, client: Some(client), early: VecDeque::new(), _bar: bar };
+        let mut running = Self { background, client: Some(client), _bar: bar };
         let connected = running.wait(async |client| {
             tokio::select! {
                 connected = client.connect() => Some(connected),
                 () = interrupted() => None,
             }
         });
-        while let Some(event) = running.client().try_next() {
-            match event {
-                Event::Network(event) => show_network(&event, cx),
-                other => running.early.push_back(other),
-            }
+        for event in running.client().take_network() {
+            show_network(&event, cx);
         }
         match connected {
             None => Err(Stop::Exit(Exit::Interrupted)),
@@ -62,17 +56,15 @@ impl Running {
         let client = self.client.as_mut().expect("it is there until this is dropped");
         self.background.wait(work(client))
     }
-
-    /// Returns an event that came while the peers were awaited.
-    pub fn early(&mut self) -> Option<Event> {
-        self.early.pop_front()
-    }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let Some(client) = self.client.take() {
-            self.background.wait(client.close());
+        if let Some(client) = self.client.take()
+            && let Err(error) = self.background.wait(client.close())
+        {
+            // The tool has its exit code already.
+            let _ = writeln!(std::io::stderr(), "{}", client_error(&error).to_text(false));
         }
     }
 }

@@ -22,8 +22,8 @@ use self::{
 };
 use crate::{
     context::Context,
-    conversation::post_members,
-    envelope::{self, MessageArgs, MessageSource, Sealer, ToSeal},
+    conversation::{post_members, too_much_work},
+    envelope::{self, MessageArgs, MessageSource, Sealer, ToSeal, warn_of_ttl},
     error::{CliError, Exit, Result, Stop},
     input::stdin_items,
     mining,
@@ -69,6 +69,10 @@ pub struct SendArgs {
     /// How long to wait for an envelope to be written and confirmed
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_seconds)]
     confirm_timeout: u32,
+    /// How long the work for an envelope may take [default: that of --timeout]. What would take longer
+    /// is an error, and a peer that asks for more work gets nothing; others do
+    #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
+    mine_timeout: Option<u32>,
     #[command(flatten)]
     message: MessageArgs,
     #[command(flatten)]
@@ -97,6 +101,9 @@ pub fn run(args: &SendArgs, cx: &mut Context) -> Result<()> {
     if let Some(pow) = args.pow {
         builder = builder.pow(pow);
     }
+    let mine_timeout = args.mine_timeout.unwrap_or(args.timeout);
+    builder = builder.mine_timeout(Some(Duration::from_secs(mine_timeout.into())));
+    warn_of_ttl(args.message.ttl, cx);
     if let Some(ttl) = args.message.ttl {
         builder = builder.ttl(ttl);
     }
@@ -150,7 +157,12 @@ pub fn run(args: &SendArgs, cx: &mut Context) -> Result<()> {
         || (sealer.is_none() && talking.is_none());
     let client = Running::start(builder, cx)?;
     let queue = Queue::default();
-    Sender { is_stream, client, sealer, talking, queue, is_closed: false }.run(first, input, cx)
+    let mut sender = Sender { is_stream, client, sealer, talking, queue, is_closed: false };
+    let ended = sender.run(first, input, cx);
+    if ended.is_err() {
+        sender.client.client().put_back();
+    }
+    ended
 }
 
 /// What the input is.
@@ -257,6 +269,9 @@ impl Sender {
     ) -> Result<()> {
         self.announce(cx)?;
         let mut more = first.is_some();
+        if more {
+            self.warn_of_members(cx)?;
+        }
         if let Some(first) = first {
             self.take(first, cx)?;
         }
@@ -280,9 +295,6 @@ impl Sender {
     }
 
     fn wake(&mut self, input: &mut mpsc::Receiver<Input>, more: bool) -> Wake {
-        if let Some(event) = self.client.early() {
-            return Wake::Event(Some(event));
-        }
         // The rest of the input may yet find a peer.
         let give_up = self.client.client().give_up_at().filter(|at| Instant::now() < *at);
         let deadline = self.talking.as_mut().and_then(|talking| talking.deadline(more));
@@ -341,6 +353,7 @@ impl Sender {
     fn handle(&mut self, event: Event, cx: &mut Context) -> Result<()> {
         match event {
             Event::Network(event) => show_network(&event, cx),
+            Event::TooMuchWork(error) => cx.note(&too_much_work(&error)),
             Event::Delivered(delivery) => match &delivery.contents {
                 Contents::Post(_) => self.posted(&delivery),
                 _ => {
@@ -498,6 +511,9 @@ fn send_error(error: &SendFailure) -> CliError {
     match error {
         SendFailure::Seal(_) => shown(Exit::Malformed),
         SendFailure::Target(error) => mining::target_error(*error),
+        SendFailure::TooMuchWork(_) => {
+            shown(Exit::Network).hint("--mine-timeout, or a lower --pow")
+        }
         SendFailure::Refused { .. } => shown(Exit::Negative).hint("status-envelope check"),
         SendFailure::Unwanted { .. } => shown(Exit::Network)
             .hint("status-pow mine --target, or leave --pow to what the peers ask for"),

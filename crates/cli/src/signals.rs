@@ -23,40 +23,46 @@ pub async fn until(at: Option<Instant>) {
 
 /// Returns when the user presses Ctrl-C, or has pressed it since this was first waited for.
 pub async fn interrupted() {
-    static SEEN: Seen = Seen::new();
-    SEEN.wait(SignalKind::interrupt()).await;
+    INTERRUPTS.wait(SignalKind::interrupt(), 1).await;
+}
+
+/// Returns when the user has pressed Ctrl-C twice.
+pub async fn interrupted_again() {
+    INTERRUPTS.wait(SignalKind::interrupt(), 2).await;
 }
 
 /// Returns when the system asks the tool to end, or has asked since this was first waited for.
 pub async fn terminated() {
     static SEEN: Seen = Seen::new();
-    SEEN.wait(SignalKind::terminate()).await;
+    SEEN.wait(SignalKind::terminate(), 1).await;
 }
 
-/// Remembers a signal: one that comes while nobody waits must not get lost.
+static INTERRUPTS: Seen = Seen::new();
+
+/// Counts a signal: one that comes while nobody waits must not get lost.
 struct Seen {
     watch: Once,
-    seen: LazyLock<watch::Sender<bool>>,
+    seen: LazyLock<watch::Sender<u32>>,
 }
 
 impl Seen {
     const fn new() -> Self {
-        Self { watch: Once::new(), seen: LazyLock::new(|| watch::channel(false).0) }
+        Self { watch: Once::new(), seen: LazyLock::new(|| watch::channel(0).0) }
     }
 
-    async fn wait(&'static self, kind: SignalKind) {
+    async fn wait(&'static self, kind: SignalKind, times: u32) {
         self.watch.call_once(|| {
             // Where signals can't be watched, they end the tool in the ordinary way.
             if let Ok(mut signals) = signal(kind) {
                 tokio::spawn(async move {
                     while signals.recv().await.is_some() {
-                        self.seen.send_replace(true);
+                        self.seen.send_modify(|seen| *seen += 1);
                     }
                 });
             }
         });
         // The sender is never dropped.
-        let _ = self.seen.subscribe().wait_for(|seen| *seen).await;
+        let _ = self.seen.subscribe().wait_for(|seen| *seen >= times).await;
     }
 }
 

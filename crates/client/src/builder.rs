@@ -36,6 +36,8 @@ pub struct Builder {
     pub(crate) identity: Option<SecretKey>,
     pub(crate) author: Option<SecretKey>,
     pub(crate) store: Option<BoxedStore>,
+    /// Whether there was a store.
+    is_kept: bool,
     pub(crate) installation: Option<InstallationId>,
     pub(crate) ring: KeyRing,
     pub(crate) topics: HashSet<Topic>,
@@ -49,6 +51,7 @@ pub struct Builder {
     pub(crate) publish: bool,
     pub(crate) data_sync: bool,
     pub(crate) pow: Option<f64>,
+    pub(crate) mine_timeout: Option<Duration>,
     pub(crate) min_pow: f64,
     pub(crate) ttl: u32,
     pub(crate) connect_timeout: Duration,
@@ -73,6 +76,7 @@ impl Default for Builder {
             identity: None,
             author: None,
             store: None,
+            is_kept: false,
             installation: None,
             ring: KeyRing::new(),
             topics: HashSet::new(),
@@ -86,6 +90,7 @@ impl Default for Builder {
             publish: true,
             data_sync: true,
             pow: None,
+            mine_timeout: Some(Duration::from_secs(15)),
             min_pow: 0.0,
             ttl: chat::TTL,
             connect_timeout: Duration::from_secs(15),
@@ -255,6 +260,14 @@ impl Builder {
         self
     }
 
+    /// Sets how long the work for an envelope may take; `None` for any time. The default is 15
+    /// seconds. A peer that asks for more gets nothing, without keeping others from it.
+    #[must_use]
+    pub fn mine_timeout(mut self, limit: Option<Duration>) -> Self {
+        self.mine_timeout = limit;
+        self
+    }
+
     /// Sets the minimum proof of work that peers are asked for. The default is 0.
     #[must_use]
     pub fn min_pow(mut self, min_pow: f64) -> Self {
@@ -324,6 +337,7 @@ impl Builder {
                 .map_err(|error| StartError::Random(error.to_string()))?,
         };
         let node_key = self.node_key.take().unwrap_or_else(|| SecretKey::generate(&mut rng));
+        self.is_kept = self.store.is_some();
         let conversations = self.conversations(&mut rng)?;
         let listening = match (self.listens, self.everything) {
             (false, _) => Listening::Nothing,
@@ -354,7 +368,13 @@ impl Builder {
             Listening::Everything => config.node.interest = Interest::Everything,
         }
         let service = Service::start(config).await?;
-        Ok(Client::new(self, service, node_key, client_ring, listening, conversations, rng))
+        let (listens, is_kept) = (self.listens, self.is_kept);
+        let mut client =
+            Client::new(self, service, node_key, client_ring, listening, conversations, rng);
+        if listens && is_kept {
+            client.resume()?;
+        }
+        Ok(client)
     }
 
     /// The conversations of the identity, if they are wanted.

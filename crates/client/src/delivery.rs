@@ -357,6 +357,30 @@ impl Outbox {
         }
     }
 
+    /// Takes the envelopes that no peer has, and that none of theirs `wants` any more.
+    pub fn take_unwanted(
+        &mut self,
+        wants: impl Fn(ConnectionId, &Envelope) -> bool,
+    ) -> Vec<Delivery> {
+        let is_unwanted = |pending: &mut Pending| {
+            let Delivery { peers, envelope, .. } = &pending.delivery;
+            let mut waiting = peers.iter().filter(|it| it.state == DeliveryState::Queued);
+            pending.delivery.written() == 0
+                && waiting.clone().next().is_some()
+                && !waiting.any(|it| wants(it.connection, envelope))
+        };
+        let mut taken = Vec::new();
+        let mut at = 0;
+        while let Some(pending) = self.pending.get_mut(at) {
+            if is_unwanted(pending) {
+                taken.extend(self.pending.remove(at).map(|pending| pending.delivery));
+            } else {
+                at += 1;
+            }
+        }
+        taken
+    }
+
     /// Notes that a connection has ended.
     pub fn lose(&mut self, connection: ConnectionId) {
         for pending in &mut self.pending {

@@ -109,6 +109,40 @@ impl ClientError {
     }
 }
 
+/// A proof of work that takes longer than the program allows.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error(
+    "a proof of work of {target} takes about {} here, more than the limit of {} s",
+    duration(*estimate),
+    limit.as_secs_f64()
+)]
+pub struct TooMuchWork {
+    /// The proof of work.
+    pub target: f64,
+    /// How long it takes on average, in seconds. Infinite if no hash has it.
+    pub estimate: f64,
+    /// How long it may take.
+    pub limit: Duration,
+}
+
+impl TooMuchWork {
+    /// Tells targets apart.
+    pub(crate) fn bits(&self) -> u64 {
+        self.target.to_bits()
+    }
+}
+
+/// Describes a time that may be very long.
+fn duration(seconds: f64) -> String {
+    const YEAR: f64 = 365.25 * 86400.0;
+    match seconds {
+        _ if seconds.is_infinite() => "for ever".to_owned(),
+        YEAR.. => format!("{:.3e} years", seconds / YEAR),
+        86400.0.. => format!("{:.1} days", seconds / 86400.0),
+        _ => format!("{seconds:.1} s"),
+    }
+}
+
 /// Why an envelope was not handed to the peers.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -119,6 +153,9 @@ pub enum SendFailure {
     /// No hash has the proof of work that is asked for.
     #[error(transparent)]
     Target(#[from] TargetError),
+    /// The work that the peers ask for, or the program, takes too long.
+    #[error(transparent)]
+    TooMuchWork(#[from] TooMuchWork),
     /// Mining was cancelled.
     #[error("mining was cancelled")]
     Cancelled,
@@ -154,6 +191,7 @@ impl SendFailure {
         match self {
             Self::Seal(error) => error.code(),
             Self::Target(_) => "usage",
+            Self::TooMuchWork(_) => "send.too_much_work",
             Self::Cancelled => "send.cancelled",
             Self::Refused { error, .. } => error.code(),
             Self::Unwanted { .. } => "send.unwanted",

@@ -17,7 +17,7 @@ use statuskit_net::node::Event as NodeEvent;
 
 use crate::{
     delivery::{Contents, Delivery, SendId},
-    error::SendFailure,
+    error::{SendFailure, TooMuchWork},
     history::HistoryEvent,
 };
 
@@ -31,6 +31,8 @@ pub enum Event {
         message: Box<ReceivedMessage>,
         /// Whether it is the first message of its envelope.
         is_first: bool,
+        /// Whether it may have been an event of the client before, whose process was killed.
+        is_repeated: bool,
     },
     /// An envelope that was asked for as it is, or that no key opens.
     Envelope {
@@ -38,6 +40,8 @@ pub enum Event {
         envelope: Arc<Envelope>,
         /// Why it was not opened; `None` if that was not tried.
         error: Option<KeyRingError>,
+        /// Whether it may have been an event of the client before, whose process was killed.
+        is_repeated: bool,
     },
     /// A message of a private conversation could not be read, or was rejected.
     Unread(Box<UnreadMessage>),
@@ -82,6 +86,8 @@ pub enum Event {
         /// Why.
         error: SendFailure,
     },
+    /// A peer asks for work that takes too long. It gets none of the envelopes; others do.
+    TooMuchWork(TooMuchWork),
     /// A message is sent no more.
     GivenUp(GivenUp),
     /// A peer is ready, was lost, or can't be reached.

@@ -4,7 +4,8 @@
 //! A [`Client`] is driven by its owner: [`Client::next`] does all the work there is to do and
 //! returns the next [`Event`]. It can be dropped and called again at any time, so it fits a
 //! `select!`. While nobody calls it, the node reads no more than it may hold from its peers:
-//! nothing that was read is lost.
+//! nothing that was read is lost. With a store, that holds for the end of the program as well: what
+//! it has not handled is returned by the next client.
 //!
 //! ```no_run
 //! use statuskit_client::{Client, Event};
@@ -21,6 +22,7 @@
 //!         println!("{:?}: {:?}", message.author(), message.text());
 //!     }
 //! }
+//! client.close().await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -34,6 +36,7 @@ mod delivery;
 mod error;
 mod event;
 mod history;
+mod inbox;
 mod miner;
 mod peers;
 mod progress;
@@ -46,9 +49,10 @@ pub use client::Client;
 pub use delivery::{
     Contents, Delivery, DeliveryError, DeliveryState, PeerDelivery, PostInfo, SendId,
 };
-pub use error::{ClientError, NoPeer, SendFailure, StartError};
+pub use error::{ClientError, NoPeer, SendFailure, StartError, TooMuchWork};
 pub use event::{Event, UnreadMessage};
 pub use history::{HistoryEvent, HistorySource};
+pub use inbox::{Claim, Unhandled};
 pub use miner::MiningProgress;
 pub use peers::Peers;
 

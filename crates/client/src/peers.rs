@@ -6,10 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use statuskit_core::{crypto::PublicKey, devp2p::Enode, wire::Status};
+use statuskit_core::{crypto::PublicKey, devp2p::Enode, envelope::Topic, wire::Status};
 use statuskit_net::node::{ConnectionId, Event, PeerSummary};
 
-use crate::error::NoPeer;
+use crate::{client::has_interest, error::NoPeer};
 
 /// A peer that was lost before counts as reliable again after this time.
 const PROBATION: Duration = Duration::from_secs(5);
@@ -116,9 +116,34 @@ impl Peers {
         if self.ready.values().any(is_reliable) { None } else { self.last_failure.as_deref() }
     }
 
-    /// Returns the highest proof of work that a peer asks for.
-    pub fn min_pow(&self) -> f64 {
-        self.ready.values().map(|ready| ready.status.min_pow).fold(0.0, f64::max)
+    /// Returns the connections that can be sent to.
+    pub(crate) fn connections(&self) -> impl Iterator<Item = ConnectionId> {
+        self.ready.keys().copied()
+    }
+
+    /// Returns what a peer asks for.
+    pub(crate) fn status(&self, peer: ConnectionId) -> Option<&Status> {
+        self.ready.get(&peer).map(|ready| &ready.status)
+    }
+
+    /// Returns the proofs of work to mine for, the highest first: what the peers that take this
+    /// topic ask for, and at least `least`.
+    pub(crate) fn targets(&self, topic: Topic, least: f64) -> Vec<f64> {
+        let statuses = self.ready.values().map(|ready| &ready.status);
+        let asked = statuses.filter(|status| has_interest(status, topic));
+        let mut targets: Vec<_> = asked.map(|status| status.min_pow.max(least)).collect();
+        targets.sort_by(|a, b| b.total_cmp(a));
+        targets.dedup();
+        if targets.is_empty() {
+            targets.push(least);
+        }
+        targets
+    }
+
+    /// Whether a peer that takes this topic asks for more work.
+    pub(crate) fn asks_for_more(&self, topic: Topic, pow: f64) -> bool {
+        let mut statuses = self.ready.values().map(|ready| &ready.status);
+        statuses.any(|status| has_interest(status, topic) && status.min_pow > pow)
     }
 
     /// Describes what the peers ask for.

@@ -412,6 +412,12 @@ pub(super) const CODES: &[Explanation] = &[
         causes: "Something that only looks like data sync. The other entries of the payload were taken.",
     },
     Explanation {
+        code: "sync.too_many",
+        rule: "Of one payload of data sync, at most 1000 messages, 1000 offers and 1000 acknowledgements are handled.",
+        source: "this implementation; MVDS sets no limit",
+        causes: "A flood, or a sender that puts very much into one envelope. What is beyond is not acknowledged, so the sender repeats it.",
+    },
+    Explanation {
         code: "chat.too_many",
         rule: "At most 10,000 chats are kept; then a new one takes the place of a stranger's, to whom we have never written, or of a group that we have not joined. Where there are none of those, messages of strangers make no new ones.",
         source: "tools",

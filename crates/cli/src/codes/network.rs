@@ -364,6 +364,18 @@ pub(super) const CODES: &[Explanation] = &[
         causes: "The reader of the pipe is too slow.",
     },
     Explanation {
+        code: "receive.unprinted",
+        rule: "What was confirmed to its sender is printed before the tool ends, if its reader takes it within 10 seconds.",
+        source: "tools",
+        causes: "The reader of the pipe does not read. With --state, nothing is lost: the next receiver of the state prints the rest.",
+    },
+    Explanation {
+        code: "send.too_much_work",
+        rule: "The work for an envelope is limited in time (--mine-timeout).",
+        source: "tools",
+        causes: "A peer asks for a proof of work that this machine can't do in time, or --pow does; the error has an estimate.",
+    },
+    Explanation {
         code: "send.cancelled",
         rule: "An envelope is sent once it has its proof of work.",
         source: "the client library",

@@ -40,6 +40,42 @@ pub(super) const CODES: &[Explanation] = &[
         causes: "The field was left out.",
     },
     Explanation {
+        code: "payload.timestamp_range",
+        rule: "The timestamp of a chat message is below 2^63.",
+        source: "The database of the reference implementation: its numbers have 63 bits",
+        causes: "A random or hostile number. Clients lose this message, and all that are stored with it.",
+    },
+    Explanation {
+        code: "payload.clock_range",
+        rule: "The clock of a contact update is below 2^63.",
+        source: "The database of the reference implementation: its numbers have 63 bits",
+        causes: "A random or hostile number.",
+    },
+    Explanation {
+        code: "payload.message_type_unknown",
+        rule: "The message type is one that clients know: one_to_one, public_group, private_group.",
+        source: "Status specifications, Payloads: the type decides about the chat",
+        causes: "A number of a later version, or a random one.",
+    },
+    Explanation {
+        code: "payload.group_in_public",
+        rule: "A message of a private group comes with the group's session, never in a public chat.",
+        source: "Status specifications, Payloads: the type decides about the chat",
+        causes: "message_type private_group in a payload for a public chat.",
+    },
+    Explanation {
+        code: "payload.chat_unknown",
+        rule: "The chat id of a public message names the chat; clients that have not joined it drop the message, whatever its topic is.",
+        source: "Status specifications, Payloads: the chat id decides, not the topic",
+        causes: "A chat id other than the chat in whose topic the message was sent.",
+    },
+    Explanation {
+        code: "payload.high_s",
+        rule: "Of the two signatures that anyone can make of one, the one with the lower s is usual.",
+        source: "SEC 1; the ids of messages cover the signature",
+        causes: "Someone has changed the signature of another's message: it is valid, but has another message id, so clients show it twice.",
+    },
+    Explanation {
         code: "payload.text_blank",
         rule: "The text of a chat message is not empty, nor only white space; also that of a sticker, which carries a sentence for old clients.",
         source: "Status specifications, Payloads; the checks are those of the reference implementation",

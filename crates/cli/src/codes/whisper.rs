@@ -22,6 +22,12 @@ pub(super) const CODES: &[Explanation] = &[
         causes: "The time to live was too short for the way, or mining took most of it.",
     },
     Explanation {
+        code: "envelope.ttl",
+        rule: "An envelope names the last second in which it is valid with 32 bits: now plus the time to live must fit.",
+        source: "EIP-627, Whisper Envelope; peers compute with 32 bits and wrap",
+        causes: "A --ttl near 2^32. The envelope would be born expired.",
+    },
+    Explanation {
         code: "envelope.oversized",
         rule: "20 bytes plus the data, and a packet with the envelope, must not exceed the largest message of the node, 1 MiB unless it was set otherwise (10 MiB at most).",
         source: "EIP-627, Packet Codes",

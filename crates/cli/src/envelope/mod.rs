@@ -14,7 +14,7 @@ use crate::{
     input::{InputArgs, Item},
     records::envelopes_of,
 };
-pub use seal::{MessageArgs, MessageSource, Sealer, ToSeal, chat_text, compose_error};
+pub use seal::{MessageArgs, MessageSource, Sealer, ToSeal, chat_text, compose_error, warn_of_ttl};
 
 /// Seal messages into envelopes, open them, take them apart, check them as a peer would
 #[derive(Debug, Args)]

@@ -46,7 +46,7 @@ impl OpenCommand {
         let done = each_envelope(cx, &self.inputs, |cx, envelope, line| {
             match ring.open(&envelope) {
                 Ok(opened) => {
-                    let message = opened_message(&envelope, opened);
+                    let message = opened_message(&envelope, opened, &ring);
                     if filter.passes(&message) {
                         printed_any = true;
                         printer.push(message, true, cx)?;

@@ -68,6 +68,7 @@ impl SealCommand {
                 .hint("--chat NAME, --password TEXT, --sym-key HEX, --to-key KEY or --to KEY")
         })?;
         let mut sealer = Sealer::new(&self.message, target, cx)?;
+        warn_of_ttl(self.message.ttl, cx);
         let pow = self.pow;
         self.message.each(cx, !self.literal, |cx, content, line| {
             let sealed = sealer.seal(&content, cx).map_err(|error| error.line(line))?;
@@ -316,6 +317,16 @@ impl Sealer {
             }
         };
         composed.map_err(|error| compose_error(&error))
+    }
+}
+
+/// Warns of a time to live of 0.
+pub fn warn_of_ttl(ttl: Option<u32>, cx: &Context) {
+    if ttl == Some(0) {
+        cx.note(
+            "a time to live of 0: the envelope expires at once, and its proof of work is infinite, \
+             which the JSON interface of the reference can't report",
+        );
     }
 }
 

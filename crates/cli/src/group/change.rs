@@ -59,8 +59,18 @@ impl ChangeArgs {
             let changed = group.change(*change, &key, self.last_clock, cx.now_ms());
             group = changed.map_err(|error| change_error(&error))?.group;
         }
+        if has_admin(&before) && !has_admin(&group) && !group.state().members.to_vec().is_empty() {
+            cx.note(
+                "the group has no admin any more: nobody can add or remove members, or rename it. \
+                 status-group promote makes another one before",
+            );
+        }
         self.print.emit(&group, Some(&before), cx)
     }
+}
+
+fn has_admin(group: &Group) -> bool {
+    !group.state().admins.to_vec().is_empty()
 }
 
 fn change_error(error: &ChangeError) -> CliError {

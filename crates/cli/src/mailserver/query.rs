@@ -225,11 +225,11 @@ impl Running<'_> {
     }
 
     fn show(&mut self, envelope: &Envelope, cx: &mut Context) -> Result<()> {
-        let opened = self.ring.as_ref().and_then(|ring| ring.open(envelope).ok());
+        let opened = self.ring.as_ref().and_then(|ring| Some((ring.open(envelope).ok()?, ring)));
         let Self { progress, printer, filter, .. } = self;
         progress.suspend(|| match opened {
-            Some(opened) => {
-                let message = opened_message(envelope, opened);
+            Some((opened, ring)) => {
+                let message = opened_message(envelope, opened, ring);
                 if filter.passes(&message) { printer.push(message, true, cx) } else { Ok(()) }
             }
             None if filter.passes_closed(envelope.sent()) => {

@@ -43,6 +43,9 @@ pub struct CheckCommand {
     /// Id of a known installation. Repeatable; without it, installations are not checked
     #[arg(long, value_name = "ID")]
     installation: Vec<String>,
+    /// A public chat that is received: messages are checked as if they came in one. Repeatable
+    #[arg(long, value_name = "NAME")]
+    chat: Vec<String>,
     #[command(flatten)]
     identity: IdentityArgs,
 }
@@ -63,8 +66,10 @@ impl CheckCommand {
                 author: wrapper.author().or(input.signer.as_ref()),
                 me: me.as_ref(),
                 installations: (!self.installation.is_empty()).then_some(&*self.installation),
+                public_chats: (!self.chat.is_empty()).then_some(&*self.chat),
             };
-            let checks = check::checks(&message, &receipt);
+            let mut checks = check::checks(&message, &receipt);
+            checks.extend(check::losses(&message, &receipt));
             let fields = record::from_wrapper(&wrapper);
             let failed = checks.iter().find(|check| !check.pass);
             let record = Record::new("check")
@@ -74,6 +79,7 @@ impl CheckCommand {
                 .with("sent", sent)
                 .with("accepted", failed.is_none())
                 .with("checks", checks.iter().map(|it| a_check(it, &fields)).collect::<Value>())
+                .with_some("warnings", wrapper.has_high_s().then(|| json!([high_s()])))
                 .with_raw(wrapper.raw());
             cx.emit(&record, check_text)?;
             if let Some(failed) = failed {
@@ -85,6 +91,15 @@ impl CheckCommand {
             Ok(())
         })
     }
+}
+
+/// What everyone accepts, and should know of.
+fn high_s() -> Value {
+    json!({
+        "code": "payload.high_s",
+        "field": "signature",
+        "rule": "the s of the signature is in the lower half: else the same message has two ids",
+    })
 }
 
 fn a_check(check: &Check, fields: &Record) -> Value {
@@ -118,6 +133,9 @@ fn check_text(record: &Record) -> String {
             found => format!(": {}", escape(&found.to_string())),
         };
         let _ = writeln!(out, "  {mark} {rule}{found}");
+    }
+    for warning in members.get("warnings").and_then(Value::as_array).into_iter().flatten() {
+        let _ = writeln!(out, "  WARN {}", warning["rule"].as_str().unwrap_or_default());
     }
     out
 }

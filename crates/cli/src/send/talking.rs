@@ -15,7 +15,7 @@ use statuskit_core::{
 
 use crate::{
     context::Context,
-    conversation::{given_up_error, unread_error},
+    conversation::{given_up_error, repeated, unread_error},
     envelope::{ToSeal, chat_text},
     error::{CliError, Exit, Result},
     group::history,
@@ -232,6 +232,24 @@ impl Sender {
         Ok(())
     }
 
+    /// Warns of members of the group who are not going to show a text.
+    pub(super) fn warn_of_members(&mut self, cx: &Context) -> Result<()> {
+        let Some(Talking { chat: Chat::Group(id), .. }) = &self.talking else { return Ok(()) };
+        let id = id.clone();
+        // If it is not known, the text fails.
+        let Ok(group) = self.client.client().group(&id) else { return Ok(()) };
+        let (members, state) = (group.state().members.to_vec(), group.state());
+        let waiting = members.iter().filter(|member| !state.may_write(member)).count();
+        if waiting > 0 {
+            cx.note(&format!(
+                "{waiting} of {} members have not joined the group: their clients drop this text. \
+                 Send it once they have joined; status-receive --state learns of that",
+                members.len(),
+            ));
+        }
+        Ok(())
+    }
+
     /// Sends a text in the conversation.
     pub(super) fn say(&mut self, message: &ToSeal, line: u64) -> Result<()> {
         let ToSeal::Text(text) = message else {
@@ -371,8 +389,9 @@ impl Sender {
                 }
                 Ok(())
             }
-            Event::Message { message, is_first } => {
-                cx.emit(&message_record(&message, is_first), |_| text::message(&message))
+            Event::Message { message, is_first, is_repeated } => {
+                let record = repeated(message_record(&message, is_first), is_repeated);
+                cx.emit(&record, |_| text::message(&message))
             }
             Event::Unread(unread) => {
                 cx.show(&unread_error(&unread, true));

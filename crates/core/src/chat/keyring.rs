@@ -145,6 +145,14 @@ impl KeyRing {
         })
     }
 
+    /// Returns the names of the public chats.
+    pub fn public_chats(&self) -> impl Iterator<Item = &str> {
+        self.by_topic.values().flatten().filter_map(|entry| match &entry.source {
+            KeySource::PublicChat(name) => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
     /// Returns whether the ring has no key.
     pub fn is_empty(&self) -> bool {
         self.by_topic.is_empty() && self.any_topic.is_empty()

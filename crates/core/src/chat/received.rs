@@ -1,11 +1,11 @@
 //! Messages as a program shows them: opened, read and checked once.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use super::{KeySource, Opened, messenger::ReceivedPayload};
+use super::{KeyRing, KeySource, Opened, messenger::ReceivedPayload};
 use crate::{
     crypto::PublicKey,
-    envelope::Envelope,
+    envelope::{Envelope, EnvelopeHash},
     payload::{
         PayloadMessage, Wrapper,
         check::{self, Receipt, Rejection},
@@ -23,7 +23,15 @@ use crate::{
 pub struct ReceivedMessage {
     envelope: Arc<Envelope>,
     opened: Arc<Opened>,
+    computed: Arc<Computed>,
     content: Content,
+}
+
+/// What is computed once of an envelope: it may hold a thousand messages.
+#[derive(Debug, Default)]
+struct Computed {
+    hash: OnceLock<EnvelopeHash>,
+    pow: OnceLock<f64>,
 }
 
 /// What a message contains.
@@ -46,19 +54,27 @@ pub enum Content {
 
 impl ReceivedMessage {
     /// Reads what an envelope contains, without a messenger. Checks it against the envelope's
-    /// time.
-    pub fn read(envelope: Arc<Envelope>, opened: Arc<Opened>) -> Self {
-        let receipt = Receipt { author: opened.message.signer(), ..Receipt::at(envelope.sent()) };
+    /// time, and a message of a public chat against the chats of the ring that opened it.
+    pub fn read(envelope: Arc<Envelope>, opened: Arc<Opened>, ring: &KeyRing) -> Self {
+        let chats: Option<Vec<_>> = match opened.source {
+            KeySource::PublicChat(_) => Some(ring.public_chats().map(str::to_owned).collect()),
+            _ => None,
+        };
+        let receipt = Receipt {
+            author: opened.message.signer(),
+            public_chats: chats.as_deref(),
+            ..Receipt::at(envelope.sent())
+        };
         let content = match Wrapper::detect(&opened.message.payload, &receipt) {
             Some(wrapper) => {
                 let message = wrapper.message().ok();
-                let check = message.as_ref().map(|message| check::check(message, &receipt));
+                let check = message.as_ref().map(|message| check::check_shown(message, &receipt));
                 let rejection = check.and_then(Result::err);
                 Content::Payload { wrapper, message: message.map(Box::new), rejection }
             }
             None => Content::Other,
         };
-        Self { envelope, opened, content }
+        Self { envelope, opened, computed: Arc::default(), content }
     }
 
     /// Joins a payload that a messenger accepted with the envelope that it came in.
@@ -67,12 +83,36 @@ impl ReceivedMessage {
         opened: Arc<Opened>,
         payload: ReceivedPayload,
     ) -> Self {
-        Self { envelope, opened, content: Content::Accepted(Box::new(payload)) }
+        let content = Content::Accepted(Box::new(payload));
+        Self { envelope, opened, computed: Arc::default(), content }
+    }
+
+    /// Returns another message of the same envelope: a payload that a messenger accepted.
+    #[must_use]
+    pub fn with_payload(&self, payload: ReceivedPayload) -> Self {
+        let content = Content::Accepted(Box::new(payload));
+        let Self { envelope, opened, computed, .. } = self;
+        Self {
+            envelope: envelope.clone(),
+            opened: opened.clone(),
+            computed: computed.clone(),
+            content,
+        }
     }
 
     /// Returns the envelope.
     pub fn envelope(&self) -> &Envelope {
         &self.envelope
+    }
+
+    /// Returns the hash of the envelope. It is computed once for all its messages.
+    pub fn hash(&self) -> EnvelopeHash {
+        *self.computed.hash.get_or_init(|| self.envelope.hash())
+    }
+
+    /// Returns the proof of work of the envelope. It is computed once for all its messages.
+    pub fn pow(&self) -> f64 {
+        *self.computed.pow.get_or_init(|| self.envelope.pow(0))
     }
 
     /// Returns the opened envelope: the key, the signature, the padding.
@@ -175,7 +215,7 @@ mod tests {
                 Draft { topic: public.topic, now: sent, ttl: 15, payload, signer: Some(&author) };
             let envelope = seal::seal(&draft, Recipient::Sym(&public.key), &mut rng).unwrap();
             let opened = ring.open(&envelope).unwrap();
-            ReceivedMessage::read(Arc::new(envelope), Arc::new(opened))
+            ReceivedMessage::read(Arc::new(envelope), Arc::new(opened), &ring)
         };
         let key = Some(author.public_key());
         let text =
@@ -192,6 +232,7 @@ mod tests {
         assert_eq!((late.rejection(), late.text()), (Some(Rejection::ClockAhead), Some("hi")));
         let elsewhere = receive(chat::wrap(&text("other"), &author).raw(), now);
         assert_eq!(elsewhere.chat(), None);
+        assert_eq!(elsewhere.rejection(), Some(Rejection::ChatUnknown));
         let malformed = receive(Wrapper::sign(1, vec![0x1a, 1, 0xff], &author).raw(), now);
         assert!(malformed.wrapper().is_some() && malformed.payload().is_none());
         assert_eq!((malformed.text(), malformed.rejection()), (None, None));

@@ -50,6 +50,12 @@ pub enum MessageError {
     /// The payload is longer than the size field can express.
     #[error("the payload has {0} bytes, at most {MAX_PAYLOAD} fit")]
     PayloadTooLong(usize),
+    /// The time of expiry has more than 32 bits.
+    #[error(
+        "a time to live of {ttl} s from {now} on ends after the last second that an envelope can \
+         name; at most {} s fit", u32::MAX - now
+    )]
+    Ttl { now: u32, ttl: u32 },
 }
 
 impl MessageError {
@@ -57,6 +63,7 @@ impl MessageError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Empty => "message.empty",
+            Self::Ttl { .. } => "envelope.ttl",
             Self::NoRoomForSignature(_) | Self::Signature { .. } => "message.signature",
             Self::SizeField { .. } | Self::Payload { .. } => "message.size",
             Self::PayloadTooLong(_) => "message.payload_too_long",

@@ -101,11 +101,15 @@ pub fn seal<R: CryptoRng>(
     seal_padded(draft, recipient, None, rng)
 }
 
+/// The longest time to live with which an expiry may wrap: some 68 years.
+const MAX_WRAPPING: u32 = i32::MAX as u32;
+
 /// Seals a message with the given padding, or automatic padding if `None`.
 ///
 /// # Errors
 ///
-/// If the payload or the padding is longer than [`MAX_PAYLOAD`].
+/// If the payload or the padding is longer than [`MAX_PAYLOAD`], or the time to live is decades
+/// long and ends after the last second of 32 bits.
 pub fn seal_padded<R: CryptoRng>(
     draft: &Draft<'_>,
     recipient: Recipient<'_>,
@@ -119,6 +123,13 @@ pub fn seal_padded<R: CryptoRng>(
         Some(bytes) => Padding::Custom(bytes),
         None => Padding::Auto(rng),
     };
+    // Near the year 2106 it wraps, for peers as well. Any other time to live that wraps makes an
+    // envelope that is expired from the start.
+    let Draft { now, ttl, .. } = *draft;
+    let expiry = match now.checked_add(ttl) {
+        None if ttl > MAX_WRAPPING => return Err(MessageError::Ttl { now, ttl }),
+        _ => now.wrapping_add(ttl),
+    };
     let plaintext = message::build(draft.payload, padding, draft.signer)?;
     let data = match recipient {
         Recipient::Sym(key) => {
@@ -128,8 +139,6 @@ pub fn seal_padded<R: CryptoRng>(
         }
         Recipient::Asym(key) => ecies::encrypt(key, &plaintext, &[], rng),
     };
-    // This wraps only for clocks near the year 2106. Peers wrap as well.
-    let expiry = draft.now.wrapping_add(draft.ttl);
     Ok(Envelope::new(expiry, draft.ttl, draft.topic, &data, 0))
 }
 

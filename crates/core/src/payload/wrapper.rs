@@ -122,6 +122,18 @@ impl Wrapper {
         self.signed.as_ref().map(|(signature, _)| signature)
     }
 
+    /// Whether the signature has an `s` in the upper half of its range. Everyone accepts it, but anyone
+    /// can turn the usual one into it: then the same message has another [id](Self::message_id).
+    pub fn has_high_s(&self) -> bool {
+        /// Half of the order of the group.
+        const HALF: [u8; 32] = [
+            0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+            0xff, 0xff, 0x5d, 0x57, 0x6e, 0x73, 0x57, 0xa4, 0x50, 0x1d, 0xdf, 0xe9, 0x2f, 0x46,
+            0x68, 0x1b, 0x20, 0xa0,
+        ];
+        self.signature().is_some_and(|signature| signature.as_bytes()[32..64] > HALF[..])
+    }
+
     /// Returns the id of the message. Without a signature it is made without an author.
     pub fn message_id(&self) -> MessageId {
         let mut input = Vec::with_capacity(65 + self.raw.len());

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    GroupId, StrayMessage, SyncError, SyncMessage, SyncMessageId, SyncPayload, SyncStore,
+    GroupId, MAX_ITEMS, StrayMessage, SyncError, SyncMessage, SyncMessageId, SyncPayload,
+    SyncStore,
     rows::{EPOCH, Kind, Rows, Schedule, key, peer_key, place_key},
 };
 use crate::crypto::PublicKey;
@@ -75,6 +76,8 @@ pub struct SyncReceived {
     pub acked: Vec<SyncMessageId>,
     /// The number of malformed ids.
     pub malformed: usize,
+    /// The number of items that were too many for one payload, and are not acknowledged.
+    pub beyond: usize,
 }
 
 /// The data sync of one participant with all its peers. See the [module](super).
@@ -178,6 +181,26 @@ impl<S: SyncStore> DataSync<S> {
         Ok(ticked)
     }
 
+    /// Sends all messages to a peer with the next tick that are not acknowledged yet: it has a device
+    /// that may have got none of them.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
+    pub fn repeat_at_once(&mut self, peer: &PublicKey) -> Result<(), SyncError<S::Error>> {
+        let next_epoch = self.epoch()? + 1;
+        for id in self.rows.ids::<Vec<_>>(Kind::Sending, peer)? {
+            let row = key(Kind::Sending, peer, &id);
+            if let Some(mut schedule) = self.rows.schedule(&row)?
+                && schedule.due > next_epoch
+            {
+                schedule.due = next_epoch;
+                self.rows.put_schedule(&row, &schedule)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Deletes a message that can't be sent.
     ///
     /// # Errors
@@ -219,7 +242,8 @@ impl<S: SyncStore> DataSync<S> {
         acks.sort_by_key(|(_, _, place)| *place);
         for (peer, id, _) in acks {
             let payload = payloads.entry(peer).or_default();
-            if (payload.acks.len() + 1) * ID_LENGTH <= self.limits.max_payload {
+            let has_room = (payload.acks.len() + 1) * ID_LENGTH <= self.limits.max_payload;
+            if has_room && payload.acks.len() < MAX_ITEMS {
                 payload.acks.push(id);
                 self.rows.remove(&key(Kind::Ack, &peer, &id))?;
             }
@@ -241,7 +265,11 @@ impl<S: SyncStore> DataSync<S> {
                 self.rows.remove(&row)?;
                 continue;
             }
-            payloads.entry(peer).or_default().requests.push(id);
+            let payload = payloads.entry(peer).or_default();
+            if payload.requests.len() >= MAX_ITEMS {
+                continue;
+            }
+            payload.requests.push(id);
             schedule.sends += 1;
             schedule.due = epoch + resend_delay(schedule.sends);
             self.rows.put_schedule(&row, &schedule)?;
@@ -271,6 +299,9 @@ impl<S: SyncStore> DataSync<S> {
                 Some(ids * ID_LENGTH)
             });
             let Some(before) = *size else { continue };
+            if payloads.get(&peer).is_some_and(|it| it.messages.len() >= MAX_ITEMS) {
+                continue;
+            }
             let bytes = self.rows.get(&key(Kind::Message, &peer, &id))?;
             let bytes = bytes.ok_or(SyncError::Damaged)?;
             let after = before + bytes.len() + MESSAGE_HEAD;
@@ -305,7 +336,8 @@ impl<S: SyncStore> DataSync<S> {
         peer: &PublicKey,
         payload: SyncPayload,
     ) -> Result<SyncReceived, SyncError<S::Error>> {
-        let mut received = SyncReceived { malformed: payload.malformed, ..SyncReceived::default() };
+        let SyncPayload { malformed, beyond, .. } = payload;
+        let mut received = SyncReceived { malformed, beyond, ..SyncReceived::default() };
         for id in payload.acks {
             if self.rows.schedule(&key(Kind::Sending, peer, &id))?.is_some() {
                 self.forget(peer, &id)?;

@@ -127,14 +127,21 @@ pub struct SyncPayload {
     pub strays: Vec<StrayMessage>,
     /// The number of received ids that were dropped because they don't have 32 bytes.
     pub malformed: usize,
+    /// The number of received messages, offers and acknowledgements beyond [`MAX_ITEMS`] of each,
+    /// which were dropped. They are not acknowledged, so a sender repeats them.
+    pub beyond: usize,
 }
+
+/// The maximum number of messages, of offers, of requests and of acknowledgements that are handled
+/// of one payload, since each message costs the recovery of a key and several writes.
+pub const MAX_ITEMS: usize = 1000;
 
 impl SyncPayload {
     /// Returns whether the payload is empty. The reference sends empty payloads, as zero bytes.
     /// They are valid and need no answer.
     pub fn is_empty(&self) -> bool {
         let ids = self.acks.len() + self.offers.len() + self.requests.len();
-        ids + self.messages.len() + self.strays.len() + self.malformed == 0
+        ids + self.messages.len() + self.strays.len() + self.malformed + self.beyond == 0
     }
 
     /// Encodes the payload.
@@ -154,24 +161,27 @@ impl SyncPayload {
     /// type.
     pub fn detect(bytes: &[u8]) -> Option<Self> {
         let payload: proto::Payload = decode_known(&schema::PAYLOAD, bytes).ok()?;
-        let mut malformed = 0;
+        let (mut malformed, mut beyond) = (0, 0);
         let mut ids = |ids: Vec<Vec<u8>>| {
-            let all = ids.len();
+            let all = ids.len().min(MAX_ITEMS);
+            beyond += ids.len() - all;
+            let ids = ids.into_iter().take(MAX_ITEMS);
             let ids: Vec<_> =
-                ids.into_iter().filter_map(|id| Some(SyncMessageId(id.try_into().ok()?))).collect();
+                ids.filter_map(|id| Some(SyncMessageId(id.try_into().ok()?))).collect();
             malformed += all - ids.len();
             ids
         };
         let (acks, offers) = (ids(payload.acks), ids(payload.offers));
         let requests = ids(payload.requests);
         let (mut messages, mut strays) = (Vec::new(), Vec::new());
-        for message in payload.messages {
+        beyond += payload.messages.len().saturating_sub(MAX_ITEMS);
+        for message in payload.messages.into_iter().take(MAX_ITEMS) {
             match SyncMessage::from_proto(message) {
                 Ok(message) => messages.push(message),
                 Err(stray) => strays.push(stray),
             }
         }
-        let payload = Self { acks, offers, requests, messages, strays, malformed };
+        let payload = Self { acks, offers, requests, messages, strays, malformed, beyond };
         (!payload.is_empty()).then_some(payload)
     }
 }

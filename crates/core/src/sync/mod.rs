@@ -11,13 +11,14 @@
 //! sessions.
 //!
 //! Source: vac.dev, "Minimum Viable Protocol for Data Synchronisation", with the behaviour of the
-//! reference (status-go v0.50.2). Four differences, all compatible with the reference:
+//! reference (status-go v0.50.2). Five differences, all compatible with the reference:
 //!
 //! - The delay of a repetition counts from the last one (see [`resend_delay`]), not from the number
 //!   of the epoch.
 //! - A repeated message is acknowledged again, since its acknowledgement was lost.
 //! - There are no empty payloads. The reference sends them.
 //! - Repetitions end after [`SyncLimits::max_sends`].
+//! - At most [`MAX_ITEMS`] messages of a payload are sent and handled.
 //!
 //! Offers are never sent, since the reference crashes on a repeated one. Received offers are
 //! answered with requests.
@@ -34,7 +35,7 @@ pub mod schema;
 mod store;
 
 pub use data_sync::{DataSync, SyncLimits, SyncReceived, SyncTick, resend_delay};
-pub use message::{GroupId, StrayMessage, SyncMessage, SyncMessageId, SyncPayload};
+pub use message::{GroupId, MAX_ITEMS, StrayMessage, SyncMessage, SyncMessageId, SyncPayload};
 pub use store::{MemorySyncStore, SyncError, SyncStore};
 
 /// The length of an epoch in Status clients, in milliseconds.

@@ -49,6 +49,69 @@ fn a_message_is_given_up_after_its_last_repetition() {
 }
 
 #[test]
+fn a_payload_is_handled_up_to_a_limit_and_the_rest_comes_again() {
+    let (mut a, mut b) = (node(SyncLimits::default()), node(SyncLimits::default()));
+    let (alice, bob) = (public(2), public(3));
+    let messages = |range: std::ops::Range<usize>| {
+        let message = |at: usize| SyncMessage::new(GROUP, 5, at.to_be_bytes().to_vec());
+        range.map(message).collect::<Vec<_>>()
+    };
+    // A flood: of each kind, what is beyond the limit is dropped and counted.
+    let ids: Vec<_> = messages(0..MAX_ITEMS + 70).iter().map(SyncMessage::id).collect();
+    let flood = SyncPayload {
+        acks: ids.clone(),
+        offers: ids.clone(),
+        requests: ids,
+        messages: messages(0..MAX_ITEMS + 7),
+        ..SyncPayload::default()
+    };
+    let read = SyncPayload::detect(&flood.encode()).unwrap();
+    let lengths = [read.acks.len(), read.offers.len(), read.requests.len(), read.messages.len()];
+    assert_eq!((lengths, read.beyond), ([MAX_ITEMS; 4], 3 * 70 + 7));
+    let received = b.receive(&alice, read).unwrap();
+    assert_eq!((received.messages.len(), received.beyond), (MAX_ITEMS, 217));
+    // Only what was taken is acknowledged.
+    let acks = b.tick().unwrap().payloads.remove(0).1.acks;
+    assert_eq!(acks.len(), MAX_ITEMS);
+    assert!(messages(MAX_ITEMS..MAX_ITEMS + 7).iter().all(|it| !acks.contains(&it.id())));
+    // Our own payloads stay within the limit, and all messages arrive in the end.
+    for at in 0..2 * MAX_ITEMS + 5 {
+        a.append(&bob, GROUP, (at + 10_000).to_be_bytes().to_vec(), 5).unwrap();
+    }
+    let mut got = 0;
+    for _ in 0..8 {
+        for (_, payload) in a.tick().unwrap().payloads {
+            assert!(payload.messages.len() <= MAX_ITEMS && payload.acks.len() <= MAX_ITEMS);
+            let read = SyncPayload::detect(&payload.encode()).unwrap();
+            assert_eq!(read, payload);
+            got += b.receive(&alice, read).unwrap().messages.len();
+        }
+        for (_, payload) in b.tick().unwrap().payloads {
+            assert!(payload.acks.len() <= MAX_ITEMS);
+            a.receive(&bob, payload).unwrap();
+        }
+    }
+    assert_eq!((got, a.waiting(&bob)), (2 * MAX_ITEMS + 5, Ok(0)));
+}
+
+#[test]
+fn messages_are_repeated_at_once_for_a_new_device() {
+    let mut a = node(SyncLimits::default());
+    let (peer, other) = (public(2), public(3));
+    for to in [peer, other] {
+        a.append(&to, GROUP, b"hi".to_vec(), 5).unwrap();
+    }
+    let sent = |ticked: SyncTick| ticked.payloads.iter().map(|it| it.0).collect::<Vec<_>>();
+    for epoch in [1, 4, 12] {
+        assert_eq!(sent(a.tick_to(epoch).unwrap()).len(), 2);
+    }
+    assert!(sent(a.tick_to(13).unwrap()).is_empty());
+    a.repeat_at_once(&peer).unwrap();
+    assert_eq!(sent(a.tick_to(14).unwrap()), [peer]);
+    assert_eq!(sent(a.tick_to(30).unwrap()), [other]);
+}
+
+#[test]
 fn forget_peer_deletes_all_rows() {
     let (peer, other) = (public(2), public(3));
     let mut a = node(SyncLimits { max_remembered: 3, ..SyncLimits::default() });

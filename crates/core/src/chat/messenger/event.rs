@@ -15,7 +15,7 @@ use crate::{
         transaction::CommandError,
     },
     secure::{BundleError, DecryptError, DeviceMessage, EncryptionKind, Installation},
-    sync::SyncMessageId,
+    sync::{MAX_ITEMS, SyncMessageId},
 };
 
 /// An opened Whisper message.
@@ -149,6 +149,12 @@ pub enum UnreadReason {
     /// Data sync.
     #[error("{0} entries of a data sync payload are malformed")]
     Sync(usize),
+    /// A data sync payload has too many messages, offers or acknowledgements.
+    #[error(
+        "{0} messages, offers and acknowledgements are too many for one payload, and not \
+         acknowledged; at most {MAX_ITEMS} of each are handled"
+    )]
+    TooManyItems(usize),
     /// The wrapper or the payload is malformed.
     #[error(transparent)]
     Payload(#[from] PayloadError),
@@ -177,6 +183,7 @@ impl UnreadReason {
             Self::Bundle(error) => error.code(),
             Self::Secure(refusal) => refusal.code(),
             Self::Sync(_) => "sync.malformed",
+            Self::TooManyItems(_) => "sync.too_many",
             Self::Payload(error) => error.code(),
             Self::Rejected(rejection) => rejection.code(),
             Self::Group(error) => error.code(),

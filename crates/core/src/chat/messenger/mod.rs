@@ -59,6 +59,7 @@
 //!   reference publishes one at each start.
 
 mod event;
+mod kept;
 mod pending;
 mod receive;
 mod records;
@@ -98,6 +99,7 @@ pub use event::{
     GiveUp, GivenUp, Incoming, Layers, MessengerEvent, Outcome, Oversized, Post, PostKey, PostKind,
     ReceivedPayload, Sent, Subscription, Ticked, TopicKind, UnreadReason,
 };
+pub use kept::{Kept, KeptMessages};
 pub use send::without_state;
 
 /// The number of chats above which a stranger's new chat replaces that of another stranger.
@@ -177,6 +179,7 @@ pub struct Messenger<S> {
     data_sync: bool,
     /// The epoch of the last tick, which is not stored if there was nothing to send.
     last_epoch: u64,
+    released: kept::Released,
 }
 
 /// What is cached of the store. Read again after a failure.
@@ -222,6 +225,7 @@ impl<S: Store> Messenger<S> {
             public_chats: BTreeSet::new(),
             data_sync: true,
             last_epoch: 0,
+            released: kept::Released::default(),
         };
         messenger.atomically(Self::keep_correspondents)?;
         Ok(messenger)
@@ -322,7 +326,11 @@ impl<S: Store> Messenger<S> {
     fn atomically<T>(&mut self, run: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let done = run(self).and_then(|value| {
             self.clear_forgotten()?;
-            self.store().write()?;
+            self.write_released();
+            if self.store().is_changed() {
+                self.store().write()?;
+                self.has_written_released();
+            }
             Ok(value)
         });
         if done.is_err() {

@@ -42,6 +42,11 @@ impl<S: Store> Pending<S> {
         self.changes.delete(key);
     }
 
+    /// Whether there are pending changes.
+    pub fn is_changed(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
     /// Writes the pending changes. They are durable when it returns.
     pub fn write(&mut self) -> Result<(), StoreError> {
         if !self.changes.is_empty() {

@@ -55,7 +55,7 @@ impl<S: Store> Messenger<S> {
         self.atomically(|it| incoming.iter().map(|one| it.handle(one, now_ms, rng)).collect())
     }
 
-    fn handle<R: CryptoRng + ?Sized>(
+    pub(super) fn handle<R: CryptoRng + ?Sized>(
         &mut self,
         incoming: &Incoming<'_>,
         now_ms: u64,
@@ -99,6 +99,10 @@ impl<S: Store> Messenger<S> {
         self.clear_forgotten()?;
         if !fields.bundles.is_empty() {
             let learned = received.learned;
+            if !learned.is_empty() {
+                // A new device, perhaps the only one: it has none of our messages.
+                self.sync()?.repeat_at_once(sender)?;
+            }
             outcome.events.push(MessengerEvent::Bundle { sender: *sender, learned });
         }
         let layers = Layers {
@@ -168,7 +172,7 @@ impl<S: Store> Messenger<S> {
             now_ms,
             author: incoming.signer,
             me: Some(&self.me),
-            installations: None,
+            ..Receipt::default()
         };
         match Wrapper::detect(incoming.payload, &receipt) {
             Some(wrapper) => {
@@ -209,6 +213,10 @@ impl<S: Store> Messenger<S> {
             let received = self.sync()?.receive(sender, payload)?;
             if received.malformed > 0 {
                 let reason = UnreadReason::Sync(received.malformed);
+                outcome.events.push(unread(incoming, reason, layers.clone()));
+            }
+            if received.beyond > 0 {
+                let reason = UnreadReason::TooManyItems(received.beyond);
                 outcome.events.push(unread(incoming, reason, layers.clone()));
             }
             if !received.acked.is_empty() {
@@ -278,11 +286,12 @@ impl<S: Store> Messenger<S> {
             author: Some(&author),
             me: Some(&me),
             installations: Some(&installations),
+            public_chats: None,
         };
         let checked = match &message {
             // Events have rules of their own, and the text is checked when they are applied.
             PayloadMessage::MembershipUpdateMessage(_) => Ok(()),
-            message => check::check(message, &receipt),
+            message => check::check_shown(message, &receipt),
         };
         let mut rejection = checked.err();
         // A message of a newer client is passed on, though nothing can be done with it.

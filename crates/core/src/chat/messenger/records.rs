@@ -13,6 +13,7 @@
 //! | `xt`, id of a message | a transaction command: its peer and its state |
 //! | `xp` | when the contact code was last published |
 //! | `xs`, … | rows of data sync |
+//! | `xi`, `xj`, `xo`, … | messages that are not handled yet: see `kept.rs` |
 
 use std::collections::BTreeMap;
 

@@ -324,6 +324,9 @@ impl<S: Store> Messenger<S> {
         let clock = clock::of(&message);
         match chat {
             Chat::Public(name) => {
+                let chats = [name.clone()];
+                let receipt = Receipt { public_chats: Some(&chats), ..sent_at(now_ms) };
+                check::check_shown(&message, &receipt).map_err(ChatError::Rejected)?;
                 let wrapper = self.wrap(message, now_ms)?;
                 let size = wrapper.raw().len();
                 if size > ROOM {
@@ -393,7 +396,8 @@ impl<S: Store> Messenger<S> {
             group.events().iter().map(GroupEvent::clock),
             now_ms,
         ));
-        let text_is_valid = text.as_ref().map_or(Ok(()), |it| check::check_chat(it, &receipt));
+        let text_is_valid =
+            text.as_ref().map_or(Ok(()), |it| check::check_shown(&it.clone().into(), &receipt));
         clocks.and(text_is_valid).map_err(ChatError::Rejected)?;
         let message = PayloadMessage::from(group.update(text));
         Ok(Wrapper::sign(message.number(), message.encode(), &self.identity))
@@ -401,7 +405,7 @@ impl<S: Store> Messenger<S> {
 
     /// Signs a payload, if clients accept it.
     fn wrap(&self, message: PayloadMessage, now_ms: u64) -> Result<Wrapper> {
-        check::check(&message, &sent_at(now_ms)).map_err(ChatError::Rejected)?;
+        check::check_shown(&message, &sent_at(now_ms)).map_err(ChatError::Rejected)?;
         Ok(Wrapper::sign(message.number(), message.encode(), &self.identity))
     }
 

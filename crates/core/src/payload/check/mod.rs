@@ -1,9 +1,11 @@
 //! The rules that a receiver applies to a message, one by one.
 //!
-//! Rules and order are those of the reference (status-go v0.50.2): what passes here is accepted
-//! there. A client silently drops a message that breaks one.
+//! Rules and order are those of the reference (status-go v0.50.2): what passes [`checks`] is accepted
+//! there. [`losses`] are rules for what it loses afterwards: numbers that its database can't store,
+//! and messages that belong to no chat. A client silently drops a message that breaks a rule.
 //!
-//! Source: Status, "Payloads", with the checks of the reference.
+//! Source: Status, "Payloads", with the checks of the reference, its database and its matching of
+//! chats.
 
 mod number;
 pub(super) mod rejection;
@@ -33,6 +35,9 @@ pub struct Receipt<'a> {
     pub me: Option<&'a PublicKey>,
     /// The ids of the known installations. `None` skips the rule that one must be known.
     pub installations: Option<&'a [String]>,
+    /// The public chats that are received, if the message came in one. `None` skips the rules for
+    /// public chats.
+    pub public_chats: Option<&'a [String]>,
 }
 
 impl Receipt<'_> {
@@ -49,6 +54,26 @@ pub fn checks(message: &PayloadMessage, receipt: &Receipt<'_>) -> Vec<Check> {
     let mut rules = Rules { receipt, checks: Vec::new() };
     rules.message(message);
     rules.checks
+}
+
+/// Applies the rules for what the reference accepts, and loses afterwards.
+pub fn losses(message: &PayloadMessage, receipt: &Receipt<'_>) -> Vec<Check> {
+    let mut rules = Rules { receipt, checks: Vec::new() };
+    match message {
+        PayloadMessage::ContactUpdate(message) => {
+            rules.add(Rejection::ClockRange, message.clock < TOO_LARGE);
+        }
+        message => message.chat_message().into_iter().for_each(|it| rules.chat_losses(it)),
+    }
+    rules.checks
+}
+
+/// Checks whether a receiver accepts a message, and does not lose it afterwards.
+///
+/// # Errors
+/// The first rule that the message breaks.
+pub fn check_shown(message: &PayloadMessage, receipt: &Receipt<'_>) -> Result<(), Rejection> {
+    check(message, receipt).and_then(|()| first_failure(&losses(message, receipt)))
 }
 
 /// Checks whether a receiver accepts a message.
@@ -68,6 +93,9 @@ pub(crate) fn check_chat(message: &ChatMessage, receipt: &Receipt<'_>) -> Result
     rules.chat(message);
     first_failure(&rules.checks)
 }
+
+/// The first number that the database of clients can't store.
+const TOO_LARGE: u64 = 1 << 63;
 
 struct Rules<'a> {
     receipt: &'a Receipt<'a>,
@@ -176,6 +204,18 @@ impl Rules<'_> {
         }
     }
 
+    fn chat_losses(&mut self, message: &ChatMessage) {
+        let kind = MessageType::try_from(message.message_type);
+        self.add(Rejection::TimestampRange, message.timestamp < TOO_LARGE);
+        self.add(Rejection::MessageTypeUnknown, kind.is_ok());
+        if let Some(chats) = self.receipt.public_chats {
+            self.add(Rejection::GroupInPublic, kind != Ok(MessageType::PrivateGroup));
+            let is_received =
+                kind != Ok(MessageType::PublicGroup) || chats.contains(&message.chat_id);
+            self.add(Rejection::ChatUnknown, is_received);
+        }
+    }
+
     fn events(&mut self, chat_id: &str, events: &[Vec<u8>]) {
         self.add(Rejection::EventCount, events.len() <= MAX_RECEIVED);
         let events: Result<Vec<_>, EventError> = events
@@ -217,6 +257,45 @@ mod tests {
         assert_eq!(check_chat(&message, &receipt), Err(Rejection::MessageType));
         let message = ChatMessage { message_type: 1, ..message };
         assert_eq!(check_chat(&message, &receipt), Err(Rejection::StickerMissing));
+    }
+
+    #[test]
+    fn what_clients_accept_and_lose_is_refused() {
+        let fine = ChatMessage {
+            clock: 1,
+            timestamp: 1,
+            text: "x".to_owned(),
+            chat_id: "status".to_owned(),
+            message_type: MessageType::PublicGroup as i32,
+            content_type: ContentType::TextPlain as i32,
+            ..ChatMessage::default()
+        };
+        let chats = ["status".to_owned()];
+        let anywhere = Receipt { sent_ms: 1, ..Receipt::default() };
+        let public = Receipt { public_chats: Some(&chats), ..anywhere };
+        let of = |message: ChatMessage, receipt| check_shown(&message.into(), receipt).err();
+        for receipt in [&anywhere, &public] {
+            assert_eq!(of(fine.clone(), receipt), None);
+            let late = |timestamp| ChatMessage { timestamp, ..fine.clone() };
+            assert_eq!(of(late((1 << 63) - 1), receipt), None);
+            assert_eq!(of(late(1 << 63), receipt), Some(Rejection::TimestampRange));
+            let kind = |message_type| ChatMessage { message_type, ..fine.clone() };
+            assert_eq!(of(kind(9), receipt), Some(Rejection::MessageTypeUnknown));
+            // A one-to-one message counts as such wherever it comes.
+            assert_eq!(of(kind(MessageType::OneToOne as i32), receipt), None);
+        }
+        let group = ChatMessage { message_type: MessageType::PrivateGroup as i32, ..fine.clone() };
+        assert_eq!(of(group.clone(), &anywhere), None);
+        assert_eq!(of(group, &public), Some(Rejection::GroupInPublic));
+        let other = ChatMessage { chat_id: "other".to_owned(), ..fine };
+        assert_eq!(of(other.clone(), &anywhere), None);
+        assert_eq!(of(other, &public), Some(Rejection::ChatUnknown));
+        let contact = |clock| {
+            let update = crate::payload::proto::ContactUpdate { clock, ..Default::default() };
+            check_shown(&update.into(), &anywhere).err()
+        };
+        assert_eq!([contact(0), contact((1 << 63) - 1)], [None; 2]);
+        assert_eq!(contact(1 << 63), Some(Rejection::ClockRange));
     }
 
     #[test]

@@ -17,6 +17,11 @@ macro_rules! rejections {
                 match self { $(Self::$name => $code,)* }
             }
 
+            /// Returns the rejection with a code. `None` if there is none.
+            pub(crate) fn from_code(code: &str) -> Option<Self> {
+                match code { $($code => Some(Self::$name),)* _ => None }
+            }
+
             /// Returns the name of the field in question.
             pub fn field(self) -> &'static str {
                 match self { $(Self::$name => $field,)* }
@@ -35,11 +40,16 @@ rejections! {
         "the type is known" "there is no such type of payloads";
     ClockZero "payload.clock_zero" "clock"
         "the clock is not 0" "the clock is 0";
+    ClockRange "payload.clock_range" "clock"
+        "the clock is below 2^63" "the clock is 2^63 or more: clients can't store it";
     ClockAhead "payload.clock_ahead" "clock"
         "the clock is at most 120 s ahead of the envelope"
         "the clock is more than two minutes ahead of the envelope";
     TimestampZero "payload.timestamp_zero" "timestamp"
         "the timestamp is not 0" "the timestamp is 0";
+    TimestampRange "payload.timestamp_range" "timestamp"
+        "the timestamp is below 2^63"
+        "the timestamp is 2^63 or more: clients lose this message, and all that come with it";
     TextBlank "payload.text_blank" "text"
         "the text is not blank" "the text is blank";
     ChatIdEmpty "payload.chat_id_empty" "chat_id"
@@ -55,6 +65,14 @@ rejections! {
         "a sticker has a hash" "a sticker without a hash";
     MessageType "payload.message_type" "message_type"
         "the message type is not 0" "the message type is unknown (0)";
+    MessageTypeUnknown "payload.message_type_unknown" "message_type"
+        "the message type is known" "there is no such message type: clients drop the message";
+    GroupInPublic "payload.group_in_public" "message_type"
+        "a message in a public chat is of no private group"
+        "a message of a private group in a public chat: clients drop it";
+    ChatUnknown "payload.chat_unknown" "chat_id"
+        "the chat id is that of a public chat that is received"
+        "the chat id is none of the public chats that are received: clients drop the message";
     MessageTypeLocal "payload.message_type_local" "message_type"
         "the message is none of a client to itself"
         "a system message can't come from the wire";

@@ -1,0 +1,622 @@
+//! The client: one loop over the node's events, what was mined, the history and the time.
+
+mod receiving;
+mod sending;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{HashMap, HashSet},
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use rand::rngs::ChaCha20Rng;
+use statuskit_core::{
+    chat::{
+        Composer, KeyRing, ReceivedMessage,
+        messenger::{ChatError, Messenger},
+    },
+    crypto::SecretKey,
+    envelope::{Envelope, Topic},
+    payload::MessageId,
+    wire::Status,
+};
+use statuskit_mailserver::client::ClientError as HistoryError;
+use statuskit_net::node::{Event as NodeEvent, Handle, PeerOptions, Service, Subscription};
+
+use self::receiving::Origin;
+use crate::{
+    builder::Builder,
+    conversations::Conversations,
+    delivery::{Delivery, Outbox, SendId},
+    error::{ClientError, NoPeer},
+    event::Event,
+    history::{self, History},
+    inbox::{Claim, Inbox, MAX_KEPT, Saved, Ticket, Unhandled},
+    miner::{Mined, Miner, MiningProgress},
+    peers::Peers,
+    progress::Progress,
+    until,
+};
+
+/// Bytes of events that wait to be read; beyond, [`Client::written`] and its like fail rather than
+/// let more come in.
+const MAX_BACKLOG: usize = 64 << 20;
+
+/// Steps without an event after which others have their turn.
+const MAX_STEPS: u32 = 16;
+
+/// Bytes of events that wait while the program handles one.
+const MAX_AHEAD: usize = 4 << 20;
+
+/// Packets up to this size are taken from the peers that a program names: nodes of the reference
+/// write all that they have for a newcomer into one.
+const MAX_PACKET: u32 = 10 << 20;
+
+/// A program on the network. See the [crate](crate).
+#[derive(Debug)]
+pub struct Client {
+    /// `None` once it was stopped.
+    service: Option<Service>,
+    node: Handle,
+    events: Subscription,
+    peers: Peers,
+    ring: KeyRing,
+    listening: Listening,
+    /// Topics that were named: what no key opens there comes as it is.
+    named_topics: HashSet<Topic>,
+    raw: bool,
+    conversations: Option<Conversations>,
+    composers: HashMap<String, Composer>,
+    author: Option<SecretKey>,
+    acknowledge: bool,
+    publish: bool,
+    ttl: u32,
+    history: Option<History>,
+    miner: Miner,
+    outbox: Outbox,
+    pow: Option<f64>,
+    connect_timeout: Duration,
+    next_id: u64,
+    inbox: Inbox,
+    progress: Progress,
+    /// How often what is under way was mined.
+    mined: HashMap<SendId, u32>,
+    /// Proofs of work that take too long, as far as the program knows of them.
+    too_much: HashSet<u64>,
+    mine_timeout: Option<Duration>,
+    fixed_ms: Option<u64>,
+    rng: ChaCha20Rng,
+    has_ended: bool,
+}
+
+/// What a client listens to.
+#[derive(Debug, Clone)]
+pub(crate) enum Listening {
+    Nothing,
+    Topics(HashSet<Topic>),
+    Everything,
+}
+
+impl Listening {
+    /// Adds a topic. Returns whether it is new.
+    pub fn add(&mut self, topic: Topic) -> bool {
+        match self {
+            Self::Topics(topics) => topics.insert(topic),
+            Self::Nothing | Self::Everything => false,
+        }
+    }
+}
+
+/// What the loop wakes up for.
+enum Wake {
+    Node(Option<Arc<NodeEvent>>),
+    Mined(Mined),
+    History(history::Item),
+    Time,
+}
+
+impl Client {
+    /// Returns the settings of a new client.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) fn new(
+        settings: Builder,
+        service: Service,
+        node_key: SecretKey,
+        ring: KeyRing,
+        listening: Listening,
+        conversations: Option<Conversations>,
+        rng: ChaCha20Rng,
+    ) -> Self {
+        let handle = service.handle().clone();
+        let events = handle.subscribe();
+        let peers = Peers::new(&settings.peers);
+        for enode in settings.peers {
+            let mut options = PeerOptions::default();
+            options.max_packet_size = Some(MAX_PACKET);
+            handle.add_peer(enode, options);
+        }
+        let history = settings.history.map(|source| History::new(&source, node_key, &handle));
+        Self {
+            events,
+            peers,
+            ring,
+            listening,
+            named_topics: settings.named_topics,
+            raw: settings.raw,
+            conversations,
+            composers: HashMap::new(),
+            author: settings.author.or(settings.identity),
+            acknowledge: settings.acknowledge,
+            publish: settings.publish,
+            ttl: settings.ttl,
+            history,
+            miner: Miner::new(),
+            outbox: Outbox::new(settings.confirm_timeout, settings.reconnect_timeout),
+            pow: settings.pow,
+            connect_timeout: settings.connect_timeout,
+            next_id: 0,
+            inbox: Inbox::default(),
+            progress: Progress::default(),
+            mined: HashMap::new(),
+            too_much: HashSet::new(),
+            mine_timeout: settings.mine_timeout,
+            fixed_ms: settings.fixed_ms,
+            rng,
+            has_ended: false,
+            node: handle,
+            service: Some(service),
+        }
+    }
+
+    /// Makes events of what the client before had received and its program did not handle.
+    pub(crate) fn resume(&mut self) -> Result<(), ChatError> {
+        let Some(conversations) = &mut self.conversations else { return Ok(()) };
+        let kept = conversations.messenger.kept()?;
+        for envelope in kept.envelopes {
+            let (place, handled) = (envelope.place, envelope.handled);
+            self.inbox.follow(place);
+            let saved = Saved::decode(&envelope.context)?;
+            let whole = Arc::new(saved.envelope);
+            if let Some(history) = &mut self.history {
+                history.is_first(whole.hash());
+            }
+            let Some(opened) = saved.opened else {
+                let is_repeated = kept.was_interrupted;
+                self.receive(whole, Origin::State { place, is_repeated });
+                continue;
+            };
+            let mut template = None;
+            let of = envelope.payloads.len();
+            self.inbox.begin_at(place, handled + 1);
+            for (at, payload) in envelope.payloads.into_iter().enumerate().skip(handled) {
+                let message = match &template {
+                    None => {
+                        let opened = Arc::new(opened.clone());
+                        ReceivedMessage::from_payload(whole.clone(), opened, payload)
+                    }
+                    Some(message) => ReceivedMessage::with_payload(message, payload),
+                };
+                let is_first = template.is_none();
+                template.get_or_insert_with(|| message.clone());
+                let message = Box::new(message);
+                let is_repeated = kept.was_interrupted;
+                let ticket = Ticket::Kept { place, number: at + 1, of };
+                self.push_kept(Event::Message { message, is_first, is_repeated }, Some(ticket));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the next event, and does all that is to be done until there is one; `None` when the
+    /// node has ended. Cancel-safe: nothing is lost if it is dropped and called again.
+    ///
+    /// Calling it says that the event before was handled. With a store, messages that are not
+    /// handled when a client ends, or its process is killed, are events of the next client of the
+    /// store.
+    pub async fn next(&mut self) -> Option<Event> {
+        let mut steps = 0;
+        loop {
+            if let Some(event) = self.try_next() {
+                return Some(event);
+            }
+            if self.has_ended {
+                return None;
+            }
+            self.step(true).await;
+            // However much comes, the program sees its signals and timers.
+            steps += 1;
+            if steps % MAX_STEPS == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Does all that is to be done while the program handles an event: acknowledges, repeats, and
+    /// receives a little. Never returns. Cancel-safe.
+    pub async fn work(&mut self) {
+        while !self.has_ended && self.service.is_some() {
+            let has_room = self.inbox.bytes() < MAX_AHEAD;
+            self.step(has_room).await;
+            tokio::task::yield_now().await;
+        }
+        std::future::pending().await
+    }
+
+    /// Returns the next event that is there already, as [`next`](Self::next) does.
+    pub fn try_next(&mut self) -> Option<Event> {
+        self.release_returned();
+        self.inbox.pop()
+    }
+
+    /// Takes the network events that wait, out of their order.
+    pub fn take_network(&mut self) -> Vec<Arc<NodeEvent>> {
+        self.inbox.take_all(|event| match event {
+            Event::Network(event) => Some(event.clone()),
+            _ => None,
+        })
+    }
+
+    /// Notes that the event that was returned last was not handled, so that the next client of the
+    /// store returns it again.
+    pub fn put_back(&mut self) {
+        self.inbox.put_back();
+    }
+
+    /// Returns a claim on the event that was returned last: it counts as handled when
+    /// [`handled`](Self::handled) takes the claim. `None` if nothing in it must be kept.
+    pub fn claim(&mut self) -> Option<Claim> {
+        self.inbox.handled().map(Claim)
+    }
+
+    /// Notes that an event was handled.
+    pub fn handled(&mut self, claim: Claim) {
+        let Some((place, handled)) = self.inbox.count_handled(&claim.0) else { return };
+        if let Some(conversations) = &mut self.conversations {
+            conversations.messenger.release(place, handled);
+        }
+    }
+
+    /// Notes that an event was not handled, so that the next client of the store returns it again.
+    pub fn give_back(&mut self, claim: Claim) {
+        self.inbox.give_back(claim.0);
+    }
+
+    /// Notes that the event that was returned last was handled.
+    fn release_returned(&mut self) {
+        if let Some(claim) = self.claim() {
+            self.handled(claim);
+        }
+    }
+
+    /// Waits until each peer has answered or failed, and returns how many can be sent to. Events
+    /// that come meanwhile wait for [`next`](Self::next).
+    ///
+    /// # Errors
+    /// If no peer can be sent to within the time for connecting.
+    pub async fn connect(&mut self) -> Result<usize, NoPeer> {
+        let (limit, deadline) = (self.connect_timeout, Instant::now() + self.connect_timeout);
+        while self.peers.unanswered() > 0 && !self.has_ended {
+            let step = tokio::time::timeout_at(deadline.into(), self.step(true));
+            if step.await.is_err() {
+                break;
+            }
+        }
+        self.peers.reached(limit)
+    }
+
+    /// Returns the peers.
+    pub fn peers(&self) -> &Peers {
+        &self.peers
+    }
+
+    /// Returns the node.
+    pub fn node(&self) -> &Handle {
+        &self.node
+    }
+
+    /// Returns the messenger of the identity, for groups, contacts and devices.
+    pub fn messenger(&mut self) -> Option<&mut Messenger<impl statuskit_core::secure::Store>> {
+        self.conversations.as_mut().map(|it| &mut it.messenger)
+    }
+
+    /// Returns what is being mined.
+    pub fn mining(&self) -> Arc<MiningProgress> {
+        self.miner.progress().clone()
+    }
+
+    /// Whether all that was to be sent has an outcome.
+    pub fn is_idle(&self) -> bool {
+        self.miner.waiting() == 0
+            && self.outbox.is_empty()
+            && self.inbox.is_empty()
+            && !self.conversations.as_ref().is_some_and(Conversations::has_unsent)
+    }
+
+    /// Returns until when lost peers may come back, if all are lost. What is sent until then waits
+    /// for them.
+    pub fn give_up_at(&self) -> Option<Instant> {
+        self.outbox.give_up_at()
+    }
+
+    /// Returns from which second on some of the history is missing, and why if something went
+    /// wrong.
+    pub fn missing_history(&self) -> Option<(u32, Option<&HistoryError>)> {
+        self.history.as_ref()?.missing()
+    }
+
+    /// Returns the time for messages, in UNIX milliseconds.
+    pub fn now_ms(&self) -> u64 {
+        self.fixed_ms.unwrap_or_else(|| self.node().now().as_millis() as u64)
+    }
+
+    fn now(&self) -> u32 {
+        (self.now_ms() / 1000) as u32
+    }
+
+    // Waiting for what becomes of it.
+
+    /// Waits until the outcome of a message is known: each peer has it, and has confirmed or refused
+    /// it, or did not in time. Events that come meanwhile wait for [`next`](Self::next).
+    ///
+    /// # Errors
+    /// If it was not sent, no peer took it, or it is none of the latest thousands.
+    pub async fn written(&mut self, id: MessageId) -> Result<Delivery, ClientError> {
+        self.wait(|progress| progress.written(id)).await
+    }
+
+    /// Waits until a private message is acknowledged by a device of its recipient. Events that come
+    /// meanwhile wait for [`next`](Self::next).
+    ///
+    /// # Errors
+    /// If it was given up, or is none of the latest thousands.
+    pub async fn acknowledged(&mut self, id: MessageId) -> Result<(), ClientError> {
+        self.wait(|progress| progress.acknowledged(id)).await
+    }
+
+    async fn wait<T>(
+        &mut self,
+        done: impl Fn(&Progress) -> Option<Result<T, ClientError>>,
+    ) -> Result<T, ClientError> {
+        loop {
+            if let Some(done) = done(&self.progress) {
+                return done;
+            }
+            if self.has_ended {
+                return Err(ClientError::Ended);
+            }
+            if self.inbox.bytes() > MAX_BACKLOG {
+                return Err(ClientError::Backlog);
+            }
+            self.step(true).await;
+        }
+    }
+
+    /// Acknowledges what has come, and waits until all that was handed over is written, for `limit`
+    /// at most.
+    pub async fn finish(&mut self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        if self.acknowledge && self.conversations.as_ref().is_some_and(|it| it.is_kept) {
+            self.turn();
+        }
+        while self.miner.waiting() > 0 || self.outbox.has_queued() {
+            let step = tokio::time::timeout_at(deadline.into(), self.step(true));
+            if step.await.is_err() || self.has_ended {
+                break;
+            }
+        }
+    }
+
+    /// Says good-bye to the peers, in bounded time: nothing is sent or received any more.
+    /// [`next`](Self::next) returns what has come, and then `None`.
+    pub async fn stop(&mut self) {
+        if let Some(service) = self.service.take() {
+            service.shutdown().await;
+        }
+    }
+
+    /// Returns what becomes of the messages and envelopes that were received and not handled. With
+    /// a store, it keeps them. Call [`stop`](Self::stop) before.
+    ///
+    /// # Errors
+    /// If the state fails.
+    pub fn unhandled(&mut self) -> Result<Unhandled, ClientError> {
+        self.release_returned();
+        let mut tickets = self.inbox.take_tickets();
+        if self.service.is_none() {
+            while let Some(envelope) = self.next_unseen() {
+                tickets.push(Ticket::Live { place: self.inbox.next_place(), envelope });
+            }
+        }
+        let mut result = Unhandled::default();
+        let is_kept = |it: &&mut Conversations| it.is_kept;
+        let Some(conversations) = self.conversations.as_mut().filter(is_kept) else {
+            result.lost = tickets.len();
+            return Ok(result);
+        };
+        let (mut live, mut bytes) = (Vec::new(), 0);
+        for ticket in tickets {
+            if let Ticket::Live { place, envelope } = ticket {
+                bytes += envelope.size();
+                if bytes > MAX_KEPT {
+                    result.lost += 1;
+                    continue;
+                }
+                live.push((place, Saved::encode(&envelope, None)));
+            }
+            result.kept += 1;
+        }
+        if !live.is_empty() {
+            conversations.messenger.keep(&live)?;
+        }
+        conversations.messenger.settle_kept()?;
+        Ok(result)
+    }
+
+    /// Returns the next envelope that has come and was not opened, after the end of the node.
+    fn next_unseen(&mut self) -> Option<Arc<Envelope>> {
+        loop {
+            let event = {
+                let mut next = pin!(self.events.next());
+                match next.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Ready(event) => event?,
+                    Poll::Pending => return None,
+                }
+            };
+            if let NodeEvent::Envelope { envelope, from: Some(_), .. } = &*event {
+                let history = self.history.as_mut();
+                if history.is_none_or(|history| history.is_first(envelope.hash())) {
+                    return Some(Arc::new(envelope.envelope().clone()));
+                }
+            }
+        }
+    }
+
+    /// Ends the client and says good-bye to the peers, in bounded time. With a store, messages that
+    /// were not handled are kept for the next client.
+    ///
+    /// # Errors
+    /// If the state fails.
+    pub async fn close(mut self) -> Result<(), ClientError> {
+        self.stop().await;
+        self.unhandled().map(|_| ())
+    }
+
+    // The loop.
+
+    /// Waits for one thing and handles it; if it `reads`, also what peers send.
+    async fn step(&mut self, reads: bool) {
+        if self.service.is_none() {
+            match self.events.next().await {
+                Some(event) => self.take_envelope(&event),
+                None => self.has_ended = true,
+            }
+            return;
+        }
+        self.catch_up();
+        let deadline = self.deadline();
+        if self.settle() || !self.inbox.is_empty() && self.has_ended {
+            return;
+        }
+        let (events, miner, history) = (&mut self.events, &mut self.miner, &mut self.history);
+        let history = async {
+            match history {
+                Some(history) => history.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        let wake = tokio::select! {
+            event = events.next(), if reads => Wake::Node(event),
+            mined = miner.next() => Wake::Mined(mined),
+            item = history, if reads => Wake::History(item),
+            () = until(deadline) => Wake::Time,
+        };
+        match wake {
+            Wake::Node(Some(event)) => self.handle(&event),
+            Wake::Node(None) => self.has_ended = true,
+            Wake::Mined(Mined { id, contents, result, too_much }) => {
+                // It is the same for each envelope.
+                if let Some(error) = too_much
+                    && result.is_ok()
+                    && self.too_much.insert(error.bits())
+                {
+                    self.push(Event::TooMuchWork(error));
+                }
+                match result {
+                    Ok(envelope) => self.hand_over(id, contents, envelope),
+                    Err(error) => self.fail(id, contents, error),
+                }
+            }
+            Wake::History(item) => self.handle_history(item),
+            Wake::Time => {
+                if self.turn_at().is_some_and(|at| at <= Instant::now()) {
+                    self.turn();
+                }
+            }
+        }
+        self.settle();
+    }
+
+    fn push(&mut self, event: Event) {
+        self.push_kept(event, None);
+    }
+
+    fn push_kept(&mut self, event: Event, ticket: Option<Ticket>) {
+        self.progress.note(&event);
+        self.inbox.push(event, ticket);
+    }
+
+    /// Moves deliveries whose outcome is final to the events.
+    fn settle(&mut self) -> bool {
+        let before = self.inbox.len();
+        while let Some(delivery) = self.outbox.pop(Instant::now()) {
+            let is_refused = delivery.result().is_err();
+            if is_refused && self.mine_again(delivery.id, &delivery.contents, &delivery.envelope) {
+                continue;
+            }
+            self.mined.remove(&delivery.id);
+            self.push(Event::Delivered(Box::new(delivery)));
+        }
+        self.inbox.len() > before
+    }
+
+    fn deadline(&mut self) -> Option<Instant> {
+        let turn = self.turn_at();
+        self.outbox.late_at().into_iter().chain(turn).min()
+    }
+
+    fn turn_at(&mut self) -> Option<Instant> {
+        let (acknowledge, publish) = (self.acknowledge, self.publish);
+        let conversations = self.conversations.as_mut()?;
+        match conversations.next_turn(acknowledge, publish) {
+            Ok(at) => at,
+            Err(error) => {
+                self.give_up_conversations(error);
+                None
+            }
+        }
+    }
+
+    /// The state fails: nothing more can be promised.
+    fn give_up_conversations(&mut self, error: ChatError) {
+        self.conversations = None;
+        self.push(Event::Broken(error));
+    }
+
+    /// Sends what data sync and the contact code have to send.
+    fn turn(&mut self) {
+        let now_ms = self.now_ms();
+        let publish = self.publish && self.acknowledge;
+        let Some(conversations) = &mut self.conversations else { return };
+        match conversations.turn(publish, now_ms, &mut self.rng) {
+            Ok((posts, given_up)) => {
+                for given_up in given_up {
+                    if let Some(conversations) = &mut self.conversations {
+                        conversations.given_up(&given_up);
+                    }
+                    self.push(Event::GivenUp(given_up));
+                }
+                for post in posts {
+                    self.post(post);
+                }
+            }
+            Err(error) => self.give_up_conversations(error),
+        }
+    }
+}
+
+/// Whether a peer with this status takes an envelope with this topic and proof of work.
+pub(crate) fn wants(status: &Status, topic: Topic, pow: f64) -> bool {
+    (status.min_pow <= 0.0 || pow >= status.min_pow) && has_interest(status, topic)
+}
+
+/// Whether a peer with this status takes envelopes with this topic.
+pub(crate) fn has_interest(status: &Status, topic: Topic) -> bool {
+    status.bloom.is_none_or(|bloom| bloom.is_full() || bloom.matches(topic))
+}

@@ -1,0 +1,256 @@
+//! Receiving: from events of the node to messages.
+
+use std::sync::Arc;
+
+use statuskit_core::{
+    chat::{
+        Opened, ReceivedMessage,
+        messenger::{Incoming, MessengerEvent},
+    },
+    envelope::Envelope,
+};
+use statuskit_mailserver::client::ClientError as HistoryError;
+use statuskit_net::node::{Event as NodeEvent, Time};
+
+use super::{Client, Listening, wants};
+use crate::{
+    delivery::DeliveryState,
+    event::{Event, UnreadMessage},
+    history,
+    inbox::{Saved, Ticket},
+};
+
+/// Where an envelope comes from.
+pub(super) enum Origin {
+    /// From a peer, once.
+    Live { place: u64 },
+    /// From the state; a program may have handled it before.
+    State { place: u64, is_repeated: bool },
+    /// From a mailserver, which still has it.
+    History,
+}
+
+impl Client {
+    pub(super) fn handle(&mut self, event: &Arc<NodeEvent>) {
+        let before = self.peers.count();
+        let is_told = self.peers.handle(event);
+        self.outbox.set_peers(self.peers.count());
+        match &**event {
+            NodeEvent::Envelope { .. } => self.take_envelope(event),
+            NodeEvent::Requirements { .. } => {
+                let peers = &self.peers;
+                let refused = self.outbox.take_unwanted(|peer, envelope| {
+                    peers
+                        .status(peer)
+                        .is_some_and(|status| wants(status, envelope.topic(), envelope.pow(0)))
+                });
+                for delivery in refused {
+                    if !self.mine_again(delivery.id, &delivery.contents, &delivery.envelope) {
+                        self.push(Event::Delivered(Box::new(delivery)));
+                    }
+                }
+            }
+            NodeEvent::Written { peer, envelopes, confirms } => {
+                let state = DeliveryState::Written { confirms: *confirms };
+                for hash in envelopes {
+                    self.outbox.set(hash, *peer, self.peers.get(*peer), &state);
+                }
+            }
+            // No better confirmation than the envelope itself.
+            NodeEvent::Held { peer, envelope } => {
+                let summary = self.peers.get(*peer);
+                self.outbox.set(envelope, *peer, summary, &DeliveryState::Confirmed);
+            }
+            NodeEvent::BatchAcknowledged { peer, errors, envelopes, .. } => {
+                for hash in envelopes {
+                    let error = errors.iter().flatten().find(|error| error.hash == *hash);
+                    let state = error.map_or(DeliveryState::Confirmed, |error| {
+                        DeliveryState::Refused(error.clone())
+                    });
+                    self.outbox.set(hash, *peer, self.peers.get(*peer), &state);
+                }
+            }
+            NodeEvent::Ready { .. } => self.outbox.revive(),
+            NodeEvent::Disconnected { peer, at, unread_since, .. } => {
+                self.outbox.lose(peer.key);
+                if let Some(since) = unread_since {
+                    self.missed(*since, HistoryError::Lagged);
+                } else if before > 0 && self.peers.count() == 0 {
+                    // Until a peer is back, nothing comes.
+                    self.missed(*at, HistoryError::NotConnected);
+                }
+            }
+            _ => {}
+        }
+        if is_told {
+            self.push(Event::Network(event.clone()));
+        }
+    }
+
+    /// Receives an envelope of the live stream.
+    pub(super) fn take_envelope(&mut self, event: &NodeEvent) {
+        let NodeEvent::Envelope { envelope, .. } = event else { return };
+        let history = self.history.as_mut();
+        if history.is_none_or(|history| history.is_first(envelope.hash())) {
+            let place = self.inbox.next_place();
+            self.receive(Arc::new(envelope.envelope().clone()), Origin::Live { place });
+        }
+    }
+
+    /// Notes that since this time something may be missing.
+    fn missed(&mut self, since: Time, why: HistoryError) {
+        if let Some(history) = &mut self.history {
+            history.missed(since.as_secs() as u32, why);
+        }
+    }
+
+    /// Asks for the history that is missing.
+    pub(super) fn catch_up(&mut self) {
+        let now = self.now();
+        let Some(history) = &mut self.history else { return };
+        if self.peers.unanswered() > 0 && self.peers.count() == 0 {
+            // The first answers are still to come.
+            return;
+        }
+        let topics = match &self.listening {
+            Listening::Topics(topics) => topics.iter().copied().collect(),
+            Listening::Nothing | Listening::Everything => Vec::new(),
+        };
+        if let Some(event) = history.catch_up(&self.node, topics, now) {
+            self.push(Event::History(event));
+        }
+    }
+
+    pub(super) fn handle_history(&mut self, item: history::Item) {
+        let now = self.now();
+        let Some(history) = &mut self.history else { return };
+        match history.handle(item, now) {
+            history::Outcome::Envelope(envelope) => {
+                self.receive(Arc::new(envelope), Origin::History);
+            }
+            history::Outcome::Event(event) => self.push(Event::History(event)),
+            history::Outcome::Nothing => {}
+        }
+    }
+
+    /// Opens an envelope, once, and hands it to where its key belongs.
+    pub(super) fn receive(&mut self, envelope: Arc<Envelope>, origin: Origin) {
+        let (place, is_repeated, ticket) = match origin {
+            Origin::Live { place } => {
+                (Some(place), false, Some(Ticket::Live { place, envelope: envelope.clone() }))
+            }
+            Origin::State { place, is_repeated } => {
+                (Some(place), is_repeated, Some(Ticket::Kept { place, number: 1, of: 1 }))
+            }
+            Origin::History => (None, false, None),
+        };
+        if self.raw {
+            let event = Event::Envelope { envelope, error: None, is_repeated };
+            return self.push_kept(event, ticket);
+        }
+        match self.ring.open(&envelope) {
+            Ok(opened) => {
+                let is_private = opened.source.is_private() && self.conversations.is_some();
+                let opened = Arc::new(opened);
+                if !is_private || self.receive_private(&envelope, &opened, place) {
+                    let message = Box::new(ReceivedMessage::read(envelope, opened, &self.ring));
+                    let event = Event::Message { message, is_first: true, is_repeated };
+                    self.push_kept(event, ticket);
+                }
+            }
+            Err(error) => {
+                let is_wanted = match self.listening {
+                    Listening::Topics(_) => self.named_topics.contains(&envelope.topic()),
+                    Listening::Nothing | Listening::Everything => self.ring.is_empty(),
+                };
+                if is_wanted {
+                    let event = Event::Envelope { envelope, error: Some(error), is_repeated };
+                    self.push_kept(event, ticket);
+                }
+            }
+        }
+    }
+
+    /// Hands a message to the messenger. Returns whether it is of another application.
+    fn receive_private(
+        &mut self,
+        envelope: &Arc<Envelope>,
+        opened: &Arc<Opened>,
+        place: Option<u64>,
+    ) -> bool {
+        let now_ms = self.now_ms();
+        let Some(conversations) = &mut self.conversations else { return true };
+        let incoming = Incoming {
+            signer: opened.message.signer(),
+            sent: envelope.sent(),
+            payload: &opened.message.payload,
+        };
+        let (messenger, rng) = (&mut conversations.messenger, &mut self.rng);
+        let is_kept = conversations.is_kept;
+        let place = place.unwrap_or_else(|| self.inbox.next_place());
+        let outcome = if is_kept {
+            let context = Saved::encode(envelope, Some(opened));
+            messenger.receive_and_keep(&incoming, place, &context, now_ms, rng)
+        } else {
+            messenger.receive(&incoming, now_ms, rng).map(|outcome| (outcome, 0))
+        };
+        let (outcome, of) = match outcome {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                self.give_up_conversations(error);
+                return false;
+            }
+        };
+        let answers = self.acknowledge && is_kept;
+        let (hash, mut number, mut is_foreign) = (envelope.hash(), 0, false);
+        let mut template: Option<ReceivedMessage> = None;
+        for event in outcome.events {
+            match event {
+                MessengerEvent::Message(payload) => {
+                    let message = match &template {
+                        None => {
+                            let (envelope, opened) = (envelope.clone(), opened.clone());
+                            ReceivedMessage::from_payload(envelope, opened, payload)
+                        }
+                        Some(message) => message.with_payload(payload),
+                    };
+                    let is_first = template.is_none();
+                    template.get_or_insert_with(|| message.clone());
+                    number += 1;
+                    let ticket = match is_kept {
+                        true => Ticket::Kept { place, number, of },
+                        false => Ticket::Live { place, envelope: envelope.clone() },
+                    };
+                    let (message, is_repeated) = (Box::new(message), false);
+                    let event = Event::Message { message, is_first, is_repeated };
+                    self.push_kept(event, Some(ticket));
+                }
+                MessengerEvent::Unread { sender, reason, layers } => {
+                    let unread = UnreadMessage { envelope: hash, sender, reason, layers };
+                    self.push(Event::Unread(Box::new(unread)));
+                }
+                MessengerEvent::Bundle { sender, learned } => {
+                    self.push(Event::Bundle { envelope: envelope.clone(), sender, learned });
+                }
+                MessengerEvent::Subscribe(new) => self.listen(new),
+                MessengerEvent::Acknowledged { peer, ids } => {
+                    self.push(Event::Acknowledged { peer, ids });
+                }
+                MessengerEvent::Repeated(id) => {
+                    self.push(Event::Repeated { envelope: hash, id });
+                }
+                MessengerEvent::Empty { sender } => {
+                    self.push(Event::Empty { envelope: hash, sender });
+                }
+                MessengerEvent::Own | MessengerEvent::Again => {}
+                MessengerEvent::Foreign => is_foreign = true,
+            }
+        }
+        if answers {
+            for post in outcome.posts {
+                self.post(post);
+            }
+        }
+        is_foreign
+    }
+}

@@ -1,0 +1,291 @@
+//! Sending: from messages to envelopes that were handed to the node.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rand::rngs::ChaCha20Rng;
+use statuskit_core::{
+    chat::{
+        self, ComposeOptions, Composed, Composer, Destination,
+        messenger::{ChatError, Messenger, Post, PostKind, Subscription as NewTopic},
+    },
+    crypto::SecretKey,
+    envelope::{Bloom, Envelope, check::DEFAULT_MAX_MESSAGE_SIZE},
+    payload::{MessageId, PayloadMessage, group::Group, matching::Chat},
+};
+use statuskit_net::node::{Interest, PeerState, SendError};
+
+use super::{Client, Listening, wants};
+use crate::{
+    builder::BoxedStore,
+    conversations::Conversations,
+    delivery::{Contents, PostInfo, SendId},
+    error::{ClientError, SendFailure},
+    event::Event,
+    miner::{Job, Work},
+};
+
+/// How often an envelope is mined, because peers ask for more work than before.
+const MAX_MINED: u32 = 8;
+
+impl Client {
+    /// Sends a finished envelope.
+    pub fn send_envelope(&mut self, envelope: Envelope) -> SendId {
+        let id = self.new_id();
+        self.hand_over(id, Contents::Envelope, envelope);
+        id
+    }
+
+    /// Mines and sends what was composed.
+    pub fn send_composed(&mut self, composed: Composed) -> SendId {
+        let contents = composed.message_id.map_or(Contents::Envelope, Contents::Message);
+        composed.message_id.into_iter().for_each(|id| self.progress.add(id));
+        self.mine(contents, composed.envelope)
+    }
+
+    /// Sends a text to a public chat, a person or a group. Its outcome is an
+    /// [`Event::Delivered`] or [`Event::NotSent`] whose contents name the id.
+    ///
+    /// With a store, messages to a person have sessions and are repeated until they are
+    /// acknowledged. Without one, they are encrypted to the identity.
+    ///
+    /// # Errors
+    /// If clients would refuse the text, the group is unknown, or the state fails.
+    pub fn send_text(
+        &mut self,
+        destination: &Destination,
+        text: &str,
+    ) -> Result<MessageId, ClientError> {
+        let now_ms = self.now_ms();
+        let is_kept = self.conversations.as_ref().is_some_and(|it| it.is_kept);
+        let chat = match destination {
+            Destination::Person(key) if is_kept => Chat::OneToOne(*key),
+            Destination::Group(id) => Chat::Group(id.clone()),
+            _ => return self.send_stateless(destination, text, now_ms),
+        };
+        self.converse(|messenger, rng| messenger.send_text(&chat, text, now_ms, rng))
+    }
+
+    /// Sends a payload of any type to a person or a group, as it is.
+    ///
+    /// # Errors
+    /// If clients would refuse it, the group is unknown, or the state fails.
+    pub fn send_payload(
+        &mut self,
+        chat: &Chat,
+        message: PayloadMessage,
+    ) -> Result<MessageId, ClientError> {
+        let now_ms = self.now_ms();
+        self.converse(|messenger, rng| messenger.send(chat, message, now_ms, rng))
+    }
+
+    /// Returns a group that the state knows.
+    ///
+    /// # Errors
+    /// If it is unknown, or the state fails.
+    pub fn group(&mut self, chat_id: &str) -> Result<Group, ClientError> {
+        let conversations = self.conversations.as_mut().ok_or(ClientError::NoIdentity)?;
+        let group = conversations.messenger.group(chat_id)?;
+        group.ok_or_else(|| ChatError::UnknownGroup(chat_id.to_owned()).into())
+    }
+
+    /// Sends the history of a group to its members. Returns `None` if there is no other member.
+    ///
+    /// # Errors
+    /// If the state fails.
+    pub fn announce_group(&mut self, group: Group) -> Result<Option<MessageId>, ClientError> {
+        let now_ms = self.now_ms();
+        let mut recipients = 0;
+        let id = self.converse(|messenger, rng| {
+            let (_, sent) = messenger.announce_group(group, now_ms, rng)?;
+            recipients = sent.recipients;
+            Ok(sent)
+        })?;
+        Ok((recipients > 0).then_some(id))
+    }
+
+    fn send_stateless(
+        &mut self,
+        destination: &Destination,
+        text: &str,
+        now_ms: u64,
+    ) -> Result<MessageId, ClientError> {
+        let key = match destination.chat() {
+            Some(chat) => format!("{chat:?}"),
+            None => return Err(chat::ComposeError::NoChat.into()),
+        };
+        if self.author.is_none() {
+            self.author = Some(SecretKey::generate(&mut self.rng));
+        }
+        let author = &self.author;
+        let composer = self
+            .composers
+            .entry(key)
+            .or_insert_with(|| Composer::new(destination.clone(), author.clone()));
+        let composed = composer.text(text, &ComposeOptions::default(), now_ms, &mut self.rng)?;
+        let id = composed.message_id.ok_or(chat::ComposeError::NoChat)?;
+        self.send_composed(composed);
+        Ok(id)
+    }
+
+    fn converse(
+        &mut self,
+        work: impl FnOnce(
+            &mut Messenger<BoxedStore>,
+            &mut ChaCha20Rng,
+        ) -> Result<chat::messenger::Sent, ChatError>,
+    ) -> Result<MessageId, ClientError> {
+        let conversations = self.conversations.as_mut().ok_or(ClientError::NoIdentity)?;
+        let sent = work(&mut conversations.messenger, &mut self.rng)?;
+        if sent.recipients > 0 {
+            conversations.sending(&sent);
+            self.progress.add(sent.id);
+        }
+        for post in sent.posts {
+            self.post(post);
+        }
+        Ok(sent.id)
+    }
+
+    /// Seals a post, and has it mined.
+    pub(super) fn post(&mut self, post: Post) {
+        let now = self.now();
+        let Some(conversations) = &mut self.conversations else { return };
+        conversations.posted(&post);
+        let contents = Contents::Post(PostInfo::from_post(&post));
+        let identity = conversations.messenger.identity();
+        let ttl = if post.messages.is_empty() { chat::TTL } else { self.ttl };
+        let sealed = post.seal(identity, now, ttl, &mut self.rng);
+        if let Some(answer) = post.answer {
+            self.listen(answer);
+        }
+        match sealed {
+            Ok(envelope) => {
+                self.mine(contents, envelope);
+            }
+            Err(error) => {
+                let id = self.new_id();
+                self.fail(id, contents, error.into());
+            }
+        }
+    }
+
+    fn mine(&mut self, contents: Contents, envelope: Envelope) -> SendId {
+        let id = self.new_id();
+        // No work makes it smaller.
+        let (size, max) = (envelope.packet_len(), DEFAULT_MAX_MESSAGE_SIZE);
+        if size > max as usize {
+            let error = SendError::Oversized { size, max };
+            self.fail(id, contents, SendFailure::Refused { hash: envelope.hash(), error });
+            return id;
+        }
+        self.mined.insert(id, 1);
+        self.push_job(id, contents, envelope);
+        id
+    }
+
+    fn push_job(&mut self, id: SendId, contents: Contents, envelope: Envelope) {
+        let targets = match self.pow {
+            Some(target) => vec![target],
+            None => self.peers.targets(envelope.topic(), chat::POW_TARGET),
+        };
+        let work = Work { targets, limit: self.mine_timeout };
+        self.miner.push(Job { id, contents, envelope, work });
+    }
+
+    /// Gives an envelope to the node.
+    pub(super) fn hand_over(&mut self, id: SendId, contents: Contents, envelope: Envelope) {
+        if self.outbox.give_up_at().is_some_and(|at| at <= Instant::now()) {
+            return self.fail(id, contents, SendFailure::NoPeer);
+        }
+        self.node.widen_bloom(&Bloom::from_topic(envelope.topic()));
+        let (topic, pow) = (envelope.topic(), envelope.pow(0));
+        // If there is no peer, it waits for one. What no peer wants must not be sent later, once
+        // it was reported.
+        let peers = &self.peers;
+        let sent = self.node.with(|node, now| {
+            let wants = |peer| {
+                let state: Option<PeerState> = node.peer(peer);
+                state.and_then(|it| it.status).map(|status| wants(&status, topic, pow))
+            };
+            let answers: Vec<bool> = peers.connections().filter_map(wants).collect();
+            let is_wanted = answers.is_empty() || answers.contains(&true);
+            is_wanted.then(|| node.send(envelope.clone(), now))
+        });
+        let sent = match sent {
+            Some(Ok(sent)) => sent,
+            Some(Err(error)) => {
+                let failure = SendFailure::Refused { hash: envelope.hash(), error };
+                return self.fail(id, contents, failure);
+            }
+            None if self.mine_again(id, &contents, &envelope) => return,
+            None => {
+                let requirements = self.peers.requirements();
+                let failure = SendFailure::Unwanted { topic, pow, requirements };
+                return self.fail(id, contents, failure);
+            }
+        };
+        let is_contact_code =
+            matches!(&contents, Contents::Post(post) if post.kind == PostKind::ContactCode);
+        if is_contact_code && !sent.peers.is_empty() {
+            let now_ms = self.now_ms();
+            let conversations = self.conversations.as_mut();
+            let noted = conversations.map(|it| it.messenger.contact_code_published(now_ms));
+            if let Some(Err(error)) = noted {
+                self.give_up_conversations(error);
+            }
+        }
+        // The pool has it until this second is over.
+        let expiry = Duration::from_secs(u64::from(envelope.expiry()) + 1);
+        let left = expiry.saturating_sub(self.node.now());
+        let peers = &self.peers;
+        let summary = |connection| peers.get(connection).cloned();
+        self.outbox.push(id, contents, Arc::new(envelope), sent, left, summary);
+    }
+
+    pub(super) fn fail(&mut self, id: SendId, contents: Contents, error: SendFailure) {
+        self.mined.remove(&id);
+        self.push(Event::NotSent { id, contents, error });
+    }
+
+    fn new_id(&mut self) -> SendId {
+        self.next_id += 1;
+        SendId(self.next_id)
+    }
+
+    /// Listens on a topic from now on.
+    pub(super) fn listen(&mut self, new: NewTopic) {
+        let topic = new.topic;
+        if !Conversations::listen(&new, &mut self.ring, &mut self.listening) {
+            return;
+        }
+        if let Listening::Topics(topics) = &self.listening {
+            self.node.set_interest(Interest::Topics(topics.clone()));
+            self.node.widen_bloom(&Bloom::from_topic(topic));
+        }
+    }
+
+    /// Mines an envelope again that no peer took, if a peer asks for more work than it has.
+    pub(super) fn mine_again(
+        &mut self,
+        id: SendId,
+        contents: &Contents,
+        envelope: &Envelope,
+    ) -> bool {
+        let (topic, pow) = (envelope.topic(), envelope.pow(0));
+        if self.pow.is_some() || !self.peers.asks_for_more(topic, pow) {
+            return false;
+        }
+        let expires = Duration::from_secs(envelope.expiry().into());
+        // A finished envelope stays as it is.
+        let Some(attempts) = self.mined.get_mut(&id) else { return false };
+        *attempts += 1;
+        if *attempts > MAX_MINED || expires <= self.node.now() {
+            return false;
+        }
+        self.push_job(id, contents.clone(), envelope.clone());
+        true
+    }
+}

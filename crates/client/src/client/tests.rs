@@ -1,0 +1,71 @@
+//! Peers that change what they ask for, in the middle of it.
+
+use std::time::Duration;
+
+use statuskit_core::{
+    chat::Destination,
+    crypto::{SecretKey, seeded_rng},
+    envelope::Bloom,
+};
+use statuskit_net::node::{NodeConfig, Service, ServiceConfig};
+use tokio::time::{sleep, timeout};
+
+use super::*;
+use crate::error::SendFailure;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A node, and a client that is connected to it.
+async fn connected(config: NodeConfig) -> (Service, Client) {
+    let mut settings = ServiceConfig::new(SecretKey::generate(&mut seeded_rng("node")));
+    settings.listen = Some("127.0.0.1:0".parse().unwrap());
+    settings.node = config;
+    let service = Service::start(settings).await.unwrap();
+    let builder = Client::builder().peer(service.handle().enode().unwrap());
+    let mut client = builder.start().await.unwrap();
+    client.connect().await.unwrap();
+    (service, client)
+}
+
+/// Waits until the client's node has heard of a change, and the client has not.
+async fn heard(client: &Client, change: impl Fn(&Status) -> bool) {
+    let peer = client.peers.connections().next().unwrap();
+    let has_heard =
+        || client.node.peer_state(peer).and_then(|it| it.status).is_some_and(|it| change(&it));
+    while !has_heard() {
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_mined_for_less_is_mined_again() {
+    let (service, mut client) = connected(NodeConfig::with_min_pow(0.0)).await;
+    let chat = Destination::public("c");
+    let id = client.send_text(&chat, "before").unwrap();
+    let first = timeout(PATIENCE, client.written(id)).await.unwrap().unwrap();
+    assert!(first.envelope.pow(0) >= 0.002);
+    service.handle().set_min_pow(5.0);
+    heard(&client, |status| status.min_pow == 5.0).await;
+    let id = client.send_text(&chat, "hello").unwrap();
+    let sent = timeout(PATIENCE, client.written(id)).await.unwrap().unwrap();
+    assert_eq!(sent.confirmed(), 1);
+    assert!(sent.envelope.pow(0) >= 5.0, "{}", sent.envelope.pow(0));
+    service.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_was_reported_as_unwanted_is_not_sent_later() {
+    let mut config = NodeConfig::default();
+    config.bloom = Some(Bloom::EMPTY);
+    let (service, mut client) = connected(config).await;
+    let id = client.send_text(&Destination::public("c"), "unwanted").unwrap();
+    let error = timeout(PATIENCE, client.written(id)).await.unwrap().unwrap_err();
+    assert!(matches!(error, ClientError::Send(SendFailure::Unwanted { .. })), "{error}");
+    service.handle().set_bloom(None);
+    heard(&client, |status| status.bloom.is_none_or(|bloom| bloom.is_full())).await;
+    let id = client.send_text(&Destination::public("d"), "wanted").unwrap();
+    timeout(PATIENCE, client.written(id)).await.unwrap().unwrap();
+    // Only the second one: the packet would have had both.
+    assert_eq!(service.handle().stats().new, 1);
+    service.shutdown().await;
+}
