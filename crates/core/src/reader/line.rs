@@ -42,7 +42,7 @@ pub(super) fn find(line: &str) -> Vec<Candidate> {
 fn is_likely(value: &str, is_named: bool) -> bool {
     let digits = text::after_0x(value);
     let bare = digits.unwrap_or(value);
-    let is_hex = bare.len() % 2 == 0 && bare.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_hex = bare.len().is_multiple_of(2) && bare.bytes().all(|byte| byte.is_ascii_hexdigit());
     if value.starts_with(['[', '<', '{']) || value.contains("\\x") || value.contains('[') {
         return true;
     }

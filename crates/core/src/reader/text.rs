@@ -85,7 +85,7 @@ fn spelled(bare: &str, text: &str) -> Result<Vec<Reading>, Problem> {
         };
     }
     let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if bare.len() >= SHORT_HEX && bare.len() % 4 != 0 && is_digits(bare) {
+    if bare.len() >= SHORT_HEX && !bare.len().is_multiple_of(4) && is_digits(bare) {
         return one(half(bare));
     }
     Ok(base64(bare).into_iter().take(1).collect())
