@@ -388,11 +388,12 @@ fn the_demo_shows_a_message_arrive() {
     let error = shell.fails(2, "statuskit demo --chat ''");
     assert!(error.contains("--chat"), "{error}");
     // The shown commands work as typed, whatever the text.
-    let steps = records(&shell.ok("statuskit demo --chat 'a b' --text \"it's \\$HOME\""));
+    let steps =
+        records(&shell.ok("statuskit demo --exact-name --chat 'a b' --text \"it's \\$HOME\""));
     let command = steps[2]["command"].as_str().expect("a command");
     let seal = command.split(" | ").take(2).collect::<Vec<_>>().join(" | ");
     shell.ok("statuskit keygen --out alice.key");
-    let line = format!("{seal} | status-envelope open --chat 'a b'");
+    let line = format!("{seal} | status-envelope open --exact-name --chat 'a b'");
     assert_eq!(record(&shell.ok(&line))["payload"]["text"], "it's $HOME");
     // Near the end of 32-bit time.
     shell.ok("statuskit demo --now 4294967270");

@@ -25,7 +25,7 @@ use statuskit_mailserver::{
 use statuskit_net::node::{Event, NodeConfig, PeerOptions, Subscription};
 
 use crate::{
-    context::Context,
+    context::{Context, takes_exact_names},
     envelope::compose_error,
     error::{CliError, Exit, Result},
     keys::public_chat,
@@ -62,6 +62,9 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 pub fn run(args: &DemoArgs, cx: &mut Context) -> Result<()> {
     let public = public_chat(&args.chat)?;
+    // The commands are to be pasted.
+    let exact = if takes_exact_names() { " --exact-name" } else { "" };
+    let chat = &format!("{}{exact}", word(&public.name));
     let mut demo = Demo { cx, number: 0 };
 
     let mut rng = demo.cx.rng("demo")?;
@@ -88,7 +91,7 @@ pub fn run(args: &DemoArgs, cx: &mut Context) -> Result<()> {
         &format!(
             "echo {} | status-envelope seal --chat {} --identity alice.key | status-pow mine",
             word(&args.text),
-            word(&args.chat)
+            chat
         ),
         &["hash", "size", "nonce", "pow"].map(|name| {
             let value = &record.members()[name];
@@ -124,7 +127,7 @@ pub fn run(args: &DemoArgs, cx: &mut Context) -> Result<()> {
         &format!(
             "echo {} | status-send --peer $ENODE --identity alice.key --chat {}",
             word(&args.text),
-            word(&args.chat)
+            chat
         ),
         &[("confirmed after", format!("{:.1} ms", began.elapsed().as_secs_f64() * 1000.0))],
     )?;
@@ -154,10 +157,7 @@ pub fn run(args: &DemoArgs, cx: &mut Context) -> Result<()> {
     let text = message.text().unwrap_or_default();
     demo.step(
         "Bob comes, asks the mailserver for the last hour of the chat, and opens what he gets",
-        &format!(
-            "status-mailserver query --peer $ENODE --chat {} --from 1h --open",
-            word(&args.chat)
-        ),
+        &format!("status-mailserver query --peer $ENODE --chat {} --from 1h --open", chat),
         &[
             ("answered after", format!("{:.1} ms", began.elapsed().as_secs_f64() * 1000.0)),
             ("author", short_key(&author)),
