@@ -157,6 +157,10 @@ fn links_are_read_exactly() {
     assert_eq!(large["value"], "123456789123456789123456789");
     let again = one(&shell, &format!("status-eip link parse '{link}' | status-eip link make"));
     assert_eq!(again["link"], link);
+    let token = format!("status-eip link make --token {TOKEN} --to {TO} --value 5");
+    let client = one(&shell, &format!("{token} --client-2020 --chain-id 3"));
+    assert_eq!(client["link"], format!("ethereum:{TOKEN}@3/transfer?uint256=5&address={TO}"));
+    assert_eq!(client["transaction"]["data"], one(&shell, &token)["transaction"]["data"]);
     let named = one(&shell, "status-eip link parse 'ethereum:bob.eth?value=1'");
     assert_eq!(named["warnings"][0]["warning"], "no_prefix");
     assert_eq!(

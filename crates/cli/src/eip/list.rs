@@ -73,7 +73,7 @@ const STANDARDS: [Standard; 22] = [
         title: "Tokens",
         march_2020: Support::Full,
         supported: "calls, answers and events, both ways; transfers as the chat checks them",
-        commands: &["status-eip abi", "status-eip link make --token"],
+        commands: &["status-eip abi", "status-eip link make"],
     },
     Standard {
         name: "EIP-55",

@@ -260,20 +260,35 @@ fn requested(members: &Map<String, Value>) -> std::result::Result<PaymentLink, C
 
 /// Translates a link to the way in which the client of 2020 keeps it.
 fn as_client(link: &PaymentLink) -> ClientLink {
-    let amounts = ["value", "gas", "gasPrice"].into_iter().filter_map(|key| {
-        let number = link.number(key).or_else(|| link.number("gasLimit").filter(|_| key == "gas"));
-        Some((key.to_owned(), number?.to_string()))
-    });
+    let chain_id = link.chain_id().unwrap_or(1);
+    // It writes transfers of tokens with the amount first.
+    if link.function() == Some("transfer")
+        && link.arguments().map(|it| &*it.key).eq(["address", "uint256"])
+        && let Ok(contract) = link.target().parse::<Address>()
+        && let (Some(to), Some(Ok(amount))) =
+            (link.text("address"), link.text("uint256").map(Number::parse))
+    {
+        let transfer = client::transfer(&contract, chain_id, to, amount);
+        return ClientLink { amounts: client_amounts(link), ..transfer };
+    }
     ClientLink {
         target: match link.prefix() {
             Some(prefix) => format!("{prefix}-{}", link.target()),
             None => link.target().to_owned(),
         },
-        chain_id: link.chain_id().unwrap_or(1),
+        chain_id,
         function: link.function().map(str::to_owned),
         arguments: link.arguments().map(|it| (it.key.clone(), it.value.clone())).collect(),
-        amounts: amounts.collect(),
+        amounts: client_amounts(link),
     }
+}
+
+fn client_amounts(link: &PaymentLink) -> Vec<(String, String)> {
+    let amounts = ["value", "gas", "gasPrice"].into_iter().filter_map(|key| {
+        let number = link.number(key).or_else(|| link.number("gasLimit").filter(|_| key == "gas"));
+        Some((key.to_owned(), number?.to_string()))
+    });
+    amounts.collect()
 }
 
 fn amount(text: Option<&str>, option: &'static str) -> Result<Option<Number>> {
