@@ -1,8 +1,17 @@
-//! Runs the examples of every `--help`.
+//! Runs the examples of every `--help`, exactly as printed, and finds the same in the manuals.
 
+use std::fs;
+
+use clap::Command;
 use statuskit_cli::tools;
 
-use crate::network::{Node, network};
+use crate::{
+    network::{Node, network},
+    shell::Shell,
+};
+
+/// No terminal is narrower.
+const WIDTH: usize = 80;
 
 #[test]
 fn examples_of_the_help_run() {
@@ -16,31 +25,80 @@ fn examples_of_the_help_run() {
                 --password status-offline-inbox";
     let mailserver = Node::of(&shell, line);
     shell.var("MAILSERVER", mailserver.enode.clone());
-    let mut count = 0;
-    for command in tools::commands() {
-        let mut examples = examples_of(&command);
-        // The nested commands of `statuskit` are covered by the tools themselves.
-        let deep = command.get_name() != "statuskit";
-        for subcommand in command.get_subcommands() {
-            examples.extend(examples_of(subcommand));
-            examples.extend(subcommand.get_subcommands().filter(|_| deep).flat_map(examples_of));
-        }
-        assert!(!examples.is_empty(), "{} has no examples", command.get_name());
-        for line in examples {
-            // Remove what the previous example created.
-            shell.ok("rm -rf made made.json mine.json; cp me.key kept.key; rm -f me.key");
-            if !line.contains("keygen --out me.key") {
-                shell.ok("cp kept.key me.key");
-            }
-            shell.ok(&line);
-            shell.ok("cp kept.key me.key");
-            count += 1;
-        }
+    shell.ok("statuskit man --out manuals");
+    let mut all = Vec::new();
+    let commands = tools::commands();
+    let names: Vec<_> = commands.iter().map(|it| it.get_name().to_owned()).collect();
+    for command in &commands {
+        let name = command.get_name();
+        visit(&shell, command, name, &names, &mut all);
     }
-    assert!(count > 10, "{count}");
+    assert!(all.len() > 100, "{}", all.len());
+    for line in all {
+        // Remove what the previous example created.
+        shell.ok("rm -rf made made.json mine.json; cp me.key kept.key; rm -f me.key");
+        if !line.contains("keygen --out me.key") {
+            shell.ok("cp kept.key me.key");
+        }
+        shell.ok(&line);
+        shell.ok("cp kept.key me.key");
+    }
 }
 
-fn examples_of(command: &clap::Command) -> Vec<String> {
-    let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-    help.lines().filter_map(|line| line.strip_prefix("  $ ").map(str::to_owned)).collect()
+/// Collects the examples of a command and of those in it; `path` is how it is typed.
+fn visit(shell: &Shell, command: &Command, path: &str, tools: &[String], all: &mut Vec<String>) {
+    let help = shell.ok(&format!("{path} --help"));
+    let examples = examples_in(&help);
+    assert!(!examples.is_empty(), "{path} has no examples");
+    let page = shell.dir().join("manuals").join(format!("{}.1", path.replace(' ', "-")));
+    let page = fs::read_to_string(&page).unwrap_or_else(|_| panic!("{path} has no manual"));
+    assert_eq!(examples_in(&printed(&page)), examples, "{path}");
+    let head = page.lines().find(|line| line.starts_with(".TH")).unwrap();
+    assert!(head.contains("statuskit"), "{head}");
+    all.extend(examples);
+    for subcommand in command.get_subcommands().filter(|it| it.get_name() != "help") {
+        // The tools in `statuskit` are the same as by themselves.
+        let name = subcommand.get_name();
+        if path != "statuskit" || !tools.contains(&format!("status-{name}")) {
+            visit(shell, subcommand, &format!("{path} {name}"), tools, all);
+        }
+    }
+}
+
+/// The examples of a text, as somebody would copy them.
+fn examples_in(text: &str) -> Vec<String> {
+    let mut examples: Vec<String> = Vec::new();
+    let mut is_open = false;
+    for line in text.lines() {
+        if let Some(example) = line.strip_prefix("  $ ") {
+            examples.push(example.to_owned());
+        } else if is_open {
+            let last = examples.last_mut().expect("an example is open");
+            last.push('\n');
+            last.push_str(line);
+        } else {
+            continue;
+        }
+        assert!(line.chars().count() <= WIDTH, "{line}");
+        is_open = line.ends_with('\\');
+    }
+    examples
+}
+
+/// What `man` prints of the examples of a page.
+fn printed(page: &str) -> String {
+    let (_, after) = page.split_once(".SH EXAMPLES\n.nf\n").unwrap_or_else(|| panic!("{page}"));
+    let (examples, _) = after.split_once("\n.fi\n").expect("an end");
+    let mut text = examples.replace("\\&", "");
+    for (escaped, plain) in [
+        ("\\-", "-"),
+        ("\\(aq", "'"),
+        ("\\(ga", "`"),
+        ("\\(ha", "^"),
+        ("\\(ti", "~"),
+        ("\\e", "\\"),
+    ] {
+        text = text.replace(escaped, plain);
+    }
+    text
 }

@@ -209,3 +209,136 @@ fn a_proof_of_work_is_a_number_that_can_be_mined() {
         assert!(error.contains("--pow"), "{error}");
     }
 }
+
+#[test]
+fn the_identity_of_the_environment_is_used_where_there_is_no_input() {
+    let mut shell = Shell::new();
+    let me = shell.keygen("ME");
+    shell.ok("status-account new --seed 1 --out tree.json");
+    let show = "STATUS_IDENTITY=me.key status-account show";
+    assert_eq!(shell.member(show, "public_key"), me);
+    let derive = "STATUS_IDENTITY=tree.json status-account derive --path wallet";
+    let named = "status-account derive --path wallet --identity tree.json";
+    assert_eq!(shell.ok(derive), shell.ok(named));
+    // What comes through the pipe goes first.
+    let other = shell.keygen("OTHER");
+    assert_eq!(shell.member(&format!("echo $OTHER | {show}"), "public_key"), other);
+    shell.fails(1, "status-account show");
+    shell.fails(1, "status-account derive");
+}
+
+#[test]
+fn topics_are_named_without_a_list() {
+    let shell = Shell::new();
+    let names = |line: &str| -> Vec<String> {
+        let name = |record: &Value| record["name"].as_str().unwrap().to_owned();
+        records(&shell.ok(line)).iter().map(name).collect()
+    };
+    assert_eq!(names("status-topic which 0xcd423760"), ["status"]);
+    // A topic of contact discovery, and a chat that only the list has.
+    let of =
+        |name: &str| shell.ok(&format!("status-topic chat {name} --output hex")).trim().to_owned();
+    let (one, two) = (of("contact-discovery-4999"), of("our-own-chat"));
+    shell.ok("printf 'x\\nour-own-chat\\r\\n' > words");
+    let line = format!("status-topic which {one} {two} --words words");
+    assert_eq!(names(&line), ["contact-discovery-4999", "our-own-chat"]);
+    let ended = shell.run(&format!("status-topic which {one} {two} --words /dev/null"));
+    assert_eq!((ended.code, records(&ended.stdout).len()), (1, 1));
+    assert!(ended.stderr.contains("topic.no_name"), "{}", ended.stderr);
+    shell.fails(5, &format!("status-topic which {one} --words nowhere"));
+}
+
+#[test]
+fn signatures_of_all_forms_are_checked() {
+    let mut shell = Shell::new();
+    shell.keygen("ME");
+    for (kind, first) in [("personal", 27), ("keccak", 0)] {
+        for text in ["one", "two", "three", "four"] {
+            let sign = format!("status-account sign {text} --as {kind} --identity me.key");
+            let signature = shell.member(&sign, "signature");
+            let (rest, v) = signature.split_at(130);
+            let parity = u8::from_str_radix(v, 16).unwrap() - first;
+            // EIP-2098: the parity is the highest bit of s.
+            let s = u8::from_str_radix(&rest[66..68], 16).unwrap() | parity << 7;
+            let compact = format!("{}{s:02x}{}", &rest[..66], &rest[68..]);
+            let line =
+                format!("status-account verify {text} --as {kind} --key $ME --signature {compact}");
+            assert_eq!(shell.member(&line, "valid"), "true");
+        }
+    }
+    let signature = shell.member("status-account sign hi --identity me.key", "signature");
+    let verify = format!("status-account verify --key $ME --signature {signature}");
+    shell.ok(&format!("printf hi | {verify}"));
+    let ended = shell.run(&format!("echo hi | {verify}"));
+    let error = record(&ended.stderr);
+    assert!(ended.code == 1 && error["hint"].as_str().unwrap().contains("line feed"), "{error}");
+}
+
+#[test]
+fn messages_of_old_clients_are_named() {
+    let shell = Shell::new();
+    let transit = r#"["~#c4",["abc123","text/plain","~:public-group-user-message",154593077368201,1545930773682,["^ ","~:chat-id","testing-adamb","~:text","abc123"]]]"#;
+    std::fs::write(shell.dir().join("transit"), format!("{transit}\n")).unwrap();
+    let hex = shell.ok("xxd -p -c0 transit").trim().to_owned();
+    let check = |decoded: &Value| {
+        assert_eq!(decoded["type"], "legacy", "{decoded}");
+        assert_eq!(
+            (&decoded["text"], &decoded["chat_id"]),
+            (&"abc123".into(), &"testing-adamb".into())
+        );
+        assert_eq!(decoded["clock"], 154_593_077_368_201_u64);
+    };
+    check(&record(&shell.ok(&format!("echo 0x{hex} | status-payload decode"))));
+    check(&record(&shell.ok("status-payload decode < transit")));
+    let seal = "status-envelope seal --password testing-adamb --now 1545930773 < transit";
+    let open = format!("{seal} | status-envelope open --chat testing-adamb");
+    check(&record(&shell.ok(&open))["payload"]);
+    let error = shell.fails(1, &format!("{open} | status-payload check"));
+    assert!(error.contains("payload.legacy"), "{error}");
+}
+
+#[test]
+fn hints_lead_to_the_cause() {
+    let (shell, _node) = network("--topic 0x01020304");
+    let line = "status-send hi --peer $ENODE --identity me.key --chat markets";
+    let error = record(&shell.fails(4, line));
+    let hint = error["hint"].as_str().unwrap();
+    assert!(error["code"] == "send.unwanted" && hint.contains("topic"), "{error}");
+    assert!(!hint.contains("status-pow"), "{error}");
+}
+
+#[test]
+fn what_is_no_group_is_passed_over() {
+    let mut shell = Shell::new();
+    let bob = shell.keygen("BOB");
+    shell.keygen("ME");
+    shell.ok(&format!("status-group new --identity me.key --name t --member {bob} > group"));
+    let other = "status-envelope seal hi --chat c | status-envelope open --chat c";
+    shell.ok(&format!("({other}; cat group) > mixed"));
+    let ended = shell.run("status-group join --identity bob.key < mixed");
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
+    // The only admin leaves: nobody can follow.
+    let leave = "status-group leave --identity me.key";
+    let ended = shell.run(&format!("status-group join --identity bob.key < mixed | {leave}"));
+    assert!(ended.code == 0 && ended.stderr.contains("no admin"), "{}", ended.stderr);
+}
+
+#[test]
+fn completions_ask_the_tools() {
+    let shell = Shell::new();
+    let script = shell.ok("statuskit completions bash");
+    assert!(script.len() < 20_000, "{}", script.len());
+    shell.ok("printf '[contacts]\\nalice = \"zQ3shPyZJnxZK4Bwyx9QsaksNKDYTPmpwPvGSjMYVHoXHeEgB\"\\n' > c.toml");
+    let complete = |words: &str| {
+        let index = words.split(' ').count() - 1;
+        shell.ok(&format!(
+            "export STATUS_CONFIG=c.toml _CLAP_IFS=$'\\n' _CLAP_COMPLETE_INDEX={index}; \
+             _STATUSKIT_COMPLETE=bash {} -- {words}",
+            words.split(' ').next().unwrap(),
+        ))
+    };
+    assert!(complete("status-send --to al").contains("alice"));
+    assert!(complete("statuskit explain envelope.lo").contains("envelope.low_pow"));
+    assert!(complete("status-payload template chat_m").contains("chat_message"));
+    assert!(complete("status-envelope op").contains("open"));
+}

@@ -166,10 +166,7 @@ fn what_was_taken_is_told() {
              status-envelope show",
             "Whisper v5",
         ),
-        (
-            "printf '[\"~#c4\",[\"a\",\"text/plain\"]]' | base64 | status-payload decode",
-            "before 2020",
-        ),
+        ("printf '[\"~#c4\",[\"a\",\"text/plain\"]]' | base64 | status-payload id", "before 2020"),
     ] {
         let ended = shell.run(line);
         assert!(ended.stderr.contains(expected), "{line}: {}", ended.stderr);

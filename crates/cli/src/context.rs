@@ -13,6 +13,7 @@ use std::{
 };
 
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 use rand::{
     SeedableRng as _,
     rngs::{ChaCha20Rng, SysRng},
@@ -43,7 +44,7 @@ pub struct Common {
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Profile of the configuration [default: STATUS_PROFILE, else "default"]
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME", add = ArgValueCandidates::new(config::profile_names))]
     pub profile: Option<String>,
     /// Fix all randomness: the same seed gives the same bytes. For tests only
     #[arg(long, global = true, env = "STATUS_SEED", hide_env_values = true)]

@@ -1,6 +1,7 @@
 //! `statuskit explain`: the rule behind an error code.
 
 use clap::Args;
+use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 
 use crate::{
     codes::{Explanation, explanations},
@@ -12,9 +13,14 @@ use crate::{
 
 /// What an error code means: the rule, its source, the usual causes
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  $ statuskit explain envelope.low_pow
+  $ statuskit explain rlp --output text")]
 pub struct ExplainArgs {
     /// The code of an error, such as envelope.low_pow, or the beginning of codes, such as rlp;
     /// without it, all codes are listed
+    #[arg(add = ArgValueCandidates::new(codes))]
     code: Option<String>,
 }
 
@@ -42,6 +48,10 @@ pub fn run(args: &ExplainArgs, cx: &mut Context) -> Result<()> {
         let [rule, source, causes] = [rule, source, causes].map(|text| text::wrap(text, 10));
         format!("{code}\n  rule:   {rule}\n  source: {source}\n  causes: {causes}")
     })
+}
+
+fn codes() -> Vec<CompletionCandidate> {
+    explanations().map(|entry| CompletionCandidate::new(entry.code)).collect()
 }
 
 fn record(Explanation { code, rule, source, causes }: &Explanation) -> Record {

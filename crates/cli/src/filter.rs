@@ -1,6 +1,7 @@
 //! Which messages are printed, and in which order: for receive, query and open.
 
 use clap::{Args, ValueEnum, builder::PossibleValuesParser};
+use clap_complete::engine::ArgValueCandidates;
 use statuskit_core::{
     chat::ReceivedMessage,
     crypto::PublicKey,
@@ -11,6 +12,7 @@ use statuskit_core::{
 };
 
 use crate::{
+    config,
     context::Context,
     error::{CliError, Exit, Result},
     keys::parse_public_key,
@@ -27,7 +29,7 @@ pub struct FilterArgs {
     #[arg(long = "type", value_name = "TYPE", value_parser = types())]
     kinds: Vec<String>,
     /// Only messages by the owner of this key, or by this contact. Repeatable
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", add = ArgValueCandidates::new(config::contact_names))]
     from_key: Vec<String>,
     /// Only messages whose text contains this, in small or capital letters
     #[arg(long, value_name = "TEXT")]

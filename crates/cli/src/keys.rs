@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 use statuskit_core::{
     account::{ChatKeyError, DerivationPath, Form, Identity, ShareLink, parse_chat_key},
     chat::{Destination, KeyRing, PublicChat},
@@ -89,6 +90,11 @@ impl IdentityArgs {
         self.identity.is_none() && std::env::var_os("STATUS_IDENTITY").is_none()
     }
 
+    /// Whether an option, the environment or the profile names an identity.
+    pub fn is_given(&self) -> Result<bool> {
+        Ok(!self.is_of_profile() || config::profile()?.identity.is_some())
+    }
+
     fn of_profile(&self) -> Result<Option<Identity>> {
         let profile = config::profile()?;
         let Some(path) = &profile.identity else { return Ok(None) };
@@ -133,7 +139,7 @@ pub fn read_identity(path: &Path, field: &str) -> Result<SecretKey> {
 #[command(next_help_heading = "Keys")]
 pub struct OpenArgs {
     /// Open messages of this public chat. Repeatable
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = ArgValueCandidates::new(config::chat_names))]
     pub chat: Vec<String>,
     /// Try the symmetric key of this password on every topic. Repeatable
     #[arg(long, value_name = "TEXT")]
@@ -215,7 +221,7 @@ pub struct SymmetricKeys {
 #[group(id = "recipient", multiple = false)]
 pub struct SealArgs {
     /// Send to a public chat, as a chat message of the Status clients
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = ArgValueCandidates::new(config::chat_names))]
     pub chat: Option<String>,
     /// Encrypt with the symmetric key of this password
     #[arg(long, value_name = "TEXT")]
@@ -224,10 +230,10 @@ pub struct SealArgs {
     #[arg(long, value_name = "HEX")]
     pub sym_key: Option<String>,
     /// Encrypt the bytes for a public key: 0x04…, 0x02…, zQ3sh…, or a share link
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", add = ArgValueCandidates::new(config::contact_names))]
     pub to_key: Option<String>,
     /// Send to the devices of a person, as a private chat message; the public key as for --to-key
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", add = ArgValueCandidates::new(config::contact_names))]
     pub to: Option<String>,
 }
 

@@ -12,6 +12,7 @@ mod demo;
 mod eip;
 mod envelope;
 mod error;
+mod examples;
 mod explain;
 mod files;
 mod filter;

@@ -38,8 +38,14 @@ pub struct PowArgs {
 enum Command {
     /// Give envelopes from standard input the lowest nonce that reaches a target. Ctrl-C keeps
     /// the best nonce so far (exit 130)
+    #[command(after_help = "\
+Examples:
+  $ echo hi | status-envelope seal --chat status | status-pow mine --target 0.01")]
     Mine(MineCommand),
     /// The proof of work of envelopes as peers compute it; exit 1 if one is below the minimum
+    #[command(after_help = "\
+Examples:
+  $ echo hi | status-envelope seal --chat status --pow 0.2 | status-pow check --min 0.2")]
     Check {
         /// The least that passes
         #[arg(long, value_name = "POW", default_value_t = chat::POW_TARGET)]
@@ -48,6 +54,9 @@ enum Command {
         inputs: InputArgs,
     },
     /// Estimate how many hashes a target takes, and how long that is on this machine
+    #[command(after_help = "\
+Examples:
+  $ status-pow estimate --target 2 --size 1024 --ttl 15")]
     Estimate {
         /// Proof of work to reach
         #[arg(long, value_name = "POW", default_value_t = chat::POW_TARGET)]
@@ -63,6 +72,9 @@ enum Command {
         rate: Option<f64>,
     },
     /// How many nonces per second this machine tries
+    #[command(after_help = "\
+Examples:
+  $ status-pow bench --size 1024 --threads 1 --time 1s")]
     Bench {
         /// Bytes of encrypted data
         #[arg(long, value_name = "BYTES", default_value_t = 1024)]

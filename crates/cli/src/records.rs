@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use statuskit_core::{
     chat::{Content, KeyRing, Opened, ReceivedMessage},
     envelope::Envelope,
-    payload::PayloadType,
+    payload::{PayloadType, legacy::LegacyMessage},
     rlp::{self, Reader, RlpError},
 };
 
@@ -68,8 +68,11 @@ fn describe_payload(message: &ReceivedMessage) -> Map<String, Value> {
     let record = match (message.wrapper(), message.text()) {
         (Some(wrapper), _) => payload::record::from_wrapper(wrapper)
             .with_some("refused", message.rejection().map(|rejection| rejection.to_string())),
-        (None, Some(text)) => Record::new("text").with("text", text),
-        (None, None) => Record::new("bytes"),
+        (None, text) => match (LegacyMessage::detect(message.bytes()), text) {
+            (Some(legacy), _) => payload::record::from_legacy(&legacy, message.bytes()),
+            (None, Some(text)) => Record::new("text").with("text", text),
+            (None, None) => Record::new("bytes"),
+        },
     };
     let mut members = record.members().clone();
     members.insert("raw".to_owned(), hex0x(message.bytes()).into());

@@ -515,6 +515,8 @@ fn send_error(error: &SendFailure) -> CliError {
             shown(Exit::Network).hint("--mine-timeout, or a lower --pow")
         }
         SendFailure::Refused { .. } => shown(Exit::Negative).hint("status-envelope check"),
+        SendFailure::Unwanted { is_topic: true, .. } => shown(Exit::Network)
+            .hint("the peers want other topics: name one that takes this topic, or all topics"),
         SendFailure::Unwanted { .. } => shown(Exit::Network)
             .hint("status-pow mine --target, or leave --pow to what the peers ask for"),
         _ => shown(Exit::Network),

@@ -187,9 +187,18 @@ const WIDTH: usize = 80;
 
 /// Wraps a paragraph that begins after `indent` columns; the lines after the first are indented.
 pub fn wrap(text: &str, indent: usize) -> String {
-    let columns = rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| size.ws_col.into());
-    let width = columns.filter(|columns| *columns > 0).unwrap_or(WIDTH).clamp(indent + 20, 100);
+    let width = terminal_columns().unwrap_or(WIDTH).clamp(indent + 20, 100);
     wrap_to(text, indent, width)
+}
+
+/// Returns the columns of the terminal; without one, those of a wide terminal.
+pub fn columns() -> usize {
+    terminal_columns().unwrap_or(100)
+}
+
+fn terminal_columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(size.ws_col.into()).filter(|columns| *columns > 0)
 }
 
 fn wrap_to(text: &str, indent: usize, width: usize) -> String {

@@ -13,6 +13,7 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
+use clap_complete::env::CompleteEnv;
 use statuskit_core::text::describe_secret;
 
 use crate::{
@@ -20,9 +21,9 @@ use crate::{
     context::{Common, Context, early_errors_are_records, show_early_error, show_usage},
     demo, eip, envelope,
     error::{CliError, Exit, Result, Stop},
-    explain, generate, group, inspect, keygen, mailserver, node,
+    examples, explain, generate, group, inspect, keygen, mailserver, node,
     output::{Format, write_stdout},
-    payload, pow, receive, send, session, topic,
+    payload, pow, receive, send, session, text, topic,
 };
 
 /// Runs `statuskit`, which contains every tool.
@@ -71,10 +72,11 @@ tools! {
 
 /// Ends every help text.
 const EXIT_CODES: &str = "\
-Exit codes: 0 done; 1 negative answer (nothing opened or matched, a check failed, empty input);
-2 wrong usage; 3 malformed input; 4 network or peer; 5 local files, or an output that is closed or
-full; 130 interrupted; 143 ended with SIGTERM.
-A closed pipe is success. `statuskit explain CODE` tells more about an error.";
+Exit codes: 0 done; 1 negative answer (nothing opened or matched, a check
+failed, empty input); 2 wrong usage; 3 malformed input; 4 network or peer;
+5 local files, or an output that is closed or full; 130 interrupted;
+143 ended with SIGTERM. A closed pipe is success.
+`statuskit explain CODE` tells more about an error.";
 
 /// The command line of `statuskit`.
 #[derive(Debug, Parser)]
@@ -158,6 +160,10 @@ fn main<P: CommandFactory + FromArgMatches>(
     common: impl FnOnce(&P) -> Common,
     work: impl FnOnce(&P, &mut Context) -> Result<()>,
 ) -> ExitCode {
+    if std::env::var_os(generate::COMPLETE).is_some() {
+        config::choose(config::Choice::default());
+        CompleteEnv::with_factory(|| command::<P>(name)).var(generate::COMPLETE).complete();
+    }
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let mut takes_sent = false;
     let parsed = command::<P>(name).try_get_matches_from(&arguments).and_then(|mut matches| {
@@ -191,9 +197,11 @@ fn is_envelope_check(name: &str, matches: &ArgMatches) -> bool {
 }
 
 fn command<P: CommandFactory>(name: &'static str) -> Command {
-    let command = P::command();
+    let command = examples::fold_all(P::command());
     let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-    command.name(name).bin_name(name).after_help(format!("{examples}\n\n{EXIT_CODES}"))
+    let help = format!("{examples}\n\n{EXIT_CODES}");
+    // Narrower terminals break lines by themselves: what is copied is still one line.
+    command.name(name).bin_name(name).after_help(help).term_width(text::columns().clamp(80, 100))
 }
 
 /// Prints help (success) or reports wrong usage.

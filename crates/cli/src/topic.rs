@@ -1,5 +1,12 @@
 //! `status-topic`: names, topics and bloom filters.
 
+use std::{
+    collections::{HashMap, HashSet},
+    fs::File,
+    io::{self, BufRead as _, BufReader, IsTerminal as _, Read as _},
+    path::PathBuf,
+};
+
 use clap::{Args, Subcommand};
 use statuskit_core::{
     crypto::PublicKey,
@@ -13,6 +20,7 @@ use crate::{
     input::{Content, stdin_items},
     keys::{IdentityArgs, chat_name, parse_public_key, parse_topic},
     output::{Record, escape},
+    text::count,
 };
 
 /// Topics of public chats and keys, bloom filters, and the name behind a topic
@@ -22,7 +30,7 @@ Examples:
   $ status-topic chat status
   $ status-topic chat status --output hex
   $ status-topic match --bloom $(status-topic bloom 0x9c22ff5f --output hex) 0x9c22ff5f
-  $ printf 'one\\ntwo\\nstatus\\n' | status-topic which 0xcd423760")]
+  $ status-topic which 0xcd423760 0x9c22ff5f")]
 pub struct TopicArgs {
     #[command(subcommand)]
     command: Command,
@@ -31,14 +39,30 @@ pub struct TopicArgs {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// The topic of a public chat: of each NAME, or of each line of standard input
+    #[command(after_help = "\
+Examples:
+  $ status-topic chat status test
+  $ status-topic chat status --output hex")]
     Chat { names: Vec<String> },
     /// The topic on which the owner of a key publishes contact codes
+    #[command(after_help = "\
+Examples:
+  $ status-topic contact-code zQ3shPyZJnxZK4Bwyx9QsaksNKDYTPmpwPvGSjMYVHoXHeEgB")]
     ContactCode { keys: Vec<String> },
     /// The partitioned topic of a key, one of 5000
+    #[command(after_help = "\
+Examples:
+  $ status-topic partitioned zQ3shPyZJnxZK4Bwyx9QsaksNKDYTPmpwPvGSjMYVHoXHeEgB")]
     Partitioned { keys: Vec<String> },
     /// The personal discovery topic of a key (legacy)
+    #[command(after_help = "\
+Examples:
+  $ status-topic discovery zQ3shPyZJnxZK4Bwyx9QsaksNKDYTPmpwPvGSjMYVHoXHeEgB")]
     Discovery { keys: Vec<String> },
     /// The topic that two keys agree on. Its name is a secret and is not shown
+    #[command(after_help = "\
+Examples:
+  $ status-topic negotiated zQ3shPyZJnxZK4Bwyx9QsaksNKDYTPmpwPvGSjMYVHoXHeEgB --identity me.key")]
     Negotiated {
         /// The other's public key
         key: String,
@@ -49,16 +73,33 @@ enum Command {
         show_secret: bool,
     },
     /// The bloom filter that matches all of these topics
+    #[command(after_help = "\
+Examples:
+  $ status-topic bloom 0x9c22ff5f 0xcd423760 --output hex")]
     Bloom { topics: Vec<String> },
     /// Whether a bloom filter lets topics pass; exit 1 if one doesn't
+    #[command(after_help = "\
+Examples:
+  $ status-topic match --bloom $(status-topic bloom 0x9c22ff5f --output hex) 0x9c22ff5f")]
     Match {
         /// The filter, 128 hex digits
         #[arg(long)]
         bloom: String,
         topics: Vec<String>,
     },
-    /// Find the name behind a topic among the names on standard input; exit 1 if none matches
-    Which { topic: String },
+    /// Find the names behind topics: among published chats and the topics of contact discovery, the
+    /// names on standard input and those of --words; exit 1 if a topic has none
+    #[command(after_help = "\
+Examples:
+  $ status-topic which 0xcd423760
+  $ printf 'one\\ntwo\\nstatus\\n' | status-topic which 0xcd423760")]
+    Which {
+        #[arg(required = true, value_name = "TOPIC")]
+        topics: Vec<String>,
+        /// File with names to try, one per line. Repeatable
+        #[arg(long, value_name = "FILE")]
+        words: Vec<PathBuf>,
+    },
 }
 
 pub fn run(args: &TopicArgs, cx: &mut Context) -> Result<()> {
@@ -84,7 +125,7 @@ pub fn run(args: &TopicArgs, cx: &mut Context) -> Result<()> {
         }
         Command::Bloom { topics } => bloom(cx, topics),
         Command::Match { bloom, topics } => matches(cx, bloom, topics),
-        Command::Which { topic } => which(cx, topic),
+        Command::Which { topics, words } => which(cx, topics, words),
     }
 }
 
@@ -218,31 +259,132 @@ fn matches(cx: &mut Context, bloom: &str, topics: &[String]) -> Result<()> {
     Ok(())
 }
 
-fn which(cx: &mut Context, text: &str) -> Result<()> {
-    let wanted = parse_topic(text, "topic")?;
-    let mut lines = super::lines::Lines::from_stdin();
-    let (mut tried, mut found) = (0u64, false);
-    while let Some(line) = lines.next()? {
-        let name = match line {
-            Ok(name) if name.is_empty() => continue,
-            Ok(name) => name,
-            Err(error) => {
-                cx.report(error)?;
-                continue;
-            }
+/// Public chats that Status published or recommended, and what its users made early.
+const PUBLISHED: [&str; 40] = [
+    "status",
+    "status-core",
+    "status-desktop",
+    "status-assemble",
+    "status-music",
+    "status-memes",
+    "status-spanish",
+    "status-russian",
+    "status-chinese",
+    "status-korean",
+    "status-japanese",
+    "status-filipino",
+    "status-marketing",
+    "statusphere",
+    "introduction",
+    "introducing",
+    "chitchat",
+    "crypto",
+    "tech",
+    "music",
+    "movies",
+    "support",
+    "markets",
+    "defi",
+    "dap-ps",
+    "web3",
+    "keycard",
+    "ethereum",
+    "bitcoin",
+    "embark",
+    "nimbus",
+    "vac",
+    "arg",
+    "aragon",
+    "makerdao",
+    "dao",
+    "nft",
+    "gaming",
+    "testing-adamb",
+    "test",
+];
+
+/// The longest name that is tried from a file, in bytes.
+const MAX_NAME: u64 = 4096;
+
+/// How many topics contact discovery is spread over.
+const PARTITIONS: u64 = 5000;
+
+fn which(cx: &mut Context, texts: &[String], words: &[PathBuf]) -> Result<()> {
+    let wanted: Vec<_> =
+        texts.iter().map(|text| parse_topic(text, "topic")).collect::<Result<_>>()?;
+    let mut search =
+        Search { wanted: wanted.iter().copied().collect(), found: HashMap::new(), tried: 0 };
+    for name in PUBLISHED {
+        search.attempt(cx, "chat", name)?;
+    }
+    for partition in 0..PARTITIONS {
+        search.attempt(cx, "partitioned", &format!("contact-discovery-{partition}"))?;
+    }
+    search.attempt(cx, "discovery", "contact-discovery")?;
+    let known = search.tried;
+    for path in words {
+        let failed = |error: io::Error| {
+            let message = format!("can't read the names in {}: {error}", path.display());
+            CliError::new("file.read", Exit::Local, message).field("--words")
         };
-        tried += 1;
-        if Topic::from_name(&name) == wanted {
-            found = true;
-            emit_name(cx, "chat", &name, None)?;
+        let mut file = BufReader::new(File::open(path).map_err(failed)?);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let read = (&mut file).take(MAX_NAME).read_until(b'\n', &mut line).map_err(failed)?;
+            if read == 0 {
+                break;
+            }
+            let name = String::from_utf8_lossy(&line);
+            search.attempt(cx, "chat", name.trim_end_matches(['\n', '\r']))?;
         }
     }
-    if tried == 0 {
-        return Err(super::empty_input("candidate names, one per line"));
+    if !io::stdin().is_terminal() {
+        let mut lines = super::lines::Lines::from_stdin();
+        while let Some(line) = lines.next()? {
+            match line {
+                Ok(name) if name.is_empty() => {}
+                Ok(name) => search.attempt(cx, "chat", &name)?,
+                Err(error) => cx.report(error)?,
+            }
+        }
     }
-    if found {
+    let missing: Vec<_> = wanted.iter().filter(|topic| !search.found.contains_key(topic)).collect();
+    if missing.is_empty() {
         return Ok(());
     }
-    let message = format!("none of the {tried} names has topic {wanted}");
-    Err(CliError::new("topic.no_name", Exit::Negative, message).into())
+    if search.tried == known && words.is_empty() {
+        return Err(match super::empty_input("candidate names, one per line") {
+            Stop::Error(error) => {
+                error.hint("no known chat has this topic; --words FILE names more").into()
+            }
+            stop => stop,
+        });
+    }
+    for topic in missing {
+        let message = format!("none of the {} has topic {topic}", count(search.tried, "name"));
+        cx.report(CliError::new("topic.no_name", Exit::Negative, message))?;
+    }
+    Ok(())
+}
+
+/// Names that are tried for several topics at once.
+struct Search {
+    wanted: HashSet<Topic>,
+    /// Each name is printed once.
+    found: HashMap<Topic, HashSet<String>>,
+    tried: u64,
+}
+
+impl Search {
+    fn attempt(&mut self, cx: &mut Context, kind: &str, name: &str) -> Result<()> {
+        self.tried += 1;
+        let topic = Topic::from_name(name);
+        if self.wanted.contains(&topic) {
+            if self.found.entry(topic).or_default().insert(name.to_owned()) {
+                emit_name(cx, kind, name, None)?;
+            }
+        }
+        Ok(())
+    }
 }

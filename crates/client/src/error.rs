@@ -179,6 +179,8 @@ pub enum SendFailure {
         pow: f64,
         /// What the peers ask for.
         requirements: String,
+        /// Whether the proof of work suffices for a peer, so that its topic is what it lacks.
+        is_topic: bool,
     },
     /// All peers are lost.
     #[error("all peers are gone, and none has come back in time")]

@@ -146,6 +146,11 @@ impl Peers {
         statuses.any(|status| has_interest(status, topic) && status.min_pow > pow)
     }
 
+    /// Returns whether a proof of work suffices for one of the peers.
+    pub fn suffices(&self, pow: f64) -> bool {
+        self.ready.values().any(|Ready { status, .. }| status.min_pow <= pow)
+    }
+
     /// Describes what the peers ask for.
     pub fn requirements(&self) -> String {
         let requirements = self.ready.values().map(|Ready { status, .. }| {

@@ -12,10 +12,11 @@ use statuskit_core::{
 };
 
 use crate::{
-    account::stream::each_text,
+    account::stream::{each_text, or_own},
     context::Context,
     error::{CliError, Exit, Result},
     identity::{self, UnlockArgs, import_error},
+    keys::IdentityArgs,
     output::Record,
 };
 
@@ -65,10 +66,19 @@ impl DeriveCommand {
             self.emit_all(cx, tree, &paths)?;
             return cx.flush();
         }
+        let identity = IdentityArgs { identity: None, path: None, unlock: self.unlock.clone() };
+        let own = |cx: &mut Context| {
+            let identity = identity.require_identity()?;
+            let tree = identity.tree().map_err(|error| import_error(&error, "the identity"))?;
+            self.emit_all(cx, Tree::Private(Box::new(Deriver::new(tree.clone()))), &paths)?;
+            cx.flush()
+        };
         let expected = "phrases, xprv… or xpub…, one per line";
-        each_text(cx, &[], expected, |cx, text, _| {
-            let tree = self.tree(text.trim().as_bytes(), "the line", "standard input")?;
-            self.emit_all(cx, tree, &paths)
+        or_own(cx, &[], &identity, own, |cx| {
+            each_text(cx, &[], expected, |cx, text, _| {
+                let tree = self.tree(text.trim().as_bytes(), "the line", "standard input")?;
+                self.emit_all(cx, tree, &paths)
+            })
         })
     }
 

@@ -22,6 +22,9 @@ use crate::{
 
 /// Encrypt, decrypt, re-encrypt and inspect key files (web3 secret storage)
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  $ STATUS_PASSWORD=secret status-account keystore encrypt --identity me.key | status-account keystore inspect")]
 pub struct KeystoreCommand {
     #[command(subcommand)]
     command: Command,

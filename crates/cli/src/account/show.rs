@@ -1,7 +1,5 @@
 //! `status-account show`, `name`, `compress` and `expand`: what follows from a public key.
 
-use std::io::{self, IsTerminal as _};
-
 use clap::Args;
 use statuskit_core::account::{
     Base, ChatKeyError, ThreeWordName, parse_compact, to_compact, to_multicodec,
@@ -10,7 +8,7 @@ use statuskit_core::account::{
 use crate::{
     account::{
         card,
-        stream::{each_key, each_text, key_of, record},
+        stream::{each_key, each_text, key_of, or_own, record},
     },
     context::Context,
     error::{CliError, Result},
@@ -39,18 +37,18 @@ pub struct ShowCommand {
 impl ShowCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
         let colour = cx.has_colour();
-        // Without a key in arguments or on standard input, show the user's own.
-        let is_own = self.identity.identity.is_some()
-            || (self.keys.is_empty()
-                && io::stdin().is_terminal()
-                && std::env::var_os("STATUS_IDENTITY").is_some());
-        if is_own {
+        let own = |cx: &mut Context| {
             let identity = self.identity.require_identity()?;
             let record = card::from_identity(&identity, self.identity.path.as_ref())?;
-            return cx.emit(&record, |record| card::text(record, colour));
+            cx.emit(&record, |record| card::text(record, colour))
+        };
+        if self.identity.identity.is_some() {
+            return own(cx);
         }
-        each_key(cx, &self.keys, |cx, key| {
-            cx.collect(&card::from_key(key), |record| card::text(record, colour))
+        or_own(cx, &self.keys, &self.identity, own, |cx| {
+            each_key(cx, &self.keys, |cx, key| {
+                cx.collect(&card::from_key(key), |record| card::text(record, colour))
+            })
         })
     }
 }

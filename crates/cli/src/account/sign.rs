@@ -83,6 +83,11 @@ impl Message {
         }
     }
 
+    /// Whether a shell may have added its last byte.
+    fn ends_with_line_feed(&self) -> bool {
+        matches!(self, Self::Bytes(_, bytes) if bytes.ends_with(b"\n"))
+    }
+
     fn kind(&self) -> &'static str {
         match self.signed() {
             Signed::Personal(_) => "personal",
@@ -153,7 +158,7 @@ impl SignCommand {
 /// The signature to check.
 #[derive(Debug, Clone, Args)]
 struct SignatureArgs {
-    /// Signature (r, s, v) in hex [default: a record of `sign`, or hex, on standard input]
+    /// Signature (r, s, v) in hex, or the compact one of EIP-2098 [default: a record of `sign`, or hex, on standard input]
     #[arg(long, value_name = "HEX")]
     signature: Option<String>,
 }
@@ -161,9 +166,8 @@ struct SignatureArgs {
 impl SignatureArgs {
     fn read(&self, message: &MessageArgs) -> Result<[u8; 65]> {
         if let Some(text) = &self.signature {
-            return Ok(
-                signature_of(text).map_err(|error| error.exit(Exit::Usage).field("--signature"))?
-            );
+            return Ok(signature_as(text, message.kind)
+                .map_err(|error| error.exit(Exit::Usage).field("--signature"))?);
         }
         if message.message.is_none() {
             let message = "signature and message can't both come from standard input";
@@ -174,7 +178,7 @@ impl SignatureArgs {
         let text = String::from_utf8_lossy(&bytes);
         let text = text.trim();
         if !text.starts_with('{') {
-            return Ok(signature_of(text)?);
+            return Ok(signature_as(text, message.kind)?);
         }
         let members = stream::record(text)?;
         let found = members.get("signature").and_then(|value| value.as_str());
@@ -182,21 +186,40 @@ impl SignatureArgs {
             CliError::new("record.member", Exit::Malformed, "the record has no signature")
                 .field("signature")
         };
-        Ok(signature_of(found.ok_or_else(no_signature)?)?)
+        Ok(signature_as(found.ok_or_else(no_signature)?, message.kind)?)
     }
+}
+
+/// Reads 65 bytes in hex, or the 64 of EIP-2098.
+fn signature_as(text: &str, kind: Kind) -> std::result::Result<[u8; 65], CliError> {
+    let digits = text.trim();
+    let mut compact = [0; 64];
+    if hex::decode_to_slice(digits.strip_prefix("0x").unwrap_or(digits), &mut compact).is_ok() {
+        return Ok(from_compact(&compact, kind));
+    }
+    signature_of(text)
 }
 
 /// Reads 65 bytes in hex.
 pub fn signature_of(text: &str) -> std::result::Result<[u8; 65], CliError> {
     let text = text.trim();
+    let digits = text.strip_prefix("0x").unwrap_or(text);
     let mut signature = [0; 65];
-    hex::decode_to_slice(text.strip_prefix("0x").unwrap_or(text), &mut signature).map_err(
-        |error| {
-            let message = format!("a signature is 65 bytes, 0x and 130 hex digits: {error}");
-            CliError::new("signature.text", Exit::Malformed, message)
-        },
-    )?;
+    hex::decode_to_slice(digits, &mut signature).map_err(|error| {
+        let message = format!("a signature is 65 bytes, 0x and 130 hex digits: {error}");
+        CliError::new("signature.text", Exit::Malformed, message)
+    })?;
     Ok(signature)
+}
+
+/// Expands a signature of EIP-2098: the highest bit of `s` is the parity of `v`.
+fn from_compact(compact: &[u8; 64], kind: Kind) -> [u8; 65] {
+    let mut signature = [0; 65];
+    signature[..64].copy_from_slice(compact);
+    let parity = compact[32] >> 7;
+    signature[32] &= 0x7f;
+    signature[64] = if kind == Kind::Personal { 27 + parity } else { parity };
+    signature
 }
 
 /// Returns the error of a wrong signature: a negative answer.
@@ -231,7 +254,17 @@ impl VerifyCommand {
             let verdict = if valid { "valid" } else { "NOT VALID" };
             format!("{verdict}: signed by {by}")
         })?;
-        if valid { Ok(()) } else { Err(rejected(&SignError::OtherKey { by }).into()) }
+        if valid {
+            return Ok(());
+        }
+        let error = rejected(&SignError::OtherKey { by });
+        Err(match self.message.message {
+            None if message.ends_with_line_feed() => error.hint(
+                "standard input ends with a line feed, which was checked, too: printf %s TEXT",
+            ),
+            _ => error,
+        }
+        .into())
     }
 }
 

@@ -1,5 +1,7 @@
 //! Keys from arguments or from a stream: texts, records of any tool, or binary.
 
+use std::io::{self, IsTerminal as _};
+
 use data_encoding::BASE64;
 use serde_json::{Map, Value};
 use statuskit_core::{crypto::PublicKey, text::json_reason};
@@ -7,9 +9,9 @@ use statuskit_core::{crypto::PublicKey, text::json_reason};
 use crate::{
     account::card::no_key,
     context::Context,
-    error::{CliError, Exit, Result},
+    error::{CliError, Exit, Result, Stop},
     input::MAX_INPUT,
-    keys::{parse_public_key, public_key},
+    keys::{IdentityArgs, parse_public_key, public_key},
     lines::Lines,
 };
 
@@ -27,6 +29,27 @@ pub fn each_key(
         let key = if is_argument { parse_public_key(text, "KEY")? } else { key_of(text)? };
         work(cx, &key)
     })
+}
+
+/// Runs `given` on the arguments or standard input; `own` if there is nothing in them and the
+/// environment or the profile names an identity.
+pub fn or_own(
+    cx: &mut Context,
+    arguments: &[String],
+    identity: &IdentityArgs,
+    own: impl FnOnce(&mut Context) -> Result<()>,
+    given: impl FnOnce(&mut Context) -> Result<()>,
+) -> Result<()> {
+    if !arguments.is_empty() || !identity.is_given()? {
+        return given(cx);
+    }
+    if io::stdin().is_terminal() {
+        return own(cx);
+    }
+    match given(cx) {
+        Err(Stop::Error(error)) if error.code == "input.empty" => own(cx),
+        ended => ended,
+    }
 }
 
 /// Calls `work` for each text instead of each key, and whether it is an argument. Binary keys are

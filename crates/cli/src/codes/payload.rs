@@ -4,6 +4,12 @@ use crate::codes::Explanation;
 
 pub(super) const CODES: &[Explanation] = &[
     Explanation {
+        code: "payload.legacy",
+        rule: "Since 2020, payloads are protobuf in a wrapper with signature, payload and type.",
+        source: "Status, Payloads",
+        causes: "A message of an older client: transit JSON such as [\"~#c4\",…], alone or in a wrapper with the fields 4001 and 4002.",
+    },
+    Explanation {
         code: "payload.protobuf",
         rule: "A payload of Status clients is an ApplicationMetadataMessage with fields 1 to 3.",
         source: "Status specifications, Payloads",

@@ -14,6 +14,7 @@ use std::{
     sync::OnceLock,
 };
 
+use clap_complete::engine::CompletionCandidate;
 use statuskit_core::crypto::PublicKey;
 
 use self::file::Setting;
@@ -115,6 +116,26 @@ pub fn chat(name: &str) -> Result<&str, CliError> {
 pub fn name_of(key: &PublicKey) -> Option<&'static str> {
     let contacts = &active().ok()?.config.contacts;
     contacts.iter().find(|(_, contact)| contact.value == *key).map(|(name, _)| name.as_str())
+}
+
+/// Returns the names of contacts, for completions.
+pub fn contact_names() -> Vec<CompletionCandidate> {
+    let Ok(active) = active() else { return Vec::new() };
+    active.config.contacts.keys().map(CompletionCandidate::new).collect()
+}
+
+/// Returns the short names of chats and the chats of the profile, for completions.
+pub fn chat_names() -> Vec<CompletionCandidate> {
+    let Ok(active) = active() else { return Vec::new() };
+    let short = active.config.chats.keys();
+    let opened = active.profile().chats.iter().map(|chat| &chat.value);
+    short.chain(opened).map(CompletionCandidate::new).collect()
+}
+
+/// Returns the names of profiles, for completions.
+pub fn profile_names() -> Vec<CompletionCandidate> {
+    let Ok(active) = active() else { return Vec::new() };
+    active.config.profiles.keys().map(CompletionCandidate::new).collect()
 }
 
 /// Returns the path of the configuration without a name.

@@ -33,12 +33,27 @@ pub struct EnvelopeArgs {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Seal a message: the TEXT, or all of standard input
+    #[command(after_help = "\
+Examples:
+  $ echo hello | status-envelope seal --chat status --identity me.key --pow 0.002
+  $ status-envelope seal hi --password secret --seed my-test --now 2020-03-29T12:22:26Z --output hex")]
     Seal(seal::SealCommand),
     /// Open envelopes; exit 1 if none could be opened
+    #[command(after_help = "\
+Examples:
+  $ echo hello | status-envelope seal --chat status | status-envelope open --chat status
+  $ echo hello | status-envelope seal --chat status | status-envelope open --chat status --contains HELLO --sort clock")]
     Open(open::OpenCommand),
     /// Take envelopes apart: every field with its offset and length
+    #[command(after_help = "\
+Examples:
+  $ echo hello | status-envelope seal --chat status | status-envelope show --output text")]
     Show(InputArgs),
     /// Apply every rule of a receiving peer, one by one; exit 1 if an envelope fails one
+    #[command(after_help = "\
+Examples:
+  $ status-envelope seal hi --chat status --pow 0.01 | status-envelope check
+  $ status-envelope seal hi --chat status --pow 0.01 --now 2020-03-29 | status-envelope check --now sent")]
     Check(check::CheckCommand),
 }
 

@@ -149,15 +149,31 @@ fn read<R: BufRead>(
     let mut any = false;
     while let Some(item) = items.next()? {
         any = true;
-        let done = item.and_then(|item| {
-            cx.note_taken(&item);
-            add_numbered(&item, histories)
-        });
-        if let Err(error) = done {
+        let added = match item {
+            // Messages of other kinds come with those of the group.
+            Ok(item) if is_other_payload(&item) => continue,
+            item => item.and_then(|item| {
+                cx.note_taken(&item);
+                add_numbered(&item, histories)
+            }),
+        };
+        if let Err(error) = added {
             cx.report(error)?;
         }
     }
     Ok(any)
+}
+
+/// Whether a record is a message without events of a group: what `status-receive` prints beside.
+fn is_other_payload(item: &Item) -> bool {
+    const TYPES: [&str; 5] = ["bundle", "acknowledged", "repeated", "empty", "note"];
+    let Content::Record(members) = &item.content else { return false };
+    let kind = |members: &Map<String, Value>| {
+        members.get("type").and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let is_message = kind(members) == "message";
+    let inner = kind(payload_members(members));
+    is_message && inner != "membership_update_message" || TYPES.contains(&kind(members).as_str())
 }
 
 /// Adds the events of a record. An error has the number of its line.

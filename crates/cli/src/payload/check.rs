@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use statuskit_core::payload::{
     check::{self, Check, Receipt},
+    legacy::LegacyMessage,
     types::type_name,
 };
 
@@ -57,6 +58,14 @@ impl CheckCommand {
             None => self.identity.load()?.map(|key| key.public_key()),
         };
         each_payload(cx, &self.inputs, None, |cx, input, line| {
+            if LegacyMessage::detect(&input.bytes).is_some() {
+                let message = "a message of a client before 2020 (transit), which later clients \
+                               do not read";
+                return Err(CliError::new("payload.legacy", Exit::Negative, message)
+                    .line(line)
+                    .hint("status-payload decode shows it")
+                    .into());
+            }
             let wrapper = input.wrapper()?;
             let message = message_of(&wrapper)?;
             let sent = self.sent.or(input.sent).unwrap_or_else(|| cx.now());

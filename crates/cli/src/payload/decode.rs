@@ -1,9 +1,10 @@
 //! `status-payload decode`.
 
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 use serde_json::json;
 use statuskit_core::{
-    payload::{PayloadMessage, PayloadType, Wrapper},
+    payload::{PayloadMessage, PayloadType, Wrapper, legacy::LegacyMessage},
     sync::{SyncMessage, SyncMessageId, SyncPayload},
 };
 
@@ -15,6 +16,7 @@ use crate::{
     payload::{
         each_payload, parse_type, payload_error,
         record::{self, message_of},
+        type_names,
     },
 };
 
@@ -31,7 +33,7 @@ pub struct DecodeCommand {
     #[command(flatten)]
     inputs: InputArgs,
     /// Decode a bare message of this type, without a wrapper
-    #[arg(long = "as", value_name = "TYPE", value_parser = parse_type)]
+    #[arg(long = "as", value_name = "TYPE", value_parser = parse_type, add = ArgValueCandidates::new(type_names))]
     kind: Option<&'static PayloadType>,
 }
 
@@ -55,6 +57,9 @@ impl DecodeCommand {
 }
 
 fn decode(cx: &mut Context, bytes: &[u8]) -> Result<()> {
+    if let Some(legacy) = LegacyMessage::detect(bytes) {
+        return cx.emit(&record::from_legacy(&legacy, bytes), Record::to_text);
+    }
     let wrapper = Wrapper::decode(bytes).map_err(|error| payload_error(&error))?;
     cx.emit(&record::from_wrapper(&wrapper), Record::to_text)?;
     message_of(&wrapper)?;

@@ -1,6 +1,7 @@
 //! `status-payload encode`.
 
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 use statuskit_core::{crypto::SecretKey, payload::PayloadType};
 
 use crate::{
@@ -15,6 +16,7 @@ use crate::{
         parse_type,
         record::{self, ToWrap},
         template::{self, SetArgs},
+        type_names,
     },
 };
 
@@ -32,7 +34,7 @@ Examples:
 pub struct EncodeCommand {
     /// Encode a message of this type from --set alone, with the current time and clock. Without
     /// it, records are read
-    #[arg(value_name = "TYPE", value_parser = parse_type)]
+    #[arg(value_name = "TYPE", value_parser = parse_type, add = ArgValueCandidates::new(type_names))]
     kind: Option<&'static PayloadType>,
     #[command(flatten)]
     set: SetArgs,

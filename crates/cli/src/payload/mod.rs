@@ -9,8 +9,9 @@ mod sign;
 mod template;
 
 use clap::{Args, Subcommand};
+use clap_complete::engine::CompletionCandidate;
 use statuskit_core::{
-    payload::{PayloadError, PayloadMessage, PayloadType},
+    payload::{PayloadError, PayloadMessage, PayloadType, types::TYPES},
     reader::Wants,
 };
 
@@ -118,6 +119,11 @@ fn no_payload(bytes: &[u8], left_out: Option<usize>, error: CliError) -> CliErro
         Some(_) if error.hint.is_none() => error.hint("the value was cut before it came here"),
         _ => error,
     }
+}
+
+/// Returns the names of types, for completions.
+fn type_names() -> Vec<CompletionCandidate> {
+    TYPES.iter().map(|kind| CompletionCandidate::new(kind.name)).collect()
 }
 
 /// Parses the name of a type.

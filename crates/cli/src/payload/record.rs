@@ -4,8 +4,8 @@ use serde_json::{Map, Value};
 use statuskit_core::{
     crypto::{PublicKey, SecretKey},
     payload::{
-        PayloadMessage, PayloadType, Wrapper, schema::APPLICATION_METADATA_MESSAGE,
-        types::type_name,
+        PayloadMessage, PayloadType, Wrapper, legacy::LegacyMessage,
+        schema::APPLICATION_METADATA_MESSAGE, types::type_name,
     },
     protobuf::{
         MessageDef,
@@ -62,6 +62,22 @@ pub fn from_wrapper(wrapper: &Wrapper) -> Record {
     }
     let normal = normalise(&APPLICATION_METADATA_MESSAGE, wrapper.raw());
     with_canonical(record, normal.ok().as_deref(), wrapper.raw()).with_raw(wrapper.raw())
+}
+
+/// Returns the record of a message of a client before 2020.
+pub fn from_legacy(message: &LegacyMessage, raw: &[u8]) -> Record {
+    let LegacyMessage { author, tag, text, content_type, kind, clock, timestamp, chat_id } =
+        message;
+    Record::new("legacy")
+        .with("tag", tag.as_str())
+        .with("author", author.map(|key| key.to_string()))
+        .with("text", text.as_deref())
+        .with("content_type", content_type.as_deref())
+        .with("message_type", kind.as_deref())
+        .with("clock", *clock)
+        .with("timestamp", *timestamp)
+        .with("chat_id", chat_id.as_deref())
+        .with_raw(raw)
 }
 
 /// Returns the record of a message without a wrapper.

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 use serde_json::{Value as Json, json};
 use statuskit_core::{
     payload::{
@@ -18,7 +19,7 @@ use crate::{
     error::Result,
     input::InputArgs,
     output::{Record, escape, hex0x},
-    payload::{each_payload, parse_type, payload_error},
+    payload::{each_payload, parse_type, payload_error, type_names},
 };
 
 /// List every field of payloads with its number, wire type, offset and length
@@ -31,7 +32,7 @@ pub struct ShowCommand {
     #[command(flatten)]
     inputs: InputArgs,
     /// Read a bare message of this type, without a wrapper
-    #[arg(long = "as", value_name = "TYPE", value_parser = parse_type)]
+    #[arg(long = "as", value_name = "TYPE", value_parser = parse_type, add = ArgValueCandidates::new(type_names))]
     kind: Option<&'static PayloadType>,
 }
 

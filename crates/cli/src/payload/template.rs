@@ -1,6 +1,7 @@
 //! `status-payload template` and `types`: the fields to fill in.
 
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 use serde_json::{Map, Value, json};
 use statuskit_core::{
     payload::{PayloadType, types::TYPES},
@@ -14,6 +15,7 @@ use crate::{
     payload::{
         parse_type,
         record::{self, member_of},
+        type_names,
     },
 };
 
@@ -114,7 +116,7 @@ Examples:
   $ status-payload template pair --set name=phone --set device_type=ios --set installation_id=a1")]
 pub struct TemplateCommand {
     /// A type such as chat_message or contact_update, or the beginning of its name
-    #[arg(value_name = "TYPE", value_parser = parse_type)]
+    #[arg(value_name = "TYPE", value_parser = parse_type, add = ArgValueCandidates::new(type_names))]
     kind: &'static PayloadType,
     #[command(flatten)]
     set: SetArgs,
@@ -146,7 +148,7 @@ Examples:
   $ status-payload types pair")]
 pub struct TypesCommand {
     /// Only this type
-    #[arg(value_name = "TYPE", value_parser = parse_type)]
+    #[arg(value_name = "TYPE", value_parser = parse_type, add = ArgValueCandidates::new(type_names))]
     kind: Option<&'static PayloadType>,
 }
 

@@ -29,6 +29,9 @@ use crate::{
 
 /// Make, check and learn bundles: the prekeys that others need to start sessions
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  $ status-session bundle new --identity me.key --installation a1 | status-session bundle verify")]
 pub struct BundleArgs {
     #[command(subcommand)]
     command: Command,
@@ -61,6 +64,9 @@ impl BundleArgs {
 /// a day. Without a state, generates a prekey and discards its private key, unless --show-secret
 /// prints it.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  $ status-session bundle new --identity me.key --installation a1")]
 struct NewCommand {
     #[command(flatten)]
     device: DeviceArgs,
@@ -111,12 +117,18 @@ impl NewCommand {
 
 /// Show the content of bundles without checking them
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  $ status-session bundle new --identity me.key --installation a1 | status-session bundle show")]
 struct ShowCommand {}
 
 /// Check the signature and the keys of bundles
 ///
 /// Of a record, checks the member raw.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  $ status-session bundle new --identity me.key --installation a1 | status-session bundle verify")]
 struct VerifyCommand {}
 
 fn verify(cx: &mut Context, bundle: &proto::Bundle, raw: &[u8]) -> Result<()> {
@@ -133,6 +145,9 @@ fn verify(cx: &mut Context, bundle: &proto::Bundle, raw: &[u8]) -> Result<()> {
 
 /// Store bundles in the state, so that messages to their owners use sessions
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  $ status-session bundle new --identity me.key --state me.state > my.bundle; statuskit keygen --out mine.json > mine.pub; status-session bundle new --identity mine.json --installation b1 | status-session bundle learn --identity me.key --state me.state")]
 struct LearnCommand {
     #[command(flatten)]
     device: DeviceArgs,

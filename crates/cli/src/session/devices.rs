@@ -26,6 +26,9 @@ use crate::{
 /// envelope with the bundle of this device: `status-session contact-code --identity me.json --state
 /// DIR | status-send` publishes it. `status-receive --contact KEY` receives those of others.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  $ status-session bundle new --identity me.key --state me.state > my.bundle; status-session contact-code --identity me.key --state me.state")]
 pub struct ContactCodeCommand {
     /// Public key whose contact code to show
     #[arg(value_name = "KEY")]
@@ -65,6 +68,9 @@ impl ContactCodeCommand {
 /// The other device then receives a message of type pair_installation. Run `status-session enable`
 /// there to make it send to this one.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  $ status-session bundle new --identity me.key --state me.state > my.bundle; status-session pair --identity me.key --state me.state")]
 pub struct PairCommand {
     #[command(flatten)]
     device: DeviceArgs,
@@ -97,6 +103,9 @@ impl PairCommand {
 
 /// Enable an installation: messages go to it
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  $ status-session bundle new --identity me.key --state me.state > my.bundle; status-session enable b1 --identity me.key --state me.state || test $? = 1")]
 pub struct EnableCommand {
     #[command(flatten)]
     which: WhichArgs,
@@ -104,6 +113,9 @@ pub struct EnableCommand {
 
 /// Disable an installation: messages no longer go to it
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  $ status-session bundle new --identity me.key --state me.state > my.bundle; status-session disable b1 --identity me.key --state me.state || test $? = 1")]
 pub struct DisableCommand {
     #[command(flatten)]
     which: WhichArgs,

@@ -30,6 +30,9 @@ use crate::{
 /// Reads payloads from standard input: records with a member raw, hex, base64 or binary. Without a
 /// state, encrypts to the identity of the recipient, which is not forward secret.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  $ echo 0x6869 | status-session encrypt --to zQ3shPyZJnxZK4Bwyx9QsaksNKDYTPmpwPvGSjMYVHoXHeEgB")]
 pub struct EncryptCommand {
     #[command(flatten)]
     device: DeviceArgs,
@@ -49,6 +52,9 @@ pub struct EncryptCommand {
 /// or binary. Prints the plaintext in the member raw. A decrypted message is confirmed: its key is
 /// deleted, and it can't be decrypted again.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  $ echo 0x6869 | status-session encrypt --to $(status-account show --identity me.key --output hex) | status-session decrypt --identity me.key")]
 pub struct DecryptCommand {
     #[command(flatten)]
     device: DeviceArgs,

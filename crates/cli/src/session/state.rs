@@ -15,6 +15,9 @@ use crate::{
 
 /// List the installations and sessions of a state
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  $ status-session bundle new --identity me.key --state me.state > my.bundle; status-session list --identity me.key --state me.state")]
 pub struct ListCommand {
     #[command(flatten)]
     device: DeviceArgs,
@@ -44,6 +47,9 @@ impl ListCommand {
 
 /// Show the sessions with a peer
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  $ status-session bundle new --identity me.key --state me.state > my.bundle; status-session show --identity me.key --state me.state --with zQ3shPyZJnxZK4Bwyx9QsaksNKDYTPmpwPvGSjMYVHoXHeEgB || test $? = 1")]
 pub struct ShowCommand {
     #[command(flatten)]
     device: DeviceArgs,
@@ -70,6 +76,9 @@ impl ShowCommand {
 
 /// Print the state of a device: prekeys, peers and sessions
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  $ status-session bundle new --identity me.key --state me.state > my.bundle; status-session export --identity me.key --state me.state")]
 pub struct ExportCommand {
     #[command(flatten)]
     device: DeviceArgs,
@@ -112,6 +121,9 @@ impl ExportCommand {
 /// Overwrites the keys in the files of the state. Copies made by the file system or the disk are
 /// out of reach: snapshots, backups, spare blocks of an SSD.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  $ status-session bundle new --identity me.key --state me.state > my.bundle; status-session forget --identity me.key --state me.state --with zQ3shPyZJnxZK4Bwyx9QsaksNKDYTPmpwPvGSjMYVHoXHeEgB || test $? = 1")]
 pub struct ForgetCommand {
     #[command(flatten)]
     device: DeviceArgs,

@@ -223,7 +223,8 @@ impl Client {
             None if self.mine_again(id, &contents, &envelope) => return,
             None => {
                 let requirements = self.peers.requirements();
-                let failure = SendFailure::Unwanted { topic, pow, requirements };
+                let is_topic = self.peers.suffices(pow);
+                let failure = SendFailure::Unwanted { topic, pow, requirements, is_topic };
                 return self.fail(id, contents, failure);
             }
         };

@@ -11,6 +11,7 @@
 //! | profiles of contacts | [`contact`] |
 //! | transaction commands and their proofs | [`transaction`] |
 //! | group chats: membership events | [`group`] |
+//! | messages of clients before 2020 | [`legacy`] |
 //!
 //! # Adding a type
 //!
@@ -31,6 +32,7 @@ pub mod contact;
 mod error;
 pub mod group;
 mod id;
+pub mod legacy;
 pub mod matching;
 #[rustfmt::skip]
 #[allow(missing_docs, clippy::all, clippy::pedantic)]
