@@ -16,7 +16,7 @@ pub struct Message {
     /// 32 bytes.
     #[prost(bytes = "vec", tag = "6001")]
     pub group_id: ::prost::alloc::vec::Vec<u8>,
-    /// UNIX time in seconds, when it was queued.
+    /// UNIX time in seconds at which it was queued.
     #[prost(int64, tag = "6002")]
     pub timestamp: i64,
     #[prost(bytes = "vec", tag = "6003")]
