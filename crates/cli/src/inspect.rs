@@ -58,6 +58,7 @@ pub struct InspectArgs {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// List what can be recognised
+    #[command(after_help = "Examples:\n  $ status-inspect kinds --output text")]
     Kinds,
 }
 

@@ -15,7 +15,7 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  $ status-eip contenthash decode 0xe3010170122029f2d17be6139079dc48696d1f582a8530eb9805b561eda517e22a892c7e3f1f
+  $ status-eip contenthash encode ipfs://QmRAQB6YaCyidP37UdDnjFY5vQuiBrcqdyoW1CuDgwxkD4 | status-eip contenthash decode
   $ status-eip contenthash encode ipfs://QmRAQB6YaCyidP37UdDnjFY5vQuiBrcqdyoW1CuDgwxkD4")]
 pub struct ContentHashCommand {
     #[command(subcommand)]
@@ -41,8 +41,8 @@ impl ContentHashCommand {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  $ status-eip contenthash decode 0xe3010170122029f2d17be6139079dc48696d1f582a8530eb9805b561eda517e22a892c7e3f1f
-  $ status-eip contenthash decode --client-2020 0xe40101fa011b20d1de9994b4d039f6548d191eb26786769f580809256b4685ef316805265ea162")]
+  $ status-eip contenthash encode ipfs://QmRAQB6YaCyidP37UdDnjFY5vQuiBrcqdyoW1CuDgwxkD4 | status-eip contenthash decode
+  $ status-eip contenthash encode bzz://d1de9994b4d039f6548d191eb26786769f580809256b4685ef316805265ea162 | status-eip contenthash decode --client-2020")]
 pub struct DecodeCommand {
     /// Content hashes in hex
     #[arg(value_name = "HEX")]

@@ -26,8 +26,8 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  $ echo '{\"types\":{\"Ping\":[{\"name\":\"n\",\"type\":\"uint8\"}]},\"primaryType\":\"Ping\",\"domain\":{\"chainId\":1},\"message\":{\"n\":7}}' | status-eip typed-data hash --parts
-  $ echo '{\"types\":{\"Ping\":[{\"name\":\"n\",\"type\":\"uint8\"}]},\"primaryType\":\"Ping\",\"domain\":{\"chainId\":1},\"message\":{\"n\":7}}' | status-eip typed-data sign --identity me.key")]
+  $ printf %s '{\"types\":{\"Ping\":[{\"name\":\"n\",\"type\":\"uint8\"}]},' '\"primaryType\":\"Ping\",\"domain\":{\"chainId\":1},' '\"message\":{\"n\":7}}' | status-eip typed-data hash --parts
+  $ printf %s '{\"types\":{\"Ping\":[{\"name\":\"n\",\"type\":\"uint8\"}]},' '\"primaryType\":\"Ping\",\"domain\":{\"chainId\":1},' '\"message\":{\"n\":7}}' | status-eip typed-data sign --identity me.key")]
 pub struct TypedDataCommand {
     #[command(subcommand)]
     command: Command,
@@ -75,7 +75,7 @@ impl TypedDataCommand {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  $ echo '{\"types\":{\"Ping\":[{\"name\":\"n\",\"type\":\"uint8\"}]},\"primaryType\":\"Ping\",\"domain\":{\"chainId\":1},\"message\":{\"n\":7}}' | status-eip typed-data hash")]
+  $ printf %s '{\"types\":{\"Ping\":[{\"name\":\"n\",\"type\":\"uint8\"}]},' '\"primaryType\":\"Ping\",\"domain\":{\"chainId\":1},' '\"message\":{\"n\":7}}' | status-eip typed-data hash")]
 struct HashCommand {
     #[command(flatten)]
     data: DataArgs,
@@ -85,7 +85,7 @@ struct HashCommand {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  $ echo '{\"types\":{\"Ping\":[{\"name\":\"n\",\"type\":\"uint8\"}]},\"primaryType\":\"Ping\",\"domain\":{\"chainId\":1},\"message\":{\"n\":7}}' | status-eip typed-data sign --identity me.key --like-reference --chain-id 1")]
+  $ printf %s '{\"types\":{\"Ping\":[{\"name\":\"n\",\"type\":\"uint8\"}]},' '\"primaryType\":\"Ping\",\"domain\":{\"chainId\":1},' '\"message\":{\"n\":7}}' | status-eip typed-data sign --identity me.key --like-reference --chain-id 1")]
 struct SignCommand {
     #[command(flatten)]
     data: DataArgs,
@@ -97,7 +97,7 @@ struct SignCommand {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  $ echo '{\"types\":{\"Ping\":[]},\"primaryType\":\"Ping\",\"domain\":{},\"message\":{}}' > made.json; status-eip typed-data verify made.json --signature $(status-eip typed-data sign made.json --identity me.key --output hex) --key $(status-account show --identity me.key --output hex)")]
+  $ printf %s '{\"types\":{\"Ping\":[]},\"primaryType\":\"Ping\",' '\"domain\":{},\"message\":{}}' > made.json; status-eip typed-data verify made.json --signature $(status-eip typed-data sign made.json --identity me.key --output hex) --key $(status-account show --identity me.key --output hex)")]
 struct VerifyCommand {
     #[command(flatten)]
     data: DataArgs,
@@ -111,7 +111,7 @@ struct VerifyCommand {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  $ echo '{\"types\":{\"Ping\":[]},\"primaryType\":\"Ping\",\"domain\":{},\"message\":{}}' > made.json; status-eip typed-data recover made.json --signature $(status-eip typed-data sign made.json --identity me.key --output hex)")]
+  $ printf %s '{\"types\":{\"Ping\":[]},\"primaryType\":\"Ping\",' '\"domain\":{},\"message\":{}}' > made.json; status-eip typed-data recover made.json --signature $(status-eip typed-data sign made.json --identity me.key --output hex)")]
 struct RecoverCommand {
     #[command(flatten)]
     data: DataArgs,

@@ -21,7 +21,7 @@ const EXPECTED: &str = "answers of a node, one per line";
 #[command(after_help = "\
 Examples:
   $ status-eip ens read addr 0x0000000000000000000000008e23ee67d1332ad560396262c48ffbb01f93d052
-  $ echo '{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":\"0x000000000000000000000000000000000000000000000000000000000000003c\"}' | status-eip ens read ttl")]
+  $ status-eip ens read ttl 0x000000000000000000000000000000000000000000000000000000000000003c")]
 pub struct ReadCommand {
     /// The record that was asked for: owner, resolver, ttl, addr, pubkey, contenthash, name, or
     /// text:KEY

@@ -22,7 +22,7 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  $ status-eip link parse 'ethereum:0x89205a3a3b2a69de6dbf7f01ed13b2108b2c43e7/transfer?address=0x8e23ee67d1332ad560396262c48ffbb01f93d052&uint256=1'
+  $ status-eip link parse 'ethereum:0x89205a3a3b2a69de6dbf7f01ed13b2108b2c43e7@1?value=1e18'
   $ status-eip link make --to pay.bob.eth --value 0.5ether --output text")]
 pub struct LinkCommand {
     #[command(subcommand)]

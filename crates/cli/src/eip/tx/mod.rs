@@ -185,7 +185,7 @@ impl DecodeCommand {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  $ status-eip tx recover 0xf86c098504a817c800825208943535353535353535353535353535353535353535880de0b6b3a76400008025a028ef61340bd939bc2195fe537567866003e1a15d3c71ff63e1590620aa636276a067cbe9d8997f761aecb703304b3800ccf555c9f3dc64214b297fb1966a3b6d83")]
+  $ status-eip tx sign --identity me.key --chain-id 1 --nonce 9 --gas-price 20gwei --gas 21000 --to 0x3535353535353535353535353535353535353535 --value 1ether | status-eip tx recover")]
 struct RecoverCommand {
     /// Transaction [default: hex, binary or records on standard input]
     #[arg(value_name = "RAW")]
