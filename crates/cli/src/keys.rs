@@ -352,12 +352,12 @@ pub fn chat_name(text: &str) -> std::result::Result<String, CliError> {
     if name.is_empty() {
         return Err(refused("the name of a chat can't be empty"));
     }
+    if parse_chat_key(&name).is_ok() {
+        return Err(refused("this is the key of a person, not the name of a public chat")
+            .hint("--to KEY sends to a person"));
+    }
     let is_of_clients = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if !name.chars().all(is_of_clients) {
-        if parse_chat_key(&name).is_ok() {
-            return Err(refused("this is the key of a person, not the name of a public chat")
-                .hint("--to KEY sends to a person"));
-        }
         let message = format!(
             "no client makes a chat called {}: names have small letters, digits and hyphens",
             quote(&name)

@@ -126,6 +126,15 @@ impl Peers {
         self.ready.get(&peer).map(|ready| &ready.status)
     }
 
+    /// Updates what the peers ask for.
+    pub(crate) fn refresh(&mut self, status: impl Fn(ConnectionId) -> Option<Status>) {
+        for (peer, ready) in &mut self.ready {
+            if let Some(status) = status(*peer) {
+                ready.status = status;
+            }
+        }
+    }
+
     /// Returns the proofs of work to mine for, the highest first: what the peers that take this
     /// topic ask for, and at least `least`.
     pub(crate) fn targets(&self, topic: Topic, least: f64) -> Vec<f64> {

@@ -368,7 +368,7 @@ mod tests {
             ("profiles = []", "config.value", 1, "profiles"),
             ("[profiles.x]\nidentity = \"\"", "config.value", 2, "profiles.x.identity"),
             ("[contacts]\nbob = \"0x04\"", "key.base", 2, "contacts.bob"),
-            ("[profiles.x]\nstate = \"s\nt\"", "config.syntax", 2, ""),
+            ("[profiles.x]\nstate = \"s\nt\"", "config.syntax", 3, ""),
             ("[profiles.x", "config.syntax", 1, ""),
         ] {
             let error = read(text).unwrap_err();

@@ -54,7 +54,7 @@ pub struct EncryptCommand {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  $ echo 0x6869 | status-session encrypt --to $(status-account show --identity me.key --output hex) | status-session decrypt --identity me.key")]
+  $ echo 0x6869 | status-session encrypt --identity me.key --to $(status-account show --identity me.key --output hex) | status-session decrypt --identity me.key --from $(status-account show --identity me.key --output hex)")]
 pub struct DecryptCommand {
     #[command(flatten)]
     device: DeviceArgs,

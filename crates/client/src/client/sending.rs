@@ -220,8 +220,13 @@ impl Client {
                 let failure = SendFailure::Refused { hash: envelope.hash(), error };
                 return self.fail(id, contents, failure);
             }
-            None if self.mine_again(id, &contents, &envelope) => return,
             None => {
+                // The node may know of a change that the client has not read yet.
+                let node = &self.node;
+                self.peers.refresh(|peer| node.peer_state(peer).and_then(|it| it.status));
+                if self.mine_again(id, &contents, &envelope) {
+                    return;
+                }
                 let requirements = self.peers.requirements();
                 let is_topic = self.peers.suffices(pow);
                 let failure = SendFailure::Unwanted { topic, pow, requirements, is_topic };

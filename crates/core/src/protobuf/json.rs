@@ -493,7 +493,11 @@ mod tests {
             move |(index, number, text, choice)| {
                 let (tag, kind, is_strict) = match def.fields.get(index) {
                     Some(field) => (field.number, Some(&field.kind), field.is_strict()),
-                    None => (number as u32 % 2000 + 1, None, false),
+                    None => {
+                        let tag = number as u32 % 2000 + 1;
+                        let is_known = def.fields.iter().any(|field| field.number == tag);
+                        (if is_known { tag + 2000 } else { tag }, None, false)
+                    }
                 };
                 let choice = if is_strict { choice.max(21) } else { choice };
                 match kind {

@@ -96,6 +96,12 @@ impl Dump {
     fn assemble(&self, base: u32) -> Result<Vec<Reading>, usize> {
         let offset = |line: &Line| usize::from_str_radix(&line.offset, base).ok();
         let Some(start) = self.lines.first().and_then(offset) else { return Ok(Vec::new()) };
+        let style = Style {
+            base,
+            // One line may have only numbers that look like hex or octal.
+            is_decimal: base == 8 && self.lines.iter().any(Line::is_decimal),
+            first: self.lines.first().and_then(|line| line.groups(base)),
+        };
         let mut ways = [Some(Vec::new()), Some(Vec::new())];
         for (index, line) in self.lines.iter().enumerate() {
             let at = offset(line).and_then(|at| at.checked_sub(start)).ok_or(index + 1)?;
@@ -106,7 +112,7 @@ impl Dump {
             if count.is_some_and(|count| count == 0 || count > MAX_WIDTH) {
                 return Err(index + 2);
             }
-            let (mut single, mut swapped) = line.bytes(count, base).ok_or(index + 2)?;
+            let (mut single, mut swapped) = line.bytes(count, style).ok_or(index + 2)?;
             if let (true, Some(next)) = (line.repeats, next) {
                 let width = single.as_ref().or(swapped.as_ref()).map_or(0, Vec::len);
                 let missing = next.saturating_sub(at);
@@ -132,6 +138,7 @@ impl Dump {
             }
         }
         let [single, swapped] = ways;
+        let swapped = swapped.filter(|bytes| single.as_ref() != Some(bytes));
         let lines = self.lines.len();
         let reading = |encoding, bytes| {
             let mut reading = Reading::new(encoding, bytes);
@@ -171,17 +178,33 @@ impl Line {
         })
     }
 
+    /// Whether its groups are decimal beside an octal offset.
+    fn is_decimal(&self) -> bool {
+        self.groups(8).is_some_and(|groups| matches!(groups, Groups::Decimal))
+    }
+
+    /// How its groups look by themselves. `None` if it has none.
+    fn groups(&self, base: u32) -> Option<Groups> {
+        let tokens = tokens(&self.rest);
+        let (_, first) = tokens.first()?;
+        Some(Groups::detect(&tokens, digits_of(first).len(), base))
+    }
+
     /// The bytes in both orders, as far as they differ from each other or from the characters:
     /// bytes in their order, and words with their lower byte first. `None` if the groups are none,
     /// or fewer than `count` bytes.
     #[expect(clippy::type_complexity, reason = "a pair of the same thing")]
-    fn bytes(&self, count: Option<usize>, base: u32) -> Option<(Option<Vec<u8>>, Option<Vec<u8>>)> {
+    fn bytes(
+        &self,
+        count: Option<usize>,
+        style: Style,
+    ) -> Option<(Option<Vec<u8>>, Option<Vec<u8>>)> {
         let tokens = tokens(&self.rest);
         let Some((_, first)) = tokens.first() else {
             // The last line has only the offset.
             return Some((Some(Vec::new()), Some(Vec::new())));
         };
-        let kind = Groups::detect(&tokens, digits_of(first).len(), base);
+        let kind = style.of(&tokens, digits_of(first).len());
         let (mut bytes, mut ends) = (Vec::new(), Vec::new());
         for (end, token) in &tokens {
             let Some(group) = kind.read(token) else { break };
@@ -218,11 +241,7 @@ impl Line {
             }
             let (plain, swapped) = (is_shown(bytes, column), is_shown(&swap(bytes), column));
             if plain || swapped {
-                let words = kind.size() > 1 && swapped && !plain;
-                return Some((
-                    (!words).then(|| bytes.to_vec()),
-                    (words || kind.size() == 1).then(|| swap(bytes)),
-                ));
+                return Some((plain.then(|| bytes.to_vec()), swapped.then(|| swap(bytes))));
             }
         }
         // No characters; or of another kind: then the groups end at the last wide gap.
@@ -243,7 +262,8 @@ impl Line {
         kind: Groups,
     ) -> (Option<Vec<u8>>, Option<Vec<u8>>) {
         if kind.size() == 1 {
-            return (Some(plain), None);
+            // Both orders: a dump of words may end with one byte.
+            return (Some(plain.clone()), Some(plain));
         }
         let column = column(&self.rest[end..]);
         let (shows_plain, shows_swapped) = (is_shown(&plain, column), is_shown(&swapped, column));
@@ -252,6 +272,32 @@ impl Line {
             return (Some(plain), (!self.colon || shows_swapped).then_some(swapped));
         }
         (shows_plain.then_some(plain), shows_swapped.then_some(swapped))
+    }
+}
+
+/// What the lines of a dump have in common.
+#[derive(Debug, Clone, Copy)]
+struct Style {
+    /// The base of the offsets.
+    base: u32,
+    is_decimal: bool,
+    /// How the groups of the first line look.
+    first: Option<Groups>,
+}
+
+impl Style {
+    /// Decides how the groups of a line are read. The last word of hex may look like octal.
+    fn of(self, tokens: &[(usize, &str)], width: usize) -> Groups {
+        if self.is_decimal {
+            return Groups::Decimal;
+        }
+        let groups = Groups::detect(tokens, width, self.base);
+        match (groups, self.first) {
+            (Groups::OctalWord | Groups::Binary, Some(Groups::Hex(_))) => {
+                Groups::Hex(width.div_ceil(2))
+            }
+            _ => groups,
+        }
     }
 }
 

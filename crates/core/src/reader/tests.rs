@@ -334,6 +334,15 @@ fn hostile_input_costs_no_more_than_its_length() {
     }
 }
 
+#[test]
+fn a_decimal_dump_may_end_with_numbers_of_two_digits() {
+    let text = "0000000 249   0  14   1   2   3   4   5   6   7   8   9 200 201 202 203\n\
+                0000020  34\n0000021\n";
+    let expected = vec![249, 0, 14, 1, 2, 3, 4, 5, 6, 7, 8, 9, 200, 201, 202, 203, 34];
+    let found = short(text.as_bytes(), Wants::any_bytes());
+    assert_eq!(found, [Short::Bytes(1, expected)]);
+}
+
 proptest::proptest! {
     #[test]
     fn nothing_panics(input: Vec<u8>, text in "[0-9a-fA-F xX\\\\\"'\\[\\]{}(),:;.=|<>\n-]{0,300}") {
@@ -349,6 +358,6 @@ proptest::proptest! {
         let spellings = spellings(&bytes);
         let (name, text) = &spellings[spelling % spellings.len()];
         let found = short(text.as_bytes(), wants());
-        proptest::prop_assert!(found == [Short::Bytes(1, bytes)], "{}", name);
+        proptest::prop_assert!(found == [Short::Bytes(1, bytes)], "{}: {:?}", name, found);
     }
 }

@@ -1,9 +1,9 @@
 //! Sets of members in the order of their addition.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt};
 
 /// A set of `0x04…` texts in the order of their addition.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Members {
     places: HashMap<String, u64>,
     next: u64,
@@ -45,6 +45,13 @@ impl Members {
     /// Removes a member. Returns whether it was in the set.
     pub(super) fn remove(&mut self, member: &str) -> bool {
         self.places.remove(member).is_some()
+    }
+}
+
+/// Shows the members in their order, so that equal sets look alike.
+impl fmt::Debug for Members {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.to_vec()).finish()
     }
 }
 
