@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use statuskit_core::{
     devp2p::NodeId,
     envelope::{Draft, Envelope, Recipient, SymKey, Topic, seal},
-    mailserver::{Form, Reply, Request, request},
+    mailserver::{Form, Reply, Request},
     wire::{
         Dialect, Packet,
         p2p::{P2pRequest, RequestComplete},

@@ -380,10 +380,10 @@ impl Search {
     fn attempt(&mut self, cx: &mut Context, kind: &str, name: &str) -> Result<()> {
         self.tried += 1;
         let topic = Topic::from_name(name);
-        if self.wanted.contains(&topic) {
-            if self.found.entry(topic).or_default().insert(name.to_owned()) {
-                emit_name(cx, kind, name, None)?;
-            }
+        if self.wanted.contains(&topic)
+            && self.found.entry(topic).or_default().insert(name.to_owned())
+        {
+            emit_name(cx, kind, name, None)?;
         }
         Ok(())
     }

@@ -30,7 +30,7 @@ pub fn run(inputs: &InputArgs, cx: &mut Context) -> Result<()> {
             .with("fields", fields);
         cx.emit(&record, text)
     };
-    each_envelope_or(cx, inputs, whole, |cx, item, error| show_cut(cx, item, error))
+    each_envelope_or(cx, inputs, whole, show_cut)
 }
 
 /// Shows the fields that are there of an envelope that ends too early, and how much is missing.

@@ -363,7 +363,7 @@ mod tests {
             let (imported, found) = Imported::parse_cleaned(text.as_bytes()).unwrap();
             assert_eq!(imported, Imported::Key(key.parse().unwrap()), "{text}");
             assert_eq!(found.first().copied().unwrap_or_default(), removed, "{text}");
-            assert_eq!(Form::detect(&text).is_some(), true, "{text}");
+            assert!(Form::detect(&text).is_some(), "{text}");
         }
         for (text, digits) in
             [(&key[1..], 63), (&format!("{key}0"), 65), (&format!("0x{first}"), 32)]

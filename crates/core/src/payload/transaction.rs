@@ -1,6 +1,6 @@
 //! Transaction commands: requesting money in a chat, and proving that it was sent.
 //!
-//! A request goes through [`CommandState`]s. All its messages name the id of the first command.
+//! A request goes through `CommandState`s. All its messages name the id of the first command.
 //! The payer announces the transaction with a proof: a personal message (EIP-191, version `0x45`)
 //! of 97 bytes, the payer's chat key and the hash of the transaction, signed by the wallet. Once
 //! the transaction is mined, the receiver compares it with the request ([`validate`]).

@@ -11,8 +11,8 @@
 //! | the double ratchet: a new key for each message | [`ratchet`] |
 //! | keys of messages that were skipped, or not confirmed yet | [`stored_keys`] |
 //! | the fallback without a session | [`dh`] |
-//! | the wire format | [`message`]; [`proto`] is generated from `proto/secure.proto` |
-//! | the topic of two identities that have agreed on it | [`negotiated`] |
+//! | the wire format | `message`; [`proto`] is generated from `proto/secure.proto` |
+//! | the topic of two identities that have agreed on it | `negotiated` |
 //! | a device: all of the above together | [`device`] |
 //! | its storage | [`store`] |
 //!

@@ -77,7 +77,7 @@ pub enum AnswerError {
     Empty(&'static str),
     /// Not of the type that was asked for.
     #[error("the answer to {question}: {error}")]
-    Abi { question: &'static str, error: AbiError },
+    Abi { question: &'static str, error: Box<AbiError> },
     /// Not a content hash.
     #[error(transparent)]
     Content(#[from] ContentHashError),
@@ -173,7 +173,7 @@ impl Question {
         if answer.is_empty() {
             return Err(AnswerError::Empty(question));
         }
-        let wrong = |error| AnswerError::Abi { question, error };
+        let wrong = |error| AnswerError::Abi { question, error: Box::new(error) };
         let function: Function = self.declaration().parse().map_err(wrong)?;
         let values = abi::decode(&function.outputs, answer, Strictness::Lenient).map_err(wrong)?;
         Ok(match &values[..] {

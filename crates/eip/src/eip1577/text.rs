@@ -74,10 +74,10 @@ fn split(text: &str) -> (Option<&'static str>, &str) {
     }
 }
 
-fn in_path<'a>(
-    path: &'a str,
+fn in_path(
+    path: &str,
     kind_of: impl Fn(&str) -> Option<&'static str>,
-) -> Option<(&'static str, &'a str)> {
+) -> Option<(&'static str, &str)> {
     let (name, rest) = path.split_once('/')?;
     Some((kind_of(name)?, rest))
 }

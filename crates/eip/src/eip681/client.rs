@@ -62,7 +62,7 @@ impl ClientLink {
             Some((target, id)) => (target, id.parse().map_err(|_| ClientRefusal::ChainId)?),
             None => (authority, 1),
         };
-        if !is_address(target) && !(has_prefix && is_eth_name(target)) {
+        if !(is_address(target) || has_prefix && is_eth_name(target)) {
             return Err(ClientRefusal::Target);
         }
         let mut parameters: Vec<(String, String)> = Vec::new();

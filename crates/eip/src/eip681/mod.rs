@@ -1,6 +1,6 @@
 //! EIP-681: links that ask for a payment or a call, and the older form of EIP-67.
 //!
-//! `ethereum:` [`pay-`] target [`@` chain id] [`/` function] [`?` key `=` value (`&` …)].
+//! `ethereum:[pay-]target[@chain_id][/function][?key=value(&…)]`.
 //!
 //! The keys `value`, `gas`, `gasLimit` and `gasPrice` are numbers in the smallest unit; any other is a
 //! type of the ABI, and its value an argument. Texts are percent-encoded. EIP-67 has `data`, `from`,

@@ -94,7 +94,7 @@ impl MakeCommand {
             }
         }
         if let Some(to) = &self.to {
-            let link = self.from_options(to)?;
+            let link = self.of_options(to)?;
             return self.emit(cx, &link, 1);
         }
         let mut items = stdin_items(Wants::any_bytes(), false);
@@ -102,7 +102,7 @@ impl MakeCommand {
         while let Some(item) = items.next()? {
             count += 1;
             let done = item
-                .and_then(|item| self.from_item(&item).map_err(|error| error.line(item.line)))
+                .and_then(|item| self.of_item(&item).map_err(|error| error.line(item.line)))
                 .map_err(Into::into)
                 .and_then(|link| self.emit(cx, &link, count));
             crate::absorb(cx, done, count)?;
@@ -110,7 +110,7 @@ impl MakeCommand {
         if count > 0 { Ok(()) } else { Err(crate::empty_input("links, or requests for payment")) }
     }
 
-    fn from_options(&self, to: &str) -> Result<PaymentLink> {
+    fn of_options(&self, to: &str) -> Result<PaymentLink> {
         let failed = |option: &'static str| {
             move |error: LinkError| {
                 CliError::new(error.code(), Exit::Usage, error.to_string()).field(option)
@@ -162,7 +162,7 @@ impl MakeCommand {
         Ok(link.on_chain(chain_id))
     }
 
-    fn from_item(&self, item: &Item) -> std::result::Result<PaymentLink, CliError> {
+    fn of_item(&self, item: &Item) -> std::result::Result<PaymentLink, CliError> {
         let Content::Record(members) = &item.content else {
             let message = "expected a record of a link, or of a request for payment";
             return Err(CliError::new("record.member", Exit::Malformed, message));

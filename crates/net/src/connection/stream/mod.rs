@@ -283,7 +283,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PeerStream<S> {
     }
 
     /// Sends Disconnect with this reason and closes, in bounded time
-    /// ([`P2pLimits::farewell`]). What is queued goes first, as far as the time allows.
+    /// (`P2pLimits::farewell`). What is queued goes first, as far as the time allows.
     pub async fn close(mut self, reason: DisconnectReason) {
         self.connection.disconnect(reason);
         if reason != DisconnectReason::NetworkError {
