@@ -116,7 +116,7 @@ fn a_live_stream() {
 #[test]
 fn a_minimum_pow_is_requested_from_the_peer() {
     let (shell, mut geth) = (Shell::new(), geth(&["--min-pow", "0"]));
-    let cheap = post(&mut geth, "cheap", &json!({ "pow_target": 0, "ttl": 100_000 }));
+    let cheap = post(&mut geth, "cheap", &json!({ "pow_target": 0, "ttl": 80_000 }));
     assert!(cheap["pow"].as_f64() < Some(0.2), "{cheap}");
     let dear = post(&mut geth, "dear", &json!({ "pow_target": 0.2 }));
     let line = |min_pow, count| {

@@ -113,8 +113,8 @@ fn a_chat_message_is_wrapped_and_signed() {
     let me = Keys::new(&shell, "me");
     let topic = Topic::from_name("interop chat").to_string();
     geth.call(json!({ "cmd": "subscribe", "password": "interop chat", "topics": [topic] }));
-    let line =
-        "echo 'Grüße 👋' | status-send --peer $ENODE --chat 'interop chat' --identity me.key";
+    let line = "echo 'Grüße 👋' | status-send --peer $ENODE --chat 'interop chat' \
+                --exact-name --identity me.key";
     let sent = send(&shell, &geth, line);
     let message = message(&mut geth);
     assert_eq!(text(&message, "topic"), topic);
@@ -137,7 +137,7 @@ fn a_chat_message_is_wrapped_and_signed() {
     // The clock may have advanced by a second.
     assert!([0, 1].contains(&(sent_at - chat.clock / 1000)), "{} {sent_at}", chat.clock);
 
-    let opened = agree(&shell, &sent, &message, "--chat 'interop chat'");
+    let opened = agree(&shell, &sent, &message, "--chat 'interop chat' --exact-name");
     assert_eq!(opened["payload"]["text"], "Grüße 👋");
 }
 
