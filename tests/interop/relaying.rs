@@ -110,7 +110,7 @@ fn envelopes_below_the_minimum_are_not_sent_or_forwarded() {
         let raw = shell.ok(&line);
         Envelope::decode(&hex::decode(&raw.trim()[2..]).expect("hex")).expect("an envelope")
     };
-    let (cheap, dear) = (seal(100_000, 0.0), seal(60, 0.2));
+    let (cheap, dear) = (seal(80_000, 0.0), seal(60, 0.2));
     assert!(cheap.pow(0) < 0.2);
     let mut js = Peer::start("js", &[]);
     js.call(json!({ "cmd": "dial", "enode": enode }));
