@@ -100,10 +100,10 @@ fn what_nobody_reads_is_counted() {
     let printed = records(&std::io::read_to_string(stdout).expect("UTF-8")).len();
     let error = records(&errors).into_iter().find(|it| it["code"] == "receive.unprinted");
     let message = error.unwrap_or_else(|| panic!("{errors}"))["message"].to_string();
-    // One of them may be in the pipe in part.
     let lost = MANY - 1 - printed;
     let is_it = |lost: usize| message.contains(&format!("\"{lost} results were received"));
-    assert!(is_it(lost), "{lost}: {message}");
+    // The one that is being written is counted, even if it is in the pipe as a whole.
+    assert!(is_it(lost) || is_it(lost + 1), "{lost}: {message}");
 }
 
 #[test]
