@@ -24,7 +24,7 @@ use statuskit_core::{
 };
 
 use crate::{
-    context::announce_terminal,
+    context::{Context, announce_terminal},
     error::{CliError, Exit, Result},
 };
 
@@ -156,6 +156,28 @@ pub fn stdin_items(wants: Wants, lists: bool) -> Items<Box<dyn BufRead>> {
     let input: Box<dyn BufRead> = Box::new(io::stdin().lock());
     let items = Items::new(input).wanting(wants);
     if lists { items.reading_lists() } else { items }
+}
+
+/// Runs `work` on each item of standard input. Reports a malformed one and continues; empty input is
+/// an error.
+pub fn each_item(
+    cx: &mut Context,
+    wants: Wants,
+    expected: &str,
+    mut work: impl FnMut(&mut Context, &Item) -> Result<()>,
+) -> Result<()> {
+    let mut items = stdin_items(wants, false);
+    let mut any = false;
+    while let Some(item) = items.next()? {
+        any = true;
+        let line = item.as_ref().map_or_else(|error| error.line.unwrap_or(0), |item| item.line);
+        let done = item.map_err(Into::into).and_then(|item| {
+            cx.note_taken(&item);
+            work(cx, &item)
+        });
+        crate::absorb(cx, done, line)?;
+    }
+    if any { Ok(()) } else { Err(crate::empty_input(expected)) }
 }
 
 /// Whether a JSON object is a record of the tools. Those of other programs may have a type, too.

@@ -33,6 +33,7 @@ mod nodes;
 mod output;
 mod password;
 mod payload;
+mod picture;
 mod pow;
 mod printer;
 mod progress;

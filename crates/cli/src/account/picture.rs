@@ -14,6 +14,7 @@ use crate::{
     error::{CliError, Exit, Result},
     files::{Readers, check_free, write_new},
     output::{Format, Record},
+    picture::{PictureArgs, only_one},
 };
 
 /// Show the identicon of each KEY, or of each key on standard input
@@ -47,7 +48,7 @@ impl IdenticonCommand {
             let identicon = Identicon::from_key(key);
             let png = identicon.to_png();
             if let Some(path) = &self.png {
-                only_one(count, "--png")?;
+                only_one(count, "--png", "key")?;
                 write_new(path, &png, Readers::Everyone, "--png", self.force)?;
             }
             let shown = self.png.as_ref().map(|path| path.display().to_string());
@@ -69,15 +70,6 @@ fn drawing(identicon: &Identicon, colour: bool) -> String {
     card::drawing(identicon, colour).join("\n")
 }
 
-/// Fails for more than one key: a file contains a single picture.
-fn only_one(count: u32, option: &str) -> Result<()> {
-    if count == 1 {
-        return Ok(());
-    }
-    let error = CliError::usage("a file contains the picture of one key, but there are more");
-    Err(error.field(option.to_owned()).into())
-}
-
 /// Show the QR code of each KEY, or of each key on standard input
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -94,63 +86,33 @@ pub struct QrCommand {
     /// Encode the compact key zQ3sh… instead of 0x04…
     #[arg(long)]
     compact: bool,
-    /// Write the code as a PNG picture to FILE; for a single key
-    #[arg(long, value_name = "FILE")]
-    png: Option<PathBuf>,
-    /// Write the code as an SVG picture to FILE; for a single key
-    #[arg(long, value_name = "FILE")]
-    svg: Option<PathBuf>,
-    /// Pixels per module of the PNG picture
-    #[arg(long, value_name = "PIXELS", default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=32))]
-    scale: u8,
-    /// Draw the dark modules instead of the light ones, for terminals with dark text
-    #[arg(long)]
-    invert: bool,
-    /// Overwrite the files of --png and --svg
-    #[arg(long)]
-    force: bool,
+    #[command(flatten)]
+    picture: PictureArgs,
 }
 
 impl QrCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
         let colour = cx.has_colour();
-        let files = [(&self.png, "--png"), (&self.svg, "--svg")];
-        for (path, option) in
-            files.iter().filter_map(|(path, option)| Some((path.as_ref()?, option)))
-        {
-            check_free(path, option, self.force)?;
-        }
+        self.picture.check_free()?;
         let mut count = 0;
         each_key(cx, &self.keys, |cx, key| {
             count += 1;
             let text = self.text(key);
             let qr = Qr::new(&text)
                 .map_err(|error| CliError::new(error.code(), Exit::Malformed, error.to_string()))?;
-            let png = qr.to_png(self.scale);
-            if let Some(path) = &self.png {
-                only_one(count, "--png")?;
-                write_new(path, &png, Readers::Everyone, "--png", self.force)?;
-            }
-            if let Some(path) = &self.svg {
-                only_one(count, "--svg")?;
-                let svg = qr.to_svg();
-                write_new(path, svg.as_bytes(), Readers::Everyone, "--svg", self.force)?;
-            }
-            let names: Vec<String> = files
-                .iter()
-                .filter_map(|(path, _)| Some(path.as_ref()?.display().to_string()))
-                .collect();
+            self.picture.write(&qr, count, "key")?;
+            let names = self.picture.names();
             let record = Record::new("qr")
                 .with("text", text.as_str())
                 .with("public_key", key.to_string())
                 .with("side", qr.side())
                 .with_some("files", (!names.is_empty()).then(|| names.clone()))
-                .with_raw(&png);
+                .with_raw(&qr.to_png(self.picture.scale));
             if !names.is_empty() && matches!(cx.format(), Format::Hex | Format::Raw) {
                 return Ok(());
             }
             cx.collect(&record, |_| match names.is_empty() {
-                true => draw(&qr, self.invert, colour),
+                true => draw(&qr, self.picture.invert, colour),
                 false => names.join("\n"),
             })
         })

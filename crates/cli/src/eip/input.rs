@@ -7,13 +7,12 @@ use std::{
 };
 
 use serde_json::Value as Json;
-
 use statuskit_core::reader::Wants;
 
 use crate::{
     context::{Context, announce_terminal},
     error::{CliError, Exit, Result},
-    input::{Content, Item, MAX_INPUT, stdin_items},
+    input::{Content, Item, MAX_INPUT, each_item},
     lines::Lines,
     records::hex_member,
 };
@@ -41,18 +40,7 @@ pub fn each_bytes(
     if !arguments.is_empty() {
         return Ok(());
     }
-    let mut items = stdin_items(Wants::any_bytes(), false);
-    let mut any = false;
-    while let Some(item) = items.next()? {
-        any = true;
-        let line = item.as_ref().map_or(0, |item| item.line);
-        let done = item.map_err(Into::into).and_then(|item| {
-            let bytes = bytes_of(&item, members)?;
-            work(cx, &bytes)
-        });
-        crate::absorb(cx, done, line)?;
-    }
-    if any { Ok(()) } else { Err(crate::empty_input(expected)) }
+    each_item(cx, Wants::any_bytes(), expected, |cx, item| work(cx, &bytes_of(item, members)?))
 }
 
 fn bytes_of(item: &Item, members: &[&str]) -> Result<Vec<u8>> {

@@ -14,7 +14,7 @@ use crate::{
     account::stream::{each_text, record},
     context::Context,
     error::{CliError, Exit, Result},
-    input::{Content, stdin_items},
+    input::{Content, each_item},
     keys::{IdentityArgs, parse_public_key},
     output::{Record, hex0x},
     payload::record::payload_members,
@@ -117,26 +117,18 @@ impl VerifyCommand {
         let from = from.map_err(|error| {
             CliError::new(error.code(), Exit::Usage, error.to_string()).field("--from")
         })?;
-        let mut items = stdin_items(Wants::any_bytes(), false);
-        let mut count = 0;
-        while let Some(item) = items.next()? {
-            count += 1;
-            let done = match item {
-                Err(error) => Err(error.into()),
-                Ok(item) => match &item.content {
-                    Content::Record(members) => {
-                        verify(cx, payload_members(members), sender.as_ref(), from)
-                    }
-                    Content::Bytes(_) => {
-                        let message = "expected a record of send_transaction";
-                        let error = CliError::new("record.type", Exit::Malformed, message);
-                        Err(error.hint("status-payload decode prints it").into())
-                    }
-                },
-            };
-            crate::absorb(cx, done, count)?;
-        }
-        if count > 0 { Ok(()) } else { Err(crate::empty_input("records of send_transaction")) }
+        each_item(cx, Wants::any_bytes(), "records of send_transaction", |cx, item| {
+            match &item.content {
+                Content::Record(members) => {
+                    verify(cx, payload_members(members), sender.as_ref(), from)
+                }
+                Content::Bytes(_) => {
+                    let message = "expected a record of send_transaction";
+                    let error = CliError::new("record.type", Exit::Malformed, message);
+                    Err(error.hint("status-payload decode prints it").into())
+                }
+            }
+        })
     }
 }
 

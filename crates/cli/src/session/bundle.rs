@@ -16,11 +16,10 @@ use statuskit_core::{
 };
 
 use crate::{
-    absorb,
     context::Context,
     conversation::installation_value,
     error::{CliError, Exit, Result},
-    input::{Content, Item, stdin_items},
+    input::{Content, Item, each_item},
     output::Record,
     records::hex_member,
     session::{DeviceArgs, record::bundle_record},
@@ -171,21 +170,9 @@ fn each(
     mut work: impl FnMut(&mut Context, &proto::Bundle, &[u8]) -> Result<()>,
 ) -> Result<()> {
     let wants = Wants::whole(|bytes| !bytes.is_empty() && bundle::decode(bytes).is_ok());
-    let mut items = stdin_items(wants, false);
-    let mut any = false;
-    while let Some(item) = items.next()? {
-        any = true;
-        let line = item.as_ref().map_or_else(|error| error.line.unwrap_or(0), |item| item.line);
-        let bundles = item.and_then(|item| {
-            cx.note_taken(&item);
-            bundles_of(&item)
-        });
-        let done = bundles.map_err(Into::into);
-        let done = done
-            .and_then(|bundles| bundles.iter().try_for_each(|(bundle, raw)| work(cx, bundle, raw)));
-        absorb(cx, done, line)?;
-    }
-    if any { Ok(()) } else { Err(super::super::empty_input("bundles")) }
+    each_item(cx, wants, "bundles", |cx, item| {
+        bundles_of(item)?.iter().try_for_each(|(bundle, raw)| work(cx, bundle, raw))
+    })
 }
 
 /// Returns the bundles of a record, or of bytes.

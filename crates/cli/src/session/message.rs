@@ -10,11 +10,10 @@ use statuskit_core::{
 };
 
 use crate::{
-    absorb,
     context::Context,
     conversation::{how_value, installation_value},
     error::{CliError, Exit, Result, Stop},
-    input::{Content, Item, stdin_items},
+    input::{Content, Item, each_item},
     keys::{parse_public_key, public_key},
     output::Record,
     records::hex_member,
@@ -158,7 +157,7 @@ impl EncryptCommand {
             std::io::Read::read_to_end(&mut std::io::stdin().lock(), &mut all)?;
             return work(cx, &all);
         }
-        each_item(cx, "payloads", Wants::any_bytes(), |cx, item| {
+        each_item(cx, Wants::any_bytes(), "payloads", |cx, item| {
             let bytes = match &item.content {
                 Content::Bytes(bytes) => bytes.clone(),
                 Content::Record(members) => hex_member(members, "raw")?,
@@ -181,7 +180,7 @@ impl DecryptCommand {
         let mut failed = false;
         let wants =
             Wants::whole(|bytes| !bytes.is_empty() && ProtocolMessage::decode(bytes).is_ok());
-        each_item(cx, "protocol messages", wants, |cx, item| {
+        each_item(cx, wants, "protocol messages", |cx, item| {
             let (sender, bytes) = message_of(item, from.as_ref())?;
             let before = self.trace.all(&device)?;
             let received = device.decrypt(&sender, &bytes, &mut rng);
@@ -235,25 +234,4 @@ fn message_of(
         CliError::usage("the sender is unknown").field("--from").hint("--from KEY")
     })?;
     Ok((sender, bytes))
-}
-
-/// Runs `work` on each item of standard input.
-fn each_item(
-    cx: &mut Context,
-    expected: &str,
-    wants: Wants,
-    mut work: impl FnMut(&mut Context, &Item) -> Result<()>,
-) -> Result<()> {
-    let mut items = stdin_items(wants, false);
-    let mut any = false;
-    while let Some(item) = items.next()? {
-        any = true;
-        let line = item.as_ref().map_or_else(|error| error.line.unwrap_or(0), |item| item.line);
-        let done = item.map_err(Into::into).and_then(|item| {
-            cx.note_taken(&item);
-            work(cx, &item)
-        });
-        absorb(cx, done, line)?;
-    }
-    if any { Ok(()) } else { Err(super::super::empty_input(expected)) }
 }

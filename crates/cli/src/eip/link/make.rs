@@ -1,7 +1,5 @@
 //! `status-eip link make`.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use serde_json::{Map, Value};
 use statuskit_core::{account::Qr, reader::Wants};
@@ -18,10 +16,10 @@ use super::{ResolveArgs, client_verdict, record};
 use crate::{
     context::Context,
     error::{CliError, Exit, Result},
-    files::{Readers, check_free, write_new},
-    input::{Content, Item, stdin_items},
+    input::{Content, Item, each_item},
     output::Format,
     payload::record::payload_members,
+    picture::PictureArgs,
 };
 
 /// Make links, and their QR codes
@@ -69,45 +67,24 @@ pub struct MakeCommand {
     /// Also draw the QR code, with --output text
     #[arg(long)]
     qr: bool,
-    /// Write the QR code as a PNG picture to FILE; for a single link
-    #[arg(long, value_name = "FILE")]
-    png: Option<PathBuf>,
-    /// Write the QR code as an SVG picture to FILE; for a single link
-    #[arg(long, value_name = "FILE")]
-    svg: Option<PathBuf>,
-    /// Pixels per module of the PNG picture
-    #[arg(long, value_name = "PIXELS", default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=32))]
-    scale: u8,
-    /// Draw the dark modules instead of the light ones, for terminals with dark text
-    #[arg(long)]
-    invert: bool,
-    /// Overwrite the files of --png and --svg
-    #[arg(long)]
-    force: bool,
+    #[command(flatten)]
+    picture: PictureArgs,
 }
 
 impl MakeCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
-        for (path, option) in [(&self.png, "--png"), (&self.svg, "--svg")] {
-            if let Some(path) = path {
-                check_free(path, option, self.force)?;
-            }
-        }
+        self.picture.check_free()?;
         if let Some(to) = &self.to {
             let link = self.of_options(to)?;
             return self.emit(cx, &link, 1);
         }
-        let mut items = stdin_items(Wants::any_bytes(), false);
         let mut count = 0;
-        while let Some(item) = items.next()? {
+        let expected = "links, or requests for payment";
+        each_item(cx, Wants::any_bytes(), expected, |cx, item| {
             count += 1;
-            let done = item
-                .and_then(|item| self.of_item(&item).map_err(|error| error.line(item.line)))
-                .map_err(Into::into)
-                .and_then(|link| self.emit(cx, &link, count));
-            crate::absorb(cx, done, count)?;
-        }
-        if count > 0 { Ok(()) } else { Err(crate::empty_input("links, or requests for payment")) }
+            let link = self.of_item(item).map_err(|error| error.line(item.line))?;
+            self.emit(cx, &link, count)
+        })
     }
 
     fn of_options(&self, to: &str) -> Result<PaymentLink> {
@@ -181,46 +158,28 @@ impl MakeCommand {
     fn emit(&self, cx: &mut Context, link: &PaymentLink, count: u64) -> Result<()> {
         let text =
             if self.client_2020 { client::write(&as_client(link)) } else { link.to_string() };
-        let qr = Qr::new(&text);
-        let needs_qr = self.qr || self.png.is_some() || self.svg.is_some();
-        if needs_qr {
-            let drawn = qr
-                .as_ref()
-                .map_err(|error| CliError::new(error.code(), Exit::Malformed, error.to_string()))?;
-            self.write_files(drawn, count)?;
+        let files = self.picture.names();
+        let qr = match self.qr || !files.is_empty() {
+            true => Some(Qr::new(&text).map_err(|error| {
+                CliError::new(error.code(), Exit::Malformed, error.to_string())
+            })?),
+            false => None,
+        };
+        if let Some(qr) = &qr {
+            self.picture.write(qr, count, "link")?;
         }
-        let files: Vec<String> = [&self.png, &self.svg]
-            .into_iter()
-            .filter_map(|path| Some(path.as_ref()?.display().to_string()))
-            .collect();
         let record = record(link, &ResolveArgs { resolve: Vec::new() })
             .with("link", text.as_str())
             .with("client_2020", client_verdict(&text, Some(link)))
             .with_some("files", (!files.is_empty()).then_some(files))
             .with_raw(text.as_bytes());
-        if needs_qr && !self.qr && matches!(cx.format(), Format::Hex | Format::Raw) {
+        if qr.is_some() && !self.qr && matches!(cx.format(), Format::Hex | Format::Raw) {
             return Ok(());
         }
         cx.collect(&record, |_| match (&qr, self.qr) {
-            (Ok(qr), true) => format!("{text}\n{}", qr.to_text(self.invert)),
+            (Some(qr), true) => format!("{text}\n{}", qr.to_text(self.picture.invert)),
             _ => text.clone(),
         })
-    }
-
-    fn write_files(&self, qr: &Qr, count: u64) -> Result<()> {
-        let files = [
-            (&self.png, "--png", qr.to_png(self.scale)),
-            (&self.svg, "--svg", qr.to_svg().into_bytes()),
-        ];
-        for (path, option, bytes) in &files {
-            let Some(path) = path else { continue };
-            if count > 1 {
-                let message = "a file contains the picture of one link, but there are more";
-                return Err(CliError::usage(message).field(*option).into());
-            }
-            write_new(path, bytes, Readers::Everyone, option, self.force)?;
-        }
-        Ok(())
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     context::Context,
     eip::{input::each_bytes, tx::fields::FieldArgs},
     error::{CliError, Exit, Result},
-    input::{Content, stdin_items},
+    input::{Content, each_item},
     keys::IdentityArgs,
     output::{Record, hex0x},
     records::hex_member,
@@ -98,28 +98,20 @@ impl SignCommand {
         if self.fields.is_given() {
             return sign(cx, self.fields.transaction()?, Exit::Usage);
         }
-        let mut items = stdin_items(Wants::any_bytes(), false);
-        let mut any = false;
-        while let Some(item) = items.next()? {
-            any = true;
-            let line = item.as_ref().map_or(0, |item| item.line);
-            let done = item.map_err(Into::into).and_then(|item| {
-                let data = match &item.content {
-                    Content::Bytes(bytes) => bytes.clone(),
-                    Content::Record(record) => hex_member(record, "raw")?,
-                };
-                match decode(&data)? {
-                    Decoded::Unsigned(transaction) => sign(cx, transaction, Exit::Malformed),
-                    Decoded::Typed(typed) => Err(unsupported(typed.kind).into()),
-                    Decoded::Signed(_) => {
-                        let message = "the transaction is signed already";
-                        Err(CliError::new("tx.signed", Exit::Malformed, message).into())
-                    }
+        each_item(cx, Wants::any_bytes(), "a transaction of `build`", |cx, item| {
+            let data = match &item.content {
+                Content::Bytes(bytes) => bytes.clone(),
+                Content::Record(record) => hex_member(record, "raw")?,
+            };
+            match decode(&data)? {
+                Decoded::Unsigned(transaction) => sign(cx, transaction, Exit::Malformed),
+                Decoded::Typed(typed) => Err(unsupported(typed.kind).into()),
+                Decoded::Signed(_) => {
+                    let message = "the transaction is signed already";
+                    Err(CliError::new("tx.signed", Exit::Malformed, message).into())
                 }
-            });
-            crate::absorb(cx, done, line)?;
-        }
-        if any { Ok(()) } else { Err(crate::empty_input("a transaction of `build`")) }
+            }
+        })
     }
 }
 
