@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 use crate::{
     bytes::fixed_bytes,
     crypto::{PublicKey, SecretKey, keccak256},
+    rlp::{self, Reader},
     text::excerpt,
 };
 
@@ -59,6 +60,21 @@ pub fn personal_discovery_name(key: &PublicKey) -> String {
 /// This name is also the password of the conversation's symmetric key, so it is a secret.
 pub fn negotiated_name(ours: &SecretKey, theirs: &PublicKey) -> Zeroizing<String> {
     Zeroizing::new(hex::encode(ours.ecdh(theirs).as_bytes()))
+}
+
+/// Reads a list of topics.
+pub(crate) fn read_topics(items: &mut Reader<'_>) -> rlp::Result<Vec<Topic>> {
+    let mut list = items.list("topics")?;
+    let mut topics = Vec::new();
+    while !list.is_empty() {
+        topics.push(Topic(list.bytes("topic")?));
+    }
+    Ok(topics)
+}
+
+/// Appends a list of topics.
+pub(crate) fn put_topics(out: &mut Vec<u8>, topics: &[Topic]) {
+    rlp::put_list(out, |out| topics.iter().for_each(|topic| rlp::put_bytes(out, &topic.0)));
 }
 
 #[cfg(test)]

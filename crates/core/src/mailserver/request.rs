@@ -19,13 +19,15 @@
 //! forms are those of the reference, which rejects five and six items.
 
 use crate::{
-    envelope::{Bloom, Topic},
+    envelope::{
+        Bloom, Topic,
+        topic::{put_topics, read_topics},
+    },
     mailserver::{Cursor, DAY},
     rlp::{self, Reader, RlpError},
     wire::{
         cursor_bytes,
         p2p::{MAX_LIMIT, MessagesRequest, SyncRequest},
-        waku::{put_topics, read_topics},
     },
 };
 

@@ -6,12 +6,14 @@
 //! layout, that one is used.
 
 use crate::{
-    envelope::{Bloom, Envelope, EnvelopeHash, Topic},
+    envelope::{
+        Bloom, Envelope, EnvelopeHash, Topic,
+        topic::{put_topics, read_topics},
+    },
     rlp::{self, Reader},
     wire::{
         Cursor, Dialect, PacketError, Position, cursor_bytes, cursor_len,
         packet::{put_envelopes, read_envelopes},
-        waku::{put_topics, read_topics},
     },
 };
 

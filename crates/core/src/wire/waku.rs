@@ -20,7 +20,10 @@
 use std::collections::HashSet;
 
 use crate::{
-    envelope::{Bloom, Topic},
+    envelope::{
+        Bloom, Topic,
+        topic::{put_topics, read_topics},
+    },
     rlp::{self, Reader},
     wire::{
         Dialect, PacketError, RateLimits,
@@ -269,21 +272,6 @@ pub fn max_topics(dialect: Dialect) -> usize {
         Dialect::Waku0 => 1000,
         _ => 10_000,
     }
-}
-
-/// Reads a list of topics.
-pub(crate) fn read_topics(items: &mut Reader<'_>) -> rlp::Result<Vec<Topic>> {
-    let mut list = items.list("topics")?;
-    let mut topics = Vec::new();
-    while !list.is_empty() {
-        topics.push(Topic(list.bytes("topic")?));
-    }
-    Ok(topics)
-}
-
-/// Appends a list of topics.
-pub(crate) fn put_topics(out: &mut Vec<u8>, topics: &[Topic]) {
-    rlp::put_list(out, |out| topics.iter().for_each(|topic| rlp::put_bytes(out, &topic.0)));
 }
 
 /// Reads a key. `None` if it is unknown.
