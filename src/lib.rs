@@ -125,7 +125,7 @@ pub mod envelope {
 pub mod inspect {
     pub use statuskit_inspect::{
         Buffer, Candidate, Certainty, Check, Field, InspectError, Inspection, KINDS, Keys, Layer,
-        Options, Stop, inspect,
+        Options, Stop, inspect, inspect_text,
     };
 }
 

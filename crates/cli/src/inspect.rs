@@ -9,7 +9,9 @@ use std::{
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 use statuskit_core::reader::{self, Reader, Wants};
-use statuskit_inspect::{Certainty, InspectError, Inspection, KINDS, Keys, Options, inspect};
+use statuskit_inspect::{
+    Certainty, InspectError, Inspection, KINDS, Keys, Options, inspect, inspect_text,
+};
 
 use crate::{
     context::Context,
@@ -202,7 +204,7 @@ impl<'a> Texts<'a> {
     fn line(&mut self, cx: &mut Context, line: &str, options: &Options) -> Result<()> {
         let text = line.trim();
         self.any |= !text.is_empty();
-        let as_text = inspect(text.as_bytes(), options);
+        let as_text = inspect_text(text, options);
         if as_text.as_ref().is_ok_and(|it| it.certainty() == Certainty::Certain) {
             // What was open before ends here.
             self.reader.line(b"");

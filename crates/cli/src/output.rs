@@ -6,6 +6,7 @@ use std::{
 };
 
 use serde_json::{Map, Value};
+pub use statuskit_core::text::escape;
 
 use crate::{
     error::{CliError, Result},
@@ -268,38 +269,9 @@ fn misleads(c: char) -> bool {
         || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Makes text from strangers safe for a terminal: control characters and the controls of
-/// bidirectional text become visible escapes; line breaks and tabs too.
-pub fn escape(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
-        let hidden = c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
-            || matches!(c, '\u{061c}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}');
-        if hidden {
-            let _ = match c {
-                '\n' => write!(out, "\\n"),
-                '\r' => write!(out, "\\r"),
-                '\t' => write!(out, "\\t"),
-                _ => write!(out, "\\u{{{:x}}}", c as u32),
-            };
-        } else {
-            out.push(c);
-        }
-        out
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn hostile_text_is_visible() {
-        assert_eq!(escape("a\x1b[31mb"), "a\\u{1b}[31mb");
-        assert_eq!(escape("user\u{202e}gpj.exe"), "user\\u{202e}gpj.exe");
-        assert_eq!(escape("two\nlines"), "two\\nlines");
-        assert_eq!(escape("żółć 🙂"), "żółć 🙂");
-    }
 
     #[test]
     fn lines_of_json_are_one_line_and_hide_nothing() {

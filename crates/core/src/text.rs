@@ -1,4 +1,7 @@
-//! Texts from outside, in messages. This is the one place that decides how they are quoted.
+//! Texts from outside, in messages and on terminals. This is the one place that decides how they are
+//! quoted and shown.
+
+use std::fmt::Write as _;
 
 use crate::account::Language;
 
@@ -20,6 +23,27 @@ pub fn quote(text: &str) -> String {
         Some(what) => what,
         None => format!("{:?}", cut(text)),
     }
+}
+
+/// Makes text from strangers safe for a terminal: control characters and the controls of
+/// bidirectional text become visible escapes; line breaks and tabs too.
+pub fn escape(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
+        let hidden = c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+            || matches!(c, '\u{061c}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}');
+        if hidden {
+            let _ = match c {
+                '\n' => write!(out, "\\n"),
+                '\r' => write!(out, "\\r"),
+                '\t' => write!(out, "\\t"),
+                _ => write!(out, "\\u{{{:x}}}", c as u32),
+            };
+        } else {
+            out.push(c);
+        }
+        out
+    })
 }
 
 /// Describes a text that is not what was expected, without a part of it.
@@ -105,6 +129,14 @@ fn cut(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hostile_text_is_visible() {
+        assert_eq!(escape("a\x1b[31mb"), "a\\u{1b}[31mb");
+        assert_eq!(escape("user\u{202e}gpj.exe"), "user\\u{202e}gpj.exe");
+        assert_eq!(escape("two\nlines"), "two\\nlines");
+        assert_eq!(escape("żółć 🙂"), "żółć 🙂");
+    }
 
     #[test]
     fn secrets_are_described() {

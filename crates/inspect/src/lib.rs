@@ -28,4 +28,6 @@ mod show;
 
 pub use kinds::KINDS;
 pub use layer::{Certainty, Check, Field, Stop};
-pub use peel::{Buffer, Candidate, InspectError, Inspection, Keys, Layer, Options, inspect};
+pub use peel::{
+    Buffer, Candidate, InspectError, Inspection, Keys, Layer, Options, inspect, inspect_text,
+};

@@ -170,12 +170,25 @@ impl std::error::Error for InspectError {}
 /// # Errors
 /// If nothing known has their form.
 pub fn inspect(bytes: &[u8], options: &Options) -> Result<Inspection, InspectError> {
+    read(bytes, options, Place::Input)
+}
+
+/// Finds out what a text is by itself: a link, a key, a node URL, a key file. Bytes that it may
+/// spell are not looked at.
+///
+/// # Errors
+/// If it is none of these.
+pub fn inspect_text(text: &str, options: &Options) -> Result<Inspection, InspectError> {
+    read(text.as_bytes(), options, Place::Text)
+}
+
+fn read(bytes: &[u8], options: &Options, place: Place) -> Result<Inspection, InspectError> {
     if bytes.is_empty() {
         return Err(InspectError::Empty);
     }
     let context =
         Context { options, depth: Cell::new(0), layers: Cell::new(0), curve: Cell::new(MAX_CURVE) };
-    let mut readings = kinds::readings(&context, bytes, 0, Place::Input);
+    let mut readings = kinds::readings(&context, bytes, 0, place);
     if let Some(kind) = &options.kind {
         if !KINDS.iter().any(|(known, _)| known == kind || is_payload(known, kind)) {
             return Err(InspectError::NoSuchKind(kind.clone()));

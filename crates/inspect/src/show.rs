@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use serde_json::{Value, json};
+use statuskit_core::text::escape;
 
 use crate::{
     layer::{Field, Stop},
@@ -70,7 +71,7 @@ impl Inspection {
                 }
                 for (row, part) in bytes.chunks(ROW).take(rows).enumerate() {
                     let digits: Vec<_> = part.iter().map(|byte| format!("{byte:02x}")).collect();
-                    let name = if row == 0 { &*printable(&field.name) } else { "" };
+                    let name = if row == 0 { &*escape(&field.name) } else { "" };
                     let at = range.start + row * ROW;
                     let _ = writeln!(out, "{at:06x}  {start}{:48}{end} {name}", digits.join(" "));
                 }
@@ -172,10 +173,10 @@ impl fmt::Display for Inspection {
             }
             for check in &layer.checks {
                 let mark = if check.pass { "ok  " } else { "FAIL" };
-                writeln!(f, "{indent}  {mark} {}: {}", check.rule, printable(&check.found))?;
+                writeln!(f, "{indent}  {mark} {}: {}", check.rule, escape(&check.found))?;
             }
             if let Some(stop) = &layer.stopped {
-                write!(f, "{indent}  ends here: {} ({})", printable(&stop.message), stop.code)?;
+                write!(f, "{indent}  ends here: {} ({})", escape(&stop.message), stop.code)?;
                 if !stop.hint.is_empty() {
                     write!(f, "; {}", stop.hint)?;
                 }
@@ -196,29 +197,14 @@ fn show_field(f: &mut fmt::Formatter<'_>, field: &Field, depth: usize) -> fmt::R
     let indent = "  ".repeat(depth);
     let value = match &field.value {
         Value::Null => String::new(),
-        Value::String(text) => printable(text),
+        Value::String(text) => escape(text),
         other => other.to_string(),
     };
     let mut shown: String = value.chars().take(MAX_SHOWN).collect();
     if shown.len() < value.len() {
         shown.push('…');
     }
-    let name = printable(&field.name);
+    let name = escape(&field.name);
     writeln!(f, "{indent}{:>6} +{:<6} {name} {shown}", field.offset, field.length)?;
     field.fields.iter().try_for_each(|field| show_field(f, field, depth + 1))
-}
-
-/// Escapes what terminals would act on.
-fn printable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        let hidden = c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-        if hidden {
-            let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
-        } else {
-            out.push(c);
-        }
-    }
-    out
 }

@@ -52,6 +52,8 @@ pub const KINDS: &[(&str, &str)] = &[
 pub(crate) enum Place {
     /// Nothing is known.
     Input,
+    /// A text by itself.
+    Text,
     /// The payload of a Whisper message.
     Message,
     /// What a session or a public message contains.
@@ -96,6 +98,7 @@ pub(crate) fn readings(context: &Context<'_>, bytes: &[u8], at: usize, place: Pl
             account::key,
             whisper::cut_envelope,
         ],
+        Place::Text => &[account::text],
         Place::Message => &[
             account::transit,
             secure::protocol_message,
