@@ -6,12 +6,12 @@ use crate::{record, records, shell::Shell};
 
 const TO: &str = "0x8e23ee67d1332ad560396262c48ffbb01f93d052";
 
-fn one(shell: &Shell, line: &str) -> Value {
+pub fn one(shell: &Shell, line: &str) -> Value {
     record(&shell.ok(line))
 }
 
 /// The error of a command that ends with `code`.
-fn error(shell: &Shell, code: i32, line: &str) -> Value {
+pub fn error(shell: &Shell, code: i32, line: &str) -> Value {
     let ended = shell.run(&format!("{line} --output json"));
     assert_eq!(ended.code, code, "{line}: {}", ended.stderr);
     records(&ended.stderr).into_iter().find(|it| it["type"] == "error").unwrap()

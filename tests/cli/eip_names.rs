@@ -2,21 +2,14 @@
 
 use serde_json::{Value, json};
 
-use crate::{record, records, shell::Shell};
+use crate::{
+    eip::{error, one},
+    record, records,
+    shell::Shell,
+};
 
 const TO: &str = "0x8e23ee67d1332ad560396262c48ffbb01f93d052";
 const TOKEN: &str = "0x89205a3a3b2a69de6dbf7f01ed13b2108b2c43e7";
-
-fn one(shell: &Shell, line: &str) -> Value {
-    record(&shell.ok(line))
-}
-
-/// The error of a command that ends with `code`.
-fn error(shell: &Shell, code: i32, line: &str) -> Value {
-    let ended = shell.run(&format!("{line} --output json"));
-    assert_eq!(ended.code, code, "{line}: {}", ended.stderr);
-    records(&ended.stderr).into_iter().find(|it| it["type"] == "error").unwrap()
-}
 
 #[test]
 fn the_standards_are_listed() {

@@ -7,13 +7,16 @@ use statuskit_core::{
     envelope::{Bloom, Envelope, EnvelopeHash, Topic},
     wire::{
         Cursor, Dialect, Packet, RateLimits,
-        p2p::{MessagesRequest, P2pRequest, RequestComplete},
+        p2p::RequestComplete,
         packet::{self, code},
         waku::{Accepts, Options, Settings},
     },
 };
 
-use crate::case::{Case, Set, bytes};
+use crate::{
+    case::{Case, Set, bytes},
+    whisper::p2p_request,
+};
 
 /// Members that need a node of Waku. A test names them, so that they are not forgotten.
 ///
@@ -89,19 +92,7 @@ fn sent_packet(case: &Case<'_>, code: u64) -> Packet {
         }
         code::MESSAGES => Packet::Messages(envelopes()),
         code::P2P_MESSAGE => Packet::P2pMessage(envelopes()),
-        code::P2P_REQUEST if case.has("envelope") => {
-            let envelope = Envelope::decode(&case.hex("envelope")).unwrap();
-            Packet::P2pRequest(P2pRequest::Envelope(envelope))
-        }
-        code::P2P_REQUEST => Packet::P2pRequest(P2pRequest::Plain(MessagesRequest {
-            id: case.hex("id"),
-            from: case.u32("from"),
-            to: case.u32("to"),
-            limit: case.u32("limit"),
-            cursor: Cursor::from_bytes(&case.hex("cursor")),
-            bloom: case.hex("bloom"),
-            topics: topics(case.get("topics")),
-        })),
+        code::P2P_REQUEST => p2p_request(case, |case| topics(case.get("topics"))),
         code::P2P_REQUEST_COMPLETE => {
             let request = case.array("request_id");
             Packet::RequestComplete(match case.opt("error") {

@@ -478,19 +478,7 @@ fn sent_packet(case: &Case<'_>, code: u64) -> Packet {
                 errors,
             }))
         }
-        code::P2P_REQUEST if case.has("envelope") => {
-            let envelope = Envelope::decode(&case.hex("envelope")).unwrap();
-            Packet::P2pRequest(P2pRequest::Envelope(envelope))
-        }
-        code::P2P_REQUEST => Packet::P2pRequest(P2pRequest::Plain(MessagesRequest {
-            id: case.hex("id"),
-            from: case.u32("from"),
-            to: case.u32("to"),
-            limit: case.u32("limit"),
-            cursor: Cursor::from_bytes(&case.hex("cursor")),
-            bloom: case.hex("bloom"),
-            topics: Vec::new(),
-        })),
+        code::P2P_REQUEST => p2p_request(case, |_| Vec::new()),
         code::P2P_REQUEST_COMPLETE => {
             let inner = case.hex("inner");
             let complete = RequestComplete::decode(&inner).unwrap();
@@ -544,4 +532,20 @@ fn set_bits(bloom: &Bloom) -> Vec<u64> {
 
 fn numbers(values: &[Value]) -> Vec<u64> {
     values.iter().map(|value| value.as_u64().expect("a number")).collect()
+}
+
+/// Returns the request that a case describes: in an envelope, or plain, with its topics.
+pub fn p2p_request(case: &Case<'_>, topics: impl FnOnce(&Case<'_>) -> Vec<Topic>) -> Packet {
+    Packet::P2pRequest(match case.has("envelope") {
+        true => P2pRequest::Envelope(Envelope::decode(&case.hex("envelope")).unwrap()),
+        false => P2pRequest::Plain(MessagesRequest {
+            id: case.hex("id"),
+            from: case.u32("from"),
+            to: case.u32("to"),
+            limit: case.u32("limit"),
+            cursor: Cursor::from_bytes(&case.hex("cursor")),
+            bloom: case.hex("bloom"),
+            topics: topics(case),
+        }),
+    })
 }
