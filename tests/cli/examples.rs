@@ -65,7 +65,7 @@ fn visit(shell: &Shell, command: &Command, path: &str, tools: &[String], all: &m
     }
 }
 
-/// The examples of a text, as somebody would copy them.
+/// Returns the examples of a text, as a reader would copy them.
 fn examples_in(text: &str) -> Vec<String> {
     let mut examples: Vec<String> = Vec::new();
     let mut is_open = false;

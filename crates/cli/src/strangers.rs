@@ -51,7 +51,7 @@ const NOTES: u32 = 50;
 const PERIOD: Duration = Duration::from_secs(60);
 
 /// Notes about strangers: the first of each minute one by one, the others counted by their code.
-/// Otherwise whoever connects over and over would fill the disk of the operator.
+/// Otherwise a stranger could fill the operator's disk by connecting again and again.
 #[derive(Debug)]
 pub struct Notes {
     left: u32,

@@ -31,7 +31,7 @@ impl Intervals {
         Self { interval, last: HashMap::new(), order: VecDeque::new() }
     }
 
-    /// Whether the client may ask now. A clock that was set back locks nobody out.
+    /// Whether the client may ask now. A clock that was set back blocks no client.
     pub(super) fn allows(&self, client: &NodeId, now: Time) -> bool {
         let since = |last: &Time| now.checked_sub(*last);
         self.last.get(client).and_then(since).is_none_or(|since| since >= self.interval)

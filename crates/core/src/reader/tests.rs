@@ -180,7 +180,7 @@ fn documents_give_what_is_looked_for() {
     // The same bytes twice are no question.
     let same = format!("{{\"a\":\"0x{hex_a}\",\"b\":\"0x{hex_a}\"}}");
     assert_eq!(short(same.as_bytes(), wants()), [Short::Bytes(1, a)]);
-    // Without bytes, an object is a record of somebody.
+    // An object without bytes is a record of another program.
     assert_eq!(short(b"{\"a\":1}", wants()), [Short::Record(1, "{\"a\":1}".to_owned())]);
     // Names of strangers are not shown.
     let name = format!("{{\"a b\":\"0x{hex_b}\"}}");

@@ -166,7 +166,7 @@ fn strip(text: &str) -> &str {
     text
 }
 
-/// Removes the dots of a text that somebody has cut.
+/// Removes the dots that mark a text as cut.
 fn without_dots(text: &str) -> (&str, bool) {
     let bare = text.strip_suffix('…').or_else(|| text.strip_suffix("...")).or_else(|| {
         let (before, after) = text.rsplit_once('…').or_else(|| text.rsplit_once("..."))?;

@@ -72,7 +72,7 @@ pub enum AbiErrorKind {
     #[error("{0} bytes follow the last value")]
     Trailing(u64),
     /// Values that share bytes, so that decoding would cost more than the data is worth.
-    #[error("the values share so many bytes that the data is not decoded")]
+    #[error("too many values share the same bytes; the data is not decoded")]
     Work,
     /// A log with other topics than its event has.
     #[error("expected {expected} topics, found {got}")]

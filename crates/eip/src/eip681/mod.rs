@@ -143,7 +143,7 @@ impl PaymentLink {
         Ok(Self { prefix, target, chain_id: None, function: None, parameters })
     }
 
-    /// Creates a link to a transfer of tokens: `amount` in the smallest unit, from whoever opens it.
+    /// Creates a link to a transfer of tokens. `amount` is in the smallest unit; the reader pays.
     pub fn transfer(contract: &Address, to: &str, amount: U256) -> Self {
         let parameter = |key: &str, value: String| Parameter { key: key.to_owned(), value };
         Self {

@@ -80,7 +80,7 @@ struct Queue {
     since: Option<Instant>,
     /// Whether some were left out.
     left_out: bool,
-    /// Whether somebody waits for room.
+    /// Whether a task waits for room.
     room_wanted: bool,
     /// Whether the last commit failed.
     failing: bool,

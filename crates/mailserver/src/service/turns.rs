@@ -118,7 +118,7 @@ impl State {
         }
     }
 
-    /// Returns who reads next, if there is a turn and somebody waits.
+    /// Returns the next reader, if there is a turn and one waits.
     fn next(&mut self) -> Option<(Address, oneshot::Sender<Turn>)> {
         while self.free > 0 {
             let address = self.order.pop_front()?;

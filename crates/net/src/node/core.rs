@@ -353,7 +353,7 @@ impl Node {
             return true;
         }
         let from = self.origin(from);
-        // Those that are new, or do not read, hold back nobody.
+        // New peers and those that do not read delay no one.
         let late = self.now.saturating_sub(STALLED);
         let keeps_up = |peer: &Peer| peer.caught_up && peer.flush_at.is_none_or(|at| at >= late);
         let peers = self.peers.iter().filter(|(_, peer)| keeps_up(peer));

@@ -2,7 +2,7 @@
 //!
 //! Envelopes are numbered as they enter the pool. An answer waits for the last envelope that was in
 //! the pool when its packet had been handled, so it also covers envelopes that another peer has
-//! just sent. Whoever stores envelopes in that order only reports how far it is.
+//! just sent. An archive that stores them in this order only reports how far it is.
 
 use std::collections::VecDeque;
 

@@ -33,7 +33,7 @@ pub(super) struct Limits {
     pub bytes: usize,
 }
 
-/// How much somebody holds.
+/// The share of a holder.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Held {
     pub envelopes: usize,

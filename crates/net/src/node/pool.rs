@@ -7,7 +7,7 @@
 //! - The **index** finds an envelope by its hash; it holds places in the log, not hashes.
 //! - **Expiry** goes by buckets of one second.
 //! - **Holders** share the room: see `holders`. Where there is none left, the cheapest envelope goes
-//!   of the peer that holds most, if it was forwarded and nobody works on it any more.
+//!   of the peer that holds most, if it was forwarded and is no longer in use.
 //!
 //! An envelope of 402 bytes needs about 560 bytes in all of this, with up to 64 peers;
 //! `benches/node.rs` measures it.
@@ -161,7 +161,7 @@ impl Pool {
         Some(self.widen(*low))
     }
 
-    /// Returns whether half of the pool is free, also with this envelope: then nobody is over a share.
+    /// Returns whether half of the pool is free, also with this envelope: then no address exceeds its share.
     pub fn is_half_empty(&self, envelope: &PooledEnvelope, limits: Limits) -> bool {
         let bytes = self.bytes + envelope.envelope.raw().len();
         2 * (self.len() + 1) <= limits.envelopes && 2 * bytes <= limits.bytes
