@@ -1,6 +1,12 @@
 //! The client: pages, parts, refusals, and servers that misbehave.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use statuskit_core::{
     envelope::{Bloom, Envelope, EnvelopeHash, Opener, SymKey, seal},
@@ -170,10 +176,10 @@ async fn the_first_request_waits_for_a_rate_limit() {
     let sent = good.clone();
     let puppet = puppet(move |count, id, _| {
         let refused = RequestComplete::Failure { request: id, text: b"rate limit exceeded".into() };
-        Some(match count {
+        match count {
             1 | 2 => vec![Packet::RequestComplete(refused)],
             _ => vec![Packet::P2pMessage(vec![sent.clone()]), complete(id, &[])],
-        })
+        }
     })
     .await;
     let (got, pages, error) = ask(&puppet, |_| {}, query()).await;
@@ -322,7 +328,14 @@ struct Puppet {
 }
 
 async fn puppet(
-    mut answer: impl FnMut(u32, [u8; 32], Request) -> Option<Vec<Packet>> + Send + 'static,
+    mut answer: impl FnMut(u32, [u8; 32], Request) -> Vec<Packet> + Send + 'static,
+) -> Puppet {
+    puppet_that_leaves(move |count, id, request| (answer(count, id, request), false)).await
+}
+
+/// A puppet whose answers also say whether it then breaks the connection.
+async fn puppet_that_leaves(
+    mut answer: impl FnMut(u32, [u8; 32], Request) -> (Vec<Packet>, bool) + Send + 'static,
 ) -> Puppet {
     let mut config: ServiceConfig = node_config("puppet");
     config.node.mailserver = true;
@@ -338,18 +351,15 @@ async fn puppet(
             let (request, _) = Request::decode(&payload).unwrap();
             count += 1;
             let peer: ConnectionId = *peer;
-            match answer(count, envelope.hash().0, request) {
-                Some(packets) => {
-                    for packet in packets {
-                        if handle.send_packet(peer, &packet).await.is_err() {
-                            break;
-                        }
-                    }
+            let (packets, leaves) = answer(count, envelope.hash().0, request);
+            for packet in packets {
+                if handle.send_packet(peer, &packet).await.is_err() {
+                    break;
                 }
-                None => {
-                    let id = handle.peers().iter().find(|it| it.key == peer).unwrap().id;
-                    handle.remove_peer(&id);
-                }
+            }
+            if leaves {
+                let id = handle.peers().iter().find(|it| it.key == peer).unwrap().id;
+                handle.remove_peer(&id);
             }
         }
     });
@@ -395,14 +405,14 @@ async fn ignores_what_was_not_asked_for() {
             envelope(NOW + 1, TOPICS[0], 3),
             envelope(NOW, TOPICS[1], 4),
         ];
-        Some(vec![
+        vec![
             Packet::P2pMessage(strange),
             // The end of another request.
             complete([9; 32], &[]),
             Packet::P2pMessage(vec![sent.clone(), sent.clone()]),
             Packet::P2pMessage(vec![]),
             complete(id, &[]),
-        ])
+        ]
     })
     .await;
     let (got, pages, error) = ask(&puppet, |_| {}, query()).await;
@@ -417,7 +427,7 @@ async fn detects_cursor_loops_and_endless_pages() {
     // Two cursors in turn, always something new.
     let circles = puppet(|count, id, _| {
         let envelope = envelope(NOW - 50, TOPICS[0], count.into());
-        Some(vec![Packet::P2pMessage(vec![envelope]), complete(id, &[count as u8 % 2; 36])])
+        vec![Packet::P2pMessage(vec![envelope]), complete(id, &[count as u8 % 2; 36])]
     })
     .await;
     let (got, _, error) = ask(&circles, |_| {}, query()).await;
@@ -427,7 +437,7 @@ async fn detects_cursor_loops_and_endless_pages() {
     // New cursors, and nothing new.
     let nothing = puppet(|count, id, _| {
         let envelope = envelope(NOW - 50, TOPICS[0], 1);
-        Some(vec![Packet::P2pMessage(vec![envelope]), complete(id, &[count as u8; 36])])
+        vec![Packet::P2pMessage(vec![envelope]), complete(id, &[count as u8; 36])]
     })
     .await;
     let (got, pages, error) = ask(&nothing, |_| {}, query()).await;
@@ -436,7 +446,7 @@ async fn detects_cursor_loops_and_endless_pages() {
 
     let endless = puppet(|_, _, _| {
         let page = |at: u64| (0..500).map(|i| envelope(NOW, TOPICS[0], 500 * at + i)).collect();
-        Some((0..6).map(|at| Packet::P2pMessage(page(at))).collect())
+        (0..6).map(|at| Packet::P2pMessage(page(at))).collect()
     })
     .await;
     let (got, _, error) = ask(&endless, |_| {}, query()).await;
@@ -477,21 +487,26 @@ async fn a_copy_of_empty_parts_ends() {
 }
 
 #[tokio::test]
-async fn silence_and_interruptions_are_retried() {
-    let silent = puppet(|_, _, _| Some(vec![])).await;
-    let short = Duration::from_millis(100);
-    let once = |config: &mut ClientConfig| (config.timeout, config.retries) = (short, 1);
-    let (got, _, error) = ask(&silent, once, query()).await;
+async fn interruptions_are_retried_and_silence_is_not() {
+    let asked = Arc::new(AtomicU32::new(0));
+    let counter = asked.clone();
+    let silent = puppet(move |count, _, _| {
+        counter.store(count, Ordering::Relaxed);
+        vec![]
+    })
+    .await;
+    let short = |config: &mut ClientConfig| config.timeout = Duration::from_millis(100);
+    let (got, _, error) = ask(&silent, short, query()).await;
     assert!(matches!(error, Some(ClientError::TimedOut)), "{error:?}");
-    assert_eq!(got, []);
+    assert_eq!((got, asked.load(Ordering::Relaxed)), (vec![], 1));
 
-    // First half a page, then nothing, then a broken connection, then all of it.
+    // First half a page and a broken connection, then only that, then all of it.
     let all: Vec<_> = (0..10).map(|i| envelope(NOW - 10 + i, TOPICS[0], i.into())).collect();
     let sent = all.clone();
-    let shaky = puppet(move |count, id, _| match count {
-        1 => Some(vec![Packet::P2pMessage(sent[..5].to_vec())]),
-        2 => None,
-        _ => Some(vec![Packet::P2pMessage(sent.clone()), complete(id, &[])]),
+    let shaky = puppet_that_leaves(move |count, id, _| match count {
+        1 => (vec![Packet::P2pMessage(sent[..5].to_vec())], true),
+        2 => (vec![], true),
+        _ => (vec![Packet::P2pMessage(sent.clone()), complete(id, &[])], false),
     })
     .await;
     // Long enough for an answer on any machine: nothing else is retried.
@@ -511,16 +526,13 @@ async fn old_servers_are_asked_for_days() {
     let puppet = puppet(move |_, id, request| {
         if request.to - request.from > 86_400 {
             let text = b"query range too big for peer \xff\xfe".to_vec();
-            return Some(vec![Packet::RequestComplete(RequestComplete::Failure {
-                request: id,
-                text,
-            })]);
+            return vec![Packet::RequestComplete(RequestComplete::Failure { request: id, text })];
         }
         let all = all_of(&*archive);
         let range = request.from..=request.to;
         let found: Vec<_> = all.into_iter().filter(|it| range.contains(&it.sent())).collect();
         let found = (!found.is_empty()).then_some(Packet::P2pMessage(found));
-        Some(found.into_iter().chain([complete(id, &[])]).collect())
+        found.into_iter().chain([complete(id, &[])]).collect()
     })
     .await;
     let query = HistoryQuery::from_topics(NOW - 3 * 86_400, NOW, [TOPICS[0]]);

@@ -220,6 +220,12 @@ pub(super) const CODES: &[Explanation] = &[
         causes: "Another file, or one that was cut.",
     },
     Explanation {
+        code: "keystore.presale",
+        rule: "A wallet of the Ethereum sale of 2014 (encseed, ethaddr) is no key file.",
+        source: "Web3 Secret Storage; pyethsaletool",
+        causes: "The file of the sale: `geth wallet import FILE` makes a key file of it.",
+    },
+    Explanation {
         code: "keystore.missing",
         rule: "A key file has crypto with cipher, ciphertext, cipherparams, kdf, kdfparams and mac, and version.",
         source: "Web3 Secret Storage",

@@ -29,7 +29,7 @@ use crate::{
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Network")]
 pub struct AskArgs {
-    /// Maximum wait for the connection, and for the next packet of an answer
+    /// Maximum wait for the connection, and then for the next envelopes, over all retries
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_wait)]
     timeout: u32,
     /// Maximum wait per page while the server refuses requests as too frequent; 0 to give up at the
@@ -62,7 +62,7 @@ impl AskArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Request")]
 pub struct RequestArgs {
-    /// Retries when the server is silent or the connection breaks
+    /// Retries when the connection breaks
     #[arg(long, value_name = "N", default_value_t = 2)]
     retries: u32,
     /// Minimum proof of work of requests; more if the server asks for more

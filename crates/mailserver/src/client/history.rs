@@ -135,7 +135,7 @@ impl History {
     pub(super) fn start(client: Arc<Inner>, query: HistoryQuery) -> Self {
         let (out, items) = mpsc::channel(CHANNEL);
         let pager = Pager::new(query, client.config.layout.max_span());
-        Self { items, task: tokio::spawn(Task { client, pager, out }.run()) }
+        Self { items, task: tokio::spawn(Task { client, pager, heard: Instant::now(), out }.run()) }
     }
 
     /// Returns the next item; `None` after the end of the range, or after an error. Cancel-safe.
@@ -157,6 +157,9 @@ impl Drop for History {
 struct Task {
     client: Arc<Inner>,
     pager: Pager,
+    /// When the server was last heard of, or we began to wait for it: the limit counts from here,
+    /// over all retries.
+    heard: Instant,
     out: mpsc::Sender<Result<HistoryItem, ClientError>>,
 }
 
@@ -202,16 +205,22 @@ impl Task {
         let mut patience = Patience::new(client.config.rate_limit_patience);
         let wait = client.pace().wait(Instant::now());
         sleep(wait).await;
+        self.heard = Instant::now();
         loop {
             let mut sent = Instant::now();
             match self.ask(request, &mut sent).await {
-                Err(Halt::Error(error)) if error.passes() && retries < client.config.retries => {
+                Err(Halt::Error(error))
+                    if error.passes()
+                        && retries < client.config.retries
+                        && self.heard.elapsed() < client.config.timeout =>
+                {
                     retries += 1;
                 }
                 Err(Halt::Error(ClientError::RateLimited(text))) => {
                     client.pace().refused(Instant::now());
                     let wait = patience.wait().ok_or(ClientError::RateLimited(text))?;
                     sleep(wait).await;
+                    self.heard = Instant::now();
                 }
                 Ok(end) => {
                     client.pace().accepted(sent);
@@ -227,13 +236,17 @@ impl Task {
     async fn ask(&mut self, request: &Request, sent: &mut Instant) -> Result<End, Halt> {
         let client = self.client.clone();
         let config = &client.config;
+        let waits = Instant::now();
         let _turn = client.turn.lock().await;
-        let peer = client.connected().await?;
+        // The time of others is not the server's.
+        self.heard += waits.elapsed();
+        let peer = client.connected(self.heard).await?;
         let mut inbox = Inbox::new(&client.handle, peer, config.max_waiting_bytes);
         let asked = inbox.during(client.packet(request, peer)).await?;
         inbox.expect(request_id(&asked));
         *sent = Instant::now();
-        inbox.send(&client.handle, &Packet::P2pRequest(asked), config.timeout).await?;
+        let left = config.timeout.saturating_sub(self.heard.elapsed());
+        inbox.send(&client.handle, &Packet::P2pRequest(asked), left).await?;
 
         // Servers that don't mark the end of a page have no limit either.
         let most = match config.quiet {
@@ -242,7 +255,8 @@ impl Task {
         };
         self.pager.begin_page();
         loop {
-            let event = match inbox.next(config.quiet.unwrap_or(config.timeout)).await {
+            let left = config.timeout.saturating_sub(self.heard.elapsed());
+            let event = match inbox.next(config.quiet.unwrap_or(left)).await {
                 // Smaller pages would not help.
                 Err(ClientError::TimedOut) if config.quiet.is_some() && inbox.left_out() => {
                     return Err(ClientError::Lagged.into());
@@ -261,6 +275,7 @@ impl Task {
                             inbox.during(self.hand_out(item)).await?;
                         }
                     }
+                    self.heard = Instant::now();
                 }
                 Some(Mail::Complete(RequestComplete::Success { .. })) if inbox.left_out() => {
                     return Ok(End::Cut);

@@ -87,12 +87,12 @@ pub struct ClientConfig {
     pub min_pow: f64,
     /// The longest search for that proof of work.
     pub work_time: Duration,
-    /// The longest wait for the next packet of a page.
+    /// The longest wait for the next envelopes of a page, over all retries.
     pub timeout: Duration,
     /// The longest wait for the connection.
     pub connect_timeout: Duration,
-    /// How often a page is requested again when the server was silent, the connection broke, or we
-    /// were too slow.
+    /// How often a page is requested again when the connection broke, or we were too slow. A silent
+    /// server is not asked again: nothing gets lost on a connection.
     pub retries: u32,
     /// How long to wait, per page, while the server refuses requests as too frequent; zero to give
     /// up at the first refusal. Later pages wait for what was enough.
@@ -222,7 +222,7 @@ impl ClientError {
 
     /// Whether a retry may help.
     fn passes(&self) -> bool {
-        matches!(self, Self::NotConnected | Self::Disconnected(_) | Self::TimedOut | Self::Lagged)
+        matches!(self, Self::NotConnected | Self::Disconnected(_) | Self::Lagged)
     }
 
     /// Interprets a server's refusal.
@@ -290,9 +290,10 @@ impl Client {
 }
 
 impl Inner {
-    /// Waits for the connection to the server.
-    async fn connected(&self) -> Result<ConnectionId, ClientError> {
-        connected(&self.handle, &self.server, self.config.connect_timeout).await
+    /// Waits for the connection to the server, at most for what is left since then.
+    async fn connected(&self, since: Instant) -> Result<ConnectionId, ClientError> {
+        let limit = self.config.connect_timeout.saturating_sub(since.elapsed());
+        connected(&self.handle, &self.server, limit).await
     }
 
     /// Makes the packet of a request.

@@ -16,6 +16,9 @@ pub enum KeystoreError {
     /// Not JSON, or nested too deeply.
     #[error("a key file is a JSON object: {0}")]
     Json(String),
+    /// A wallet of the sale of 2014: a seed that the password encrypts, with an address.
+    #[error("this is a wallet of the Ethereum sale of 2014, not a key file")]
+    PreSale,
     /// A required member is missing.
     #[error("the key file has no {member:?}")]
     Missing { member: &'static str },
@@ -29,8 +32,8 @@ pub enum KeystoreError {
     #[error("version {0} of key files is unknown; expected 3, or \"1\" as a text")]
     Version(String),
     /// A cipher that does not belong to the version.
-    #[error("cipher {got:?} is unknown; expected {expected:?}")]
-    Cipher { got: String, expected: &'static str },
+    #[error("the cipher is {got:?}; a key file of version {version} has {expected:?}")]
+    Cipher { got: String, version: &'static str, expected: &'static str },
     /// An unknown key derivation.
     #[error("key derivation {0:?} is unknown; expected \"scrypt\" or \"pbkdf2\"")]
     Kdf(String),
@@ -89,6 +92,7 @@ impl KeystoreError {
             Self::TooLarge { .. } => "keystore.too_large",
             Self::Utf8 { .. } => "keystore.utf8",
             Self::Json(_) => "keystore.json",
+            Self::PreSale => "keystore.presale",
             Self::Missing { .. } => "keystore.missing",
             Self::Member { .. } => "keystore.member",
             Self::Length { .. } => "keystore.length",

@@ -60,6 +60,9 @@ impl KeyFile {
         let file: Map<String, Value> =
             serde_json::from_str(text).map_err(|error| KeystoreError::Json(json_reason(&error)))?;
         let file = Object(&file);
+        if file.get("encseed").is_some() && file.get("ethaddr").is_some() {
+            return Err(KeystoreError::PreSale);
+        }
         let version = match file.require("version")? {
             Value::String(text) if text == "1" => Version::V1,
             value if integer(value) == Some(3) => Version::V3,
@@ -147,7 +150,9 @@ impl Block {
     fn read(block: &Object<'_>, version: Version) -> Result<Self, KeystoreError> {
         let cipher = block.text("cipher")?;
         if cipher != version.cipher() {
-            return Err(KeystoreError::Cipher { got: excerpt(cipher), expected: version.cipher() });
+            let (got, expected) = (excerpt(cipher), version.cipher());
+            let version = if version == Version::V1 { "\"1\"" } else { "3" };
+            return Err(KeystoreError::Cipher { got, version, expected });
         }
         let params = block.object("kdfparams")?;
         let salt = params.hex("salt")?;

@@ -101,6 +101,8 @@ fn malformed_files_are_rejected_with_a_reason() {
     assert_eq!(code(b"[]"), "keystore.json");
     assert_eq!(code(b"{}"), "keystore.missing");
     assert_eq!(code(b"{\"version\":3}"), "keystore.missing");
+    let sale = br#"{"encseed":"00","ethaddr":"00","email":"a@b.c","btcaddr":"1"}"#;
+    assert_eq!(code(sale), "keystore.presale");
     assert_eq!(code(&[b'{', 0xff]), "keystore.utf8");
     assert_eq!(code(&vec![b'{'; 100_000_000]), "keystore.too_large");
     assert_eq!(code("[".repeat(60_000).as_bytes()), "keystore.json");
