@@ -76,6 +76,43 @@ fn spellings(bytes: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         ),
         text("a log", format!("INFO [03-29] got envelope hash=0xabcd data=0x{hex} peer=1\n")),
         text("a link", format!("https://example.org/?data=0x{hex}&x=1")),
+        text(
+            "a data link",
+            format!("data:application/octet-stream;base64,{}", BASE64.encode(bytes)),
+        ),
+        text("Rust", format!("{bytes:#?}\n")),
+        text("Rust source", format!("vec![{}]", join(bytes, ", ", |byte| format!("0x{byte:02x}")))),
+        text("C", {
+            let lines: Vec<_> = bytes
+                .chunks(12)
+                .map(|line| format!("  {}", join(line, ", ", |byte| format!("0x{byte:02x}"))))
+                .collect();
+            let length = bytes.len();
+            format!(
+                "unsigned char envelope[] = {{\n{}\n}};\nunsigned int envelope_len = {length};\n",
+                lines.join(",\n")
+            )
+        }),
+        text("Python's list", format!("[{}]\n", join(bytes, ", ", |byte| byte.to_string()))),
+        text("Wireshark", {
+            let lines = bytes.chunks(16).enumerate();
+            let lines = lines
+                .map(|(index, line)| format!("{:04x}   {}\n", index * 16, join(line, " ", pair)));
+            lines.collect::<String>()
+        }),
+        text("tcpdump", {
+            let lines = bytes.chunks(16).enumerate().map(|(index, line)| {
+                let groups: Vec<_> = line.chunks(2).map(hex::encode).collect();
+                format!("\t0x{:04x}:  {}\n", index * 16, groups.join(" "))
+            });
+            lines.collect::<String>()
+        }),
+        text("base64 in a log", format!("level=debug payload=\"{}\" n=1\n", BASE64.encode(bytes))),
+        text("base64 in JSON", format!("{{\"ok\":true,\"data\":\"{}\"}}\n", BASE64.encode(bytes))),
+        ("UTF-16", {
+            let text = format!("\u{feff}0x{hex}\r\n");
+            text.encode_utf16().flat_map(u16::to_le_bytes).collect()
+        }),
     ]
 }
 
@@ -118,7 +155,7 @@ fn every_spelling_is_read_by_three_tools() {
             }
         }
     }
-    assert!(count >= 150, "{count}");
+    assert!(count >= 200, "{count}");
     // As an argument.
     for text in [format!("0x{}", hex::encode(&envelope)), BASE64.encode(&envelope)] {
         let shown = shell.ok(&format!("status-envelope show --output hex '{text}'"));

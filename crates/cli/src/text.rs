@@ -102,7 +102,7 @@ pub fn mark(pass: bool) -> String {
 
 /// Returns a number with its noun, such as `1 peer` or `2 peers`.
 pub fn count(number: u64, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+    statuskit_core::text::count(&number, noun)
 }
 
 /// Returns a time of day; with its date if that is not today, with the zone if it is local.

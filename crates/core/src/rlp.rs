@@ -21,7 +21,7 @@ pub struct RlpError {
 #[non_exhaustive]
 pub enum RlpErrorKind {
     /// The input or the enclosing list ends before the item does.
-    #[error("the item needs {need} bytes, {have} are left")]
+    #[error("the item needs {}, and {have} are left", crate::text::count(.need, "byte"))]
     Truncated { need: usize, have: usize },
     /// A length has a longer form than needed, or a leading zero.
     #[error("the length is not in its shortest form")]
@@ -30,7 +30,7 @@ pub enum RlpErrorKind {
     #[error("the integer has a leading zero byte")]
     LeadingZero,
     /// An integer does not fit its type.
-    #[error("the integer has {got} bytes, at most {max} fit")]
+    #[error("the integer has {}, at most {max} fit", crate::text::count(.got, "byte"))]
     IntegerTooLarge { got: usize, max: usize },
     /// A boolean is neither 0 nor 1.
     #[error("expected a boolean (0 or 1)")]
@@ -42,16 +42,16 @@ pub enum RlpErrorKind {
     #[error("expected a string, found a list")]
     ExpectedString,
     /// A string of fixed length has another length.
-    #[error("expected {expected} bytes, found {got}")]
+    #[error("expected {}, found {got}", crate::text::count(.expected, "byte"))]
     WrongLength { expected: usize, got: usize },
     /// A list has too few items.
     #[error("the list ends here; {0} should follow")]
     MissingItem(&'static str),
     /// A list has too many items.
-    #[error("{0} bytes follow the last item of the list")]
+    #[error("the last item of the list is followed by {}", crate::text::count(.0, "byte"))]
     ExtraItems(usize),
     /// Bytes follow the outermost value.
-    #[error("{0} bytes follow the value")]
+    #[error("the value is followed by {}", crate::text::count(.0, "byte"))]
     Trailing(usize),
 }
 

@@ -1,7 +1,7 @@
 //! Texts from outside, in messages and on terminals. This is the one place that decides how they are
 //! quoted and shown.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 
 use crate::account::Language;
 
@@ -23,6 +23,12 @@ pub fn quote(text: &str) -> String {
         Some(what) => what,
         None => format!("{:?}", cut(text)),
     }
+}
+
+/// Returns a number with its noun: `1 byte`, `2 bytes`.
+pub fn count<N: Copy + Display + PartialEq + From<u8>>(number: &N, noun: &str) -> String {
+    let plural = if *number == N::from(1) { "" } else { "s" };
+    format!("{number} {noun}{plural}")
 }
 
 /// Makes text from strangers safe for a terminal: control characters and the controls of
@@ -136,6 +142,13 @@ mod tests {
         assert_eq!(escape("user\u{202e}gpj.exe"), "user\\u{202e}gpj.exe");
         assert_eq!(escape("two\nlines"), "two\\nlines");
         assert_eq!(escape("żółć 🙂"), "żółć 🙂");
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!([0u32, 1, 2].map(|n| count(&n, "byte")), ["0 bytes", "1 byte", "2 bytes"]);
+        let error = crate::rlp::Reader::new(&[0x82, 0x80]).string("data").unwrap_err();
+        assert_eq!(error.kind.to_string(), "the item needs 2 bytes, and 1 are left");
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub struct Transfer {
 #[non_exhaustive]
 pub enum TransferError {
     /// Not 68 bytes.
-    #[error("the transaction has {0} bytes of data; a transfer of tokens has 68")]
+    #[error("the transaction has {} of data; a transfer of tokens has 68", statuskit_core::text::count(.0, "byte"))]
     Length(usize),
     /// Another function.
     #[error("the call is no transfer of tokens: its selector is 0x{}", hex::encode(.0))]

@@ -121,10 +121,10 @@ impl TryFrom<usize> for WordCount {
 #[non_exhaustive]
 pub enum MnemonicError {
     /// The text is much longer than a phrase.
-    #[error("a text of {got} bytes is not a recovery phrase (the limit is {MAX_PHRASE})")]
+    #[error("a text of {} is not a recovery phrase (the limit is {MAX_PHRASE})", crate::text::count(.got, "byte"))]
     TooLong { got: usize },
     /// A number of words that BIP39 does not allow.
-    #[error("the phrase has {got} words; expected 12, 15, 18, 21 or 24")]
+    #[error("the phrase has {}; expected 12, 15, 18, 21 or 24", crate::text::count(.got, "word"))]
     WordCount { got: usize },
     /// A word that is not in the list.
     #[error("word {position}, {word:?}, is not in the {language} word list{}", hint(.suggestion))]

@@ -22,7 +22,7 @@ pub enum KeyError {
     #[error("{what} is not hexadecimal (position {at} of the text)")]
     Hex { what: &'static str, at: usize },
     /// The length is none of those that this kind of key can have.
-    #[error("{what} has {got} bytes; expected {expected}")]
+    #[error("{what} has {}; expected {expected}", crate::text::count(.got, "byte"))]
     Length { what: &'static str, got: usize, expected: &'static str },
     /// A private key is zero, or not below the group order.
     #[error("a private key must be at least 1 and below the order of secp256k1")]

@@ -53,7 +53,7 @@ pub struct Hello {
 #[non_exhaustive]
 pub enum HelloError {
     /// The payload is too long.
-    #[error("the first message has {0} bytes; at most {MAX_HELLO} are allowed")]
+    #[error("the first message has {}; at most {MAX_HELLO} are allowed", crate::text::count(.0, "byte"))]
     TooLarge(usize),
     /// The peer sent Disconnect.
     #[error("the peer disconnected: {0}")]
@@ -65,7 +65,7 @@ pub enum HelloError {
     #[error("Hello is malformed, {0}")]
     Malformed(#[from] RlpError),
     /// The id does not have the length of a public key.
-    #[error("the id in Hello has {0} bytes; expected 64")]
+    #[error("the id in Hello has {}; expected 64", crate::text::count(.0, "byte"))]
     IdLength(usize),
     /// The id is all zero.
     #[error("the id in Hello is zero")]

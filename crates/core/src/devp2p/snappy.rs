@@ -15,10 +15,10 @@ pub const MAX_LENGTH: usize = 0xff_ffff;
 #[non_exhaustive]
 pub enum SnappyError {
     /// The payload is longer than allowed.
-    #[error("the uncompressed payload has {got} bytes; at most {max} are allowed")]
+    #[error("the uncompressed payload has {}; at most {max} are allowed", crate::text::count(.got, "byte"))]
     TooLarge { got: usize, max: usize },
     /// The payload is not a snappy block, or its elements do not have the announced length.
-    #[error("the payload ({0} bytes) is not a snappy block")]
+    #[error("the payload ({}) is not a snappy block", crate::text::count(.0, "byte"))]
     Corrupt(usize),
 }
 

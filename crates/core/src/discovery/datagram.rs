@@ -22,7 +22,7 @@ fixed_bytes! {
 #[non_exhaustive]
 pub enum DatagramError {
     /// The datagram ends before the type of the packet.
-    #[error("the datagram has {got} bytes; expected at least {least}")]
+    #[error("the datagram has {}; expected at least {least}", crate::text::count(.got, "byte"))]
     Length { got: usize, least: usize },
     /// The datagram does not start with the text of the protocol.
     #[error("the datagram does not start with \"temporary discovery v5\"")]
@@ -43,7 +43,7 @@ pub enum DatagramError {
     #[error("the signature of the packet: {0}")]
     Signature(KeyError),
     /// The packet to be sent is too long for a datagram.
-    #[error("the packet has {0} bytes; receivers read {MAX_DATAGRAM}")]
+    #[error("the packet has {}; receivers read {MAX_DATAGRAM}", crate::text::count(.0, "byte"))]
     TooLong(usize),
 }
 

@@ -17,7 +17,7 @@ pub const MAX_LOW_PORT: u16 = 1024;
 #[non_exhaustive]
 pub enum RelayError {
     /// The address has another length than 4 or 16 bytes.
-    #[error("the address has {0} bytes; expected 4 or 16")]
+    #[error("the address has {}; expected 4 or 16", crate::text::count(.0, "byte"))]
     Length(usize),
     /// The address is `0.0.0.0` or `::`.
     #[error("the address is unspecified")]

@@ -36,19 +36,19 @@ pub enum MessageError {
     #[error("the plaintext is empty; expected at least a flags byte")]
     Empty,
     /// The signed flag is set, but there is no room for a signature and content.
-    #[error("the signed flag is set, but {0} bytes can't hold flags, content and a signature")]
+    #[error("the signed flag is set, but {} can't hold flags, content and a signature", crate::text::count(.0, "byte"))]
     NoRoomForSignature(usize),
     /// The size field runs past the end.
-    #[error("byte 1: the size field takes {need} bytes, {have} are left")]
+    #[error("byte 1: the size field takes {}, and {have} are left", crate::text::count(.need, "byte"))]
     SizeField { need: usize, have: usize },
     /// The payload runs past the end (or into the signature).
-    #[error("byte {at}: the payload takes {need} bytes, {have} are left")]
+    #[error("byte {at}: the payload takes {}, and {have} are left", crate::text::count(.need, "byte"))]
     Payload { at: usize, need: usize, have: usize },
     /// No key can be recovered from the signature.
     #[error("no public key can be recovered from the signature (byte {at})")]
     Signature { at: usize },
     /// The payload is longer than the size field can express.
-    #[error("the payload has {0} bytes, at most {MAX_PAYLOAD} fit")]
+    #[error("the payload has {}, at most {MAX_PAYLOAD} fit", crate::text::count(.0, "byte"))]
     PayloadTooLong(usize),
     /// The time of expiry has more than 32 bits.
     #[error(

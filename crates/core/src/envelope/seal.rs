@@ -50,7 +50,7 @@ pub enum Opener<'a> {
 #[non_exhaustive]
 pub enum OpenError {
     /// The data is too short for a tag, a salt and at least one byte.
-    #[error("the data has {0} bytes; a symmetric message has at least 29")]
+    #[error("the data has {}; a symmetric message has at least 29", crate::text::count(.0, "byte"))]
     Short(usize),
     /// The message is for another key, or damaged.
     #[error("the key does not open this envelope (GCM tag mismatch)")]

@@ -108,13 +108,13 @@ pub enum RequestError {
     #[error("limit exceeds the maximum allowed value")]
     Limit(u32),
     /// The bloom filter does not have 64 bytes.
-    #[error("bloom filter has {0} bytes, expected 64")]
+    #[error("bloom filter has {}, expected 64", crate::text::count(.0, "byte"))]
     BloomLength(usize),
     /// The cursor is not a position in this range.
     #[error("cursor is not of this server: {0}")]
     Cursor(CursorError),
     /// The id of a plain request does not have 32 bytes.
-    #[error("request id has {0} bytes, expected 32")]
+    #[error("request id has {}, expected 32", crate::text::count(.0, "byte"))]
     IdLength(usize),
 }
 
@@ -123,7 +123,7 @@ pub enum RequestError {
 #[non_exhaustive]
 pub enum CursorError {
     /// The cursor does not have 36 bytes.
-    #[error("{0} bytes, expected 36")]
+    #[error("{}, expected 36", crate::text::count(.0, "byte"))]
     Length(usize),
     /// Its second is not in the requested range.
     #[error("outside of the range")]

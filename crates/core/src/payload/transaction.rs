@@ -283,7 +283,7 @@ impl Invalid {
 #[non_exhaustive]
 pub enum Incomparable {
     /// Call data that can't be a transfer: neither 0 nor 68 bytes.
-    #[error("the transaction has {0} bytes of data; a transfer of tokens has 68")]
+    #[error("the transaction has {} of data; a transfer of tokens has 68", crate::text::count(.0, "byte"))]
     DataLength(usize),
     /// The amount of the request is malformed.
     #[error("the amount that was asked for is no whole number in decimal")]

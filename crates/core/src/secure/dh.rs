@@ -27,7 +27,7 @@ pub enum DhError {
     #[error("invalid ephemeral key in the header: {0}")]
     Key(#[from] KeyError),
     /// The payload is too short.
-    #[error("the payload has {0} bytes; expected at least {OVERHEAD}")]
+    #[error("the payload has {}; expected at least {OVERHEAD}", crate::text::count(.0, "byte"))]
     Short(usize),
     /// The tag does not match: encrypted to another identity, or damaged.
     #[error("the tag does not match: encrypted to another identity, or damaged")]

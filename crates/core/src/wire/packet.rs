@@ -79,16 +79,16 @@ pub enum PacketError {
     #[error("options follow an unknown one, which must be the last")]
     OptionOrder,
     /// The topic interest is too long.
-    #[error("the topic interest has {got} topics; expected at most {max}")]
+    #[error("the topic interest has {}; expected at most {max}", crate::text::count(.got, "topic"))]
     TopicInterest { got: usize, max: usize },
     /// The minimum proof of work is infinite, negative or a NaN.
     #[error("{0} is not a proof-of-work requirement; expected a finite number, at least 0")]
     Pow(f64),
     /// The bloom filter has another length.
-    #[error("the bloom filter has {0} bytes; expected 64")]
+    #[error("the bloom filter has {}; expected 64", crate::text::count(.0, "byte"))]
     BloomLength(usize),
     /// The end of a mailserver's answer has an impossible length.
-    #[error("the request-complete has {0} bytes; expected 32 to 100, or an error text")]
+    #[error("the request-complete has {}; expected 32 to 100, or an error text", crate::text::count(.0, "byte"))]
     CompleteLength(usize),
     /// The limit of a sync request is out of range.
     #[error("the limit of the sync request is {0}; expected 1 to 1000")]

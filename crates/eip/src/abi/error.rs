@@ -54,10 +54,10 @@ pub enum AbiErrorKind {
     #[error("the data is not of {signature}: expected {expected}, found {got}")]
     Selector { signature: String, expected: String, got: String },
     /// The data ends inside a value.
-    #[error("the data ends: {need} bytes are needed, {have} are left")]
+    #[error("the data ends: it takes {}, and {have} are left", statuskit_core::text::count(.need, "byte"))]
     Truncated { need: u64, have: u64 },
     /// An offset or count that no data can have.
-    #[error("{what} is {got}, beyond the {have} bytes of the data")]
+    #[error("{what} is {got}, beyond the {} of the data", statuskit_core::text::count(.have, "byte"))]
     Beyond { what: &'static str, got: String, have: u64 },
     /// An offset that leaves a gap, or points into other values.
     #[error("the offset is {got}, but the value belongs at {expected}")]
@@ -69,13 +69,13 @@ pub enum AbiErrorKind {
     #[error("the text is not UTF-8")]
     Utf8,
     /// Bytes after the last value.
-    #[error("{0} bytes follow the last value")]
+    #[error("the last value is followed by {}", statuskit_core::text::count(.0, "byte"))]
     Trailing(u64),
     /// Values that share bytes, so that decoding would cost more than the data is worth.
     #[error("too many values share the same bytes; the data is not decoded")]
     Work,
     /// A log with other topics than its event has.
-    #[error("expected {expected} topics, found {got}")]
+    #[error("expected {}, found {got}", statuskit_core::text::count(.expected, "topic"))]
     Topics { expected: usize, got: usize },
 }
 

@@ -8,7 +8,7 @@ use crate::{account::hd::HdError, crypto::KeyError, eip::Address};
 #[non_exhaustive]
 pub enum KeystoreError {
     /// The input is much larger than a key file.
-    #[error("a file of {got} bytes is not a key file (the limit is {MAX_KEY_FILE})")]
+    #[error("a file of {} is not a key file (the limit is {MAX_KEY_FILE})", crate::text::count(.got, "byte"))]
     TooLarge { got: usize },
     /// Not text.
     #[error("a key file is JSON, but this is not UTF-8 (byte {at})")]
@@ -26,7 +26,7 @@ pub enum KeystoreError {
     #[error("{member:?} of the key file should be {expected}")]
     Member { member: &'static str, expected: &'static str },
     /// A member has the wrong length.
-    #[error("{member:?} of the key file has {got} bytes; expected {expected}")]
+    #[error("{member:?} of the key file has {}; expected {expected}", crate::text::count(.got, "byte"))]
     Length { member: &'static str, got: usize, expected: usize },
     /// A version other than 3 or "1".
     #[error("version {0} of key files is unknown; expected 3, or \"1\" as a text")]

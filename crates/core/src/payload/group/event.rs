@@ -18,7 +18,7 @@ use crate::{
 #[non_exhaustive]
 pub enum EventError {
     /// Not even a signature.
-    #[error("an event of {0} bytes; the signature alone has 65")]
+    #[error("an event of {}; the signature alone has 65", crate::text::count(.0, "byte"))]
     TooShort(usize),
     /// The message after the signature is malformed.
     #[error("not a MembershipUpdateEvent: {0}")]
