@@ -275,6 +275,9 @@ impl Reader {
             self.open = Some(Open::Array(array));
             return;
         }
+        if is_length_of_xxd(text) {
+            return;
+        }
         self.single(text, number, 1);
     }
 
@@ -547,6 +550,14 @@ fn is_transit(values: &[Value]) -> bool {
 }
 
 /// `"\xf9\x01" \`: a string with escapes that is a line of several.
+/// `unsigned int NAME_len = 302;`, with which the arrays of `xxd -i` end.
+fn is_length_of_xxd(text: &str) -> bool {
+    let Some(rest) = text.strip_prefix("unsigned int ") else { return false };
+    let Some((name, length)) = rest.split_once(" = ") else { return false };
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    name.ends_with("_len") && length.strip_suffix(';').is_some_and(is_number)
+}
+
 fn is_quoted(text: &str) -> bool {
     text.starts_with(['"', '\'']) && text.contains("\\x") && text::readings(text).is_ok()
 }
