@@ -121,6 +121,17 @@ impl Context {
         self.output.collect(record, text)
     }
 
+    /// Writes a part of a page; before the first one, its `start`.
+    pub fn emit_html(
+        &mut self,
+        start: impl FnOnce() -> String,
+        part: &str,
+        end: &'static str,
+    ) -> Result<()> {
+        self.show_later();
+        self.output.emit_html(start, part, end)
+    }
+
     /// Returns the bytes of a result, to be written elsewhere.
     pub fn render(&self, record: &Record, text: impl FnOnce(&Record) -> String) -> Result<Vec<u8>> {
         self.output.render(record, text)
@@ -196,11 +207,17 @@ impl Context {
 
     /// Notes what a record of the input was taken from, once for each kind.
     pub fn note_taken(&mut self, item: &Item) {
-        let Some(taken) = &item.taken else { return };
+        if let Some(taken) = &item.taken {
+            self.note_source(item.line, taken);
+        }
+    }
+
+    /// Notes what a line was read as, once for each kind.
+    pub fn note_source(&mut self, line: u64, taken: &str) {
         // `result[0].payload: hex, 43 bytes`: the same kind, whatever its numbers.
         let kind = taken.replace(|c: char| c.is_ascii_digit(), "");
         if self.noted.len() < MAX_NOTED && self.noted.insert(kind) {
-            self.note(&format!("line {}: read {taken}", item.line));
+            self.note(&format!("line {line}: read {taken}"));
         }
     }
 
@@ -213,7 +230,7 @@ impl Context {
     pub fn exit(&mut self, result: Result<()>) -> Exit {
         self.show_later();
         // Results before an error are written as well.
-        let flushed = self.flush();
+        let flushed = self.output.finish();
         match result.and(flushed) {
             Ok(()) => self.worst,
             // The reader has what it wanted.

@@ -24,6 +24,9 @@ pub enum Format {
     Hex,
     /// The record's raw bytes.
     Raw,
+    /// A page of its own: `status-inspect` only.
+    #[value(hide = true)]
+    Html,
 }
 
 /// A result: one line of JSON with its members in a fixed order.
@@ -37,8 +40,16 @@ impl Format {
         match self {
             Self::Text | Self::Json => Ok(()),
             Self::Hex | Self::Raw => Err(no_raw_bytes().into()),
+            Self::Html => Err(no_page().into()),
         }
     }
+}
+
+/// No result but an inspection is a page.
+pub fn no_page() -> CliError {
+    CliError::usage("only inspections are pages")
+        .field("--output")
+        .hint("pass the result to `status-inspect --output html`")
 }
 
 fn no_raw_bytes() -> CliError {
@@ -49,6 +60,11 @@ impl Record {
     /// A record of the given type.
     pub fn new(kind: &str) -> Self {
         Self(Map::new()).with("type", kind)
+    }
+
+    /// A record that was read, with these members.
+    pub fn from_members(members: Map<String, Value>) -> Self {
+        Self(members)
     }
 
     /// Adds a member.
@@ -149,6 +165,8 @@ pub struct Output {
     format: Format,
     /// Results that are buffered to be written together.
     pending: Vec<u8>,
+    /// The end of a page that has begun.
+    page_end: Option<&'static str>,
 }
 
 /// How much waits at most.
@@ -158,7 +176,7 @@ impl Output {
     /// The format asked for, else text for a terminal and JSON for a pipe.
     pub fn new(format: Option<Format>) -> Self {
         let default = if io::stdout().is_terminal() { Format::Text } else { Format::Json };
-        Self { format: format.unwrap_or(default), pending: Vec::new() }
+        Self { format: format.unwrap_or(default), pending: Vec::new(), page_end: None }
     }
 
     /// The format of results.
@@ -191,6 +209,7 @@ impl Output {
                 write_json(&mut out, &record.0);
                 out.push(b'\n');
             }
+            Format::Html => return Err(no_page().into()),
             Format::Hex | Format::Raw => {
                 let raw = record.raw().ok_or_else(no_raw_bytes)?;
                 if self.format == Format::Raw {
@@ -202,6 +221,29 @@ impl Output {
             }
         }
         Ok(out)
+    }
+
+    /// Writes a part of a page; before the first one, its `start`. The end is for the last flush.
+    pub fn emit_html(
+        &mut self,
+        start: impl FnOnce() -> String,
+        part: &str,
+        end: &'static str,
+    ) -> Result<()> {
+        if self.page_end.is_none() {
+            self.page_end = Some(end);
+            self.pending.extend_from_slice(start().as_bytes());
+        }
+        self.pending.extend_from_slice(part.as_bytes());
+        self.flush()
+    }
+
+    /// Writes what waits, and the end of a page that has begun.
+    pub fn finish(&mut self) -> Result<()> {
+        if let Some(end) = self.page_end.take() {
+            self.pending.extend_from_slice(end.as_bytes());
+        }
+        self.flush()
     }
 
     /// Writes what waits.

@@ -22,7 +22,7 @@ use crate::{
     demo, eip, envelope,
     error::{CliError, Exit, Result, Stop},
     examples, explain, generate, group, inspect, keygen, mailserver, node,
-    output::{Format, write_stdout},
+    output::{Format, no_page, write_stdout},
     payload, pow, receive, send, session, text, topic,
 };
 
@@ -165,9 +165,10 @@ fn main<P: CommandFactory + FromArgMatches>(
         CompleteEnv::with_factory(|| command::<P>(name)).var(generate::COMPLETE).complete();
     }
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let mut takes_sent = false;
+    let (mut takes_sent, mut makes_pages) = (false, false);
     let parsed = command::<P>(name).try_get_matches_from(&arguments).and_then(|mut matches| {
         takes_sent = is_envelope_check(name, &matches);
+        makes_pages = is_inspection(name, &matches);
         P::from_arg_matches_mut(&mut matches)
     });
     let exit = match parsed {
@@ -178,6 +179,7 @@ fn main<P: CommandFactory + FromArgMatches>(
                     .field("--now")
                     .hint("UNIX seconds, or such as 2020-03-29T12:22:26Z")
                     .into()),
+                false if cx.format() == Format::Html && !makes_pages => Err(no_page().into()),
                 false => work(&parsed, &mut cx),
             };
             cx.exit(result)
@@ -193,6 +195,14 @@ fn is_envelope_check(name: &str, matches: &ArgMatches) -> bool {
     match matches.subcommand() {
         Some(("envelope", matches)) => nested(matches),
         _ => name == "status-envelope" && nested(matches),
+    }
+}
+
+/// Whether the results are inspections, which can be pages.
+fn is_inspection(name: &str, matches: &ArgMatches) -> bool {
+    match matches.subcommand() {
+        Some(("inspect", matches)) => matches.subcommand_name().is_none(),
+        subcommand => name == "status-inspect" && subcommand.is_none(),
     }
 }
 

@@ -19,6 +19,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod html;
 mod kinds;
 mod layer;
 mod peel;

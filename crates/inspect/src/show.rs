@@ -51,11 +51,12 @@ impl Inspection {
                     out,
                     "buffer {}: {}, {} bytes",
                     layer.buffer,
-                    buffer.method,
+                    escape(&buffer.method),
                     buffer.bytes.len()
                 );
             }
-            let _ = writeln!(out, "{start}{} ({}){end}", layer.kind, layer.certainty.name());
+            let kind = escape(&layer.kind);
+            let _ = writeln!(out, "{start}{kind} ({}){end}", layer.certainty.name());
             let inside = self
                 .layers
                 .iter()
@@ -67,7 +68,8 @@ impl Inspection {
                 let bytes = &buffer.bytes[range.clone()];
                 let rows = if deeper { 0 } else { bytes.len().div_ceil(ROW) };
                 if deeper {
-                    let _ = writeln!(out, "{:06x}  {:48} {}, below", range.start, "…", field.name);
+                    let name = escape(&field.name);
+                    let _ = writeln!(out, "{:06x}  {:48} {name}, below", range.start, "…");
                 }
                 for (row, part) in bytes.chunks(ROW).take(rows).enumerate() {
                     let digits: Vec<_> = part.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -89,7 +91,7 @@ const COLOURS: [u8; 6] = [36, 33, 32, 35, 34, 31];
 
 /// Returns the fields without parts, at every depth. What a field has beside its parts stays with
 /// it.
-fn leaves(fields: &[Field]) -> Vec<Field> {
+pub(crate) fn leaves(fields: &[Field]) -> Vec<Field> {
     let mut found = Vec::new();
     for field in fields {
         let mut at = field.offset;
@@ -153,58 +155,88 @@ fn stop(it: &Stop) -> Value {
 /// A tree for people: layers, fields with offsets, checks, and why it ends.
 impl fmt::Display for Inspection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_tree(false))
+    }
+}
+
+impl Inspection {
+    /// Returns a tree for people: layers, fields with offsets, checks, and why it ends. With
+    /// `colour`, each layer has its own, the same as in the hexdump.
+    pub fn to_tree(&self, colour: bool) -> String {
+        let paint = |text: &str, code: u8| match colour {
+            true => format!("\x1b[{code}m{text}\x1b[0m"),
+            false => text.to_owned(),
+        };
+        let mut out = String::new();
         let mut depths: Vec<usize> = Vec::new();
-        for layer in &self.layers {
+        for (index, layer) in self.layers.iter().enumerate() {
             let depth = layer.parent.map_or(0, |parent| depths[parent] + 1);
             depths.push(depth);
             let indent = "  ".repeat(depth);
             let opened = layer
                 .opened_with
                 .as_ref()
-                .map_or(String::new(), |key| format!(", opened with {key}"));
-            let certainty = layer.certainty.name();
-            writeln!(
-                f,
-                "{indent}{} ({certainty}: {}{opened}), {} bytes at {}",
-                layer.kind, layer.why, layer.length, layer.offset
-            )?;
+                .map_or(String::new(), |key| format!(", opened with {}", escape(key)));
+            let _ = writeln!(
+                out,
+                "{indent}{} ({}: {}{opened}), {} bytes at {}",
+                paint(&escape(&layer.kind), COLOURS[index % COLOURS.len()]),
+                layer.certainty.name(),
+                escape(&layer.why),
+                layer.length,
+                layer.offset
+            );
             for field in &layer.fields {
-                show_field(f, field, depth + 1)?;
+                show_field(&mut out, field, depth + 1);
             }
             for check in &layer.checks {
-                let mark = if check.pass { "ok  " } else { "FAIL" };
-                writeln!(f, "{indent}  {mark} {}: {}", check.rule, escape(&check.found))?;
+                let mark = if check.pass { paint("ok  ", GREEN) } else { paint("FAIL", RED) };
+                let _ = writeln!(
+                    out,
+                    "{indent}  {mark} {}: {}",
+                    escape(&check.rule),
+                    escape(&check.found)
+                );
             }
             if let Some(stop) = &layer.stopped {
-                write!(f, "{indent}  ends here: {} ({})", escape(&stop.message), stop.code)?;
-                if !stop.hint.is_empty() {
-                    write!(f, "; {}", stop.hint)?;
-                }
-                writeln!(f)?;
+                let hint = match stop.hint.is_empty() {
+                    true => String::new(),
+                    false => format!("; {}", escape(&stop.hint)),
+                };
+                let end = paint("ends here", RED);
+                let message = escape(&stop.message);
+                let _ = writeln!(out, "{indent}  {end}: {message} ({}){hint}", stop.code);
             }
         }
         for other in &self.candidates {
-            writeln!(f, "or {} ({}: {})", other.kind, other.certainty.name(), other.why)?;
+            let (kind, why) = (escape(&other.kind), escape(&other.why));
+            let _ = writeln!(out, "or {kind} ({}: {why})", other.certainty.name());
         }
-        Ok(())
+        out
     }
 }
+
+/// Colours of verdicts, as terminals number them.
+const GREEN: u8 = 32;
+const RED: u8 = 31;
 
 /// Values longer than this are cut in the tree.
 const MAX_SHOWN: usize = 72;
 
-fn show_field(f: &mut fmt::Formatter<'_>, field: &Field, depth: usize) -> fmt::Result {
+fn show_field(out: &mut String, field: &Field, depth: usize) {
     let indent = "  ".repeat(depth);
     let value = match &field.value {
         Value::Null => String::new(),
         Value::String(text) => escape(text),
-        other => other.to_string(),
+        other => escape(&other.to_string()),
     };
     let mut shown: String = value.chars().take(MAX_SHOWN).collect();
     if shown.len() < value.len() {
         shown.push('…');
     }
     let name = escape(&field.name);
-    writeln!(f, "{indent}{:>6} +{:<6} {name} {shown}", field.offset, field.length)?;
-    field.fields.iter().try_for_each(|field| show_field(f, field, depth + 1))
+    let _ = writeln!(out, "{indent}{:>6} +{:<6} {name} {shown}", field.offset, field.length);
+    for inner in &field.fields {
+        show_field(out, inner, depth + 1);
+    }
 }
