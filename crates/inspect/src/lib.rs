@@ -22,6 +22,7 @@
 pub mod html;
 mod kinds;
 mod layer;
+mod matching;
 mod peel;
 mod proto;
 mod rlp;
@@ -29,6 +30,7 @@ mod show;
 
 pub use kinds::KINDS;
 pub use layer::{Certainty, Check, Field, Stop};
+pub use matching::{Predicate, PredicateError};
 pub use peel::{
     Buffer, Candidate, InspectError, Inspection, Keys, Layer, Options, inspect, inspect_text,
 };

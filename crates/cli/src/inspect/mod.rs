@@ -1,6 +1,7 @@
 //! `status-inspect`: what bytes are, layer by layer.
 
 mod given;
+mod matching;
 
 use std::path::PathBuf;
 
@@ -66,6 +67,7 @@ enum Command {
     /// List what can be recognised
     #[command(after_help = "Examples:\n  $ status-inspect kinds --output text")]
     Kinds,
+    Match(matching::MatchArgs),
 }
 
 pub fn run(args: &InspectArgs, cx: &mut Context) -> Result<()> {
@@ -75,6 +77,7 @@ pub fn run(args: &InspectArgs, cx: &mut Context) -> Result<()> {
     }
     match &args.command {
         Some(Command::Kinds) => kinds(cx),
+        Some(Command::Match(args)) => matching::run(args, cx),
         None => args.run(cx),
     }
 }
