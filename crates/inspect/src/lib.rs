@@ -19,6 +19,7 @@
 
 #![deny(unsafe_code)]
 
+mod diff;
 pub mod html;
 mod kinds;
 mod layer;
@@ -28,6 +29,7 @@ mod proto;
 mod rlp;
 mod show;
 
+pub use diff::{Diff, Difference, Side};
 pub use kinds::KINDS;
 pub use layer::{Certainty, Check, Field, Stop};
 pub use matching::{Predicate, PredicateError};

@@ -34,6 +34,12 @@ pub(super) const CODES: &[Explanation] = &[
         causes: "The record was made without its bytes: pass the bytes themselves.",
     },
     Explanation {
+        code: "inspect.not_one",
+        rule: "Each side of a comparison is one value.",
+        source: "tools",
+        causes: "A file with several records, or an empty one: pass one record alone.",
+    },
+    Explanation {
         code: "inspect.no_key",
         rule: "An envelope or a handshake opens with the key that it is encrypted to.",
         source: "tools",

@@ -1,5 +1,6 @@
 //! `status-inspect`: what bytes are, layer by layer.
 
+mod diff;
 mod given;
 mod matching;
 
@@ -68,6 +69,7 @@ enum Command {
     #[command(after_help = "Examples:\n  $ status-inspect kinds --output text")]
     Kinds,
     Match(matching::MatchArgs),
+    Diff(diff::DiffArgs),
 }
 
 pub fn run(args: &InspectArgs, cx: &mut Context) -> Result<()> {
@@ -78,6 +80,7 @@ pub fn run(args: &InspectArgs, cx: &mut Context) -> Result<()> {
     match &args.command {
         Some(Command::Kinds) => kinds(cx),
         Some(Command::Match(args)) => matching::run(args, cx),
+        Some(Command::Diff(args)) => diff::run(args, cx),
         None => args.run(cx),
     }
 }
