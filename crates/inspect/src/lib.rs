@@ -26,6 +26,7 @@ mod layer;
 mod matching;
 mod peel;
 mod proto;
+pub mod redact;
 mod rlp;
 mod show;
 

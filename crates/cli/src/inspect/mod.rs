@@ -3,6 +3,7 @@
 mod diff;
 mod given;
 mod matching;
+mod redact;
 
 use std::path::PathBuf;
 
@@ -70,17 +71,19 @@ enum Command {
     Kinds,
     Match(matching::MatchArgs),
     Diff(diff::DiffArgs),
+    Redact(redact::RedactArgs),
 }
 
 pub fn run(args: &InspectArgs, cx: &mut Context) -> Result<()> {
     match (cx.format(), &args.command) {
-        (Format::Html, None) => {}
+        (Format::Html, None) | (_, Some(Command::Redact(_))) => {}
         (format, _) => format.require_records()?,
     }
     match &args.command {
         Some(Command::Kinds) => kinds(cx),
         Some(Command::Match(args)) => matching::run(args, cx),
         Some(Command::Diff(args)) => diff::run(args, cx),
+        Some(Command::Redact(args)) => redact::run(args, cx),
         None => args.run(cx),
     }
 }
