@@ -21,6 +21,7 @@ mod payload;
 mod people;
 mod pipelines;
 mod reader;
+mod schema;
 mod session;
 mod shell;
 mod unprinted;

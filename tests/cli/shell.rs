@@ -40,7 +40,7 @@ impl Shell {
         self.vars.push((name.to_owned(), value.into()));
     }
 
-    /// Runs a line of bash with `pipefail`.
+    /// Runs a line of bash with `pipefail`. Records that it prints must be as their schema says.
     pub fn run(&self, line: &str) -> Ended {
         let mut child = self.command(line).spawn().expect("bash");
         let pipes = (child.stdout.take(), child.stderr.take());
@@ -60,7 +60,9 @@ impl Shell {
             String::from_utf8_lossy(&thread.join().expect("a reader")).into_owned()
         };
         let code = status.code().unwrap_or(-1);
-        Ended { code, stdout: text(stdout), stderr: text(stderr) }
+        let ended = Ended { code, stdout: text(stdout), stderr: text(stderr) };
+        ended.stdout.lines().chain(ended.stderr.lines()).for_each(crate::schema::check);
+        ended
     }
 
     /// Returns the command of [`run`](Self::run), not yet started.

@@ -54,6 +54,7 @@ mod topic;
 pub use codes::{Explanation, explanations};
 use context::Context;
 use error::{CliError, Exit, Result, Stop};
+pub use inspect::schema::all as schema;
 
 /// What happened to one record of a stream: what concerns only this record is reported, and the
 /// stream goes on.

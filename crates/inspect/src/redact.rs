@@ -64,8 +64,8 @@ const KEPT: [&str; 10] = [
 ];
 
 /// Kinds that are nothing without a key.
-const CIPHERTEXT: [&str; 6] =
-    ["whisper.envelope", "shh.messages", "shh.p2p_message", "rlpx.auth", "rlpx.ack", "rlpx.frame"];
+const CIPHERTEXT: [&str; 5] =
+    ["whisper.envelope", "shh.messages", "shh.p2p_message", "rlpx.auth", "rlpx.ack"];
 
 /// How often bytes are tried until they can be read again: half of all random bytes are no point.
 const TRIES: u32 = 32;

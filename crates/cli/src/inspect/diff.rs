@@ -18,9 +18,7 @@ use crate::{
 #[command(after_help = "\
 Examples:
   $ status-inspect diff status-im://chat/public/a status-im://chat/public/b || true
-  $ status-envelope seal hi --chat status --seed 1 --output hex > a.hex
-  $ status-envelope seal hi --chat status --seed 2 --output hex > b.hex
-  $ status-inspect diff a.hex b.hex --chat status")]
+  $ for n in 1 2; do status-envelope seal hi --chat status --identity me.key --now 1585500000 > $n.json; done; status-inspect diff 1.json 2.json --chat status")]
 pub struct DiffArgs {
     /// Bytes in any spelling, a record, or a file; `-` is standard input
     a: String,

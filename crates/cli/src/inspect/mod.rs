@@ -4,6 +4,7 @@ mod diff;
 mod given;
 mod matching;
 mod redact;
+pub mod schema;
 
 use std::path::PathBuf;
 
@@ -72,6 +73,7 @@ enum Command {
     Match(matching::MatchArgs),
     Diff(diff::DiffArgs),
     Redact(redact::RedactArgs),
+    Schema(schema::SchemaArgs),
 }
 
 pub fn run(args: &InspectArgs, cx: &mut Context) -> Result<()> {
@@ -84,6 +86,7 @@ pub fn run(args: &InspectArgs, cx: &mut Context) -> Result<()> {
         Some(Command::Match(args)) => matching::run(args, cx),
         Some(Command::Diff(args)) => diff::run(args, cx),
         Some(Command::Redact(args)) => redact::run(args, cx),
+        Some(Command::Schema(args)) => schema::run(args, cx),
         None => args.run(cx),
     }
 }
