@@ -14,6 +14,7 @@ mod faults;
 mod group;
 mod history;
 mod inspect;
+mod inspect_serve;
 mod inspect_tools;
 mod mailserver;
 mod network;

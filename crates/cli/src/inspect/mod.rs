@@ -5,6 +5,7 @@ mod given;
 mod matching;
 mod redact;
 pub mod schema;
+mod serve;
 
 use std::path::PathBuf;
 
@@ -74,6 +75,7 @@ enum Command {
     Diff(diff::DiffArgs),
     Redact(redact::RedactArgs),
     Schema(schema::SchemaArgs),
+    Serve(serve::ServeArgs),
 }
 
 pub fn run(args: &InspectArgs, cx: &mut Context) -> Result<()> {
@@ -87,6 +89,7 @@ pub fn run(args: &InspectArgs, cx: &mut Context) -> Result<()> {
         Some(Command::Diff(args)) => diff::run(args, cx),
         Some(Command::Redact(args)) => redact::run(args, cx),
         Some(Command::Schema(args)) => schema::run(args, cx),
+        Some(Command::Serve(args)) => serve::run(args, cx),
         None => args.run(cx),
     }
 }

@@ -65,6 +65,11 @@ impl JoinArgs {
         Ok(Some(HistorySource { mailserver, access: Access::Password(key), since }))
     }
 
+    /// Whether a mailserver is asked for.
+    pub fn is_named(&self) -> bool {
+        self.mailserver.is_some() || self.since.is_some()
+    }
+
     /// From when on messages are wanted, in UNIX seconds.
     pub fn since(&self, cx: &Context) -> Option<u32> {
         self.since.map(|since| since.at(cx.now()))
