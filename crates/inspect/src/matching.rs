@@ -418,7 +418,7 @@ mod tests {
         let record = record();
         for (expr, holds) in [
             ("type==chat_message && payload.text contains \"x\"", true),
-            ("type == 'chat_message' && !(payload.text contains 'y')", true),
+            ("type == 'chat_message' && !(payload.text contains 'q')", true),
             ("type != chat_message || clock > 18446744073709551614", true),
             ("clock < 18446744073709551615", false),
             ("clock >= 1.5 && pow <= .5 || pow == 0.50", true),
