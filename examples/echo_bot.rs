@@ -4,11 +4,11 @@
 
 #![allow(clippy::print_stdout)]
 
-use std::{env, error::Error, path::Path};
+use std::{env, error::Error};
 
 use statuskit::{
     chat::Destination,
-    client::{Client, DiskStore, Event},
+    client::{Client, Event, SharedState},
     crypto::SecretKey,
     payload::Chat,
 };
@@ -19,14 +19,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let [peer, state] = &given[..] else { return Err("expected a peer and a directory".into()) };
     let key: SecretKey = env::var("BOT_KEY")?.parse()?;
     println!("{}", key.public_key());
-    let store = DiskStore::open(Path::new(state), None)?;
-    let builder = Client::builder().peer(peer.parse()?).identity(key).store(store);
+    // Other programs may use the state meanwhile: `status-send --state` for one.
+    let state = SharedState::new(state, None);
+    let builder = Client::builder().peer(peer.parse()?).identity(key).state(state);
     let mut client = builder.start().await?;
     client.connect().await?;
     while let Some(event) = client.next().await {
         let Event::Message { message, .. } = event else { continue };
         if let (Some(Chat::OneToOne(author)), Some(text)) = (message.chat(), message.text()) {
-            client.send_text(&Destination::Person(author), &format!("echo: {text}"))?;
+            let to = Destination::Person(author);
+            client.send_text(&to, &format!("echo: {text}")).await?;
         }
     }
     Ok(())

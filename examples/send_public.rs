@@ -14,7 +14,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let chat = Destination::public(&chat);
     let mut client = Client::builder().peer(peer.parse()?).start().await?;
     client.connect().await?;
-    let id = client.send_text(&chat, &text)?;
+    let id = client.send_text(&chat, &text).await?;
     let delivery = client.written(id).await?;
     println!("{id} confirmed by {} of {} peers", delivery.confirmed(), delivery.peers.len());
     client.close().await?;

@@ -212,8 +212,9 @@ pub mod node {
 pub mod client {
     pub use statuskit_client::{
         Builder, Client, ClientError, Contents, Delivery, DeliveryError, DeliveryState, Event,
-        HistoryEvent, HistorySource, MiningProgress, NoPeer, PeerDelivery, Peers, PostInfo,
-        SendFailure, SendId, StartError, UnreadMessage, state::DiskStore,
+        HistoryEvent, HistorySource, Holder, HolderError, MiningProgress, NoPeer, PeerDelivery,
+        Peers, PostInfo, SendFailure, SendId, ShareError, SharedState, StartError, UnreadMessage,
+        state::DiskStore,
     };
 }
 

@@ -202,18 +202,17 @@ fn a_kill_between_messages_keeps_the_conversation() {
 }
 
 #[test]
-fn a_state_belongs_to_one_process_and_one_identity() {
+fn a_state_belongs_to_one_identity() {
     let (shell, _node) = two();
     let receive = "status-receive --peer $ENODE --identity bob.key --state b --timeout 100";
     let listening = Listening::start(&shell, receive);
-    for line in [
-        "status-receive --peer $ENODE --identity bob.key --state b --timeout 1s --output json",
-        "status-send hi --peer $ENODE --identity bob.key --state b --to $ALICE --output json",
-        "status-session list --identity bob.key --state b --output json",
-    ] {
-        let error = shell.fails(5, line);
-        assert!(error.contains("store.locked") && error.contains("another process"), "{error}");
-    }
+    let line = "status-session list --identity bob.key --state b --output json";
+    let error = shell.fails(5, line);
+    let holder = format!("process {} (status-receive)", listening.child.0.id());
+    assert!(error.contains("state.in_use") && error.contains(&holder), "{error}");
+    let line = "status-send hi --identity alice.key --state b --to $ALICE --output json";
+    let error = shell.fails(2, line);
+    assert!(error.contains("store.other_identity") && error.contains(&holder), "{error}");
     drop(listening);
     let error = shell.fails(2, "status-session list --identity alice.key --state b --output json");
     assert!(error.contains("store.other_identity"), "{error}");

@@ -24,6 +24,7 @@ mod pipelines;
 mod reader;
 mod schema;
 mod session;
+mod share;
 mod shell;
 mod unprinted;
 

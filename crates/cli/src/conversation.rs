@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use statuskit_client::{Event, PostInfo, TooMuchWork, UnreadMessage};
 use statuskit_core::{
     account::InstallationId,
-    chat::messenger::{GiveUp, GivenUp, Layers, PostKind, ReceivedPayload, UnreadReason},
+    chat::messenger::{GiveUp, GivenUp, Layers, PostKind, ReceivedPayload},
     payload::{MessageId, matching::Chat},
     secure::{EncryptionKind, Installation},
 };
@@ -84,12 +84,11 @@ pub fn repeated(record: Record, is_repeated: bool) -> Record {
 
 /// A message that could not be read; `is_kept` says whether there is a state.
 pub fn unread_error(unread: &UnreadMessage, is_kept: bool) -> CliError {
-    let UnreadMessage { envelope, sender, reason, layers } = unread;
+    let UnreadMessage { envelope, sender, code, reason, is_of_session, .. } = unread;
     let who = sender.map_or_else(|| "nobody".to_owned(), |key| key.to_string());
     let message = format!("envelope {envelope}, signed by {who}: {reason}");
-    let error = CliError::new(reason.code(), Exit::Negative, message);
-    let is_of_session = layers.secure.is_none() && matches!(reason, UnreadReason::Secure(_));
-    if is_of_session && !is_kept {
+    let error = CliError::new(code, Exit::Negative, message);
+    if *is_of_session && !is_kept {
         error.hint("--state DIR keeps the sessions that open such messages")
     } else {
         error

@@ -26,7 +26,7 @@ use crate::{
     output::Record,
     printer::Printer,
     records::{envelope_record, message_record},
-    running::{Running, client_builder, client_error},
+    running::{Running, client_builder, client_error, note_move, start_error},
     signals::{interrupted, terminated, until},
     state::chat_error,
     text::{self, count},
@@ -38,6 +38,9 @@ use crate::{
 /// Asks peers for the topics of the chats and passwords, those of the identity, and each --topic.
 /// Envelopes that no key opens are printed as they are if --topic names their topic. With
 /// --mailserver, the history is printed as well, each envelope once.
+///
+/// Several tools can share a --state: the first one holds it, and the others get what they ask for
+/// from it and its peers. When it ends, one of them goes on.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -96,7 +99,12 @@ pub fn run(args: &ReceiveArgs, cx: &mut Context) -> Result<()> {
             .hint("--timeout 1s, or omit it to receive until Ctrl-C")
             .into());
     }
-    let enodes = args.join.peers(&args.peers)?;
+    let state = args.talk.state.or_of_profile(&args.keys.identity)?;
+    // The holder of a state has its own peers.
+    let enodes = match args.join.peers(&args.peers) {
+        Err(_) if state.is_in_use() => args.peers.enodes()?,
+        enodes => enodes?,
+    };
     check_min_pow(args.min_pow, "--min-pow")?;
     let symmetric = args.keys.symmetric()?;
     let ring = args.keys.ring_with(&symmetric)?;
@@ -111,7 +119,6 @@ pub fn run(args: &ReceiveArgs, cx: &mut Context) -> Result<()> {
         .acknowledge(!args.talk.no_acks)
         .connect_timeout(limit.map_or(CONNECT_TIMEOUT, |limit| limit.min(CONNECT_TIMEOUT)));
     let identity = ring.identities().next().cloned();
-    let state = args.talk.state.or_of_profile(&args.keys.identity)?;
     if identity.is_none() && (state.state.is_some() || !args.talk.contact.is_empty()) {
         // The error says how to provide one.
         args.keys.identity.require()?;
@@ -119,8 +126,8 @@ pub fn run(args: &ReceiveArgs, cx: &mut Context) -> Result<()> {
     if let Some(identity) = identity {
         cx.warn_of_seed();
         builder = builder.identity(identity);
-        if let Some(store) = state.store()? {
-            builder = builder.store(store);
+        if let Some(state) = state.shared()? {
+            builder = builder.state(state);
         }
         if let Some(id) = args.talk.installation() {
             builder = builder.installation(id);
@@ -152,6 +159,9 @@ pub fn run(args: &ReceiveArgs, cx: &mut Context) -> Result<()> {
         builder = builder.history(source);
     }
     let mut client = Running::start(builder, cx)?;
+    if has_history && client.client().holder().is_some() {
+        cx.note("the history is fetched once this tool holds the state itself");
+    }
     cx.note(&format!("receiving from {}", count(client.client().peers().count() as u64, "peer")));
     let deadline = limit.map(|limit| began + limit);
     let until = args.until.map(|moment| moment.at(cx.now()));
@@ -494,6 +504,8 @@ impl Receiver<'_> {
                 self.show_lag(&event, cx)?;
             }
             Event::History(event) => show_history(event, cx)?,
+            Event::Moved(holder) => note_move(holder.as_ref(), cx),
+            Event::Detached(error) => return Err(start_error(error)),
             Event::Broken(error) => return Err(chat_error(&error).into()),
             event if self.args.talk.events => return self.show_other(&event, client, cx),
             _ => {}

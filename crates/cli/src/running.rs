@@ -2,7 +2,7 @@
 
 use std::{io::Write as _, time::Duration};
 
-use statuskit_client::{Builder, Client, ClientError, StartError};
+use statuskit_client::{Builder, Client, ClientError, Holder, HolderError, ShareError, StartError};
 use statuskit_core::devp2p::Enode;
 use statuskit_net::node::Clock;
 
@@ -36,6 +36,9 @@ impl Running {
                 () = interrupted() => None,
             }
         });
+        if let Some(holder) = running.client().holder() {
+            cx.note(&format!("{holder} holds the state: this tool uses it, and its peers"));
+        }
         for event in running.client().take_network() {
             show_network(&event, cx);
         }
@@ -84,11 +87,34 @@ pub fn client_builder(peers: &PeerArgs, enodes: Vec<Enode>, cx: &Context) -> Res
     Ok(builder)
 }
 
-fn start_error(error: StartError) -> Stop {
+/// Why a client can't start, or go on.
+pub fn start_error(error: StartError) -> Stop {
     match error {
         StartError::Service(error) => service_error(&error).into(),
         StartError::Chat(error) => chat_error(&error).into(),
-        error => CliError::new(error.code(), Exit::Local, error.to_string()).into(),
+        error => {
+            let shown = CliError::new(error.code(), Exit::Local, error.to_string());
+            let shown = match &error {
+                StartError::Share(ShareError::Version { .. }) => {
+                    shown.hint("end that program, or use the same release")
+                }
+                StartError::Share(ShareError::Refused { error, .. })
+                    if error.code == "store.other_identity" =>
+                {
+                    shown.exit(Exit::Usage).hint("each identity has its own state")
+                }
+                _ => shown,
+            };
+            shown.field("--state").into()
+        }
+    }
+}
+
+/// Notes that the state moved to another program, or to this one.
+pub fn note_move(holder: Option<&Holder>, cx: &Context) {
+    match holder {
+        Some(holder) => cx.note(&format!("{holder} holds the state now")),
+        None => cx.note("the program that held the state has ended: this one holds it now"),
     }
 }
 
@@ -97,6 +123,17 @@ pub fn client_error(error: &ClientError) -> CliError {
     match error {
         ClientError::Chat(error) => chat_error(error),
         ClientError::Compose(error) => compose_error(error),
+        ClientError::Holder(told) => holder_error(told),
         _ => CliError::new(error.code(), Exit::Network, error.to_string()),
     }
+}
+
+/// What the program that holds the state could not do.
+pub fn holder_error(error: &HolderError) -> CliError {
+    let exit = match error.code.split('.').next() {
+        Some("envelope" | "node" | "chat" | "group") => Exit::Negative,
+        Some("store" | "state" | "share") => Exit::Local,
+        _ => Exit::Network,
+    };
+    CliError::new(error.code, exit, error.message.clone())
 }

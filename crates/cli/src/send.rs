@@ -31,7 +31,7 @@ use crate::{
     output::{Record, hex0x},
     payload::{self, record::message_of_item},
     records::envelopes_of,
-    running::{Running, client_builder},
+    running::{Running, client_builder, holder_error, note_move, start_error},
     signals::{interrupted, until},
     state::chat_error,
     time::parse_seconds,
@@ -46,7 +46,9 @@ use crate::{
 ///
 /// With --state, private messages have sessions with the devices of the recipient, and are
 /// repeated until they are acknowledged: here with --wait-ack, else by the next tool that uses the
-/// state. Without it, they are encrypted to the recipient's identity.
+/// state. Without it, they are encrypted to the recipient's identity. With --state and --lines,
+/// messages that come are printed as well, from the start. If another tool uses the state already,
+/// that one sends, through its peers.
 ///
 /// --group @FILE sends a change that status-group printed, with a text or, with --announce, by
 /// itself. --payloads sends messages of any type: stickers, contact updates, transaction commands.
@@ -92,7 +94,11 @@ enum Source {
 
 pub fn run(args: &SendArgs, cx: &mut Context) -> Result<()> {
     args.talking.check()?;
-    let enodes = args.peers.require()?;
+    let enodes = match args.peers.require() {
+        // The holder of a state has its own peers.
+        Err(_) if args.talking.is_in_use(&args.message)? => Vec::new(),
+        enodes => enodes?,
+    };
     let mut builder = client_builder(&args.peers, enodes, cx)?
         .connect_timeout(Duration::from_secs(args.timeout.into()))
         .reconnect_timeout(Duration::from_secs(args.timeout.into()))
@@ -107,12 +113,9 @@ pub fn run(args: &SendArgs, cx: &mut Context) -> Result<()> {
     if let Some(ttl) = args.message.ttl {
         builder = builder.ttl(ttl);
     }
-    let talking = match Talking::new(args, cx)? {
-        Some((talking, state)) => {
-            builder = talking.configure(builder, state);
-            Some(talking)
-        }
-        None => None,
+    let (talking, state) = match Talking::new(args, cx)? {
+        Some((talking, state)) => (Some(talking), Some(state)),
+        None => (None, None),
     };
     let sealer = match args.message.recipient.destination()? {
         _ if talking.is_some() => None,
@@ -130,8 +133,12 @@ pub fn run(args: &SendArgs, cx: &mut Context) -> Result<()> {
              repetition",
         );
     }
+    let is_open = talking.as_ref().is_some_and(Talking::listens) && args.message.lines;
     let (input, first) = if args.talking.only_announces() {
         (mpsc::channel(1).1, None)
+    } else if is_open {
+        // What comes is printed from the start.
+        (read_input(&args.message, What::Messages), None)
     } else {
         let what = match (&sealer, &talking) {
             _ if args.talking.takes_payloads() => What::Payloads,
@@ -155,15 +162,26 @@ pub fn run(args: &SendArgs, cx: &mut Context) -> Result<()> {
     let is_stream = args.message.lines
         || args.talking.takes_payloads()
         || (sealer.is_none() && talking.is_none());
+    if let (Some(talking), Some(state)) = (&talking, state) {
+        // Not before there is something to do: others wait for the state meanwhile.
+        builder = talking.configure(builder, state)?;
+    }
     let client = Running::start(builder, cx)?;
     let queue = Queue::default();
-    let mut sender = Sender { is_stream, client, sealer, talking, queue, is_closed: false };
+    let mut sender =
+        Sender { is_stream, is_open, client, sealer, talking, queue, is_closed: false };
     let ended = sender.run(first, input, cx);
     if ended.is_err() {
         sender.client.client().put_back();
+    } else if is_open {
+        // Acknowledges what has come.
+        sender.client.wait(async |client| client.finish(LAST_WORDS).await);
     }
     ended
 }
+
+/// The time limit for the last acknowledgements.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// What the input is.
 #[derive(Clone, Copy)]
@@ -243,6 +261,8 @@ fn read_envelopes(push: &mut dyn FnMut(Input) -> bool) -> Result<()> {
 struct Sender {
     /// Whether the input has lines, so that results name them.
     is_stream: bool,
+    /// Whether the input is read beside what comes, from the start.
+    is_open: bool,
     client: Running,
     sealer: Option<Sealer>,
     talking: Option<Talking>,
@@ -268,7 +288,8 @@ impl Sender {
         cx: &mut Context,
     ) -> Result<()> {
         self.announce(cx)?;
-        let mut more = first.is_some();
+        let mut more = first.is_some() || self.is_open;
+        let mut is_empty = first.is_none() && self.is_open;
         if more {
             self.warn_of_members(cx)?;
         }
@@ -280,10 +301,13 @@ impl Sender {
             more &= !self.is_closed;
             let is_done = !more && self.client.client().is_idle() && self.queue.is_empty();
             if is_done && self.is_acknowledged(cx)? {
-                return Ok(());
+                return if is_empty { Err(super::empty_input("lines")) } else { Ok(()) };
             }
             match self.wake(&mut input, more) {
-                Wake::Input(Some(next)) => self.take(next, cx)?,
+                Wake::Input(Some(next)) => {
+                    is_empty = false;
+                    self.take(next, cx)?;
+                }
                 Wake::Input(None) => more = false,
                 Wake::Event(Some(event)) => self.handle(event, cx)?,
                 Wake::Time => {}
@@ -366,6 +390,8 @@ impl Sender {
                 self.not_sent(id, &contents, &error, cx);
             }
             Event::GivenUp(given_up) => self.given_up(&given_up),
+            Event::Moved(holder) => note_move(holder.as_ref(), cx),
+            Event::Detached(error) => return Err(start_error(error)),
             Event::Broken(error) => {
                 let error = chat_error(&error);
                 self.is_closed = true;
@@ -514,6 +540,7 @@ fn send_error(error: &SendFailure) -> CliError {
         SendFailure::TooMuchWork(_) => {
             shown(Exit::Network).hint("--mine-timeout, or a lower --pow")
         }
+        SendFailure::Holder(error) => holder_error(error),
         SendFailure::Refused { .. } => shown(Exit::Negative).hint("status-envelope check"),
         SendFailure::Unwanted { is_topic: true, .. } => shown(Exit::Network)
             .hint("the peers want other topics: name one that takes this topic, or all topics"),

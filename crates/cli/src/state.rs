@@ -1,10 +1,13 @@
 //! `--state DIR`: the directory with the sessions of an identity.
 
-use std::path::PathBuf;
+use std::{
+    fs::{File, TryLockError},
+    path::PathBuf,
+};
 
 use clap::Args;
 use rand::CryptoRng;
-use statuskit_client::state::DiskStore;
+use statuskit_client::{SharedState, state::DiskStore};
 use statuskit_core::{
     account::InstallationId,
     chat::messenger::{ChatError, Messenger},
@@ -28,7 +31,8 @@ pub type AnyMessenger = Messenger<Box<dyn Store>>;
 #[command(next_help_heading = "Conversations")]
 pub struct StateArgs {
     /// Directory with the identity's sessions, groups and unacknowledged messages. Commands that
-    /// send or receive create it. One process at a time can use it
+    /// send or receive create it. Several can use it at a time: the first one does the work of all,
+    /// with its peers
     #[arg(long, value_name = "DIR", env = "STATUS_STATE", hide_env_values = true)]
     pub state: Option<PathBuf>,
     /// File with the password of the state; it encrypts a new state. Default: the environment
@@ -71,9 +75,32 @@ impl StateArgs {
         Ok(found)
     }
 
-    /// Opens the store, if one is named, and creates it if it is missing.
-    pub fn store(&self) -> Result<Option<DiskStore>> {
-        self.open(IfMissing::Make)
+    /// Returns the state for a client, if one is named. Creates it if it is missing, and leaves it to
+    /// the program that holds it.
+    pub fn shared(&self) -> Result<Option<SharedState>> {
+        let Some(path) = &self.state else { return Ok(None) };
+        let mut password = self.given_password()?;
+        let opened = match DiskStore::open(path, password.as_ref().map(|it| &***it)) {
+            Err(StoreError::PasswordNeeded) => {
+                let asked = self.ask()?;
+                let opened = DiskStore::open(path, Some(&asked));
+                password = Some(asked);
+                opened
+            }
+            opened => opened,
+        };
+        let state = SharedState::new(path, password.as_ref().map(|it| &***it));
+        match opened {
+            Ok(store) => Ok(Some(state.with_store(store))),
+            Err(StoreError::Locked { .. }) => Ok(Some(state)),
+            Err(error) => Err(store_error(&error).into()),
+        }
+    }
+
+    /// Whether another program uses the state.
+    pub fn is_in_use(&self) -> bool {
+        let lock = self.state.as_ref().and_then(|path| File::open(path.join("lock")).ok());
+        lock.is_some_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
     /// Opens the messenger of the state, if one is named.
@@ -143,9 +170,10 @@ impl StateArgs {
 pub fn store_error(error: &StoreError) -> CliError {
     let (exit, hint) = match error {
         StoreError::WrongPassword => (Exit::Negative, None),
-        StoreError::Locked { .. } => {
-            (Exit::Local, Some("wait until it ends, or give each process its own --state"))
-        }
+        StoreError::Locked { .. } => (
+            Exit::Local,
+            Some("end it; or use status-send, status-receive and status-chat, which share a state"),
+        ),
         StoreError::Missing { .. } => {
             (Exit::Local, Some("status-session bundle new creates one; is the name right?"))
         }

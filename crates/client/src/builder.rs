@@ -1,6 +1,11 @@
 //! The settings of a client.
 
-use std::{collections::HashSet, fmt, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    path::Path,
+    time::Duration,
+};
 
 use rand::{
     SeedableRng as _,
@@ -17,10 +22,15 @@ use statuskit_core::{
 use statuskit_net::node::{Clock, Interest, NodeConfig, Service, ServiceConfig};
 
 use crate::{
-    client::{Client, Listening},
+    attached::{Attached, attach_request},
+    client::Client,
     conversations::Conversations,
+    engine::{Engine, Listening},
     error::StartError,
     history::HistorySource,
+    inbox::MessageKey,
+    share::{Opened, Server, SharedState, message::SendOptions},
+    state::DiskStore,
 };
 
 /// A store of states, of any kind.
@@ -36,6 +46,8 @@ pub struct Builder {
     pub(crate) identity: Option<SecretKey>,
     pub(crate) author: Option<SecretKey>,
     pub(crate) store: Option<BoxedStore>,
+    pub(crate) state: Option<SharedState>,
+    server: Option<Server>,
     /// Whether there was a store.
     is_kept: bool,
     pub(crate) installation: Option<InstallationId>,
@@ -49,11 +61,8 @@ pub struct Builder {
     pub(crate) history: Option<HistorySource>,
     pub(crate) acknowledge: bool,
     pub(crate) publish: bool,
-    pub(crate) data_sync: bool,
-    pub(crate) pow: Option<f64>,
-    pub(crate) mine_timeout: Option<Duration>,
+    pub(crate) send_options: SendOptions,
     pub(crate) min_pow: f64,
-    pub(crate) ttl: u32,
     pub(crate) connect_timeout: Duration,
     pub(crate) confirm_timeout: Duration,
     pub(crate) reconnect_timeout: Duration,
@@ -76,6 +85,8 @@ impl Default for Builder {
             identity: None,
             author: None,
             store: None,
+            state: None,
+            server: None,
             is_kept: false,
             installation: None,
             ring: KeyRing::new(),
@@ -88,11 +99,13 @@ impl Default for Builder {
             history: None,
             acknowledge: true,
             publish: true,
-            data_sync: true,
-            pow: None,
-            mine_timeout: Some(Duration::from_secs(15)),
+            send_options: SendOptions {
+                pow: None,
+                mine_timeout: Some(Duration::from_secs(15)),
+                ttl: chat::TTL,
+                data_sync: true,
+            },
             min_pow: 0.0,
-            ttl: chat::TTL,
             connect_timeout: Duration::from_secs(15),
             confirm_timeout: Duration::from_secs(10),
             reconnect_timeout: Duration::from_secs(15),
@@ -148,6 +161,14 @@ impl Builder {
     #[must_use]
     pub fn store(mut self, store: impl Store + Send + 'static) -> Self {
         self.store = Some(Box::new(store));
+        self
+    }
+
+    /// Keeps private conversations in a state on disk that several programs share: the first one
+    /// holds it, and the others [attach](crate::share) to that. Needs an identity.
+    #[must_use]
+    pub fn state(mut self, state: SharedState) -> Self {
+        self.state = Some(state);
         self
     }
 
@@ -248,7 +269,7 @@ impl Builder {
     /// Sets whether private messages are repeated until they are acknowledged (data sync).
     #[must_use]
     pub fn data_sync(mut self, on: bool) -> Self {
-        self.data_sync = on;
+        self.send_options.data_sync = on;
         self
     }
 
@@ -256,7 +277,7 @@ impl Builder {
     /// 0.002.
     #[must_use]
     pub fn pow(mut self, target: f64) -> Self {
-        self.pow = Some(target);
+        self.send_options.pow = Some(target);
         self
     }
 
@@ -264,7 +285,7 @@ impl Builder {
     /// seconds. A peer that asks for more gets nothing, without keeping others from it.
     #[must_use]
     pub fn mine_timeout(mut self, limit: Option<Duration>) -> Self {
-        self.mine_timeout = limit;
+        self.send_options.mine_timeout = limit;
         self
     }
 
@@ -278,7 +299,7 @@ impl Builder {
     /// Sets the time to live of private messages, in seconds. The default is 15.
     #[must_use]
     pub fn ttl(mut self, ttl: u32) -> Self {
-        self.ttl = ttl;
+        self.send_options.ttl = ttl;
         self
     }
 
@@ -326,29 +347,67 @@ impl Builder {
     }
 
     /// Starts the node and dials the peers. Must be called on a tokio runtime; the node lives
-    /// there.
+    /// there. If another program holds the state, attaches to that instead.
     ///
     /// # Errors
     /// If the system gives no randomness, or the state can't be used.
     pub async fn start(mut self) -> Result<Client, StartError> {
-        let mut rng = match self.rng.take() {
-            Some(rng) => rng,
-            None => ChaCha20Rng::try_from_rng(&mut SysRng)
-                .map_err(|error| StartError::Random(error.to_string()))?,
+        let connect_timeout = self.connect_timeout;
+        let Some(mut state) = self.state.take().filter(|_| self.identity.is_some()) else {
+            return Ok(Client::own(self.start_engine(HashMap::new()).await?, connect_timeout));
         };
+        let attach = attach_request(&self, false, Vec::new());
+        match state.open(&attach).await? {
+            Opened::Own(store) => {
+                let path = state.path().to_owned();
+                let engine = self.start_own(store, &path, HashMap::new()).await?;
+                Ok(Client::own(engine, connect_timeout))
+            }
+            Opened::Held(held) => {
+                self.state = Some(state);
+                let mut rng = self.random()?;
+                let ours = ChaCha20Rng::from_rng(&mut rng);
+                // This program may follow the holder.
+                self.rng = Some(rng);
+                Ok(Client::held(Attached::new(self, *held, ours), connect_timeout))
+            }
+        }
+    }
+
+    /// Starts with a store that is ours, and serves it.
+    pub(crate) async fn start_own(
+        mut self,
+        store: DiskStore,
+        path: &Path,
+        known: HashMap<MessageKey, bool>,
+    ) -> Result<Engine, StartError> {
+        self.store = Some(Box::new(store));
+        // Where no socket can be, the state has one program.
+        self.server = Server::start(path).ok();
+        self.start_engine(known).await
+    }
+
+    fn random(&mut self) -> Result<ChaCha20Rng, StartError> {
+        match self.rng.take() {
+            Some(rng) => Ok(rng),
+            None => ChaCha20Rng::try_from_rng(&mut SysRng)
+                .map_err(|error| StartError::Random(error.to_string())),
+        }
+    }
+
+    async fn start_engine(
+        mut self,
+        known: HashMap<MessageKey, bool>,
+    ) -> Result<Engine, StartError> {
+        let mut rng = self.random()?;
         let node_key = self.node_key.take().unwrap_or_else(|| SecretKey::generate(&mut rng));
         self.is_kept = self.store.is_some();
         let conversations = self.conversations(&mut rng)?;
-        let listening = match (self.listens, self.everything) {
-            (false, _) => Listening::Nothing,
-            (true, true) => Listening::Everything,
-            (true, false) => Listening::Topics(self.topics.clone()),
-        };
+        let mut listening = self.listening();
         let mut config = ServiceConfig::new(node_key.clone());
         config.clock = self.clock.clone();
         config.node = NodeConfig::with_min_pow(self.min_pow);
         let mut client_ring = std::mem::take(&mut self.ring);
-        let mut listening = listening;
         let mut conversations = conversations;
         if let Some(conversations) = conversations.as_mut().filter(|_| self.listens) {
             for found in conversations.listening(&self.contacts)? {
@@ -368,13 +427,15 @@ impl Builder {
             Listening::Everything => config.node.interest = Interest::Everything,
         }
         let service = Service::start(config).await?;
-        let (listens, is_kept) = (self.listens, self.is_kept);
-        let mut client =
-            Client::new(self, service, node_key, client_ring, listening, conversations, rng);
+        let (listens, is_kept, server) = (self.listens, self.is_kept, self.server.take());
+        let mut engine =
+            Engine::new(self, service, node_key, client_ring, listening, conversations, rng);
+        engine.know(known);
+        server.into_iter().for_each(|server| engine.serve(server));
         if listens && is_kept {
-            client.resume()?;
+            engine.resume()?;
         }
-        Ok(client)
+        Ok(engine)
     }
 
     /// The conversations of the identity, if they are wanted.
@@ -386,14 +447,12 @@ impl Builder {
         let is_kept = self.store.is_some();
         let store = self.store.take().unwrap_or_else(|| Box::new(MemoryStore::new()));
         let installation = self.installation.take();
-        let mut conversations = Conversations::open(store, is_kept, identity, installation, rng)?;
-        conversations.messenger.set_data_sync(self.data_sync);
-        Ok(Some(conversations))
+        Ok(Some(Conversations::open(store, is_kept, identity, installation, rng)?))
     }
 }
 
 /// Where strangers write to the owner of a key.
-fn own_topics(key: &PublicKey) -> [Topic; 2] {
+pub(crate) fn own_topics(key: &PublicKey) -> [Topic; 2] {
     [topic::partitioned_name(key), topic::personal_discovery_name(key)]
         .map(|name| Topic::from_name(&name))
 }

@@ -10,7 +10,7 @@ use statuskit_core::{
     account::InstallationId,
     chat::{
         KeyRing,
-        messenger::{ChatError, GivenUp, Messenger, Post, Sent, Subscription},
+        messenger::{ChatError, GivenUp, Messenger, Post, Subscription},
     },
     crypto::{PublicKey, SecretKey},
     payload::MessageId,
@@ -18,7 +18,7 @@ use statuskit_core::{
     sync::TICK_MS,
 };
 
-use crate::{builder::BoxedStore, client::Listening};
+use crate::{builder::BoxedStore, engine::Listening};
 
 /// How often data sync has something to send.
 const TICK: Duration = Duration::from_millis(TICK_MS);
@@ -64,8 +64,8 @@ impl Conversations {
     }
 
     /// Notes a message that is to be sent.
-    pub fn sending(&mut self, sent: &Sent) {
-        self.unsent.insert(sent.id);
+    pub fn sending(&mut self, id: MessageId) {
+        self.unsent.insert(id);
     }
 
     /// Notes that a post is on its way.
@@ -75,9 +75,9 @@ impl Conversations {
         }
     }
 
-    /// Whether a message waits for the next turn.
-    pub fn has_unsent(&self) -> bool {
-        !self.unsent.is_empty()
+    /// Whether one of these messages waits for the next turn.
+    pub fn has_unsent(&self, is_one: impl Fn(&MessageId) -> bool) -> bool {
+        self.unsent.iter().any(is_one)
     }
 
     /// Notes that a message is sent no more.

@@ -100,7 +100,7 @@ pub struct Delivery {
 /// How far an envelope got with one peer.
 #[derive(Debug, Clone)]
 pub struct PeerDelivery {
-    connection: ConnectionId,
+    pub(crate) connection: ConnectionId,
     /// The peer; `None` if it was gone at once.
     pub peer: Option<Arc<PeerSummary>>,
     /// How far the envelope got.
@@ -430,6 +430,7 @@ impl Outbox {
     }
 
     /// Whether all outcomes are known.
+    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.pending.is_empty()
     }

@@ -9,7 +9,10 @@ use statuskit_core::{
 };
 use statuskit_net::node::{SendError, ServiceError};
 
-use crate::delivery::DeliveryError;
+use crate::{
+    delivery::DeliveryError,
+    share::{HolderError, ShareError},
+};
 
 /// Why a client can't start.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +24,9 @@ pub enum StartError {
     /// The state can't be used.
     #[error(transparent)]
     Chat(#[from] ChatError),
+    /// The program that holds the state can't be attached to.
+    #[error(transparent)]
+    Share(#[from] ShareError),
     /// The system gives no randomness.
     #[error("the system gives no random numbers: {0}")]
     Random(String),
@@ -32,6 +38,7 @@ impl StartError {
         match self {
             Self::Service(error) => error.code(),
             Self::Chat(error) => error.code(),
+            Self::Share(error) => error.code(),
             Self::Random(_) => "system.randomness",
         }
     }
@@ -86,6 +93,9 @@ pub enum ClientError {
     /// More events wait to be read than a client holds.
     #[error("too many events wait to be read; call next() meanwhile")]
     Backlog,
+    /// The program that holds the state could not do it.
+    #[error(transparent)]
+    Holder(HolderError),
     /// The node has ended.
     #[error("the node has ended")]
     Ended,
@@ -104,6 +114,7 @@ impl ClientError {
             Self::GivenUp(_) => "send.given_up",
             Self::UnknownMessage(_) => "client.unknown_message",
             Self::Backlog => "client.backlog",
+            Self::Holder(error) => error.code,
             Self::Ended => "client.ended",
         }
     }
@@ -185,6 +196,9 @@ pub enum SendFailure {
     /// All peers are lost.
     #[error("all peers are gone, and none has come back in time")]
     NoPeer,
+    /// The program that holds the state could not send it.
+    #[error(transparent)]
+    Holder(HolderError),
 }
 
 impl SendFailure {
@@ -197,6 +211,7 @@ impl SendFailure {
             Self::Cancelled => "send.cancelled",
             Self::Refused { error, .. } => error.code(),
             Self::Unwanted { .. } => "send.unwanted",
+            Self::Holder(error) => error.code,
             Self::NoPeer => "net.no_peer",
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use statuskit_core::{
     chat::{
         KeyRingError, ReceivedMessage,
-        messenger::{ChatError, GivenUp, Layers, UnreadReason},
+        messenger::{ChatError, GivenUp, Layers},
     },
     crypto::PublicKey,
     envelope::{Envelope, EnvelopeHash},
@@ -17,8 +17,9 @@ use statuskit_net::node::Event as NodeEvent;
 
 use crate::{
     delivery::{Contents, Delivery, SendId},
-    error::{SendFailure, TooMuchWork},
+    error::{SendFailure, StartError, TooMuchWork},
     history::HistoryEvent,
+    share::Holder,
 };
 
 /// What a client tells its program.
@@ -96,17 +97,25 @@ pub enum Event {
     History(HistoryEvent),
     /// The state fails. Private conversations have ended.
     Broken(ChatError),
+    /// The program that held the state has ended. `None` if this one holds it from now on.
+    Moved(Option<Holder>),
+    /// The state is held by a program that can't be attached to, or that parted with this one.
+    Detached(StartError),
 }
 
 /// A message of a private conversation that could not be read, or was rejected.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct UnreadMessage {
     /// Its envelope.
     pub envelope: EnvelopeHash,
     /// Its sender, if it was signed.
     pub sender: Option<PublicKey>,
+    /// The stable code of the reason, as the tools print it.
+    pub code: &'static str,
     /// Why.
-    pub reason: UnreadReason,
+    pub reason: String,
+    /// Whether the session that it belongs to is unknown, or its key.
+    pub is_of_session: bool,
     /// The layers that were read.
     pub layers: Layers,
 }

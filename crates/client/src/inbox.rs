@@ -12,7 +12,7 @@ use std::{
 use statuskit_core::{
     chat::{KeySource, Opened},
     crypto::{PublicKey, Signature},
-    envelope::{Envelope, Message},
+    envelope::{Envelope, EnvelopeHash, Message},
     secure::store::{
         StoreError,
         codec::{Reader, Writer},
@@ -20,6 +20,9 @@ use statuskit_core::{
 };
 
 use crate::event::Event;
+
+/// A message by its envelope and its number in it, from 1.
+pub(crate) type MessageKey = (EnvelopeHash, usize);
 
 /// Bytes of envelopes that a client adds to a state when it ends.
 pub(crate) const MAX_KEPT: usize = 64 << 20;
@@ -43,6 +46,8 @@ pub(crate) enum Ticket {
         /// The envelope.
         envelope: Arc<Envelope>,
     },
+    /// The program that held the state has it, or had it.
+    Held(MessageKey),
 }
 
 /// A claim on an event that its program is going to handle later.
@@ -91,6 +96,15 @@ impl Inbox {
         Some(event)
     }
 
+    /// Puts what an earlier client had before what this one has.
+    pub fn put_before(&mut self, earlier: Self) {
+        let later = std::mem::replace(&mut self.ready, earlier.ready);
+        self.ready.extend(later);
+        self.bytes += earlier.bytes;
+        self.returned = earlier.returned.or(self.returned.take());
+        self.put_back.extend(earlier.put_back);
+    }
+
     /// Takes events out of their order.
     pub fn take_all<T>(&mut self, take: impl Fn(&Event) -> Option<T>) -> Vec<T> {
         let mut taken = Vec::new();
@@ -109,11 +123,6 @@ impl Inbox {
     /// Takes the ticket of the event that was returned last: the program has handled it.
     pub fn handled(&mut self) -> Option<Ticket> {
         self.returned.take()
-    }
-
-    /// The event that was returned last was not handled.
-    pub fn put_back(&mut self) {
-        self.put_back.extend(self.returned.take());
     }
 
     pub fn give_back(&mut self, ticket: Ticket) {

@@ -15,7 +15,7 @@
 //! let chat = Destination::public("status");
 //! let mut client = Client::builder().peer(peer).join(&chat).start().await?;
 //! client.connect().await?;
-//! let id = client.send_text(&chat, "hello")?;
+//! let id = client.send_text(&chat, "hello").await?;
 //! client.written(id).await?;
 //! while let Some(event) = client.next().await {
 //!     if let Event::Message { message, .. } = event {
@@ -29,10 +29,13 @@
 
 #![deny(unsafe_code)]
 
+mod attached;
 mod builder;
 mod client;
+mod compose;
 mod conversations;
 mod delivery;
+mod engine;
 mod error;
 mod event;
 mod history;
@@ -40,6 +43,7 @@ mod inbox;
 mod miner;
 mod peers;
 mod progress;
+pub mod share;
 pub mod state;
 
 use std::time::Instant;
@@ -55,6 +59,7 @@ pub use history::{HistoryEvent, HistorySource};
 pub use inbox::{Claim, Unhandled};
 pub use miner::MiningProgress;
 pub use peers::Peers;
+pub use share::{Holder, HolderError, ShareError, SharedState};
 
 /// Returns at a time; never, if there is none.
 async fn until(at: Option<Instant>) {

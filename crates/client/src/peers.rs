@@ -9,7 +9,7 @@ use std::{
 use statuskit_core::{crypto::PublicKey, devp2p::Enode, envelope::Topic, wire::Status};
 use statuskit_net::node::{ConnectionId, Event, PeerSummary};
 
-use crate::{client::has_interest, error::NoPeer};
+use crate::{engine::has_interest, error::NoPeer};
 
 /// A peer that was lost before counts as reliable again after this time.
 const PROBATION: Duration = Duration::from_secs(5);
@@ -32,6 +32,8 @@ pub struct Peers {
     last_failure: Option<String>,
     unanswered: Vec<PublicKey>,
     named: usize,
+    /// How many the program that holds the state has; `None` if this one does.
+    told: Option<usize>,
 }
 
 impl Peers {
@@ -39,6 +41,12 @@ impl Peers {
     pub fn new(named: &[Enode]) -> Self {
         let unanswered = named.iter().map(|enode| enode.id).collect();
         Self { unanswered, named: named.len(), ..Self::default() }
+    }
+
+    /// Takes over what the program that holds the state says of its peers.
+    pub(crate) fn tell(&mut self, count: usize, failure: Option<String>) {
+        self.told = Some(count);
+        self.last_failure = failure;
     }
 
     /// Updates the peers. Returns whether a program should know: of a peer that is dialled again
@@ -87,7 +95,7 @@ impl Peers {
 
     /// Returns how many peers can be sent to.
     pub fn count(&self) -> usize {
-        self.ready.len()
+        self.told.unwrap_or(self.ready.len())
     }
 
     /// Returns how many of the named peers have neither answered nor failed.

@@ -352,10 +352,46 @@ pub(super) const CODES: &[Explanation] = &[
         causes: "Leave the installation id out, or give another directory.",
     },
     Explanation {
-        code: "store.locked",
+        code: "state.in_use",
         rule: "One process at a time uses a state directory: two would use the same message keys.",
         source: "tools",
-        causes: "Another tool is running with the same --state. Wait for it, or end it.",
+        causes: "Another tool is running with the same --state, and shares it with status-send, status-receive and status-chat only. End it, or wait for it.",
+    },
+    Explanation {
+        code: "share.version",
+        rule: "Programs share a state if they speak the same version of its protocol.",
+        source: "tools",
+        causes: "Two releases of statuskit are installed. End the program that holds the state, or use its release.",
+    },
+    Explanation {
+        code: "share.full",
+        rule: "At most 16 programs are attached to the one that holds a state.",
+        source: "tools",
+        causes: "End some of them.",
+    },
+    Explanation {
+        code: "share.ended",
+        rule: "A program that holds a state answers what others ask of it before it ends.",
+        source: "tools",
+        causes: "It was killed, or crashed. Whether the message was sent is unknown: ask again, or wait for its acknowledgement.",
+    },
+    Explanation {
+        code: "share.refused",
+        rule: "The program that holds a state serves others with the same identity, as long as its state works.",
+        source: "tools",
+        causes: "Its messages tell more.",
+    },
+    Explanation {
+        code: "share.garbled",
+        rule: "On the socket of a state listens a program of statuskit.",
+        source: "tools",
+        causes: "Another program has made a socket of that name. Remove it.",
+    },
+    Explanation {
+        code: "share.foreign",
+        rule: "Programs share a state with those of the same user.",
+        source: "tools",
+        causes: "The program that holds the state runs as another user. Use the same one, or another --state.",
     },
     Explanation {
         code: "store.wrong_password",

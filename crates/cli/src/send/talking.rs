@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::Args;
-use statuskit_client::{Builder, Contents, Delivery, Event, state::DiskStore};
+use statuskit_client::{Builder, Contents, Delivery, Event};
 use statuskit_core::{
     chat::{Destination, messenger::GivenUp},
     crypto::{PublicKey, SecretKey},
@@ -16,7 +16,7 @@ use statuskit_core::{
 use crate::{
     context::Context,
     conversation::{given_up_error, repeated, unread_error},
-    envelope::{ToSeal, chat_text},
+    envelope::{MessageArgs, ToSeal, chat_text},
     error::{CliError, Exit, Result},
     group::history,
     keys::parse_public_key,
@@ -51,7 +51,7 @@ pub struct TalkingArgs {
     #[arg(long)]
     no_data_sync: bool,
     /// Repeat messages until they are acknowledged, for at most this long after the last was read.
-    /// Prints messages received meanwhile. Exit 4 if one is not acknowledged
+    /// Prints messages received meanwhile, as --lines does. Exit 4 if one is not acknowledged
     #[arg(long, value_name = "TIME", value_parser = parse_seconds, conflicts_with = "no_data_sync")]
     wait_ack: Option<u32>,
 }
@@ -67,6 +67,12 @@ impl TalkingArgs {
                 .into());
         }
         Ok(())
+    }
+
+    /// Whether another program uses the state.
+    pub fn is_in_use(&self, message: &MessageArgs) -> Result<bool> {
+        let has_chat = self.group.is_some() || message.recipient.to.is_some();
+        Ok(has_chat && self.state.or_of_profile(&message.identity)?.is_in_use())
     }
 
     /// Whether there is nothing to be read.
@@ -92,6 +98,8 @@ pub struct Talking {
     /// A history that the members are to be sent.
     news: Option<News>,
     wait: Option<Duration>,
+    /// Whether what comes is printed.
+    listens: bool,
     /// Until when acknowledgements are awaited; known once all input has been read.
     deadline: Option<Instant>,
     /// Messages of this run with their lines, 0 for none; others that the state holds are sent
@@ -114,7 +122,7 @@ enum News {
 
 /// What a client needs for a conversation.
 pub struct State {
-    store: DiskStore,
+    state: StateArgs,
     identity: SecretKey,
     data_sync: bool,
 }
@@ -173,14 +181,16 @@ impl Talking {
         }
         let identity = args.message.identity.require()?;
         cx.warn_of_seed();
-        let Some(store) = state.store()? else { return Ok(None) };
         let wait = wait_ack.map(|seconds| Duration::from_secs(seconds.into()));
         if wait.is_some() {
             // Acknowledgements are no bytes, nor are the messages that come meanwhile.
             cx.format().require_records()?;
         }
+        // What comes is printed beside what is sent, as long as that is records.
+        let listens = wait.is_some() || args.message.lines && cx.format().require_records().is_ok();
         let talking = Self {
             chat,
+            listens,
             news,
             wait,
             deadline: None,
@@ -189,18 +199,25 @@ impl Talking {
             acknowledged: BTreeSet::new(),
             me: identity.public_key(),
         };
-        Ok(Some((talking, State { store, identity, data_sync: !no_data_sync })))
+        Ok(Some((talking, State { state, identity, data_sync: !no_data_sync })))
     }
 
-    /// What the client needs for it. It only listens if acknowledgements are awaited.
-    pub fn configure(&self, builder: Builder, state: State) -> Builder {
-        let State { store, identity, data_sync } = state;
-        let builder = builder.store(store).data_sync(data_sync);
-        if self.wait.is_some() {
-            builder.identity(identity)
-        } else {
-            builder.sender(identity).acknowledge(false)
+    /// What the client needs for it. It listens if acknowledgements are awaited, or lines are read.
+    pub fn configure(&self, mut builder: Builder, state: State) -> Result<Builder> {
+        let State { state, identity, data_sync } = state;
+        if let Some(state) = state.shared()? {
+            builder = builder.state(state);
         }
+        let builder = builder.data_sync(data_sync);
+        Ok(match self.listens {
+            true => builder.identity(identity),
+            false => builder.sender(identity).acknowledge(false),
+        })
+    }
+
+    /// Whether it prints what comes.
+    pub fn listens(&self) -> bool {
+        self.listens
     }
 
     /// Until when acknowledgements are awaited; `None` while input is read, or if they aren't.
@@ -221,10 +238,11 @@ impl Sender {
             None => return Ok(()),
             Some(News::Given(group)) => *group,
             Some(News::Known(id)) => {
-                self.client.client().group(&id).map_err(|error| client_error(&error))?
+                let group = self.client.wait(async |client| client.group(&id).await);
+                group.map_err(|error| client_error(&error))?
             }
         };
-        let sent = self.client.wait(async |client| client.announce_group(group));
+        let sent = self.client.wait(async |client| client.announce_group(group).await);
         match sent.map_err(|error| client_error(&error))? {
             Some(id) => _ = talking.said.insert(id, 0),
             None => cx.note("nobody else is in the group: the history is sent to no one"),
@@ -237,7 +255,8 @@ impl Sender {
         let Some(Talking { chat: Chat::Group(id), .. }) = &self.talking else { return Ok(()) };
         let id = id.clone();
         // If it is not known, the text fails.
-        let Ok(group) = self.client.client().group(&id) else { return Ok(()) };
+        let group = self.client.wait(async |client| client.group(&id).await);
+        let Ok(group) = group else { return Ok(()) };
         let (members, state) = (group.state().members.to_vec(), group.state());
         let waiting = members.iter().filter(|member| !state.may_write(member)).count();
         if waiting > 0 {
@@ -262,7 +281,7 @@ impl Sender {
             Chat::Group(id) => Destination::Group(id.clone()),
             Chat::Public(name) => Destination::public(name),
         };
-        let id = self.client.wait(async |client| client.send_text(&destination, text));
+        let id = self.client.wait(async |client| client.send_text(&destination, text).await);
         self.said(id, line)
     }
 
@@ -270,7 +289,7 @@ impl Sender {
     pub(super) fn say_payload(&mut self, message: PayloadMessage, line: u64) -> Result<()> {
         let Some(talking) = &mut self.talking else { return Ok(()) };
         let chat = talking.chat.clone();
-        let id = self.client.wait(async |client| client.send_payload(&chat, message));
+        let id = self.client.wait(async |client| client.send_payload(&chat, message).await);
         self.said(id, line)
     }
 
@@ -374,7 +393,7 @@ impl Sender {
 
     /// Shows what comes while acknowledgements are awaited.
     pub(super) fn show_answer(&mut self, event: Event, cx: &mut Context) -> Result<()> {
-        let Some(talking) = self.talking.as_mut().filter(|it| it.wait.is_some()) else {
+        let Some(talking) = self.talking.as_mut().filter(|it| it.listens) else {
             return Ok(());
         };
         match event {

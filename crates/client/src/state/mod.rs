@@ -2,7 +2,8 @@
 //!
 //! | file | content |
 //! | --- | --- |
-//! | `lock` | locked by the one process that uses the store; not empty once there is a journal |
+//! | `lock` | locked by the one process that uses the store; not empty once there is a journal; its second line is the id of that process, and its program |
+//! | `socket` | where that process serves the store to others; see `share` |
 //! | `journal` | all records; see `journal.rs` |
 //! | `journal.new`, `journal.old` | exist only while one journal replaces another |
 //!
@@ -37,8 +38,8 @@ mod seal;
 use std::{
     fmt,
     fs::{self, DirBuilder, File, TryLockError},
-    io::Write as _,
-    os::unix::fs::DirBuilderExt as _,
+    io,
+    os::unix::fs::{DirBuilderExt as _, FileExt as _},
     path::{Path, PathBuf},
 };
 
@@ -123,7 +124,8 @@ impl DiskStore {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(StoreError::Locked { path: path.to_owned() });
+                let (path, by) = (path.to_owned(), user_of(&lock_path));
+                return Err(StoreError::Locked { path, by });
             }
             Err(TryLockError::Error(error)) => return Err(io_error("lock", &lock_path)(error)),
         }
@@ -140,9 +142,11 @@ impl DiskStore {
         legacy::erase_database(path)?;
         if !marked() {
             // From now on, a missing journal is damage.
-            let written = (&lock).write_all(b"state\n").and_then(|()| lock.sync_all());
+            let written = lock.write_all_at(MARK, 0).and_then(|()| lock.sync_all());
             written.map_err(io_error("write", &lock_path))?;
         }
+        // Others can do without.
+        let _ = sign(&lock);
         Ok(Self { journal, seal, failed: false, path: path.to_owned(), _lock: lock })
     }
 
@@ -207,6 +211,29 @@ impl Store for DiskStore {
             }
         }
         Ok(())
+    }
+}
+
+/// The first line of a lock once there is a journal.
+const MARK: &[u8] = b"state\n";
+
+/// Writes which process has locked a store.
+fn sign(lock: &File) -> io::Result<()> {
+    let line = format!("{} {}\n", std::process::id(), crate::share::program());
+    lock.write_all_at(line.as_bytes(), MARK.len() as u64)?;
+    lock.set_len((MARK.len() + line.len()) as u64)
+}
+
+/// Returns which process has locked a store.
+fn user_of(lock: &Path) -> String {
+    let text = fs::read_to_string(lock).unwrap_or_default();
+    let signed = text.lines().nth(1).and_then(|line| line.split_once(' '));
+    match signed.and_then(|(pid, program)| Some((pid.parse::<u32>().ok()?, program))) {
+        Some((pid, program)) => {
+            let program: String = program.chars().map(crate::share::plain).take(32).collect();
+            format!("process {pid} ({program})")
+        }
+        None => "another process".to_owned(),
     }
 }
 

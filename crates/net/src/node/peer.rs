@@ -17,6 +17,18 @@ pub struct ConnectionId {
     pub(super) generation: u32,
 }
 
+impl ConnectionId {
+    /// Returns the number of the connection, for other processes.
+    pub fn to_bits(self) -> u64 {
+        u64::from(self.slot) << 32 | u64::from(self.generation)
+    }
+
+    /// Returns the connection with a number, of this node or another.
+    pub fn from_bits(bits: u64) -> Self {
+        Self { slot: (bits >> 32) as u32, generation: bits as u32 }
+    }
+}
+
 impl fmt::Display for ConnectionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.slot, self.generation)

@@ -123,7 +123,7 @@ impl<S: Store> Messenger<S> {
         let mut writer = Writer::default();
         writer.bytes(context);
         writer.u32(payloads.len() as u32);
-        payloads.iter().for_each(|payload| write_payload(&mut writer, payload));
+        payloads.iter().for_each(|payload| payload.write(&mut writer));
         self.released.changes.remove(&place);
         self.released.is_in_use = true;
         let store = self.store();
@@ -151,7 +151,7 @@ impl<S: Store> Messenger<S> {
                 let context = reader.bytes()?.to_vec();
                 let count = reader.u32()?;
                 let payloads: std::result::Result<_, _> =
-                    (0..count).map(|_| read_payload(&mut reader)).collect();
+                    (0..count).map(|_| ReceivedPayload::read(&mut reader)).collect();
                 let handled = handled.get(&place).copied().unwrap_or(0);
                 envelopes.push(Kept { place, context, payloads: payloads?, handled });
                 reader.finish()
@@ -223,50 +223,72 @@ fn place_of(prefix: &[u8], key: &[u8]) -> std::result::Result<u64, StoreError> {
     place.map(u64::from_be_bytes).ok_or(StoreError::Corrupt { what: "place of a message" })
 }
 
-fn write_payload(writer: &mut Writer, payload: &ReceivedPayload) {
-    let ReceivedPayload { sender, chat, wrapper, rejection, group, layers, .. } = payload;
-    writer.bytes(wrapper.raw());
-    writer.opt(sender.as_ref(), |writer, key| writer.array(&key.to_compressed()));
-    writer.opt(chat.as_ref(), |writer, chat| {
-        writer.u8(match chat {
-            Chat::Public(_) => 0,
-            Chat::OneToOne(_) => 1,
-            Chat::Group(_) => 2,
+impl ReceivedPayload {
+    /// Writes it as stores keep it, and programs that share a state tell it.
+    pub fn write(&self, writer: &mut Writer) {
+        let Self { sender, chat, wrapper, rejection, group, layers, .. } = self;
+        writer.bytes(wrapper.raw());
+        writer.opt(sender.as_ref(), |writer, key| writer.array(&key.to_compressed()));
+        writer.opt(chat.as_ref(), |writer, chat| {
+            writer.u8(match chat {
+                Chat::Public(_) => 0,
+                Chat::OneToOne(_) => 1,
+                Chat::Group(_) => 2,
+            });
+            writer.bytes(chat.id().as_bytes());
         });
-        writer.bytes(chat.id().as_bytes());
-    });
-    writer.opt(*rejection, |writer, rejection| writer.bytes(rejection.code().as_bytes()));
-    writer.opt(group.as_ref(), write_group);
-    writer.opt(layers.installation.as_ref(), |writer, id| writer.bytes(id.as_str().as_bytes()));
-    writer.opt(layers.secure.as_ref(), write_encryption);
-    writer.opt(layers.sync, |writer, id| writer.array(&id.0));
+        writer.opt(*rejection, |writer, rejection| writer.bytes(rejection.code().as_bytes()));
+        writer.opt(group.as_ref(), write_group);
+        layers.write(writer);
+    }
+
+    /// Reads what [`write`](Self::write) wrote.
+    ///
+    /// # Errors
+    /// If it is damaged.
+    pub fn read(reader: &mut Reader<'_>) -> std::result::Result<Self, StoreError> {
+        let corrupt = || StoreError::Corrupt { what: "kept message" };
+        let wrapper = Wrapper::decode(reader.bytes()?).map_err(|_| corrupt())?;
+        let sender = reader.opt(|reader| {
+            PublicKey::from_slice(&reader.array::<33>()?).map_err(|_| reader.corrupt())
+        })?;
+        let chat = reader.opt(|reader| {
+            let (kind, id) = (reader.u8()?, reader.text()?.to_owned());
+            Ok(match kind {
+                0 => Chat::Public(id),
+                1 => Chat::OneToOne(id.parse().map_err(|_| reader.corrupt())?),
+                2 => Chat::Group(id),
+                _ => return Err(reader.corrupt()),
+            })
+        })?;
+        // A later release may know more reasons.
+        let rejection = reader.opt(Reader::text)?.and_then(Rejection::from_code);
+        let group = reader.opt(read_group)?;
+        let layers = Layers::read(reader)?;
+        let author = wrapper.author().or(sender.as_ref()).copied().ok_or_else(corrupt)?;
+        let (id, message) = (wrapper.message_id(), wrapper.message().map_err(|_| corrupt())?);
+        Ok(Self { id, author, sender, chat, wrapper, message, rejection, group, layers })
+    }
 }
 
-fn read_payload(reader: &mut Reader<'_>) -> std::result::Result<ReceivedPayload, StoreError> {
-    let corrupt = || StoreError::Corrupt { what: "kept message" };
-    let wrapper = Wrapper::decode(reader.bytes()?).map_err(|_| corrupt())?;
-    let sender = reader.opt(|reader| {
-        PublicKey::from_slice(&reader.array::<33>()?).map_err(|_| reader.corrupt())
-    })?;
-    let chat = reader.opt(|reader| {
-        let (kind, id) = (reader.u8()?, reader.text()?.to_owned());
-        Ok(match kind {
-            0 => Chat::Public(id),
-            1 => Chat::OneToOne(id.parse().map_err(|_| reader.corrupt())?),
-            2 => Chat::Group(id),
-            _ => return Err(reader.corrupt()),
-        })
-    })?;
-    // A later release may know more reasons.
-    let rejection = reader.opt(Reader::text)?.and_then(Rejection::from_code);
-    let group = reader.opt(read_group)?;
-    let installation = reader.opt(Reader::text)?.map(InstallationId::new);
-    let secure = reader.opt(read_encryption)?;
-    let sync = reader.opt(|reader| reader.array().map(SyncMessageId))?;
-    let author = wrapper.author().or(sender.as_ref()).copied().ok_or_else(corrupt)?;
-    let (id, message) = (wrapper.message_id(), wrapper.message().map_err(|_| corrupt())?);
-    let layers = Layers { installation, secure, sync };
-    Ok(ReceivedPayload { id, author, sender, chat, wrapper, message, rejection, group, layers })
+impl Layers {
+    /// Writes them as stores keep them.
+    pub fn write(&self, writer: &mut Writer) {
+        writer.opt(self.installation.as_ref(), |writer, id| writer.bytes(id.as_str().as_bytes()));
+        writer.opt(self.secure.as_ref(), write_encryption);
+        writer.opt(self.sync, |writer, id| writer.array(&id.0));
+    }
+
+    /// Reads what [`write`](Self::write) wrote.
+    ///
+    /// # Errors
+    /// If it is damaged.
+    pub fn read(reader: &mut Reader<'_>) -> std::result::Result<Self, StoreError> {
+        let installation = reader.opt(Reader::text)?.map(InstallationId::new);
+        let secure = reader.opt(read_encryption)?;
+        let sync = reader.opt(|reader| reader.array().map(SyncMessageId))?;
+        Ok(Self { installation, secure, sync })
+    }
 }
 
 fn write_group(writer: &mut Writer, update: &AppliedUpdate) {

@@ -18,7 +18,7 @@ macro_rules! rejections {
             }
 
             /// Returns the rejection with a code. `None` if there is none.
-            pub(crate) fn from_code(code: &str) -> Option<Self> {
+            pub fn from_code(code: &str) -> Option<Self> {
                 match code { $($code => Some(Self::$name),)* _ => None }
             }
 

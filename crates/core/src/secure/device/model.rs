@@ -4,6 +4,10 @@ use super::super::{
     key::{BundleId, CompressedKey, KeyPair},
     negotiated::NegotiatedSecret,
     ratchet::ActiveRatchet,
+    store::{
+        StoreError,
+        codec::{Reader, Writer},
+    },
     stored_keys::StoredKeys,
     time::Timestamp,
 };
@@ -56,6 +60,37 @@ pub struct Installation {
     pub prekey: BundleId,
     /// The version of its current prekey.
     pub prekey_version: u32,
+}
+
+impl Installation {
+    /// Writes it, for programs that share a state.
+    pub fn write(&self, writer: &mut Writer) {
+        writer.array(self.identity.as_bytes());
+        writer.bytes(self.id.as_str().as_bytes());
+        writer.i64(self.timestamp.0);
+        writer.u32(self.protocol_version);
+        writer.flag(self.enabled);
+        writer.flag(self.agreed);
+        writer.array(self.prekey.as_bytes());
+        writer.u32(self.prekey_version);
+    }
+
+    /// Reads what [`write`](Self::write) wrote.
+    ///
+    /// # Errors
+    /// If it is damaged.
+    pub fn read(reader: &mut Reader<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            identity: CompressedKey::from(reader.array()?),
+            id: InstallationId::new(reader.text()?),
+            timestamp: Timestamp(reader.i64()?),
+            protocol_version: reader.u32()?,
+            enabled: reader.flag()?,
+            agreed: reader.flag()?,
+            prekey: CompressedKey::from(reader.array()?),
+            prekey_version: reader.u32()?,
+        })
+    }
 }
 
 /// What a device knows of an identity.

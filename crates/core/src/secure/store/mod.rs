@@ -53,10 +53,12 @@ pub enum StoreError {
     #[error("nothing was written, since reading failed before")]
     Aborted,
     /// Another process has the state open.
-    #[error("the state in {} is in use by another process", path.display())]
+    #[error("the state in {} is in use by {by}", path.display())]
     Locked {
         /// The directory.
         path: PathBuf,
+        /// The process, as far as it said who it is.
+        by: String,
     },
     /// The password is wrong.
     #[error("the password is not the one that the state was encrypted with")]
@@ -101,7 +103,7 @@ impl StoreError {
             Self::Corrupt { .. } | Self::Damaged { .. } => "store.corrupt",
             Self::Missing { .. } => "store.missing",
             Self::Aborted => "store.aborted",
-            Self::Locked { .. } => "store.locked",
+            Self::Locked { .. } => "state.in_use",
             Self::WrongPassword => "store.wrong_password",
             Self::PasswordNeeded => "store.password_needed",
             Self::NotEncrypted => "store.not_encrypted",

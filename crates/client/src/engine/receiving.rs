@@ -5,14 +5,18 @@ use std::sync::Arc;
 use statuskit_core::{
     chat::{
         Opened, ReceivedMessage,
-        messenger::{Incoming, MessengerEvent},
+        messenger::{Incoming, MessengerEvent, UnreadReason},
     },
     envelope::Envelope,
 };
 use statuskit_mailserver::client::ClientError as HistoryError;
 use statuskit_net::node::{Event as NodeEvent, Time};
 
-use super::{Client, Listening, wants};
+use super::{
+    Engine, Listening,
+    serving::{Party, Recovered},
+    wants,
+};
 use crate::{
     delivery::DeliveryState,
     event::{Event, UnreadMessage},
@@ -30,7 +34,7 @@ pub(super) enum Origin {
     History,
 }
 
-impl Client {
+impl Engine {
     pub(super) fn handle(&mut self, event: &Arc<NodeEvent>) {
         let before = self.peers.count();
         let is_told = self.peers.handle(event);
@@ -85,6 +89,7 @@ impl Client {
         if is_told {
             self.push(Event::Network(event.clone()));
         }
+        self.tell_peers();
     }
 
     /// Receives an envelope of the live stream.
@@ -112,7 +117,7 @@ impl Client {
             // The first answers are still to come.
             return;
         }
-        let topics = match &self.listening {
+        let topics = match &self.own {
             Listening::Topics(topics) => topics.iter().copied().collect(),
             Listening::Nothing | Listening::Everything => Vec::new(),
         };
@@ -144,31 +149,59 @@ impl Client {
             }
             Origin::History => (None, false, None),
         };
+        let mut is_private = false;
+        let mut event = None;
+        if !self.raw || self.sharing.has_private() {
+            match self.ring.open(&envelope) {
+                Ok(opened) => {
+                    is_private = opened.source.is_private() && self.conversations.is_some();
+                    let opened = Arc::new(opened);
+                    if is_private && self.receive_private(&envelope, &opened, place) {
+                        is_private = false;
+                    }
+                    if !is_private {
+                        let opened = ReceivedMessage::read(envelope.clone(), opened, &self.ring);
+                        let message = Box::new(opened);
+                        event = Some(Event::Message { message, is_first: true, is_repeated });
+                    }
+                }
+                Err(error) => {
+                    let is_wanted = match self.own {
+                        Listening::Topics(_) => self.named_topics.contains(&envelope.topic()),
+                        Listening::Nothing => false,
+                        Listening::Everything => self.ring.is_empty(),
+                    };
+                    let (envelope, error) = (envelope.clone(), Some(error));
+                    event = is_wanted.then_some(Event::Envelope { envelope, error, is_repeated });
+                }
+            }
+        }
         if self.raw {
-            let event = Event::Envelope { envelope, error: None, is_repeated };
-            return self.push_kept(event, ticket);
+            let event_of = |envelope| Event::Envelope { envelope, error: None, is_repeated };
+            event = self.own.takes(envelope.topic()).then(|| event_of(envelope.clone()));
         }
-        match self.ring.open(&envelope) {
-            Ok(opened) => {
-                let is_private = opened.source.is_private() && self.conversations.is_some();
-                let opened = Arc::new(opened);
-                if !is_private || self.receive_private(&envelope, &opened, place) {
-                    let message = Box::new(ReceivedMessage::read(envelope, opened, &self.ring));
-                    let event = Event::Message { message, is_first: true, is_repeated };
-                    self.push_kept(event, ticket);
-                }
-            }
-            Err(error) => {
-                let is_wanted = match self.listening {
-                    Listening::Topics(_) => self.named_topics.contains(&envelope.topic()),
-                    Listening::Nothing | Listening::Everything => self.ring.is_empty(),
-                };
-                if is_wanted {
-                    let event = Event::Envelope { envelope, error: Some(error), is_repeated };
-                    self.push_kept(event, ticket);
-                }
-            }
+        let Some(ticket) = ticket else {
+            let programs = self.sharing.takers(envelope.topic(), is_private);
+            self.sharing.offer_envelope(None, &programs, false, &envelope, is_repeated);
+            event.into_iter().for_each(|event| self.push_kept(event, None));
+            return;
+        };
+        if place.is_some() && matches!(ticket, Ticket::Kept { .. }) && !is_private {
+            self.sharing.recover(Recovered {
+                ticket: ticket.clone(),
+                envelope: envelope.clone(),
+                private: None,
+                is_repeated,
+                is_handled: event.is_none(),
+            });
         }
+        if event.is_some() && self.takes_up(envelope.hash(), 1, &ticket) {
+            event = None;
+        }
+        let programs = self.sharing.takers(envelope.topic(), is_private);
+        let (is_ours, some) = (event.is_some(), Some(&ticket));
+        self.sharing.offer_envelope(some, &programs, is_ours, &envelope, is_repeated);
+        event.into_iter().for_each(|event| self.push_kept(event, Some(ticket.clone())));
     }
 
     /// Hands a message to the messenger. Returns whether it is of another application.
@@ -188,8 +221,8 @@ impl Client {
         let (messenger, rng) = (&mut conversations.messenger, &mut self.rng);
         let is_kept = conversations.is_kept;
         let place = place.unwrap_or_else(|| self.inbox.next_place());
+        let context = if is_kept { Saved::encode(envelope, Some(opened)) } else { Vec::new() };
         let outcome = if is_kept {
-            let context = Saved::encode(envelope, Some(opened));
             messenger.receive_and_keep(&incoming, place, &context, now_ms, rng)
         } else {
             messenger.receive(&incoming, now_ms, rng).map(|outcome| (outcome, 0))
@@ -201,12 +234,13 @@ impl Client {
                 return false;
             }
         };
-        let answers = self.acknowledge && is_kept;
+        let answers = self.acknowledges() && is_kept;
         let (hash, mut number, mut is_foreign) = (envelope.hash(), 0, false);
         let mut template: Option<ReceivedMessage> = None;
         for event in outcome.events {
             match event {
                 MessengerEvent::Message(payload) => {
+                    let to_programs = self.sharing.has_private().then(|| payload.clone());
                     let message = match &template {
                         None => {
                             let (envelope, opened) = (envelope.clone(), opened.clone());
@@ -221,12 +255,32 @@ impl Client {
                         true => Ticket::Kept { place, number, of },
                         false => Ticket::Live { place, envelope: envelope.clone() },
                     };
+                    if let Some(payload) = to_programs {
+                        let is_ours = self.is_private;
+                        let private = (is_first, &context[..], payload);
+                        self.sharing.offer_private(&ticket, None, is_ours, private, false);
+                    }
+                    if !self.is_private {
+                        if !self.sharing.has_private() {
+                            // Nobody is there any more who asked for it.
+                            self.settle_ticket(ticket, Party::Own, false);
+                        }
+                        continue;
+                    }
                     let (message, is_repeated) = (Box::new(message), false);
                     let event = Event::Message { message, is_first, is_repeated };
                     self.push_kept(event, Some(ticket));
                 }
                 MessengerEvent::Unread { sender, reason, layers } => {
-                    let unread = UnreadMessage { envelope: hash, sender, reason, layers };
+                    let unread = UnreadMessage {
+                        envelope: hash,
+                        sender,
+                        code: reason.code(),
+                        is_of_session: layers.secure.is_none()
+                            && matches!(reason, UnreadReason::Secure(_)),
+                        reason: reason.to_string(),
+                        layers,
+                    };
                     self.push(Event::Unread(Box::new(unread)));
                 }
                 MessengerEvent::Bundle { sender, learned } => {

@@ -11,7 +11,7 @@ use statuskit_net::node::{NodeConfig, Service, ServiceConfig};
 use tokio::time::{sleep, timeout};
 
 use super::*;
-use crate::error::SendFailure;
+use crate::{client::Client, error::SendFailure};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -28,10 +28,11 @@ async fn connected(config: NodeConfig) -> (Service, Client) {
 }
 
 /// Waits until the client's node has heard of a change, and the client has not.
-async fn heard(client: &Client, change: impl Fn(&Status) -> bool) {
-    let peer = client.peers.connections().next().unwrap();
-    let has_heard =
-        || client.node.peer_state(peer).and_then(|it| it.status).is_some_and(|it| change(&it));
+async fn heard(client: &mut Client, change: impl Fn(&Status) -> bool) {
+    let peer = client.engine().peers.connections().next().unwrap();
+    let mut has_heard = || {
+        client.engine().node.peer_state(peer).and_then(|it| it.status).is_some_and(|it| change(&it))
+    };
     while !has_heard() {
         sleep(Duration::from_millis(1)).await;
     }
@@ -41,12 +42,12 @@ async fn heard(client: &Client, change: impl Fn(&Status) -> bool) {
 async fn what_was_mined_for_less_is_mined_again() {
     let (service, mut client) = connected(NodeConfig::with_min_pow(0.0)).await;
     let chat = Destination::public("c");
-    let id = client.send_text(&chat, "before").unwrap();
+    let id = client.send_text(&chat, "before").await.unwrap();
     let first = timeout(PATIENCE, client.written(id)).await.unwrap().unwrap();
     assert!(first.envelope.pow(0) >= 0.002);
     service.handle().set_min_pow(5.0);
-    heard(&client, |status| status.min_pow == 5.0).await;
-    let id = client.send_text(&chat, "hello").unwrap();
+    heard(&mut client, |status| status.min_pow == 5.0).await;
+    let id = client.send_text(&chat, "hello").await.unwrap();
     let sent = timeout(PATIENCE, client.written(id)).await.unwrap().unwrap();
     assert_eq!(sent.confirmed(), 1);
     assert!(sent.envelope.pow(0) >= 5.0, "{}", sent.envelope.pow(0));
@@ -58,12 +59,12 @@ async fn what_was_reported_as_unwanted_is_not_sent_later() {
     let mut config = NodeConfig::default();
     config.bloom = Some(Bloom::EMPTY);
     let (service, mut client) = connected(config).await;
-    let id = client.send_text(&Destination::public("c"), "unwanted").unwrap();
+    let id = client.send_text(&Destination::public("c"), "unwanted").await.unwrap();
     let error = timeout(PATIENCE, client.written(id)).await.unwrap().unwrap_err();
     assert!(matches!(error, ClientError::Send(SendFailure::Unwanted { .. })), "{error}");
     service.handle().set_bloom(None);
-    heard(&client, |status| status.bloom.is_none_or(|bloom| bloom.is_full())).await;
-    let id = client.send_text(&Destination::public("d"), "wanted").unwrap();
+    heard(&mut client, |status| status.bloom.is_none_or(|bloom| bloom.is_full())).await;
+    let id = client.send_text(&Destination::public("d"), "wanted").await.unwrap();
     timeout(PATIENCE, client.written(id)).await.unwrap().unwrap();
     // Only the second one: the packet would have had both.
     assert_eq!(service.handle().stats().new, 1);

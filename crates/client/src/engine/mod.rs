@@ -1,12 +1,14 @@
-//! The client: one loop over the node's events, what was mined, the history and the time.
+//! A client with a node and a state of its own: one loop over the node's events, what was mined, the
+//! history, other programs and the time.
 
 mod receiving;
 mod sending;
+mod serving;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     pin::pin,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -16,7 +18,7 @@ use std::{
 use rand::rngs::ChaCha20Rng;
 use statuskit_core::{
     chat::{
-        Composer, KeyRing, ReceivedMessage,
+        KeyRing, ReceivedMessage,
         messenger::{ChatError, Messenger},
     },
     crypto::SecretKey,
@@ -27,11 +29,15 @@ use statuskit_core::{
 use statuskit_mailserver::client::ClientError as HistoryError;
 use statuskit_net::node::{Event as NodeEvent, Handle, PeerOptions, Service, Subscription};
 
-use self::receiving::Origin;
+use self::{
+    receiving::Origin,
+    serving::{Acting, Party, Recovered, Sharing},
+};
 use crate::{
-    builder::Builder,
+    builder::{BoxedStore, Builder},
+    compose::Composing,
     conversations::Conversations,
-    delivery::{Delivery, Outbox, SendId},
+    delivery::{Contents, Outbox, SendId},
     error::{ClientError, NoPeer},
     event::Event,
     history::{self, History},
@@ -39,12 +45,16 @@ use crate::{
     miner::{Mined, Miner, MiningProgress},
     peers::Peers,
     progress::Progress,
+    share::{
+        FromProgram, Server,
+        message::{SendOptions, Work},
+    },
     until,
 };
 
-/// Bytes of events that wait to be read; beyond, [`Client::written`] and its like fail rather than
+/// Bytes of events that wait to be read; beyond, [`Client::written`](crate::Client::written) and its like fail rather than
 /// let more come in.
-const MAX_BACKLOG: usize = 64 << 20;
+pub(crate) const MAX_BACKLOG: usize = 64 << 20;
 
 /// Steps without an event after which others have their turn.
 const MAX_STEPS: u32 = 16;
@@ -56,38 +66,48 @@ const MAX_AHEAD: usize = 4 << 20;
 /// write all that they have for a newcomer into one.
 const MAX_PACKET: u32 = 10 << 20;
 
-/// A program on the network. See the [crate](crate).
+/// A program on the network, with a node of its own.
 #[derive(Debug)]
-pub struct Client {
+pub(crate) struct Engine {
     /// `None` once it was stopped.
     service: Option<Service>,
     node: Handle,
     events: Subscription,
     peers: Peers,
     ring: KeyRing,
+    /// What the node listens to, for other programs too.
     listening: Listening,
+    /// What this program listens to.
+    own: Listening,
+    /// Whether private messages are for this program, and not only for others.
+    is_private: bool,
     /// Topics that were named: what no key opens there comes as it is.
     named_topics: HashSet<Topic>,
     raw: bool,
     conversations: Option<Conversations>,
-    composers: HashMap<String, Composer>,
-    author: Option<SecretKey>,
+    composing: Composing,
     acknowledge: bool,
     publish: bool,
-    ttl: u32,
     history: Option<History>,
     miner: Miner,
     outbox: Outbox,
-    pow: Option<f64>,
+    /// How this program sends.
+    options: SendOptions,
     connect_timeout: Duration,
     next_id: u64,
     inbox: Inbox,
     progress: Progress,
-    /// How often what is under way was mined.
-    mined: HashMap<SendId, u32>,
+    /// How often what is under way was mined, and how.
+    mined: HashMap<SendId, (u32, SendOptions)>,
+    /// What this program sends and has no outcome yet.
+    under_way: HashSet<SendId>,
+    sharing: Sharing,
+    /// For whom something is sent, if not for this program.
+    acting: Option<Acting>,
+    /// Whether what is kept was read.
+    has_resumed: bool,
     /// Proofs of work that take too long, as far as the program knows of them.
     too_much: HashSet<u64>,
-    mine_timeout: Option<Duration>,
     fixed_ms: Option<u64>,
     rng: ChaCha20Rng,
     has_ended: bool,
@@ -102,6 +122,15 @@ pub(crate) enum Listening {
 }
 
 impl Listening {
+    /// Whether envelopes on a topic are listened to.
+    pub fn takes(&self, topic: Topic) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Topics(topics) => topics.contains(&topic),
+            Self::Everything => true,
+        }
+    }
+
     /// Adds a topic. Returns whether it is new.
     pub fn add(&mut self, topic: Topic) -> bool {
         match self {
@@ -111,21 +140,31 @@ impl Listening {
     }
 }
 
+/// What a client without a node leaves to the one that follows it.
+#[derive(Debug)]
+pub(crate) struct Handover {
+    pub inbox: Inbox,
+    pub progress: Progress,
+    pub composing: Composing,
+    /// The last number of what was sent.
+    pub next_id: u64,
+    /// Private messages without an outcome.
+    pub messages: HashSet<MessageId>,
+    /// Envelopes without an outcome.
+    pub under_way: BTreeMap<u64, Work>,
+}
+
 /// What the loop wakes up for.
 enum Wake {
     Node(Option<Arc<NodeEvent>>),
     Mined(Mined),
     History(history::Item),
+    Program(FromProgram),
     Time,
 }
 
-impl Client {
-    /// Returns the settings of a new client.
-    pub fn builder() -> Builder {
-        Builder::default()
-    }
-
-    pub(crate) fn new(
+impl Engine {
+    pub fn new(
         settings: Builder,
         service: Service,
         node_key: SecretKey,
@@ -143,30 +182,34 @@ impl Client {
             handle.add_peer(enode, options);
         }
         let history = settings.history.map(|source| History::new(&source, node_key, &handle));
+        let is_private = ring.identities().next().is_some() && !settings.raw;
         Self {
             events,
             peers,
             ring,
+            own: listening.clone(),
             listening,
+            is_private,
             named_topics: settings.named_topics,
             raw: settings.raw,
             conversations,
-            composers: HashMap::new(),
-            author: settings.author.or(settings.identity),
+            composing: Composing::new(settings.author.or(settings.identity)),
             acknowledge: settings.acknowledge,
             publish: settings.publish,
-            ttl: settings.ttl,
             history,
             miner: Miner::new(),
             outbox: Outbox::new(settings.confirm_timeout, settings.reconnect_timeout),
-            pow: settings.pow,
+            options: settings.send_options,
             connect_timeout: settings.connect_timeout,
             next_id: 0,
             inbox: Inbox::default(),
             progress: Progress::default(),
             mined: HashMap::new(),
+            under_way: HashSet::new(),
+            sharing: Sharing::default(),
+            acting: None,
+            has_resumed: false,
             too_much: HashSet::new(),
-            mine_timeout: settings.mine_timeout,
             fixed_ms: settings.fixed_ms,
             rng,
             has_ended: false,
@@ -175,10 +218,42 @@ impl Client {
         }
     }
 
+    /// Goes on where a client without a node ended.
+    pub fn adopt(&mut self, handover: Handover) {
+        let Handover { inbox, progress, composing, next_id, messages, under_way } = handover;
+        self.inbox.put_before(inbox);
+        (self.progress, self.composing, self.next_id) = (progress, composing, next_id);
+        if let Some(conversations) = &mut self.conversations {
+            messages.into_iter().for_each(|id| conversations.sending(id));
+        }
+        for (id, work) in under_way {
+            let id = SendId(id);
+            self.under_way.insert(id);
+            match work {
+                Work::Envelope(envelope) => self.hand_over(id, Contents::Envelope, envelope),
+                Work::Mine(envelope, message) => {
+                    let contents = message.map_or(Contents::Envelope, Contents::Message);
+                    let options = self.options;
+                    self.mined.insert(id, (1, options));
+                    self.push_job(id, contents, envelope, options);
+                }
+                // They are asked for, and not only sent.
+                Work::Text(..) | Work::Payload(..) | Work::Announce(_) => {}
+            }
+        }
+    }
+
+    /// Serves the state to other programs from now on.
+    pub fn serve(&mut self, server: Server) {
+        self.sharing.start(server);
+    }
+
     /// Makes events of what the client before had received and its program did not handle.
-    pub(crate) fn resume(&mut self) -> Result<(), ChatError> {
+    pub fn resume(&mut self) -> Result<(), ChatError> {
+        self.has_resumed = true;
         let Some(conversations) = &mut self.conversations else { return Ok(()) };
         let kept = conversations.messenger.kept()?;
+        let is_repeated = kept.was_interrupted;
         for envelope in kept.envelopes {
             let (place, handled) = (envelope.place, envelope.handled);
             self.inbox.follow(place);
@@ -188,7 +263,6 @@ impl Client {
                 history.is_first(whole.hash());
             }
             let Some(opened) = saved.opened else {
-                let is_repeated = kept.was_interrupted;
                 self.receive(whole, Origin::State { place, is_repeated });
                 continue;
             };
@@ -196,6 +270,7 @@ impl Client {
             let of = envelope.payloads.len();
             self.inbox.begin_at(place, handled + 1);
             for (at, payload) in envelope.payloads.into_iter().enumerate().skip(handled) {
+                let payload_again = payload.clone();
                 let message = match &template {
                     None => {
                         let opened = Arc::new(opened.clone());
@@ -205,10 +280,18 @@ impl Client {
                 };
                 let is_first = template.is_none();
                 template.get_or_insert_with(|| message.clone());
-                let message = Box::new(message);
-                let is_repeated = kept.was_interrupted;
                 let ticket = Ticket::Kept { place, number: at + 1, of };
-                self.push_kept(Event::Message { message, is_first, is_repeated }, Some(ticket));
+                self.sharing.recover(Recovered {
+                    ticket: ticket.clone(),
+                    envelope: whole.clone(),
+                    private: Some((is_first, envelope.context.clone(), payload_again)),
+                    is_repeated,
+                    is_handled: !self.is_private,
+                });
+                if self.is_private && !self.takes_up(whole.hash(), at + 1, &ticket) {
+                    let message = Box::new(message);
+                    self.push_kept(Event::Message { message, is_first, is_repeated }, Some(ticket));
+                }
             }
         }
         Ok(())
@@ -263,12 +346,6 @@ impl Client {
         })
     }
 
-    /// Notes that the event that was returned last was not handled, so that the next client of the
-    /// store returns it again.
-    pub fn put_back(&mut self) {
-        self.inbox.put_back();
-    }
-
     /// Returns a claim on the event that was returned last: it counts as handled when
     /// [`handled`](Self::handled) takes the claim. `None` if nothing in it must be kept.
     pub fn claim(&mut self) -> Option<Claim> {
@@ -277,15 +354,12 @@ impl Client {
 
     /// Notes that an event was handled.
     pub fn handled(&mut self, claim: Claim) {
-        let Some((place, handled)) = self.inbox.count_handled(&claim.0) else { return };
-        if let Some(conversations) = &mut self.conversations {
-            conversations.messenger.release(place, handled);
-        }
+        self.settle_ticket(claim.0, Party::Own, true);
     }
 
     /// Notes that an event was not handled, so that the next client of the store returns it again.
     pub fn give_back(&mut self, claim: Claim) {
-        self.inbox.give_back(claim.0);
+        self.settle_ticket(claim.0, Party::Own, false);
     }
 
     /// Notes that the event that was returned last was handled.
@@ -322,7 +396,7 @@ impl Client {
     }
 
     /// Returns the messenger of the identity, for groups, contacts and devices.
-    pub fn messenger(&mut self) -> Option<&mut Messenger<impl statuskit_core::secure::Store>> {
+    pub fn messenger(&mut self) -> Option<&mut Messenger<BoxedStore>> {
         self.conversations.as_mut().map(|it| &mut it.messenger)
     }
 
@@ -333,10 +407,10 @@ impl Client {
 
     /// Whether all that was to be sent has an outcome.
     pub fn is_idle(&self) -> bool {
-        self.miner.waiting() == 0
-            && self.outbox.is_empty()
+        let is_ours = |id: &MessageId| self.sharing.sender(id).is_none();
+        self.under_way.is_empty()
             && self.inbox.is_empty()
-            && !self.conversations.as_ref().is_some_and(Conversations::has_unsent)
+            && !self.conversations.as_ref().is_some_and(|it| it.has_unsent(is_ours))
     }
 
     /// Returns until when lost peers may come back, if all are lost. What is sent until then waits
@@ -362,25 +436,8 @@ impl Client {
 
     // Waiting for what becomes of it.
 
-    /// Waits until the outcome of a message is known: each peer has it, and has confirmed or refused
-    /// it, or did not in time. Events that come meanwhile wait for [`next`](Self::next).
-    ///
-    /// # Errors
-    /// If it was not sent, no peer took it, or it is none of the latest thousands.
-    pub async fn written(&mut self, id: MessageId) -> Result<Delivery, ClientError> {
-        self.wait(|progress| progress.written(id)).await
-    }
-
-    /// Waits until a private message is acknowledged by a device of its recipient. Events that come
-    /// meanwhile wait for [`next`](Self::next).
-    ///
-    /// # Errors
-    /// If it was given up, or is none of the latest thousands.
-    pub async fn acknowledged(&mut self, id: MessageId) -> Result<(), ClientError> {
-        self.wait(|progress| progress.acknowledged(id)).await
-    }
-
-    async fn wait<T>(
+    /// Waits until something is known of a message.
+    pub async fn wait<T>(
         &mut self,
         done: impl Fn(&Progress) -> Option<Result<T, ClientError>>,
     ) -> Result<T, ClientError> {
@@ -402,7 +459,7 @@ impl Client {
     /// at most.
     pub async fn finish(&mut self, limit: Duration) {
         let deadline = Instant::now() + limit;
-        if self.acknowledge && self.conversations.as_ref().is_some_and(|it| it.is_kept) {
+        if self.acknowledges() && self.conversations.as_ref().is_some_and(|it| it.is_kept) {
             self.turn();
         }
         while self.miner.waiting() > 0 || self.outbox.has_queued() {
@@ -416,6 +473,7 @@ impl Client {
     /// Says good-bye to the peers, in bounded time: nothing is sent or received any more.
     /// [`next`](Self::next) returns what has come, and then `None`.
     pub async fn stop(&mut self) {
+        self.settle_programs().await;
         if let Some(service) = self.service.take() {
             service.shutdown().await;
         }
@@ -428,20 +486,28 @@ impl Client {
     /// If the state fails.
     pub fn unhandled(&mut self) -> Result<Unhandled, ClientError> {
         self.release_returned();
-        let mut tickets = self.inbox.take_tickets();
-        if self.service.is_none() {
-            while let Some(envelope) = self.next_unseen() {
-                tickets.push(Ticket::Live { place: self.inbox.next_place(), envelope });
+        let mut tickets = Vec::new();
+        let mut result = Unhandled::default();
+        let (mut live, mut bytes) = (Vec::new(), 0);
+        for ticket in self.inbox.take_tickets() {
+            // Another program may have handled it.
+            if let Some(ticket) = self.finish_ticket(ticket) {
+                tickets.push((ticket, true));
             }
         }
-        let mut result = Unhandled::default();
+        tickets.extend(self.sharing.take_unhandled().into_iter().map(|ticket| (ticket, false)));
+        if self.service.is_none() {
+            while let Some(envelope) = self.next_unseen() {
+                let place = self.inbox.next_place();
+                tickets.push((Ticket::Live { place, envelope }, true));
+            }
+        }
         let is_kept = |it: &&mut Conversations| it.is_kept;
         let Some(conversations) = self.conversations.as_mut().filter(is_kept) else {
             result.lost = tickets.len();
             return Ok(result);
         };
-        let (mut live, mut bytes) = (Vec::new(), 0);
-        for ticket in tickets {
+        for (ticket, is_ours) in tickets {
             if let Ticket::Live { place, envelope } = ticket {
                 bytes += envelope.size();
                 if bytes > MAX_KEPT {
@@ -450,7 +516,7 @@ impl Client {
                 }
                 live.push((place, Saved::encode(&envelope, None)));
             }
-            result.kept += 1;
+            result.kept += usize::from(is_ours);
         }
         if !live.is_empty() {
             conversations.messenger.keep(&live)?;
@@ -478,16 +544,6 @@ impl Client {
         }
     }
 
-    /// Ends the client and says good-bye to the peers, in bounded time. With a store, messages that
-    /// were not handled are kept for the next client.
-    ///
-    /// # Errors
-    /// If the state fails.
-    pub async fn close(mut self) -> Result<(), ClientError> {
-        self.stop().await;
-        self.unhandled().map(|_| ())
-    }
-
     // The loop.
 
     /// Waits for one thing and handles it; if it `reads`, also what peers send.
@@ -501,6 +557,8 @@ impl Client {
         }
         self.catch_up();
         let deadline = self.deadline();
+        // What programs have not handled is bounded.
+        let reads = reads && !self.sharing.is_full();
         if self.settle() || !self.inbox.is_empty() && self.has_ended {
             return;
         }
@@ -511,8 +569,11 @@ impl Client {
                 None => std::future::pending().await,
             }
         };
+        let has_room = self.sharing.has_room();
+        let program = self.sharing.next();
         let wake = tokio::select! {
             event = events.next(), if reads => Wake::Node(event),
+            from = program, if has_room => Wake::Program(from),
             mined = miner.next() => Wake::Mined(mined),
             item = history, if reads => Wake::History(item),
             () = until(deadline) => Wake::Time,
@@ -534,7 +595,9 @@ impl Client {
                 }
             }
             Wake::History(item) => self.handle_history(item),
+            Wake::Program(from) => self.handle_program(from),
             Wake::Time => {
+                self.part_with_hung();
                 if self.turn_at().is_some_and(|at| at <= Instant::now()) {
                     self.turn();
                 }
@@ -543,8 +606,18 @@ impl Client {
         self.settle();
     }
 
+    /// Hands an event to whom it concerns.
     fn push(&mut self, event: Event) {
-        self.push_kept(event, None);
+        if let Event::Delivered(delivery) = &event {
+            self.under_way.remove(&delivery.id);
+        } else if let Event::NotSent { id, .. } = &event {
+            self.under_way.remove(id);
+        }
+        if self.sharing.route(&event, self.is_private) {
+            self.push_kept(event, None);
+        } else {
+            self.progress.note(&event);
+        }
     }
 
     fn push_kept(&mut self, event: Event, ticket: Option<Ticket>) {
@@ -568,11 +641,12 @@ impl Client {
 
     fn deadline(&mut self) -> Option<Instant> {
         let turn = self.turn_at();
-        self.outbox.late_at().into_iter().chain(turn).min()
+        let hung = self.sharing.deadline();
+        self.outbox.late_at().into_iter().chain(turn).chain(hung).min()
     }
 
     fn turn_at(&mut self) -> Option<Instant> {
-        let (acknowledge, publish) = (self.acknowledge, self.publish);
+        let (acknowledge, publish) = (self.acknowledges(), self.publishes());
         let conversations = self.conversations.as_mut()?;
         match conversations.next_turn(acknowledge, publish) {
             Ok(at) => at,
@@ -592,7 +666,7 @@ impl Client {
     /// Sends what data sync and the contact code have to send.
     fn turn(&mut self) {
         let now_ms = self.now_ms();
-        let publish = self.publish && self.acknowledge;
+        let publish = self.publishes();
         let Some(conversations) = &mut self.conversations else { return };
         match conversations.turn(publish, now_ms, &mut self.rng) {
             Ok((posts, given_up)) => {

@@ -8,16 +8,15 @@ use std::{
 use rand::rngs::ChaCha20Rng;
 use statuskit_core::{
     chat::{
-        self, ComposeOptions, Composed, Composer, Destination,
+        self, Composed, Destination,
         messenger::{ChatError, Messenger, Post, PostKind, Subscription as NewTopic},
     },
-    crypto::SecretKey,
     envelope::{Bloom, Envelope, check::DEFAULT_MAX_MESSAGE_SIZE},
     payload::{MessageId, PayloadMessage, group::Group, matching::Chat},
 };
 use statuskit_net::node::{Interest, PeerState, SendError};
 
-use super::{Client, Listening, wants};
+use super::{Engine, Listening, wants};
 use crate::{
     builder::BoxedStore,
     conversations::Conversations,
@@ -25,12 +24,13 @@ use crate::{
     error::{ClientError, SendFailure},
     event::Event,
     miner::{Job, Work},
+    share::message::SendOptions,
 };
 
 /// How often an envelope is mined, because peers ask for more work than before.
 const MAX_MINED: u32 = 8;
 
-impl Client {
+impl Engine {
     /// Sends a finished envelope.
     pub fn send_envelope(&mut self, envelope: Envelope) -> SendId {
         let id = self.new_id();
@@ -42,7 +42,8 @@ impl Client {
     pub fn send_composed(&mut self, composed: Composed) -> SendId {
         let contents = composed.message_id.map_or(Contents::Envelope, Contents::Message);
         composed.message_id.into_iter().for_each(|id| self.progress.add(id));
-        self.mine(contents, composed.envelope)
+        let options = self.acting.map_or(self.options, |acting| acting.options);
+        self.mine(contents, composed.envelope, options)
     }
 
     /// Sends a text to a public chat, a person or a group. Its outcome is an
@@ -112,25 +113,13 @@ impl Client {
         text: &str,
         now_ms: u64,
     ) -> Result<MessageId, ClientError> {
-        let key = match destination.chat() {
-            Some(chat) => format!("{chat:?}"),
-            None => return Err(chat::ComposeError::NoChat.into()),
-        };
-        if self.author.is_none() {
-            self.author = Some(SecretKey::generate(&mut self.rng));
-        }
-        let author = &self.author;
-        let composer = self
-            .composers
-            .entry(key)
-            .or_insert_with(|| Composer::new(destination.clone(), author.clone()));
-        let composed = composer.text(text, &ComposeOptions::default(), now_ms, &mut self.rng)?;
+        let composed = self.composing.text(destination, text, now_ms, &mut self.rng)?;
         let id = composed.message_id.ok_or(chat::ComposeError::NoChat)?;
         self.send_composed(composed);
         Ok(id)
     }
 
-    fn converse(
+    pub(super) fn converse(
         &mut self,
         work: impl FnOnce(
             &mut Messenger<BoxedStore>,
@@ -138,10 +127,15 @@ impl Client {
         ) -> Result<chat::messenger::Sent, ChatError>,
     ) -> Result<MessageId, ClientError> {
         let conversations = self.conversations.as_mut().ok_or(ClientError::NoIdentity)?;
+        let data_sync = self.acting.map_or(self.options, |acting| acting.options).data_sync;
+        conversations.messenger.set_data_sync(data_sync);
         let sent = work(&mut conversations.messenger, &mut self.rng)?;
         if sent.recipients > 0 {
-            conversations.sending(&sent);
+            conversations.sending(sent.id);
             self.progress.add(sent.id);
+        }
+        if let Some(acting) = self.acting {
+            self.sharing.own_message(sent.id, acting);
         }
         for post in sent.posts {
             self.post(post);
@@ -156,14 +150,15 @@ impl Client {
         conversations.posted(&post);
         let contents = Contents::Post(PostInfo::from_post(&post));
         let identity = conversations.messenger.identity();
-        let ttl = if post.messages.is_empty() { chat::TTL } else { self.ttl };
+        let options = self.sharing.options(&post.messages).unwrap_or(self.options);
+        let ttl = if post.messages.is_empty() { chat::TTL } else { options.ttl };
         let sealed = post.seal(identity, now, ttl, &mut self.rng);
         if let Some(answer) = post.answer {
             self.listen(answer);
         }
         match sealed {
             Ok(envelope) => {
-                self.mine(contents, envelope);
+                self.mine(contents, envelope, options);
             }
             Err(error) => {
                 let id = self.new_id();
@@ -172,8 +167,13 @@ impl Client {
         }
     }
 
-    fn mine(&mut self, contents: Contents, envelope: Envelope) -> SendId {
+    fn mine(&mut self, contents: Contents, envelope: Envelope, options: SendOptions) -> SendId {
         let id = self.new_id();
+        // What only others wait for keeps this program from nothing.
+        let messages = contents.messages();
+        if !messages.is_empty() && messages.iter().all(|id| self.sharing.sender(id).is_some()) {
+            self.under_way.remove(&id);
+        }
         // No work makes it smaller.
         let (size, max) = (envelope.packet_len(), DEFAULT_MAX_MESSAGE_SIZE);
         if size > max as usize {
@@ -181,17 +181,23 @@ impl Client {
             self.fail(id, contents, SendFailure::Refused { hash: envelope.hash(), error });
             return id;
         }
-        self.mined.insert(id, 1);
-        self.push_job(id, contents, envelope);
+        self.mined.insert(id, (1, options));
+        self.push_job(id, contents, envelope, options);
         id
     }
 
-    fn push_job(&mut self, id: SendId, contents: Contents, envelope: Envelope) {
-        let targets = match self.pow {
+    pub(super) fn push_job(
+        &mut self,
+        id: SendId,
+        contents: Contents,
+        envelope: Envelope,
+        options: SendOptions,
+    ) {
+        let targets = match options.pow {
             Some(target) => vec![target],
             None => self.peers.targets(envelope.topic(), chat::POW_TARGET),
         };
-        let work = Work { targets, limit: self.mine_timeout };
+        let work = Work { targets, limit: options.mine_timeout };
         self.miner.push(Job { id, contents, envelope, work });
     }
 
@@ -258,12 +264,20 @@ impl Client {
 
     fn new_id(&mut self) -> SendId {
         self.next_id += 1;
-        SendId(self.next_id)
+        let id = SendId(self.next_id);
+        match self.acting {
+            Some(acting) => self.sharing.own_request(id, acting),
+            None => _ = self.under_way.insert(id),
+        }
+        id
     }
 
     /// Listens on a topic from now on.
     pub(super) fn listen(&mut self, new: NewTopic) {
         let topic = new.topic;
+        if self.is_private {
+            self.own.add(topic);
+        }
         if !Conversations::listen(&new, &mut self.ring, &mut self.listening) {
             return;
         }
@@ -281,17 +295,18 @@ impl Client {
         envelope: &Envelope,
     ) -> bool {
         let (topic, pow) = (envelope.topic(), envelope.pow(0));
-        if self.pow.is_some() || !self.peers.asks_for_more(topic, pow) {
+        if !self.peers.asks_for_more(topic, pow) {
             return false;
         }
         let expires = Duration::from_secs(envelope.expiry().into());
         // A finished envelope stays as it is.
-        let Some(attempts) = self.mined.get_mut(&id) else { return false };
+        let Some((attempts, options)) = self.mined.get_mut(&id) else { return false };
         *attempts += 1;
-        if *attempts > MAX_MINED || expires <= self.node.now() {
+        if options.pow.is_some() || *attempts > MAX_MINED || expires <= self.node.now() {
             return false;
         }
-        self.push_job(id, contents.clone(), envelope.clone());
+        let options = *options;
+        self.push_job(id, contents.clone(), envelope.clone(), options);
         true
     }
 }

@@ -1,0 +1,796 @@
+//! What a program asks of the holder of a state, and what that tells it.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use statuskit_core::{
+    account::InstallationId,
+    chat::messenger::{ChatError, GiveUp, GivenUp, Layers, Oversized, PostKind, ReceivedPayload},
+    crypto::PublicKey,
+    envelope::{Envelope, EnvelopeHash, Topic},
+    payload::{
+        MessageId, PayloadMessage,
+        check::Rejection,
+        group::{Group, GroupEvent},
+        matching::Chat,
+    },
+    secure::{
+        Installation,
+        store::{
+            StoreError,
+            codec::{Reader, Writer},
+        },
+    },
+    sync::SyncMessageId,
+    wire::packet::EnvelopeError,
+};
+use statuskit_net::node::{ConnectionId, PeerSummary};
+
+use super::{HolderError, frame::Body, intern};
+use crate::{
+    delivery::{Contents, Delivery, DeliveryState, PeerDelivery, PostInfo, SendId},
+    engine::Listening,
+    error::{ClientError, SendFailure, TooMuchWork},
+    event::UnreadMessage,
+};
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+/// What a program wants to receive.
+#[derive(Debug, Clone)]
+pub(crate) struct Wants {
+    /// Private messages to the identity.
+    pub private: bool,
+    /// Envelopes as they are, private ones too.
+    pub raw: bool,
+    /// Whether private messages are acknowledged.
+    pub acknowledge: bool,
+    pub listening: Listening,
+    /// Keys whose contact codes are watched for.
+    pub contacts: Vec<PublicKey>,
+}
+
+impl Wants {
+    /// Whether it wants the envelopes of a topic.
+    pub fn takes(&self, topic: Topic) -> bool {
+        match &self.listening {
+            Listening::Nothing => false,
+            Listening::Topics(topics) => topics.contains(&topic),
+            Listening::Everything => true,
+        }
+    }
+}
+
+/// The first request.
+#[derive(Debug)]
+pub(crate) struct Attach {
+    pub identity: Option<PublicKey>,
+    pub wants: Wants,
+    /// Whether it was attached to a holder before, or held the state itself.
+    pub resumes: bool,
+    /// Messages that it had sent before, whose outcomes are open.
+    pub messages: Vec<MessageId>,
+}
+
+/// How something is sent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct SendOptions {
+    pub pow: Option<f64>,
+    pub mine_timeout: Option<Duration>,
+    pub ttl: u32,
+    pub data_sync: bool,
+}
+
+/// Something to send.
+#[derive(Debug)]
+pub(crate) enum Work {
+    Envelope(Envelope),
+    Mine(Envelope, Option<MessageId>),
+    Text(Chat, String),
+    Payload(Chat, PayloadMessage),
+    Announce(Group),
+}
+
+#[derive(Debug)]
+pub(crate) enum Request {
+    Attach(Box<Attach>),
+    /// What has this number was handled, or is not going to be.
+    Done {
+        number: u64,
+        is_handled: bool,
+    },
+    Send {
+        request: u64,
+        options: SendOptions,
+        work: Work,
+    },
+    Group {
+        request: u64,
+        chat_id: String,
+    },
+}
+
+#[derive(Debug)]
+pub(crate) enum Reply {
+    Welcome {
+        peers: usize,
+        failure: Option<String>,
+    },
+    /// The holder parts with the program.
+    Refused(HolderError),
+    /// A message that the messenger accepted.
+    Private {
+        number: u64,
+        /// The number of the message in its envelope.
+        at: u32,
+        is_first: bool,
+        is_repeated: bool,
+        /// The envelope, opened.
+        saved: Vec<u8>,
+        payload: Box<ReceivedPayload>,
+    },
+    Envelope {
+        number: u64,
+        is_repeated: bool,
+        envelope: Envelope,
+    },
+    Unread(Box<UnreadMessage>),
+    Bundle {
+        envelope: Envelope,
+        sender: PublicKey,
+        learned: Vec<Installation>,
+    },
+    Acknowledged {
+        peer: PublicKey,
+        ids: Vec<(SyncMessageId, Option<MessageId>)>,
+    },
+    Repeated {
+        envelope: EnvelopeHash,
+        id: MessageId,
+    },
+    Empty {
+        envelope: EnvelopeHash,
+        sender: PublicKey,
+    },
+    /// A request was accepted; with the id of the message, and whether anyone gets it.
+    Accepted {
+        request: u64,
+        id: Option<MessageId>,
+        is_sent: bool,
+    },
+    Failed {
+        request: u64,
+        error: ClientError,
+    },
+    Group {
+        request: u64,
+        group: Group,
+    },
+    /// The id is the number of the request, or 0.
+    Delivered(Box<Delivery>),
+    NotSent {
+        id: SendId,
+        contents: Contents,
+        error: SendFailure,
+    },
+    TooMuchWork(TooMuchWork),
+    GivenUp(GivenUp),
+    Peers {
+        peers: usize,
+        failure: Option<String>,
+    },
+    /// The holder ends. What it has not answered it has not done.
+    Ending,
+}
+
+impl Request {
+    pub fn encode(&self) -> Body {
+        let mut writer = Writer::default();
+        let w = &mut writer;
+        match self {
+            Self::Attach(attach) => {
+                w.u8(0);
+                let Attach { identity, wants, resumes, messages } = &**attach;
+                w.opt(identity.as_ref(), write_key);
+                write_wants(w, wants);
+                w.flag(*resumes);
+                write_list(w, messages, |w, id| w.array(&id.0));
+            }
+            Self::Done { number, is_handled } => {
+                w.u8(1);
+                w.u64(*number);
+                w.flag(*is_handled);
+            }
+            Self::Send { request, options, work } => {
+                w.u8(2);
+                w.u64(*request);
+                w.opt(options.pow, |w, pow| w.u64(pow.to_bits()));
+                w.opt(options.mine_timeout, |w, limit| w.u64(limit.as_millis() as u64));
+                w.u32(options.ttl);
+                w.flag(options.data_sync);
+                write_work(w, work);
+            }
+            Self::Group { request, chat_id } => {
+                w.u8(3);
+                w.u64(*request);
+                w.bytes(chat_id.as_bytes());
+            }
+        }
+        writer.finish()
+    }
+
+    pub fn decode(body: &[u8]) -> Result<Self> {
+        let mut reader = Reader::new("request of a program", body);
+        let r = &mut reader;
+        let request = match r.u8()? {
+            0 => Self::Attach(Box::new(Attach {
+                identity: r.opt(read_key)?,
+                wants: read_wants(r)?,
+                resumes: r.flag()?,
+                messages: read_list(r, |r| r.array().map(MessageId))?,
+            })),
+            1 => Self::Done { number: r.u64()?, is_handled: r.flag()? },
+            2 => Self::Send {
+                request: r.u64()?,
+                options: SendOptions {
+                    pow: r.opt(Reader::u64)?.map(f64::from_bits),
+                    mine_timeout: r.opt(Reader::u64)?.map(Duration::from_millis),
+                    ttl: r.u32()?,
+                    data_sync: r.flag()?,
+                },
+                work: read_work(r)?,
+            },
+            3 => Self::Group { request: r.u64()?, chat_id: r.text()?.to_owned() },
+            _ => return Err(r.corrupt()),
+        };
+        reader.finish()?;
+        Ok(request)
+    }
+}
+
+impl Reply {
+    pub fn encode(&self) -> Body {
+        let mut writer = Writer::default();
+        let w = &mut writer;
+        match self {
+            Self::Welcome { peers, failure } => write_peers(w, 0, *peers, failure),
+            Self::Refused(error) => {
+                w.u8(1);
+                write_told(w, error);
+            }
+            Self::Private { number, at, is_first, is_repeated, saved, payload } => {
+                w.u8(2);
+                w.u64(*number);
+                w.u32(*at);
+                w.flag(*is_first);
+                w.flag(*is_repeated);
+                w.bytes(saved);
+                payload.write(w);
+            }
+            Self::Envelope { number, is_repeated, envelope } => {
+                w.u8(3);
+                w.u64(*number);
+                w.flag(*is_repeated);
+                w.bytes(envelope.raw());
+            }
+            Self::Unread(unread) => {
+                w.u8(4);
+                let UnreadMessage { envelope, sender, code, reason, is_of_session, layers } =
+                    &**unread;
+                w.array(&envelope.0);
+                w.opt(sender.as_ref(), write_key);
+                w.bytes(code.as_bytes());
+                w.bytes(reason.as_bytes());
+                w.flag(*is_of_session);
+                layers.write(w);
+            }
+            Self::Bundle { envelope, sender, learned } => {
+                w.u8(5);
+                w.bytes(envelope.raw());
+                write_key(w, sender);
+                write_list(w, learned, |w, installation| installation.write(w));
+            }
+            Self::Acknowledged { peer, ids } => {
+                w.u8(6);
+                write_key(w, peer);
+                write_list(w, ids, |w, (sync_id, id)| {
+                    w.array(&sync_id.0);
+                    w.opt(*id, |w, id| w.array(&id.0));
+                });
+            }
+            Self::Repeated { envelope, id } => {
+                w.u8(7);
+                w.array(&envelope.0);
+                w.array(&id.0);
+            }
+            Self::Empty { envelope, sender } => {
+                w.u8(8);
+                w.array(&envelope.0);
+                write_key(w, sender);
+            }
+            Self::Accepted { request, id, is_sent } => {
+                w.u8(9);
+                w.u64(*request);
+                w.opt(*id, |w, id| w.array(&id.0));
+                w.flag(*is_sent);
+            }
+            Self::Failed { request, error } => {
+                w.u8(10);
+                w.u64(*request);
+                write_client_error(w, error);
+            }
+            Self::Group { request, group } => {
+                w.u8(11);
+                w.u64(*request);
+                write_group(w, group);
+            }
+            Self::Delivered(delivery) => {
+                w.u8(12);
+                write_delivery(w, delivery);
+            }
+            Self::NotSent { id, contents, error } => {
+                w.u8(13);
+                w.u64(id.0);
+                write_contents(w, contents);
+                write_failure(w, error);
+            }
+            Self::TooMuchWork(error) => {
+                w.u8(14);
+                write_too_much(w, error);
+            }
+            Self::GivenUp(GivenUp { peer, sync_id, message, why }) => {
+                w.u8(15);
+                write_key(w, peer);
+                w.array(&sync_id.0);
+                w.opt(*message, |w, id| w.array(&id.0));
+                w.opt(oversized(*why), write_oversized);
+            }
+            Self::Peers { peers, failure } => write_peers(w, 16, *peers, failure),
+            Self::Ending => w.u8(17),
+        }
+        writer.finish()
+    }
+
+    pub fn decode(body: &[u8]) -> Result<Self> {
+        let mut reader = Reader::new("reply of a holder", body);
+        let r = &mut reader;
+        let reply = match r.u8()? {
+            0 => Self::Welcome { peers: r.u32()? as usize, failure: r.opt(read_text)? },
+            1 => Self::Refused(read_told(r)?),
+            2 => Self::Private {
+                number: r.u64()?,
+                at: r.u32()?,
+                is_first: r.flag()?,
+                is_repeated: r.flag()?,
+                saved: r.bytes()?.to_vec(),
+                payload: Box::new(ReceivedPayload::read(r)?),
+            },
+            3 => Self::Envelope {
+                number: r.u64()?,
+                is_repeated: r.flag()?,
+                envelope: read_envelope(r)?,
+            },
+            4 => Self::Unread(Box::new(UnreadMessage {
+                envelope: EnvelopeHash(r.array()?),
+                sender: r.opt(read_key)?,
+                code: intern(r.text()?),
+                reason: read_text(r)?,
+                is_of_session: r.flag()?,
+                layers: Layers::read(r)?,
+            })),
+            5 => Self::Bundle {
+                envelope: read_envelope(r)?,
+                sender: read_key(r)?,
+                learned: read_list(r, Installation::read)?,
+            },
+            6 => Self::Acknowledged {
+                peer: read_key(r)?,
+                ids: read_list(r, |r| Ok((SyncMessageId(r.array()?), r.opt(read_id)?)))?,
+            },
+            7 => Self::Repeated { envelope: EnvelopeHash(r.array()?), id: read_id(r)? },
+            8 => Self::Empty { envelope: EnvelopeHash(r.array()?), sender: read_key(r)? },
+            9 => Self::Accepted { request: r.u64()?, id: r.opt(read_id)?, is_sent: r.flag()? },
+            10 => Self::Failed { request: r.u64()?, error: read_client_error(r)? },
+            11 => Self::Group { request: r.u64()?, group: read_group(r)? },
+            12 => Self::Delivered(Box::new(read_delivery(r)?)),
+            13 => Self::NotSent {
+                id: SendId(r.u64()?),
+                contents: read_contents(r)?,
+                error: read_failure(r)?,
+            },
+            14 => Self::TooMuchWork(read_too_much(r)?),
+            15 => Self::GivenUp(GivenUp {
+                peer: read_key(r)?,
+                sync_id: SyncMessageId(r.array()?),
+                message: r.opt(read_id)?,
+                why: r.opt(read_oversized)?.map_or(GiveUp::Unacknowledged, GiveUp::Oversized),
+            }),
+            16 => Self::Peers { peers: r.u32()? as usize, failure: r.opt(read_text)? },
+            17 => Self::Ending,
+            _ => return Err(r.corrupt()),
+        };
+        reader.finish()?;
+        Ok(reply)
+    }
+}
+
+// The parts.
+
+fn write_list<T>(w: &mut Writer, items: &[T], mut write: impl FnMut(&mut Writer, &T)) {
+    w.u32(items.len() as u32);
+    items.iter().for_each(|item| write(w, item));
+}
+
+/// Reads a list. It grows as its items come, so that a number alone takes no memory.
+fn read_list<'a, T>(
+    r: &mut Reader<'a>,
+    mut read: impl FnMut(&mut Reader<'a>) -> Result<T>,
+) -> Result<Vec<T>> {
+    let mut items = Vec::new();
+    for _ in 0..r.u32()? {
+        items.push(read(r)?);
+    }
+    Ok(items)
+}
+
+fn write_key(w: &mut Writer, key: &PublicKey) {
+    w.array(&key.to_compressed());
+}
+
+fn read_key(r: &mut Reader<'_>) -> Result<PublicKey> {
+    PublicKey::from_slice(&r.array::<33>()?).map_err(|_| r.corrupt())
+}
+
+fn read_id(r: &mut Reader<'_>) -> Result<MessageId> {
+    r.array().map(MessageId)
+}
+
+fn read_text(r: &mut Reader<'_>) -> Result<String> {
+    r.text().map(str::to_owned)
+}
+
+fn read_envelope(r: &mut Reader<'_>) -> Result<Envelope> {
+    Envelope::decode(r.bytes()?).map_err(|_| r.corrupt())
+}
+
+fn write_peers(w: &mut Writer, kind: u8, peers: usize, failure: &Option<String>) {
+    w.u8(kind);
+    w.u32(peers as u32);
+    w.opt(failure.as_ref(), |w, text| w.bytes(text.as_bytes()));
+}
+
+fn write_wants(w: &mut Writer, wants: &Wants) {
+    let Wants { private, raw, acknowledge, listening, contacts } = wants;
+    w.flag(*private);
+    w.flag(*raw);
+    w.flag(*acknowledge);
+    match listening {
+        Listening::Nothing => w.u8(0),
+        Listening::Topics(topics) => {
+            w.u8(1);
+            let topics: Vec<_> = topics.iter().collect();
+            write_list(w, &topics, |w, topic| w.array(&topic.0));
+        }
+        Listening::Everything => w.u8(2),
+    }
+    write_list(w, contacts, write_key);
+}
+
+fn read_wants(r: &mut Reader<'_>) -> Result<Wants> {
+    Ok(Wants {
+        private: r.flag()?,
+        raw: r.flag()?,
+        acknowledge: r.flag()?,
+        listening: match r.u8()? {
+            0 => Listening::Nothing,
+            1 => {
+                let topics = read_list(r, |r| r.array().map(Topic))?;
+                Listening::Topics(topics.into_iter().collect::<HashSet<_>>())
+            }
+            2 => Listening::Everything,
+            _ => return Err(r.corrupt()),
+        },
+        contacts: read_list(r, read_key)?,
+    })
+}
+
+fn write_chat(w: &mut Writer, chat: &Chat) {
+    w.u8(match chat {
+        Chat::Public(_) => 0,
+        Chat::OneToOne(_) => 1,
+        Chat::Group(_) => 2,
+    });
+    w.bytes(chat.id().as_bytes());
+}
+
+fn read_chat(r: &mut Reader<'_>) -> Result<Chat> {
+    let (kind, id) = (r.u8()?, read_text(r)?);
+    Ok(match kind {
+        0 => Chat::Public(id),
+        1 => Chat::OneToOne(id.parse().map_err(|_| r.corrupt())?),
+        2 => Chat::Group(id),
+        _ => return Err(r.corrupt()),
+    })
+}
+
+fn write_group(w: &mut Writer, group: &Group) {
+    w.bytes(group.chat_id().as_bytes());
+    write_list(w, group.events(), |w, event| w.bytes(event.raw()));
+}
+
+fn read_group(r: &mut Reader<'_>) -> Result<Group> {
+    let chat_id = read_text(r)?;
+    let events =
+        read_list(r, |r| GroupEvent::decode(&chat_id, r.bytes()?).map_err(|_| r.corrupt()))?;
+    Group::build(&chat_id, events).map_err(|_| r.corrupt())
+}
+
+fn write_work(w: &mut Writer, work: &Work) {
+    match work {
+        Work::Envelope(envelope) => {
+            w.u8(0);
+            w.bytes(envelope.raw());
+        }
+        Work::Mine(envelope, id) => {
+            w.u8(1);
+            w.bytes(envelope.raw());
+            w.opt(*id, |w, id| w.array(&id.0));
+        }
+        Work::Text(chat, text) => {
+            w.u8(2);
+            write_chat(w, chat);
+            w.bytes(text.as_bytes());
+        }
+        Work::Payload(chat, message) => {
+            w.u8(3);
+            write_chat(w, chat);
+            w.u32(message.number() as u32);
+            w.bytes(&message.encode());
+        }
+        Work::Announce(group) => {
+            w.u8(4);
+            write_group(w, group);
+        }
+    }
+}
+
+fn read_work(r: &mut Reader<'_>) -> Result<Work> {
+    Ok(match r.u8()? {
+        0 => Work::Envelope(read_envelope(r)?),
+        1 => Work::Mine(read_envelope(r)?, r.opt(read_id)?),
+        2 => Work::Text(read_chat(r)?, read_text(r)?),
+        3 => {
+            let (chat, number) = (read_chat(r)?, r.u32()? as i32);
+            let message = PayloadMessage::decode(number, r.bytes()?).map_err(|_| r.corrupt())?;
+            Work::Payload(chat, message)
+        }
+        4 => Work::Announce(read_group(r)?),
+        _ => return Err(r.corrupt()),
+    })
+}
+
+fn write_contents(w: &mut Writer, contents: &Contents) {
+    match contents {
+        Contents::Envelope => w.u8(0),
+        Contents::Message(id) => {
+            w.u8(1);
+            w.array(&id.0);
+        }
+        Contents::Post(PostInfo { kind, to, messages, installations, acks }) => {
+            w.u8(2);
+            w.u8(KINDS.iter().position(|it| it == kind).unwrap_or_default() as u8);
+            w.opt(to.as_ref(), write_key);
+            write_list(w, messages, |w, id| w.array(&id.0));
+            write_list(w, installations, |w, id| w.bytes(id.as_str().as_bytes()));
+            w.u64(*acks as u64);
+        }
+    }
+}
+
+const KINDS: [PostKind; 6] = [
+    PostKind::Direct,
+    PostKind::Fallback,
+    PostKind::Public,
+    PostKind::ContactCode,
+    PostKind::Advertisement,
+    PostKind::Pairing,
+];
+
+fn read_contents(r: &mut Reader<'_>) -> Result<Contents> {
+    Ok(match r.u8()? {
+        0 => Contents::Envelope,
+        1 => Contents::Message(read_id(r)?),
+        2 => Contents::Post(PostInfo {
+            kind: *KINDS.get(usize::from(r.u8()?)).ok_or(r.corrupt())?,
+            to: r.opt(read_key)?,
+            messages: read_list(r, read_id)?,
+            installations: read_list(r, |r| r.text().map(InstallationId::new))?,
+            acks: r.u64()? as usize,
+        }),
+        _ => return Err(r.corrupt()),
+    })
+}
+
+fn write_delivery(w: &mut Writer, delivery: &Delivery) {
+    let Delivery { id, contents, envelope, hash: _, peers, known, expired } = delivery;
+    w.u64(id.0);
+    write_contents(w, contents);
+    w.bytes(envelope.raw());
+    write_list(w, peers, |w, PeerDelivery { connection, peer, state }| {
+        w.u64(connection.to_bits());
+        w.opt(peer.as_ref(), |w, peer| {
+            write_key(w, &peer.id);
+            w.bytes(peer.addr.to_string().as_bytes());
+            w.flag(peer.inbound);
+            w.bytes(peer.client.as_bytes());
+        });
+        match state {
+            DeliveryState::Queued => w.u8(0),
+            DeliveryState::Written { confirms: false } => w.u8(1),
+            DeliveryState::Written { confirms: true } => w.u8(2),
+            DeliveryState::Confirmed => w.u8(3),
+            DeliveryState::Refused(EnvelopeError { hash, code, description }) => {
+                w.u8(4);
+                w.array(&hash.0);
+                w.u64(*code);
+                w.bytes(description.as_bytes());
+            }
+            DeliveryState::Gone => w.u8(5),
+            DeliveryState::Unanswered => w.u8(6),
+        }
+    });
+    w.flag(*known);
+    w.flag(*expired);
+}
+
+fn read_delivery(r: &mut Reader<'_>) -> Result<Delivery> {
+    let (id, contents) = (SendId(r.u64()?), read_contents(r)?);
+    let envelope = Arc::new(read_envelope(r)?);
+    let peers = read_list(r, |r| {
+        let connection = ConnectionId::from_bits(r.u64()?);
+        let peer = r.opt(|r| {
+            Ok(Arc::new(PeerSummary {
+                key: connection,
+                id: read_key(r)?,
+                addr: r.text()?.parse().map_err(|_| r.corrupt())?,
+                inbound: r.flag()?,
+                client: read_text(r)?,
+            }))
+        })?;
+        let state = match r.u8()? {
+            0 => DeliveryState::Queued,
+            1 => DeliveryState::Written { confirms: false },
+            2 => DeliveryState::Written { confirms: true },
+            3 => DeliveryState::Confirmed,
+            4 => DeliveryState::Refused(EnvelopeError {
+                hash: EnvelopeHash(r.array()?),
+                code: r.u64()?,
+                description: read_text(r)?,
+            }),
+            5 => DeliveryState::Gone,
+            6 => DeliveryState::Unanswered,
+            _ => return Err(r.corrupt()),
+        };
+        Ok(PeerDelivery { connection, peer, state })
+    })?;
+    let (known, expired) = (r.flag()?, r.flag()?);
+    Ok(Delivery { id, contents, hash: envelope.hash(), envelope, peers, known, expired })
+}
+
+fn write_too_much(w: &mut Writer, error: &TooMuchWork) {
+    w.u64(error.target.to_bits());
+    w.u64(error.estimate.to_bits());
+    w.u64(error.limit.as_millis() as u64);
+}
+
+fn read_too_much(r: &mut Reader<'_>) -> Result<TooMuchWork> {
+    Ok(TooMuchWork {
+        target: f64::from_bits(r.u64()?),
+        estimate: f64::from_bits(r.u64()?),
+        limit: Duration::from_millis(r.u64()?),
+    })
+}
+
+fn write_told(w: &mut Writer, error: &HolderError) {
+    w.bytes(error.code.as_bytes());
+    w.bytes(error.message.as_bytes());
+}
+
+fn read_told(r: &mut Reader<'_>) -> Result<HolderError> {
+    Ok(HolderError::new(intern(r.text()?), read_text(r)?))
+}
+
+fn write_failure(w: &mut Writer, error: &SendFailure) {
+    match error {
+        SendFailure::TooMuchWork(error) => {
+            w.u8(0);
+            write_too_much(w, error);
+        }
+        SendFailure::Cancelled => w.u8(1),
+        SendFailure::Unwanted { topic, pow, requirements, is_topic } => {
+            w.u8(2);
+            w.array(&topic.0);
+            w.u64(pow.to_bits());
+            w.bytes(requirements.as_bytes());
+            w.flag(*is_topic);
+        }
+        SendFailure::NoPeer => w.u8(3),
+        other => {
+            w.u8(4);
+            write_told(w, &HolderError::new(other.code(), other.to_string()));
+        }
+    }
+}
+
+fn read_failure(r: &mut Reader<'_>) -> Result<SendFailure> {
+    Ok(match r.u8()? {
+        0 => SendFailure::TooMuchWork(read_too_much(r)?),
+        1 => SendFailure::Cancelled,
+        2 => SendFailure::Unwanted {
+            topic: Topic(r.array()?),
+            pow: f64::from_bits(r.u64()?),
+            requirements: read_text(r)?,
+            is_topic: r.flag()?,
+        },
+        3 => SendFailure::NoPeer,
+        4 => SendFailure::Holder(read_told(r)?),
+        _ => return Err(r.corrupt()),
+    })
+}
+
+fn oversized(why: GiveUp) -> Option<Oversized> {
+    match why {
+        GiveUp::Oversized(oversized) => Some(oversized),
+        _ => None,
+    }
+}
+
+fn write_oversized(w: &mut Writer, Oversized { size, most, copies }: Oversized) {
+    [size, most, copies].into_iter().for_each(|number| w.u64(number as u64));
+}
+
+fn read_oversized(r: &mut Reader<'_>) -> Result<Oversized> {
+    let mut number = || r.u64().map(|number| number as usize);
+    Ok(Oversized { size: number()?, most: number()?, copies: number()? })
+}
+
+/// What programs treat in different ways stays what it is.
+fn write_client_error(w: &mut Writer, error: &ClientError) {
+    match error {
+        ClientError::Chat(ChatError::UnknownGroup(id)) => {
+            w.u8(0);
+            w.bytes(id.as_bytes());
+        }
+        ClientError::Chat(ChatError::NotJoined) => w.u8(1),
+        ClientError::Chat(ChatError::NotForGroups(kind)) => {
+            w.u8(2);
+            w.u32(*kind as u32);
+        }
+        ClientError::Chat(ChatError::Oversized(oversized)) => {
+            w.u8(3);
+            write_oversized(w, *oversized);
+        }
+        ClientError::Chat(ChatError::Rejected(rejection)) => {
+            w.u8(4);
+            w.bytes(rejection.code().as_bytes());
+        }
+        ClientError::NoIdentity => w.u8(5),
+        other => {
+            w.u8(6);
+            write_told(w, &HolderError::new(other.code(), other.to_string()));
+        }
+    }
+}
+
+fn read_client_error(r: &mut Reader<'_>) -> Result<ClientError> {
+    let chat = match r.u8()? {
+        0 => ChatError::UnknownGroup(read_text(r)?),
+        1 => ChatError::NotJoined,
+        2 => ChatError::NotForGroups(r.u32()? as i32),
+        3 => ChatError::Oversized(read_oversized(r)?),
+        4 => ChatError::Rejected(Rejection::from_code(r.text()?).ok_or(r.corrupt())?),
+        5 => return Ok(ClientError::NoIdentity),
+        6 => return Ok(ClientError::Holder(read_told(r)?)),
+        _ => return Err(r.corrupt()),
+    };
+    Ok(ClientError::Chat(chat))
+}
