@@ -21,6 +21,7 @@ use crate::{
     engine::{Engine, Handover, Listening},
     error::{ClientError, SendFailure, StartError},
     event::Event,
+    history::{HistoryEvent, HistorySource},
     inbox::{Inbox, MessageKey, Saved, Ticket},
     peers::Peers,
     progress::Progress,
@@ -38,6 +39,7 @@ const MAX_KNOWN: usize = 1 << 13;
 pub(crate) enum Answer {
     Sent(Option<MessageId>, bool),
     Group(Box<Group>),
+    Chats(Vec<Chat>),
     Failed(ClientError),
     /// The holder ended without doing it.
     NotDone,
@@ -77,6 +79,10 @@ pub(crate) struct Attached {
     messages: HashSet<MessageId>,
     known: HashMap<MessageKey, Known>,
     order: VecDeque<MessageKey>,
+    /// The history that was asked for.
+    history: Option<HistorySource>,
+    /// What it listens to from now on or no more, since the holder ended.
+    changes: Vec<(Destination, bool)>,
     is_stopped: bool,
     has_ended: bool,
 }
@@ -117,6 +123,8 @@ impl Attached {
             messages: HashSet::new(),
             known: HashMap::new(),
             order: VecDeque::new(),
+            history: None,
+            changes: Vec::new(),
             is_stopped: false,
             has_ended: false,
         }
@@ -224,6 +232,12 @@ impl Attached {
                 (self.link, self.settings) = (Some(link), Some(*settings));
                 self.epoch += 1;
                 self.is_ending = false;
+                for (destination, joins) in mem::take(&mut self.changes) {
+                    self.listen(&destination, joins);
+                }
+                if let Some(source) = self.history.take() {
+                    self.fetch_history(source);
+                }
             }
             Moved::Own(mut engine) => {
                 self.push(Event::Moved(None), None);
@@ -235,6 +249,13 @@ impl Attached {
                     messages: mem::take(&mut self.messages),
                     under_way: mem::take(&mut self.under_way),
                 });
+                for (destination, joins) in mem::take(&mut self.changes) {
+                    match joins {
+                        true => engine.join(&destination),
+                        false => engine.leave(&destination),
+                    }
+                }
+                self.history.take().iter().for_each(|source| engine.fetch_history(source));
                 self.engine = Some(engine);
             }
         }
@@ -283,6 +304,15 @@ impl Attached {
             Reply::Failed { request, error } => self.answer(request, Answer::Failed(error)),
             Reply::Group { request, group } => {
                 self.answer(request, Answer::Group(Box::new(group)));
+            }
+            Reply::Chats { request, chats } => self.answer(request, Answer::Chats(chats)),
+            Reply::History(outcome) => {
+                self.history = None;
+                let event = match outcome {
+                    Ok(envelopes) => HistoryEvent::Complete { envelopes },
+                    Err(error) => HistoryEvent::Refused(error),
+                };
+                self.push(Event::History(event), None);
             }
             Reply::Delivered(delivery) => {
                 self.under_way.remove(&delivery.id.0);
@@ -453,11 +483,43 @@ impl Attached {
     /// Asks for a group. There must be a link.
     pub fn ask_group(&mut self, chat_id: &str) -> u64 {
         let request = self.number();
-        if let Some(link) = &self.link {
-            link.send(&Request::Group { request, chat_id: chat_id.to_owned() });
-        }
+        self.tell(&Request::Group { request, chat_id: chat_id.to_owned() });
         self.asked.insert(request, None);
         request
+    }
+
+    /// Asks for all chats. There must be a link.
+    pub fn ask_chats(&mut self) -> u64 {
+        let request = self.number();
+        self.tell(&Request::Chats { request });
+        self.asked.insert(request, None);
+        request
+    }
+
+    fn tell(&self, request: &Request) {
+        if let Some(link) = &self.link {
+            link.send(request);
+        }
+    }
+
+    /// Asks for the history.
+    pub fn fetch_history(&mut self, source: HistorySource) {
+        self.tell(&Request::History(Box::new(source.clone())));
+        // Without a link, or if the holder ends, the next one gets it.
+        self.history = Some(source);
+    }
+
+    /// Receives what is sent to a destination from now on, or no more.
+    pub fn listen(&mut self, destination: &Destination, joins: bool) {
+        let change = (destination.clone(), joins);
+        match &mut self.settings {
+            Some(settings) => {
+                settings.listen(&change);
+                let wants = wants_of(settings);
+                self.tell(&Request::Listen(wants));
+            }
+            None => self.changes.push(change),
+        }
     }
 
     /// Takes an answer; `None` while there is none.
@@ -496,19 +558,22 @@ pub(crate) fn attach_request(
     resumes: bool,
     messages: Vec<MessageId>,
 ) -> Request {
-    let is_private = settings.ring.identities().next().is_some() && !settings.raw;
     Request::Attach(Box::new(Attach {
         identity: settings.identity.as_ref().map(|key| key.public_key()),
-        wants: Wants {
-            private: is_private,
-            raw: settings.raw,
-            acknowledge: settings.acknowledge,
-            listening: settings.listening(),
-            contacts: settings.contacts.clone(),
-        },
+        wants: wants_of(settings),
         resumes,
         messages,
     }))
+}
+
+fn wants_of(settings: &Builder) -> Wants {
+    Wants {
+        private: settings.ring.identities().next().is_some() && !settings.raw,
+        raw: settings.raw,
+        acknowledge: settings.acknowledge,
+        listening: settings.listening(),
+        contacts: settings.contacts.clone(),
+    }
 }
 
 /// Opens the state, or attaches to its next holder.
@@ -542,6 +607,8 @@ fn again(work: &Work) -> Work {
         Work::Text(chat, text) => Work::Text(chat.clone(), text.clone()),
         Work::Payload(chat, message) => Work::Payload(chat.clone(), message.clone()),
         Work::Announce(group) => Work::Announce(group.clone()),
+        Work::Create(name, members) => Work::Create(name.clone(), members.clone()),
+        Work::Change(chat_id, change) => Work::Change(chat_id.clone(), change.clone()),
     }
 }
 
@@ -555,8 +622,32 @@ impl Builder {
         }
     }
 
+    /// Listens to a destination, or no more.
+    fn listen(&mut self, (destination, joins): &(Destination, bool)) {
+        let topic = match destination {
+            Destination::Public(chat) => chat.topic,
+            Destination::SymKey { topic: Some(topic), .. } => *topic,
+            _ => return,
+        };
+        if !joins {
+            self.topics.remove(&topic);
+            return;
+        }
+        self.listens = true;
+        match destination {
+            Destination::Public(chat) if self.ring.public_chats().any(|it| it == chat.name) => {}
+            Destination::Public(chat) => self.ring.add_chat(chat),
+            Destination::SymKey { key, .. } => self.ring.add_sym_key(key.clone()),
+            _ => {}
+        }
+        self.topics.insert(topic);
+    }
+
     /// What an envelope is for this program; `None` if it does not want it.
     fn open(&self, envelope: Arc<Envelope>, is_repeated: bool) -> Option<Event> {
+        if !self.everything && !self.topics.contains(&envelope.topic()) {
+            return None;
+        }
         if self.raw {
             return Some(Event::Envelope { envelope, error: None, is_repeated });
         }

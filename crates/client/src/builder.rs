@@ -59,6 +59,8 @@ pub struct Builder {
     pub(crate) raw: bool,
     pub(crate) contacts: Vec<PublicKey>,
     pub(crate) history: Option<HistorySource>,
+    /// Whether the history is only asked for on request.
+    pub(crate) asks_later: bool,
     pub(crate) acknowledge: bool,
     pub(crate) publish: bool,
     pub(crate) send_options: SendOptions,
@@ -97,6 +99,7 @@ impl Default for Builder {
             raw: false,
             contacts: Vec::new(),
             history: None,
+            asks_later: false,
             acknowledge: true,
             publish: true,
             send_options: SendOptions {
@@ -249,6 +252,13 @@ impl Builder {
         }
         self.history = Some(source);
         self
+    }
+
+    /// Names a mailserver that is asked on [request](Client::fetch_history).
+    #[must_use]
+    pub fn mailserver(mut self, source: HistorySource) -> Self {
+        self.asks_later = true;
+        self.history(source)
     }
 
     /// Sets whether private messages are acknowledged and repeated. They are by default.

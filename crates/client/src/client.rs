@@ -7,6 +7,7 @@ use std::{
 
 use statuskit_core::{
     chat::{Composed, Destination, messenger::Messenger},
+    crypto::PublicKey,
     envelope::Envelope,
     payload::{MessageId, PayloadMessage, group::Group, matching::Chat},
 };
@@ -20,6 +21,8 @@ use crate::{
     engine::{Engine, MAX_BACKLOG},
     error::{ClientError, NoPeer},
     event::Event,
+    groups::GroupChange,
+    history::HistorySource,
     inbox::{Claim, Unhandled},
     miner::MiningProgress,
     peers::Peers,
@@ -333,7 +336,7 @@ impl Client {
             match self.answer(request).await? {
                 Answer::Group(group) => return Ok(*group),
                 Answer::Failed(error) => return Err(error),
-                Answer::NotDone | Answer::Sent(..) => {}
+                _ => {}
             }
         }
     }
@@ -353,6 +356,111 @@ impl Client {
         }
     }
 
+    /// Returns all chats with messages: with people, and groups.
+    ///
+    /// # Errors
+    /// If the state fails.
+    pub async fn chats(&mut self) -> Result<Vec<Chat>, ClientError> {
+        loop {
+            let attached = match &mut self.inner {
+                Inner::Own(engine) => return engine.chats(),
+                Inner::Held(attached) => attached,
+            };
+            if !attached.is_linked() {
+                self.relink().await?;
+                continue;
+            }
+            let request = attached.ask_chats();
+            match self.answer(request).await? {
+                Answer::Chats(chats) => return Ok(chats),
+                Answer::Failed(error) => return Err(error),
+                _ => {}
+            }
+        }
+    }
+
+    /// Creates a group, and invites its members.
+    ///
+    /// # Errors
+    /// If the name is empty, or the state fails.
+    pub async fn create_group(
+        &mut self,
+        name: &str,
+        members: &[PublicKey],
+    ) -> Result<Group, ClientError> {
+        loop {
+            if let Inner::Own(engine) = &mut self.inner {
+                return engine.create_group(name, members);
+            }
+            let work = Work::Create(name.to_owned(), members.to_vec());
+            if let Some(group) = self.ask_change(work).await? {
+                return Ok(group);
+            }
+        }
+    }
+
+    /// Changes a group that the state knows, and sends the change to its members.
+    ///
+    /// # Errors
+    /// If the group is unknown, its rules forbid the change, or the state fails.
+    pub async fn change_group(
+        &mut self,
+        chat_id: &str,
+        change: &GroupChange,
+    ) -> Result<Group, ClientError> {
+        loop {
+            if let Inner::Own(engine) = &mut self.inner {
+                return engine.change_group(chat_id, change);
+            }
+            let work = Work::Change(chat_id.to_owned(), change.clone());
+            if let Some(group) = self.ask_change(work).await? {
+                return Ok(group);
+            }
+        }
+    }
+
+    /// Receives what is sent to a public chat, or with a symmetric key, from now on.
+    pub fn join(&mut self, destination: &Destination) {
+        match &mut self.inner {
+            Inner::Own(engine) => engine.join(destination),
+            Inner::Held(attached) => attached.listen(destination, true),
+        }
+    }
+
+    /// Receives no more of what is sent to a public chat, or with a symmetric key.
+    pub fn leave(&mut self, destination: &Destination) {
+        match &mut self.inner {
+            Inner::Own(engine) => engine.leave(destination),
+            Inner::Held(attached) => attached.listen(destination, false),
+        }
+    }
+
+    /// Fetches what a mailserver has of all that is listened to. The messages are events as those
+    /// that are sent now; then comes an [`Event::History`].
+    pub fn fetch_history(&mut self, source: HistorySource) {
+        match &mut self.inner {
+            Inner::Own(engine) => engine.fetch_history(&source),
+            Inner::Held(attached) => attached.fetch_history(source),
+        }
+    }
+
+    /// Asks the holder for a change of a group. `None` if it was not done.
+    async fn ask_change(&mut self, work: Work) -> Result<Option<Group>, ClientError> {
+        let attached = match &mut self.inner {
+            Inner::Held(attached) if attached.is_linked() => attached,
+            _ => {
+                self.relink().await?;
+                return Ok(None);
+            }
+        };
+        let request = attached.ask(work);
+        match self.answer(request).await? {
+            Answer::Group(group) => Ok(Some(*group)),
+            Answer::Failed(error) => Err(error),
+            _ => Ok(None),
+        }
+    }
+
     /// Asks the holder to send something. `None` if it was not done, since another program holds
     /// the state now.
     async fn ask(&mut self, work: Work) -> Result<Option<(Option<MessageId>, bool)>, ClientError> {
@@ -367,7 +475,7 @@ impl Client {
         match self.answer(request).await? {
             Answer::Sent(id, is_sent) => Ok(Some((id, is_sent))),
             Answer::Failed(error) => Err(error),
-            Answer::NotDone | Answer::Group(_) => Ok(None),
+            _ => Ok(None),
         }
     }
 

@@ -38,6 +38,7 @@ mod delivery;
 mod engine;
 mod error;
 mod event;
+mod groups;
 mod history;
 mod inbox;
 mod miner;
@@ -55,6 +56,7 @@ pub use delivery::{
 };
 pub use error::{ClientError, NoPeer, SendFailure, StartError, TooMuchWork};
 pub use event::{Event, UnreadMessage};
+pub use groups::GroupChange;
 pub use history::{HistoryEvent, HistorySource};
 pub use inbox::{Claim, Unhandled};
 pub use miner::MiningProgress;

@@ -89,6 +89,8 @@ pub(crate) struct Engine {
     acknowledge: bool,
     publish: bool,
     history: Option<History>,
+    /// Signs requests for history.
+    node_key: SecretKey,
     miner: Miner,
     outbox: Outbox,
     /// How this program sends.
@@ -181,7 +183,14 @@ impl Engine {
             options.max_packet_size = Some(MAX_PACKET);
             handle.add_peer(enode, options);
         }
-        let history = settings.history.map(|source| History::new(&source, node_key, &handle));
+        let signer = node_key.clone();
+        let history = settings.history.map(|source| {
+            let mut history = History::new(&source, signer, &handle);
+            if !settings.asks_later {
+                history.want(source.since);
+            }
+            history
+        });
         let is_private = ring.identities().next().is_some() && !settings.raw;
         Self {
             events,
@@ -197,6 +206,7 @@ impl Engine {
             acknowledge: settings.acknowledge,
             publish: settings.publish,
             history,
+            node_key,
             miner: Miner::new(),
             outbox: Outbox::new(settings.confirm_timeout, settings.reconnect_timeout),
             options: settings.send_options,
@@ -238,7 +248,7 @@ impl Engine {
                     self.push_job(id, contents, envelope, options);
                 }
                 // They are asked for, and not only sent.
-                Work::Text(..) | Work::Payload(..) | Work::Announce(_) => {}
+                _ => {}
             }
         }
     }

@@ -10,17 +10,17 @@ use statuskit_core::{
     envelope::Envelope,
 };
 use statuskit_mailserver::client::ClientError as HistoryError;
-use statuskit_net::node::{Event as NodeEvent, Time};
+use statuskit_net::node::{Event as NodeEvent, PeerOptions, Time};
 
 use super::{
-    Engine, Listening,
+    Engine, Listening, MAX_PACKET,
     serving::{Party, Recovered},
     wants,
 };
 use crate::{
     delivery::DeliveryState,
     event::{Event, UnreadMessage},
-    history,
+    history::{self, History, HistorySource},
     inbox::{Saved, Ticket},
 };
 
@@ -117,12 +117,28 @@ impl Engine {
             // The first answers are still to come.
             return;
         }
-        let topics = match &self.own {
+        let topics = match &self.listening {
             Listening::Topics(topics) => topics.iter().copied().collect(),
             Listening::Nothing | Listening::Everything => Vec::new(),
         };
         if let Some(event) = history.catch_up(&self.node, topics, now) {
             self.push(Event::History(event));
+        }
+    }
+
+    /// Fetches what a mailserver has of all that is listened to.
+    pub fn fetch_history(&mut self, source: &HistorySource) {
+        let server = source.mailserver.id;
+        if !self.history.as_ref().is_some_and(|history| history.is_of(&server)) {
+            if self.node.peer_by_id(&server).is_none() {
+                let mut options = PeerOptions::default();
+                options.max_packet_size = Some(MAX_PACKET);
+                self.node.add_peer(source.mailserver.clone(), options);
+            }
+            self.history = Some(History::new(source, self.node_key.clone(), &self.node));
+        }
+        if let Some(history) = &mut self.history {
+            history.want(source.since);
         }
     }
 
@@ -159,7 +175,8 @@ impl Engine {
                     if is_private && self.receive_private(&envelope, &opened, place) {
                         is_private = false;
                     }
-                    if !is_private {
+                    // The key of a chat that was left is still there.
+                    if !is_private && self.own.takes(envelope.topic()) {
                         let opened = ReceivedMessage::read(envelope.clone(), opened, &self.ring);
                         let message = Box::new(opened);
                         event = Some(Event::Message { message, is_first: true, is_repeated });

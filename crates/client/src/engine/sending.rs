@@ -1,6 +1,7 @@
 //! Sending: from messages to envelopes that were handed to the node.
 
 use std::{
+    collections::HashSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -11,6 +12,7 @@ use statuskit_core::{
         self, Composed, Destination,
         messenger::{ChatError, Messenger, Post, PostKind, Subscription as NewTopic},
     },
+    crypto::PublicKey,
     envelope::{Bloom, Envelope, check::DEFAULT_MAX_MESSAGE_SIZE},
     payload::{MessageId, PayloadMessage, group::Group, matching::Chat},
 };
@@ -23,6 +25,7 @@ use crate::{
     delivery::{Contents, PostInfo, SendId},
     error::{ClientError, SendFailure},
     event::Event,
+    groups::GroupChange,
     miner::{Job, Work},
     share::message::SendOptions,
 };
@@ -105,6 +108,57 @@ impl Engine {
             Ok(sent)
         })?;
         Ok((recipients > 0).then_some(id))
+    }
+
+    /// Returns all chats with messages.
+    ///
+    /// # Errors
+    /// If the state fails.
+    pub fn chats(&mut self) -> Result<Vec<Chat>, ClientError> {
+        let conversations = self.conversations.as_mut().ok_or(ClientError::NoIdentity)?;
+        Ok(conversations.messenger.chats()?)
+    }
+
+    /// Creates a group and invites its members.
+    ///
+    /// # Errors
+    /// If the name is empty, or the state fails.
+    pub fn create_group(
+        &mut self,
+        name: &str,
+        members: &[PublicKey],
+    ) -> Result<Group, ClientError> {
+        let now_ms = self.now_ms();
+        self.change(|messenger, rng| messenger.create_group(name, members, now_ms, rng))
+    }
+
+    /// Changes a group and sends the change to its members.
+    ///
+    /// # Errors
+    /// If the group is unknown, the change is invalid, or the state fails.
+    pub fn change_group(
+        &mut self,
+        chat_id: &str,
+        change: &GroupChange,
+    ) -> Result<Group, ClientError> {
+        let (now_ms, change) = (self.now_ms(), change.as_change());
+        self.change(|messenger, rng| messenger.change_group(chat_id, change, now_ms, rng))
+    }
+
+    fn change(
+        &mut self,
+        work: impl FnOnce(
+            &mut Messenger<BoxedStore>,
+            &mut ChaCha20Rng,
+        ) -> Result<(Group, chat::messenger::Sent), ChatError>,
+    ) -> Result<Group, ClientError> {
+        let mut changed = None;
+        self.converse(|messenger, rng| {
+            let (group, sent) = work(messenger, rng)?;
+            changed = Some(group);
+            Ok(sent)
+        })?;
+        changed.ok_or(ClientError::Ended)
     }
 
     fn send_stateless(
@@ -270,6 +324,47 @@ impl Engine {
             None => _ = self.under_way.insert(id),
         }
         id
+    }
+
+    /// Receives what is sent to a destination from now on.
+    pub fn join(&mut self, destination: &Destination) {
+        let topic = match destination {
+            Destination::Public(chat) => {
+                if self.ring.public_chats().all(|name| name != chat.name) {
+                    self.ring.add_chat(chat);
+                }
+                chat.topic
+            }
+            Destination::SymKey { key, topic: Some(topic) } => {
+                self.ring.add_sym_key(key.clone());
+                *topic
+            }
+            _ => return,
+        };
+        if let Listening::Nothing = self.own {
+            self.own = Listening::Topics(HashSet::new());
+        }
+        self.own.add(topic);
+        let wanted = Listening::Topics(HashSet::from([topic]));
+        self.listen_to(&wanted, HashSet::new());
+    }
+
+    /// Receives no more of what is sent to a destination.
+    pub fn leave(&mut self, destination: &Destination) {
+        let topic = match destination {
+            Destination::Public(chat) => chat.topic,
+            Destination::SymKey { topic: Some(topic), .. } => *topic,
+            _ => return,
+        };
+        if let Listening::Topics(topics) = &mut self.own {
+            topics.remove(&topic);
+        }
+        if self.sharing.takers(topic, false).is_empty()
+            && let Listening::Topics(topics) = &mut self.listening
+            && topics.remove(&topic)
+        {
+            self.node.set_interest(Interest::Topics(topics.clone()));
+        }
     }
 
     /// Listens on a topic from now on.

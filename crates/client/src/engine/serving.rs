@@ -16,7 +16,7 @@ use statuskit_core::{
     },
     crypto::PublicKey,
     envelope::{Bloom, Envelope, EnvelopeHash, Topic},
-    payload::MessageId,
+    payload::{MessageId, group::Group},
     secure::SecureError,
 };
 use statuskit_net::node::Interest;
@@ -27,6 +27,7 @@ use crate::{
     delivery::{Contents, SendId},
     error::ClientError,
     event::Event,
+    history::HistoryEvent,
     inbox::{MessageKey, Ticket},
     share::{
         FromProgram, HolderError, MAX_QUEUED, MAX_UNHANDLED, Outgoing, PATIENCE, ProgramId, Server,
@@ -80,6 +81,8 @@ pub(super) struct Sharing {
     told: (usize, Option<String>),
     recovered: Vec<Recovered>,
     recover_until: Option<Instant>,
+    /// Those who wait for the history; this program counts as none.
+    historians: BTreeSet<ProgramId>,
     /// What this program got from the holder before, and has not handled: the ticket of the state.
     taken_up: HashMap<MessageKey, Ticket>,
     /// What it had handled already.
@@ -404,6 +407,19 @@ impl Sharing {
                 self.send_to(private, || Reply::Empty { envelope: *envelope, sender: *sender });
                 is_private
             }
+            Event::History(event) => {
+                let outcome = match event {
+                    HistoryEvent::Complete { envelopes } => Ok(*envelopes),
+                    HistoryEvent::Failed { error, .. } => {
+                        Err(HolderError::new(error.code(), error.to_string()))
+                    }
+                    _ => return true,
+                };
+                for program in std::mem::take(&mut self.historians) {
+                    self.send(program, &Reply::History(outcome.clone()));
+                }
+                true
+            }
             Event::Broken(error) => {
                 let told = HolderError::new(error.code(), error.to_string());
                 self.send_to(|_, _| true, || Reply::Refused(told.clone()));
@@ -536,13 +552,13 @@ impl Engine {
     /// Handles what comes from a program.
     pub(super) fn handle_program(&mut self, from: FromProgram) {
         match from {
-            FromProgram::Joined(id, out, attach) => self.join(id, out, *attach),
+            FromProgram::Joined(id, out, attach) => self.attach(id, out, *attach),
             FromProgram::Asked(id, request) => self.answer(id, request),
             FromProgram::Left(id) => self.part_with(id),
         }
     }
 
-    fn join(&mut self, id: ProgramId, out: Outgoing, attach: Attach) {
+    fn attach(&mut self, id: ProgramId, out: Outgoing, attach: Attach) {
         let Attach { identity, wants, resumes, messages } = attach;
         let me = self.conversations.as_ref().map(|it| *it.messenger.me());
         let refusal = match (me, identity) {
@@ -590,11 +606,6 @@ impl Engine {
         contacts: &[PublicKey],
     ) -> Result<(), ChatError> {
         let mut topics: HashSet<Topic> = HashSet::new();
-        match listening {
-            Listening::Everything => self.listening = Listening::Everything,
-            Listening::Topics(more) => topics.extend(more),
-            Listening::Nothing => {}
-        }
         if is_private && let Some(conversations) = &mut self.conversations {
             let key = conversations.messenger.identity().clone();
             topics.extend(own_topics(&key.public_key()));
@@ -605,6 +616,17 @@ impl Engine {
                 self.ring.add_subscription(&found);
                 topics.insert(found.topic);
             }
+        }
+        self.listen_to(listening, topics);
+        Ok(())
+    }
+
+    /// Listens to more, and on these topics.
+    pub(super) fn listen_to(&mut self, listening: &Listening, mut topics: HashSet<Topic>) {
+        match listening {
+            Listening::Everything => self.listening = Listening::Everything,
+            Listening::Topics(more) => topics.extend(more),
+            Listening::Nothing => {}
         }
         match &mut self.listening {
             Listening::Everything => {
@@ -623,7 +645,6 @@ impl Engine {
                 self.listening = Listening::Topics(topics);
             }
         }
-        Ok(())
     }
 
     /// Offers a program what the holder before had left.
@@ -679,6 +700,26 @@ impl Engine {
                 };
                 self.sharing.send(id, &reply);
             }
+            Request::Chats { request } => {
+                let reply = match self.chats() {
+                    Ok(chats) => Reply::Chats { request, chats },
+                    Err(error) => Reply::Failed { request, error },
+                };
+                self.sharing.send(id, &reply);
+            }
+            Request::Listen(wants) => {
+                let (listening, contacts) = (wants.listening.clone(), wants.contacts.clone());
+                let is_private = wants.private;
+                let Some(program) = self.sharing.programs.get_mut(&id) else { return };
+                program.wants = wants;
+                if let Err(error) = self.widen(&listening, is_private, &contacts) {
+                    self.give_up_conversations(error);
+                }
+            }
+            Request::History(source) => {
+                self.sharing.historians.insert(id);
+                self.fetch_history(&source);
+            }
         }
     }
 
@@ -705,10 +746,30 @@ impl Engine {
                 self.send_payload(&chat, message).map(|id| (Some(id), true))
             }
             Work::Announce(group) => self.announce_group(group).map(|id| (id, id.is_some())),
+            Work::Create(name, members) => {
+                return self.tell_group(acting, |engine| engine.create_group(&name, &members));
+            }
+            Work::Change(chat_id, change) => {
+                return self.tell_group(acting, |engine| engine.change_group(&chat_id, &change));
+            }
         };
         self.acting = None;
         let reply = match done {
             Ok((id, is_sent)) => Reply::Accepted { request, id, is_sent },
+            Err(error) => Reply::Failed { request, error },
+        };
+        self.sharing.send(program, &reply);
+    }
+
+    fn tell_group(
+        &mut self,
+        Acting { program, request, .. }: Acting,
+        work: impl FnOnce(&mut Self) -> Result<Group, ClientError>,
+    ) {
+        let done = work(self);
+        self.acting = None;
+        let reply = match done {
+            Ok(group) => Reply::Group { request, group },
             Err(error) => Reply::Failed { request, error },
         };
         self.sharing.send(program, &reply);

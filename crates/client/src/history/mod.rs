@@ -29,6 +29,7 @@ use statuskit_mailserver::client::{
 use statuskit_net::node::Handle;
 
 use self::gaps::Gaps;
+use crate::share::HolderError;
 
 /// How far the history goes beyond the present, in seconds: clocks differ, and what is just being
 /// sent belongs to it.
@@ -69,6 +70,8 @@ pub enum HistoryEvent {
         /// Envelopes that had not come before.
         envelopes: u64,
     },
+    /// The program that holds the state could not fetch it.
+    Refused(HolderError),
     /// A request failed for good.
     Failed {
         /// Why.
@@ -109,7 +112,7 @@ pub(crate) enum Outcome {
 }
 
 impl History {
-    /// Asks for everything since a second, as soon as the mailserver is connected.
+    /// Asks for nothing yet.
     pub fn new(source: &HistorySource, signer: SecretKey, handle: &Handle) -> Self {
         let mut config = ClientConfig::new(source.access.clone(), signer);
         config.timeout = TIMEOUT;
@@ -119,10 +122,20 @@ impl History {
         config.rate_limit_patience = Duration::ZERO;
         let server = source.mailserver.id;
         let client = MailserverClient::new(handle, server, config);
-        let mut gaps = Gaps::default();
-        gaps.want(source.since);
+        let gaps = Gaps::default();
         let (seen, known) = (VecDeque::new(), HashSet::new());
         Self { client, server, pages: None, count: 0, gaps, seen, known, is_asked: false }
+    }
+
+    /// Asks for everything since a second, as soon as the mailserver is connected.
+    pub fn want(&mut self, since: u32) {
+        self.gaps.want(since);
+        self.is_asked = false;
+    }
+
+    /// Whether it asks this mailserver.
+    pub fn is_of(&self, server: &PublicKey) -> bool {
+        self.server == *server
     }
 
     /// Notes that from this second on something may be missing, and why.

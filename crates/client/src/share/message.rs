@@ -6,7 +6,8 @@ use statuskit_core::{
     account::InstallationId,
     chat::messenger::{ChatError, GiveUp, GivenUp, Layers, Oversized, PostKind, ReceivedPayload},
     crypto::PublicKey,
-    envelope::{Envelope, EnvelopeHash, Topic},
+    envelope::{Envelope, EnvelopeHash, SymKey, Topic},
+    mailserver::Access,
     payload::{
         MessageId, PayloadMessage,
         check::Rejection,
@@ -31,9 +32,11 @@ use crate::{
     engine::Listening,
     error::{ClientError, SendFailure, TooMuchWork},
     event::UnreadMessage,
+    groups::GroupChange,
+    history::HistorySource,
 };
 
-type Result<T> = std::result::Result<T, StoreError>;
+type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 /// What a program wants to receive.
 #[derive(Debug, Clone)]
@@ -88,6 +91,8 @@ pub(crate) enum Work {
     Text(Chat, String),
     Payload(Chat, PayloadMessage),
     Announce(Group),
+    Create(String, Vec<PublicKey>),
+    Change(String, GroupChange),
 }
 
 #[derive(Debug)]
@@ -107,6 +112,13 @@ pub(crate) enum Request {
         request: u64,
         chat_id: String,
     },
+    Chats {
+        request: u64,
+    },
+    /// It wants something else from now on.
+    Listen(Wants),
+    /// It wants what a mailserver has.
+    History(Box<HistorySource>),
 }
 
 #[derive(Debug)]
@@ -165,6 +177,12 @@ pub(crate) enum Reply {
         request: u64,
         group: Group,
     },
+    Chats {
+        request: u64,
+        chats: Vec<Chat>,
+    },
+    /// The history that was asked for is complete, or has failed.
+    History(Result<u64, HolderError>),
     /// The id is the number of the request, or 0.
     Delivered(Box<Delivery>),
     NotSent {
@@ -214,6 +232,30 @@ impl Request {
                 w.u64(*request);
                 w.bytes(chat_id.as_bytes());
             }
+            Self::Chats { request } => {
+                w.u8(4);
+                w.u64(*request);
+            }
+            Self::Listen(wants) => {
+                w.u8(5);
+                write_wants(w, wants);
+            }
+            Self::History(source) => {
+                w.u8(6);
+                let HistorySource { mailserver, access, since } = &**source;
+                w.bytes(mailserver.to_string().as_bytes());
+                match access {
+                    Access::Password(key) => {
+                        w.u8(0);
+                        w.array(key.as_bytes());
+                    }
+                    Access::Key(key) => {
+                        w.u8(1);
+                        write_key(w, key);
+                    }
+                }
+                w.u32(*since);
+            }
         }
         writer.finish()
     }
@@ -239,7 +281,18 @@ impl Request {
                 },
                 work: read_work(r)?,
             },
-            3 => Self::Group { request: r.u64()?, chat_id: r.text()?.to_owned() },
+            3 => Self::Group { request: r.u64()?, chat_id: read_text(r)? },
+            4 => Self::Chats { request: r.u64()? },
+            5 => Self::Listen(read_wants(r)?),
+            6 => Self::History(Box::new(HistorySource {
+                mailserver: r.text()?.parse().map_err(|_| r.corrupt())?,
+                access: match r.u8()? {
+                    0 => Access::Password(SymKey::from_bytes(r.array()?).ok_or(r.corrupt())?),
+                    1 => Access::Key(read_key(r)?),
+                    _ => return Err(r.corrupt()),
+                },
+                since: r.u32()?,
+            })),
             _ => return Err(r.corrupt()),
         };
         reader.finish()?;
@@ -346,6 +399,19 @@ impl Reply {
             }
             Self::Peers { peers, failure } => write_peers(w, 16, *peers, failure),
             Self::Ending => w.u8(17),
+            Self::Chats { request, chats } => {
+                w.u8(18);
+                w.u64(*request);
+                write_list(w, chats, write_chat);
+            }
+            Self::History(outcome) => {
+                w.u8(19);
+                w.flag(outcome.is_ok());
+                match outcome {
+                    Ok(envelopes) => w.u64(*envelopes),
+                    Err(error) => write_told(w, error),
+                }
+            }
         }
         writer.finish()
     }
@@ -406,6 +472,11 @@ impl Reply {
             }),
             16 => Self::Peers { peers: r.u32()? as usize, failure: r.opt(read_text)? },
             17 => Self::Ending,
+            18 => Self::Chats { request: r.u64()?, chats: read_list(r, read_chat)? },
+            19 => Self::History(match r.flag()? {
+                true => Ok(r.u64()?),
+                false => Err(read_told(r)?),
+            }),
             _ => return Err(r.corrupt()),
         };
         reader.finish()?;
@@ -550,6 +621,36 @@ fn write_work(w: &mut Writer, work: &Work) {
             w.u8(4);
             write_group(w, group);
         }
+        Work::Create(name, members) => {
+            w.u8(5);
+            w.bytes(name.as_bytes());
+            write_list(w, members, write_key);
+        }
+        Work::Change(chat_id, change) => {
+            w.u8(6);
+            w.bytes(chat_id.as_bytes());
+            match change {
+                GroupChange::Rename(name) => {
+                    w.u8(0);
+                    w.bytes(name.as_bytes());
+                }
+                GroupChange::Add(keys) => {
+                    w.u8(1);
+                    write_list(w, keys, write_key);
+                }
+                GroupChange::Join => w.u8(2),
+                GroupChange::Remove(key) => {
+                    w.u8(3);
+                    write_key(w, key);
+                }
+                GroupChange::Promote(keys) => {
+                    w.u8(4);
+                    write_list(w, keys, write_key);
+                }
+                GroupChange::Resign => w.u8(5),
+                GroupChange::Leave => w.u8(6),
+            }
+        }
     }
 }
 
@@ -564,6 +665,21 @@ fn read_work(r: &mut Reader<'_>) -> Result<Work> {
             Work::Payload(chat, message)
         }
         4 => Work::Announce(read_group(r)?),
+        5 => Work::Create(read_text(r)?, read_list(r, read_key)?),
+        6 => {
+            let chat_id = read_text(r)?;
+            let change = match r.u8()? {
+                0 => GroupChange::Rename(read_text(r)?),
+                1 => GroupChange::Add(read_list(r, read_key)?),
+                2 => GroupChange::Join,
+                3 => GroupChange::Remove(read_key(r)?),
+                4 => GroupChange::Promote(read_list(r, read_key)?),
+                5 => GroupChange::Resign,
+                6 => GroupChange::Leave,
+                _ => return Err(r.corrupt()),
+            };
+            Work::Change(chat_id, change)
+        }
         _ => return Err(r.corrupt()),
     })
 }
