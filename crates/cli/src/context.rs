@@ -180,6 +180,11 @@ impl Context {
         Ok(())
     }
 
+    /// Remembers an error that is among the results for the exit code.
+    pub fn remember(&mut self, exit: Exit) {
+        self.worst = self.worst.max(exit);
+    }
+
     /// Remembers a negative answer for the exit code.
     pub fn negative(&mut self) {
         self.worst = self.worst.max(Exit::Negative);

@@ -4,6 +4,7 @@
 //! `status-TOOL` and the subcommand `statuskit TOOL`.
 
 mod account;
+mod chat;
 mod codes;
 mod config;
 mod context;

@@ -54,17 +54,31 @@ impl Lines {
 
     /// The next line without its end. An error inside is about one line only.
     pub fn next(&mut self) -> Result<Option<std::result::Result<String, CliError>>> {
+        match self.next_within(MAX_LINE)? {
+            // What follows is hardly text.
+            Some(Err(error)) if error.code == "input.too_long" => Err(error.into()),
+            next => Ok(next),
+        }
+    }
+
+    /// The same for lines up to `limit` bytes; the rest of a longer one is passed over.
+    pub fn next_within(
+        &mut self,
+        limit: usize,
+    ) -> Result<Option<std::result::Result<String, CliError>>> {
         let mut bytes = Vec::new();
-        let mut bounded = (&mut self.input).take(MAX_LINE as u64 + 1);
+        let mut bounded = (&mut self.input).take(limit as u64 + 1);
         if bounded.read_until(b'\n', &mut bytes).map_err(read_error)? == 0 {
             return Ok(None);
         }
         self.number += 1;
-        if bytes.len() > MAX_LINE {
-            let message = format!("a line of more than {} MiB", MAX_LINE >> 20);
-            return Err(CliError::new("input.too_long", Exit::Malformed, message)
-                .line(self.number)
-                .into());
+        if bytes.len() > limit {
+            if bytes.last() != Some(&b'\n') {
+                self.input.skip_until(b'\n').map_err(read_error)?;
+            }
+            let message = format!("a line of more than {} MiB", limit >> 20);
+            let error = CliError::new("input.too_long", Exit::Malformed, message);
+            return Ok(Some(Err(error.line(self.number))));
         }
         let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
         let line = line.strip_suffix(b"\r").unwrap_or(line);

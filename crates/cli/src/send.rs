@@ -468,8 +468,25 @@ fn show(
     line: Option<u64>,
     cx: &mut Context,
 ) -> Result<()> {
-    let envelope = &delivery.envelope;
     let (written, confirmed) = (delivery.written(), delivery.confirmed());
+    let record = sent_record(delivery, messages, has_raw, line);
+    cx.emit(&record, |_| {
+        format!(
+            "{}  written to {written}, confirmed by {confirmed} of {}",
+            delivery.hash,
+            delivery.peers.len()
+        )
+    })
+}
+
+/// The record of what became of an envelope.
+pub fn sent_record(
+    delivery: &Delivery,
+    messages: &[MessageId],
+    has_raw: bool,
+    line: Option<u64>,
+) -> Record {
+    let envelope = &delivery.envelope;
     let peers: Vec<_> = delivery.peers.iter().map(peer_value).collect();
     let record = match &delivery.contents {
         Contents::Post(post) => post_members(Record::new("sent"), post, messages),
@@ -478,21 +495,14 @@ fn show(
             Record::new("sent").with_some("message_id", id)
         }
     };
-    let record = record
+    record
         .with_some("line", line)
         .with("hash", delivery.hash.to_string())
         .with("topic", envelope.topic().to_string())
-        .with("written", written)
-        .with("confirmed", confirmed)
+        .with("written", delivery.written())
+        .with("confirmed", delivery.confirmed())
         .with("peers", peers)
-        .with_some("raw", has_raw.then(|| hex0x(envelope.raw())));
-    cx.emit(&record, |_| {
-        format!(
-            "{}  written to {written}, confirmed by {confirmed} of {}",
-            delivery.hash,
-            delivery.peers.len()
-        )
-    })
+        .with_some("raw", has_raw.then(|| hex0x(envelope.raw())))
 }
 
 /// A peer, and how far an envelope got with it.
@@ -532,7 +542,8 @@ fn delivery_error(error: &DeliveryError, expired: bool, line: u64) -> CliError {
     }
 }
 
-fn send_error(error: &SendFailure) -> CliError {
+/// Why an envelope was not sent.
+pub fn send_error(error: &SendFailure) -> CliError {
     let shown = |exit| CliError::new(error.code(), exit, error.to_string());
     match error {
         SendFailure::Seal(_) => shown(Exit::Malformed),

@@ -17,7 +17,7 @@ use clap_complete::env::CompleteEnv;
 use statuskit_core::text::describe_secret;
 
 use crate::{
-    account, config,
+    account, chat, config,
     context::{Common, Context, early_errors_are_records, show_early_error, show_usage},
     demo, eip, envelope,
     error::{CliError, Exit, Result, Stop},
@@ -66,6 +66,7 @@ tools! {
     session(SessionArgs) = "status-session";
     send(SendArgs) = "status-send";
     receive(ReceiveArgs) = "status-receive";
+    chat(ChatArgs) = "status-chat";
     node(NodeArgs) = "status-node";
     mailserver(MailserverArgs) = "status-mailserver";
 }
@@ -111,6 +112,7 @@ enum Subtool {
     Session(session::SessionArgs),
     Send(send::SendArgs),
     Receive(receive::ReceiveArgs),
+    Chat(chat::ChatArgs),
     Node(node::NodeArgs),
     Mailserver(mailserver::MailserverArgs),
     Config(config::command::ConfigArgs),
@@ -144,6 +146,7 @@ fn run_subtool(umbrella: &Umbrella, cx: &mut Context) -> Result<()> {
         Subtool::Session(args) => session::run(args, cx),
         Subtool::Send(args) => send::run(args, cx),
         Subtool::Receive(args) => receive::run(args, cx),
+        Subtool::Chat(args) => chat::run(args, cx),
         Subtool::Node(args) => node::run(args, cx),
         Subtool::Mailserver(args) => mailserver::run(args, cx),
         Subtool::Demo(args) => demo::run(args, cx),

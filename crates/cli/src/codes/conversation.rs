@@ -358,6 +358,24 @@ pub(super) const CODES: &[Explanation] = &[
         causes: "Another tool is running with the same --state, and shares it with status-send, status-receive and status-chat only. End it, or wait for it.",
     },
     Explanation {
+        code: "chat.command",
+        rule: "A command of status-chat is a JSON object on one line, with the members that it takes.",
+        source: "tools",
+        causes: "A member is missing, misspelt, or of another type; a line feed inside the object.",
+    },
+    Explanation {
+        code: "chat.no_mailserver",
+        rule: "History comes from a mailserver.",
+        source: "tools",
+        causes: "Start status-chat with --mailserver.",
+    },
+    Explanation {
+        code: "chat.timeout",
+        rule: "At the end of its input, status-chat waits for what is under way, for --timeout at most.",
+        source: "tools",
+        causes: "Peers or a mailserver are slow or away; a longer --timeout.",
+    },
+    Explanation {
         code: "share.version",
         rule: "Programs share a state if they speak the same version of its protocol.",
         source: "tools",

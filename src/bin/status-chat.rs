@@ -1,0 +1,5 @@
+//! `status-chat`: see `--help`.
+
+fn main() -> std::process::ExitCode {
+    statuskit_cli::tools::chat()
+}
