@@ -111,7 +111,7 @@ async fn a_bot_answers_private_messages() {
     let builder = Client::builder().peer(enode).identity(user).store(store);
     let mut client = builder.start().await.unwrap();
     client.connect().await.unwrap();
-    let id = client.send_text(&Destination::Person(bot.public_key()), "are you there?").unwrap();
+    let id = client.send_text(&Destination::Person(bot.public_key()), "are you there?").await.unwrap();
     let answer = message(&mut client).await;
     assert_eq!(answer.text(), Some("echo: are you there?"));
     assert_eq!(answer.author(), Some(&bot.public_key()));
@@ -130,7 +130,7 @@ async fn a_logger_prints_history_and_the_live_stream() {
     let chat = Destination::Public(PublicChat::new("log"));
     let mut sender = Client::builder().peer(enode.clone()).start().await.unwrap();
     sender.connect().await.unwrap();
-    let id = sender.send_text(&chat, "before").unwrap();
+    let id = sender.send_text(&chat, "before").await.unwrap();
     sender.written(id).await.unwrap();
 
     let peer = enode.to_string();
@@ -147,7 +147,7 @@ async fn a_logger_prints_history_and_the_live_stream() {
     });
     let first = timeout(PATIENCE, printed.recv()).await.unwrap().unwrap();
     assert!(first.ends_with("\tbefore"), "{first}");
-    let id = sender.send_text(&chat, "now").unwrap();
+    let id = sender.send_text(&chat, "now").await.unwrap();
     sender.written(id).await.unwrap();
     let second = timeout(PATIENCE, printed.recv()).await.unwrap().unwrap();
     assert!(second.ends_with("\tnow"), "{second}");
