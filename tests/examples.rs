@@ -111,7 +111,8 @@ async fn a_bot_answers_private_messages() {
     let builder = Client::builder().peer(enode).identity(user).store(store);
     let mut client = builder.start().await.unwrap();
     client.connect().await.unwrap();
-    let id = client.send_text(&Destination::Person(bot.public_key()), "are you there?").await.unwrap();
+    let id =
+        client.send_text(&Destination::Person(bot.public_key()), "are you there?").await.unwrap();
     let answer = message(&mut client).await;
     assert_eq!(answer.text(), Some("echo: are you there?"));
     assert_eq!(answer.author(), Some(&bot.public_key()));

@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use crate::{
     network::network,
-    record, schema,
-    shell::{Background, Shell},
+    record,
+    shell::{Background, Shell, conforms},
 };
 
 /// A server and its page.
@@ -29,7 +29,7 @@ impl Page {
         let mut first = String::new();
         let stdout = child.0.stdout.take().expect("piped");
         BufReader::new(stdout).read_line(&mut first).expect("a line");
-        schema::check(first.trim());
+        conforms::check(first.trim());
         let url = record(&first)["url"].as_str().expect("an address").to_owned();
         let (address, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
         Self { address: address.to_owned(), path: format!("/{path}"), _child: child }
