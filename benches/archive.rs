@@ -19,6 +19,7 @@ use rand::{Rng, RngExt};
 use statuskit_core::{
     crypto::seeded_rng,
     envelope::{Bloom, Envelope, Topic},
+    time::UnixSeconds,
 };
 use statuskit_mailserver::archive::{Archive, EmbeddedArchive, Order, Query, Select};
 
@@ -56,9 +57,9 @@ impl<R: Rng> Arrivals<R> {
                 self.rng.fill_bytes(&mut data);
                 let nonce = u64::from(self.rng.next_u32()) | 1 << 32;
                 let topic = topic(self.rng.random_range(0..TOPICS));
-                let long = Envelope::new(sent + 50, 50, topic, &data, nonce);
+                let long = Envelope::new(UnixSeconds(sent + 50), 50, topic, &data, nonce);
                 let data = &data[..2 * LENGTH - long.raw().len()];
-                let envelope = Envelope::new(sent + 50, 50, topic, data, nonce);
+                let envelope = Envelope::new(UnixSeconds(sent + 50), 50, topic, data, nonce);
                 assert_eq!(envelope.raw().len(), LENGTH);
                 envelope
             })
@@ -170,7 +171,13 @@ impl Bench<'_> {
         for run in 0..kind.runs {
             let from = START + (run * 7 % (self.days - kind.days + 1)) * DAY;
             let (to, order) = (from + kind.days * DAY - 1, kind.order);
-            let query = Query { from, to, select: select(run), order, after: None };
+            let query = Query {
+                from: UnixSeconds(from),
+                to: UnixSeconds(to),
+                select: select(run),
+                order,
+                after: None,
+            };
             let (to_first, all, count) = read(self.archive, &query);
             first.push(to_first);
             total.push(all);
@@ -272,7 +279,7 @@ fn archive_of(path: &Path, days: u32) -> f64 {
     thread::scope(|scope| {
         let pruning = scope.spawn(|| {
             let start = Instant::now();
-            let gone = archive.prune(START + DAY).unwrap();
+            let gone = archive.prune(UnixSeconds(START + DAY)).unwrap();
             (gone, start.elapsed())
         });
         let mut arrivals =

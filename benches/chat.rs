@@ -17,6 +17,7 @@ use statuskit_core::{
     crypto::{PublicKey, SecretKey, seeded_rng},
     payload::matching::Chat,
     secure::{MemoryStore, Store},
+    time::{UnixMillis, UnixSeconds},
 };
 
 const NOW: u64 = 1_585_500_000_000;
@@ -53,21 +54,26 @@ impl Talk {
         self.now += 300;
         let chat = Chat::OneToOne(self.keys[1 - from]);
         let text = "a text of some length, as people write them, and then a bit more";
-        self.sides[from].send_text(&chat, text, self.now, &mut self.rng).unwrap();
+        self.sides[from].send_text(&chat, text, UnixMillis(self.now), &mut self.rng).unwrap();
         self.tick(from)
     }
 
     fn tick(&mut self, who: usize) -> Vec<Post> {
-        self.sides[who].tick(self.now, &mut self.rng).unwrap().posts
+        self.sides[who].tick(UnixMillis(self.now), &mut self.rng).unwrap().posts
     }
 
     fn hear(&mut self, who: usize, posts: &[Post]) {
         let (signer, sent) = (self.keys[1 - who], (self.now / 1000) as u32);
         let incoming: Vec<_> = posts
             .iter()
-            .map(|post| Incoming { signer: Some(&signer), sent, payload: &post.payload })
+            .map(|post| Incoming {
+                signer: Some(&signer),
+                sent: UnixSeconds(sent),
+                payload: &post.payload,
+            })
             .collect();
-        let heard = self.sides[who].receive_all(&incoming, self.now, &mut self.rng).unwrap();
+        let heard =
+            self.sides[who].receive_all(&incoming, UnixMillis(self.now), &mut self.rng).unwrap();
         let is_unread = |event: &MessengerEvent| matches!(event, MessengerEvent::Unread { .. });
         assert!(!heard.iter().flat_map(|it| &it.events).any(is_unread));
     }

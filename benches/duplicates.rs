@@ -124,7 +124,7 @@ fn measure(count: usize, degree: usize, config: &NodeConfig) -> Measured {
     for nonce in 0..MESSAGES {
         let from = nodes[random.below(count)];
         let sent = network.world.now();
-        let expiry = network.world.now_secs() + 15;
+        let expiry = network.world.now_secs().wrapping_add(15);
         let envelope = Envelope::new(expiry, 15, Topic([1; 4]), &[7; 300], nonce.into());
         network.send(from, envelope).unwrap();
         let mut reached = vec![false; count];

@@ -15,6 +15,7 @@ use std::{
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group};
 use statuskit_core::{
     envelope::{Envelope, Topic},
+    time::UnixSeconds,
     wire::{Packet, Status, packet::code},
 };
 use statuskit_net::{
@@ -51,7 +52,13 @@ unsafe impl GlobalAlloc for Counting {
 fn envelopes(length: usize, count: u64, ttl: u32) -> Vec<Envelope> {
     let expiry = START.as_secs() as u32 + ttl;
     let of = |data: usize, nonce: u64| {
-        Envelope::new(expiry, ttl, Topic([1, 2, 3, 4]), &vec![7; data], 1 << 32 | nonce)
+        Envelope::new(
+            UnixSeconds(expiry),
+            ttl,
+            Topic([1, 2, 3, 4]),
+            &vec![7; data],
+            1 << 32 | nonce,
+        )
     };
     let overhead = of(300, 0).raw().len() - 300;
     let envelopes: Vec<_> = (0..count).map(|nonce| of(length - overhead, nonce)).collect();
@@ -209,7 +216,8 @@ fn latency() {
         for nonce in 0..300 {
             tokio::time::sleep(Duration::from_millis(7)).await;
             let now = a.handle().now().as_secs() as u32;
-            let envelope = Envelope::new(now + 50, 50, Topic([1; 4]), &[7; 300], nonce);
+            let envelope =
+                Envelope::new(UnixSeconds(now + 50), 50, Topic([1; 4]), &[7; 300], nonce);
             let sent = Instant::now();
             a.handle().send(envelope).unwrap();
             while let Some(event) = news.next().await {

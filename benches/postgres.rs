@@ -18,6 +18,7 @@ use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng};
 use statuskit_core::{
     envelope::{Bloom, Envelope, Topic},
     mailserver::Position,
+    time::UnixSeconds,
 };
 use statuskit_mailserver::archive::{
     Archive, Order, PostgresArchive, Query, Select, postgres::Options,
@@ -58,8 +59,8 @@ fn main() {
 
     println!("queries: the fastest, the median, and the slowest of all but one in 20");
     let month = Query {
-        from: START,
-        to: START + DAYS * DAY,
+        from: UnixSeconds(START),
+        to: UnixSeconds(START + DAYS * DAY),
         select: Select::Topics([topic(0)].into()),
         order: Order::OldestFirst,
         after: None,
@@ -75,8 +76,8 @@ fn main() {
         with(Select::Bloom(Bloom::from_topics(some(n, 10))))
     });
     query(&archive, "1 topic, 1 day", 200, |n| Query {
-        from: START + (n % DAYS) * DAY,
-        to: START + (n % DAYS + 1) * DAY - 1,
+        from: UnixSeconds(START + (n % DAYS) * DAY),
+        to: UnixSeconds(START + (n % DAYS + 1) * DAY - 1),
         ..with(Select::Topics(some(n, 1).collect()))
     });
     for order in [Order::OldestFirst, Order::NewestFirst] {
@@ -99,12 +100,12 @@ fn main() {
     let mut removed = 0;
     report(
         "prune half a day, by rows",
-        &mut [time(|| removed = archive.prune(START + DAY / 2).unwrap())],
+        &mut [time(|| removed = archive.prune(UnixSeconds(START + DAY / 2)).unwrap())],
         removed as usize,
     );
     report(
         "prune the rest, by tables",
-        &mut [time(|| removed = archive.prune(u32::MAX).unwrap())],
+        &mut [time(|| removed = archive.prune(UnixSeconds::MAX).unwrap())],
         removed as usize,
     );
     for table in ["version", "periods", "topics", "counts"] {
@@ -122,7 +123,13 @@ fn envelope(n: u32) -> Envelope {
     let step = f64::from(DAYS * DAY) / 1e6;
     let sent = START + (f64::from(n % 1_000_000) * step) as u32 + rng.random_range(0..3);
     let data: [u8; 375] = std::array::from_fn(|_| rng.random());
-    Envelope::new(sent + 10, 10, topic(rng.random_range(0..TOPICS)), &data, u64::from(n) << 8)
+    Envelope::new(
+        UnixSeconds(sent + 10),
+        10,
+        topic(rng.random_range(0..TOPICS)),
+        &data,
+        u64::from(n) << 8,
+    )
 }
 
 /// Inserts each row in its own transaction with a prepared statement, into a table with the

@@ -9,6 +9,7 @@ use secp256k1::ecdsa::RecoverableSignature;
 use statuskit_core::{
     crypto::{SecretKey, seeded_rng},
     envelope::{Draft, Envelope, Opener, Recipient, SymKey, Topic, seal},
+    time::UnixSeconds,
 };
 
 fn sealing(c: &mut Criterion) {
@@ -20,7 +21,7 @@ fn sealing(c: &mut Criterion) {
     let payload = vec![0x61; 1024];
     let draft = Draft {
         topic: Topic([1, 2, 3, 4]),
-        now: 1_585_500_000,
+        now: UnixSeconds(1_585_500_000),
         ttl: 15,
         payload: &payload,
         signer: Some(&author),
@@ -66,7 +67,7 @@ fn ratios(_: &mut Criterion) {
     let payload = vec![0x61; 1024];
     let draft = Draft {
         topic: Topic([1, 2, 3, 4]),
-        now: 1_585_500_000,
+        now: UnixSeconds(1_585_500_000),
         ttl: 15,
         payload: &payload,
         signer: Some(&author),

@@ -12,6 +12,7 @@ use statuskit::{
     envelope::SymKey,
     mailserver::Access,
 };
+use statuskit_core::time::UnixSeconds;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -21,7 +22,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let source = HistorySource {
         mailserver: mailserver.parse()?,
         access: Access::Password(SymKey::from_password("status-offline-inbox")),
-        since: now - 86_400,
+        since: UnixSeconds(now - 86_400),
     };
     let builder = Client::builder().join(&Destination::public(chat)).history(source);
     let mut client = builder.start().await?;

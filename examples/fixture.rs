@@ -11,6 +11,7 @@ use statuskit::{
     crypto::{SecretKey, seeded_rng},
     envelope::{MineOptions, mine_envelope},
 };
+use statuskit_core::time::UnixMillis;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let given: Vec<_> = env::args().skip(1).collect();
@@ -19,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let author = SecretKey::generate(&mut rng);
     let mut composer = Composer::new(Destination::public(chat), Some(author));
     let now_ms = 1_585_500_000_000;
-    let composed = composer.text(text, &ComposeOptions::default(), now_ms, &mut rng)?;
+    let composed = composer.text(text, &ComposeOptions::default(), UnixMillis(now_ms), &mut rng)?;
     let mined = mine_envelope(&composed.envelope, POW_TARGET, &MineOptions::default())?;
     println!("0x{}", hex::encode(mined.envelope.raw()));
     Ok(())

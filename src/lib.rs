@@ -19,6 +19,7 @@
 //! | discovery: packets, node records, topics | go-ethereum 1.9, discv4, EIP-8, EIP-778 | [`discovery`] |
 //! | any bytes: what they are, layer by layer | all of the above | `inspect` |
 //! | keys and hashes | SEC 1, SEC 2, FIPS 202 | [`crypto`] |
+//! | points of time: UNIX seconds and milliseconds | | [`time`] |
 //! | recursive length prefix | Ethereum yellow paper, appendix B | [`rlp`] |
 //!
 //! # Features
@@ -40,10 +41,10 @@
 //! again. What comes from outside is bounded, and never makes anything here panic.
 //!
 //! ```
-//! use statuskit::{chat::PublicChat, crypto::seeded_rng, envelope::{Draft, Opener, Recipient, open, seal}};
+//! use statuskit::{chat::PublicChat, crypto::seeded_rng, envelope::{Draft, Opener, Recipient, open, seal}, time::UnixSeconds};
 //!
 //! let chat = PublicChat::new("status");
-//! let draft = Draft { topic: chat.topic, now: 1_585_500_000, ttl: 15, payload: b"hi", signer: None };
+//! let draft = Draft { topic: chat.topic, now: UnixSeconds(1_585_500_000), ttl: 15, payload: b"hi", signer: None };
 //! let envelope = seal(&draft, Recipient::Sym(&chat.key), &mut seeded_rng("docs"))?;
 //! let message = open(&envelope, Opener::Sym(&chat.key))?;
 //! assert_eq!(message.payload, b"hi");
@@ -189,6 +190,11 @@ pub mod sync {
     pub use statuskit_core::sync::{
         GroupId, SyncError, SyncMessage, SyncMessageId, SyncPayload, TICK_MS,
     };
+}
+
+/// Points of time.
+pub mod time {
+    pub use statuskit_core::time::{UnixMillis, UnixSeconds};
 }
 
 /// The packets of the network.

@@ -23,6 +23,7 @@ use statuskit_core::{
         },
     },
     secure::{EncryptionKind, MemoryStore},
+    time::UnixSeconds,
 };
 use statuskit_testkit::{
     World,
@@ -132,15 +133,14 @@ fn a_message_is_repeated_at_once_when_a_new_device_becomes_known() {
     let mut new = Messenger::open(MemoryStore::new(), identity, None, &mut rng).unwrap();
     let now = users.world.now_ms();
     let code = new.publish_contact_code(now, &mut rng).unwrap();
-    let incoming =
-        Incoming { signer: Some(&bob), sent: (now / 1000) as u32, payload: &code.payload };
+    let incoming = Incoming { signer: Some(&bob), sent: now.to_seconds(), payload: &code.payload };
     users.with(0, |it, now, rng| it.receive(&incoming, now, rng)).unwrap();
     users.world.advance(Duration::from_millis(300));
     let now = users.world.now_ms();
     let posts = users.with(0, |it, now, rng| it.tick(now, rng)).unwrap().posts;
     let mut texts = Vec::new();
     for post in posts {
-        let sent = (now / 1000) as u32;
+        let sent = now.to_seconds();
         let incoming = Incoming { signer: Some(&alice), sent, payload: &post.payload };
         for event in new.receive(&incoming, now, &mut rng).unwrap().events {
             if let MessengerEvent::Message(received) = event {
@@ -316,7 +316,7 @@ fn an_update_with_a_bad_text_is_still_an_update() {
     assert_eq!(known.as_ref(), Some(&group));
     // The clock of the envelope's sender is slow: the events fit our own time only.
     let update = Wrapper::sign(3, prost::Message::encode_to_vec(&group.update(None)), &key);
-    let sent = (users.world.now_ms() / 1000) as u32 - 200;
+    let sent = users.world.now_ms().to_seconds().wrapping_sub(200);
     let incoming = Incoming { signer: Some(&alice), sent, payload: update.raw() };
     let events = users.with(1, |it, now, rng| it.receive(&incoming, now, rng)).unwrap().events;
     let [MessengerEvent::Message(received)] = &events[..] else { panic!("{events:?}") };
@@ -347,7 +347,7 @@ fn answers_to_commands_need_a_command_of_ours() {
     let mut users = two();
     let (bob, to_bob) = (users.devices[1].me, Chat::OneToOne(users.devices[1].me));
     let key = users.devices[1].identity.clone();
-    let clock = users.world.now_ms() + 100_000;
+    let clock = users.world.now_ms().0 + 100_000;
     let accept = |id: &str, clock| {
         let id = id.to_owned();
         let accept = AcceptRequestAddressForTransaction { clock, id, address: "0x1".to_owned() };
@@ -364,7 +364,7 @@ fn answers_to_commands_need_a_command_of_ours() {
         "transaction.unknown"
     );
     let ask = RequestAddressForTransaction {
-        clock: users.world.now_ms(),
+        clock: users.world.now_ms().0,
         value: "1".to_owned(),
         ..Default::default()
     };
@@ -422,7 +422,7 @@ fn two_devices_of_one_user() {
     assert_eq!([phone, desktop].map(|device| count_shown(&users, device, "hello")), [1, 1]);
     // Another user can't pair.
     let fake = PairInstallation {
-        clock: users.world.now_ms(),
+        clock: users.world.now_ms().0,
         installation_id: "x".to_owned(),
         device_type: "ios".to_owned(),
         name: "x".to_owned(),
@@ -514,7 +514,9 @@ fn oversized_messages_are_refused_without_a_trace() {
         assert_eq!(posts.len(), 1);
         for post in posts {
             let identity = users.devices[0].identity.clone();
-            let sealed = post.seal(&identity, 1_585_500_000, 15, users.world.rng("test")).unwrap();
+            let sealed = post
+                .seal(&identity, UnixSeconds(1_585_500_000), 15, users.world.rng("test"))
+                .unwrap();
             assert!(sealed.packet_len() < DEFAULT_MAX_MESSAGE_SIZE as usize - 100);
         }
         let public = Chat::Public("status".to_owned());
@@ -537,7 +539,9 @@ fn many_messages_to_three_devices_are_split_into_envelopes() {
         users.world.advance(Duration::from_millis(300));
         for post in users.with(0, |it, now, rng| it.tick(now, rng)).unwrap().posts {
             let identity = users.devices[0].identity.clone();
-            let sealed = post.seal(&identity, 1_585_500_000, 15, users.world.rng("test")).unwrap();
+            let sealed = post
+                .seal(&identity, UnixSeconds(1_585_500_000), 15, users.world.rng("test"))
+                .unwrap();
             assert!(sealed.packet_len() <= DEFAULT_MAX_MESSAGE_SIZE as usize);
             order.push(post.messages.len());
             users.post(0, post);
@@ -596,7 +600,7 @@ fn a_clock_that_was_set_back_does_not_stop_repetitions() {
     let mut users = two();
     let to_bob = Chat::OneToOne(users.devices[1].me);
     let lost = users.with(0, |it, now, rng| {
-        let ahead = now + 3_600_000;
+        let ahead = now.saturating_add(Duration::from_secs(3600));
         it.send_text(&to_bob, "lost", ahead, rng)?;
         Ok(it.tick(ahead, rng)?.posts.len())
     });

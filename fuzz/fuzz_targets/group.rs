@@ -11,9 +11,10 @@ use statuskit_core::{
         group::{Group, GroupEvent, receive, replay},
         proto::MembershipUpdateEvent,
     },
+    time::UnixMillis,
 };
 
-const NOW: u64 = 1_585_558_800_000;
+const NOW: UnixMillis = UnixMillis(1_585_558_800_000);
 
 fuzz_target!(|data: &[u8]| {
     let people = [1, 2, 3, 4].map(|byte| SecretKey::from_bytes(&[byte; 32]).expect("in range"));
@@ -34,7 +35,7 @@ fuzz_target!(|data: &[u8]| {
         let text = |number: usize| people[number].public_key().to_string();
         let members = (0..4).filter(|number| whom >> number & 1 == 1).map(text).collect();
         let fields = MembershipUpdateEvent {
-            clock: NOW + 1 + u64::from(*when),
+            clock: NOW.0 + 1 + u64::from(*when),
             members,
             name: if whom & 0x80 == 0 { "name".to_owned() } else { String::new() },
             r#type: i32::from(what >> 2 & 0xf),

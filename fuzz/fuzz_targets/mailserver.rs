@@ -9,6 +9,7 @@ use statuskit_core::{
     devp2p::NodeId,
     envelope::{Draft, Envelope, Recipient, SymKey, Topic, seal},
     mailserver::{Form, Reply, Request},
+    time::UnixSeconds,
     wire::{
         Dialect, Packet,
         p2p::{P2pRequest, RequestComplete},
@@ -27,7 +28,9 @@ const HEADER: usize = 3;
 static ARCHIVE: LazyLock<MemoryArchive> = LazyLock::new(|| {
     let archive = MemoryArchive::new();
     let envelopes: Vec<Envelope> = (0..50)
-        .map(|i| Envelope::new(NOW - i, 10, Topic([i as u8, 2, 3, 4]), &[7; 100], i.into()))
+        .map(|i| {
+            Envelope::new(UnixSeconds(NOW - i), 10, Topic([i as u8, 2, 3, 4]), &[7; 100], i.into())
+        })
         .collect();
     archive.append(&envelopes).expect("memory");
     archive
@@ -71,8 +74,13 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     let signer = statuskit_core::crypto::SecretKey::from_bytes(&[1; 32]).expect("a key");
-    let draft =
-        Draft { topic: Topic([0; 4]), now: NOW, ttl: 50, payload: data, signer: Some(&signer) };
+    let draft = Draft {
+        topic: Topic([0; 4]),
+        now: UnixSeconds(NOW),
+        ttl: 50,
+        payload: data,
+        signer: Some(&signer),
+    };
     let rng = &mut statuskit_core::crypto::seeded_rng("fuzz");
     if let Ok(envelope) = seal::seal(&draft, Recipient::Sym(&KEY), rng) {
         ask(&P2pRequest::Envelope(envelope));

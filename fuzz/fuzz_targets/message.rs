@@ -8,6 +8,7 @@ use statuskit_core::{
         Wrapper,
         check::{Receipt, check},
     },
+    time::UnixSeconds,
 };
 
 fuzz_target!(|data: &[u8]| {
@@ -17,7 +18,7 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(wrapper) = Wrapper::decode(data) {
         assert_eq!(wrapper.raw(), data);
         if let Ok(message) = wrapper.message() {
-            let _ = check(&message, &Receipt::at(1_585_500_000));
+            let _ = check(&message, &Receipt::at(UnixSeconds(1_585_500_000)));
         }
     }
 });

@@ -10,6 +10,7 @@ use statuskit_core::{
         types::TYPES,
     },
     protobuf::{self, Fields, json},
+    time::UnixSeconds,
 };
 
 fuzz_target!(|data: &[u8]| {
@@ -35,7 +36,7 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(json::decode(def, &normal), Ok(read));
     let known = protobuf::known_only(def, bytes).expect("it was read");
     assert_eq!(message.encode(), known);
-    for check in checks(&message, &Receipt::at(1_585_558_800)) {
+    for check in checks(&message, &Receipt::at(UnixSeconds(1_585_558_800))) {
         let _ = (check.rejection.code(), check.rejection.to_string());
     }
 });

@@ -6,6 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use statuskit_core::{
     crypto::SecretKey,
     sync::{DataSync, GroupId, MemorySyncStore, SyncLimits, SyncMessage, SyncPayload},
+    time::UnixSeconds,
 };
 
 fn limits() -> SyncLimits {
@@ -30,7 +31,7 @@ fuzz_target!(|data: &[u8]| {
         match step >> 1 & 7 {
             0 | 1 => {
                 let body = vec![*step; usize::from(*step)];
-                let _ = node.append(&keys[1 - who], group, body, rest.len() as i64);
+                let _ = node.append(&keys[1 - who], group, body, UnixSeconds(rest.len() as u32));
             }
             2 | 3 => {
                 let ticked = node.tick_to(node.epoch().unwrap() + u64::from(step >> 4)).unwrap();

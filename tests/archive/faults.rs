@@ -15,7 +15,9 @@ use std::{
 };
 
 use rand::{Rng, RngExt};
-use statuskit_core::{crypto::seeded_rng, envelope::Envelope, mailserver::Position};
+use statuskit_core::{
+    crypto::seeded_rng, envelope::Envelope, mailserver::Position, time::UnixSeconds,
+};
 use statuskit_mailserver::{
     Archive, ArchiveError,
     archive::{EmbeddedArchive, Order, Query, Record, Select, embedded::Settings},
@@ -105,8 +107,14 @@ fn ingest(dir: &Path, mut n: u32, prune: bool) {
             scope.spawn(|| {
                 loop {
                     // Removes what is older than some hundred envelopes.
-                    let (_, newest) = archive.summary().unwrap().span.unwrap_or((0, START));
-                    let before = newest.saturating_sub(700 * STEP).max(START);
+                    let (_, newest) = archive
+                        .summary()
+                        .unwrap()
+                        .span
+                        .unwrap_or((UnixSeconds::EPOCH, UnixSeconds(START)));
+                    let before = newest
+                        .saturating_sub(Duration::from_secs((700 * STEP).into()))
+                        .max(UnixSeconds(START));
                     say("pruning", before);
                     archive.prune(before).unwrap();
                 }
@@ -169,7 +177,7 @@ fn killed_again_and_again(mode: &str) {
         archive.read(&everything(Order::OldestFirst), &mut visit).unwrap();
         positions.extend((positions.len() as u32..next).map(|n| Position::from_envelope(&nth(n))));
         for (n, position) in positions.iter().enumerate() {
-            if position.sent >= floor {
+            if position.sent >= UnixSeconds(floor) {
                 assert!(held.contains(position), "round {round}: lost {n} of {next}");
             }
         }
@@ -177,17 +185,17 @@ fn killed_again_and_again(mode: &str) {
         let len = 1 + next % 61;
         let rest = (next..next + len)
             .map(|n| Position::from_envelope(&nth(n)))
-            .filter(|position| position.sent >= floor)
+            .filter(|position| position.sent >= UnixSeconds(floor))
             .map(|position| held.contains(&position))
             .collect::<HashSet<bool>>();
         assert!(rest.len() <= 1, "round {round}: half of an append");
         // The next pruning completes what was interrupted.
         if round % 4 == 3 {
-            archive.prune(floor).unwrap();
+            archive.prune(UnixSeconds(floor)).unwrap();
             let report = archive.check().unwrap();
             assert!(report.is_sound() && !report.pruning, "round {round}: {report:?}");
             let summary = archive.summary().unwrap();
-            assert!(summary.span.is_none_or(|(oldest, _)| oldest >= floor));
+            assert!(summary.span.is_none_or(|(oldest, _)| oldest >= UnixSeconds(floor)));
             assert_eq!(summary.envelopes, report.envelopes);
         }
     }
@@ -224,7 +232,7 @@ fn fill_up(archive: &EmbeddedArchive, batch: u32) -> u32 {
     assert!(archive.check().unwrap().is_sound());
 
     // Pruning makes room in a file that can't grow. Then appending goes on.
-    let gone = archive.prune(START + n / 2 * STEP).unwrap();
+    let gone = archive.prune(UnixSeconds(START + n / 2 * STEP)).unwrap();
     assert!(gone > 0);
     for start in (n..n + n / 4).step_by(20) {
         assert_eq!(archive.append(&(start..start + 20).map(nth).collect::<Vec<_>>()).unwrap(), 20);
@@ -270,7 +278,7 @@ fn a_full_archive_with_fresh_entries_can_be_pruned() {
                 let topic = n.wrapping_mul(0x9e37_79b9).to_be_bytes();
                 let data = [1; 40];
                 Envelope::new(
-                    START + n + 50,
+                    UnixSeconds(START + n + 50),
                     50,
                     statuskit_core::envelope::Topic(topic),
                     &data,
@@ -282,7 +290,7 @@ fn a_full_archive_with_fresh_entries_can_be_pruned() {
                 n += batch;
             }
             let held = archive.summary().unwrap().envelopes;
-            let gone = archive.prune(START + n / 2).unwrap();
+            let gone = archive.prune(UnixSeconds(START + n / 2)).unwrap();
             assert_eq!(gone, u64::from(n / 2), "{limit} {batch}");
             let report = archive.check().unwrap();
             assert!(report.is_sound() && !report.pruning, "{report:?}");
@@ -340,7 +348,7 @@ fn one_process_writes_and_others_read() {
         let n = 1000 * (round + 1);
         held += archive.append(&(n..n + 50).map(nth).collect::<Vec<_>>()).unwrap();
         if round == 20 {
-            held -= archive.prune(START + 15_000 * STEP).unwrap() as usize;
+            held -= archive.prune(UnixSeconds(START + 15_000 * STEP)).unwrap() as usize;
         }
     }
     drop(ask);
@@ -555,7 +563,7 @@ fn a_garbled_file_is_detected_and_salvaged() {
                         archive.read(&everything(Order::OldestFirst), &mut visit).unwrap();
                         assert_eq!(count, all.len());
                         assert_eq!(archive.summary().unwrap().envelopes, all.len() as u64);
-                        archive.prune(START + 400 * STEP).unwrap();
+                        archive.prune(UnixSeconds(START + 400 * STEP)).unwrap();
                         assert!(archive.check().unwrap().is_sound());
                     }
                     Ok(_) | Err(ArchiveError::Damaged(_)) => found += 1,
@@ -626,7 +634,7 @@ fn scribbles_are_no_short_answer() {
                     }
                     assert_eq!(count, 2 * all.len(), "round {round}");
                     assert_eq!(archive.summary().unwrap().envelopes, all.len() as u64);
-                    let pruned = archive.prune(START + 100 * STEP);
+                    let pruned = archive.prune(UnixSeconds(START + 100 * STEP));
                     assert!(matches!(pruned, Ok(_) | Err(ArchiveError::Damaged(_))), "{pruned:?}");
                 }
             }

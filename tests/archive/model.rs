@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use statuskit_core::{
     envelope::{Bloom, Envelope, Topic},
     mailserver::Position,
+    time::UnixSeconds,
 };
 use statuskit_mailserver::archive::{
     Archive, Budget, EmbeddedArchive, MemoryArchive, Order, Query, Select, Step, Summary,
@@ -33,7 +34,7 @@ pub fn merging_at(entries: usize) -> Settings {
 pub fn envelope(topic: u8, sent: u32, n: u32, len: usize) -> Envelope {
     let mut data = vec![topic; len];
     data.extend_from_slice(&n.to_be_bytes());
-    Envelope::new(sent + 50, 50, topic_of(topic), &data, u64::from(n))
+    Envelope::new(UnixSeconds(sent + 50), 50, topic_of(topic), &data, u64::from(n))
 }
 
 pub fn topic_of(n: u8) -> Topic {
@@ -81,14 +82,14 @@ fn query() -> impl Strategy<Value = Query> {
     let after = prop::option::weighted(
         0.3,
         (second(), any::<[u8; 32]>()).prop_map(|(sent, hash)| Position {
-            sent,
+            sent: UnixSeconds(sent),
             hash: statuskit_core::envelope::EnvelopeHash(hash),
         }),
     );
     let order = prop_oneof![Just(Order::OldestFirst), Just(Order::NewestFirst)];
     (ends, select(), order, after).prop_map(|((from, to), select, order, after)| Query {
-        from,
-        to,
+        from: UnixSeconds(from),
+        to: UnixSeconds(to),
         select,
         order,
         after,
@@ -163,7 +164,13 @@ fn counts(archive: &dyn Archive) -> BTreeMap<(u32, Topic), (u64, u64)> {
 
 /// A query for everything.
 pub fn everything(order: Order) -> Query {
-    Query { from: 0, to: u32::MAX, select: Select::Bloom(Bloom::FULL), order, after: None }
+    Query {
+        from: UnixSeconds::EPOCH,
+        to: UnixSeconds::MAX,
+        select: Select::Bloom(Bloom::FULL),
+        order,
+        after: None,
+    }
 }
 
 /// Compares all that can be seen without a query.
@@ -195,8 +202,8 @@ fn run(acts: &[Act], merge_at: usize) {
                 }
             }
             Act::Prune(before) => {
-                let gone = embedded.prune(*before).unwrap();
-                assert_eq!(gone, model.prune(*before).unwrap());
+                let gone = embedded.prune(UnixSeconds(*before)).unwrap();
+                assert_eq!(gone, model.prune(UnixSeconds(*before)).unwrap());
             }
             Act::Reopen => {
                 drop(embedded);
@@ -270,7 +277,7 @@ fn paging_goes_on_while_others_write() {
         }
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
-                archive.prune(START + 2 * DAY).unwrap();
+                archive.prune(UnixSeconds(START + 2 * DAY)).unwrap();
                 thread::sleep(Duration::from_millis(2));
             }
         });
@@ -288,7 +295,7 @@ fn paging_goes_on_while_others_write() {
                     read.into_iter().map(|(position, _)| position).collect();
                 for envelope in &stable {
                     let wanted = select.matches(envelope.topic());
-                    let lasts = envelope.sent() >= START + 2 * DAY;
+                    let lasts = envelope.sent() >= UnixSeconds(START + 2 * DAY);
                     if wanted && lasts {
                         assert!(
                             read.contains(&Position::from_envelope(envelope)),
@@ -343,10 +350,11 @@ fn envelopes_of_all_sizes_are_kept() {
     assert_eq!(archive.append(&envelopes).unwrap(), model.append(&envelopes).unwrap());
     assert_same(&archive, &model);
     // Times at both ends.
-    let ends = [envelope(1, 0, 0, 9), Envelope::new(u32::MAX, 0, topic_of(255), b"last", 0)];
+    let ends =
+        [envelope(1, 0, 0, 9), Envelope::new(UnixSeconds::MAX, 0, topic_of(255), b"last", 0)];
     archive.append(&ends).unwrap();
     model.append(&ends).unwrap();
     assert_same(&archive, &model);
-    assert_eq!(archive.prune(u32::MAX).unwrap(), model.prune(u32::MAX).unwrap());
+    assert_eq!(archive.prune(UnixSeconds::MAX).unwrap(), model.prune(UnixSeconds::MAX).unwrap());
     assert_same(&archive, &model);
 }

@@ -12,6 +12,7 @@ use statuskit_core::{
     crypto::{SecretKey, seeded_rng},
     devp2p::{Enode, Protocol},
     envelope::{Envelope, Topic},
+    time::UnixSeconds,
     wire::{
         Packet, Status,
         packet::{self, PROTOCOL, PROTOCOL_LENGTH, code},
@@ -302,7 +303,8 @@ fn generous(envelopes: u64) -> TestNode {
     let data = vec![7; 500_000];
     for nonce in 0..envelopes {
         let now = node.handle().now().as_secs() as u32;
-        let envelope = Envelope::new(now + 600, 600, Topic([1, 2, 3, 4]), &data, nonce);
+        let envelope =
+            Envelope::new(UnixSeconds(now + 600), 600, Topic([1, 2, 3, 4]), &data, nonce);
         node.handle().send(envelope).unwrap();
     }
     node

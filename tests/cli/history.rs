@@ -9,7 +9,10 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use statuskit_core::envelope::{Envelope, Topic};
+use statuskit_core::{
+    envelope::{Envelope, Topic},
+    time::UnixSeconds,
+};
 
 use crate::{
     network::Node,
@@ -526,7 +529,8 @@ fn a_closed_pipe_ends_a_query() {
 fn a_signal_ends_a_query_with_a_slow_reader() {
     let shell = Shell::new();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time").as_secs() as u32;
-    let envelopes = (0..1000).map(|nonce| Envelope::new(now, 60, Topic([1; 4]), &[2; 500], nonce));
+    let envelopes =
+        (0..1000).map(|nonce| Envelope::new(UnixSeconds(now), 60, Topic([1; 4]), &[2; 500], nonce));
     let lines: String = envelopes.map(|it| hex::encode(it.raw()) + "\n").collect();
     fs::write(shell.dir().join("lines"), lines).expect("a file");
     shell.ok("status-mailserver import --store a < lines");

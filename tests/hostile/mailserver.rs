@@ -9,6 +9,7 @@ use std::{
 use statuskit_core::{
     crypto::seeded_rng,
     envelope::{Envelope, Topic},
+    time::UnixSeconds,
     wire::packet::code,
 };
 use tokio::time::timeout;
@@ -44,7 +45,8 @@ async fn requests_exhaust_no_memory_and_health_is_told() {
             let mut data = vec![0; 120_000];
             rand::Rng::fill_bytes(&mut seeded_rng(&name), &mut data);
             for round in 0..rounds as u64 {
-                let request = Envelope::new(now() + 50, 50, Topic([0; 4]), &data, round);
+                let request =
+                    Envelope::new(UnixSeconds(now() + 50), 50, Topic([0; 4]), &data, round);
                 let sent = peer.send(code::P2P_REQUEST, request.raw());
                 // A peer that asks too much is not read any more, or disconnected.
                 if !timeout(Duration::from_secs(1), sent).await.unwrap_or(false) {

@@ -16,6 +16,7 @@ use statuskit_core::{
     devp2p::{Enode, Protocol},
     envelope::{Envelope, EnvelopeHash, Topic},
     rlp::Reader,
+    time::UnixSeconds,
     wire::{
         Packet, Status,
         packet::{PROTOCOL, PROTOCOL_LENGTH, code, read_envelopes},
@@ -48,7 +49,7 @@ pub fn now() -> u32 {
 
 /// An envelope like no other, sent at a time in UNIX seconds.
 pub fn envelope(sent: u32, ttl: u32, number: u64) -> Envelope {
-    Envelope::new(sent + ttl, ttl, Topic([1, 2, 3, 4]), &[7; 40], number)
+    Envelope::new(UnixSeconds(sent + ttl), ttl, Topic([1, 2, 3, 4]), &[7; 40], number)
 }
 
 pub fn p2p() -> P2pConfig {

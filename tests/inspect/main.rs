@@ -11,6 +11,7 @@ use statuskit::{
     envelope::SymKey,
     inspect::{Certainty, Field, Inspection, KINDS, Options, inspect},
 };
+use statuskit_core::time::UnixMillis;
 
 /// Members of the golden data and the kind of their bytes. `[]` is any item.
 const MEMBERS: &[(&str, &str, &str)] = &[
@@ -150,7 +151,8 @@ fn an_envelope_is_opened_to_the_text() {
     let mut composer = statuskit::chat::Composer::new(destination, Some(key));
     let options = statuskit::chat::ComposeOptions::default();
     let mut rng = seeded_rng("inspect");
-    let composed = composer.text("hello", &options, 1_585_500_000_000, &mut rng).unwrap();
+    let composed =
+        composer.text("hello", &options, UnixMillis(1_585_500_000_000), &mut rng).unwrap();
     let raw = composed.envelope.raw();
 
     let closed = inspect(raw, &Options::default()).unwrap();

@@ -11,6 +11,7 @@ use std::{
 use statuskit_core::{
     envelope::{Bloom, Envelope, EnvelopeHash, Opener, SymKey, seal},
     mailserver::{Access, Cursor, Position, Request},
+    time::UnixSeconds,
     wire::{
         Packet,
         p2p::{P2pRequest, RequestComplete, SyncResponse},
@@ -36,7 +37,7 @@ async fn history_comes_in_pages_of_both_orders() {
         .await;
         let node = start_node("client").await;
         let client = client(&node, &server.node);
-        let query = HistoryQuery::from_topics(NOW - 10_000, NOW, []);
+        let query = HistoryQuery::from_topics(UnixSeconds(NOW - 10_000), UnixSeconds(NOW), []);
         let (mut got, pages, error) = drain(client.history(query)).await;
         assert!(error.is_none(), "{error:?}");
         if order == Order::NewestFirst {
@@ -67,7 +68,10 @@ async fn topics_are_filtered_exactly_and_a_history_can_be_resumed() {
     let client = client(&node, &server.node);
     let wanted = [TOPICS[0], TOPICS[2]];
     let expected: Vec<_> = all.iter().filter(|it| wanted.contains(&it.topic())).cloned().collect();
-    let query = HistoryQuery { limit: 15, ..HistoryQuery::from_topics(NOW - 1000, NOW, wanted) };
+    let query = HistoryQuery {
+        limit: 15,
+        ..HistoryQuery::from_topics(UnixSeconds(NOW - 1000), UnixSeconds(NOW), wanted)
+    };
     let (got, pages, error) = drain(client.history(query.clone())).await;
     assert!(error.is_none(), "{error:?}");
     assert!(got == expected);
@@ -89,7 +93,7 @@ async fn topics_are_filtered_exactly_and_a_history_can_be_resumed() {
     // A cursor outside of the range is refused.
     let query = HistoryQuery {
         cursor: Some(Position::from_envelope(&all[3]).into()),
-        ..HistoryQuery::from_topics(NOW - 5, NOW, [])
+        ..HistoryQuery::from_topics(UnixSeconds(NOW - 5), UnixSeconds(NOW), [])
     };
     let error = within(client.page(query)).await.unwrap_err();
     assert!(matches!(&error, ClientError::Refused(text) if text.contains("outside of the range")));
@@ -109,7 +113,7 @@ async fn refusals_differ_from_empty_answers() {
     let mut config = client_config();
     let other = SymKey::from_bytes([1; 32]).unwrap();
     config.access = Access::Password(other);
-    let query = HistoryQuery::from_topics(NOW - 100, NOW, []);
+    let query = HistoryQuery::from_topics(UnixSeconds(NOW - 100), UnixSeconds(NOW), []);
     let wrong = client_with(&node, &server.node, config.clone());
     let error = within(wrong.page(query.clone())).await.unwrap_err();
     assert!(
@@ -120,10 +124,16 @@ async fn refusals_differ_from_empty_answers() {
     config.rate_limit_patience = Duration::ZERO;
     let right =
         statuskit_mailserver::Client::new(node.handle(), server.node.handle().id(), config.clone());
-    let empty = HistoryQuery::from_topics(5, 6, []);
+    let empty = HistoryQuery::from_topics(UnixSeconds(5), UnixSeconds(6), []);
     let (envelopes, page) = within(right.page(empty)).await.unwrap();
     assert_eq!(envelopes, []);
-    let expected = PageDone { from: 5, to: 6, is_last: true, done: 1.0, ..PageDone::default() };
+    let expected = PageDone {
+        from: UnixSeconds(5),
+        to: UnixSeconds(6),
+        is_last: true,
+        done: 1.0,
+        ..PageDone::default()
+    };
     assert_eq!(PageDone { tally: Default::default(), ..page }, expected);
 
     let error = within(right.page(query.clone())).await.unwrap_err();
@@ -150,7 +160,10 @@ async fn waits_for_a_rate_limit_between_pages() {
     .await;
     let node = start_node("client").await;
     let mut config = client_config();
-    let query = HistoryQuery { limit: 12, ..HistoryQuery::from_topics(NOW - 100, NOW, []) };
+    let query = HistoryQuery {
+        limit: 12,
+        ..HistoryQuery::from_topics(UnixSeconds(NOW - 100), UnixSeconds(NOW), [])
+    };
     config.rate_limit_patience = Duration::ZERO;
     let impatient = client_with(&node, &server.node, config.clone());
     let (got, _, error) = drain(impatient.history(query.clone())).await;
@@ -193,7 +206,10 @@ async fn a_range_may_end_with_the_last_second() {
     let server = start_server("server", archive_of(&all)).await;
     let node = start_node("client").await;
     let client = client(&node, &server.node);
-    let query = HistoryQuery { limit: 5, ..HistoryQuery::from_topics(0, u32::MAX, []) };
+    let query = HistoryQuery {
+        limit: 5,
+        ..HistoryQuery::from_topics(UnixSeconds::EPOCH, UnixSeconds::MAX, [])
+    };
     let (got, pages, error) = drain(client.history(query)).await;
     assert!(error.is_none(), "{error:?}");
     assert!(got == all);
@@ -215,12 +231,16 @@ async fn long_ranges_are_asked_for_in_parts() {
     let query = HistoryQuery {
         max_span: Some(86_400),
         limit: 4,
-        ..HistoryQuery::from_topics(NOW - days * 86_400 + 1, NOW, [TOPICS[0]])
+        ..HistoryQuery::from_topics(
+            UnixSeconds(NOW - days * 86_400 + 1),
+            UnixSeconds(NOW),
+            [TOPICS[0]],
+        )
     };
     let (got, pages, error) = drain(client.history(query.clone())).await;
     assert!(error.is_none(), "{error:?}");
     assert!(got == all);
-    assert!(pages.iter().all(|page| page.to - page.from == 86_399));
+    assert!(pages.iter().all(|page| page.to.0 - page.from.0 == 86_399));
     let parts: std::collections::BTreeSet<_> = pages.iter().map(|page| page.from).collect();
     assert_eq!(parts.len(), days as usize);
     assert!(pages.is_sorted_by_key(|page| page.done), "{pages:?}");
@@ -241,7 +261,10 @@ async fn a_slow_reader_gets_everything_once() {
     // Room for some 30 of them; as many more are on their way.
     config.max_waiting_bytes = 10_000;
     let client = client_with(&node, &server.node, config);
-    let query = HistoryQuery { limit: 200, ..HistoryQuery::from_topics(NOW - 1000, NOW, []) };
+    let query = HistoryQuery {
+        limit: 200,
+        ..HistoryQuery::from_topics(UnixSeconds(NOW - 1000), UnixSeconds(NOW), [])
+    };
     let mut history = client.history(query);
     // The whole page has arrived before anything is taken.
     let packets = server
@@ -270,7 +293,10 @@ async fn new_envelopes_may_arrive_during_paging() {
     let server = start_server("server", archive.clone()).await;
     let node = start_node("client").await;
     let client = client(&node, &server.node);
-    let query = HistoryQuery { limit: 20, ..HistoryQuery::from_topics(NOW - 1000, NOW + 60, []) };
+    let query = HistoryQuery {
+        limit: 20,
+        ..HistoryQuery::from_topics(UnixSeconds(NOW - 1000), UnixSeconds(NOW + 60), [])
+    };
     let mut history = client.history(query);
     let mut got = Vec::new();
     let mut arrived = 0;
@@ -298,7 +324,10 @@ async fn continues_after_a_lost_connection() {
     addr.replace(server.node.handle().local_addr().unwrap());
     let node = start_node("client").await;
     let client = client(&node, &server.node);
-    let query = HistoryQuery { limit: 20, ..HistoryQuery::from_topics(NOW - 1000, NOW, []) };
+    let query = HistoryQuery {
+        limit: 20,
+        ..HistoryQuery::from_topics(UnixSeconds(NOW - 1000), UnixSeconds(NOW), [])
+    };
     let mut history = client.history(query);
     let mut server = Some(server);
     let mut got = Vec::new();
@@ -392,7 +421,7 @@ impl Drop for Puppet {
 }
 
 fn query() -> HistoryQuery {
-    HistoryQuery::from_topics(NOW - 100, NOW, [TOPICS[0]])
+    HistoryQuery::from_topics(UnixSeconds(NOW - 100), UnixSeconds(NOW), [TOPICS[0]])
 }
 
 #[tokio::test]
@@ -478,7 +507,8 @@ async fn a_copy_of_empty_parts_ends() {
     let to = start_server("to", archive_of(&[])).await;
     dial(&to.node, &puppet);
     let (server, archive) = (puppet.handle().id(), to.mailserver.archive().clone());
-    let options = SyncOptions { limit: 100, ..SyncOptions::new(0, NOW) };
+    let options =
+        SyncOptions { limit: 100, ..SyncOptions::new(UnixSeconds::EPOCH, UnixSeconds(NOW)) };
     let ended = within(sync(to.node.handle(), &server, archive, options, |_| {})).await;
     assert!(matches!(ended, Err(ClientError::Misbehaved(Misbehaviour::EndlessPage))), "{ended:?}");
     task.abort();
@@ -524,7 +554,7 @@ async fn old_servers_are_asked_for_days() {
         (0..6).map(|i| envelope(NOW - 43_200 * (5 - i), TOPICS[0], i.into())).collect();
     archive.append(&all).unwrap();
     let puppet = puppet(move |_, id, request| {
-        if request.to - request.from > 86_400 {
+        if request.to.0 - request.from.0 > 86_400 {
             let text = b"query range too big for peer \xff\xfe".to_vec();
             return vec![Packet::RequestComplete(RequestComplete::Failure { request: id, text })];
         }
@@ -535,7 +565,8 @@ async fn old_servers_are_asked_for_days() {
         found.into_iter().chain([complete(id, &[])]).collect()
     })
     .await;
-    let query = HistoryQuery::from_topics(NOW - 3 * 86_400, NOW, [TOPICS[0]]);
+    let query =
+        HistoryQuery::from_topics(UnixSeconds(NOW - 3 * 86_400), UnixSeconds(NOW), [TOPICS[0]]);
     let (got, pages, error) = ask(&puppet, |_| {}, query).await;
     assert!(error.is_none(), "{error:?}");
     assert_eq!((got, pages.len()), (all, 4));

@@ -18,6 +18,7 @@ use statuskit_core::{
     devp2p::Enode,
     envelope::{Bloom, Envelope},
     mailserver::{Cursor, Position, Request},
+    time::UnixSeconds,
     wire::{
         Packet,
         p2p::P2pRequest,
@@ -132,7 +133,8 @@ async fn send(stranger: &mut PeerStream<TcpStream>, envelopes: &[Envelope]) -> [
 /// place in the stream of packets.
 async fn is_confirmed(stranger: &mut PeerStream<TcpStream>) -> bool {
     let cursor = Cursor::from_bytes(&[1; 100_000]);
-    let giant = Request { cursor, ..Request::from_bloom(1, NOW, Bloom::FULL) };
+    let giant =
+        Request { cursor, ..Request::from_bloom(UnixSeconds(1), UnixSeconds(NOW), Bloom::FULL) };
     let plain = P2pRequest::Plain(giant.to_plain(&[4; 32]).unwrap());
     stranger.send(PROTOCOL, code::P2P_REQUEST, &Packet::P2pRequest(plain).encode()).unwrap();
     stranger.flush().await.unwrap();
@@ -208,7 +210,7 @@ async fn confirms_what_is_too_old_to_be_kept() {
     })
     .await;
     let mut stranger = stranger("stranger", &server.node).await;
-    let old = Envelope::new(NOW + 10, 100, TOPICS[0], b"old", 0);
+    let old = Envelope::new(UnixSeconds(NOW + 10), 100, TOPICS[0], b"old", 0);
     let hash = send(&mut stranger, &[old]).await;
     assert_eq!(within(confirmation(&mut stranger)).await, Some(hash));
     assert_eq!(server.mailserver.stats().passed_over.too_old, 1);

@@ -9,6 +9,7 @@ use std::{
 use statuskit_core::{
     envelope::{Bloom, Envelope, Topic},
     mailserver::{Cursor, Position, Request},
+    time::UnixSeconds,
     wire::{
         Packet,
         p2p::{P2pRequest, RequestComplete},
@@ -66,12 +67,12 @@ impl Archive for Watched {
         budget: &mut Budget,
         visit: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
     ) -> Result<Step, ArchiveError> {
-        self.steps.lock().unwrap().push(query.from);
+        self.steps.lock().unwrap().push(query.from.0);
         match query.from {
-            BLOCKED => drop(self.gate.lock().unwrap().recv()),
-            ENDLESS => {
-                let sent = query.after.map_or(ENDLESS, |after| after.sent + 1);
-                return Ok(Step::Paused(Position::first_of(sent)));
+            UnixSeconds(BLOCKED) => drop(self.gate.lock().unwrap().recv()),
+            UnixSeconds(ENDLESS) => {
+                let sent = query.after.map_or(ENDLESS, |after| after.sent.0 + 1);
+                return Ok(Step::Paused(Position::first_of(UnixSeconds(sent))));
             }
             _ => {}
         }
@@ -82,8 +83,8 @@ impl Archive for Watched {
         self.inner.contains(position)
     }
 
-    fn prune(&self, before: u32) -> Result<u64, ArchiveError> {
-        self.inner.prune(before)
+    fn prune(&self, before: UnixSeconds) -> Result<u64, ArchiveError> {
+        self.inner.prune(UnixSeconds(before.0))
     }
 
     fn summary(&self) -> Result<Summary, ArchiveError> {
@@ -100,7 +101,8 @@ async fn ask(stranger: &mut PeerStream<TcpStream>, from: u32, cursor: usize, tim
     // No envelope has this topic.
     let bloom = Bloom::from_topic(Topic([9; 4]));
     let cursor = Cursor::from_bytes(&vec![1; cursor]);
-    let request = Request { cursor, ..Request::from_bloom(from, NOW, bloom) };
+    let request =
+        Request { cursor, ..Request::from_bloom(UnixSeconds(from), UnixSeconds(NOW), bloom) };
     let plain = P2pRequest::Plain(request.to_plain(&[1; 32]).unwrap());
     let payload = Packet::P2pRequest(plain).encode();
     for _ in 0..times {
@@ -125,7 +127,8 @@ async fn answer(stranger: &mut PeerStream<TcpStream>) -> Option<String> {
 
 #[tokio::test]
 async fn a_query_waits_for_one_step_of_each_other_address() {
-    let all: Vec<_> = (0..60_000).map(|i| Envelope::new(NOW - i, 0, TOPICS[0], &[], 0)).collect();
+    let all: Vec<_> =
+        (0..60_000).map(|i| Envelope::new(UnixSeconds(NOW - i), 0, TOPICS[0], &[], 0)).collect();
     let (archive, _open) = Watched::new(&all);
     let server = start_server_with("server", archive.clone(), |_, config| config.readers = 1).await;
     let enode = server.node.handle().enode().unwrap();

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use statuskit_core::envelope::Envelope;
+use statuskit_core::{envelope::Envelope, time::UnixSeconds};
 use statuskit_mailserver::{
     Archive, Intake, Mailserver, MailserverConfig, PassedOver,
     archive::{Count, EmbeddedArchive, MemoryArchive},
@@ -18,7 +18,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// Makes an envelope that is alive at present, whenever it was sent.
 fn sent(at: u32) -> Envelope {
     let expiry = NOW + 1000;
-    Envelope::new(expiry, expiry - at, TOPICS[0], &at.to_be_bytes(), 0)
+    Envelope::new(UnixSeconds(expiry), expiry - at, TOPICS[0], &at.to_be_bytes(), 0)
 }
 
 /// Returns the days of an archive's envelopes.
@@ -46,7 +46,7 @@ async fn refused(archive: Arc<dyn Archive>, ages: &[u32], config: MailserverConf
     })
     .await;
     let passed_over = server.mailserver.stats().passed_over;
-    let kept: Vec<u32> = all_of(&*archive).iter().map(|it| NOW - it.sent()).collect();
+    let kept: Vec<u32> = all_of(&*archive).iter().map(|it| NOW - it.sent().0).collect();
     let refused: Vec<u32> = ages.iter().copied().filter(|age| !kept.contains(age)).collect();
     assert_eq!(passed_over, PassedOver { too_old: refused.len() as u64, from_future: 0 });
     server.stop().await;
@@ -76,7 +76,7 @@ async fn a_node_stores_what_is_kept() {
         let hour = archive("hour");
         let past_hour = refused(hour.clone(), &ages, config(Some(HOUR), Some(24 * HOUR))).await;
         assert_eq!(past_hour, ages[2..]);
-        assert_eq!(hour.prune(NOW - 3600).unwrap(), 0, "none is removed at once");
+        assert_eq!(hour.prune(UnixSeconds(NOW - 3600)).unwrap(), 0, "none is removed at once");
         // ... without one, by the default maximum age, ...
         let month = archive("month");
         let default = MailserverConfig::new(rules());
@@ -107,7 +107,7 @@ async fn ignores_old_envelopes_in_the_pool() {
 
 #[tokio::test]
 async fn a_copy_passes_over_impossible_times() {
-    let times = [7, BEGINNING - 1, BEGINNING, NOW - 7200, NOW, NOW + DAY, NOW + 2 * DAY];
+    let times = [7, BEGINNING.0 - 1, BEGINNING.0, NOW - 7200, NOW, NOW + DAY, NOW + 2 * DAY];
     let all = times.map(|at| envelope(at, TOPICS[0], at.into()));
     let from = start_server("from", archive_of(&all)).await;
     let to = start_server("to", archive_of(&[])).await;
@@ -119,8 +119,9 @@ async fn a_copy_passes_over_impossible_times() {
     ] {
         let archive = Arc::new(MemoryArchive::new());
         // Pages of which nothing is kept don't end it.
-        let mut options = SyncOptions { limit: 1, ..SyncOptions::new(0, u32::MAX) };
-        options.intake = Intake::from_copy(NOW, kept);
+        let mut options =
+            SyncOptions { limit: 1, ..SyncOptions::new(UnixSeconds::EPOCH, UnixSeconds::MAX) };
+        options.intake = Intake::from_copy(UnixSeconds(NOW), kept);
         let copied = sync(to.node.handle(), &server, archive.clone(), options, |_| {});
         let report = within(copied).await.unwrap();
         assert_eq!(report.passed_over, passed_over);

@@ -12,6 +12,7 @@ use statuskit_core::{
     },
     mailserver::{Access, Cursor, Form, Position, Reply, Request},
     rlp,
+    time::UnixSeconds,
     wire::{
         Dialect, Packet,
         p2p::{P2pRequest, RequestComplete, SyncRequest, SyncResponse},
@@ -38,7 +39,7 @@ fn sealed(payload: &[u8], signed: bool, recipient: Recipient<'_>) -> P2pRequest 
     let signer = key("signer");
     let draft = Draft {
         topic: Topic([0; 4]),
-        now: NOW,
+        now: UnixSeconds(NOW),
         ttl: 50,
         payload,
         signer: signed.then_some(&signer),
@@ -103,7 +104,7 @@ fn ok(
 fn every_malformed_request_gets_its_answer() {
     let archive = archive_of(&envelopes(3));
     let server = server();
-    let full = Request::from_bloom(NOW - 10, NOW, Bloom::FULL);
+    let full = Request::from_bloom(UnixSeconds(NOW - 10), UnixSeconds(NOW), Bloom::FULL);
     let list = |items: &dyn Fn(&mut Vec<u8>)| {
         let mut out = Vec::new();
         rlp::put_list(&mut out, |out| items(out));
@@ -145,7 +146,7 @@ fn every_malformed_request_gets_its_answer() {
         assert_eq!(text(&server, &by_password(&payload), &*archive), expected);
     }
     // A descending range gets the error of the raw form, as from the reference.
-    let down = Request { to: NOW - 11, ..full.clone() }.encode();
+    let down = Request { to: UnixSeconds(NOW - 11), ..full.clone() }.encode();
     let answer = text(&server, &by_password(&down), &*archive);
     assert!(answer.starts_with("query range is invalid: from > to ("), "{answer}");
     // So does a list with too many items.
@@ -183,10 +184,12 @@ fn every_malformed_request_gets_its_answer() {
 #[test]
 fn a_private_password_protects_every_request() {
     let archive = archive_of(&envelopes(3));
-    let plain = Request::from_bloom(NOW - 10, NOW, Bloom::FULL).to_plain(&[1; 32]).unwrap();
+    let plain = Request::from_bloom(UnixSeconds(NOW - 10), UnixSeconds(NOW), Bloom::FULL)
+        .to_plain(&[1; 32])
+        .unwrap();
     let plain = P2pRequest::Plain(plain);
     let sync = |server: &Server| {
-        let request = SyncRequest::all(0, NOW);
+        let request = SyncRequest::all(UnixSeconds::EPOCH, UnixSeconds(NOW));
         server.sync_request(CLIENT, &request, &*archive, TIME).err().map(|it| it.refusal.label())
     };
     let private = |change: &dyn Fn(&mut ServerConfig)| {
@@ -220,7 +223,7 @@ fn a_private_password_protects_every_request() {
 fn answers_every_form() {
     let all = envelopes(3);
     let archive = archive_of(&all);
-    let request = Request::from_bloom(NOW - 10, NOW, Bloom::FULL);
+    let request = Request::from_bloom(UnixSeconds(NOW - 10), UnixSeconds(NOW), Bloom::FULL);
     for form in [Form::Seven, Form::Six, Form::Five, Form::Raw] {
         let (got, cursor) = ok(&server(), &by_password(&request.encode_as(form)), &*archive);
         assert_eq!((&got, cursor), (&all, None), "{form:?}");
@@ -268,7 +271,8 @@ fn overlooks_what_the_reference_overlooks() {
     .unwrap();
     let ask = |server: &Server, cursor: Position, to: u32| {
         let cursor = Some(cursor.into());
-        let request = Request { cursor, ..Request::from_bloom(all[1].sent(), to, Bloom::FULL) };
+        let request =
+            Request { cursor, ..Request::from_bloom(all[1].sent(), UnixSeconds(to), Bloom::FULL) };
         ok(server, &by_password(&request.encode()), &*archive).0
     };
     let at = |index: usize| Position::from_envelope(&all[index]);
@@ -279,7 +283,7 @@ fn overlooks_what_the_reference_overlooks() {
     assert_eq!(ask(&server, before(2), NOW), all[3..]);
     assert_eq!(ask(&server, before(1), NOW), all[2..]);
     assert_eq!(ask(&server, at(0), NOW), all[2..]);
-    assert!(ask(&server, Position { sent: NOW + 9, ..at(0) }, NOW).is_empty());
+    assert!(ask(&server, Position { sent: UnixSeconds(NOW + 9), ..at(0) }, NOW).is_empty());
     let down = |range: std::ops::Range<usize>| all[range].iter().rev().cloned().collect::<Vec<_>>();
     assert_eq!(ask(&descending, before(4), NOW), down(1..4));
     assert_eq!(ask(&descending, at(4), NOW), down(1..4));
@@ -301,10 +305,14 @@ fn refuses_foreign_cursors_and_ours_survive_a_prune() {
     let server = server();
     let from = NOW - 100;
     let ask = |cursor: Option<Cursor>| {
-        let request = Request { limit: 5, cursor, ..Request::from_bloom(from, NOW, Bloom::FULL) };
+        let request = Request {
+            limit: 5,
+            cursor,
+            ..Request::from_bloom(UnixSeconds(from), UnixSeconds(NOW), Bloom::FULL)
+        };
         by_password(&request.encode())
     };
-    let unknown = Some(Position { sent: NOW - 5, hash: EnvelopeHash([5; 32]) }.into());
+    let unknown = Some(Position { sent: UnixSeconds(NOW - 5), hash: EnvelopeHash([5; 32]) }.into());
     let answer = text(&server, &ask(unknown), &*archive);
     assert_eq!(answer, "request is invalid: cursor is not of this server: no such envelope");
 
@@ -319,7 +327,7 @@ fn refuses_foreign_cursors_and_ours_survive_a_prune() {
     let (second, _) = ok(&server, &ask(cursor.clone()), &*archive);
     assert_eq!(second, all[7..12]);
     // Or it was older than the retention anyway.
-    let kept = Duration::from_secs(u64::from(NOW - all[7].sent()));
+    let kept = Duration::from_secs(u64::from(NOW - all[7].sent().0));
     let keeps = Server::new(rules_with(|it| it.retention = Some(kept))).unwrap();
     assert_eq!(ok(&keeps, &ask(cursor), &*archive).0, all[7..12]);
 }
@@ -329,9 +337,14 @@ fn the_rate_limit_counts_accepted_requests() {
     let archive = archive_of(&envelopes(3));
     let config = rules_with(|it| it.rate_limit = Duration::from_secs(5));
     let server = Server::new(config).unwrap();
-    let good = by_password(&Request::from_bloom(NOW - 10, NOW, Bloom::FULL).encode());
-    let unknown = Some(Position { sent: NOW, hash: EnvelopeHash([5; 32]) }.into());
-    let request = Request { cursor: unknown, ..Request::from_bloom(NOW - 10, NOW, Bloom::FULL) };
+    let good = by_password(
+        &Request::from_bloom(UnixSeconds(NOW - 10), UnixSeconds(NOW), Bloom::FULL).encode(),
+    );
+    let unknown = Some(Position { sent: UnixSeconds(NOW), hash: EnvelopeHash([5; 32]) }.into());
+    let request = Request {
+        cursor: unknown,
+        ..Request::from_bloom(UnixSeconds(NOW - 10), UnixSeconds(NOW), Bloom::FULL)
+    };
     let bad_cursor = by_password(&request.encode());
     let at = |request: &P2pRequest, seconds: u64, client: u8| {
         let now = TIME + Duration::from_secs(seconds);
@@ -353,7 +366,8 @@ fn the_rate_limit_counts_accepted_requests() {
     assert!(server.request(NodeId([1; 32]), &good, &*archive, before).is_ok(), "a clock set back");
 
     // For mailservers it is the first check, with another text.
-    let sync = SyncRequest { bloom: vec![], ..SyncRequest::all(NOW - 10, NOW) };
+    let sync =
+        SyncRequest { bloom: vec![], ..SyncRequest::all(UnixSeconds(NOW - 10), UnixSeconds(NOW)) };
     let now = TIME + Duration::from_secs(100);
     let refused = server.sync_request(NodeId([3; 32]), &sync, &*archive, now).unwrap_err();
     assert!(matches!(refused.refusal, Refusal::Invalid(_)), "{refused:?}");
@@ -370,13 +384,16 @@ fn the_rate_limit_counts_accepted_requests() {
 #[test]
 fn oversized_envelopes_do_not_stop_the_rest() {
     let mut all = envelopes(3);
-    let huge = Envelope::new(NOW + 9, 10, TOPICS[0], &[9; 3000], 0);
+    let huge = Envelope::new(UnixSeconds(NOW + 9), 10, TOPICS[0], &[9; 3000], 0);
     all.push(huge.clone());
     all.sort_by_key(Position::from_envelope);
     let archive = archive_of(&all);
     let server = Server::new(rules_with(|it| it.max_message_size = 1000)).unwrap();
     for batch in [true, false] {
-        let request = Request { batch, ..Request::from_bloom(NOW - 10, NOW, Bloom::FULL) };
+        let request = Request {
+            batch,
+            ..Request::from_bloom(UnixSeconds(NOW - 10), UnixSeconds(NOW), Bloom::FULL)
+        };
         let request = by_password(&request.encode());
         let mut answer = server.request(CLIENT, &request, &*archive, TIME).unwrap();
         let replies: Vec<_> = std::iter::from_fn(|| answer.next(&*archive).unwrap()).collect();
@@ -397,7 +414,10 @@ fn a_server_needs_a_key_and_an_archive_that_works() {
     let archive = Moody::default();
     archive.inner.append(&envelopes(5)).unwrap();
     let position = Some(Position::from_envelope(&envelopes(5)[1]).into());
-    let request = Request { cursor: position, ..Request::from_bloom(NOW - 10, NOW, Bloom::FULL) };
+    let request = Request {
+        cursor: position,
+        ..Request::from_bloom(UnixSeconds(NOW - 10), UnixSeconds(NOW), Bloom::FULL)
+    };
     let request = by_password(&request.encode());
     let server = server();
     let mut answer = server.request(CLIENT, &request, &archive, TIME).unwrap();
@@ -412,7 +432,7 @@ fn a_server_needs_a_key_and_an_archive_that_works() {
 #[test]
 fn requests_are_sealed_for_the_server_alone() {
     let archive = archive_of(&envelopes(2));
-    let request = Request::from_topics(NOW - 10, NOW, TOPICS);
+    let request = Request::from_topics(UnixSeconds(NOW - 10), UnixSeconds(NOW), TOPICS);
     let signer = key("signer");
     let config = rules_with(|it| {
         it.key = Some(key("server"));
@@ -422,12 +442,14 @@ fn requests_are_sealed_for_the_server_alone() {
     for access in [Access::Password(password()), Access::Key(key("server").public_key())] {
         let rng = &mut seeded_rng("seal");
         let options = MineOptions::default();
-        let envelope = request.seal(&access, &signer, NOW, 0.01, &options, rng).unwrap();
+        let envelope =
+            request.seal(&access, &signer, UnixSeconds(NOW), 0.01, &options, rng).unwrap();
         assert!(envelope.pow(0) >= 0.01 && envelope.topic() == Topic([0; 4]));
         assert_eq!(ok(&server, &P2pRequest::Envelope(envelope), &*archive).0.len(), 2);
         let stop = || true;
         let options = MineOptions { stop: Some(&stop), ..MineOptions::default() };
-        let error = request.seal(&access, &signer, NOW, 1e9, &options, rng).unwrap_err();
+        let error =
+            request.seal(&access, &signer, UnixSeconds(NOW), 1e9, &options, rng).unwrap_err();
         assert_eq!(error.code(), "pow.not_reached");
     }
 }
@@ -451,7 +473,7 @@ proptest! {
             cursor: Cursor::from_bytes(
                 &Position::from_envelope(&envelopes(20)[3]).to_bytes().repeat(2)[..cursor],
             ),
-            ..Request::from_bloom(NOW - 100, NOW, Bloom::FULL)
+            ..Request::from_bloom(UnixSeconds(NOW - 100), UnixSeconds(NOW), Bloom::FULL)
         };
         let mut payload = request.encode_as(form);
         for (at, bits) in flips {
@@ -536,10 +558,10 @@ it.max_message_size = 1200;
         let mut cursor = None;
         for step in steps {
             let request =
-                Request { limit, batch, cursor, ..Request::from_bloom(base, NOW, bloom) };
+                Request { limit, batch, cursor, ..Request::from_bloom(UnixSeconds(base), UnixSeconds(NOW), bloom) };
             let answer = if sync {
                 let request = SyncRequest {
-                    lower: base, upper: NOW, bloom: bloom.0.to_vec(), limit, cursor: request.cursor,
+                    lower: UnixSeconds(base), upper: UnixSeconds(NOW), bloom: bloom.0.to_vec(), limit, cursor: request.cursor,
                 };
                 server.sync_request(CLIENT, &request, &archive, TIME)
             } else {
@@ -567,8 +589,8 @@ it.max_message_size = 1200;
                     }
                     Meanwhile::Prune(at) => {
                         pruned = pruned.max(base + at);
-                        server.prunes(base + at);
-                        archive.prune(base + at).unwrap();
+                        server.prunes(UnixSeconds(base + at));
+                        archive.prune(UnixSeconds(base + at)).unwrap();
                     }
                 }
             }
@@ -586,7 +608,7 @@ it.max_message_size = 1200;
             prop_assert!(bloom.matches(envelope.topic()));
         }
         for envelope in start {
-            if envelope.sent() >= pruned && bloom.matches(envelope.topic()) {
+            if envelope.sent() >= UnixSeconds(pruned) && bloom.matches(envelope.topic()) {
                 prop_assert!(distinct.contains(&Position::from_envelope(&envelope)), "nothing is lost");
             }
         }

@@ -13,6 +13,7 @@ use std::{
 use statuskit_core::{
     envelope::{Bloom, Envelope},
     mailserver::{Cursor, Position, Request},
+    time::UnixSeconds,
     wire::{
         Packet,
         p2p::{P2pRequest, RequestComplete, SyncRequest},
@@ -30,7 +31,10 @@ use statuskit_net::node::{Event, Service};
 use crate::world::*;
 
 fn plain(limit: u32, id: u8) -> Packet {
-    let request = Request { limit, ..Request::from_bloom(NOW - 100_000, NOW, Bloom::FULL) };
+    let request = Request {
+        limit,
+        ..Request::from_bloom(UnixSeconds(NOW - 100_000), UnixSeconds(NOW), Bloom::FULL)
+    };
     Packet::P2pRequest(P2pRequest::Plain(request.to_plain(&[id; 32]).unwrap()))
 }
 
@@ -126,7 +130,7 @@ async fn a_failing_archive_is_reported_and_caught_up_with() {
     // Requests get an error.
     let node = start_node("client").await;
     let client = client(&node, &server.node);
-    let query = HistoryQuery::from_topics(NOW - 10, NOW, TOPICS);
+    let query = HistoryQuery::from_topics(UnixSeconds(NOW - 10), UnixSeconds(NOW), TOPICS);
     let error = client.page(query.clone()).await.unwrap_err();
     assert!(matches!(&error, ClientError::Refused(text) if text == "the archive can't be read"));
 
@@ -164,8 +168,12 @@ async fn a_client_that_does_not_read_delays_nobody_else() {
     deaf.flush().await.unwrap();
     let node = start_node("client").await;
     let client = client(&node, &server.node);
-    let (got, _, error) =
-        drain(client.history(HistoryQuery::from_topics(NOW - 10_000, NOW, []))).await;
+    let (got, _, error) = drain(client.history(HistoryQuery::from_topics(
+        UnixSeconds(NOW - 10_000),
+        UnixSeconds(NOW),
+        [],
+    )))
+    .await;
     assert!(error.is_none(), "{error:?}");
     assert_eq!(got.len(), 1500);
     server
@@ -234,7 +242,11 @@ async fn what_is_on_disk_is_served_after_a_restart() {
     let client = client(&node, &server.node);
     let query = HistoryQuery {
         limit: 70,
-        ..HistoryQuery::from_topics(NOW - 100, NOW, [TOPICS[0], TOPICS[1]])
+        ..HistoryQuery::from_topics(
+            UnixSeconds(NOW - 100),
+            UnixSeconds(NOW),
+            [TOPICS[0], TOPICS[1]],
+        )
     };
     let (got, pages, error) = drain(client.history(query)).await;
     assert!(error.is_none(), "{error:?}");
@@ -252,7 +264,7 @@ async fn refuses_a_giant_request_unread() {
     let mut stranger = stranger("giant", &server.node).await;
     let giant = Request {
         cursor: Cursor::from_bytes(&[1; 100_000]),
-        ..Request::from_bloom(1, NOW, Bloom::FULL)
+        ..Request::from_bloom(UnixSeconds(1), UnixSeconds(NOW), Bloom::FULL)
     };
     let plain = P2pRequest::Plain(giant.to_plain(&[4; 32]).unwrap());
     let payload = Packet::P2pRequest(plain).encode();
@@ -284,10 +296,17 @@ async fn invalid_packets_only_end_their_connection() {
     for (code, payload) in [
         (code::P2P_REQUEST, vec![0xc0]),
         (code::P2P_SYNC_REQUEST, vec![0xc0]),
-        (code::P2P_SYNC_REQUEST, Packet::SyncRequest(SyncRequest::all(5, 4)).encode()),
         (
             code::P2P_SYNC_REQUEST,
-            Packet::SyncRequest(SyncRequest { limit: 0, ..SyncRequest::all(4, 5) }).encode(),
+            Packet::SyncRequest(SyncRequest::all(UnixSeconds(5), UnixSeconds(4))).encode(),
+        ),
+        (
+            code::P2P_SYNC_REQUEST,
+            Packet::SyncRequest(SyncRequest {
+                limit: 0,
+                ..SyncRequest::all(UnixSeconds(4), UnixSeconds(5))
+            })
+            .encode(),
         ),
     ] {
         let mut stranger = stranger("rubbish", &server.node).await;
@@ -298,7 +317,10 @@ async fn invalid_packets_only_end_their_connection() {
     }
     let node = start_node("client").await;
     let client = client(&node, &server.node);
-    let page = client.page(HistoryQuery::from_topics(NOW - 10, NOW, [])).await.unwrap();
+    let page = client
+        .page(HistoryQuery::from_topics(UnixSeconds(NOW - 10), UnixSeconds(NOW), []))
+        .await
+        .unwrap();
     assert_eq!(page.0.len(), 5);
     server.stop().await;
     node.shutdown().await;
@@ -321,7 +343,7 @@ async fn prunes_by_a_steady_clock_only() {
         _ => None,
     };
     let (before, removed) = server.wait_for(pruned).await;
-    assert!((NOW - 3600..NOW - 3500).contains(&before));
+    assert!((NOW - 3600..NOW - 3500).contains(&before.0));
     assert_eq!(removed, 0);
     // Within the tolerance: 100 seconds, and 50 of the envelopes are too old.
     let behind = server.wait_for(pruned).await.0;
@@ -359,7 +381,8 @@ async fn mailservers_copy_each_other() {
     dial(&to.node, &from.node);
     let server = from.node.handle().id();
     let archive = to.mailserver.archive().clone();
-    let options = SyncOptions { limit: 100, ..SyncOptions::new(NOW - 1000, NOW) };
+    let options =
+        SyncOptions { limit: 100, ..SyncOptions::new(UnixSeconds(NOW - 1000), UnixSeconds(NOW)) };
     let mut pages = Vec::new();
     let copied = sync(to.node.handle(), &server, archive.clone(), options.clone(), |report| {
         pages.push(report.received);
@@ -383,7 +406,10 @@ async fn mailservers_copy_each_other() {
 
     // A refused mailserver gets the reason, and is disconnected.
     let mut stranger = stranger("stranger", &from.node).await;
-    let request = SyncRequest { cursor: Cursor::from_bytes(&[1; 36]), ..SyncRequest::all(1, NOW) };
+    let request = SyncRequest {
+        cursor: Cursor::from_bytes(&[1; 36]),
+        ..SyncRequest::all(UnixSeconds(1), UnixSeconds(NOW))
+    };
     let text = String::from_utf8(sync_error(&mut stranger, request).await).unwrap();
     assert!(text.contains("cursor is not of this server"), "{text}");
     assert_eq!(packet(&mut stranger).await, None);
@@ -409,7 +435,8 @@ async fn a_copy_waits_for_a_rate_limit() {
     dial(&to, &from.node);
     let server = from.node.handle().id();
     let copy = Arc::new(MemoryArchive::new());
-    let options = SyncOptions { limit: 2, ..SyncOptions::new(NOW - 100, NOW) };
+    let options =
+        SyncOptions { limit: 2, ..SyncOptions::new(UnixSeconds(NOW - 100), UnixSeconds(NOW)) };
     let impatient = SyncOptions { rate_limit_patience: Duration::ZERO, ..options.clone() };
     let mut last = None;
     let copied = sync(to.handle(), &server, copy.clone(), impatient, |report| {
@@ -469,7 +496,7 @@ async fn failed_reads_are_reported_once_and_charge_no_client() {
     .await;
     let node = start_node("client").await;
     let client = client(&node, &server.node);
-    let query = HistoryQuery::from_topics(NOW - 10, NOW, TOPICS);
+    let query = HistoryQuery::from_topics(UnixSeconds(NOW - 10), UnixSeconds(NOW), TOPICS);
     // Refused because of the archive both times: the first began no interval.
     for _ in 0..2 {
         let error = client.page(query.clone()).await.unwrap_err();
@@ -556,8 +583,8 @@ impl Archive for Stuck {
         self.inner.contains(position)
     }
 
-    fn prune(&self, before: u32) -> Result<u64, ArchiveError> {
-        self.inner.prune(before)
+    fn prune(&self, before: UnixSeconds) -> Result<u64, ArchiveError> {
+        self.inner.prune(UnixSeconds(before.0))
     }
 
     fn summary(&self) -> Result<Summary, ArchiveError> {
@@ -592,8 +619,10 @@ async fn a_stuck_archive_does_not_delay_the_end() {
 async fn refused_mailservers_are_disconnected() {
     let server = start_server("server", archive_of(&envelopes(5))).await;
     let mut stranger = stranger("giant", &server.node).await;
-    let request =
-        SyncRequest { cursor: Cursor::from_bytes(&[1; 100_000]), ..SyncRequest::all(1, NOW) };
+    let request = SyncRequest {
+        cursor: Cursor::from_bytes(&[1; 100_000]),
+        ..SyncRequest::all(UnixSeconds(1), UnixSeconds(NOW))
+    };
     assert_eq!(sync_error(&mut stranger, request).await, b"the request is too large");
     assert_eq!(packet(&mut stranger).await, None);
     server.stop().await;

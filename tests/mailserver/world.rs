@@ -15,6 +15,7 @@ use statuskit_core::{
     devp2p::{Enode, Host, Protocol},
     envelope::{Envelope, SymKey, Topic},
     mailserver::{Access, Position},
+    time::UnixSeconds,
     wire::{
         Packet, Status,
         p2p::SyncRequest,
@@ -61,7 +62,7 @@ pub fn envelope(sent: u32, topic: Topic, number: u64) -> Envelope {
 pub fn large_envelope(sent: u32, topic: Topic, number: u64, length: usize) -> Envelope {
     let mut data = vec![0; length];
     ChaCha8Rng::seed_from_u64(number).fill_bytes(&mut data);
-    Envelope::new(sent + 10, 10, topic, &data, number)
+    Envelope::new(UnixSeconds(sent + 10), 10, topic, &data, number)
 }
 
 /// Makes envelopes sent a second apart, the last one now, with topics in turn.
@@ -80,8 +81,8 @@ pub fn archive_of(envelopes: &[Envelope]) -> Arc<MemoryArchive> {
 /// Returns all envelopes of an archive, oldest first.
 pub fn all_of(archive: &dyn Archive) -> Vec<Envelope> {
     let query = Query {
-        from: 0,
-        to: u32::MAX,
+        from: UnixSeconds::EPOCH,
+        to: UnixSeconds::MAX,
         select: statuskit_mailserver::archive::Select::Bloom(statuskit_core::envelope::Bloom::FULL),
         order: Default::default(),
         after: None,
@@ -338,9 +339,9 @@ impl Archive for Moody {
         self.inner.contains(position)
     }
 
-    fn prune(&self, before: u32) -> Result<u64, ArchiveError> {
+    fn prune(&self, before: UnixSeconds) -> Result<u64, ArchiveError> {
         self.mood()?;
-        self.inner.prune(before)
+        self.inner.prune(UnixSeconds(before.0))
     }
 
     fn summary(&self) -> Result<Summary, ArchiveError> {

@@ -6,6 +6,7 @@ use statuskit_client::state::DiskStore;
 use statuskit_core::{
     chat::messenger::{Incoming, Messenger, MessengerEvent},
     crypto::{SecretKey, seeded_rng},
+    time::{UnixMillis, UnixSeconds},
 };
 
 fn fixture(name: &str) -> PathBuf {
@@ -35,11 +36,14 @@ fn messages_that_were_not_acknowledged_are_sent_again_and_arrive() {
     let (me, to) = (*alice.me(), *bob.me());
     assert_eq!(alice.waiting(&to).unwrap(), 3);
     let (mut texts, mut groups) = (Vec::new(), Vec::new());
-    let posts = alice.tick(now, &mut rng).unwrap().posts;
+    let posts = alice.tick(UnixMillis(now), &mut rng).unwrap().posts;
     for post in &posts {
-        let incoming =
-            Incoming { signer: Some(&me), sent: (now / 1000) as u32, payload: &post.payload };
-        for event in bob.receive(&incoming, now, &mut rng).unwrap().events {
+        let incoming = Incoming {
+            signer: Some(&me),
+            sent: UnixSeconds((now / 1000) as u32),
+            payload: &post.payload,
+        };
+        for event in bob.receive(&incoming, UnixMillis(now), &mut rng).unwrap().events {
             if let MessengerEvent::Message(message) = event {
                 texts.extend(message.text().map(str::to_owned));
                 groups.extend(message.group.map(|update| update.group.state().name.clone()));
@@ -49,10 +53,13 @@ fn messages_that_were_not_acknowledged_are_sent_again_and_arrive() {
     // He has not joined the group, so its text is not shown.
     assert_eq!(texts, ["a long text, ".repeat(400)]);
     assert!(!groups.is_empty() && groups.iter().all(|name| name == "team"), "{groups:?}");
-    for post in bob.tick(now + 1000, &mut rng).unwrap().posts {
-        let incoming =
-            Incoming { signer: Some(&to), sent: (now / 1000) as u32, payload: &post.payload };
-        alice.receive(&incoming, now + 1000, &mut rng).unwrap();
+    for post in bob.tick(UnixMillis(now + 1000), &mut rng).unwrap().posts {
+        let incoming = Incoming {
+            signer: Some(&to),
+            sent: UnixSeconds((now / 1000) as u32),
+            payload: &post.payload,
+        };
+        alice.receive(&incoming, UnixMillis(now + 1000), &mut rng).unwrap();
     }
     assert_eq!(alice.waiting(&to).unwrap(), 0);
 }

@@ -3,11 +3,12 @@
 use statuskit_core::{
     crypto::{SecretKey, seeded_rng},
     secure::{Device, MemoryStore, NegotiatedSecret, Timestamp, x3dh},
+    time::UnixSeconds,
 };
 
 #[test]
 fn debug_output_holds_no_key() {
-    let (mut rng, now) = (seeded_rng("secrets"), Timestamp::from_secs(1_585_500_000));
+    let (mut rng, now) = (seeded_rng("secrets"), Timestamp::from_secs(UnixSeconds(1_585_500_000)));
     let (alice_key, bob_key) = (SecretKey::generate(&mut rng), SecretKey::generate(&mut rng));
     let (alice_public, bob_public) = (alice_key.public_key(), bob_key.public_key());
     let mut alice = Device::open(MemoryStore::new(), alice_key.clone(), None, &mut rng).unwrap();

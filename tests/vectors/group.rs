@@ -11,6 +11,7 @@ use statuskit_core::{
         proto::{MembershipUpdateEvent, MembershipUpdateMessage},
         types::type_name,
     },
+    time::UnixMillis,
 };
 
 use crate::case::{Case, Set};
@@ -39,7 +40,7 @@ pub fn group_events(set: &mut Set) {
         assert_eq!(merged.events(), events("merged"), "{case}");
         // The merge is the same from the wire, and from the other side.
         let me = known.events()[0].author();
-        let received = receive(Some(&known), &update.update(None), me, NOW_MS).unwrap();
+        let received = receive(Some(&known), &update.update(None), me, UnixMillis(NOW_MS)).unwrap();
         assert_eq!(received.group, merged, "{case}");
         // New events are those not known before.
         let new = merged.events().iter().filter(|event| !known.events().contains(event)).count();
@@ -137,7 +138,7 @@ fn a_set(case: &Case<'_>) {
     let now_ms = case.opt("now_ms").map_or(NOW_MS, |_| case.u64("now_ms"));
     // Received by a member: strangers are refused for a different reason.
     let me = SecretKey::from_bytes(&[1; 32]).unwrap().public_key();
-    let received = receive(None, &update, &me, now_ms);
+    let received = receive(None, &update, &me, UnixMillis(now_ms));
     if case.bool("accepted") {
         assert_eq!(received, Err(UpdateError::NotForUs), "{case}");
         let events =
@@ -148,7 +149,11 @@ fn a_set(case: &Case<'_>) {
         for member in group.state().members.to_vec() {
             // Any text can be a member.
             let Ok(member) = member.parse() else { continue };
-            assert_eq!(receive(None, &update, &member, now_ms).unwrap().group, group, "{case}");
+            assert_eq!(
+                receive(None, &update, &member, UnixMillis(now_ms)).unwrap().group,
+                group,
+                "{case}"
+            );
         }
         return;
     }

@@ -18,6 +18,7 @@ use statuskit_core::{
         request::{MAX_RAW_RANGE, default_range, plain_id},
         seal::{FLEET_PASSWORD, REQUEST_TOPIC},
     },
+    time::UnixSeconds,
     wire::{
         Dialect, Packet,
         p2p::{MessagesRequest, P2pRequest, RequestComplete, SyncRequest, SyncResponse},
@@ -42,13 +43,18 @@ pub fn mailserver(set: &mut Set) {
     }
     set.each("request_payloads", request_payload);
     set.each("request_defaults", |case| {
-        let range = default_range(case.u32("from_in"), case.u32("to_in"), case.u32("now"));
-        assert_eq!(range, (case.u32("from"), case.u32("to")), "{case}");
+        let range = default_range(
+            UnixSeconds(case.u32("from_in")),
+            UnixSeconds(case.u32("to_in")),
+            UnixSeconds(case.u32("now")),
+        );
+        assert_eq!(range, (UnixSeconds(case.u32("from")), UnixSeconds(case.u32("to"))), "{case}");
         assert_eq!(case.u64("timeout_seconds"), 10, "{case}");
     });
     set.each("archive_keys", archive_key);
     set.each("range_keys", |case| {
-        let (start, end) = ArchiveKey::range(case.u32("lower"), case.u32("upper"));
+        let (start, end) =
+            ArchiveKey::range(UnixSeconds(case.u32("lower")), UnixSeconds(case.u32("upper")));
         assert_eq!(start.0.to_vec(), case.hex("start_key_inclusive"), "{case}");
         // Beyond 32 bits, the reference's seconds wrap around.
         let end = end.map_or(vec![0; 40], |end| end.0.to_vec());
@@ -63,8 +69,8 @@ fn request_payload(case: &Case<'_>) {
     let mut fields = None;
     case.inner("fields", |it| {
         fields = Some(Request {
-            from: it.u32("lower"),
-            to: it.u32("upper"),
+            from: UnixSeconds(it.u32("lower")),
+            to: UnixSeconds(it.u32("upper")),
             bloom: bloom(&it.hex("bloom")),
             topics: topics(it.list("topics")),
             limit: it.u32("limit"),
@@ -86,7 +92,11 @@ fn request_payload(case: &Case<'_>) {
         let request = Request {
             limit: case.u32("limit"),
             cursor: Cursor::from_bytes(&case.hex("cursor")),
-            ..Request::from_topics(case.u32("from"), case.u32("to"), wanted)
+            ..Request::from_topics(
+                UnixSeconds(case.u32("from")),
+                UnixSeconds(case.u32("to")),
+                wanted,
+            )
         };
         assert_eq!(request, fields, "{case}");
     }
@@ -96,7 +106,11 @@ fn archive_key(case: &Case<'_>) {
     let envelope = Envelope::decode(&case.hex("envelope")).unwrap();
     let (position, topic) = (Position::from_envelope(&envelope), Topic(case.array("topic")));
     assert_eq!(envelope.topic(), topic, "{case}");
-    assert_eq!((position.sent, position.hash.0), (case.u32("sent"), case.array("hash")), "{case}");
+    assert_eq!(
+        (position.sent.0, position.hash.0),
+        (case.u32("sent"), case.array("hash")),
+        "{case}"
+    );
     assert_eq!(position.to_bytes().to_vec(), case.hex("cursor"), "{case}");
     assert_eq!(Cursor::from_bytes(&case.hex("cursor")), Some(position.into()), "{case}");
     let key = ArchiveKey(case.array("key"));
@@ -152,8 +166,8 @@ fn request_envelope(case: &Case<'_>, password: &SymKey) {
     let request = P2pRequest::Envelope(envelope.clone());
     assert_eq!(request_id(&request), case.array("request_id"), "{case}");
     let (now, ttl) = (case.u32("now"), case.u32("ttl"));
-    assert_eq!((envelope.sent(), envelope.ttl()), (now, ttl), "{case}");
-    assert_eq!(envelope.expiry(), case.u32("expiry"), "{case}");
+    assert_eq!((envelope.sent().0, envelope.ttl()), (now, ttl), "{case}");
+    assert_eq!(envelope.expiry(), UnixSeconds(case.u32("expiry")), "{case}");
     assert_eq!(envelope.topic(), Topic(case.array("topic")), "{case}");
     assert_eq!(envelope.topic(), REQUEST_TOPIC, "{case}");
     assert_eq!(envelope.pow(0), case.f64("pow"), "{case}");
@@ -203,12 +217,12 @@ fn request_envelope(case: &Case<'_>, password: &SymKey) {
     let (request, _) = Request::decode(&payload).unwrap();
     let rng = &mut seeded_rng("vectors");
     let options = MineOptions::default();
-    let ours = request.seal(&access, &signer, now, target, &options, rng).unwrap();
+    let ours = request.seal(&access, &signer, UnixSeconds(now), target, &options, rng).unwrap();
     let again = seal::open(&ours, opener).unwrap();
     assert_eq!((again.signer(), &again.payload), (Some(&public), &payload), "{case}");
     assert_eq!(
         (ours.sent(), ours.ttl(), ours.topic(), ours.data().len()),
-        (now, ttl, envelope.topic(), envelope.data().len()),
+        (UnixSeconds(now), ttl, envelope.topic(), envelope.data().len()),
         "{case}"
     );
     assert!(ours.pow(0) >= target, "{case}");
@@ -228,7 +242,7 @@ fn server(value: &Value, password: &SymKey) -> Counts {
             let envelope = Envelope::decode(&entry.hex("rlp")).unwrap();
             assert_eq!(envelope.hash().0, entry.array("hash"), "{entry}");
             assert_eq!(envelope.topic().0, entry.array("topic"), "{entry}");
-            assert_eq!(envelope.sent(), entry.u32("sent"), "{entry}");
+            assert_eq!(envelope.sent(), UnixSeconds(entry.u32("sent")), "{entry}");
             entry.finish();
             envelope
         })
@@ -243,7 +257,7 @@ fn server(value: &Value, password: &SymKey) -> Counts {
     let times = archived.iter().cloned().chain(asked).map(|envelope| envelope.sent());
     let world = World {
         archive,
-        now: times.filter(|sent| *sent < 1 << 31).max().unwrap_or_default(),
+        now: times.filter(|sent| *sent < UnixSeconds(1 << 31)).max().unwrap_or_default().0,
         password: password.clone(),
         key,
         requester: requester.public_key(),
@@ -409,8 +423,8 @@ impl World {
         let mut request = None;
         case.inner("request", |it| {
             request = Some(SyncRequest {
-                lower: it.u32("lower"),
-                upper: it.u32("upper"),
+                lower: UnixSeconds(it.u32("lower")),
+                upper: UnixSeconds(it.u32("upper")),
                 bloom: it.hex("bloom"),
                 limit: it.u32("limit"),
                 cursor: Cursor::from_bytes(&it.hex("cursor")),
@@ -444,7 +458,10 @@ impl World {
         let interval = Duration::from_secs(seconds);
         let server = Server::new(self.config_with(|it| it.rate_limit = interval)).unwrap();
         let ask = |case: &Case<'_>, now: Time| {
-            let request = Request { limit: 2, ..Request::from_bloom(0, self.now, Bloom::FULL) };
+            let request = Request {
+                limit: 2,
+                ..Request::from_bloom(UnixSeconds::EPOCH, UnixSeconds(self.now), Bloom::FULL)
+            };
             let plain = request.to_plain(&case.hex("request_id")).unwrap();
             let replies =
                 match server.request(CLIENT, &P2pRequest::Plain(plain), &self.archive, now) {
@@ -489,7 +506,7 @@ fn round_trip(payload: &[u8]) {
     if let Ok((request, form)) = Request::decode(payload) {
         assert_eq!(request.encode_as(form), payload);
     } else if let Ok(raw) = Request::decode_raw(payload) {
-        assert!(raw.to - raw.from <= MAX_RAW_RANGE);
+        assert!(raw.to.0 - raw.from.0 <= MAX_RAW_RANGE);
         let written = raw.encode_as(Form::Raw);
         assert_eq!(Request::decode_raw(&written), Ok(raw), "{}", hex::encode(payload));
         let says_all = [8, 76, 116].contains(&payload.len()) && written.len() == payload.len();
@@ -502,8 +519,8 @@ fn round_trip(payload: &[u8]) {
 fn plain_request(case: &Case<'_>) -> MessagesRequest {
     MessagesRequest {
         id: case.hex("id"),
-        from: case.u32("from"),
-        to: case.u32("to"),
+        from: UnixSeconds(case.u32("from")),
+        to: UnixSeconds(case.u32("to")),
         limit: case.u32("limit"),
         cursor: Cursor::from_bytes(&case.opt_hex("cursor").unwrap_or_default()),
         bloom: case.hex("bloom"),

@@ -11,6 +11,7 @@ use statuskit_core::{
         check::{future_diff, verdict},
     },
     rlp,
+    time::UnixSeconds,
     wire::{
         Cursor, Packet, RateLimits, Status,
         p2p::{
@@ -242,8 +243,8 @@ fn sent(case: &Case) {
             direct(Packet::RateLimits(RateLimits { ip, peer_id, topic }))
         }
         123 => direct(Packet::SyncRequest(Sync {
-            lower: u32("lower"),
-            upper: u32("upper"),
+            lower: UnixSeconds(u32("lower")),
+            upper: UnixSeconds(u32("upper")),
             bloom: case.hex("bloom"),
             limit: u32("limit"),
             cursor: Cursor::from_bytes(&case.hex("cursor")),
@@ -262,8 +263,8 @@ fn sent(case: &Case) {
             Some(envelope) => P2pRequest::Envelope(Envelope::decode(&bytes(envelope)).unwrap()),
             None => P2pRequest::Plain(MessagesRequest {
                 id: case.hex("id"),
-                from: u32("from"),
-                to: u32("to"),
+                from: UnixSeconds(u32("from")),
+                to: UnixSeconds(u32("to")),
                 limit: u32("limit"),
                 cursor: Cursor::from_bytes(&case.hex("cursor")),
                 bloom: case.hex("bloom"),
@@ -282,7 +283,7 @@ fn check(case: &Case, error_code: u64) {
     config.error_code = error_code;
     let now = case.u64("now");
     let rules = Rules {
-        now: now as u32,
+        now: UnixSeconds(now as u32),
         max_message_size: config.max_message_size,
         min_pow: config.min_pow,
         min_pow_tolerance: config.min_pow_tolerance,
@@ -446,7 +447,7 @@ fn oversize_packet(case: &Case) {
 fn messages_of_length(length: usize) -> Vec<u8> {
     (0..length)
         .rev()
-        .map(|data| Envelope::new(1, 1, Topic([0; 4]), &vec![7; data], 0))
+        .map(|data| Envelope::new(UnixSeconds(1), 1, Topic([0; 4]), &vec![7; data], 0))
         .map(|envelope| {
             let mut payload = Vec::new();
             rlp::put_list_header(&mut payload, envelope.raw().len());

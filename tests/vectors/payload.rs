@@ -13,6 +13,7 @@ use statuskit_core::{
         types::type_name,
     },
     protobuf::{FieldType, MessageDef, json},
+    time::UnixMillis,
 };
 
 use crate::case::{Case, Set, is_foreign};
@@ -22,7 +23,7 @@ pub fn payloads(set: &mut Set) {
     set.each("wrapper_oddities", an_oddity);
     set.each("validation", a_validation);
     set.each("clock", |case| {
-        let made = clock::next(case.u64("last_clock"), case.u64("now_ms"));
+        let made = clock::next(case.u64("last_clock"), UnixMillis(case.u64("now_ms")));
         assert_eq!(made, case.u64("clock"), "{case}");
         assert_eq!(case.u64("timestamp"), case.u64("now_ms"), "{case}");
     });
@@ -96,8 +97,8 @@ fn a_validation(case: &Case<'_>) {
     let members = our_json(def, case.get("fields").as_object().unwrap());
     let message =
         PayloadMessage::decode(kind.number, &json::encode(def, &members).unwrap()).unwrap();
-    let sent_ms = case.u64("transport_timestamp_ms");
-    let receipt = Receipt { sent_ms, now_ms: sent_ms, ..Receipt::default() };
+    let sent = UnixMillis(case.u64("transport_timestamp_ms"));
+    let receipt = Receipt { sent, now: sent, ..Receipt::default() };
     let verdict = check::check(&message, &receipt);
     assert_eq!(verdict.is_ok(), case.bool("valid"), "{case}: {verdict:?}");
     assert_eq!(case.value("error").is_null(), case.bool("valid"), "{case}");

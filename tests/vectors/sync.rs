@@ -7,6 +7,7 @@ use statuskit_core::{
     sync::{
         DataSync, GroupId, MemorySyncStore, SyncMessage, SyncMessageId, SyncPayload, resend_delay,
     },
+    time::UnixSeconds,
 };
 
 use crate::case::{Case, Set, is_foreign};
@@ -176,7 +177,8 @@ impl Flow {
         for (by, message) in &self.appended {
             if *by == me {
                 let body = message.body().to_vec();
-                let id = node.append(&peer, self.group_id, body, message.timestamp()).unwrap();
+                let sent = UnixSeconds(message.timestamp().try_into().unwrap());
+                let id = node.append(&peer, self.group_id, body, sent).unwrap();
                 assert_eq!(id, message.id(), "{path}");
             }
         }

@@ -9,6 +9,7 @@ use statuskit_core::{
         check::{self, future_diff},
         key, message, pow, seal, topic,
     },
+    time::UnixSeconds,
     wire::{
         Cursor, Packet, RateLimits, Status,
         p2p::{MessagesRequest, P2pRequest, RequestComplete, SyncRequest, SyncResponse},
@@ -142,7 +143,7 @@ pub fn pow(set: &mut Set) {
         assert_bits(case, "pow_adjusted", envelope.pow(diff));
         // `diff` results from a clock that is `diff - 1` seconds behind, within the tolerance.
         if diff - 1 <= check::SYNC_ALLOWANCE {
-            let now = envelope.sent() - (diff - 1);
+            let now = envelope.sent().wrapping_sub(diff - 1);
             assert_eq!(future_diff(envelope.sent(), now), if diff == 1 { 0 } else { diff });
         }
     });
@@ -272,7 +273,7 @@ fn assert_sealed(case: &Case<'_>, data: &[u8]) -> Envelope {
     case.inner("envelope", |inner| sealed = Some(assert_envelope(inner)));
     let sealed = sealed.expect("set above");
     assert_eq!(sealed.data(), data, "{}", case.path());
-    assert_eq!(sealed.sent(), case.u32("now"), "{}", case.path());
+    assert_eq!(sealed.sent(), UnixSeconds(case.u32("now")), "{}", case.path());
     assert_eq!(mine(&sealed, case.f64("pow_target")), sealed, "{}", case.path());
     sealed
 }
@@ -303,7 +304,7 @@ fn assert_envelope(case: &Case<'_>) -> Envelope {
     let envelope = Envelope::decode(&raw).unwrap();
     assert_eq!(envelope.raw(), raw);
     let rebuilt = Envelope::new(
-        case.u32("expiry"),
+        UnixSeconds(case.u32("expiry")),
         case.u32("ttl"),
         Topic(case.array("topic")),
         envelope.data(),
@@ -316,7 +317,7 @@ fn assert_envelope(case: &Case<'_>) -> Envelope {
     assert_eq!(envelope.raw().len() as u64, case.u64("rlp_len"));
     assert_eq!(envelope.rlp4_len() as u64, case.u64("rlp_without_nonce_len"));
     assert_eq!(u64::from(envelope.leading_zero_bits()), case.u64("leading_zero_bits"));
-    assert_eq!(envelope.sent(), case.u32("sent"));
+    assert_eq!(envelope.sent(), UnixSeconds(case.u32("sent")));
     assert_bits(case, "pow", envelope.pow(0));
     envelope
 }
@@ -335,7 +336,7 @@ pub fn envelope_invalid(set: &mut Set) {
         let envelope = checked.expect("set above");
         let bloom = |member| case.opt_hex(member).map(|bytes| Bloom(bytes.try_into().unwrap()));
         let rules = Rules {
-            now: case.u32("now"),
+            now: UnixSeconds(case.u32("now")),
             max_message_size: case.u32("max_message_size"),
             min_pow: case.f64("min_pow"),
             min_pow_tolerance: case.f64("min_pow_tolerance"),
@@ -486,8 +487,8 @@ fn sent_packet(case: &Case<'_>, code: u64) -> Packet {
             Packet::RequestComplete(complete)
         }
         code::P2P_SYNC_REQUEST => Packet::SyncRequest(SyncRequest {
-            lower: case.u32("lower"),
-            upper: case.u32("upper"),
+            lower: UnixSeconds(case.u32("lower")),
+            upper: UnixSeconds(case.u32("upper")),
             bloom: case.hex("bloom"),
             limit: case.u32("limit"),
             cursor: Cursor::from_bytes(&case.hex("cursor")),
@@ -540,8 +541,8 @@ pub fn p2p_request(case: &Case<'_>, topics: impl FnOnce(&Case<'_>) -> Vec<Topic>
         true => P2pRequest::Envelope(Envelope::decode(&case.hex("envelope")).unwrap()),
         false => P2pRequest::Plain(MessagesRequest {
             id: case.hex("id"),
-            from: case.u32("from"),
-            to: case.u32("to"),
+            from: UnixSeconds(case.u32("from")),
+            to: UnixSeconds(case.u32("to")),
             limit: case.u32("limit"),
             cursor: Cursor::from_bytes(&case.hex("cursor")),
             bloom: case.hex("bloom"),

@@ -18,7 +18,10 @@ use rand::{
     SeedableRng as _,
     rngs::{ChaCha20Rng, SysRng},
 };
-use statuskit_core::crypto::seeded_rng;
+use statuskit_core::{
+    crypto::seeded_rng,
+    time::{UnixMillis, UnixSeconds},
+};
 
 use crate::{
     config,
@@ -248,18 +251,18 @@ impl Context {
         }
     }
 
-    /// The clock: UNIX seconds.
-    pub fn now(&self) -> u32 {
-        (self.now_ms() / 1000) as u32
+    /// The clock, in seconds.
+    pub fn now(&self) -> UnixSeconds {
+        self.now_ms().to_seconds()
     }
 
-    /// The clock: UNIX milliseconds.
-    pub fn now_ms(&self) -> u64 {
+    /// The clock, in milliseconds.
+    pub fn now_ms(&self) -> UnixMillis {
         match self.common.now {
-            Some(Now::At(second)) => u64::from(second) * 1000,
+            Some(Now::At(second)) => second.to_millis(),
             Some(Now::Sent) | None => {
                 let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                since.as_millis() as u64
+                UnixMillis::from_since_epoch(since)
             }
         }
     }

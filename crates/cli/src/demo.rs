@@ -224,7 +224,8 @@ fn ask(
     let access = Access::Password(password());
     let client = Client::new(network.handle(), enode.id, ClientConfig::new(access, key));
     let now = cx.now();
-    let (from, to) = (now.saturating_sub(3600), now.saturating_add(60));
+    let from = now.saturating_sub(Duration::from_secs(3600));
+    let to = now.saturating_add(Duration::from_secs(60));
     let query = HistoryQuery::from_topics(from, to, [public.topic]);
     let page = network.wait(client.page(query));
     let (envelopes, _) = page.map_err(|error| client_error(&error))?;

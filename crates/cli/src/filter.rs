@@ -9,6 +9,7 @@ use statuskit_core::{
         clock,
         types::{TYPES, type_name},
     },
+    time::UnixSeconds,
 };
 
 use crate::{
@@ -70,13 +71,13 @@ pub struct Filter {
     /// In the form of records.
     reply_to: Option<String>,
     ens_name: Option<String>,
-    since: Option<u32>,
-    until: Option<u32>,
+    since: Option<UnixSeconds>,
+    until: Option<UnixSeconds>,
 }
 
 impl FilterArgs {
-    /// Reads the options. `since` and `until` are UNIX seconds, both inclusive.
-    pub fn filter(&self, since: Option<u32>, until: Option<u32>) -> Result<Filter> {
+    /// Reads the options. `since` and `until` are inclusive.
+    pub fn filter(&self, since: Option<UnixSeconds>, until: Option<UnixSeconds>) -> Result<Filter> {
         if let (Some(since), Some(until)) = (since, until)
             && since > until
         {
@@ -148,7 +149,7 @@ impl Filter {
     }
 
     /// Returns whether an envelope that no key opened is wanted: it has a time, and nothing else.
-    pub fn passes_closed(&self, sent: u32) -> bool {
+    pub fn passes_closed(&self, sent: UnixSeconds) -> bool {
         let asks = !self.kinds.is_empty()
             || !self.authors.is_empty()
             || self.contains.is_some()
@@ -157,7 +158,7 @@ impl Filter {
         !asks && self.passes_time(sent)
     }
 
-    fn passes_time(&self, sent: u32) -> bool {
+    fn passes_time(&self, sent: UnixSeconds) -> bool {
         self.since.is_none_or(|since| sent >= since) && self.until.is_none_or(|until| sent <= until)
     }
 }
@@ -189,7 +190,7 @@ pub struct Order<T> {
 
 /// A message that waits for those before it.
 pub struct Held<T> {
-    sent: u32,
+    sent: UnixSeconds,
     clock: u64,
     arrival: u64,
     bytes: usize,

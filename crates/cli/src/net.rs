@@ -194,7 +194,7 @@ fn enode_error(path: &Path, error: &io::Error) -> CliError {
 pub fn service_config(key: SecretKey, cx: &Context) -> ServiceConfig {
     let mut config = ServiceConfig::new(key);
     if cx.is_clock_fixed() {
-        config.clock = Clock::starting_at(Duration::from_millis(cx.now_ms()));
+        config.clock = Clock::starting_at(cx.now_ms().since_epoch());
     }
     config
 }

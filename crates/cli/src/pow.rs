@@ -7,6 +7,7 @@ use statuskit_core::{
     chat,
     crypto::keccak::Backend,
     envelope::{Envelope, Topic, check::future_diff, pow},
+    time::UnixSeconds,
 };
 
 use crate::{
@@ -268,7 +269,7 @@ fn dummy(size: usize) -> Result<Envelope> {
         let message = format!("{size} bytes; no envelope is larger than {MAX}");
         return Err(CliError::usage(message).field("--size").into());
     }
-    Ok(Envelope::new(1_585_500_015, 15, Topic::default(), &vec![0xa5; size], 0))
+    Ok(Envelope::new(UnixSeconds(1_585_500_015), 15, Topic::default(), &vec![0xa5; size], 0))
 }
 
 /// Nonces tried, nonces per second, and the number of threads.

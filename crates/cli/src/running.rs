@@ -1,6 +1,6 @@
 //! A client of the library at work, for the tools that talk.
 
-use std::{io::Write as _, time::Duration};
+use std::io::Write as _;
 
 use statuskit_client::{Builder, Client, ClientError, Holder, HolderError, ShareError, StartError};
 use statuskit_core::devp2p::Enode;
@@ -80,9 +80,8 @@ pub fn client_builder(peers: &PeerArgs, enodes: Vec<Enode>, cx: &Context) -> Res
         builder = builder.peer(enode);
     }
     if cx.is_clock_fixed() {
-        let now_ms = cx.now_ms();
-        builder =
-            builder.clock(Clock::starting_at(Duration::from_millis(now_ms))).fixed_time(now_ms);
+        let now = cx.now_ms();
+        builder = builder.clock(Clock::starting_at(now.since_epoch())).fixed_time(now);
     }
     Ok(builder)
 }

@@ -7,6 +7,7 @@ use statuskit_core::{
     protobuf::{Fields, Value},
     rlp::Reader,
     sync::SyncPayload,
+    time::UnixSeconds,
 };
 
 /// Whether bytes are a wrapper with nothing that is unknown, or data sync.
@@ -96,7 +97,8 @@ mod tests {
 
     #[test]
     fn kinds_are_told_apart() {
-        let envelope = Envelope::new(1_585_500_015, 15, Default::default(), &[1; 70], 3);
+        let envelope =
+            Envelope::new(UnixSeconds(1_585_500_015), 15, Default::default(), &[1; 70], 3);
         assert_eq!(other_than_envelope(envelope.raw()), None);
         assert_eq!(other_than_payload(envelope.raw()).unwrap().0, "an envelope");
         let payload = [&[0x12, 2, 8, 1][..], &[0x18, 1]].concat();

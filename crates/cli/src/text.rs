@@ -12,6 +12,7 @@ use statuskit_core::{
     chat::{KeySource, ReceivedMessage},
     crypto::PublicKey,
     payload::{Wrapper, matching::Chat, types::type_name},
+    time::UnixSeconds,
 };
 
 use crate::{
@@ -38,7 +39,7 @@ pub struct Style {
     /// No notes, no progress.
     pub is_quiet: bool,
     /// The clock, if it is fixed.
-    pub now: Option<u32>,
+    pub now: Option<UnixSeconds>,
 }
 
 static STYLE: OnceLock<Style> = OnceLock::new();
@@ -106,18 +107,18 @@ pub fn count(number: u64, noun: &str) -> String {
 }
 
 /// Returns a time of day; with its date if that is not today, with the zone if it is local.
-pub fn time(second: u32) -> String {
+pub fn time(second: UnixSeconds) -> String {
     let style = style();
     let now = style.now.unwrap_or_else(|| {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        since.as_secs().try_into().unwrap_or(u32::MAX)
+        UnixSeconds::from_since_epoch(since)
     });
     let zone = if style.is_local { TimeZone::system() } else { TimeZone::UTC };
     time_in(second, now, zone, style.is_local)
 }
 
-fn time_in(second: u32, now: u32, zone: TimeZone, names_zone: bool) -> String {
-    let at = |second: u32| {
+fn time_in(second: UnixSeconds, now: UnixSeconds, zone: TimeZone, names_zone: bool) -> String {
+    let at = |second: UnixSeconds| {
         // All that 32 bits hold are good times.
         Timestamp::from_second(second.into()).unwrap_or_default().to_zoned(zone.clone())
     };
@@ -235,11 +236,26 @@ mod tests {
         // 2020-03-29 12:22:26 UTC, the day when Europe changed its clocks.
         let second = 1_585_484_546;
         let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
-        assert_eq!(time_in(second, second + 60, TimeZone::UTC, false), "12:22:26");
-        assert_eq!(time_in(second, second + 86_400, TimeZone::UTC, false), "2020-03-29 12:22:26");
-        assert_eq!(time_in(second, second, zone.clone(), true), "14:22:26 CEST");
-        assert_eq!(time_in(second - 43_200, second, zone, true), "01:22:26 CET");
-        assert_eq!(time_in(u32::MAX, 0, TimeZone::UTC, false), "2106-02-07 06:28:15");
+        assert_eq!(
+            time_in(UnixSeconds(second), UnixSeconds(second + 60), TimeZone::UTC, false),
+            "12:22:26"
+        );
+        assert_eq!(
+            time_in(UnixSeconds(second), UnixSeconds(second + 86_400), TimeZone::UTC, false),
+            "2020-03-29 12:22:26"
+        );
+        assert_eq!(
+            time_in(UnixSeconds(second), UnixSeconds(second), zone.clone(), true),
+            "14:22:26 CEST"
+        );
+        assert_eq!(
+            time_in(UnixSeconds(second - 43_200), UnixSeconds(second), zone, true),
+            "01:22:26 CET"
+        );
+        assert_eq!(
+            time_in(UnixSeconds::MAX, UnixSeconds::EPOCH, TimeZone::UTC, false),
+            "2106-02-07 06:28:15"
+        );
     }
 
     #[test]

@@ -1,29 +1,30 @@
 //! Durations and points of time, as people write them.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::{Timestamp, civil::Date, tz::Offset};
+use statuskit_core::time::UnixSeconds;
 
 /// How a date looks.
 const DATE: &str = "2020-03-01";
 
-/// A point of time from an option: what it is as UNIX seconds depends on the clock.
+/// A point of time from an option. Which second it is depends on the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
     /// The present.
     Now,
-    /// So many seconds before it.
+    /// Seconds before it.
     Ago(u32),
-    /// UNIX seconds.
-    At(u32),
+    /// A second.
+    At(UnixSeconds),
 }
 
 impl Moment {
-    /// As UNIX seconds.
-    pub fn at(self, now: u32) -> u32 {
+    /// Returns the second.
+    pub fn at(self, now: UnixSeconds) -> UnixSeconds {
         match self {
             Self::Now => now,
-            Self::Ago(seconds) => now.saturating_sub(seconds),
+            Self::Ago(seconds) => now.saturating_sub(Duration::from_secs(seconds.into())),
             Self::At(second) => second,
         }
     }
@@ -36,7 +37,7 @@ pub fn parse_moment(text: &str) -> Result<Moment, String> {
         return Ok(Moment::Now);
     }
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return text.parse().map(Moment::At).map_err(|_| {
+        return text.parse().map(|second| Moment::At(UnixSeconds(second))).map_err(|_| {
             "more seconds than 32 bits hold; expected UNIX seconds, not milliseconds".to_owned()
         });
     }
@@ -51,14 +52,16 @@ pub fn parse_moment(text: &str) -> Result<Moment, String> {
     let expected = "expected now, a time before now such as 24h or 2d, a date or time such as \
                     2020-03-01 or 2020-03-01T12:00:00Z, or UNIX seconds";
     let second = time.map_err(|_| expected.to_owned())?.as_second();
-    u32::try_from(second).map(Moment::At).map_err(|_| "expected a time of 1970 to 2106".to_owned())
+    u32::try_from(second)
+        .map(|second| Moment::At(UnixSeconds(second)))
+        .map_err(|_| "expected a time of 1970 to 2106".to_owned())
 }
 
 /// The clock that an option fixes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Now {
-    /// UNIX seconds.
-    At(u32),
+    /// A second.
+    At(UnixSeconds),
     /// The second in which an envelope was sent.
     Sent,
 }
@@ -70,20 +73,20 @@ pub fn parse_now(text: &str) -> Result<Now, String> {
     }
     let now = || {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        since.as_secs().try_into().unwrap_or(u32::MAX)
+        UnixSeconds::from_since_epoch(since)
     };
     parse_moment(text).map(|moment| Now::At(moment.at(now())))
 }
 
 /// A second as RFC 3339 has it.
-pub fn to_rfc3339(second: u32) -> String {
+pub fn to_rfc3339(second: UnixSeconds) -> String {
     // All that 32 bits hold are good times.
     Timestamp::from_second(second.into()).map(|time| time.to_string()).unwrap_or_default()
 }
 
 /// The date of a day since 1970-01-01.
 pub fn date_of_day(day: u32) -> String {
-    let mut text = to_rfc3339(day.saturating_mul(86_400));
+    let mut text = to_rfc3339(UnixSeconds(day.saturating_mul(86_400)));
     text.truncate(DATE.len());
     text
 }
@@ -119,10 +122,13 @@ mod tests {
     fn moments() {
         assert_eq!(parse_moment("now"), Ok(Moment::Now));
         assert_eq!(parse_moment("2d"), Ok(Moment::Ago(172_800)));
-        assert_eq!(parse_moment("1583020800"), Ok(Moment::At(1_583_020_800)));
-        assert_eq!(parse_moment("2020-03-01"), Ok(Moment::At(1_583_020_800)));
-        assert_eq!(parse_moment("2020-03-01T01:00:00+01:00"), Ok(Moment::At(1_583_020_800)));
-        assert_eq!(parse_moment("2106-02-07T06:28:15Z"), Ok(Moment::At(u32::MAX)));
+        assert_eq!(parse_moment("1583020800"), Ok(Moment::At(UnixSeconds(1_583_020_800))));
+        assert_eq!(parse_moment("2020-03-01"), Ok(Moment::At(UnixSeconds(1_583_020_800))));
+        assert_eq!(
+            parse_moment("2020-03-01T01:00:00+01:00"),
+            Ok(Moment::At(UnixSeconds(1_583_020_800)))
+        );
+        assert_eq!(parse_moment("2106-02-07T06:28:15Z"), Ok(Moment::At(UnixSeconds::MAX)));
         for bad in ["", "today", "1583020800000", "2020-13-01", "1969-12-31", "2106-02-08", "-1d"] {
             assert!(parse_moment(bad).is_err(), "{bad}");
         }
@@ -130,9 +136,9 @@ mod tests {
         for bad in ["2020-03-01T12:00:00", "2020-03-01 12:00", "2020-03-01T12", "2020-03-01[UTC]"] {
             assert!(parse_moment(bad).is_err(), "{bad}");
         }
-        assert_eq!(Moment::Ago(10).at(100), 90);
-        assert_eq!(Moment::Ago(10).at(1), 0);
-        assert_eq!(to_rfc3339(1_583_020_800), "2020-03-01T00:00:00Z");
+        assert_eq!(Moment::Ago(10).at(UnixSeconds(100)), UnixSeconds(90));
+        assert_eq!(Moment::Ago(10).at(UnixSeconds(1)), UnixSeconds::EPOCH);
+        assert_eq!(to_rfc3339(UnixSeconds(1_583_020_800)), "2020-03-01T00:00:00Z");
         assert_eq!(date_of_day(18_322), "2020-03-01");
     }
 

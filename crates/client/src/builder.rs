@@ -18,6 +18,7 @@ use statuskit_core::{
     devp2p::Enode,
     envelope::{Bloom, Topic, topic},
     secure::{MemoryStore, Store},
+    time::UnixMillis,
 };
 use statuskit_net::node::{Clock, Interest, NodeConfig, Service, ServiceConfig};
 
@@ -69,7 +70,7 @@ pub struct Builder {
     pub(crate) confirm_timeout: Duration,
     pub(crate) reconnect_timeout: Duration,
     pub(crate) clock: Clock,
-    pub(crate) fixed_ms: Option<u64>,
+    pub(crate) fixed_time: Option<UnixMillis>,
     pub(crate) rng: Option<ChaCha20Rng>,
 }
 
@@ -113,7 +114,7 @@ impl Default for Builder {
             confirm_timeout: Duration::from_secs(10),
             reconnect_timeout: Duration::from_secs(15),
             clock: Clock::default(),
-            fixed_ms: None,
+            fixed_time: None,
             rng: None,
         }
     }
@@ -341,11 +342,11 @@ impl Builder {
         self
     }
 
-    /// Dates all messages to this time, in UNIX milliseconds: with [`rng`](Self::rng) the same
+    /// Dates all messages to this time: with [`rng`](Self::rng) the same
     /// messages give the same bytes.
     #[must_use]
-    pub fn fixed_time(mut self, now_ms: u64) -> Self {
-        self.fixed_ms = Some(now_ms);
+    pub fn fixed_time(mut self, now: UnixMillis) -> Self {
+        self.fixed_time = Some(now);
         self
     }
 

@@ -16,6 +16,7 @@ use statuskit_core::{
     payload::MessageId,
     secure::device::CONTACT_CODE_TICK,
     sync::TICK_MS,
+    time::UnixMillis,
 };
 
 use crate::{builder::BoxedStore, engine::Listening};
@@ -104,15 +105,15 @@ impl Conversations {
     pub fn turn(
         &mut self,
         publish: bool,
-        now_ms: u64,
+        now: UnixMillis,
         rng: &mut ChaCha20Rng,
     ) -> Result<(Vec<Post>, Vec<GivenUp>), ChatError> {
-        let ticked = self.messenger.tick(now_ms, rng)?;
+        let ticked = self.messenger.tick(now, rng)?;
         let mut posts = ticked.posts;
         self.tick = Instant::now();
         if publish && self.is_kept && self.publish <= self.tick {
-            if self.messenger.is_contact_code_due(now_ms)? {
-                posts.push(self.messenger.publish_contact_code(now_ms, rng)?);
+            if self.messenger.is_contact_code_due(now)? {
+                posts.push(self.messenger.publish_contact_code(now, rng)?);
             }
             self.publish = self.tick + CONTACT_CODE_TICK;
         }

@@ -451,6 +451,7 @@ mod tests {
     use statuskit_net::node::{Node, NodeConfig, PeerInfo};
 
     use super::*;
+    use statuskit_core::time::UnixSeconds;
 
     const PATIENCE: Duration = Duration::from_secs(3600);
 
@@ -471,7 +472,7 @@ mod tests {
     }
 
     fn push(outbox: &mut Outbox, id: u64, to: &[Arc<PeerSummary>], left: Duration) -> EnvelopeHash {
-        let envelope = Arc::new(Envelope::new(100, 15, Topic([1; 4]), &[7; 40], id));
+        let envelope = Arc::new(Envelope::new(UnixSeconds(100), 15, Topic([1; 4]), &[7; 40], id));
         let peers = to.iter().map(|peer| peer.key).collect();
         let sent = Sent { hash: envelope.hash(), known: false, peers };
         let hash = sent.hash;

@@ -270,6 +270,7 @@ mod tests {
     };
 
     use super::*;
+    use statuskit_core::time::UnixSeconds;
 
     #[test]
     fn messages_are_handled_in_any_order_without_a_gap() {
@@ -303,8 +304,13 @@ mod tests {
         ];
         for (at, source) in sources.into_iter().enumerate() {
             let signer = (at % 2 == 0).then_some(&key);
-            let draft =
-                Draft { topic: Topic([1; 4]), now: 100, ttl: 10, payload: b"payload", signer };
+            let draft = Draft {
+                topic: Topic([1; 4]),
+                now: UnixSeconds(100),
+                ttl: 10,
+                payload: b"payload",
+                signer,
+            };
             let envelope = seal::seal(&draft, Recipient::Sym(&sym), &mut rng).unwrap();
             let message = seal::open(&envelope, Opener::Sym(&sym)).unwrap();
             let opened = Opened { source, message };

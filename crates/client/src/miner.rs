@@ -232,12 +232,13 @@ mod tests {
     use statuskit_core::envelope::Topic;
 
     use super::*;
+    use statuskit_core::time::UnixSeconds;
 
     const LIMIT: Duration = Duration::from_secs(10);
 
     /// Mines for targets with a speed of 2^30 hashes a second.
     fn mined(targets: &[f64]) -> (Result<f64, SendFailure>, Option<TooMuchWork>) {
-        let envelope = Envelope::new(1000, 10, Topic([1; 4]), &[7; 80], 0);
+        let envelope = Envelope::new(UnixSeconds(1000), 10, Topic([1; 4]), &[7; 80], 0);
         let work = Work { targets: targets.to_vec(), limit: Some(LIMIT) };
         let (cancel, progress) = (AtomicBool::new(false), MiningProgress::default());
         let mut speed = || f64::from(1 << 30);
@@ -272,7 +273,7 @@ mod tests {
     #[test]
     fn work_ends_with_its_time() {
         // Ten bits more than a second is for, whatever the machine.
-        let envelope = Envelope::new(1000, 1, Topic([1; 4]), &[7; 80], 0);
+        let envelope = Envelope::new(UnixSeconds(1000), 1, Topic([1; 4]), &[7; 80], 0);
         let work = Work { targets: vec![1e30, 0.01], limit: Some(Duration::from_millis(50)) };
         let (cancel, progress) = (AtomicBool::new(false), MiningProgress::default());
         let mut too_much = None;

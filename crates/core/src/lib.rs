@@ -6,7 +6,7 @@
 //! A module imports only from the lines above its own (unit tests aside):
 //!
 //! ```text
-//! crypto  rlp  protobuf
+//! crypto  rlp  protobuf  time
 //! eip  envelope  devp2p  sync
 //! account  discovery  wire
 //! mailserver  payload  secure
@@ -33,4 +33,5 @@ pub mod rlp;
 pub mod secure;
 pub mod sync;
 pub mod text;
+pub mod time;
 pub mod wire;

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, cell::Cell, fmt};
 
-use statuskit_core::{chat::KeyRing, crypto::SecretKey};
+use statuskit_core::{chat::KeyRing, crypto::SecretKey, time::UnixSeconds};
 
 use crate::{
     KINDS,
@@ -27,8 +27,8 @@ pub struct Options {
     pub keys: Keys,
     /// Reads the bytes as this kind only, one of [`KINDS`].
     pub kind: Option<String>,
-    /// The time, in UNIX seconds, by which envelopes are checked. `None`: when they were sent.
-    pub now: Option<u32>,
+    /// The time by which envelopes are checked. `None`: when they were sent.
+    pub now: Option<UnixSeconds>,
 }
 
 /// Keys that open layers.

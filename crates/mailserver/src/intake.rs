@@ -15,22 +15,22 @@
 
 use std::time::Duration;
 
-use statuskit_core::{envelope::Envelope, mailserver::DAY};
+use statuskit_core::{envelope::Envelope, mailserver::DAY, time::UnixSeconds};
 
 /// The default maximum age of an envelope that a mailserver stores: 30 days. Clients of Status give
 /// their envelopes some seconds to live.
 pub const MAX_AGE: Duration = Duration::from_secs(30 * DAY as u64);
 
-/// 2015-07-30, UNIX seconds: the first day of Ethereum's network, and so of Whisper's.
-pub const BEGINNING: u32 = 16_646 * DAY;
+/// 2015-07-30: the first day of Ethereum's network, and so of Whisper's.
+pub const BEGINNING: UnixSeconds = UnixSeconds(16_646 * DAY);
 
 /// The seconds from which an archive takes envelopes, both ends inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Intake {
     /// The first.
-    pub from: u32,
+    pub from: UnixSeconds,
     /// The last.
-    pub to: u32,
+    pub to: UnixSeconds,
 }
 
 /// Why an envelope is passed over.
@@ -40,18 +40,18 @@ pub enum Untimely {
     /// It would be removed at once, or is older than the network.
     #[error("sent at {sent}, before {from}: too old to be kept")]
     TooOld {
-        /// When it was sent, UNIX seconds.
-        sent: u32,
+        /// When it was sent.
+        sent: UnixSeconds,
         /// The first second that is kept.
-        from: u32,
+        from: UnixSeconds,
     },
     /// It is from the future: no retention would ever remove it.
     #[error("sent at {sent}, after {to}: from the future")]
     FromFuture {
-        /// When it was sent, UNIX seconds.
-        sent: u32,
+        /// When it was sent.
+        sent: UnixSeconds,
         /// The last second that is kept.
-        to: u32,
+        to: UnixSeconds,
     },
 }
 
@@ -66,20 +66,27 @@ pub struct PassedOver {
 
 impl Intake {
     /// Takes envelopes of any time.
-    pub const ALL: Self = Self { from: 0, to: u32::MAX };
+    pub const ALL: Self = Self { from: UnixSeconds::EPOCH, to: UnixSeconds::MAX };
 
-    /// Takes what a copy made `now` (UNIX seconds) may contain: what was sent within the time to be
+    /// Takes what a copy made `now` may contain: what was sent within the time to be
     /// kept, or all there can be.
-    pub fn from_copy(now: u32, kept: Option<Duration>) -> Self {
-        let from = kept.map_or(0, |kept| before(now, kept)).max(BEGINNING);
-        Self { from, to: now.saturating_add(DAY) }
+    pub fn from_copy(now: UnixSeconds, kept: Option<Duration>) -> Self {
+        let from = kept.map_or(BEGINNING, |kept| now.saturating_sub(kept)).max(BEGINNING);
+        Self { from, to: now.saturating_add(Duration::from_secs(DAY.into())) }
     }
 
     /// Takes what a node has just accepted, unless it is older than the retention or the age. It is
     /// not from the future.
-    pub fn from_node(now: u32, retention: Option<Duration>, max_age: Option<Duration>) -> Self {
+    pub fn from_node(
+        now: UnixSeconds,
+        retention: Option<Duration>,
+        max_age: Option<Duration>,
+    ) -> Self {
         let kept = retention.into_iter().chain(max_age).min();
-        Self { from: kept.map_or(0, |kept| before(now, kept)), to: u32::MAX }
+        Self {
+            from: kept.map_or(UnixSeconds::EPOCH, |kept| now.saturating_sub(kept)),
+            to: UnixSeconds::MAX,
+        }
     }
 
     /// Checks an envelope.
@@ -113,11 +120,6 @@ impl PassedOver {
     }
 }
 
-/// Returns the second that lies `time` before `now`, as [`prune`](super::Archive::prune) gets it.
-fn before(now: u32, time: Duration) -> u32 {
-    now.saturating_sub(u32::try_from(time.as_secs()).unwrap_or(u32::MAX))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,15 +127,15 @@ mod tests {
 
     const NOW: u32 = 1_585_400_000;
 
-    fn sent(at: u32) -> Envelope {
+    fn sent(at: UnixSeconds) -> Envelope {
         Envelope::new(at.wrapping_add(10), 10, Topic([1; 4]), b"data", 0)
     }
 
     #[test]
     fn both_ends_are_taken() {
         let kept = Some(Duration::from_secs(100));
-        let copy = Intake::from_copy(NOW, kept);
-        assert_eq!(copy, Intake { from: NOW - 100, to: NOW + DAY });
+        let copy = Intake::from_copy(UnixSeconds(NOW), kept);
+        assert_eq!(copy, Intake { from: UnixSeconds(NOW - 100), to: UnixSeconds(NOW + DAY) });
         let mut passed = PassedOver::default();
         for (at, taken) in [
             (0, false),
@@ -143,7 +145,7 @@ mod tests {
             (NOW + DAY + 1, false),
             (u32::MAX, false),
         ] {
-            let checked = copy.check(&sent(at));
+            let checked = copy.check(&sent(UnixSeconds(at)));
             assert_eq!(checked.is_ok(), taken, "{at}");
             checked.err().into_iter().for_each(|why| passed.add(why));
         }
@@ -153,18 +155,18 @@ mod tests {
 
     #[test]
     fn a_copy_without_limit_begins_with_the_network() {
-        let copy = Intake::from_copy(NOW, None);
+        let copy = Intake::from_copy(UnixSeconds(NOW), None);
         assert!(copy.check(&sent(BEGINNING)).is_ok());
-        assert!(copy.check(&sent(BEGINNING - 1)).is_err());
-        assert_eq!(Intake::from_copy(NOW, Some(Duration::MAX)), copy);
-        assert_eq!(Intake::from_node(NOW, None, None), Intake::ALL);
+        assert!(copy.check(&sent(UnixSeconds(BEGINNING.0 - 1))).is_err());
+        assert_eq!(Intake::from_copy(UnixSeconds(NOW), Some(Duration::MAX)), copy);
+        assert_eq!(Intake::from_node(UnixSeconds(NOW), None, None), Intake::ALL);
     }
 
     #[test]
     fn a_node_takes_the_shorter_of_both_ages() {
         let from = |retention: Option<u64>, age: Option<u64>| {
             let time = |seconds: Option<u64>| seconds.map(Duration::from_secs);
-            NOW - Intake::from_node(NOW, time(retention), time(age)).from
+            NOW - Intake::from_node(UnixSeconds(NOW), time(retention), time(age)).from.0
         };
         assert_eq!(from(Some(5), Some(7)), 5);
         assert_eq!(from(Some(7), Some(5)), 5);

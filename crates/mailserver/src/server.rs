@@ -64,6 +64,7 @@ use statuskit_core::{
         request,
         seal::FLEET_PASSWORD,
     },
+    time::UnixSeconds,
     wire::{
         Dialect, Packet,
         p2p::{P2pRequest, RequestComplete, SyncRequest, SyncResponse},
@@ -318,8 +319,8 @@ impl Server {
 
     /// Notes that envelopes sent before this second are going to be pruned: positions before it
     /// remain valid cursors.
-    pub fn prunes(&self, before: u32) {
-        self.pruned_before.fetch_max(before, Ordering::Relaxed);
+    pub fn prunes(&self, before: UnixSeconds) {
+        self.pruned_before.fetch_max(before.0, Ordering::Relaxed);
     }
 
     /// Checks a request for historic messages (code 126) of the client with this node id.
@@ -420,7 +421,7 @@ impl Server {
             false => Request::decode(payload).map(|(request, _)| request),
         };
         let listed = decoded.and_then(|request| {
-            let request = request.with_server_defaults(seconds(now));
+            let request = request.with_server_defaults(UnixSeconds::from_since_epoch(now));
             let range = RequestError::Range { from: request.from, to: request.to };
             if request.from > request.to { Err(range) } else { Ok(request) }
         });
@@ -441,7 +442,7 @@ impl Server {
 
     /// Check 5.
     fn check(&self, request: Request, now: Time) -> Result<Accepted, Refusal> {
-        let request = request.with_server_defaults(seconds(now));
+        let request = request.with_server_defaults(UnixSeconds::from_since_epoch(now));
         request.validate().map_err(Refusal::Invalid)?;
         let bloom = request.bloom.ok_or(Refusal::Invalid(RequestError::NoBloom))?;
         let after =
@@ -515,9 +516,11 @@ impl Server {
     }
 
     /// Envelopes sent before this second may have been pruned since the cursor was sent.
-    fn horizon(&self, now: Time) -> u32 {
-        let kept = self.config.retention.map_or(0, |kept| seconds(now.saturating_sub(kept)));
-        kept.max(self.pruned_before.load(Ordering::Relaxed))
+    fn horizon(&self, now: Time) -> UnixSeconds {
+        let kept = self.config.retention.map_or(UnixSeconds::EPOCH, |kept| {
+            UnixSeconds::from_since_epoch(now.saturating_sub(kept))
+        });
+        kept.max(UnixSeconds(self.pruned_before.load(Ordering::Relaxed)))
     }
 
     fn answer(&self, asker: To, accepted: Accepted) -> Answer {
@@ -530,7 +533,7 @@ impl Server {
         let ServerConfig { dialect, max_message_size, order, as_reference, .. } = self.config;
         // The reference computes the end of a range in 32 bits: it wraps to second 0.
         let (from, to) = match request.to {
-            u32::MAX if as_reference => (1, 0),
+            UnixSeconds::MAX if as_reference => (UnixSeconds(1), UnixSeconds::EPOCH),
             to => (request.from, to),
         };
         let query = Query { from, to, select: Select::Bloom(bloom), order, after };
@@ -552,9 +555,4 @@ pub fn request_id(request: &P2pRequest) -> [u8; 32] {
 
 fn reply(packet: &Packet) -> Reply {
     Reply { packet: packet.into(), envelopes: 0 }
-}
-
-/// Seconds as envelopes have them: 32 bits.
-fn seconds(now: Time) -> u32 {
-    now.as_secs() as u32
 }

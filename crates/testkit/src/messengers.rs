@@ -21,6 +21,7 @@ use statuskit_core::{
         EncryptionKind, MemoryStore, Store, StoreError,
         store::{Changes, Record, Visit},
     },
+    time::{UnixMillis, UnixSeconds},
 };
 
 use crate::World;
@@ -125,7 +126,7 @@ pub struct Device {
 struct Packet {
     from: PublicKey,
     to: usize,
-    sent: u32,
+    sent: UnixSeconds,
     payload: Rc<Vec<u8>>,
 }
 
@@ -209,7 +210,11 @@ impl Messengers {
     pub fn with<T>(
         &mut self,
         who: usize,
-        run: impl FnOnce(&mut Messenger<SharedStore>, u64, &mut ChaCha20Rng) -> Result<T, ChatError>,
+        run: impl FnOnce(
+            &mut Messenger<SharedStore>,
+            UnixMillis,
+            &mut ChaCha20Rng,
+        ) -> Result<T, ChatError>,
     ) -> Result<T, ChatError> {
         let now = self.world.now_ms();
         run(&mut self.devices[who].messenger, now, self.world.rng(RNG))
@@ -239,7 +244,9 @@ impl Messengers {
     /// Runs a device's tick, and sends what it returns.
     pub fn tick(&mut self, who: usize) {
         // After a failed commit there is nothing to send.
-        let Ok(ticked) = self.with(who, |it, now, rng| it.tick(now, rng)) else { return };
+        let Ok(ticked) = self.with(who, |it, now, rng| it.tick(now, rng)) else {
+            return;
+        };
         assert!(ticked.given_up.is_empty());
         ticked.posts.into_iter().for_each(|post| self.post(who, post));
     }

@@ -443,7 +443,9 @@ mod tests {
         let [connection, _] = network.connect(client, server, Link::from_latency(SECOND / 20));
         network.run_for(SECOND, |_| {});
         let now = network.world.now_secs();
-        let request = Request::from_bloom(now - 3600, now, Bloom::FULL).to_plain(&[1; 32]).unwrap();
+        let request = Request::from_bloom(now.wrapping_sub(3600), now, Bloom::FULL)
+            .to_plain(&[1; 32])
+            .unwrap();
         let request = Packet::P2pRequest(P2pRequest::Plain(request));
         network.with(client, |core, now| core.send_packet(connection, &request, now)).unwrap();
         let (mut got, mut complete) = (Vec::new(), false);

@@ -151,7 +151,7 @@ impl<'a> Sessions<'a> {
     }
 
     fn now(&self) -> Timestamp {
-        Timestamp::from_secs(self.world.now().as_secs())
+        Timestamp::from_secs(self.world.now_secs())
     }
 
     fn device(&mut self, who: usize) -> &mut Device<AnyStore> {

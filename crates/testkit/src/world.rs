@@ -6,6 +6,7 @@ use rand::{Rng as _, SeedableRng as _, rngs::ChaCha20Rng};
 use statuskit_core::{
     crypto::{SecretKey, seeded_rng},
     envelope::{Envelope, Topic},
+    time::{UnixMillis, UnixSeconds},
 };
 
 /// When worlds start: 29 March 2020, as UNIX time.
@@ -31,13 +32,13 @@ impl World {
     }
 
     /// Returns the UNIX time in seconds.
-    pub fn now_secs(&self) -> u32 {
-        self.now.as_secs() as u32
+    pub fn now_secs(&self) -> UnixSeconds {
+        UnixSeconds::from_since_epoch(self.now)
     }
 
     /// Returns the UNIX time in milliseconds.
-    pub fn now_ms(&self) -> u64 {
-        self.now.as_millis() as u64
+    pub fn now_ms(&self) -> UnixMillis {
+        UnixMillis::from_since_epoch(self.now)
     }
 
     /// Moves the clock forward.
@@ -65,7 +66,7 @@ impl World {
     /// Creates a unique envelope that is sent now and expires after `ttl` seconds.
     pub fn envelope(&mut self, ttl: u32, data: &[u8]) -> Envelope {
         let nonce = self.rng("envelopes").next_u64();
-        Envelope::new(self.now_secs() + ttl, ttl, Topic([1, 2, 3, 4]), data, nonce)
+        Envelope::new(self.now_secs().wrapping_add(ttl), ttl, Topic([1, 2, 3, 4]), data, nonce)
     }
 }
 

@@ -106,9 +106,8 @@ impl NewFileArgs {
         let mut path = out.clone();
         if let (true, Some(address)) = (is_directory(out), &file.address) {
             make_directory(out, "--out")?;
-            let milliseconds = cx.now_ms();
-            let nanoseconds = (milliseconds % 1000) as u32 * 1_000_000;
-            path.push(file_name(address, milliseconds / 1000, nanoseconds));
+            let now = cx.now_ms().since_epoch();
+            path.push(file_name(address, now.as_secs(), now.subsec_nanos()));
         }
         write_new(&path, json.as_bytes(), Readers::Owner, "--out", self.force)?;
         let record = summary(file).with("file", path.display().to_string());

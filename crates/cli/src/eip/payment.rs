@@ -80,7 +80,7 @@ impl AnnounceCommand {
                 false => text.to_owned(),
             };
             let hash = parse_hash(&hash).map_err(|error| error.exit(exit))?;
-            let made = announce(cx.now_ms(), &self.request, &sender, &hash, &wallet);
+            let made = announce(cx.now_ms().0, &self.request, &sender, &hash, &wallet);
             let record = Record::new("send_transaction")
                 .with("clock", made.clock)
                 .with("id", made.id)

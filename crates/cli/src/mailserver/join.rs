@@ -8,6 +8,7 @@ use statuskit_core::{
     devp2p::Enode,
     envelope::SymKey,
     mailserver::{Access, DAY, seal::FLEET_PASSWORD},
+    time::UnixSeconds,
 };
 use statuskit_mailserver::client::ClientError;
 
@@ -70,8 +71,8 @@ impl JoinArgs {
         self.mailserver.is_some() || self.since.is_some()
     }
 
-    /// From when on messages are wanted, in UNIX seconds.
-    pub fn since(&self, cx: &Context) -> Option<u32> {
+    /// From when on messages are wanted.
+    pub fn since(&self, cx: &Context) -> Option<UnixSeconds> {
         self.since.map(|since| since.at(cx.now()))
     }
 
@@ -142,7 +143,7 @@ pub fn show_missing(client: &Client, cx: &mut Context) -> Result<()> {
 }
 
 /// An error, and from when on something is missing because of it.
-fn incomplete(error: &ClientError, since: Option<u32>) -> CliError {
+fn incomplete(error: &ClientError, since: Option<UnixSeconds>) -> CliError {
     let shown = client_error(error);
     let Some(since) = since else { return shown };
     let message =

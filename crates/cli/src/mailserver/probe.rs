@@ -13,6 +13,7 @@ use statuskit_core::{
         Bloom, Draft, Envelope, EnvelopeHash, Recipient, SymKey, Topic, check::SYNC_ALLOWANCE, seal,
     },
     mailserver::DAY,
+    time::UnixSeconds,
     wire::Status,
 };
 use statuskit_mailserver::client::{Client, ClientError, HistoryItem, HistoryQuery, PageDone};
@@ -129,7 +130,7 @@ struct Probe<'a> {
     network: Network,
     client: Client,
     enode: Enode,
-    range: (u32, u32),
+    range: (UnixSeconds, UnixSeconds),
     topics: Vec<Topic>,
     limit: Duration,
     cx: &'a mut Context,
@@ -259,7 +260,8 @@ impl Probe<'_> {
             return self.report("time", began, Found::skip("there are no envelopes"));
         };
         let text = format!("the newest of the page was sent {}", to_rfc3339(newest));
-        let is_future = newest > self.cx.now().saturating_add(SYNC_ALLOWANCE);
+        let is_future =
+            newest > self.cx.now().saturating_add(Duration::from_secs(SYNC_ALLOWANCE.into()));
         let found = if is_future {
             Found::fail(format!("{text}, in the future: its clock is wrong, or ours"))
         } else {
@@ -286,7 +288,8 @@ impl Probe<'_> {
             let found = Found::fail(format!("not sent: {error} ({})", error.code()));
             return self.report("store", began, found);
         }
-        let (from, to) = (now.saturating_sub(60), now.saturating_add(60));
+        let minute = Duration::from_secs(60);
+        let (from, to) = (now.saturating_sub(minute), now.saturating_add(minute));
         let query = || HistoryQuery::from_topics(from, to, [topic]);
         let mut found = Found::fail("it did not come back");
         while began.elapsed() < self.limit {

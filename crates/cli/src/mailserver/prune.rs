@@ -10,6 +10,7 @@ use crate::{
     text::count,
     time::{Moment, parse_moment, parse_seconds, to_rfc3339},
 };
+use statuskit_core::time::UnixSeconds;
 
 /// Remove old envelopes
 ///
@@ -49,7 +50,7 @@ fn parse_keep(text: &str) -> std::result::Result<u32, String> {
 impl PruneCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
         let keep = self.keep.map(Moment::Ago);
-        let before = self.before.or(keep).unwrap_or(Moment::At(0)).at(cx.now());
+        let before = self.before.or(keep).unwrap_or(Moment::At(UnixSeconds::EPOCH)).at(cx.now());
         let archive = self.store.open(Purpose::Change)?;
         let removed = archive.prune(before).map_err(|error| archive_error(&error))?;
         let record = Record::new("pruned")

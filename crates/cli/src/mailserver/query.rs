@@ -1,5 +1,7 @@
 //! `status-mailserver query`.
 
+use std::time::Duration;
+
 use clap::Args;
 use statuskit_core::{chat::KeyRing, envelope::Envelope, mailserver::DAY, wire::p2p::MAX_LIMIT};
 use statuskit_mailserver::client::{ClientError, History, HistoryItem, HistoryQuery, PageDone};
@@ -255,7 +257,7 @@ impl Running<'_> {
             return;
         }
         let place = match &page.cursor {
-            None => format!("--from {}", page.to.saturating_add(1)),
+            None => format!("--from {}", page.to.saturating_add(Duration::from_secs(1))),
             Some(cursor) => format!("--cursor {cursor} --from {} --to {}", page.from, page.to),
         };
         let repeats = if since > 0 {

@@ -22,6 +22,7 @@ use crate::{
     records::float,
     text::count,
 };
+use statuskit_core::time::UnixSeconds;
 
 /// The source of metrics and health of a running mailserver.
 pub struct Report {
@@ -369,7 +370,7 @@ mod tests {
             Ok(false)
         }
 
-        fn prune(&self, _: u32) -> Result<u64, ArchiveError> {
+        fn prune(&self, _: UnixSeconds) -> Result<u64, ArchiveError> {
             Ok(0)
         }
 
@@ -424,7 +425,7 @@ mod tests {
             (MailserverEvent::ReadFailed(gone()), MailserverEvent::ReadRecovered),
             (
                 MailserverEvent::PruneFailed(gone()),
-                MailserverEvent::Pruned { before: 1, removed: 0 },
+                MailserverEvent::Pruned { before: UnixSeconds(1), removed: 0 },
             ),
         ] {
             let mut seen = Seen::default();

@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use clap::Args;
-use statuskit_core::envelope::{Bloom, Topic};
+use statuskit_core::{
+    envelope::{Bloom, Topic},
+    time::UnixSeconds,
+};
 use statuskit_mailserver::archive::Select;
 
 use crate::{
@@ -28,7 +31,12 @@ pub struct RangeArgs {
 
 impl RangeArgs {
     /// Returns the range in UNIX seconds, both inclusive.
-    pub fn seconds(&self, from: Moment, to: Moment, cx: &Context) -> Result<(u32, u32)> {
+    pub fn seconds(
+        &self,
+        from: Moment,
+        to: Moment,
+        cx: &Context,
+    ) -> Result<(UnixSeconds, UnixSeconds)> {
         let now = cx.now();
         let (from, to) = (self.from.unwrap_or(from).at(now), self.to.unwrap_or(to).at(now));
         if from > to {

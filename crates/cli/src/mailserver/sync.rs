@@ -86,7 +86,8 @@ impl SyncCommand {
                 last.clone_from(report);
                 let position = report.cursor.as_ref().and_then(Cursor::position);
                 let at = position.map_or(to, |position| position.sent);
-                let done = f64::from(at.saturating_sub(from)) / f64::from((to - from).max(1));
+                let done =
+                    at.saturating_since(from).as_secs_f64() / f64::from((to.0 - from.0).max(1));
                 bar.set(done.clamp(0.0, 1.0), report.received);
             };
             let sync = client::sync(network.handle(), &server, archive.clone(), options, progress);

@@ -11,7 +11,7 @@ use std::{
 
 use clap::Args;
 use indicatif::HumanCount;
-use statuskit_core::{envelope::Envelope, mailserver::Position};
+use statuskit_core::{envelope::Envelope, mailserver::Position, time::UnixSeconds};
 use statuskit_mailserver::{
     Archive, ArchiveError, Intake, PassedOver,
     archive::{
@@ -373,7 +373,8 @@ impl ExportCommand {
         if self.salvage {
             return self.run_salvage(cx);
         }
-        let (from, to) = self.range.seconds(Moment::At(0), Moment::At(u32::MAX), cx)?;
+        let (from, to) =
+            self.range.seconds(Moment::At(UnixSeconds::EPOCH), Moment::At(UnixSeconds::MAX), cx)?;
         let select = self.topics.select()?;
         let archive = self.store.open(Purpose::Read)?;
         let mut query = Query { from, to, select, order: Order::OldestFirst, after: None };
@@ -448,7 +449,8 @@ impl Page {
 pub fn envelope_text(record: &Record) -> String {
     let members = record.members();
     let [hash, topic] = ["hash", "topic"].map(|name| members[name].as_str().unwrap_or_default());
-    let sent = members["sent"].as_u64().and_then(|sent| sent.try_into().ok()).unwrap_or_default();
+    let sent = members["sent"].as_u64().and_then(|sent| sent.try_into().ok());
+    let sent = UnixSeconds(sent.unwrap_or_default());
     format!("{} {topic} {hash} {} bytes", to_rfc3339(sent), members["size"])
 }
 
@@ -468,7 +470,8 @@ mod tests {
             visit: &mut dyn FnMut(Entry<'_>) -> ControlFlow<()>,
         ) -> std::result::Result<(), ArchiveError> {
             for nonce in 0.. {
-                let envelope = Envelope::new(1_000, 10, Topic([1, 2, 3, 4]), b"data", nonce);
+                let envelope =
+                    Envelope::new(UnixSeconds(1_000), 10, Topic([1, 2, 3, 4]), b"data", nonce);
                 let key = ArchiveKey::from_envelope(&envelope);
                 if visit(Entry::Pair(&key.0, envelope.raw())).is_break() {
                     break;

@@ -22,6 +22,7 @@ use crate::{
     },
     text,
 };
+use statuskit_core::time::UnixSeconds;
 
 /// Apply the checks of a receiver, one by one; exit 1 if a payload fails one
 ///
@@ -68,10 +69,10 @@ impl CheckCommand {
             }
             let wrapper = input.wrapper()?;
             let message = message_of(&wrapper)?;
-            let sent = self.sent.or(input.sent).unwrap_or_else(|| cx.now());
+            let sent = self.sent.map(UnixSeconds).or(input.sent).unwrap_or_else(|| cx.now());
             let receipt = Receipt {
-                sent_ms: u64::from(sent) * 1000,
-                now_ms: cx.now_ms(),
+                sent: sent.to_millis(),
+                now: cx.now_ms(),
                 author: wrapper.author().or(input.signer.as_ref()),
                 me: me.as_ref(),
                 installations: (!self.installation.is_empty()).then_some(&*self.installation),

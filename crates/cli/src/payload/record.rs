@@ -12,6 +12,7 @@ use statuskit_core::{
         json::{self, JsonError, UNKNOWN_FIELDS},
         normalise,
     },
+    time::UnixSeconds,
 };
 
 use crate::{
@@ -265,7 +266,7 @@ pub struct Input {
     /// The payload as transported.
     pub bytes: Vec<u8>,
     /// When its envelope was sent: UNIX seconds.
-    pub sent: Option<u32>,
+    pub sent: Option<UnixSeconds>,
     /// The signer of its envelope.
     pub signer: Option<PublicKey>,
 }
@@ -295,7 +296,7 @@ impl Input {
         let signer = members.get("signer").and_then(Value::as_str);
         Ok(Self {
             bytes,
-            sent: sent.and_then(|sent| u32::try_from(sent).ok()),
+            sent: sent.and_then(|sent| u32::try_from(sent).ok()).map(UnixSeconds),
             signer: signer.and_then(|signer| signer.parse().ok()),
         })
     }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use statuskit_core::{
     payload::{PayloadType, types::TYPES},
     protobuf::{FieldDef, FieldType, MessageDef, json as fields_json},
+    time::UnixMillis,
 };
 
 use crate::{
@@ -89,7 +90,7 @@ fn value_of(field: &FieldDef, text: &str) -> Value {
 }
 
 /// Returns the fields of a new message of a type, with the defaults of a client.
-pub fn members(kind: &PayloadType, now_ms: u64) -> Map<String, Value> {
+pub fn members(kind: &PayloadType, now: UnixMillis) -> Map<String, Value> {
     let mut members = Map::new();
     members.insert("type".to_owned(), kind.name.into());
     let Some(def) = kind.message else {
@@ -98,7 +99,7 @@ pub fn members(kind: &PayloadType, now_ms: u64) -> Map<String, Value> {
     };
     for (name, value) in fields_json::decode(def, &[]).unwrap_or_default() {
         let value = match &*name {
-            "clock" | "timestamp" => now_ms.into(),
+            "clock" | "timestamp" => now.into(),
             "message_type" => "public_group".into(),
             "content_type" => "text_plain".into(),
             _ => value,

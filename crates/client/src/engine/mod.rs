@@ -24,6 +24,7 @@ use statuskit_core::{
     crypto::SecretKey,
     envelope::{Envelope, Topic},
     payload::MessageId,
+    time::{UnixMillis, UnixSeconds},
     wire::Status,
 };
 use statuskit_mailserver::client::ClientError as HistoryError;
@@ -110,7 +111,7 @@ pub(crate) struct Engine {
     has_resumed: bool,
     /// Proofs of work that take too long, as far as the program knows of them.
     too_much: HashSet<u64>,
-    fixed_ms: Option<u64>,
+    fixed_time: Option<UnixMillis>,
     rng: ChaCha20Rng,
     has_ended: bool,
 }
@@ -220,7 +221,7 @@ impl Engine {
             acting: None,
             has_resumed: false,
             too_much: HashSet::new(),
-            fixed_ms: settings.fixed_ms,
+            fixed_time: settings.fixed_time,
             rng,
             has_ended: false,
             node: handle,
@@ -431,17 +432,13 @@ impl Engine {
 
     /// Returns from which second on some of the history is missing, and why if something went
     /// wrong.
-    pub fn missing_history(&self) -> Option<(u32, Option<&HistoryError>)> {
+    pub fn missing_history(&self) -> Option<(UnixSeconds, Option<&HistoryError>)> {
         self.history.as_ref()?.missing()
     }
 
-    /// Returns the time for messages, in UNIX milliseconds.
-    pub fn now_ms(&self) -> u64 {
-        self.fixed_ms.unwrap_or_else(|| self.node().now().as_millis() as u64)
-    }
-
-    fn now(&self) -> u32 {
-        (self.now_ms() / 1000) as u32
+    /// Returns the time for messages.
+    pub fn now(&self) -> UnixMillis {
+        self.fixed_time.unwrap_or_else(|| UnixMillis::from_since_epoch(self.node().now()))
     }
 
     // Waiting for what becomes of it.
@@ -675,10 +672,10 @@ impl Engine {
 
     /// Sends what data sync and the contact code have to send.
     fn turn(&mut self) {
-        let now_ms = self.now_ms();
+        let now = self.now();
         let publish = self.publishes();
         let Some(conversations) = &mut self.conversations else { return };
-        match conversations.turn(publish, now_ms, &mut self.rng) {
+        match conversations.turn(publish, now, &mut self.rng) {
             Ok((posts, given_up)) => {
                 for given_up in given_up {
                     if let Some(conversations) = &mut self.conversations {

@@ -8,6 +8,7 @@ use statuskit_core::{
         messenger::{Incoming, MessengerEvent, UnreadReason},
     },
     envelope::Envelope,
+    time::UnixSeconds,
 };
 use statuskit_mailserver::client::ClientError as HistoryError;
 use statuskit_net::node::{Event as NodeEvent, PeerOptions, Time};
@@ -105,13 +106,13 @@ impl Engine {
     /// Notes that since this time something may be missing.
     fn missed(&mut self, since: Time, why: HistoryError) {
         if let Some(history) = &mut self.history {
-            history.missed(since.as_secs() as u32, why);
+            history.missed(UnixSeconds::from_since_epoch(since), why);
         }
     }
 
     /// Asks for the history that is missing.
     pub(super) fn catch_up(&mut self) {
-        let now = self.now();
+        let now = self.now().to_seconds();
         let Some(history) = &mut self.history else { return };
         if self.peers.unanswered() > 0 && self.peers.count() == 0 {
             // The first answers are still to come.
@@ -143,7 +144,7 @@ impl Engine {
     }
 
     pub(super) fn handle_history(&mut self, item: history::Item) {
-        let now = self.now();
+        let now = self.now().to_seconds();
         let Some(history) = &mut self.history else { return };
         match history.handle(item, now) {
             history::Outcome::Envelope(envelope) => {
@@ -228,7 +229,7 @@ impl Engine {
         opened: &Arc<Opened>,
         place: Option<u64>,
     ) -> bool {
-        let now_ms = self.now_ms();
+        let now = self.now();
         let Some(conversations) = &mut self.conversations else { return true };
         let incoming = Incoming {
             signer: opened.message.signer(),
@@ -240,9 +241,9 @@ impl Engine {
         let place = place.unwrap_or_else(|| self.inbox.next_place());
         let context = if is_kept { Saved::encode(envelope, Some(opened)) } else { Vec::new() };
         let outcome = if is_kept {
-            messenger.receive_and_keep(&incoming, place, &context, now_ms, rng)
+            messenger.receive_and_keep(&incoming, place, &context, now, rng)
         } else {
-            messenger.receive(&incoming, now_ms, rng).map(|outcome| (outcome, 0))
+            messenger.receive(&incoming, now, rng).map(|outcome| (outcome, 0))
         };
         let (outcome, of) = match outcome {
             Ok(outcome) => outcome,

@@ -15,6 +15,7 @@ use statuskit_core::{
     crypto::PublicKey,
     envelope::{Bloom, Envelope, check::DEFAULT_MAX_MESSAGE_SIZE},
     payload::{MessageId, PayloadMessage, group::Group, matching::Chat},
+    time::UnixMillis,
 };
 use statuskit_net::node::{Interest, PeerState, SendError};
 
@@ -62,14 +63,14 @@ impl Engine {
         destination: &Destination,
         text: &str,
     ) -> Result<MessageId, ClientError> {
-        let now_ms = self.now_ms();
+        let now = self.now();
         let is_kept = self.conversations.as_ref().is_some_and(|it| it.is_kept);
         let chat = match destination {
             Destination::Person(key) if is_kept => Chat::OneToOne(*key),
             Destination::Group(id) => Chat::Group(id.clone()),
-            _ => return self.send_stateless(destination, text, now_ms),
+            _ => return self.send_stateless(destination, text, now),
         };
-        self.converse(|messenger, rng| messenger.send_text(&chat, text, now_ms, rng))
+        self.converse(|messenger, rng| messenger.send_text(&chat, text, now, rng))
     }
 
     /// Sends a payload of any type to a person or a group, as it is.
@@ -81,8 +82,8 @@ impl Engine {
         chat: &Chat,
         message: PayloadMessage,
     ) -> Result<MessageId, ClientError> {
-        let now_ms = self.now_ms();
-        self.converse(|messenger, rng| messenger.send(chat, message, now_ms, rng))
+        let now = self.now();
+        self.converse(|messenger, rng| messenger.send(chat, message, now, rng))
     }
 
     /// Returns a group that the state knows.
@@ -100,10 +101,10 @@ impl Engine {
     /// # Errors
     /// If the state fails.
     pub fn announce_group(&mut self, group: Group) -> Result<Option<MessageId>, ClientError> {
-        let now_ms = self.now_ms();
+        let now = self.now();
         let mut recipients = 0;
         let id = self.converse(|messenger, rng| {
-            let (_, sent) = messenger.announce_group(group, now_ms, rng)?;
+            let (_, sent) = messenger.announce_group(group, now, rng)?;
             recipients = sent.recipients;
             Ok(sent)
         })?;
@@ -128,8 +129,8 @@ impl Engine {
         name: &str,
         members: &[PublicKey],
     ) -> Result<Group, ClientError> {
-        let now_ms = self.now_ms();
-        self.change(|messenger, rng| messenger.create_group(name, members, now_ms, rng))
+        let now = self.now();
+        self.change(|messenger, rng| messenger.create_group(name, members, now, rng))
     }
 
     /// Changes a group and sends the change to its members.
@@ -141,8 +142,8 @@ impl Engine {
         chat_id: &str,
         change: &GroupChange,
     ) -> Result<Group, ClientError> {
-        let (now_ms, change) = (self.now_ms(), change.as_change());
-        self.change(|messenger, rng| messenger.change_group(chat_id, change, now_ms, rng))
+        let (now, change) = (self.now(), change.as_change());
+        self.change(|messenger, rng| messenger.change_group(chat_id, change, now, rng))
     }
 
     fn change(
@@ -165,9 +166,9 @@ impl Engine {
         &mut self,
         destination: &Destination,
         text: &str,
-        now_ms: u64,
+        now: UnixMillis,
     ) -> Result<MessageId, ClientError> {
-        let composed = self.composing.text(destination, text, now_ms, &mut self.rng)?;
+        let composed = self.composing.text(destination, text, now, &mut self.rng)?;
         let id = composed.message_id.ok_or(chat::ComposeError::NoChat)?;
         self.send_composed(composed);
         Ok(id)
@@ -199,7 +200,7 @@ impl Engine {
 
     /// Seals a post, and has it mined.
     pub(super) fn post(&mut self, post: Post) {
-        let now = self.now();
+        let now = self.now().to_seconds();
         let Some(conversations) = &mut self.conversations else { return };
         conversations.posted(&post);
         let contents = Contents::Post(PostInfo::from_post(&post));
@@ -296,9 +297,9 @@ impl Engine {
         let is_contact_code =
             matches!(&contents, Contents::Post(post) if post.kind == PostKind::ContactCode);
         if is_contact_code && !sent.peers.is_empty() {
-            let now_ms = self.now_ms();
+            let now = self.now();
             let conversations = self.conversations.as_mut();
-            let noted = conversations.map(|it| it.messenger.contact_code_published(now_ms));
+            let noted = conversations.map(|it| it.messenger.contact_code_published(now));
             if let Some(Err(error)) = noted {
                 self.give_up_conversations(error);
             }

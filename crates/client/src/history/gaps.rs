@@ -12,6 +12,7 @@ use std::{
 use statuskit_core::{
     envelope::{EnvelopeHash, Topic},
     mailserver::Cursor,
+    time::UnixSeconds,
 };
 use statuskit_mailserver::client::{ClientError, HistoryQuery, PageDone};
 
@@ -25,8 +26,8 @@ const MAX_HASHES: usize = 1 << 18;
 /// A range of time that is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Range {
-    from: u32,
-    to: u32,
+    from: UnixSeconds,
+    to: UnixSeconds,
     cursor: Option<Cursor>,
     /// The seconds that the cursor is good for, if the server wants a range in parts.
     span: Option<u32>,
@@ -40,7 +41,7 @@ pub(crate) struct Gaps {
     /// What is asked for now, or was when that failed: it comes first.
     range: Option<Range>,
     /// From this second on, something is to be asked for when that is done.
-    later: Option<u32>,
+    later: Option<UnixSeconds>,
     /// Nothing is asked before.
     not_before: Option<Instant>,
     failures: u32,
@@ -54,19 +55,19 @@ pub(crate) struct Gaps {
 
 impl Gaps {
     /// From this second on, everything is wanted.
-    pub fn want(&mut self, since: u32) {
+    pub fn want(&mut self, since: UnixSeconds) {
         self.later = Some(self.later.map_or(since, |before| before.min(since)));
     }
 
     /// From this second on, something may be missing, and why.
-    pub fn missed(&mut self, since: u32, why: impl Into<Arc<ClientError>>) {
+    pub fn missed(&mut self, since: UnixSeconds, why: impl Into<Arc<ClientError>>) {
         self.want(since);
         self.trouble = Some(why.into());
     }
 
     /// What to ask for, up to `to`, if anything is to be asked for yet; and whether it goes on with
     /// what was asked for before.
-    pub fn next(&mut self, to: u32, topics: &[Topic]) -> Option<(HistoryQuery, bool)> {
+    pub fn next(&mut self, to: UnixSeconds, topics: &[Topic]) -> Option<(HistoryQuery, bool)> {
         if self.not_before.is_some() {
             return None;
         }
@@ -118,12 +119,12 @@ impl Gaps {
         range.begun = true;
         range.cursor.clone_from(&page.cursor);
         if page.cursor.is_none() {
-            range.from = page.to.saturating_add(1).min(range.to);
+            range.from = page.to.saturating_add(Duration::from_secs(1)).min(range.to);
             range.span = None;
         } else {
             range.from = page.from;
             let is_part = page.to < range.to;
-            range.span = is_part.then(|| (page.to - page.from).saturating_add(1));
+            range.span = is_part.then(|| (page.to.0 - page.from.0).saturating_add(1));
         }
     }
 
@@ -169,7 +170,7 @@ impl Gaps {
     }
 
     /// From when on something may be missing, if something is.
-    pub fn since(&self) -> Option<u32> {
+    pub fn since(&self) -> Option<UnixSeconds> {
         let range = self.range.as_ref().map(|range| range.from);
         range.into_iter().chain(self.later).min()
     }
@@ -185,11 +186,12 @@ mod tests {
     use super::*;
 
     fn asked(gaps: &mut Gaps, to: u32) -> Option<(u32, u32, Option<Cursor>)> {
-        let (query, _) = gaps.next(to, &[])?;
-        Some((query.from, query.to, query.cursor))
+        let (query, _) = gaps.next(UnixSeconds(to), &[])?;
+        Some((query.from.0, query.to.0, query.cursor))
     }
 
     fn page(from: u32, to: u32, cursor: &[u8]) -> PageDone {
+        let (from, to) = (UnixSeconds(from), UnixSeconds(to));
         PageDone { from, to, cursor: Cursor::from_bytes(cursor), ..PageDone::default() }
     }
 
@@ -202,7 +204,7 @@ mod tests {
         let now = Instant::now();
         let mut gaps = Gaps::default();
         assert_eq!(asked(&mut gaps, 1000), None);
-        gaps.want(100);
+        gaps.want(UnixSeconds(100));
         assert_eq!(asked(&mut gaps, 1000), Some((100, 1000, None)));
         // Nothing came of it: the next attempt goes up to the time of then.
         gaps.failed(limited(), now);
@@ -211,10 +213,10 @@ mod tests {
         assert_eq!(asked(&mut gaps, 1001), Some((100, 1001, None)));
         gaps.page(&page(100, 1001, &[7]));
         gaps.failed(ClientError::NotConnected, now);
-        gaps.missed(990, ClientError::NotConnected);
+        gaps.missed(UnixSeconds(990), ClientError::NotConnected);
         gaps.is_due();
         assert_eq!(asked(&mut gaps, 1010), Some((100, 1001, Cursor::from_bytes(&[7]))));
-        assert_eq!(gaps.since(), Some(100));
+        assert_eq!(gaps.since(), Some(UnixSeconds(100)));
         assert!(gaps.trouble().is_some());
         gaps.page(&page(100, 1001, &[]));
         assert!(gaps.trouble().is_none(), "the rest is on its way");
@@ -228,16 +230,16 @@ mod tests {
     #[test]
     fn parts_of_a_range_are_gone_on_with() {
         let mut gaps = Gaps::default();
-        gaps.want(0);
-        gaps.next(999, &[]);
-        gaps.page(&page(0, 99, &[]));
+        gaps.want(UnixSeconds::EPOCH);
+        gaps.next(UnixSeconds(999), &[]);
+        gaps.page(&page(UnixSeconds::EPOCH.0, UnixSeconds(99).0, &[]));
         gaps.page(&page(100, 199, &[5]));
-        let (query, goes_on) = gaps.next(2000, &[]).unwrap();
-        assert_eq!((query.from, query.to, query.max_span), (100, 999, Some(100)));
+        let (query, goes_on) = gaps.next(UnixSeconds(2000), &[]).unwrap();
+        assert_eq!((query.from.0, query.to.0, query.max_span), (100, 999, Some(100)));
         assert_eq!((query.cursor, goes_on), (Cursor::from_bytes(&[5]), true));
         gaps.page(&page(100, 199, &[]));
-        let (query, _) = gaps.next(2000, &[]).unwrap();
-        assert_eq!((query.from, query.to, query.max_span), (200, 999, None));
+        let (query, _) = gaps.next(UnixSeconds(2000), &[]).unwrap();
+        assert_eq!((query.from.0, query.to.0, query.max_span), (200, 999, None));
     }
 
     #[test]
@@ -245,8 +247,8 @@ mod tests {
         let now = Instant::now();
         let hash = |it: u8| EnvelopeHash([it; 32]);
         let mut gaps = Gaps::default();
-        gaps.want(1);
-        gaps.next(9, &[]);
+        gaps.want(UnixSeconds(1));
+        gaps.next(UnixSeconds(9), &[]);
         let mut shown = Vec::new();
         for upto in [3, 1, 5, 0, 6] {
             shown.extend((0..upto).filter(|it| gaps.is_first(hash(*it))));
@@ -266,7 +268,7 @@ mod tests {
     fn waits_grow_up_to_a_bound_and_are_told_once() {
         let now = Instant::now();
         let mut gaps = Gaps::default();
-        gaps.want(1);
+        gaps.want(UnixSeconds(1));
         let mut waits = Vec::new();
         for attempt in 0..100 {
             gaps.is_due();

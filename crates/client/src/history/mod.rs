@@ -21,6 +21,7 @@ use statuskit_core::{
     devp2p::Enode,
     envelope::{Envelope, EnvelopeHash, Topic},
     mailserver::Access,
+    time::UnixSeconds,
 };
 use statuskit_mailserver::client::{
     Client as MailserverClient, ClientConfig, ClientError as HistoryError, History as Pages,
@@ -31,11 +32,11 @@ use statuskit_net::node::Handle;
 use self::gaps::Gaps;
 use crate::share::HolderError;
 
-/// How far the history goes beyond the present, in seconds: clocks differ, and what is just being
+/// How far the history goes beyond the present: clocks differ, and what is just being
 /// sent belongs to it.
-const MARGIN: u32 = 60;
-/// How long an envelope may take from its expiry to the archive and to us, in seconds.
-const GRACE: u32 = 600;
+const MARGIN: Duration = Duration::from_secs(60);
+/// How long an envelope may take from its expiry to the archive and to us.
+const GRACE: Duration = Duration::from_secs(600);
 /// Hashes that are remembered.
 const MAX_SEEN: usize = 1 << 18;
 /// How long to wait for the mailserver.
@@ -48,8 +49,8 @@ pub struct HistorySource {
     pub mailserver: Enode,
     /// How it is asked.
     pub access: Access,
-    /// The second from which on everything is wanted, in UNIX time.
-    pub since: u32,
+    /// The second from which on everything is wanted.
+    pub since: UnixSeconds,
 }
 
 /// News of the history.
@@ -76,8 +77,8 @@ pub enum HistoryEvent {
     Failed {
         /// Why.
         error: Arc<HistoryError>,
-        /// From this second on something is missing, in UNIX time.
-        since: Option<u32>,
+        /// From this second on something is missing.
+        since: Option<UnixSeconds>,
     },
 }
 
@@ -139,7 +140,7 @@ impl History {
     }
 
     /// Notes that from this second on something may be missing, and why.
-    pub fn missed(&mut self, since: u32, why: HistoryError) {
+    pub fn missed(&mut self, since: UnixSeconds, why: HistoryError) {
         self.gaps.missed(since.saturating_sub(MARGIN), why);
     }
 
@@ -149,7 +150,7 @@ impl History {
         &mut self,
         handle: &Handle,
         topics: impl IntoIterator<Item = Topic>,
-        now: u32,
+        now: UnixSeconds,
     ) -> Option<HistoryEvent> {
         if self.pages.is_some() {
             return None;
@@ -189,8 +190,8 @@ impl History {
         }
     }
 
-    /// Handles an item at `now`, in UNIX seconds.
-    pub fn handle(&mut self, item: Item, now: u32) -> Outcome {
+    /// Handles an item at `now`.
+    pub fn handle(&mut self, item: Item, now: UnixSeconds) -> Outcome {
         match item {
             Item::Due => self.gaps.is_due(),
             Item::Came(Some(Ok(HistoryItem::Envelope(envelope)))) => {
@@ -234,7 +235,7 @@ impl History {
     }
 
     /// Returns from which second on something is missing, and why if something went wrong.
-    pub fn missing(&self) -> Option<(u32, Option<&HistoryError>)> {
+    pub fn missing(&self) -> Option<(UnixSeconds, Option<&HistoryError>)> {
         Some((self.gaps.since()?, self.gaps.trouble().map(|error| &**error)))
     }
 

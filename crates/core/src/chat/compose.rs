@@ -21,6 +21,7 @@ use crate::{
         check::{Receipt, Rejection, check_chat},
         matching::Chat,
     },
+    time::{UnixMillis, UnixSeconds},
 };
 
 /// Where a message goes.
@@ -141,7 +142,7 @@ impl Composer {
         &self.destination
     }
 
-    /// Seals a chat message at `now_ms` (UNIX milliseconds).
+    /// Seals a chat message at `now`.
     ///
     /// # Errors
     /// If the destination is no public chat or person, clients would refuse the text, or it does not
@@ -150,7 +151,7 @@ impl Composer {
         &mut self,
         text: &str,
         options: &ComposeOptions,
-        now_ms: u64,
+        now: UnixMillis,
         rng: &mut R,
     ) -> Result<Composed, ComposeError> {
         let to = match self.destination.chat().ok_or(ComposeError::NoChat)? {
@@ -158,9 +159,9 @@ impl Composer {
             chat => chat,
         };
         let author = self.author.as_ref().ok_or(ComposeError::NoAuthor)?;
-        let now = (now_ms / 1000) as u32;
-        let message = chat::text(to.message_type(), &to.id(), text, now_ms, self.last_clock);
-        check_chat(&message, &Receipt::at(now))?;
+        let message = chat::text(to.message_type(), &to.id(), text, now, self.last_clock);
+        let sent = now.to_seconds();
+        check_chat(&message, &Receipt::at(sent))?;
         self.last_clock = message.clock;
         let wrapper = chat::wrap(&message, author);
         let message_id = Some(wrapper.message_id());
@@ -168,10 +169,10 @@ impl Composer {
             Destination::Person(key) => messenger::without_state(key, &wrapper, rng).payload,
             _ => wrapper.raw().to_vec(),
         };
-        Ok(Composed { message_id, ..self.bytes(&payload, options, now, rng)? })
+        Ok(Composed { message_id, ..self.bytes(&payload, options, sent, rng)? })
     }
 
-    /// Seals bytes as they are at `now` (UNIX seconds).
+    /// Seals bytes as they are at `now`.
     ///
     /// # Errors
     /// If there is no topic, or the bytes don't fit.
@@ -179,7 +180,7 @@ impl Composer {
         &self,
         payload: &[u8],
         options: &ComposeOptions,
-        now: u32,
+        now: UnixSeconds,
         rng: &mut R,
     ) -> Result<Composed, ComposeError> {
         let (key, default_topic, default_ttl) = match &self.destination {

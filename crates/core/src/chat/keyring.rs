@@ -213,6 +213,7 @@ mod tests {
     use crate::{
         crypto::seeded_rng,
         envelope::{Draft, Recipient},
+        time::UnixSeconds,
     };
 
     #[test]
@@ -220,7 +221,7 @@ mod tests {
         let mut rng = seeded_rng("ring");
         let (sym, pair) = (SymKey::generate(&mut rng), SecretKey::generate(&mut rng));
         let (me, topic) = (pair.public_key(), Topic([1, 2, 3, 4]));
-        let draft = Draft { topic, now: 100, ttl: 10, payload: b"x", signer: None };
+        let draft = Draft { topic, now: UnixSeconds(100), ttl: 10, payload: b"x", signer: None };
         let envelopes = [
             seal::seal(&draft, Recipient::Sym(&sym), &mut rng).unwrap(),
             seal::seal(&draft, Recipient::Asym(&me), &mut rng).unwrap(),

@@ -12,6 +12,7 @@ use crate::{
         matching::Chat,
         proto::MessageType,
     },
+    time::UnixSeconds,
 };
 
 /// A message with all that is known of it: the envelope, the key that opened it, the payload, and
@@ -125,8 +126,8 @@ impl ReceivedMessage {
         &self.content
     }
 
-    /// Returns when the envelope was sent, in UNIX seconds.
-    pub fn sent(&self) -> u32 {
+    /// Returns when the envelope was sent.
+    pub fn sent(&self) -> UnixSeconds {
         self.envelope.sent()
     }
 
@@ -201,6 +202,7 @@ mod tests {
         crypto::{SecretKey, seeded_rng},
         envelope::{Draft, Recipient, seal},
         payload::chat,
+        time::UnixMillis,
     };
 
     #[test]
@@ -218,28 +220,33 @@ mod tests {
             ReceivedMessage::read(Arc::new(envelope), Arc::new(opened), &ring)
         };
         let key = Some(author.public_key());
-        let text =
-            |chat: &str| chat::text(MessageType::PublicGroup, chat, "hi", u64::from(now) * 1000, 0);
+        let text = |chat: &str| {
+            chat::text(MessageType::PublicGroup, chat, "hi", UnixMillis(u64::from(now) * 1000), 0)
+        };
         let wrapper = chat::wrap(&text("status"), &author);
 
-        let read = receive(wrapper.raw(), now);
-        assert_eq!((read.text(), read.author(), read.sent()), (Some("hi"), key.as_ref(), now));
+        let read = receive(wrapper.raw(), UnixSeconds(now));
+        assert_eq!(
+            (read.text(), read.author(), read.sent()),
+            (Some("hi"), key.as_ref(), UnixSeconds(now))
+        );
         assert_eq!((read.rejection(), read.bytes()), (None, wrapper.raw()));
         assert_eq!(read.chat(), Some(Chat::Public("status".to_owned())));
         assert_eq!(read.opened().source.to_string(), "chat status");
 
-        let late = receive(wrapper.raw(), now - 121);
+        let late = receive(wrapper.raw(), UnixSeconds(now - 121));
         assert_eq!((late.rejection(), late.text()), (Some(Rejection::ClockAhead), Some("hi")));
-        let elsewhere = receive(chat::wrap(&text("other"), &author).raw(), now);
+        let elsewhere = receive(chat::wrap(&text("other"), &author).raw(), UnixSeconds(now));
         assert_eq!(elsewhere.chat(), None);
         assert_eq!(elsewhere.rejection(), Some(Rejection::ChatUnknown));
-        let malformed = receive(Wrapper::sign(1, vec![0x1a, 1, 0xff], &author).raw(), now);
+        let malformed =
+            receive(Wrapper::sign(1, vec![0x1a, 1, 0xff], &author).raw(), UnixSeconds(now));
         assert!(malformed.wrapper().is_some() && malformed.payload().is_none());
         assert_eq!((malformed.text(), malformed.rejection()), (None, None));
 
-        let foreign = receive(b"just text", now);
+        let foreign = receive(b"just text", UnixSeconds(now));
         assert_eq!((foreign.text(), foreign.bytes()), (Some("just text"), &b"just text"[..]));
         assert_eq!((foreign.author(), foreign.chat()), (key.as_ref(), None));
-        assert!(foreign.payload().is_none() && receive(&[0xff], now).text().is_none());
+        assert!(foreign.payload().is_none() && receive(&[0xff], UnixSeconds(now)).text().is_none());
     }
 }

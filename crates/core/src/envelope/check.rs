@@ -5,7 +5,10 @@
 
 use std::fmt;
 
-use crate::envelope::{Bloom, Envelope};
+use crate::{
+    envelope::{Bloom, Envelope},
+    time::UnixSeconds,
+};
 
 /// The tolerated difference between clocks, in seconds.
 ///
@@ -20,8 +23,8 @@ pub const DEFAULT_MAX_MESSAGE_SIZE: u32 = 1024 * 1024;
 /// The settings of the node that checks envelopes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rules {
-    /// Its clock, in UNIX seconds.
-    pub now: u32,
+    /// The time on its clock.
+    pub now: UnixSeconds,
     /// The largest [`Envelope::size`] that it accepts, in bytes.
     pub max_message_size: u32,
     /// The minimum proof of work that it announces.
@@ -36,7 +39,7 @@ pub struct Rules {
 
 impl Rules {
     /// Returns the settings of a full node with the protocol's defaults, at the time `now`.
-    pub fn new(now: u32) -> Self {
+    pub fn new(now: UnixSeconds) -> Self {
         Self {
             now,
             max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
@@ -125,8 +128,8 @@ pub struct Check {
 ///
 /// They are 0, except for envelopes from the near future, which would otherwise gain from a wrong
 /// clock.
-pub fn future_diff(sent: u32, now: u32) -> u32 {
-    if sent > now && sent.wrapping_sub(SYNC_ALLOWANCE) <= now { sent - now + 1 } else { 0 }
+pub fn future_diff(sent: UnixSeconds, now: UnixSeconds) -> u32 {
+    if sent > now && sent.wrapping_sub(SYNC_ALLOWANCE) <= now { sent.0 - now.0 + 1 } else { 0 }
 }
 
 /// Decides about an envelope with the proof of work `pow` (see [`Envelope::pow`] and
@@ -156,7 +159,7 @@ pub fn verdict(envelope: &Envelope, pow: f64, rules: &Rules) -> Verdict {
 /// [`verdict`].
 pub fn checks(envelope: &Envelope, pow: f64, rules: &Rules) -> Vec<Check> {
     let (now, sent, expiry) = (rules.now, envelope.sent(), envelope.expiry());
-    let offset = |time: u32| i64::from(time) - i64::from(now);
+    let offset = |time: UnixSeconds| i64::from(time) - i64::from(now);
     vec![
         Check {
             verdict: Verdict::FromFuture,
@@ -225,10 +228,10 @@ mod tests {
             max in 20u32..200, min_pow in 0.0..2.0, tolerance in 0.0..2.0, topic: [u8; 4],
             filter: Option<[u8; 4]>,
         ) {
-            let envelope = Envelope::new(expiry, ttl, Topic(topic), &vec![0; len], 0);
+            let envelope = Envelope::new(UnixSeconds(expiry), ttl, Topic(topic), &vec![0; len], 0);
             let bloom = filter.map(|topic| Bloom::from_topic(Topic(topic)));
             let rules = Rules {
-                now: 1_000_000,
+                now: UnixSeconds(1_000_000),
                 max_message_size: max,
                 min_pow,
                 min_pow_tolerance: tolerance,
@@ -245,9 +248,10 @@ mod tests {
 
     #[test]
     fn future_envelopes_get_a_longer_ttl() {
-        assert_eq!(future_diff(100, 100), 0);
-        assert_eq!(future_diff(101, 100), 2);
-        assert_eq!(future_diff(110, 100), 11);
-        assert_eq!(future_diff(111, 100), 0); // rejected anyway
+        let diff = |sent, now| future_diff(UnixSeconds(sent), UnixSeconds(now));
+        assert_eq!(diff(100, 100), 0);
+        assert_eq!(diff(101, 100), 2);
+        assert_eq!(diff(110, 100), 11);
+        assert_eq!(diff(111, 100), 0); // rejected anyway
     }
 }

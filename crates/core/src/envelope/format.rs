@@ -13,6 +13,7 @@ use crate::{
     crypto::keccak256,
     envelope::{Topic, pow},
     rlp::{self, Header, Reader, RlpError, RlpErrorKind},
+    time::UnixSeconds,
 };
 
 fixed_bytes! {
@@ -27,7 +28,7 @@ const FIXED_SIZE: usize = 20;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Envelope {
     raw: Box<[u8]>,
-    expiry: u32,
+    expiry: UnixSeconds,
     ttl: u32,
     nonce: u64,
     topic: Topic,
@@ -38,7 +39,7 @@ pub struct Envelope {
 
 impl Envelope {
     /// Makes an envelope of its fields.
-    pub fn new(expiry: u32, ttl: u32, topic: Topic, data: &[u8], nonce: u64) -> Self {
+    pub fn new(expiry: UnixSeconds, ttl: u32, topic: Topic, data: &[u8], nonce: u64) -> Self {
         let mut before = Vec::with_capacity(32);
         rlp::put_u64(&mut before, expiry.into());
         rlp::put_u64(&mut before, ttl.into());
@@ -91,7 +92,7 @@ impl Envelope {
         let mut fields = reader.list("envelope")?;
         let raw = &start.remaining()[..reader.offset() - start.offset()];
 
-        let expiry = fields.u32("expiry")?;
+        let expiry = UnixSeconds(fields.u32("expiry")?);
         let ttl = fields.u32("ttl")?;
         let topic = Topic(fields.bytes("topic")?);
         let data = fields.string("data")?;
@@ -125,8 +126,8 @@ impl Envelope {
         &self.raw
     }
 
-    /// Returns the last second in which the envelope is valid, UNIX time.
-    pub fn expiry(&self) -> u32 {
+    /// Returns the last second in which the envelope is valid.
+    pub fn expiry(&self) -> UnixSeconds {
         self.expiry
     }
 
@@ -152,7 +153,7 @@ impl Envelope {
 
     /// Returns the time at which the envelope was made: `expiry - ttl`, wrapping at 32 bits as
     /// peers compute it.
-    pub fn sent(&self) -> u32 {
+    pub fn sent(&self) -> UnixSeconds {
         self.expiry.wrapping_sub(self.ttl)
     }
 
@@ -240,11 +241,11 @@ mod tests {
             expiry: u32, ttl: u32, topic: [u8; 4], nonce: u64,
             data in prop::collection::vec(any::<u8>(), 0..600),
         ) {
-            let envelope = Envelope::new(expiry, ttl, Topic(topic), &data, nonce);
+            let envelope = Envelope::new(UnixSeconds(expiry), ttl, Topic(topic), &data, nonce);
             let decoded = Envelope::decode(envelope.raw()).unwrap();
             prop_assert_eq!(&decoded, &envelope);
             prop_assert_eq!(decoded.data(), &data[..]);
-            prop_assert_eq!((decoded.expiry(), decoded.ttl()), (expiry, ttl));
+            prop_assert_eq!((decoded.expiry(), decoded.ttl()), (UnixSeconds(expiry), ttl));
             prop_assert_eq!((decoded.topic(), decoded.nonce()), (Topic(topic), nonce));
             prop_assert_eq!(decoded.rlp4_len(), decoded.rlp4().len());
             let packet = crate::wire::Packet::Messages(vec![decoded.clone()]).encode();
@@ -259,7 +260,7 @@ mod tests {
         fn damage_is_rejected_or_stays_canonical(
             flip in 0usize..60, bit in 0u8..8, data in prop::collection::vec(any::<u8>(), 40),
         ) {
-            let mut raw = Envelope::new(7, 8, Topic([1; 4]), &data, 9).raw().to_vec();
+            let mut raw = Envelope::new(UnixSeconds(7), 8, Topic([1; 4]), &data, 9).raw().to_vec();
             let at = flip % raw.len();
             raw[at] ^= 1 << bit;
             if let Ok(envelope) = Envelope::decode(&raw) {
@@ -279,14 +280,16 @@ mod tests {
     #[test]
     fn single_bytes_of_data_are_canonical() {
         for data in [&[][..], &[0], &[0x7f], &[0x80], &[0xff]] {
-            let envelope = Envelope::new(7, 8, Topic([1; 4]), data, 9);
+            let envelope = Envelope::new(UnixSeconds(7), 8, Topic([1; 4]), data, 9);
             assert_eq!(Envelope::decode(envelope.raw()).unwrap().data(), data);
         }
     }
 
     #[test]
     fn every_truncation_is_an_error_inside_the_input() {
-        let raw = Envelope::new(1_585_500_010, 10, Topic([1; 4]), &[3; 300], 9).raw().to_vec();
+        let raw = Envelope::new(UnixSeconds(1_585_500_010), 10, Topic([1; 4]), &[3; 300], 9)
+            .raw()
+            .to_vec();
         for length in 0..raw.len() {
             let error = Envelope::decode(&raw[..length]).unwrap_err();
             assert!(error.at <= length);

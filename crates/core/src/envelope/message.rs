@@ -13,7 +13,10 @@
 use rand::CryptoRng;
 use zeroize::Zeroizing;
 
-use crate::crypto::{PublicKey, SecretKey, Signature, keccak256};
+use crate::{
+    crypto::{PublicKey, SecretKey, Signature, keccak256},
+    time::UnixSeconds,
+};
 
 /// Messages are padded to a multiple of this many bytes.
 pub const PADDING_BLOCK: usize = 256;
@@ -53,9 +56,9 @@ pub enum MessageError {
     /// The time of expiry has more than 32 bits.
     #[error(
         "a time to live of {ttl} s from {now} on ends after the last second that an envelope can \
-         name; at most {} s fit", u32::MAX - now
+         name; at most {} s fit", u32::MAX - now.0
     )]
-    Ttl { now: u32, ttl: u32 },
+    Ttl { now: UnixSeconds, ttl: u32 },
 }
 
 impl MessageError {

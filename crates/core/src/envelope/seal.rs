@@ -20,6 +20,7 @@ use crate::{
         Envelope, Message, MessageError, Padding, SymKey, Topic,
         message::{self, MAX_PAYLOAD},
     },
+    time::UnixSeconds,
 };
 
 /// Length of the nonce at the end of symmetric messages, in bytes.
@@ -78,8 +79,8 @@ impl OpenError {
 pub struct Draft<'a> {
     /// The topic, visible to everyone.
     pub topic: Topic,
-    /// The time of sending, in UNIX seconds.
-    pub now: u32,
+    /// The time of sending.
+    pub now: UnixSeconds,
     /// The time to live, in seconds. The expiry is `now + ttl`.
     pub ttl: u32,
     /// The payload of the message.
@@ -126,7 +127,7 @@ pub fn seal_padded<R: CryptoRng>(
     // Near the year 2106 it wraps, for peers as well. Any other time to live that wraps makes an
     // envelope that is expired from the start.
     let Draft { now, ttl, .. } = *draft;
-    let expiry = match now.checked_add(ttl) {
+    let expiry = match now.0.checked_add(ttl) {
         None if ttl > MAX_WRAPPING => return Err(MessageError::Ttl { now, ttl }),
         _ => now.wrapping_add(ttl),
     };
@@ -214,7 +215,7 @@ mod tests {
             let public = pair.public_key();
             let draft = Draft {
                 topic: Topic([1, 2, 3, 4]),
-                now: 1_585_500_000,
+                now: UnixSeconds(1_585_500_000),
                 ttl: 15,
                 payload: &payload,
                 signer: sign.then_some(&author),
@@ -228,7 +229,7 @@ mod tests {
             let message = open(&envelope, opener).unwrap();
             prop_assert_eq!(&message.payload, &payload);
             prop_assert_eq!(message.signer().copied(), sign.then(|| author.public_key()));
-            prop_assert_eq!((envelope.sent(), envelope.expiry()), (1_585_500_000, 1_585_500_015));
+            prop_assert_eq!((envelope.sent(), envelope.expiry()), (UnixSeconds(1_585_500_000), UnixSeconds(1_585_500_015)));
             prop_assert!(open(&envelope, Opener::Asym(&author)).is_err());
             let other = SymKey::generate(&mut rng);
             prop_assert!(open(&envelope, Opener::Sym(&other)).is_err());

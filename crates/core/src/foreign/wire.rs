@@ -12,6 +12,7 @@ use crate::{
         seal::{open, seal},
     },
     rlp::{self, Item, Reader, RlpError},
+    time::UnixSeconds,
 };
 
 /// Reads everything there is, at every depth.
@@ -273,8 +274,13 @@ fn envelopes_of_whisper() {
             "pow" => {
                 let topic = Topic(bytes(case, "topic").try_into().unwrap());
                 let [ttl, expiry] = ["ttl", "expiry"].map(|it| number(case, it) as u32);
-                let envelope =
-                    Envelope::new(expiry, ttl, topic, &bytes(case, "data"), number(case, "nonce"));
+                let envelope = Envelope::new(
+                    UnixSeconds(expiry),
+                    ttl,
+                    topic,
+                    &bytes(case, "data"),
+                    number(case, "nonce"),
+                );
                 let hash = pow::pow_hash(&envelope.rlp4(), envelope.nonce());
                 same(hash.to_vec(), bytes(case, "hash"))?;
                 same(envelope.pow(0), case["pow"].as_f64().unwrap())
@@ -305,7 +311,13 @@ fn padding(case: &Value) -> Outcome {
     let signer = SecretKey::from_bytes(&[1; 32]).unwrap();
     let payload = vec![7; length];
     let signer = (case["signed"] == true).then_some(&signer);
-    let draft = Draft { topic: Topic::default(), now: 0, ttl: 1, payload: &payload, signer };
+    let draft = Draft {
+        topic: Topic::default(),
+        now: UnixSeconds::EPOCH,
+        ttl: 1,
+        payload: &payload,
+        signer,
+    };
     let key = SymKey::from_bytes([3; 32]).unwrap();
     let envelope = seal(&draft, Recipient::Sym(&key), &mut seeded_rng("padding"));
     let opened = open(&envelope.map_err(|error| error.to_string())?, Opener::Sym(&key));

@@ -154,6 +154,7 @@ mod tests {
     use super::*;
     use crate::{
         envelope::{Envelope, Topic},
+        time::UnixSeconds,
         wire::Packet,
     };
 
@@ -171,7 +172,7 @@ mod tests {
         ) {
             let envelopes: Vec<Envelope> = (0..)
                 .zip(lengths)
-                .map(|(i, length)| Envelope::new(9, 1, Topic([1; 4]), &vec![7; length], i))
+                .map(|(i, length)| Envelope::new(UnixSeconds(9), 1, Topic([1; 4]), &vec![7; length], i))
                 .collect();
             let mut batcher = Batcher::new(packing, Dialect::Whisper, max, limit);
             let mut replies = Vec::new();
@@ -212,7 +213,7 @@ mod tests {
     fn the_header_of_the_list_counts() {
         // The lengths of two envelopes add up to just below the largest message. With the header
         // of their list they are above it.
-        let envelope = Envelope::new(9, 1, Topic([1; 4]), &[7; 300], 0).raw().to_vec();
+        let envelope = Envelope::new(UnixSeconds(9), 1, Topic([1; 4]), &[7; 300], 0).raw().to_vec();
         let max = 2 * envelope.len() + 1;
         let mut batcher = Batcher::new(Packing::Batch, Dialect::Whisper, max, 100);
         let payload = |reply: Option<Reply>| reply.map(|reply| reply.packet.payload);

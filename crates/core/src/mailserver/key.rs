@@ -7,6 +7,7 @@ use crate::{
     bytes::fixed_bytes,
     envelope::{Envelope, Topic},
     mailserver::Position,
+    time::UnixSeconds,
 };
 
 fixed_bytes! {
@@ -49,8 +50,8 @@ impl ArchiveKey {
     /// and the first one after the range.
     ///
     /// The latter is `None` if `upper` is the last second of 32 bits.
-    pub fn range(lower: u32, upper: u32) -> (Self, Option<Self>) {
+    pub fn range(lower: UnixSeconds, upper: UnixSeconds) -> (Self, Option<Self>) {
         let first_of = |sent| Self::new(Position::first_of(sent), Topic([0; 4]));
-        (first_of(lower), upper.checked_add(1).map(first_of))
+        (first_of(lower), upper.0.checked_add(1).map(|after| first_of(UnixSeconds(after))))
     }
 }

@@ -18,6 +18,8 @@
 //! Source: mailserver specification of Status, "Requesting messages", for five items. The other
 //! forms are those of the reference, which rejects five and six items.
 
+use std::time::Duration;
+
 use crate::{
     envelope::{
         Bloom, Topic,
@@ -25,14 +27,15 @@ use crate::{
     },
     mailserver::{Cursor, DAY},
     rlp::{self, Reader, RlpError},
+    time::UnixSeconds,
     wire::{
         cursor_bytes,
         p2p::{MAX_LIMIT, MessagesRequest, SyncRequest},
     },
 };
 
-/// Seconds from the server's present to the end of a range without an end.
-const UPPER_MARGIN: u32 = 60;
+/// Time from the server's present to the end of a range without an end.
+const UPPER_MARGIN: Duration = Duration::from_secs(60);
 /// The longest range of the raw form, in seconds.
 pub const MAX_RAW_RANGE: u32 = DAY;
 
@@ -48,9 +51,9 @@ const RAW_CURSOR: usize = 40;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// The first second, UNIX time, inclusive.
-    pub from: u32,
+    pub from: UnixSeconds,
     /// The last second, inclusive. 0 for a minute after the server's present.
-    pub to: u32,
+    pub to: UnixSeconds,
     /// The bloom filter of the topics. Servers refuse a request without one.
     pub bloom: Option<Bloom>,
     /// The topics themselves. Servers do not select by them, and clients send none.
@@ -94,13 +97,13 @@ pub enum RequestError {
     UndersizedBloom(usize),
     /// The range of a raw request is descending.
     #[error("query range is invalid: from > to ({from} > {to})")]
-    RawRange { from: u32, to: u32 },
+    RawRange { from: UnixSeconds, to: UnixSeconds },
     /// The range of a raw request is longer than a day.
     #[error("query range too big")]
-    RawRangeTooBig { from: u32, to: u32 },
+    RawRangeTooBig { from: UnixSeconds, to: UnixSeconds },
     /// The range is descending.
     #[error("query range is invalid: lower > upper")]
-    Range { from: u32, to: u32 },
+    Range { from: UnixSeconds, to: UnixSeconds },
     /// The request has no bloom filter.
     #[error("bloom filter is empty")]
     NoBloom,
@@ -151,12 +154,16 @@ impl RequestError {
 
 impl Request {
     /// Requests the envelopes of some topics, in batches and with the server's maximum per page.
-    pub fn from_topics(from: u32, to: u32, topics: impl IntoIterator<Item = Topic>) -> Self {
+    pub fn from_topics(
+        from: UnixSeconds,
+        to: UnixSeconds,
+        topics: impl IntoIterator<Item = Topic>,
+    ) -> Self {
         Self::from_bloom(from, to, Bloom::from_topics(topics))
     }
 
     /// Requests the envelopes whose topics match a bloom filter.
-    pub fn from_bloom(from: u32, to: u32, bloom: Bloom) -> Self {
+    pub fn from_bloom(from: UnixSeconds, to: UnixSeconds, bloom: Bloom) -> Self {
         Self {
             from,
             to,
@@ -204,7 +211,7 @@ impl Request {
     pub fn decode(payload: &[u8]) -> Result<(Self, Form), RequestError> {
         let mut reader = Reader::new(payload);
         let mut items = reader.list("request")?;
-        let (from, to) = (items.u32("lower")?, items.u32("upper")?);
+        let (from, to) = (UnixSeconds(items.u32("lower")?), UnixSeconds(items.u32("upper")?));
         let bits = items.string("bloom filter")?;
         let (mut form, mut topics) = (Form::Six, Vec::new());
         if items.clone().list("topics").is_ok() {
@@ -243,6 +250,7 @@ impl Request {
         let (Some(from), Some(to)) = (word(payload, 0), word(payload, WORD)) else {
             return Err(RequestError::Undersized(payload.len()));
         };
+        let (from, to) = (UnixSeconds(from), UnixSeconds(to));
         let bloom = match payload.get(RAW_RANGE..RAW_BLOOM) {
             Some(bytes) => bloom(bytes)?,
             None if payload.len() == RAW_RANGE => Some(Bloom::FULL),
@@ -251,7 +259,7 @@ impl Request {
         if from > to {
             return Err(RequestError::RawRange { from, to });
         }
-        if to - from > MAX_RAW_RANGE {
+        if to.0 - from.0 > MAX_RAW_RANGE {
             return Err(RequestError::RawRangeTooBig { from, to });
         }
         let limit = word(payload, RAW_BLOOM).unwrap_or_default();
@@ -322,11 +330,11 @@ impl Request {
 
     /// Replaces zeros as a server does: the limit by the maximum, the end by a minute from `now`.
     #[must_use]
-    pub fn with_server_defaults(mut self, now: u32) -> Self {
+    pub fn with_server_defaults(mut self, now: UnixSeconds) -> Self {
         if self.limit == 0 {
             self.limit = MAX_LIMIT;
         }
-        if self.to == 0 {
+        if self.to == UnixSeconds::EPOCH {
             self.to = now.saturating_add(UPPER_MARGIN);
         }
         self
@@ -356,8 +364,8 @@ impl Request {
 
     /// Appends the raw form. Every field requires all fields before it.
     fn put_raw(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.from.to_be_bytes());
-        out.extend_from_slice(&self.to.to_be_bytes());
+        out.extend_from_slice(&self.from.0.to_be_bytes());
+        out.extend_from_slice(&self.to.0.to_be_bytes());
         let full = self.bloom.is_none_or(|bloom| bloom.is_full());
         if full && self.limit == 0 && self.cursor.is_none() {
             return;
@@ -376,9 +384,17 @@ impl Request {
 }
 
 /// Completes a range as clients do: a missing end is now, a missing start is a day before the end.
-pub fn default_range(from: u32, to: u32, now: u32) -> (u32, u32) {
-    let to = if to == 0 { now } else { to };
-    let from = if from == 0 { to.saturating_sub(DAY) } else { from };
+pub fn default_range(
+    from: UnixSeconds,
+    to: UnixSeconds,
+    now: UnixSeconds,
+) -> (UnixSeconds, UnixSeconds) {
+    let to = if to == UnixSeconds::EPOCH { now } else { to };
+    let from = if from == UnixSeconds::EPOCH {
+        to.saturating_sub(Duration::from_secs(DAY.into()))
+    } else {
+        from
+    };
     (from, to)
 }
 
@@ -423,8 +439,8 @@ mod tests {
         let numbers: [BoxedStrategy<u32>; 3] = [(); 3].map(|()| any::<u32>().boxed());
         (numbers, bloom, topics, cursor, any::<bool>()).prop_map(
             |([from, to, limit], bloom, topics, cursor, batch)| Request {
-                from,
-                to,
+                from: UnixSeconds(from),
+                to: UnixSeconds(to),
                 bloom,
                 topics,
                 limit,
@@ -449,8 +465,8 @@ mod tests {
 
         #[test]
         fn raw_round_trips(mut request in request(), from: u16, length in 0..=DAY) {
-            request.from = from.into();
-            request.to = request.from + length;
+            request.from = UnixSeconds(from.into());
+            request.to = request.from.wrapping_add(length);
             request.topics.clear();
             request.batch = false;
             if request.bloom.is_none() || request.cursor.as_ref().is_some_and(|it| it.len() == 40) {
@@ -471,13 +487,16 @@ mod tests {
     #[test]
     fn errors_name_the_cause() {
         let eight = {
-            let mut list = Request::from_bloom(1, 2, Bloom::FULL).encode();
+            let mut list =
+                Request::from_bloom(UnixSeconds(1), UnixSeconds(2), Bloom::FULL).encode();
             list.push(1);
             list[1] += 1;
             list
         };
         assert!(matches!(Request::decode(&eight), Err(RequestError::Rlp(_))));
-        let short = Request { bloom: None, ..Request::from_topics(1, 2, []) }.encode();
+        let short =
+            Request { bloom: None, ..Request::from_topics(UnixSeconds(1), UnixSeconds(2), []) }
+                .encode();
         assert_eq!(Request::decode(&short).unwrap().0.validate(), Err(RequestError::NoBloom));
         let mut long_bloom = Vec::new();
         rlp::put_list(&mut long_bloom, |out| {
@@ -494,9 +513,13 @@ mod tests {
         ] {
             assert_eq!(Request::decode_raw(&vec![0; length]), Err(error));
         }
-        let request = Request { limit: 1001, ..Request::from_topics(5, 4, []) };
-        assert_eq!(request.validate(), Err(RequestError::Range { from: 5, to: 4 }));
-        let request = Request { to: 5, ..request };
+        let request =
+            Request { limit: 1001, ..Request::from_topics(UnixSeconds(5), UnixSeconds(4), []) };
+        assert_eq!(
+            request.validate(),
+            Err(RequestError::Range { from: UnixSeconds(5), to: UnixSeconds(4) })
+        );
+        let request = Request { to: UnixSeconds(5), ..request };
         assert_eq!(request.validate(), Err(RequestError::Limit(1001)));
         assert_eq!(request.to_plain(&[1; 31]), Err(RequestError::IdLength(31)));
     }

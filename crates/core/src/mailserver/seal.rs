@@ -17,6 +17,7 @@ use crate::{
         seal::{self, DEFAULT_TTL},
     },
     mailserver::{Form, Request},
+    time::UnixSeconds,
 };
 
 /// The password of the mailservers that Status runs.
@@ -72,7 +73,7 @@ impl Request {
         &self,
         access: &Access,
         signer: &SecretKey,
-        now: u32,
+        now: UnixSeconds,
         min_pow: f64,
         options: &MineOptions<'_>,
         rng: &mut R,
@@ -91,7 +92,7 @@ impl Request {
         form: Form,
         access: &Access,
         signer: &SecretKey,
-        now: u32,
+        now: UnixSeconds,
         min_pow: f64,
         options: &MineOptions<'_>,
         rng: &mut R,

@@ -4,9 +4,9 @@ use prost::Message as _;
 
 pub use super::proto::{ChatMessage, MessageType, chat_message::ContentType};
 use super::{PayloadMessage, Wrapper, clock, types::Type};
-use crate::crypto::SecretKey;
+use crate::{crypto::SecretKey, time::UnixMillis};
 
-/// Returns a plain text written at `now_ms` (UNIX milliseconds).
+/// Returns a plain text written at `now`.
 ///
 /// `last_clock` is the highest clock seen in the chat, 0 if there was none. `chat_id` is the name
 /// of a public chat, the recipient's `0x04…`, or the id of a group.
@@ -14,12 +14,12 @@ pub fn text(
     kind: MessageType,
     chat_id: &str,
     text: &str,
-    now_ms: u64,
+    now: UnixMillis,
     last_clock: u64,
 ) -> ChatMessage {
     ChatMessage {
-        clock: clock::next(last_clock, now_ms),
-        timestamp: now_ms,
+        clock: clock::next(last_clock, now),
+        timestamp: now.0,
         text: text.to_owned(),
         chat_id: chat_id.to_owned(),
         message_type: kind.into(),
@@ -55,12 +55,16 @@ impl PayloadMessage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::payload::check::{Receipt, Rejection, check};
+    use crate::{
+        payload::check::{Receipt, Rejection, check},
+        time::UnixSeconds,
+    };
 
     #[test]
     fn a_public_text_is_signed_and_valid() {
         let author = SecretKey::from_bytes(&[4; 32]).unwrap();
-        let message = text(MessageType::PublicGroup, "status", "hello", 1_585_500_000_123, 0);
+        let message =
+            text(MessageType::PublicGroup, "status", "hello", UnixMillis(1_585_500_000_123), 0);
         let wrapper = wrap(&message, &author);
         let read = Wrapper::decode(wrapper.raw()).unwrap();
         assert_eq!(read, wrapper);
@@ -68,13 +72,16 @@ mod tests {
         assert_eq!(read.kind_name(), "chat_message");
         let inner = read.message().unwrap();
         assert_eq!(inner, message.into());
-        assert_eq!(check(&inner, &Receipt::at(1_585_500_000)), Ok(()));
-        assert_eq!(check(&inner, &Receipt::at(1_585_499_000)), Err(Rejection::ClockAhead));
+        assert_eq!(check(&inner, &Receipt::at(UnixSeconds(1_585_500_000))), Ok(()));
+        assert_eq!(
+            check(&inner, &Receipt::at(UnixSeconds(1_585_499_000))),
+            Err(Rejection::ClockAhead)
+        );
     }
 
     #[test]
     fn blank_texts_are_refused() {
-        let message = text(MessageType::PublicGroup, "c", " \u{2003}\n", 100, 0);
-        assert_eq!(check(&message.into(), &Receipt::at(1)), Err(Rejection::TextBlank));
+        let message = text(MessageType::PublicGroup, "c", " \u{2003}\n", UnixMillis(100), 0);
+        assert_eq!(check(&message.into(), &Receipt::at(UnixSeconds(1))), Err(Rejection::TextBlank));
     }
 }

@@ -148,6 +148,7 @@ mod tests {
             chat,
             group::{Change, Group},
         },
+        time::UnixMillis,
     };
 
     struct Known(Group);
@@ -170,35 +171,38 @@ mod tests {
     fn the_content_decides() {
         let keys = [1, 2, 3].map(|byte| SecretKey::from_bytes(&[byte; 32]).unwrap());
         let [me, bob, eve] = [0, 1, 2].map(|at: usize| keys[at].public_key());
-        let group =
-            Group::create(Uuid::from_bytes([7; 16]), "g", &[bob], &keys[0], 50).unwrap().group;
+        let group = Group::create(Uuid::from_bytes([7; 16]), "g", &[bob], &keys[0], UnixMillis(50))
+            .unwrap()
+            .group;
         let id = group.chat_id().to_owned();
         let chats = Known(group);
         let find = |kind, chat_id: &str, clock, author, chats: &Known| {
             chat_of(&chat::text(kind, chat_id, "hi", clock, 0), author, &me, chats)
         };
         let public = |name, clock| find(MessageType::PublicGroup, name, clock, &eve, &chats);
-        assert_eq!(public("status", 100), Ok(Chat::Public("status".to_owned())));
-        assert_eq!(public("status", 99), Err(NoChat::Deleted));
-        assert_eq!(public("other", 100), Err(NoChat::UnknownPublic));
+        assert_eq!(public("status", UnixMillis(100)), Ok(Chat::Public("status".to_owned())));
+        assert_eq!(public("status", UnixMillis(99)), Err(NoChat::Deleted));
+        assert_eq!(public("other", UnixMillis(100)), Err(NoChat::UnknownPublic));
 
-        let direct =
-            |chat_id: &str, author| find(MessageType::OneToOne, chat_id, 1, author, &chats);
+        let direct = |chat_id: &str, author| {
+            find(MessageType::OneToOne, chat_id, UnixMillis(1), author, &chats)
+        };
         assert_eq!(direct("whatever", &bob), Ok(Chat::OneToOne(bob)));
         assert_eq!(direct(&eve.to_string(), &me), Ok(Chat::OneToOne(eve)));
         let compressed = hex::encode(eve.to_compressed());
         assert_eq!(direct(&compressed, &me), Err(NoChat::NotAKey));
         assert_eq!(direct(&format!("0x{compressed}"), &me), Err(NoChat::NotAKey));
 
-        let in_group =
-            |id: &str, chats: &Known| find(MessageType::PrivateGroup, id, 1, &bob, chats);
+        let in_group = |id: &str, chats: &Known| {
+            find(MessageType::PrivateGroup, id, UnixMillis(1), &bob, chats)
+        };
         assert_eq!(in_group("x", &chats), Err(NoChat::UnknownGroup));
         assert_eq!(in_group(&id, &chats), Err(NoChat::AuthorNotJoined));
-        let joined = chats.0.change(Change::Join, &keys[1], 0, 60).unwrap().group;
-        let left = joined.change(Change::Leave, &keys[0], 0, 70).unwrap().group;
+        let joined = chats.0.change(Change::Join, &keys[1], 0, UnixMillis(60)).unwrap().group;
+        let left = joined.change(Change::Leave, &keys[0], 0, UnixMillis(70)).unwrap().group;
         assert_eq!(in_group(&id, &Known(joined)), Ok(Chat::Group(id.clone())));
         assert_eq!(in_group(&id, &Known(left)), Err(NoChat::WeNotJoined));
-        let local = find(MessageType::SystemMessagePrivateGroup, &id, 1, &bob, &chats);
+        let local = find(MessageType::SystemMessagePrivateGroup, &id, UnixMillis(1), &bob, &chats);
         assert_eq!(local, Err(NoChat::MessageType));
     }
 }

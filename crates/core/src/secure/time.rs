@@ -1,5 +1,6 @@
 //! Timestamps of bundles.
 
+use crate::time::{UnixMillis, UnixSeconds};
 use std::{fmt, time::Duration};
 
 /// UNIX time in nanoseconds.
@@ -7,14 +8,14 @@ use std::{fmt, time::Duration};
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// Converts UNIX seconds. Saturates at the largest timestamp.
-    pub fn from_secs(seconds: u64) -> Self {
-        Self(i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000_000))
+    /// Converts UNIX seconds.
+    pub fn from_secs(time: UnixSeconds) -> Self {
+        Self(i64::from(time) * 1_000_000_000)
     }
 
     /// Converts UNIX milliseconds. Saturates at the largest timestamp.
-    pub fn from_millis(millis: u64) -> Self {
-        Self(i64::try_from(millis).unwrap_or(i64::MAX).saturating_mul(1_000_000))
+    pub fn from_millis(time: UnixMillis) -> Self {
+        Self(i64::try_from(time.0).unwrap_or(i64::MAX).saturating_mul(1_000_000))
     }
 
     /// Returns whether more than `lifetime` has passed since then.
@@ -43,11 +44,11 @@ mod tests {
     #[test]
     fn age_is_compared_without_overflow() {
         let day = Duration::from_secs(86_400);
-        let made = Timestamp::from_secs(1_585_500_000);
-        assert!(!made.is_older_than(day, Timestamp::from_secs(1_585_586_400)));
+        let made = Timestamp::from_secs(UnixSeconds(1_585_500_000));
+        assert!(!made.is_older_than(day, Timestamp::from_secs(UnixSeconds(1_585_586_400))));
         assert!(made.is_older_than(day, Timestamp(1_585_586_400_000_000_001)));
         assert!(!made.is_older_than(Duration::MAX, Timestamp(i64::MAX)));
-        assert_eq!(Timestamp::from_secs(u64::MAX), Timestamp(i64::MAX));
-        assert_eq!(Timestamp::from_millis(1_500), Timestamp(1_500_000_000));
+        assert_eq!(Timestamp::from_millis(UnixMillis(u64::MAX)), Timestamp(i64::MAX));
+        assert_eq!(Timestamp::from_millis(UnixMillis(1_500)), Timestamp(1_500_000_000));
     }
 }

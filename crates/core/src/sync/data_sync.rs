@@ -7,7 +7,7 @@ use super::{
     SyncStore,
     rows::{EPOCH, Kind, Rows, Schedule, key, peer_key, place_key},
 };
-use crate::crypto::PublicKey;
+use crate::{crypto::PublicKey, time::UnixSeconds};
 
 /// The limits of data sync, per peer. No peer can use the share of others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,9 +130,9 @@ impl<S: SyncStore> DataSync<S> {
         peer: &PublicKey,
         group_id: GroupId,
         body: Vec<u8>,
-        now: i64,
+        now: UnixSeconds,
     ) -> Result<SyncMessageId, SyncError<S::Error>> {
-        let message = SyncMessage::new(group_id, now, body);
+        let message = SyncMessage::new(group_id, now.into(), body);
         let id = message.id();
         let sending = key(Kind::Sending, peer, &id);
         // The same body within a second is the same message.

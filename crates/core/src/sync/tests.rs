@@ -3,7 +3,10 @@ use std::{cell::Cell, collections::BTreeMap, convert::Infallible};
 use proptest::prelude::*;
 
 use super::*;
-use crate::crypto::{PublicKey, SecretKey};
+use crate::{
+    crypto::{PublicKey, SecretKey},
+    time::UnixSeconds,
+};
 
 fn public(byte: u8) -> PublicKey {
     SecretKey::from_bytes(&[byte; 32]).unwrap().public_key()
@@ -22,7 +25,7 @@ fn delays_grow_and_do_not_depend_on_the_epoch() {
     for start in [0, 1_000_000] {
         let mut a = node(SyncLimits::default());
         assert_eq!(a.tick_to(start), Ok(SyncTick::default()));
-        a.append(&public(2), GROUP, b"hi".to_vec(), 5).unwrap();
+        a.append(&public(2), GROUP, b"hi".to_vec(), UnixSeconds(5)).unwrap();
         let sent: Vec<_> = (1..100)
             .filter(|_| !a.tick().unwrap().payloads.is_empty())
             .map(|epoch| epoch as u64)
@@ -35,17 +38,17 @@ fn delays_grow_and_do_not_depend_on_the_epoch() {
 fn a_message_is_given_up_after_its_last_repetition() {
     let mut a = node(SyncLimits { max_sends: 2, max_waiting: 1, ..SyncLimits::default() });
     let peer = public(2);
-    let id = a.append(&peer, GROUP, b"hi".to_vec(), 5).unwrap();
-    assert_eq!(a.append(&peer, GROUP, b"hi".to_vec(), 5), Ok(id));
-    let full = a.append(&peer, GROUP, b"hi".to_vec(), 6).unwrap_err();
+    let id = a.append(&peer, GROUP, b"hi".to_vec(), UnixSeconds(5)).unwrap();
+    assert_eq!(a.append(&peer, GROUP, b"hi".to_vec(), UnixSeconds(5)), Ok(id));
+    let full = a.append(&peer, GROUP, b"hi".to_vec(), UnixSeconds(6)).unwrap_err();
     assert_eq!((full.code(), &full), ("sync.full", &SyncError::Full(1)));
-    assert!(a.append(&public(3), GROUP, b"hi".to_vec(), 6).is_ok());
+    assert!(a.append(&public(3), GROUP, b"hi".to_vec(), UnixSeconds(6)).is_ok());
     let ticked = a.tick_to(1000).unwrap();
     assert_eq!(ticked.payloads.len(), 2);
     assert_eq!(a.tick_to(2000).unwrap().payloads.len(), 2);
     assert_eq!(a.tick_to(3000).unwrap().given_up.len(), 2);
     assert_eq!(a.waiting(&peer), Ok(0));
-    assert!(a.append(&peer, GROUP, b"hi".to_vec(), 6).is_ok());
+    assert!(a.append(&peer, GROUP, b"hi".to_vec(), UnixSeconds(6)).is_ok());
 }
 
 #[test]
@@ -76,7 +79,7 @@ fn a_payload_is_handled_up_to_a_limit_and_the_rest_comes_again() {
     assert!(messages(MAX_ITEMS..MAX_ITEMS + 7).iter().all(|it| !acks.contains(&it.id())));
     // Our own payloads stay within the limit, and all messages arrive in the end.
     for at in 0..2 * MAX_ITEMS + 5 {
-        a.append(&bob, GROUP, (at + 10_000).to_be_bytes().to_vec(), 5).unwrap();
+        a.append(&bob, GROUP, (at + 10_000).to_be_bytes().to_vec(), UnixSeconds(5)).unwrap();
     }
     let mut got = 0;
     for _ in 0..8 {
@@ -99,7 +102,7 @@ fn messages_are_repeated_at_once_for_a_new_device() {
     let mut a = node(SyncLimits::default());
     let (peer, other) = (public(2), public(3));
     for to in [peer, other] {
-        a.append(&to, GROUP, b"hi".to_vec(), 5).unwrap();
+        a.append(&to, GROUP, b"hi".to_vec(), UnixSeconds(5)).unwrap();
     }
     let sent = |ticked: SyncTick| ticked.payloads.iter().map(|it| it.0).collect::<Vec<_>>();
     for epoch in [1, 4, 12] {
@@ -117,7 +120,7 @@ fn forget_peer_deletes_all_rows() {
     let mut a = node(SyncLimits { max_remembered: 3, ..SyncLimits::default() });
     let both = |a: &mut DataSync<MemorySyncStore>, peer| {
         for number in 0..5 {
-            a.append(&peer, GROUP, vec![number], 5).unwrap();
+            a.append(&peer, GROUP, vec![number], UnixSeconds(5)).unwrap();
             let message = SyncMessage::new(GROUP, 6, vec![number]);
             let offers = vec![SyncMessageId([number; 32])];
             let payload = SyncPayload { messages: vec![message], offers, ..SyncPayload::default() };
@@ -199,9 +202,9 @@ fn large_queues_are_split() {
     let mut a = node(SyncLimits { max_payload: 1000, ..SyncLimits::default() });
     let peer = public(2);
     for number in 0..5_u8 {
-        a.append(&peer, GROUP, vec![number; 400], 0).unwrap();
+        a.append(&peer, GROUP, vec![number; 400], UnixSeconds::EPOCH).unwrap();
     }
-    a.append(&peer, GROUP, vec![9; 5000], 0).unwrap();
+    a.append(&peer, GROUP, vec![9; 5000], UnixSeconds::EPOCH).unwrap();
     let mut order = Vec::new();
     for _ in 0..3 {
         for (_, payload) in a.tick().unwrap().payloads {
@@ -223,7 +226,7 @@ fn acknowledgements_never_make_a_payload_too_large() {
         a.receive(&peer, payload).unwrap();
     }
     // Each fits into a payload, but not both.
-    a.append(&peer, GROUP, vec![9; 900], 0).unwrap();
+    a.append(&peer, GROUP, vec![9; 900], UnixSeconds::EPOCH).unwrap();
     let mut payloads = a.tick().unwrap().payloads;
     payloads.sort_by_key(|(_, payload)| payload.acks.len());
     let parts: Vec<_> = payloads.iter().map(|(_, it)| (it.acks.len(), it.messages.len())).collect();
@@ -310,7 +313,7 @@ fn a_flood_of_offers_scans_each_row_once() {
 fn a_damaged_store_is_an_error() {
     let mut store = MemorySyncStore::default();
     let mut a = DataSync::new(&mut store);
-    a.append(&public(2), GROUP, vec![1], 1).unwrap();
+    a.append(&public(2), GROUP, vec![1], UnixSeconds(1)).unwrap();
     let key = rows::key(rows::Kind::Sending, &public(2), &SyncMessage::new(GROUP, 1, vec![1]).id());
     store.put(&key, b"short").unwrap();
     assert_eq!(DataSync::new(&mut store).tick(), Err(SyncError::Damaged));
@@ -359,7 +362,7 @@ proptest! {
             }
             for (number, (by, _)) in appended.iter().enumerate().filter(|(_, it)| it.1 == now) {
                 let mut node = DataSync::new(&mut stores[*by]);
-                let id = node.append(&keys[1 - by], group, vec![number as u8], now as i64).unwrap();
+                let id = node.append(&keys[1 - by], group, vec![number as u8], UnixSeconds(now as u32)).unwrap();
                 sent[*by].push(id);
             }
             for (to, bytes) in on_the_way.remove(&now).unwrap_or_default() {

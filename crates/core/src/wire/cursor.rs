@@ -8,13 +8,16 @@
 
 use std::fmt;
 
-use crate::envelope::{Envelope, EnvelopeHash};
+use crate::{
+    envelope::{Envelope, EnvelopeHash},
+    time::UnixSeconds,
+};
 
 /// Where an envelope stands in an archive: ordered by the second it was sent, then by its hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
-    /// Expiry less time to live, in UNIX seconds.
-    pub sent: u32,
+    /// Expiry less time to live.
+    pub sent: UnixSeconds,
     /// The envelope's hash.
     pub hash: EnvelopeHash,
 }
@@ -29,19 +32,19 @@ impl Position {
     }
 
     /// The first position of a second.
-    pub fn first_of(sent: u32) -> Self {
+    pub fn first_of(sent: UnixSeconds) -> Self {
         Self { sent, hash: EnvelopeHash([0; 32]) }
     }
 
     /// The last position of a second.
-    pub fn last_of(sent: u32) -> Self {
+    pub fn last_of(sent: UnixSeconds) -> Self {
         Self { sent, hash: EnvelopeHash([0xff; 32]) }
     }
 
     /// Returns `sent`, four bytes big-endian, then the hash.
     pub fn to_bytes(self) -> [u8; Self::LEN] {
         let mut bytes = [0; Self::LEN];
-        bytes[..4].copy_from_slice(&self.sent.to_be_bytes());
+        bytes[..4].copy_from_slice(&self.sent.0.to_be_bytes());
         bytes[4..].copy_from_slice(&self.hash.0);
         bytes
     }
@@ -51,7 +54,7 @@ impl Position {
         let (mut sent, mut hash) = ([0; 4], [0; 32]);
         sent.copy_from_slice(&bytes[..4]);
         hash.copy_from_slice(&bytes[4..]);
-        Self { sent: u32::from_be_bytes(sent), hash: EnvelopeHash(hash) }
+        Self { sent: UnixSeconds(u32::from_be_bytes(sent)), hash: EnvelopeHash(hash) }
     }
 }
 
@@ -150,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_position_is_its_cursor() {
-        let position = Position { sent: 0x0102_0304, hash: EnvelopeHash([7; 32]) };
+        let position = Position { sent: UnixSeconds(0x0102_0304), hash: EnvelopeHash([7; 32]) };
         let cursor = Cursor::from(position);
         assert_eq!(cursor.position(), Some(position));
         assert_eq!(Cursor::from_bytes(&position.to_bytes()), Some(cursor.clone()));

@@ -11,6 +11,7 @@ use crate::{
         topic::{put_topics, read_topics},
     },
     rlp::{self, Reader},
+    time::UnixSeconds,
     wire::{
         Cursor, Dialect, PacketError, Position, cursor_bytes, cursor_len,
         packet::{put_envelopes, read_envelopes},
@@ -70,9 +71,9 @@ pub struct MessagesRequest {
     /// Identifies the request in its answer. It should have 32 bytes, but any length is kept.
     pub id: Vec<u8>,
     /// The first second of the range, UNIX time, inclusive.
-    pub from: u32,
+    pub from: UnixSeconds,
     /// The last second of the range, inclusive.
-    pub to: u32,
+    pub to: UnixSeconds,
     /// The most envelopes in the answer. 0 for the server's maximum.
     pub limit: u32,
     /// The cursor of the last page, if there was one.
@@ -89,8 +90,8 @@ impl MessagesRequest {
         let mut items = reader.list("messages request")?;
         let request = Self {
             id: items.string("id")?.to_vec(),
-            from: items.u32("from")?,
-            to: items.u32("to")?,
+            from: UnixSeconds(items.u32("from")?),
+            to: UnixSeconds(items.u32("to")?),
             limit: items.u32("limit")?,
             cursor: Cursor::from_bytes(items.string("cursor")?),
             bloom: items.string("bloom filter")?.to_vec(),
@@ -182,9 +183,9 @@ impl RequestComplete {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyncRequest {
     /// The first second of the range, UNIX time, inclusive.
-    pub lower: u32,
+    pub lower: UnixSeconds,
     /// The last second of the range, inclusive.
-    pub upper: u32,
+    pub upper: UnixSeconds,
     /// The bloom filter of the topics.
     pub bloom: Vec<u8>,
     /// The most envelopes in the answer: 1 to [`MAX_LIMIT`].
@@ -195,7 +196,7 @@ pub struct SyncRequest {
 
 impl SyncRequest {
     /// Makes a request for all topics in a range of time.
-    pub fn all(lower: u32, upper: u32) -> Self {
+    pub fn all(lower: UnixSeconds, upper: UnixSeconds) -> Self {
         let bloom = Bloom::FULL.0.to_vec();
         Self { lower, upper, bloom, limit: MAX_LIMIT, cursor: None }
     }
@@ -208,8 +209,8 @@ impl SyncRequest {
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, PacketError> {
         let mut items = reader.list("sync request")?;
         let request = Self {
-            lower: items.u32("lower")?,
-            upper: items.u32("upper")?,
+            lower: UnixSeconds(items.u32("lower")?),
+            upper: UnixSeconds(items.u32("upper")?),
             bloom: items.string("bloom filter")?.to_vec(),
             limit: items.u32("limit")?,
             cursor: Cursor::from_bytes(items.string("cursor")?),

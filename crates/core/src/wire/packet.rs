@@ -29,6 +29,7 @@ use crate::{
     crypto::keccak256,
     envelope::{Bloom, Envelope, EnvelopeHash},
     rlp::{self, Item, Reader, RlpError, RlpErrorKind},
+    time::UnixSeconds,
     wire::{
         Dialect, RateLimits, Status,
         p2p::{P2pRequest, RequestComplete, SyncRequest, SyncResponse},
@@ -95,7 +96,7 @@ pub enum PacketError {
     SyncLimit(u32),
     /// The range of a sync request is empty.
     #[error("the range of the sync request is {lower} to {upper}; expected an ascending range")]
-    SyncRange { lower: u32, upper: u32 },
+    SyncRange { lower: UnixSeconds, upper: UnixSeconds },
 }
 
 impl PacketError {
@@ -457,7 +458,7 @@ mod tests {
         let data = prop::collection::vec(any::<u8>(), 0..80);
         (any::<u32>(), any::<u32>(), any::<[u8; 4]>(), data, any::<u64>()).prop_map(
             |(expiry, ttl, topic, data, nonce)| {
-                Envelope::new(expiry, ttl, Topic(topic), &data, nonce)
+                Envelope::new(UnixSeconds(expiry), ttl, Topic(topic), &data, nonce)
             },
         )
     }
@@ -504,7 +505,7 @@ mod tests {
             let (cursor, bloom) = (None, vec![1; 64]);
             let topics = topics.into_iter().map(Topic).collect();
             let request =
-                MessagesRequest { id: id.to_vec(), from, to, limit, cursor, bloom, topics };
+                MessagesRequest { id: id.to_vec(), from: UnixSeconds(from), to: UnixSeconds(to), limit, cursor, bloom, topics };
             let packet = Packet::P2pRequest(P2pRequest::Plain(request));
             for waku in [Dialect::Waku0, Dialect::Waku1] {
                 let payload = packet.encode_as(waku);

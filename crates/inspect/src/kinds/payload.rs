@@ -14,6 +14,7 @@ use crate::{
     peel::Context,
     proto,
 };
+use statuskit_core::time::UnixMillis;
 
 /// Field numbers.
 const PAYLOAD: u32 = 2;
@@ -65,9 +66,8 @@ fn typed(
     let mut node = of_type(context, kind, bytes, at)?;
     // The envelope's time is not known here: the message's own is as good for its other rules.
     let message = PayloadMessage::decode(kind.number, bytes).ok()?;
-    let sent_ms = clock(&node).unwrap_or(0);
-    let receipt =
-        Receipt { sent_ms, now_ms: sent_ms, author: wrapper.author(), ..Receipt::default() };
+    let sent = UnixMillis(clock(&node).unwrap_or(0));
+    let receipt = Receipt { sent, now: sent, author: wrapper.author(), ..Receipt::default() };
     for check in checks(&message, &receipt) {
         let found = if check.pass { "holds".to_owned() } else { check.rejection.to_string() };
         node.check(check.rejection.rule(), check.rejection.code(), check.pass, found);
@@ -109,8 +109,8 @@ pub(super) fn bare(context: &Context<'_>, bytes: &[u8], at: usize) -> Option<Nod
             return None;
         }
         let node = of_type(context, kind, bytes, at)?;
-        let sent_ms = clock(&node)?;
-        let receipt = Receipt { sent_ms, now_ms: sent_ms, ..Receipt::default() };
+        let sent = UnixMillis(clock(&node)?);
+        let receipt = Receipt { sent, now: sent, ..Receipt::default() };
         // Rules that need an author can't hold here, but the content must.
         let sound = checks(&message, &receipt).iter().filter(|check| !check.pass).count() <= 1;
         sound.then(|| node.possible("all fields are known, but other types may fit as well"))

@@ -9,11 +9,10 @@ use std::{
 use statuskit_core::{
     envelope::{Envelope, Topic},
     mailserver::Position,
+    time::UnixSeconds,
 };
 
-use crate::archive::{
-    Archive, ArchiveError, Budget, Count, DAY, Order, Query, Record, Step, Summary,
-};
+use crate::archive::{Archive, ArchiveError, Budget, Count, Order, Query, Record, Step, Summary};
 
 /// An archive in memory, for tests and demonstrations. Queries scan their whole range of time.
 ///
@@ -81,7 +80,7 @@ impl Archive for MemoryArchive {
         Ok(self.0.read().unwrap_or_else(PoisonError::into_inner).contains_key(position))
     }
 
-    fn prune(&self, before: u32) -> Result<u64, ArchiveError> {
+    fn prune(&self, before: UnixSeconds) -> Result<u64, ArchiveError> {
         let mut map = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let kept = map.split_off(&Position::first_of(before));
         Ok(std::mem::replace(&mut *map, kept).len() as u64)
@@ -106,7 +105,7 @@ impl Archive for MemoryArchive {
         let map = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let mut counts: HashMap<(u32, Topic), (u64, u64)> = HashMap::new();
         for (position, envelope) in map.iter() {
-            let count = counts.entry((position.sent / DAY, envelope.topic())).or_default();
+            let count = counts.entry((position.sent.day(), envelope.topic())).or_default();
             count.0 += 1;
             count.1 += envelope.raw().len() as u64;
         }

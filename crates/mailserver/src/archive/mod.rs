@@ -26,6 +26,7 @@ use std::{collections::BTreeSet, fmt::Debug, ops::ControlFlow};
 use statuskit_core::{
     envelope::{Bloom, Envelope, Topic},
     mailserver::{DAY, Position},
+    time::UnixSeconds,
 };
 
 pub use budget::{Budget, Step};
@@ -80,9 +81,9 @@ pub enum Order {
 #[derive(Debug, Clone)]
 pub struct Query {
     /// The first second, inclusive.
-    pub from: u32,
+    pub from: UnixSeconds,
     /// The last second, inclusive.
-    pub to: u32,
+    pub to: UnixSeconds,
     /// The topics.
     pub select: Select,
     /// The order.
@@ -114,7 +115,7 @@ pub struct Summary {
     /// Number of distinct topics.
     pub topics: u64,
     /// The second of the oldest and of the newest envelope.
-    pub span: Option<(u32, u32)>,
+    pub span: Option<(UnixSeconds, UnixSeconds)>,
     /// The size of the store on disk in bytes, if known.
     pub disk: Option<u64>,
 }
@@ -171,7 +172,7 @@ pub trait Archive: Debug + Send + Sync {
     ///
     /// # Errors
     /// If the store fails or is damaged. The next pruning completes the work.
-    fn prune(&self, before: u32) -> Result<u64, ArchiveError>;
+    fn prune(&self, before: UnixSeconds) -> Result<u64, ArchiveError>;
 
     /// Sums up what it holds, without reading all of it.
     ///

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use statuskit_core::{
     envelope::{Bloom, Envelope, Topic},
     mailserver::{Cursor, Request},
+    time::UnixSeconds,
     wire::{
         Packet,
         p2p::{MAX_LIMIT, RequestComplete},
@@ -38,9 +39,9 @@ const MAX_WITHOUT_LIMIT: u64 = 1 << 24;
 #[derive(Debug, Clone)]
 pub struct HistoryQuery {
     /// The first second, UNIX time, inclusive.
-    pub from: u32,
+    pub from: UnixSeconds,
     /// The last second, inclusive.
-    pub to: u32,
+    pub to: UnixSeconds,
     /// Exactly these topics; if there are none, all that the filter matches.
     pub topics: Vec<Topic>,
     /// The filter; by default that of the topics, and without topics the full one.
@@ -58,7 +59,11 @@ pub struct HistoryQuery {
 
 impl HistoryQuery {
     /// Asks for the envelopes of some topics; for all, if there are none.
-    pub fn from_topics(from: u32, to: u32, topics: impl IntoIterator<Item = Topic>) -> Self {
+    pub fn from_topics(
+        from: UnixSeconds,
+        to: UnixSeconds,
+        topics: impl IntoIterator<Item = Topic>,
+    ) -> Self {
         Self {
             from,
             to,
@@ -93,9 +98,9 @@ pub enum HistoryItem {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PageDone {
     /// The first second that was asked for: a part of the whole range, if that is too long.
-    pub from: u32,
+    pub from: UnixSeconds,
     /// The last second.
-    pub to: u32,
+    pub to: UnixSeconds,
     /// Where the next page of this range begins; `None` if this was the last.
     pub cursor: Option<Cursor>,
     /// Whether the whole range is done.

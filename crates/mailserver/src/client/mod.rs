@@ -56,6 +56,7 @@ use statuskit_core::{
     crypto::{PublicKey, SecretKey},
     envelope::{Envelope, pow::MineOptions},
     mailserver::{Access, Form, Request, RequestError, SealError, request::MAX_RAW_RANGE},
+    time::UnixSeconds,
     wire::p2p::P2pRequest,
 };
 use statuskit_net::node::{ConnectionId, Event, Handle, SendError};
@@ -323,7 +324,7 @@ impl Inner {
         let min_pow = status.map_or(0.0, |status| status.min_pow).max(self.config.min_pow);
         let mut rng = self.rng()?;
         let (request, config) = (request.clone(), self.config.clone());
-        let now = self.handle.now().as_secs() as u32;
+        let now = UnixSeconds::from_since_epoch(self.handle.now());
         let sealed = spawn_blocking(move || {
             let began = Instant::now();
             let late = || began.elapsed() >= config.work_time;

@@ -5,11 +5,15 @@
 //! the server: it drops what was not asked for, and ends a history whose cursors lead in circles or
 //! whose pages bring nothing.
 
-use std::collections::{HashSet, VecDeque};
+use std::{
+    collections::{HashSet, VecDeque},
+    time::Duration,
+};
 
 use statuskit_core::{
     envelope::{Bloom, Envelope, EnvelopeHash, Topic},
     mailserver::{Cursor, DAY, Request},
+    time::UnixSeconds,
     wire::p2p::MAX_LIMIT,
 };
 
@@ -21,6 +25,7 @@ const MAX_SEEN: usize = 1 << 16;
 const MAX_FRUITLESS: u32 = 3;
 /// The longest range that servers accepted until January 2020.
 const OLD_SPAN: u32 = DAY;
+const SECOND: Duration = Duration::from_secs(1);
 
 /// Decides what to ask for next.
 pub(super) struct Pager {
@@ -30,7 +35,7 @@ pub(super) struct Pager {
     max_span: Option<u32>,
     limit: u32,
     /// The first second that no part has covered; `None` after the last second of 32 bits.
-    next: Option<u32>,
+    next: Option<UnixSeconds>,
     part: Option<Part>,
     page: Page,
     /// How much of the range is done, in whole parts.
@@ -41,8 +46,8 @@ pub(super) struct Pager {
 
 /// A part of the range, being paged through.
 struct Part {
-    from: u32,
-    to: u32,
+    from: UnixSeconds,
+    to: UnixSeconds,
     /// The cursor it began with.
     begin: Option<Cursor>,
     /// The cursor of the next request.
@@ -61,7 +66,7 @@ struct Page {
     /// Those that were asked for and had not come before.
     fresh: u64,
     /// When the first and the last of those asked for were sent.
-    ends: Option<(u32, u32)>,
+    ends: Option<(UnixSeconds, UnixSeconds)>,
 }
 
 /// How a page ended.
@@ -119,9 +124,9 @@ impl Pager {
         if from > to {
             return None;
         }
-        let span = |span: u32| from.saturating_add(span.max(1) - 1).min(to);
+        let span = |span: u32| UnixSeconds(from.0.saturating_add(span.max(1) - 1)).min(to);
         let last = self.max_span.map_or(to, span);
-        self.next = last.checked_add(1);
+        self.next = last.checked_add(SECOND);
         if from > self.query.from {
             self.parts_done = share(self.query.from, to, from);
         }
@@ -196,7 +201,7 @@ impl Pager {
         let is_last = cursor.is_none() && to >= self.query.to;
         let done = match &cursor {
             None if is_last => 1.0,
-            None => share(self.query.from, self.query.to, to.saturating_add(1)),
+            None => share(self.query.from, self.query.to, to.saturating_add(SECOND)),
             Some(cursor) => self.within(from, to, cursor),
         };
         Some(PageDone { from, to, cursor, is_last, done, tally: self.tally })
@@ -223,7 +228,8 @@ impl Pager {
     /// Asks for parts of a day, if that is what a refusal asks for. Returns whether it does.
     pub(super) fn split(&mut self, refusal: &str) -> bool {
         let is_too_long = refusal.starts_with("query range too big");
-        let Some(part) = self.part.take_if(|it| is_too_long && it.to - it.from >= OLD_SPAN) else {
+        let Some(part) = self.part.take_if(|it| is_too_long && it.to.0 - it.from.0 >= OLD_SPAN)
+        else {
             return false;
         };
         self.max_span = Some(OLD_SPAN);
@@ -233,12 +239,13 @@ impl Pager {
 
     /// How much of the whole is done in the middle of a part: by the second of the cursor, and by
     /// the direction of the page.
-    fn within(&self, from: u32, to: u32, cursor: &Cursor) -> f64 {
+    fn within(&self, from: UnixSeconds, to: UnixSeconds, cursor: &Cursor) -> f64 {
         let sent = cursor.position().map_or(from, |it| it.sent.clamp(from, to));
         let descends = self.page.ends.is_some_and(|(first, last)| first > last);
-        let at = if descends { to - sent } else { sent - from };
-        let of_part = share(0, to - from, at);
-        let part = share(self.query.from, self.query.to, to.saturating_add(1)) - self.parts_done;
+        let done = if descends { to.saturating_since(sent) } else { sent.saturating_since(from) };
+        let of_part = ratio(done, to.saturating_since(from));
+        let part =
+            share(self.query.from, self.query.to, to.saturating_add(SECOND)) - self.parts_done;
         (self.parts_done + of_part * part).clamp(0.0, 1.0)
     }
 }
@@ -249,9 +256,13 @@ pub(super) fn page_limit(limit: u32) -> u32 {
 }
 
 /// Which share of the seconds from `from` to `to` comes before `at`.
-fn share(from: u32, to: u32, at: u32) -> f64 {
-    let all = f64::from(to.saturating_sub(from)) + 1.0;
-    (f64::from(at.saturating_sub(from)) / all).clamp(0.0, 1.0)
+fn share(from: UnixSeconds, to: UnixSeconds, at: UnixSeconds) -> f64 {
+    ratio(at.saturating_since(from), to.saturating_since(from))
+}
+
+/// Which share of a range, whose last second counts, is done.
+fn ratio(done: Duration, range: Duration) -> f64 {
+    (done.as_secs_f64() / (range.as_secs_f64() + 1.0)).clamp(0.0, 1.0)
 }
 
 /// The hashes of the last envelopes.
@@ -306,7 +317,7 @@ mod tests {
     #[test]
     fn a_range_is_paged_through_in_parts() {
         let all: Vec<Envelope> = (0..100)
-            .map(|i| Envelope::new(1000 + 7 * i, 10, Topic([1; 4]), b"data", i.into()))
+            .map(|i| Envelope::new(UnixSeconds(1000 + 7 * i), 10, Topic([1; 4]), b"data", i.into()))
             .collect();
         let archive = MemoryArchive::new();
         archive.append(&all).unwrap();
@@ -316,13 +327,16 @@ mod tests {
         let server = Server::new(rules).unwrap();
         for (max_span, limit) in [(None, 0), (None, 9), (Some(100), 0), (Some(50), 2), (Some(1), 1)]
         {
-            let query =
-                HistoryQuery { limit, max_span, ..HistoryQuery::from_topics(900, 1700, []) };
+            let query = HistoryQuery {
+                limit,
+                max_span,
+                ..HistoryQuery::from_topics(UnixSeconds(900), UnixSeconds(1700), [])
+            };
             let mut pager = Pager::new(query, None);
             let (mut got, mut done) = (Vec::new(), Vec::new());
             while let Some(request) = pager.next_request() {
                 pager.begin_page();
-                assert!(max_span.is_none_or(|span| request.to - request.from < span));
+                assert!(max_span.is_none_or(|span| request.to.0 - request.from.0 < span));
                 let (envelopes, end) = answer(&request, &server, &archive);
                 pager.receive(envelopes.len(), 1000).unwrap();
                 got.extend(envelopes.into_iter().filter(|it| pager.accepts(it)));
@@ -338,15 +352,17 @@ mod tests {
 
     #[test]
     fn a_refused_range_is_asked_for_in_days() {
-        let begin = Some(Cursor::from(Position::first_of(5)));
-        let query =
-            HistoryQuery { cursor: begin.clone(), ..HistoryQuery::from_topics(0, 3 * DAY, []) };
+        let begin = Some(Cursor::from(Position::first_of(UnixSeconds(5))));
+        let query = HistoryQuery {
+            cursor: begin.clone(),
+            ..HistoryQuery::from_topics(UnixSeconds::EPOCH, UnixSeconds(3 * DAY), [])
+        };
         let mut pager = Pager::new(query, None);
-        assert_eq!(pager.next_request().unwrap().to, 3 * DAY);
+        assert_eq!(pager.next_request().unwrap().to, UnixSeconds(3 * DAY));
         assert!(!pager.split("failed to decrypt p2p request"));
         assert!(pager.split("query range too big for peer"));
         let request = pager.next_request().unwrap();
-        assert_eq!((request.from, request.to, request.cursor), (0, DAY - 1, begin));
+        assert_eq!((request.from.0, request.to.0, request.cursor), (0, DAY - 1, begin));
         assert!(!pager.split("query range too big for peer"), "it can't be any shorter");
     }
 }

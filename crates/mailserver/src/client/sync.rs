@@ -12,6 +12,7 @@ use statuskit_core::{
     crypto::PublicKey,
     envelope::{Bloom, Envelope},
     mailserver::Cursor,
+    time::UnixSeconds,
     wire::{
         Packet,
         p2p::{MAX_LIMIT, SyncRequest},
@@ -36,9 +37,9 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct SyncOptions {
     /// The first second, UNIX time, inclusive.
-    pub from: u32,
+    pub from: UnixSeconds,
     /// The last second, inclusive.
-    pub to: u32,
+    pub to: UnixSeconds,
     /// Which of it is archived, by when it was sent.
     pub intake: Intake,
     /// The topics.
@@ -61,7 +62,7 @@ pub struct SyncOptions {
 
 impl SyncOptions {
     /// Asks for everything in a range of time.
-    pub fn new(from: u32, to: u32) -> Self {
+    pub fn new(from: UnixSeconds, to: UnixSeconds) -> Self {
         Self {
             from,
             to,

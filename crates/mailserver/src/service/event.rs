@@ -6,6 +6,7 @@ use statuskit_net::node::ConnectionId;
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::{ArchiveError, server::Totals};
+use statuskit_core::time::UnixSeconds;
 
 /// An event of a mailserver.
 #[derive(Debug)]
@@ -38,7 +39,7 @@ pub enum MailserverEvent {
     /// Envelopes older than the retention were removed.
     Pruned {
         /// Everything sent before this second.
-        before: u32,
+        before: UnixSeconds,
         /// How many envelopes.
         removed: u64,
     },

@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use statuskit_core::envelope::Envelope;
+use statuskit_core::{envelope::Envelope, time::UnixSeconds};
 use statuskit_net::node::{Handle, PooledEnvelope};
 use tokio::{
     sync::Notify,
@@ -182,7 +182,8 @@ impl Ingest {
     /// could drown other events.
     fn is_kept(&self, envelope: &PooledEnvelope, reporter: &Reporter) -> bool {
         let Limits { retention, max_age, .. } = self.limits;
-        let intake = Intake::from_node(self.handle.now().as_secs() as u32, retention, max_age);
+        let intake =
+            Intake::from_node(UnixSeconds::from_since_epoch(self.handle.now()), retention, max_age);
         let checked = intake.check(envelope.envelope());
         checked.inspect_err(|why| reporter.counters.lock().passed_over.add(*why)).is_ok()
     }

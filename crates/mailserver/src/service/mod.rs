@@ -58,6 +58,7 @@ use ingest::Ingest;
 use serve::{Asked, Desk};
 use stats::Counters;
 pub use stats::{Histogram, MailserverStats};
+use statuskit_core::time::UnixSeconds;
 
 /// Events that wait for each subscriber of the mailserver.
 const NEWS_CAPACITY: usize = 1024;
@@ -341,7 +342,7 @@ async fn prune(desk: Arc<Desk>, retention: Duration, interval: Duration) {
             desk.reporter.report(MailserverEvent::ClockJumped(jump));
             continue;
         }
-        let before = now.0.saturating_sub(retention).as_secs() as u32;
+        let before = UnixSeconds::from_since_epoch(now.0.saturating_sub(retention));
         desk.server.prunes(before);
         let archive = desk.archive.clone();
         match spawn_blocking(move || archive.prune(before)).await {

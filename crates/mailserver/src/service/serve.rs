@@ -531,6 +531,7 @@ mod tests {
     use statuskit_core::{
         crypto::{SecretKey, seeded_rng},
         envelope::SymKey,
+        time::UnixSeconds,
     };
     use statuskit_net::node::{PeerOptions, Service, ServiceConfig};
 
@@ -559,7 +560,7 @@ mod tests {
         let reporter = Arc::new(Reporter { counters: Counters::default(), news });
         let archive = Arc::new(MemoryArchive::new());
         let desk = Arc::new(Desk::new(handle.clone(), archive, server, reporter, &config));
-        let asked = Asked::Sync(Arc::new(SyncRequest::all(0, 1)));
+        let asked = Asked::Sync(Arc::new(SyncRequest::all(UnixSeconds::EPOCH, UnixSeconds(1))));
         let refuse = || desk.turn_away(peer, &asked, Refusal::Busy, Instant::now());
         (0..1000).for_each(|_| refuse());
         assert_eq!(desk.tasks().len(), 1, "all of them end it once");

@@ -28,6 +28,7 @@ use std::{
 use statuskit_core::{
     devp2p::NodeId,
     envelope::{Bloom, EnvelopeHash, Rules, Verdict, check::SYNC_ALLOWANCE},
+    time::UnixSeconds,
     wire::{Status, packet::code},
 };
 
@@ -295,7 +296,7 @@ impl Node {
     /// late call only delays what is due.
     pub fn next_timeout(&self) -> Option<Time> {
         let timer = self.timers.peek().map(|Reverse((at, _))| *at);
-        let expiry = self.pool.next_expiry().map(Duration::from_secs);
+        let expiry = self.pool.next_expiry();
         let pow = self.pow_changes.front().map(|(at, _)| *at);
         let bloom = self.bloom_changes.front().map(|(at, _)| *at);
         [timer, expiry, pow, bloom].into_iter().flatten().min()
@@ -331,7 +332,7 @@ impl Node {
     /// Returns the rules for envelopes.
     pub(super) fn rules(&self, now: Time) -> Rules {
         Rules {
-            now: now.as_secs() as u32,
+            now: UnixSeconds::from_since_epoch(now),
             max_message_size: self.config.max_message_size,
             min_pow: self.config.min_pow,
             min_pow_tolerance: self.config.min_pow_tolerance,
@@ -393,8 +394,8 @@ impl Node {
             self.bloom_changes.pop_front();
             self.config.bloom_tolerance = bloom;
         }
-        if self.pool.next_expiry().is_some_and(|second| second <= now.as_secs()) {
-            self.stats.expired += self.pool.expire(now.as_secs()) as u64;
+        if self.pool.next_expiry().is_some_and(|at| at <= now) {
+            self.stats.expired += self.pool.expire(now) as u64;
         }
         if self.pool.is_sparse() {
             self.pool.compact(self.peers.values_mut().map(|peer| &mut peer.cursor));

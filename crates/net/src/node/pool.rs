@@ -19,15 +19,18 @@ use std::{
     collections::{BTreeMap, VecDeque},
     net::IpAddr,
     sync::Arc,
+    time::Duration,
 };
 
 use hashbrown::HashTable;
 use statuskit_core::{
     devp2p::NodeId,
     envelope::{Envelope, EnvelopeHash, pow},
+    time::UnixSeconds,
 };
 
 use super::{
+    clock::Time,
     holders::{Held, Holder, Holders, Limits, NOBODY},
     source::source,
 };
@@ -104,7 +107,7 @@ pub(super) struct Pool {
     index: HashTable<u32>,
     seeds: [u64; 2],
     /// Low halves of places, by expiry.
-    by_expiry: BTreeMap<u32, Vec<u32>>,
+    by_expiry: BTreeMap<UnixSeconds, Vec<u32>>,
     /// How many of these places were evicted.
     evicted: usize,
     holders: Holders,
@@ -234,15 +237,16 @@ impl Pool {
         }
     }
 
-    /// Returns the second at whose start the next envelope expires.
-    pub fn next_expiry(&self) -> Option<u64> {
-        self.by_expiry.first_key_value().map(|(expiry, _)| u64::from(*expiry) + 1)
+    /// Returns when the next envelope expires: at the end of its last second.
+    pub fn next_expiry(&self) -> Option<Time> {
+        let second = Duration::from_secs(1);
+        self.by_expiry.first_key_value().map(|(expiry, _)| expiry.since_epoch() + second)
     }
 
-    /// Removes the envelopes with `expiry < now` (UNIX seconds). Returns their number.
-    pub fn expire(&mut self, now: u64) -> usize {
+    /// Removes the envelopes with `expiry < now`. Returns their number.
+    pub fn expire(&mut self, now: Time) -> usize {
         let before = self.index.len();
-        while self.next_expiry().is_some_and(|second| second <= now) {
+        while self.next_expiry().is_some_and(|at| at <= now) {
             let Some((_, places)) = self.by_expiry.pop_first() else { break };
             for low in places {
                 if !self.remove(low) {
@@ -440,7 +444,7 @@ mod tests {
     use statuskit_core::envelope::Topic;
 
     fn envelope(expiry: u32, nonce: u64) -> PooledEnvelope {
-        let envelope = Envelope::new(expiry, 10, Topic([1; 4]), &[7; 40], nonce);
+        let envelope = Envelope::new(UnixSeconds(expiry), 10, Topic([1; 4]), &[7; 40], nonce);
         let hash = envelope.hash();
         PooledEnvelope::new(envelope, hash, 0, 0, false)
     }
@@ -466,12 +470,12 @@ mod tests {
                 if mark {
                     pool.mark(place, slot);
                 }
-                model.push((place, hash, expiry, if mark { vec![slot] } else { vec![] }));
+                model.push((place, hash, expiry.0, if mark { vec![slot] } else { vec![] }));
                 if life % 4 == 0 {
                     now += 7;
                     cursor = model.get(model.len() / 2).map_or(0, |it| it.0);
                     let middle = model.get(model.len() / 2).map(|it| it.1);
-                    pool.expire(now.into());
+                    pool.expire(Duration::from_secs(now.into()));
                     if pool.is_sparse() || life == 8 {
                         pool.compact(std::iter::once(&mut cursor));
                     }
@@ -494,7 +498,7 @@ mod tests {
             }
             pool.clear_marks(7);
             prop_assert!(model.iter().all(|it| !pool.is_marked(it.0, 7)));
-            pool.expire(u64::from(u32::MAX) + 1);
+            pool.expire(Duration::from_secs(u64::from(u32::MAX) + 1));
             prop_assert_eq!((pool.len(), pool.bytes(), pool.front()), (0, 0, pool.end()));
         }
     }

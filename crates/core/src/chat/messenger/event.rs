@@ -16,6 +16,7 @@ use crate::{
     },
     secure::{BundleError, DecryptError, DeviceMessage, EncryptionKind, Installation},
     sync::{MAX_ITEMS, SyncMessageId},
+    time::UnixSeconds,
 };
 
 /// An opened Whisper message.
@@ -24,7 +25,7 @@ pub struct Incoming<'a> {
     /// The key that signed it.
     pub signer: Option<&'a PublicKey>,
     /// When its envelope was sent, in UNIX seconds.
-    pub sent: u32,
+    pub sent: UnixSeconds,
     /// Its payload.
     pub payload: &'a [u8],
 }
@@ -277,7 +278,7 @@ impl Post {
     pub fn seal<R: CryptoRng>(
         &self,
         identity: &SecretKey,
-        now: u32,
+        now: UnixSeconds,
         ttl: u32,
         rng: &mut R,
     ) -> Result<Envelope, MessageError> {

@@ -36,6 +36,7 @@ use crate::{
         },
     },
     sync::SyncMessageId,
+    time::UnixMillis,
 };
 
 const KEPT: &[u8] = b"xi";
@@ -85,11 +86,11 @@ impl<S: Store> Messenger<S> {
         incoming: &Incoming<'_>,
         place: u64,
         context: &[u8],
-        now_ms: u64,
+        now: UnixMillis,
         rng: &mut R,
     ) -> Result<(Outcome, usize)> {
         self.atomically(|it| {
-            let outcome = it.handle(incoming, now_ms, rng)?;
+            let outcome = it.handle(incoming, now, rng)?;
             let payloads: Vec<_> = outcome
                 .events
                 .iter()
@@ -377,6 +378,7 @@ mod tests {
         chat::messenger::Post,
         crypto::{SecretKey, seeded_rng},
         secure::MemoryStore,
+        time::UnixSeconds,
     };
 
     const NOW: u64 = 1_585_500_000_000;
@@ -391,10 +393,10 @@ mod tests {
         let (alice, mut bob) = (open(MemoryStore::new(), "alice"), open(MemoryStore::new(), "bob"));
         let mut rng = seeded_rng("world");
         let chat = Chat::OneToOne(*alice.me());
-        bob.send_text(&chat, "one", NOW, &mut rng).unwrap();
-        bob.create_group("g", &[*alice.me()], NOW + 1, &mut rng).unwrap();
-        bob.send_text(&chat, "two", NOW + 1000, &mut rng).unwrap();
-        let post = bob.tick(NOW + 1000, &mut rng).unwrap().posts.remove(0);
+        bob.send_text(&chat, "one", UnixMillis(NOW), &mut rng).unwrap();
+        bob.create_group("g", &[*alice.me()], UnixMillis(NOW + 1), &mut rng).unwrap();
+        bob.send_text(&chat, "two", UnixMillis(NOW + 1000), &mut rng).unwrap();
+        let post = bob.tick(UnixMillis(NOW + 1000), &mut rng).unwrap().posts.remove(0);
         (alice, *bob.me(), post)
     }
 
@@ -406,10 +408,13 @@ mod tests {
     fn what_was_received_is_kept_until_it_is_released() {
         let (mut alice, bob, post) = world();
         let mut rng = seeded_rng("receive");
-        let incoming =
-            Incoming { signer: Some(&bob), sent: (NOW / 1000) as u32, payload: &post.payload };
+        let incoming = Incoming {
+            signer: Some(&bob),
+            sent: UnixSeconds((NOW / 1000) as u32),
+            payload: &post.payload,
+        };
         let (outcome, count) =
-            alice.receive_and_keep(&incoming, 7, b"context", NOW, &mut rng).unwrap();
+            alice.receive_and_keep(&incoming, 7, b"context", UnixMillis(NOW), &mut rng).unwrap();
         let payloads: Vec<_> = outcome
             .events
             .into_iter()
@@ -433,7 +438,7 @@ mod tests {
         // What is released goes with the next write.
         alice.release(7, Some(2));
         alice.set_enabled(&bob, &InstallationId::new("none"), true).unwrap();
-        alice.tick(NOW + 2000, &mut rng).unwrap().posts.clear();
+        alice.tick(UnixMillis(NOW + 2000), &mut rng).unwrap().posts.clear();
         let mut alice = open(alice.into_store(), "alice");
         let kept = alice.kept().unwrap();
         assert!(kept.was_interrupted);

@@ -27,9 +27,10 @@
 //!     crypto::{SecretKey, seeded_rng},
 //!     payload::matching::Chat,
 //!     secure::MemoryStore,
+//!     time::UnixMillis,
 //! };
 //!
-//! let (mut rng, now) = (seeded_rng("docs"), 1_585_500_000_000);
+//! let (mut rng, now) = (seeded_rng("docs"), UnixMillis(1_585_500_000_000));
 //! let [alice_key, bob_key] = [(); 2].map(|()| SecretKey::generate(&mut rng));
 //! let (alice_id, bob_id) = (alice_key.public_key(), bob_key.public_key());
 //! let mut alice = Messenger::open(MemoryStore::new(), alice_key, None, &mut rng)?;
@@ -37,7 +38,7 @@
 //!
 //! alice.send_text(&Chat::OneToOne(bob_id), "hi", now, &mut rng)?;
 //! for post in alice.tick(now, &mut rng)?.posts {
-//!     let sent = (now / 1000) as u32;
+//!     let sent = now.to_seconds();
 //!     let incoming = Incoming { signer: Some(&alice_id), sent, payload: &post.payload };
 //!     for event in bob.receive(&incoming, now, &mut rng)?.events {
 //!         if let MessengerEvent::Message(received) = event {
@@ -94,6 +95,7 @@ use crate::{
         store::{Store, StoreError},
     },
     sync::{DataSync, SyncError},
+    time::UnixMillis,
 };
 pub use event::{
     GiveUp, GivenUp, Incoming, Layers, MessengerEvent, Outcome, Oversized, Post, PostKey, PostKind,
@@ -425,11 +427,11 @@ impl<S: Store> Messenger<S> {
     ///
     /// Resets a clock so far ahead that others would refuse the next one. Not all received clocks
     /// are checked, and none of them must silence us.
-    fn clock(&mut self, chat: &Chat, now_ms: u64) -> Result<u64> {
+    fn clock(&mut self, chat: &Chat, now: UnixMillis) -> Result<u64> {
         let (store, memory) = self.parts()?;
         let Some(known) = memory.chats.get_mut(chat) else { return Ok(0) };
-        let sent_ms = now_ms / 1000 * 1000;
-        if clock::is_ahead(known.clock.saturating_add(1), sent_ms) {
+        let sent = now.to_seconds().to_millis();
+        if clock::is_ahead(known.clock.saturating_add(1), sent) {
             known.clock = 0;
             store.put_chat(chat, *known);
         }
@@ -510,9 +512,10 @@ mod tests {
         // Two groups that we were added to; we join one of them.
         let groups = [1, 2].map(|byte| {
             let id = crate::account::Uuid::from_bytes([byte; 16]);
-            Group::create(id, "group", &[me], &maker, 5).unwrap().group
+            Group::create(id, "group", &[me], &maker, UnixMillis(5)).unwrap().group
         });
-        let joined = groups[1].change(Change::Join, &messenger.identity, 0, 9).unwrap().group;
+        let joined =
+            groups[1].change(Change::Join, &messenger.identity, 0, UnixMillis(9)).unwrap().group;
         for group in [&groups[0], &joined] {
             messenger.keep_group(Arc::new(group.clone()), false).unwrap();
         }

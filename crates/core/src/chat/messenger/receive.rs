@@ -25,10 +25,11 @@ use crate::{
         store::Store,
     },
     sync::SyncPayload,
+    time::UnixMillis,
 };
 
 impl<S: Store> Messenger<S> {
-    /// Handles an opened message at `now_ms` (UNIX milliseconds).
+    /// Handles an opened message at `now` (UNIX milliseconds).
     ///
     /// # Errors
     /// If the store fails. What is wrong with the message is an
@@ -36,10 +37,10 @@ impl<S: Store> Messenger<S> {
     pub fn receive<R: CryptoRng + ?Sized>(
         &mut self,
         incoming: &Incoming<'_>,
-        now_ms: u64,
+        now: UnixMillis,
         rng: &mut R,
     ) -> Result<Outcome> {
-        self.atomically(|it| it.handle(incoming, now_ms, rng))
+        self.atomically(|it| it.handle(incoming, now, rng))
     }
 
     /// Handles messages in this order, and writes them in one transaction.
@@ -49,21 +50,21 @@ impl<S: Store> Messenger<S> {
     pub fn receive_all<R: CryptoRng + ?Sized>(
         &mut self,
         incoming: &[Incoming<'_>],
-        now_ms: u64,
+        now: UnixMillis,
         rng: &mut R,
     ) -> Result<Vec<Outcome>> {
-        self.atomically(|it| incoming.iter().map(|one| it.handle(one, now_ms, rng)).collect())
+        self.atomically(|it| incoming.iter().map(|one| it.handle(one, now, rng)).collect())
     }
 
     pub(super) fn handle<R: CryptoRng + ?Sized>(
         &mut self,
         incoming: &Incoming<'_>,
-        now_ms: u64,
+        now: UnixMillis,
         rng: &mut R,
     ) -> Result<Outcome> {
         let mut outcome = Outcome::default();
         let Ok(message) = ProtocolMessage::decode(incoming.payload) else {
-            self.handle_bare(incoming, None, now_ms, &mut outcome)?;
+            self.handle_bare(incoming, None, now, &mut outcome)?;
             return Ok(outcome);
         };
         let fields = message.fields();
@@ -71,11 +72,11 @@ impl<S: Store> Messenger<S> {
             && fields.direct_message.is_empty()
             && fields.public_message.is_empty();
         if is_empty {
-            self.handle_bare(incoming, None, now_ms, &mut outcome)?;
+            self.handle_bare(incoming, None, now, &mut outcome)?;
             return Ok(outcome);
         }
         let Some(sender) = incoming.signer else {
-            self.handle_bare(incoming, Some(UnreadReason::Unsigned), now_ms, &mut outcome)?;
+            self.handle_bare(incoming, Some(UnreadReason::Unsigned), now, &mut outcome)?;
             return Ok(outcome);
         };
         if *sender == self.me && fields.installation_id == self.installation().as_str() {
@@ -112,7 +113,7 @@ impl<S: Store> Messenger<S> {
         match received.content {
             Ok(content) => {
                 self.store().see(&digest)?;
-                self.handle_content(incoming, sender, content, layers, now_ms, &mut outcome)?;
+                self.handle_content(incoming, sender, content, layers, now, &mut outcome)?;
             }
             // A contact code.
             Err(DecryptError::NoPayload) if !fields.bundles.is_empty() => {}
@@ -122,9 +123,9 @@ impl<S: Store> Messenger<S> {
             }
             Err(refusal) => {
                 if refusal == DecryptError::DeviceNotFound {
-                    outcome.posts.extend(self.advertise(sender, now_ms, rng)?);
+                    outcome.posts.extend(self.advertise(sender, now, rng)?);
                 }
-                self.handle_bare(incoming, Some(refusal.into()), now_ms, &mut outcome)?;
+                self.handle_bare(incoming, Some(refusal.into()), now, &mut outcome)?;
             }
         }
         Ok(outcome)
@@ -140,10 +141,10 @@ impl<S: Store> Messenger<S> {
     fn advertise<R: CryptoRng + ?Sized>(
         &mut self,
         sender: &PublicKey,
-        now_ms: u64,
+        now: UnixMillis,
         rng: &mut R,
     ) -> Result<Option<Post>> {
-        let outgoing = self.device.answer_unknown(sender, Timestamp::from_millis(now_ms), rng)?;
+        let outgoing = self.device.answer_unknown(sender, Timestamp::from_millis(now), rng)?;
         let (topic, key) = partitioned(sender);
         Ok(outgoing.map(|outgoing| Post {
             topic,
@@ -164,19 +165,19 @@ impl<S: Store> Messenger<S> {
         &mut self,
         incoming: &Incoming<'_>,
         reason: Option<UnreadReason>,
-        now_ms: u64,
+        now: UnixMillis,
         outcome: &mut Outcome,
     ) -> Result<()> {
         let receipt = Receipt {
-            sent_ms: u64::from(incoming.sent) * 1000,
-            now_ms,
+            sent: incoming.sent.to_millis(),
+            now,
             author: incoming.signer,
             me: Some(&self.me),
             ..Receipt::default()
         };
         match Wrapper::detect(incoming.payload, &receipt) {
             Some(wrapper) => {
-                let events = self.handle_wrapper(incoming, wrapper, Layers::default(), now_ms)?;
+                let events = self.handle_wrapper(incoming, wrapper, Layers::default(), now)?;
                 outcome.events.extend(events);
             }
             None => outcome.events.push(match reason {
@@ -194,7 +195,7 @@ impl<S: Store> Messenger<S> {
         sender: &PublicKey,
         content: DecryptedContent,
         mut layers: Layers,
-        now_ms: u64,
+        now: UnixMillis,
         outcome: &mut Outcome,
     ) -> Result<()> {
         let is_private = content.encryption != EncryptionKind::Public;
@@ -229,11 +230,11 @@ impl<S: Store> Messenger<S> {
             let strays = received.strays.into_iter().map(|it| (it.id, it.body));
             for (id, body) in messages.chain(strays) {
                 let layers = Layers { sync: Some(id), ..layers.clone() };
-                let events = self.handle_body(incoming, &body, layers, now_ms)?;
+                let events = self.handle_body(incoming, &body, layers, now)?;
                 outcome.events.extend(events);
             }
         } else {
-            let events = self.handle_body(incoming, &content.plaintext, layers, now_ms)?;
+            let events = self.handle_body(incoming, &content.plaintext, layers, now)?;
             outcome.events.extend(events);
         }
         if let Some(confirmation) = &content.confirmation {
@@ -247,10 +248,10 @@ impl<S: Store> Messenger<S> {
         incoming: &Incoming<'_>,
         body: &[u8],
         layers: Layers,
-        now_ms: u64,
+        now: UnixMillis,
     ) -> Result<Vec<MessengerEvent>> {
         match Wrapper::decode(body) {
-            Ok(wrapper) => self.handle_wrapper(incoming, wrapper, layers, now_ms),
+            Ok(wrapper) => self.handle_wrapper(incoming, wrapper, layers, now),
             Err(error) => Ok(vec![unread(incoming, error, layers)]),
         }
     }
@@ -261,7 +262,7 @@ impl<S: Store> Messenger<S> {
         incoming: &Incoming<'_>,
         wrapper: Wrapper,
         layers: Layers,
-        now_ms: u64,
+        now: UnixMillis,
     ) -> Result<Vec<MessengerEvent>> {
         let Some(author) = wrapper.author().or(incoming.signer).copied() else {
             return Ok(vec![unread(incoming, UnreadReason::Unsigned, layers)]);
@@ -281,8 +282,8 @@ impl<S: Store> Messenger<S> {
         };
         let installations: Vec<_> = installations.iter().map(|it| it.id.to_string()).collect();
         let receipt = Receipt {
-            sent_ms: u64::from(incoming.sent) * 1000,
-            now_ms,
+            sent: incoming.sent.to_millis(),
+            now,
             author: Some(&author),
             me: Some(&me),
             installations: Some(&installations),
@@ -306,7 +307,7 @@ impl<S: Store> Messenger<S> {
         };
         if let Some(update) = &group {
             rejection = match problem {
-                _ if clock::is_ahead(update.last_clock, receipt.sent_ms) => {
+                _ if clock::is_ahead(update.last_clock, receipt.sent) => {
                     Some(Rejection::EventClockAhead)
                 }
                 Some(UnreadReason::Rejected(rejection)) => Some(rejection),
@@ -366,7 +367,7 @@ impl<S: Store> Messenger<S> {
     ) -> Result<Applied> {
         let me = self.me;
         let known = self.stored_group(&update.chat_id)?;
-        let applied = match group::receive(known.as_deref(), update, &me, receipt.now_ms) {
+        let applied = match group::receive(known.as_deref(), update, &me, receipt.now) {
             Ok(applied) => applied,
             Err(error) => return Ok(Applied::refused(error)),
         };
@@ -397,7 +398,7 @@ impl<S: Store> Messenger<S> {
             self.store().put_updated(author, update.clock);
         }
         // Its clock was not checked: one from the far future changes nothing.
-        let is_ahead = clock::is_ahead(update.clock, receipt.now_ms);
+        let is_ahead = clock::is_ahead(update.clock, receipt.now);
         self.touch(&chat, if is_ahead { 0 } else { update.clock }, false)?;
         Ok(Ok(chat))
     }

@@ -37,6 +37,7 @@ use crate::{
         },
     },
     sync::SyncMessageId,
+    time::UnixMillis,
 };
 
 const CHATS: &[u8] = b"xc";
@@ -264,13 +265,15 @@ impl<S: Store> Pending<S> {
         self.put([COMMANDS, &id.0].concat(), writer.finish());
     }
 
-    /// Returns when the contact code was last published, in UNIX milliseconds.
-    pub fn published(&self) -> Result<Option<u64>, StoreError> {
+    /// Returns when the contact code was last published.
+    pub fn published(&self) -> Result<Option<UnixMillis>, StoreError> {
         let record = self.get(PUBLISHED)?;
-        record.map(|record| read_number("time of the contact code", &record)).transpose()
+        record
+            .map(|record| read_number("time of the contact code", &record).map(UnixMillis))
+            .transpose()
     }
 
-    pub fn put_published(&mut self, now_ms: u64) {
-        self.put(PUBLISHED.to_vec(), number(now_ms));
+    pub fn put_published(&mut self, now: UnixMillis) {
+        self.put(PUBLISHED.to_vec(), number(now.0));
     }
 }

@@ -27,6 +27,7 @@ use crate::{
         store::Store,
     },
     sync::{GroupId, SyncMessage, SyncPayload, TICK_MS},
+    time::UnixMillis,
 };
 
 /// The size in bytes that the copies of a message may take in an envelope: that of the largest
@@ -45,13 +46,13 @@ impl<S: Store> Messenger<S> {
         &mut self,
         chat: &Chat,
         text: &str,
-        now_ms: u64,
+        now: UnixMillis,
         rng: &mut R,
     ) -> Result<Sent> {
         self.atomically(|it| {
-            let last = it.clock(chat, now_ms)?;
-            let message = chat::text(chat.message_type(), &chat.id(), text, now_ms, last);
-            it.send_now(chat, message.into(), now_ms, rng)
+            let last = it.clock(chat, now)?;
+            let message = chat::text(chat.message_type(), &chat.id(), text, now, last);
+            it.send_now(chat, message.into(), now, rng)
         })
     }
 
@@ -64,11 +65,11 @@ impl<S: Store> Messenger<S> {
         &mut self,
         chat: &Chat,
         message: impl Into<PayloadMessage>,
-        now_ms: u64,
+        now: UnixMillis,
         rng: &mut R,
     ) -> Result<Sent> {
         let message = message.into();
-        self.atomically(|it| it.send_now(chat, message, now_ms, rng))
+        self.atomically(|it| it.send_now(chat, message, now, rng))
     }
 
     /// Sends our name and picture to a contact.
@@ -80,17 +81,17 @@ impl<S: Store> Messenger<S> {
         contact: &PublicKey,
         ens_name: &str,
         profile_image: &str,
-        now_ms: u64,
+        now: UnixMillis,
         rng: &mut R,
     ) -> Result<Sent> {
         let chat = Chat::OneToOne(*contact);
         self.atomically(|it| {
             let update = ContactUpdate {
-                clock: clock::next(it.clock(&chat, now_ms)?, now_ms),
+                clock: clock::next(it.clock(&chat, now)?, now),
                 ens_name: ens_name.to_owned(),
                 profile_image: profile_image.to_owned(),
             };
-            it.send_now(&chat, update.into(), now_ms, rng)
+            it.send_now(&chat, update.into(), now, rng)
         })
     }
 
@@ -102,13 +103,13 @@ impl<S: Store> Messenger<S> {
         &mut self,
         name: &str,
         members: &[PublicKey],
-        now_ms: u64,
+        now: UnixMillis,
         rng: &mut R,
     ) -> Result<(Group, Sent)> {
         self.atomically(|it| {
             let id = Uuid::generate(rng);
-            let changed = Group::create(id, name, members, &it.identity, now_ms)?;
-            it.announce(changed, now_ms, rng)
+            let changed = Group::create(id, name, members, &it.identity, now)?;
+            it.announce(changed, now, rng)
         })
     }
 
@@ -120,14 +121,14 @@ impl<S: Store> Messenger<S> {
         &mut self,
         chat_id: &str,
         change: Change<'_>,
-        now_ms: u64,
+        now: UnixMillis,
         rng: &mut R,
     ) -> Result<(Group, Sent)> {
         self.atomically(|it| {
             let group = it.known_group(chat_id)?;
-            let last = it.clock(&Chat::Group(chat_id.to_owned()), now_ms)?;
-            let changed = group.change(change, &it.identity, last, now_ms)?;
-            it.announce(changed, now_ms, rng)
+            let last = it.clock(&Chat::Group(chat_id.to_owned()), now)?;
+            let changed = group.change(change, &it.identity, last, now)?;
+            it.announce(changed, now, rng)
         })
     }
 
@@ -139,7 +140,7 @@ impl<S: Store> Messenger<S> {
     pub fn announce_group<R: CryptoRng + ?Sized>(
         &mut self,
         group: Group,
-        now_ms: u64,
+        now: UnixMillis,
         rng: &mut R,
     ) -> Result<(Group, Sent)> {
         self.atomically(|it| {
@@ -149,7 +150,7 @@ impl<S: Store> Messenger<S> {
             if let Some(known) = known {
                 recipients.extend(removed(&known, &group));
             }
-            it.announce(Changed { group, recipients }, now_ms, rng)
+            it.announce(Changed { group, recipients }, now, rng)
         })
     }
 
@@ -173,20 +174,20 @@ impl<S: Store> Messenger<S> {
         &mut self,
         name: &str,
         device_type: &str,
-        now_ms: u64,
+        now: UnixMillis,
         rng: &mut R,
     ) -> Result<Sent> {
         self.atomically(|it| {
             let me = it.me;
             let pairing = PairInstallation {
-                clock: clock::next(0, now_ms),
+                clock: clock::next(0, now),
                 installation_id: it.installation().to_string(),
                 device_type: device_type.to_owned(),
                 name: name.to_owned(),
             };
-            let wrapper = it.wrap(pairing.into(), now_ms)?;
+            let wrapper = it.wrap(pairing.into(), now)?;
             let id = wrapper.message_id();
-            let now = Timestamp::from_millis(now_ms);
+            let now = Timestamp::from_millis(now);
             let outgoing = it.device.encrypt_for_pairing(wrapper.raw(), now, rng)?;
             let mut post = it.post(&me, outgoing, vec![id], 0)?;
             post.kind = PostKind::Pairing;
@@ -201,12 +202,12 @@ impl<S: Store> Messenger<S> {
     /// If the store fails.
     pub fn publish_contact_code<R: CryptoRng + ?Sized>(
         &mut self,
-        now_ms: u64,
+        now: UnixMillis,
         rng: &mut R,
     ) -> Result<Post> {
         self.atomically(|it| {
             let me = it.me;
-            let outgoing = it.device.contact_code(Timestamp::from_millis(now_ms), rng)?;
+            let outgoing = it.device.contact_code(Timestamp::from_millis(now), rng)?;
             let Subscription { topic, key, .. } = it.contact_code_of(&me)?;
             let key = key.map_or(PostKey::Asym(me), PostKey::Sym);
             let payload = outgoing.message.into_raw();
@@ -218,9 +219,9 @@ impl<S: Store> Messenger<S> {
     ///
     /// # Errors
     /// If the store fails.
-    pub fn contact_code_published(&mut self, now_ms: u64) -> Result<()> {
+    pub fn contact_code_published(&mut self, now: UnixMillis) -> Result<()> {
         self.atomically(|it| {
-            it.store().put_published(now_ms);
+            it.store().put_published(now);
             Ok(())
         })
     }
@@ -229,25 +230,24 @@ impl<S: Store> Messenger<S> {
     ///
     /// # Errors
     /// If the store fails.
-    pub fn is_contact_code_due(&mut self, now_ms: u64) -> Result<bool> {
-        let interval = CONTACT_CODE_INTERVAL.as_millis() as u64;
+    pub fn is_contact_code_due(&mut self, now: UnixMillis) -> Result<bool> {
         let published = self.store().published()?;
-        Ok(published.is_none_or(|at| now_ms.saturating_sub(at) >= interval || at > now_ms))
+        Ok(published.is_none_or(|at| now.saturating_since(at) >= CONTACT_CODE_INTERVAL || at > now))
     }
 
-    /// Returns what data sync has to send at `now_ms`: new messages, unacknowledged ones again, and
+    /// Returns what data sync has to send at `now`: new messages, unacknowledged ones again, and
     /// acknowledgements. Call it every [`TICK_MS`] milliseconds while the messenger [is not
     /// idle](Self::is_idle).
     ///
     /// # Errors
     /// If the store fails.
-    pub fn tick<R: CryptoRng + ?Sized>(&mut self, now_ms: u64, rng: &mut R) -> Result<Ticked> {
+    pub fn tick<R: CryptoRng + ?Sized>(&mut self, now: UnixMillis, rng: &mut R) -> Result<Ticked> {
         self.atomically(|it| {
-            let (now, last) = (now_ms / TICK_MS, it.last_epoch);
+            let (due, last) = (now.0 / TICK_MS, it.last_epoch);
             let mut node = it.sync()?;
             // Epochs always advance; one by one, if the clock was set back.
             let stored = node.epoch()?;
-            let epoch = if now > stored { now } else { stored.max(last) + 1 };
+            let epoch = if due > stored { due } else { stored.max(last) + 1 };
             let ticked = node.tick_to(epoch)?;
             it.last_epoch = epoch;
             if ticked.payloads.is_empty() && ticked.given_up.is_empty() {
@@ -273,7 +273,7 @@ impl<S: Store> Messenger<S> {
                     }
                 }
                 if !payload.is_empty() {
-                    result.posts.push(it.post_of(&peer, &payload, now_ms, rng)?);
+                    result.posts.push(it.post_of(&peer, &payload, now, rng)?);
                 }
             }
             Ok(result)
@@ -295,7 +295,7 @@ impl<S: Store> Messenger<S> {
         &mut self,
         peer: &PublicKey,
         payload: &SyncPayload,
-        now_ms: u64,
+        now: UnixMillis,
         rng: &mut R,
     ) -> Result<Post> {
         let author = self.me.to_uncompressed();
@@ -303,7 +303,7 @@ impl<S: Store> Messenger<S> {
             MessageId(crate::crypto::keccak256(&[&author[..], message.body()].concat()))
         };
         let messages = payload.messages.iter().map(id).collect();
-        let now = Timestamp::from_millis(now_ms);
+        let now = Timestamp::from_millis(now);
         let bytes = payload.encode();
         // An acknowledgement does not make a stranger known.
         let outgoing = if payload.messages.is_empty() {
@@ -318,16 +318,16 @@ impl<S: Store> Messenger<S> {
         &mut self,
         chat: &Chat,
         message: PayloadMessage,
-        now_ms: u64,
+        now: UnixMillis,
         rng: &mut R,
     ) -> Result<Sent> {
         let clock = clock::of(&message);
         match chat {
             Chat::Public(name) => {
                 let chats = [name.clone()];
-                let receipt = Receipt { public_chats: Some(&chats), ..sent_at(now_ms) };
+                let receipt = Receipt { public_chats: Some(&chats), ..sent_at(now) };
                 check::check_shown(&message, &receipt).map_err(ChatError::Rejected)?;
-                let wrapper = self.wrap(message, now_ms)?;
+                let wrapper = self.wrap(message, now)?;
                 let size = wrapper.raw().len();
                 if size > ROOM {
                     return Err(Oversized { size, most: ROOM, copies: 1 }.into());
@@ -341,13 +341,13 @@ impl<S: Store> Messenger<S> {
             }
             Chat::OneToOne(peer) => {
                 let begun = transaction::begun(&message);
-                let wrapper = self.wrap(message, now_ms)?;
+                let wrapper = self.wrap(message, now)?;
                 self.touch(chat, clock, true)?;
                 if let Some(state) = begun {
                     let command = transaction::StoredCommand { peer: *peer, is_ours: true, state };
                     self.store().put_command(&wrapper.message_id(), &command);
                 }
-                self.dispatch(&[*peer], &wrapper, now_ms, rng)
+                self.dispatch(&[*peer], &wrapper, now, rng)
             }
             Chat::Group(id) => {
                 let number = message.number();
@@ -358,9 +358,9 @@ impl<S: Store> Messenger<S> {
                 if !group.state().may_write(&self.me.to_string()) {
                     return Err(ChatError::NotJoined);
                 }
-                let wrapper = self.wrap_update(&group, Some(text), now_ms)?;
+                let wrapper = self.wrap_update(&group, Some(text), now)?;
                 self.touch(chat, clock, true)?;
-                self.dispatch(&group.state().member_keys(), &wrapper, now_ms, rng)
+                self.dispatch(&group.state().member_keys(), &wrapper, now, rng)
             }
         }
     }
@@ -369,13 +369,13 @@ impl<S: Store> Messenger<S> {
     fn announce<R: CryptoRng + ?Sized>(
         &mut self,
         changed: Changed,
-        now_ms: u64,
+        now: UnixMillis,
         rng: &mut R,
     ) -> Result<(Group, Sent)> {
         let Changed { group, recipients } = changed;
         self.keep_group(Arc::new(group.clone()), true)?;
-        let wrapper = self.wrap_update(&group, None, now_ms)?;
-        let sent = self.dispatch(&recipients, &wrapper, now_ms, rng)?;
+        let wrapper = self.wrap_update(&group, None, now)?;
+        let sent = self.dispatch(&recipients, &wrapper, now, rng)?;
         Ok((group, sent))
     }
 
@@ -389,12 +389,12 @@ impl<S: Store> Messenger<S> {
         &self,
         group: &Group,
         text: Option<ChatMessage>,
-        now_ms: u64,
+        now: UnixMillis,
     ) -> Result<Wrapper> {
-        let receipt = sent_at(now_ms);
+        let receipt = sent_at(now);
         let clocks = check::first_failure(&check::event_clocks(
             group.events().iter().map(GroupEvent::clock),
-            now_ms,
+            now,
         ));
         let text_is_valid =
             text.as_ref().map_or(Ok(()), |it| check::check_shown(&it.clone().into(), &receipt));
@@ -404,8 +404,8 @@ impl<S: Store> Messenger<S> {
     }
 
     /// Signs a payload, if clients accept it.
-    fn wrap(&self, message: PayloadMessage, now_ms: u64) -> Result<Wrapper> {
-        check::check_shown(&message, &sent_at(now_ms)).map_err(ChatError::Rejected)?;
+    fn wrap(&self, message: PayloadMessage, now: UnixMillis) -> Result<Wrapper> {
+        check::check_shown(&message, &sent_at(now)).map_err(ChatError::Rejected)?;
         Ok(Wrapper::sign(message.number(), message.encode(), &self.identity))
     }
 
@@ -414,7 +414,7 @@ impl<S: Store> Messenger<S> {
         &mut self,
         recipients: &[PublicKey],
         wrapper: &Wrapper,
-        now_ms: u64,
+        now: UnixMillis,
         rng: &mut R,
     ) -> Result<Sent> {
         let me = self.me;
@@ -436,11 +436,11 @@ impl<S: Store> Messenger<S> {
             // A message to ourselves is acknowledged only by another device of ours.
             if self.data_sync && (peer != me || paired) {
                 let group = GroupId::from_pair(&me, &peer);
-                let now = (now_ms / 1000) as i64;
-                let sync_id = self.sync()?.append(&peer, group, wrapper.raw().to_vec(), now)?;
+                let sync_id =
+                    self.sync()?.append(&peer, group, wrapper.raw().to_vec(), now.to_seconds())?;
                 self.store().put_awaited(&sync_id, &id);
             } else {
-                let now = Timestamp::from_millis(now_ms);
+                let now = Timestamp::from_millis(now);
                 let outgoing = self.device.encrypt_to(&peer, wrapper.raw(), now, rng)?;
                 posts.push(self.post(&peer, outgoing, vec![id], 0)?);
             }
@@ -506,8 +506,8 @@ pub fn without_state<R: CryptoRng + ?Sized>(
 }
 
 /// Returns the receipt of a message sent now.
-fn sent_at(now_ms: u64) -> Receipt<'static> {
-    Receipt { sent_ms: now_ms / 1000 * 1000, now_ms, ..Receipt::default() }
+fn sent_at(now: UnixMillis) -> Receipt<'static> {
+    Receipt { sent: now.to_seconds().to_millis(), now, ..Receipt::default() }
 }
 
 /// Merges a history with the known one.

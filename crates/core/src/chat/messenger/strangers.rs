@@ -7,6 +7,7 @@ use crate::{
     crypto::seeded_rng,
     payload::group::Change,
     secure::{EncryptionKind, MemoryStore},
+    time::{UnixMillis, UnixSeconds},
 };
 
 const NOW: u64 = 1_585_500_000_000;
@@ -49,8 +50,10 @@ impl World {
         let to = to.unwrap_or(&mut self.alice);
         for post in posts {
             let sent = (self.now / 1000) as u32;
-            let incoming = Incoming { signer: Some(from), sent, payload: &post.payload };
-            for event in to.receive(&incoming, self.now, &mut self.rng).unwrap().events {
+            let incoming =
+                Incoming { signer: Some(from), sent: UnixSeconds(sent), payload: &post.payload };
+            for event in to.receive(&incoming, UnixMillis(self.now), &mut self.rng).unwrap().events
+            {
                 if let MessengerEvent::Message(ReceivedPayload { layers, .. }) = event {
                     hows.extend(layers.secure);
                 }
@@ -63,8 +66,8 @@ impl World {
     fn text_alice(&mut self, from: &mut Messenger<MemoryStore>) -> Vec<EncryptionKind> {
         self.now += 10_000;
         let (me, alice) = (*from.me(), *self.alice.me());
-        from.send_text(&Chat::OneToOne(alice), "hi", self.now, &mut self.rng).unwrap();
-        let posts = from.tick(self.now, &mut self.rng).unwrap().posts;
+        from.send_text(&Chat::OneToOne(alice), "hi", UnixMillis(self.now), &mut self.rng).unwrap();
+        let posts = from.tick(UnixMillis(self.now), &mut self.rng).unwrap().posts;
         let hows = self.deliver(&posts, &me, None);
         self.deliver_from_alice(from);
         hows
@@ -73,7 +76,7 @@ impl World {
     /// Delivers what Alice has to send to one other user.
     fn deliver_from_alice(&mut self, to: &mut Messenger<MemoryStore>) {
         self.now += 10_000;
-        let posts = self.alice.tick(self.now, &mut self.rng).unwrap().posts;
+        let posts = self.alice.tick(UnixMillis(self.now), &mut self.rng).unwrap().posts;
         let posts: Vec<_> = posts.into_iter().filter(|it| it.to == Some(*to.me())).collect();
         self.deliver(&posts, &secret("alice").public_key(), Some(to));
     }
@@ -103,7 +106,7 @@ fn open(store: MemoryStore, name: &str) -> Messenger<MemoryStore> {
 /// Creates a user who knows Alice's bundle, and has not written to her yet.
 fn stranger(world: &mut World, name: &str) -> Messenger<MemoryStore> {
     let mut stranger = open(MemoryStore::new(), name);
-    let code = world.alice.publish_contact_code(world.now, &mut world.rng).unwrap();
+    let code = world.alice.publish_contact_code(UnixMillis(world.now), &mut world.rng).unwrap();
     let alice = secret("alice").public_key();
     world.deliver(&[code], &alice, Some(&mut stranger));
     stranger
@@ -115,13 +118,13 @@ fn a_flood_of_strangers_does_not_affect_correspondents() {
     let mut bob = stranger(&mut world, "bob");
     world.text_alice(&mut bob);
     let friend = Chat::OneToOne(*bob.me());
-    world.alice.send_text(&friend, "hello", world.now, &mut world.rng).unwrap();
+    world.alice.send_text(&friend, "hello", UnixMillis(world.now), &mut world.rng).unwrap();
     world.deliver_from_alice(&mut bob);
     // A silent member of a group, and a user whom Alice looks up.
     let member = secret("member").public_key();
     let (group, _) = {
         let World { alice, now, rng } = &mut world;
-        alice.create_group("group", &[member], *now, rng).unwrap()
+        alice.create_group("group", &[member], UnixMillis(*now), rng).unwrap()
     };
     let looked_up = secret("looked up").public_key();
     world.alice.contact_code(&looked_up).unwrap();
@@ -149,7 +152,7 @@ fn a_flood_of_strangers_does_not_affect_correspondents() {
     assert_eq!(world.alice.waiting(&member).unwrap(), 1);
     let add = Change::Rename("other");
     let World { alice, now, rng } = &mut world;
-    alice.change_group(group.chat_id(), add, *now, rng).unwrap();
+    alice.change_group(group.chat_id(), add, UnixMillis(*now), rng).unwrap();
     assert_eq!(alice.waiting(&member).unwrap(), 2);
 }
 
@@ -181,7 +184,7 @@ fn members_of_groups_in_an_older_state_are_known() {
     let mut world = World::new();
     let member = secret("member").public_key();
     let World { alice, now, rng } = &mut world;
-    alice.create_group("group", &[member], *now, rng).unwrap();
+    alice.create_group("group", &[member], UnixMillis(*now), rng).unwrap();
     for key in [&b"xv"[..], &[b"p", &member.to_compressed()[..]].concat()] {
         alice.store().delete(key.to_vec());
     }

@@ -19,16 +19,19 @@ use super::{
     },
     types::PayloadMessage,
 };
-use crate::crypto::PublicKey;
+use crate::{
+    crypto::PublicKey,
+    time::{UnixMillis, UnixSeconds},
+};
 pub use rejection::{Check, Rejection, event_clocks, first_failure};
 
 /// What a receiver knows about a message besides its content.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Receipt<'a> {
-    /// When its envelope was sent, in UNIX milliseconds.
-    pub sent_ms: u64,
-    /// The current time, in UNIX milliseconds.
-    pub now_ms: u64,
+    /// When its envelope was sent.
+    pub sent: UnixMillis,
+    /// The current time.
+    pub now: UnixMillis,
     /// Its author.
     pub author: Option<&'a PublicKey>,
     /// Our own key. `None` skips the rule that some messages come only from our own devices.
@@ -41,11 +44,11 @@ pub struct Receipt<'a> {
 }
 
 impl Receipt<'_> {
-    /// Returns the receipt of a message that arrives at `sent` (UNIX seconds), as soon as it is
+    /// Returns the receipt of a message that arrives at `sent`, as soon as it is
     /// sent.
-    pub fn at(sent: u32) -> Self {
-        let sent_ms = u64::from(sent) * 1000;
-        Self { sent_ms, now_ms: sent_ms, ..Self::default() }
+    pub fn at(sent: UnixSeconds) -> Self {
+        let sent = sent.to_millis();
+        Self { sent, now: sent, ..Self::default() }
     }
 }
 
@@ -169,7 +172,7 @@ impl Rules<'_> {
 
     fn clock(&mut self, clock: u64) {
         self.add(Rejection::ClockZero, clock != 0);
-        self.add(Rejection::ClockAhead, !clock::is_ahead(clock, self.receipt.sent_ms));
+        self.add(Rejection::ClockAhead, !clock::is_ahead(clock, self.receipt.sent));
     }
 
     fn oneself(&mut self) {
@@ -226,7 +229,7 @@ impl Rules<'_> {
             .collect();
         self.add(Rejection::EventFormat, events.is_ok());
         let events = events.unwrap_or_default();
-        self.checks.extend(event_clocks(events.iter().map(GroupEvent::clock), self.receipt.now_ms));
+        self.checks.extend(event_clocks(events.iter().map(GroupEvent::clock), self.receipt.now));
     }
 }
 
@@ -253,7 +256,7 @@ mod tests {
             content_type: ContentType::Sticker as i32,
             ..ChatMessage::default()
         };
-        let receipt = Receipt { sent_ms: 1, ..Receipt::default() };
+        let receipt = Receipt { sent: UnixMillis(1), ..Receipt::default() };
         assert_eq!(check_chat(&message, &receipt), Err(Rejection::MessageType));
         let message = ChatMessage { message_type: 1, ..message };
         assert_eq!(check_chat(&message, &receipt), Err(Rejection::StickerMissing));
@@ -271,7 +274,7 @@ mod tests {
             ..ChatMessage::default()
         };
         let chats = ["status".to_owned()];
-        let anywhere = Receipt { sent_ms: 1, ..Receipt::default() };
+        let anywhere = Receipt { sent: UnixMillis(1), ..Receipt::default() };
         let public = Receipt { public_chats: Some(&chats), ..anywhere };
         let of = |message: ChatMessage, receipt| check_shown(&message.into(), receipt).err();
         for receipt in [&anywhere, &public] {
@@ -311,8 +314,11 @@ mod tests {
         .into();
         let sync: PayloadMessage = SyncInstallationPublicChat::default().into();
         let known = ["i".to_owned()];
-        let mut receipt =
-            Receipt { author: Some(&other), installations: Some(&[]), ..Receipt::at(1) };
+        let mut receipt = Receipt {
+            author: Some(&other),
+            installations: Some(&[]),
+            ..Receipt::at(UnixSeconds(1))
+        };
         assert_eq!(check(&pair, &receipt), Err(Rejection::InstallationUnknown));
         receipt.installations = Some(&known);
         assert_eq!(check(&pair, &receipt), Ok(()));

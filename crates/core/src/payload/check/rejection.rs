@@ -1,6 +1,6 @@
 //! The rules of a receiver, as the reasons to reject a message that breaks them.
 
-use crate::payload::clock;
+use crate::{payload::clock, time::UnixMillis};
 
 macro_rules! rejections {
     ($($(#[$doc:meta])* $name:ident $code:literal $field:literal $rule:literal $error:literal;)*) => {
@@ -120,8 +120,8 @@ pub struct Check {
 
 /// Applies the rules for the clocks of events. They are compared with the current time, since
 /// events may be older than the envelope.
-pub fn event_clocks(mut clocks: impl Iterator<Item = u64> + Clone, now_ms: u64) -> [Check; 2] {
-    let is_ahead = clocks.clone().any(|clock| clock::is_ahead(clock, now_ms));
+pub fn event_clocks(mut clocks: impl Iterator<Item = u64> + Clone, now: UnixMillis) -> [Check; 2] {
+    let is_ahead = clocks.clone().any(|clock| clock::is_ahead(clock, now));
     let has_zero = clocks.any(|clock| clock == 0);
     [
         Check { rejection: Rejection::EventClockZero, pass: !has_zero },

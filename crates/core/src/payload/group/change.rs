@@ -8,6 +8,7 @@ use crate::{
     account::Uuid,
     crypto::{PublicKey, SecretKey},
     payload::{clock, proto::MembershipUpdateEvent},
+    time::UnixMillis,
 };
 
 /// A change of a group.
@@ -83,22 +84,22 @@ impl Group {
         name: &str,
         members: &[PublicKey],
         creator: &SecretKey,
-        now_ms: u64,
+        now: UnixMillis,
     ) -> Result<Changed, ChangeError> {
         if name.is_empty() {
             return Err(Denied::NameEmpty.into());
         }
         let chat_id = format!("{id}-{}", creator.public_key());
-        let clock = clock::next(0, now_ms).max(1);
+        let clock = clock::next(0, now).max(1);
         let fields = fields(EventType::ChatCreated, clock, name, Vec::new());
         let group = Self::build(&chat_id, vec![GroupEvent::sign(&chat_id, fields, creator)])?;
         if members.is_empty() {
             return Ok(Changed { recipients: group.state().member_keys(), group });
         }
-        group.change(Change::Add(members), creator, 0, now_ms)
+        group.change(Change::Add(members), creator, 0, now)
     }
 
-    /// Changes the group at `now_ms` (UNIX milliseconds). `last_clock` is that of the chat, which
+    /// Changes the group at `now` (UNIX milliseconds). `last_clock` is that of the chat, which
     /// messages advance, too; 0 if only the events are known.
     ///
     /// # Errors
@@ -108,7 +109,7 @@ impl Group {
         change: Change<'_>,
         author: &SecretKey,
         last_clock: u64,
-        now_ms: u64,
+        now: UnixMillis,
     ) -> Result<Changed, ChangeError> {
         let me = author.public_key();
         let change = match change {
@@ -116,8 +117,8 @@ impl Group {
             change => change,
         };
         let (kind, name, members) = self.check(change, &me)?;
-        let clock = clock::next(self.last_clock().max(last_clock), now_ms);
-        if clock::is_ahead(clock, now_ms) {
+        let clock = clock::next(self.last_clock().max(last_clock), now);
+        if clock::is_ahead(clock, now) {
             return Err(ChangeError::ClockAhead);
         }
         let event = GroupEvent::sign(self.chat_id(), fields(kind, clock, name, members), author);

@@ -5,9 +5,10 @@ use crate::{
     account::Uuid,
     crypto::{PublicKey, SecretKey},
     payload::{check::Rejection, proto::MembershipUpdateEvent},
+    time::UnixMillis,
 };
 
-const NOW: u64 = 1_585_558_800_000;
+const NOW: UnixMillis = UnixMillis(1_585_558_800_000);
 
 fn key(byte: u8) -> SecretKey {
     SecretKey::from_bytes(&[byte; 32]).unwrap()
@@ -88,7 +89,7 @@ fn changes_that_others_would_refuse_are_errors() {
     for (wanted, author, code) in cases {
         assert_eq!(change(wanted, author), Err(code), "{wanted:?}");
     }
-    let ahead = group.change(Change::Rename("x"), &key(1), NOW + 120_001, NOW);
+    let ahead = group.change(Change::Rename("x"), &key(1), NOW.0 + 120_001, NOW);
     assert_eq!(ahead, Err(ChangeError::ClockAhead));
     let two_admins = group.change(Change::Promote(&[public(2)]), &key(1), 0, NOW).unwrap().group;
     let removed = two_admins.change(Change::Remove(&public(1)), &key(2), 0, NOW);
@@ -104,7 +105,7 @@ fn an_update_is_refused_as_a_whole() {
         GroupEvent::sign(id, fields, &key(author)).raw().to_vec()
     };
     let mut update = group.update(None);
-    update.events.push(event(EventType::MemberJoined, NOW + 2, 9));
+    update.events.push(event(EventType::MemberJoined, NOW.0 + 2, 9));
     assert_eq!(receive(None, &update, &public(2), NOW).unwrap_err().code(), "group.not_invited");
     let with_clock = |clock| {
         let mut update = group.update(None);
@@ -112,8 +113,8 @@ fn an_update_is_refused_as_a_whole() {
         receive(Some(&group), &update, &public(2), NOW)
     };
     assert_eq!(with_clock(0), Err(UpdateError::Clock(Rejection::EventClockZero)));
-    assert_eq!(with_clock(NOW + 120_001), Err(UpdateError::Clock(Rejection::EventClockAhead)));
-    let received = with_clock(NOW + 120_000).unwrap();
+    assert_eq!(with_clock(NOW.0 + 120_001), Err(UpdateError::Clock(Rejection::EventClockAhead)));
+    let received = with_clock(NOW.0 + 120_000).unwrap();
     assert_eq!((received.new_events.len(), received.is_new), (1, false));
     update.events = vec![vec![0; 66]; MAX_RECEIVED + 1];
     assert_eq!(receive(None, &update, &public(2), NOW).unwrap_err().code(), "group.too_many");
@@ -134,7 +135,7 @@ fn join(group: &Group, clock: u64, author: u8, junk: usize) -> GroupEvent {
 fn one_member_alone_cannot_make_a_history_too_long() {
     let group = team().change(Change::Join, &key(2), 0, NOW).unwrap().group;
     // By the number of events, none of which changes anything.
-    let again = join(&group, NOW + 10, 2, 0);
+    let again = join(&group, NOW.0 + 10, 2, 0);
     let full = |count| {
         let mut events = group.events().to_vec();
         events.resize(count, again.clone());
@@ -161,7 +162,7 @@ fn one_member_alone_cannot_make_a_history_too_long() {
     assert_eq!((received.group.state(), received.new_events.len()), (promoted.state(), 1));
 
     // By the size of events.
-    let large = [10, 11, 12].map(|after| join(&group, NOW + after, 2, 50_000));
+    let large = [10, 11, 12].map(|after| join(&group, NOW.0 + after, 2, 50_000));
     let mut update = group.update(None);
     update.events.extend(large.iter().map(|event| event.raw().to_vec()));
     let received = receive(Some(&group), &update, &public(3), NOW).unwrap();
@@ -195,7 +196,7 @@ proptest! {
         let id = group.chat_id();
         let mut all = group.events().to_vec();
         all.extend(events.into_iter().map(|(author, fields)| {
-            let clock = NOW + 1 + fields.clock;
+            let clock = NOW.0 + 1 + fields.clock;
             GroupEvent::sign(id, MembershipUpdateEvent { clock, ..fields }, &key(author))
         }));
         let replayed = replay(id, all.clone());
@@ -230,7 +231,7 @@ proptest! {
             let members = vec![public(9).to_string()];
             let name = "x".repeat(50_000);
             let r#type = EventType::MemberRemoved.into();
-            let clock = NOW + 1 + seed % 12;
+            let clock = NOW.0 + 1 + seed % 12;
             let fields = MembershipUpdateEvent { clock: clock + at, members, name, r#type };
             GroupEvent::sign(id, fields, &key(9))
         });

@@ -9,6 +9,7 @@ use crate::{
         check::rejection::{Rejection, event_clocks, first_failure},
         proto::{ChatMessage, MembershipUpdateMessage, membership_update_message::ChatEntity},
     },
+    time::UnixMillis,
 };
 
 /// Why an update is refused.
@@ -76,12 +77,12 @@ pub fn receive(
     known: Option<&Group>,
     update: &MembershipUpdateMessage,
     me: &PublicKey,
-    now_ms: u64,
+    now: UnixMillis,
 ) -> Result<AppliedUpdate, UpdateError> {
     let known = known.filter(|known| known.chat_id() == update.chat_id);
     let events = decode_events(update, known)?;
     let clocks = events.iter().map(GroupEvent::clock);
-    first_failure(&event_clocks(clocks.clone(), now_ms)).map_err(UpdateError::Clock)?;
+    first_failure(&event_clocks(clocks.clone(), now)).map_err(UpdateError::Clock)?;
     let last_clock = clocks.max().unwrap_or(0);
     let received = Group::gather(&update.chat_id, events.clone())?;
     let (group, new_events) = match known {

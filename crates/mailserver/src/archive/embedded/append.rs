@@ -7,6 +7,7 @@ use statuskit_core::{
     crypto::keccak::keccak256_many,
     envelope::{Envelope, EnvelopeHash, Topic},
     mailserver::Position,
+    time::UnixSeconds,
 };
 
 use crate::{
@@ -340,7 +341,7 @@ impl EmbeddedArchive {
         &self,
         txn: &mut RwTxn<'_>,
         from: u64,
-        floor: u32,
+        floor: UnixSeconds,
         budget: usize,
     ) -> Result<Option<u64>, ArchiveError> {
         let fresh = self.engine.trees().fresh;
@@ -379,7 +380,7 @@ impl EmbeddedArchive {
     }
 
     /// Forgets what was removed from `fresh`.
-    pub(super) fn fresh_pruned(&self, writer: &mut Writer, floor: u32) {
+    pub(super) fn fresh_pruned(&self, writer: &mut Writer, floor: UnixSeconds) {
         let is_kept = |entry: &&Entry| entry.sent() >= floor;
         let mut shared = self.shared_mut();
         let shared = &mut *shared;
@@ -454,11 +455,11 @@ impl EmbeddedArchive {
     pub(super) fn put_floor(
         &self,
         txn: &mut RwTxn<'_>,
-        floor: Option<u32>,
+        floor: Option<UnixSeconds>,
     ) -> Result<(), ArchiveError> {
         let meta = self.engine.trees().meta;
         match floor {
-            Some(floor) => meta.put(txn, FLOOR, &floor.to_be_bytes()).map_err(engine_error),
+            Some(floor) => meta.put(txn, FLOOR, &floor.0.to_be_bytes()).map_err(engine_error),
             None => meta.delete(txn, FLOOR).map(drop).map_err(engine_error),
         }
     }

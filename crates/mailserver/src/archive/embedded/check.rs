@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use statuskit_core::{envelope::Topic, mailserver::Position};
+use statuskit_core::{envelope::Topic, mailserver::Position, time::UnixSeconds};
 use statuskit_lmdb::structure::MAX_TEXTS;
 
 use crate::{
@@ -77,8 +77,8 @@ fn compare(engine: &Engine) -> Result<Report, ArchiveError> {
     let txn = engine.reader()?;
     let trees = engine.trees();
     let loaded = load(trees, &txn)?;
-    let floor = loaded.floor.unwrap_or(0);
-    let mut report = Report { pruning: floor > 0, ..Report::default() };
+    let floor = loaded.floor.unwrap_or(UnixSeconds::EPOCH);
+    let mut report = Report { pruning: floor > UnixSeconds::EPOCH, ..Report::default() };
 
     let mut counts: BTreeMap<(u32, Topic), Tally> = BTreeMap::new();
     let mut indexed: u64 = 0;

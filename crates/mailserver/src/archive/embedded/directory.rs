@@ -7,7 +7,7 @@ use statuskit_core::envelope::{Bloom, Topic};
 
 use crate::archive::{
     Query, Select,
-    embedded::layout::{DAY, Entry, Tally},
+    embedded::layout::{Entry, Tally},
 };
 
 /// Envelopes per topic and per day.
@@ -95,7 +95,7 @@ impl Directory {
 
     /// Counts the envelopes of the days of a query, and of the archive.
     pub(super) fn estimate(&self, query: &Query) -> Estimate {
-        let days = self.days.range(query.from / DAY..=query.to / DAY);
+        let days = self.days.range(query.from.day()..=query.to.day());
         Estimate {
             range: days.map(|(_, tally)| tally.envelopes).sum(),
             total: self.total.envelopes,

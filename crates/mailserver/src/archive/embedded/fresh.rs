@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use statuskit_core::envelope::Topic;
+use statuskit_core::{envelope::Topic, time::UnixSeconds};
 
 use crate::archive::embedded::layout::{Entry, TimeKey, topic_key};
 
@@ -10,7 +10,7 @@ use crate::archive::embedded::layout::{Entry, TimeKey, topic_key};
 #[derive(Debug, Default)]
 pub(super) struct Layer {
     entries: Vec<Entry>,
-    oldest: Option<u32>,
+    oldest: Option<UnixSeconds>,
     /// Where each range of topics with the same first bits begins, and where the last one ends. So
     /// a topic is found without jumps all over the entries.
     starts: Vec<u32>,
@@ -24,7 +24,7 @@ impl Layer {
         Self::from_sorted(entries, oldest)
     }
 
-    fn from_sorted(entries: Vec<Entry>, oldest: Option<u32>) -> Self {
+    fn from_sorted(entries: Vec<Entry>, oldest: Option<UnixSeconds>) -> Self {
         // About eight entries per range, since topics are as random as hashes.
         let bits = (entries.len() / 8).checked_ilog2().unwrap_or(0).min(16);
         let mut starts = Vec::with_capacity((1 << bits) + 1);
@@ -40,7 +40,7 @@ impl Layer {
     }
 
     /// Whether it has anything sent before this second.
-    pub(super) fn reaches_before(&self, second: u32) -> bool {
+    pub(super) fn reaches_before(&self, second: UnixSeconds) -> bool {
         self.oldest.is_some_and(|oldest| oldest < second)
     }
 
@@ -98,7 +98,7 @@ mod tests {
     fn entry(n: u32) -> Entry {
         Entry::new(
             Topic([0, 0, 0, (n % 3) as u8]),
-            Position { sent: n, hash: EnvelopeHash([n as u8; 32]) },
+            Position { sent: UnixSeconds(n), hash: EnvelopeHash([n as u8; 32]) },
             1,
         )
     }
@@ -117,7 +117,7 @@ mod tests {
         let all = Layer::merged(&layers);
         assert_eq!(all.entries().len(), 1000);
         assert!(all.entries().is_sorted());
-        assert!(all.reaches_before(1) && !all.reaches_before(0));
+        assert!(all.reaches_before(UnixSeconds(1)) && !all.reaches_before(UnixSeconds::EPOCH));
     }
 
     #[test]
@@ -125,7 +125,7 @@ mod tests {
         let layer = Layer::new((0..90).map(entry).collect());
         let key = |n| entry(n).time_key();
         let slice = layer.slice(Topic([0, 0, 0, 1]), &key(4), &key(10));
-        assert_eq!(slice.iter().map(Entry::sent).collect::<Vec<_>>(), [4, 7, 10]);
+        assert_eq!(slice.iter().map(|it| it.sent().0).collect::<Vec<_>>(), [4, 7, 10]);
         assert!(layer.slice(Topic([9; 4]), &key(4), &key(10)).is_empty());
         assert!(Layer::default().slice(Topic([0; 4]), &key(4), &key(10)).is_empty());
     }
@@ -135,11 +135,12 @@ mod tests {
         for topics in [1_u32, 2, 15, 16, 17, 100, 1000] {
             let topic = |n: u32| Topic(n.wrapping_mul(0x9e37_79b9).to_be_bytes());
             let position = |n| Position { sent: n, hash: EnvelopeHash([0; 32]) };
-            let entries = (0..topics).map(|n| Entry::new(topic(n), position(n), 1)).collect();
+            let entries =
+                (0..topics).map(|n| Entry::new(topic(n), position(UnixSeconds(n)), 1)).collect();
             let layer = Layer::new(entries);
             for n in 0..topics {
                 let slice = layer.slice(topic(n), &[0; 36], &[0xff; 36]);
-                assert_eq!(slice.iter().map(Entry::sent).collect::<Vec<_>>(), [n]);
+                assert_eq!(slice.iter().map(|it| it.sent().0).collect::<Vec<_>>(), [n]);
             }
             assert!(layer.slice(Topic([0xff; 4]), &[0; 36], &[0xff; 36]).is_empty());
         }

@@ -10,10 +10,8 @@
 //!
 //! Integers are big-endian, so that keys sort as their numbers do.
 
-use statuskit_core::{envelope::Topic, mailserver::Position};
+use statuskit_core::{envelope::Topic, mailserver::Position, time::UnixSeconds};
 use statuskit_lmdb::structure::Shape;
-
-pub(super) use crate::archive::DAY;
 
 /// The name of the tree of envelopes.
 pub(super) const TIME: &[u8] = b"time";
@@ -81,8 +79,8 @@ impl Entry {
         Topic([self.key[0], self.key[1], self.key[2], self.key[3]])
     }
 
-    pub(super) fn sent(&self) -> u32 {
-        u32::from_be_bytes([self.key[4], self.key[5], self.key[6], self.key[7]])
+    pub(super) fn sent(&self) -> UnixSeconds {
+        UnixSeconds(u32::from_be_bytes([self.key[4], self.key[5], self.key[6], self.key[7]]))
     }
 
     pub(super) fn time_key(&self) -> TimeKey {
@@ -90,7 +88,7 @@ impl Entry {
     }
 
     pub(super) fn day(&self) -> u32 {
-        self.sent() / DAY
+        self.sent().day()
     }
 }
 

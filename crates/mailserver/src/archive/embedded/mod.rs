@@ -85,7 +85,7 @@ use std::{
     },
 };
 
-use statuskit_core::{envelope::Envelope, mailserver::Position};
+use statuskit_core::{envelope::Envelope, mailserver::Position, time::UnixSeconds};
 
 use self::{
     append::Writer,
@@ -237,7 +237,7 @@ impl Archive for EmbeddedArchive {
         self.has(position)
     }
 
-    fn prune(&self, before: u32) -> Result<u64, ArchiveError> {
+    fn prune(&self, before: UnixSeconds) -> Result<u64, ArchiveError> {
         self.writable()?;
         self.prune_before(before)
     }

@@ -17,7 +17,7 @@ use std::{
 };
 
 use heed::RwTxn;
-use statuskit_core::{envelope::Topic, mailserver::Position};
+use statuskit_core::{envelope::Topic, mailserver::Position, time::UnixSeconds};
 
 use crate::{
     ArchiveError,
@@ -56,7 +56,7 @@ pub(super) enum Progress {
 }
 
 impl EmbeddedArchive {
-    pub(super) fn prune_before(&self, before: u32) -> Result<u64, ArchiveError> {
+    pub(super) fn prune_before(&self, before: UnixSeconds) -> Result<u64, ArchiveError> {
         {
             let mut writer = self.lock_to_prune();
             // Completes an earlier pruning, too.
@@ -66,7 +66,7 @@ impl EmbeddedArchive {
                 let oldest = snapshot.time().first()?;
                 oldest.is_none_or(|(key, _)| key >= &Position::first_of(floor).to_bytes()[..])
             };
-            if none && self.shared().floor == 0 {
+            if none && self.shared().floor == UnixSeconds::EPOCH {
                 return Ok(0);
             }
             self.engine.inspect()?;
@@ -125,7 +125,7 @@ impl EmbeddedArchive {
     /// Does one commit with `part` times less work.
     fn prune_part(&self, writer: &mut Writer, part: usize) -> Result<Progress, ArchiveError> {
         let floor = self.shared().floor;
-        if floor == 0 {
+        if floor == UnixSeconds::EPOCH {
             return Ok(Progress::Done);
         }
         if self.shared().layers().iter().any(|layer| layer.reaches_before(floor)) {
@@ -157,7 +157,7 @@ impl EmbeddedArchive {
         }
         self.engine.commit(txn)?;
         if done {
-            self.shared_mut().floor = 0;
+            self.shared_mut().floor = UnixSeconds::EPOCH;
             (writer.prune_from, writer.prune_block) = (0, 0);
         }
         Ok(Progress::Removed(removed))
@@ -168,7 +168,7 @@ impl EmbeddedArchive {
         &self,
         txn: &mut RwTxn<'_>,
         from: u64,
-        floor: u32,
+        floor: UnixSeconds,
         budget: usize,
     ) -> Result<Option<IndexStep>, ArchiveError> {
         if from >= END {
@@ -225,7 +225,7 @@ impl EmbeddedArchive {
     fn prune_time(
         &self,
         txn: &mut RwTxn<'_>,
-        floor: u32,
+        floor: UnixSeconds,
         budget: usize,
     ) -> Result<(u64, bool), ArchiveError> {
         let time = self.engine.trees().time;

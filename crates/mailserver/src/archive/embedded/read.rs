@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use statuskit_core::{envelope::Topic, mailserver::Position};
+use statuskit_core::{envelope::Topic, mailserver::Position, time::UnixSeconds};
 use statuskit_lmdb::{
     map::Fault,
     tree::{self, Direction},
@@ -21,7 +21,7 @@ use crate::{
             EmbeddedArchive,
             engine::Snapshot,
             fresh::Layer,
-            layout::{DAY, Entry, Tally, TimeKey, TopicKey, time_part, topic_key},
+            layout::{Entry, Tally, TimeKey, TopicKey, time_part, topic_key},
             state::{Shared, damaged, load},
         },
     },
@@ -48,7 +48,7 @@ const SCAN_PER_STREAM: usize = 8;
 struct View<'a> {
     snapshot: Snapshot<'a>,
     layers: Vec<Arc<Layer>>,
-    floor: u32,
+    floor: UnixSeconds,
     /// The topics, if the index is cheaper.
     topics: Option<Vec<Topic>>,
 }
@@ -63,7 +63,7 @@ struct Span {
 }
 
 impl Span {
-    fn from_query(query: &Query, floor: u32) -> Self {
+    fn from_query(query: &Query, floor: UnixSeconds) -> Self {
         let from = Position::first_of(query.from.max(floor)).to_bytes();
         let to = Position::last_of(query.to).to_bytes();
         let mut span = Self { from, to, after: None, order: query.order };
@@ -150,7 +150,8 @@ impl EmbeddedArchive {
         })?;
         let time = view.snapshot.time();
         let sent = |item: Option<tree::Entry<'_>>| {
-            item.and_then(|(key, _)| key.first_chunk()).map(|sent| u32::from_be_bytes(*sent))
+            item.and_then(|(key, _)| key.first_chunk())
+                .map(|sent| UnixSeconds(u32::from_be_bytes(*sent)))
         };
         let floor = Position::first_of(view.floor).to_bytes();
         let first = time.range(&floor, &[0xff; 36], Direction::Forward)?.next().transpose()?;
@@ -174,7 +175,7 @@ impl EmbeddedArchive {
     pub(super) fn visit_counts(&self, visit: &mut dyn FnMut(Count)) -> Result<(), ArchiveError> {
         let snapshot = self.engine.snapshot()?;
         let loaded = load(self.engine.trees(), snapshot.txn())?;
-        let floor = loaded.floor.unwrap_or(0);
+        let floor = loaded.floor.unwrap_or(UnixSeconds::EPOCH);
         let mut give = |day, topic, tally: Tally| {
             visit(Count { day, topic, envelopes: tally.envelopes, bytes: tally.bytes });
         };
@@ -200,8 +201,8 @@ impl EmbeddedArchive {
 
     /// Whether the counts may include what is no longer read. An archive that is open for writing
     /// is just removing it; one that is open for reading may stay as it is.
-    fn is_interrupted(&self, floor: u32) -> bool {
-        floor > 0 && self.engine.is_read_only()
+    fn is_interrupted(&self, floor: UnixSeconds) -> bool {
+        floor > UnixSeconds::EPOCH && self.engine.is_read_only()
     }
 
     /// Makes a view, with what `plan` makes of the state that belongs to it.
@@ -400,7 +401,7 @@ fn merge_streams(
 /// Counts one by one what was sent from a second on.
 fn count_from(
     snapshot: &Snapshot<'_>,
-    floor: u32,
+    floor: UnixSeconds,
 ) -> Result<HashMap<(u32, Topic), Tally>, ArchiveError> {
     let from = Position::first_of(floor).to_bytes();
     let mut held: HashMap<(u32, Topic), Tally> = HashMap::new();
@@ -408,7 +409,7 @@ fn count_from(
         let (key, value) = item?;
         let key: &TimeKey = key.try_into().map_err(|_| damaged("key of an envelope"))?;
         let (topic, envelope) = split(value)?;
-        let day = Position::from_bytes(key).sent / DAY;
+        let day = Position::from_bytes(key).sent.day();
         held.entry((day, topic)).or_default().add(Tally::one(envelope.len() as u32));
     }
     Ok(held)

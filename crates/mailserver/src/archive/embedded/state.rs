@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use statuskit_core::envelope::Topic;
+use statuskit_core::{envelope::Topic, time::UnixSeconds};
 
 use crate::{
     ArchiveError,
@@ -29,7 +29,7 @@ pub(super) struct Shared {
     pub(super) merging: Option<Arc<Layer>>,
     pub(super) directory: Directory,
     /// What was sent before this second is hidden, and being removed.
-    pub(super) floor: u32,
+    pub(super) floor: UnixSeconds,
     /// The transaction that the state belongs to; for archives opened read-only.
     pub(super) txn: usize,
 }
@@ -51,7 +51,7 @@ impl Shared {
             },
             merging: loaded.mark.is_some().then(|| layer(&loaded.merging)),
             directory,
-            floor: loaded.floor.unwrap_or(0),
+            floor: loaded.floor.unwrap_or(UnixSeconds::EPOCH),
             txn,
         }
     }
@@ -71,7 +71,7 @@ pub(super) struct Loaded {
     /// What was appended since that merge began.
     pub(super) growing: Vec<Entry>,
     pub(super) mark: Option<MergeMark>,
-    pub(super) floor: Option<u32>,
+    pub(super) floor: Option<UnixSeconds>,
     /// The number of the next block of `fresh`.
     pub(super) next_block: u64,
 }
@@ -84,7 +84,7 @@ pub(super) fn load(trees: &Trees, txn: &Txn<'_>) -> Result<Loaded, ArchiveError>
     let floor = match trees.meta.get(txn, FLOOR).map_err(engine_error)? {
         Some(bytes) => {
             let bytes = bytes.try_into().map_err(|_| damaged("mark of the pruning"))?;
-            Some(u32::from_be_bytes(bytes))
+            Some(UnixSeconds(u32::from_be_bytes(bytes)))
         }
         None => None,
     };

@@ -20,6 +20,7 @@ use statuskit_core::{
     envelope::Envelope,
     mailserver::{ArchiveKey, Position},
     rlp::RlpError,
+    time::UnixSeconds,
 };
 
 pub use self::leveldb::LevelDb;
@@ -108,7 +109,7 @@ pub struct Progress {
     /// Entries that could not be imported.
     pub bad: u64,
     /// When the last envelope appended was sent.
-    pub at: Option<u32>,
+    pub at: Option<UnixSeconds>,
 }
 
 /// An event of an import.
@@ -264,7 +265,8 @@ mod tests {
 
     #[test]
     fn what_was_read_before_the_source_failed_is_appended() {
-        let envelope = |n: u32| Envelope::new(1_000 + n, 10, Topic([1, 2, 3, 4]), b"data", 7);
+        let envelope =
+            |n: u32| Envelope::new(UnixSeconds(1_000 + n), 10, Topic([1, 2, 3, 4]), b"data", 7);
         let pairs = (0..1_500).map(|n| (key(&envelope(n)), envelope(n).raw().to_vec())).collect();
         let (archive, mut last) = (MemoryArchive::new(), Progress::default());
         let failed = import(&Broken(Pairs(pairs)), &archive, Intake::ALL, &mut |event| {
@@ -277,7 +279,9 @@ mod tests {
 
     #[test]
     fn bad_entries_are_reported_and_the_others_imported() {
-        let good = |n: u32| Envelope::new(1_000 + n, 10, Topic([1, 2, 3, n as u8]), b"data", 7);
+        let good = |n: u32| {
+            Envelope::new(UnixSeconds(1_000 + n), 10, Topic([1, 2, 3, n as u8]), b"data", 7)
+        };
         let mut pairs: Vec<_> =
             (0..2_500).map(|n| (key(&good(n)), good(n).raw().to_vec())).collect();
         // A key of an old version.
@@ -295,7 +299,7 @@ mod tests {
             Event::Bad(entry) => bad.push((entry.key().unwrap().to_vec(), entry.to_string())),
             Event::Appended(progress) => appended.push(*progress),
         });
-        let at = Some(990 + 2_499);
+        let at = Some(UnixSeconds(990 + 2_499));
         let expected = Progress { good: 2_494, new: 2_494, bad: 6, at, ..Progress::default() };
         assert_eq!(done.unwrap(), expected);
         assert_eq!(appended.iter().map(|p| p.good).collect::<Vec<_>>(), [1_000, 2_000, 2_494]);
@@ -311,16 +315,21 @@ mod tests {
 
     #[test]
     fn envelopes_outside_the_intake_are_passed_over() {
-        let envelope =
-            |sent: u32| Envelope::new(sent.wrapping_add(10), 10, Topic([1, 2, 3, 4]), b"data", 7);
+        let envelope = |sent: UnixSeconds| {
+            Envelope::new(sent.wrapping_add(10), 10, Topic([1, 2, 3, 4]), b"data", 7)
+        };
         let times = [0, 99, 100, 150, 200, 201, u32::MAX];
-        let pairs = times.map(envelope).map(|it| (key(&it), it.raw().to_vec())).into();
+        let pairs = times
+            .map(|sent| envelope(UnixSeconds(sent)))
+            .map(|it| (key(&it), it.raw().to_vec()))
+            .into();
         let archive = MemoryArchive::new();
-        let intake = Intake { from: 100, to: 200 };
+        let intake = Intake { from: UnixSeconds(100), to: UnixSeconds(200) };
         let done = import(&Pairs(pairs), &archive, intake, &mut |_| ()).unwrap();
         let passed_over = PassedOver { too_old: 2, from_future: 2 };
-        let expected = Progress { good: 7, new: 3, bad: 0, passed_over, at: Some(200) };
+        let expected =
+            Progress { good: 7, new: 3, bad: 0, passed_over, at: Some(UnixSeconds(200)) };
         assert_eq!(done, expected);
-        assert_eq!(archive.summary().unwrap().span, Some((100, 200)));
+        assert_eq!(archive.summary().unwrap().span, Some((UnixSeconds(100), UnixSeconds(200))));
     }
 }

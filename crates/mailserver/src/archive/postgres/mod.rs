@@ -86,7 +86,7 @@ use std::{
     time::Duration,
 };
 
-use statuskit_core::{envelope::Envelope, mailserver::Position};
+use statuskit_core::{envelope::Envelope, mailserver::Position, time::UnixSeconds};
 
 pub use self::reference::StatusGoPostgres;
 use self::{
@@ -236,7 +236,7 @@ impl Archive for PostgresArchive {
         self.holds(position)
     }
 
-    fn prune(&self, before: u32) -> Result<u64, ArchiveError> {
+    fn prune(&self, before: UnixSeconds) -> Result<u64, ArchiveError> {
         self.writable()?;
         self.remove(before)
     }

@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, sync::atomic::Ordering};
 
-use statuskit_core::envelope::Topic;
+use statuskit_core::{envelope::Topic, time::UnixSeconds};
 
 use crate::archive::{
     ArchiveError,
@@ -25,8 +25,8 @@ const SHARDS: usize = 16;
 impl PostgresArchive {
     /// Removes what was sent before. Returns the number of envelopes, with those of days that
     /// appends to this archive had to end since the last time.
-    pub(super) fn remove(&self, before: u32) -> Result<u64, ArchiveError> {
-        let day = before / DAY;
+    pub(super) fn remove(&self, before: UnixSeconds) -> Result<u64, ArchiveError> {
+        let day = before.day();
         self.pool.run("pruning", |session| {
             let sql = self.names.sql(Statement::EndPeriods);
             session.execute(&sql, &[&i64::from(day)])
@@ -40,7 +40,7 @@ impl PostgresArchive {
         for name in ending {
             removed += self.pool.run("dropping a day", |s| self.drop_period(s, name))?;
         }
-        if !before.is_multiple_of(DAY) {
+        if !before.0.is_multiple_of(DAY) {
             removed += self.remove_beginning(day, before)?;
         }
         Ok(removed + self.untold.swap(0, Ordering::Relaxed))
@@ -72,7 +72,7 @@ impl PostgresArchive {
     }
 
     /// Removes the beginning of a day, shard by shard.
-    fn remove_beginning(&self, day: u32, before: u32) -> Result<u64, ArchiveError> {
+    fn remove_beginning(&self, day: u32, before: UnixSeconds) -> Result<u64, ArchiveError> {
         let mut by_shard: BTreeMap<i64, Vec<Topic>> = BTreeMap::new();
         let periods = self.pool.run("pruning", |session| self.periods(session, day, day))?;
         let Some(period) = periods.first() else { return Ok(0) };

@@ -19,6 +19,7 @@ use postgres::{Row, types::ToSql};
 use statuskit_core::{
     envelope::{EnvelopeHash, Topic},
     mailserver::Position,
+    time::UnixSeconds,
 };
 
 use crate::archive::{
@@ -139,12 +140,12 @@ impl<'a> Rest<'a> {
     fn position(&self) -> Position {
         let bound = if self.ascending() { &self.low } else { &self.high };
         match (u32::try_from(bound.sent), <[u8; 32]>::try_from(&bound.hash[..])) {
-            (Ok(sent), Ok(hash)) => Position { sent, hash: EnvelopeHash(hash) },
-            (Ok(sent), Err(_)) if !self.ascending() => Position::first_of(sent),
+            (Ok(sent), Ok(hash)) => Position { sent: UnixSeconds(sent), hash: EnvelopeHash(hash) },
+            (Ok(sent), Err(_)) if !self.ascending() => Position::first_of(UnixSeconds(sent)),
             // Ascending, the second before is done; before second 0 there is nothing.
             _ => match u32::try_from(bound.sent - 1) {
-                Ok(sent) => Position::last_of(sent),
-                Err(_) => Position::first_of(0),
+                Ok(sent) => Position::last_of(UnixSeconds(sent)),
+                Err(_) => Position::first_of(UnixSeconds::EPOCH),
             },
         }
     }
@@ -344,7 +345,7 @@ impl PostgresArchive {
         session.stream(&sql, &params, |row| {
             rows += 1;
             let record = record(row)?;
-            let day = record.position.sent / DAY;
+            let day = record.position.sent.day();
             let spread = spreads.get(&day).and_then(|day| day.period.spread(record.topic));
             let spread =
                 spread.ok_or_else(|| damaged("an envelope in the wrong day".to_owned()))?;
@@ -413,7 +414,7 @@ impl PostgresArchive {
 
     /// Whether there is an envelope at a position, under any topic.
     pub(super) fn holds(&self, position: &Position) -> Result<bool, ArchiveError> {
-        let day = position.sent / DAY;
+        let day = position.sent.day();
         self.pool.run_on("looking for a position", &Cell::new(0), |session| {
             let periods = self.periods(session, day, day)?;
             let Some(period) = periods.first() else { return Ok(false) };
@@ -486,7 +487,7 @@ fn record(row: &Row) -> Result<Record<'_>, Fault> {
         return Err(damaged(format!("there is no position {sent} {}", hex::encode(hash))));
     };
     Ok(Record {
-        position: Position { sent, hash: EnvelopeHash(hash) },
+        position: Position { sent: UnixSeconds(sent), hash: EnvelopeHash(hash) },
         topic: read_topic(row.try_get(0)?)?,
         envelope: row.try_get(3)?,
     })

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use statuskit_core::envelope::Bloom;
+use statuskit_core::{envelope::Bloom, time::UnixSeconds};
 
 use crate::archive::{
     ArchiveError, Budget, Count, Order, Query, Select, Summary,
@@ -58,9 +58,10 @@ impl PostgresArchive {
     }
 
     /// Returns the second of the first envelope in an order.
-    fn end(&self, order: Order) -> Result<Option<u32>, ArchiveError> {
+    fn end(&self, order: Order) -> Result<Option<UnixSeconds>, ArchiveError> {
         let select = Select::Bloom(Bloom::FULL);
-        let query = Query { from: 0, to: u32::MAX, select, order, after: None };
+        let query =
+            Query { from: UnixSeconds::EPOCH, to: UnixSeconds::MAX, select, order, after: None };
         let mut end = None;
         self.read_pages(&query, &mut Budget::unlimited(), &mut |record| {
             end = Some(record.position.sent);

@@ -18,7 +18,7 @@ use statuskit_core::{
 use crate::archive::{
     ArchiveError,
     postgres::{
-        DAY, PostgresArchive,
+        PostgresArchive,
         connection::{Fault, Session},
         periods::{Period, PeriodName, shard},
         sql::Statement,
@@ -50,7 +50,7 @@ impl PostgresArchive {
         let mut days: BTreeMap<u32, Vec<(Position, &Envelope)>> = BTreeMap::new();
         for envelope in envelopes {
             let position = Position::from_envelope(envelope);
-            days.entry(position.sent / DAY).or_default().push((position, envelope));
+            days.entry(position.sent.day()).or_default().push((position, envelope));
         }
         let mut first = true;
         self.pool.run("appending", |session| {

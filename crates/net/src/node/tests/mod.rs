@@ -6,6 +6,7 @@ use statuskit_core::{
     devp2p::NodeId,
     envelope::{Bloom, Envelope, EnvelopeHash, Topic, Verdict},
     rlp::Reader,
+    time::UnixSeconds,
     wire::{
         Packet, RateLimits, Status,
         packet::{ReadResponse, code, read_envelopes},
@@ -34,7 +35,13 @@ fn free() -> NodeConfig {
 }
 
 fn envelope(now: Time, ttl: u32, nonce: u64) -> Envelope {
-    Envelope::new(now.as_secs() as u32 + ttl, ttl, Topic([1, 2, 3, 4]), &[7; 100], nonce)
+    Envelope::new(
+        UnixSeconds(now.as_secs() as u32 + ttl),
+        ttl,
+        Topic([1, 2, 3, 4]),
+        &[7; 100],
+        nonce,
+    )
 }
 
 fn messages(envelopes: &[Envelope]) -> Vec<u8> {
@@ -199,7 +206,9 @@ fn batches_are_split_and_a_large_envelope_is_alone() {
     let envelopes: Vec<_> = sizes
         .iter()
         .enumerate()
-        .map(|(n, size)| Envelope::new(expiry, 10, Topic([0; 4]), &vec![1; *size], n as u64))
+        .map(|(n, size)| {
+            Envelope::new(UnixSeconds(expiry), 10, Topic([0; 4]), &vec![1; *size], n as u64)
+        })
         .collect();
     node.handle_packet(from, code::MESSAGES, &messages(&envelopes), START);
     let packets: Vec<_> = poll(&mut node, to, START + WINDOW).split_off(1);
@@ -598,7 +607,8 @@ fn some_peers_may_send_larger_packets_but_no_larger_envelopes() {
     };
     let [stranger, friend, other] = [None, Some(4000), Some(10)].map(&mut join);
     let many: Vec<_> = (0..20).map(|nonce| envelope(START, 60, nonce)).collect();
-    let large = Envelope::new(START.as_secs() as u32 + 60, 60, Topic([1; 4]), &[7; 1000], 0);
+    let large =
+        Envelope::new(UnixSeconds(START.as_secs() as u32 + 60), 60, Topic([1; 4]), &[7; 1000], 0);
     let packet = messages(&[&many[..], &[large]].concat());
     assert!((3000..4000).contains(&packet.len()));
     node.handle_packet(friend, code::MESSAGES, &packet, START);
@@ -665,8 +675,9 @@ fn the_errors_of_a_huge_batch_fit_into_a_packet() {
     let peer = join(&mut node, &Status::default(), START);
     poll(&mut node, peer, START);
     let expiry = START.as_secs() as u32 + 60;
-    let envelopes: Vec<_> =
-        (0..30_000).map(|n| Envelope::new(expiry, 60, Topic([0; 4]), &[], n)).collect();
+    let envelopes: Vec<_> = (0..30_000)
+        .map(|n| Envelope::new(UnixSeconds(expiry), 60, Topic([0; 4]), &[], n))
+        .collect();
     node.handle_packet(peer, code::MESSAGES, &messages(&envelopes), START);
     let answer = poll(&mut node, peer, START).remove(0);
     assert_eq!(answer.code, code::MESSAGE_RESPONSE);

@@ -7,6 +7,7 @@ use statuskit_core::{
     crypto::{SecretKey, seeded_rng},
     devp2p::DisconnectReason,
     envelope::Topic,
+    time::UnixSeconds,
     wire::packet::code,
 };
 use tokio::{
@@ -38,7 +39,7 @@ async fn start(name: &str) -> (Service, Subscription) {
 
 fn envelope(service: &Service, nonce: u64) -> Envelope {
     let now = service.handle().now().as_secs() as u32;
-    Envelope::new(now + 60, 60, Topic([1, 2, 3, 4]), &[5; 300], nonce)
+    Envelope::new(UnixSeconds(now + 60), 60, Topic([1, 2, 3, 4]), &[5; 300], nonce)
 }
 
 /// Waits for an event from which `wanted` returns something.
@@ -334,7 +335,7 @@ async fn only_peers_that_we_dial_may_send_larger_packets() {
     let mut data = vec![0; 5000];
     rand::Rng::fill_bytes(&mut seeded_rng("data"), &mut data);
     for nonce in 0..300 {
-        let envelope = Envelope::new(now + 300, 300, Topic([1; 4]), &data, nonce);
+        let envelope = Envelope::new(UnixSeconds(now + 300), 300, Topic([1; 4]), &data, nonce);
         large.handle().send(envelope).unwrap();
     }
     let mut news = small.handle().subscribe();
@@ -416,7 +417,7 @@ async fn a_peer_that_does_not_read_costs_nothing_and_does_not_block_a_shutdown()
     let mut data = vec![0; 10_000];
     rand::Rng::fill_bytes(&mut seeded_rng("data"), &mut data);
     for nonce in 0..40 {
-        let envelope = Envelope::new(now + 60, 60, Topic([1; 4]), &data, nonce);
+        let envelope = Envelope::new(UnixSeconds(now + 60), 60, Topic([1; 4]), &data, nonce);
         handle.send(envelope.clone()).unwrap();
         received(&mut news_peer, &envelope).await;
     }
@@ -434,7 +435,9 @@ async fn an_envelope_that_fits_no_packet_is_not_sent() {
     let (a, _) = start("a").await;
     let now = a.handle().now().as_secs() as u32;
     let max = statuskit_core::envelope::check::DEFAULT_MAX_MESSAGE_SIZE;
-    let new = |data: usize| Envelope::new(now + 60, 60, Topic([1, 2, 3, 4]), &vec![5; data], 0);
+    let new = |data: usize| {
+        Envelope::new(UnixSeconds(now + 60), 60, Topic([1, 2, 3, 4]), &vec![5; data], 0)
+    };
     let over = new(max as usize).packet_len() - max as usize;
     let fits = new(max as usize - over);
     assert_eq!(fits.packet_len(), max as usize);

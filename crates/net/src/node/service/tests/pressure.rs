@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use statuskit_core::{envelope::EnvelopeHash, wire::Packet};
+use statuskit_core::{envelope::EnvelopeHash, time::UnixSeconds, wire::Packet};
 use tokio::time::{Instant, advance, sleep};
 
 use super::*;
@@ -25,7 +25,7 @@ async fn piped_node(event_bytes: usize) -> Service {
 /// An envelope that lives for a day.
 fn lasting(service: &Service, size: usize, nonce: u64) -> Envelope {
     let (now, day) = (service.handle().now().as_secs() as u32, 86_400);
-    Envelope::new(now + day, day, Topic([1; 4]), &vec![5; size], nonce)
+    Envelope::new(UnixSeconds(now + day), day, Topic([1; 4]), &vec![5; size], nonce)
 }
 
 /// A packet with some envelopes, whose nonces begin with a number.
