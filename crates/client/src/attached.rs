@@ -11,6 +11,7 @@ use statuskit_core::{
     chat::{Composed, Destination, ReceivedMessage, messenger::ReceivedPayload},
     envelope::Envelope,
     payload::{MessageId, group::Group, matching::Chat},
+    time::UnixMillis,
 };
 use tokio::task::JoinHandle;
 
@@ -150,9 +151,11 @@ impl Attached {
         self.under_way.is_empty() && self.messages.is_empty() && self.inbox.is_empty()
     }
 
-    pub fn now_ms(&self) -> u64 {
-        let settings = self.settings.as_ref();
-        settings.map_or(0, |it| it.fixed_ms.unwrap_or_else(|| it.clock.now().as_millis() as u64))
+    pub fn now(&self) -> UnixMillis {
+        let now = |it: &Builder| {
+            it.fixed_time.unwrap_or_else(|| UnixMillis::from_since_epoch(it.clock.now()))
+        };
+        self.settings.as_ref().map_or(UnixMillis(0), now)
     }
 
     /// Whether requests can be made.
@@ -447,11 +450,11 @@ impl Attached {
         destination: &Destination,
         text: &str,
     ) -> Result<Result<Composed, Chat>, ClientError> {
-        let now_ms = self.now_ms();
+        let now = self.now();
         Ok(match destination {
             Destination::Person(key) => Err(Chat::OneToOne(*key)),
             Destination::Group(id) => Err(Chat::Group(id.clone())),
-            _ => Ok(self.composing.text(destination, text, now_ms, &mut self.rng)?),
+            _ => Ok(self.composing.text(destination, text, now, &mut self.rng)?),
         })
     }
 

@@ -10,6 +10,7 @@ use statuskit_core::{
     crypto::PublicKey,
     envelope::Envelope,
     payload::{MessageId, PayloadMessage, group::Group, matching::Chat},
+    time::{UnixMillis, UnixSeconds},
 };
 use statuskit_mailserver::client::ClientError as HistoryError;
 use statuskit_net::node::{Event as NodeEvent, Handle};
@@ -230,18 +231,18 @@ impl Client {
 
     /// Returns from which second on some of the history is missing, and why if something went
     /// wrong.
-    pub fn missing_history(&self) -> Option<(u32, Option<&HistoryError>)> {
+    pub fn missing_history(&self) -> Option<(UnixSeconds, Option<&HistoryError>)> {
         match &self.inner {
             Inner::Own(engine) => engine.missing_history(),
             Inner::Held(_) => None,
         }
     }
 
-    /// Returns the time for messages, in UNIX milliseconds.
-    pub fn now_ms(&self) -> u64 {
+    /// Returns the time for messages.
+    pub fn now(&self) -> UnixMillis {
         match &self.inner {
-            Inner::Own(engine) => engine.now_ms(),
-            Inner::Held(attached) => attached.now_ms(),
+            Inner::Own(engine) => engine.now(),
+            Inner::Held(attached) => attached.now(),
         }
     }
 

@@ -6,6 +6,7 @@ use rand::rngs::ChaCha20Rng;
 use statuskit_core::{
     chat::{ComposeError, ComposeOptions, Composed, Composer, Destination},
     crypto::SecretKey,
+    time::UnixMillis,
 };
 
 /// What is needed to compose, and the clocks of the chats.
@@ -25,7 +26,7 @@ impl Composing {
         &mut self,
         destination: &Destination,
         text: &str,
-        now_ms: u64,
+        now: UnixMillis,
         rng: &mut ChaCha20Rng,
     ) -> Result<Composed, ComposeError> {
         let key = match destination.chat() {
@@ -40,6 +41,6 @@ impl Composing {
             .composers
             .entry(key)
             .or_insert_with(|| Composer::new(destination.clone(), author.clone()));
-        composer.text(text, &ComposeOptions::default(), now_ms, rng)
+        composer.text(text, &ComposeOptions::default(), now, rng)
     }
 }

@@ -329,6 +329,7 @@ mod tests {
     use statuskit_core::{
         chat::{ComposeOptions, Composer, Destination, PublicChat},
         crypto::{SecretKey, seeded_rng},
+        time::UnixMillis,
     };
 
     use super::*;
@@ -339,7 +340,8 @@ mod tests {
         let mut composer = Composer::new(Destination::public("status"), Some(key));
         let options = ComposeOptions::default();
         let mut rng = seeded_rng(seed);
-        let composed = composer.text(text, &options, 1_585_500_000_000, &mut rng).unwrap();
+        let composed =
+            composer.text(text, &options, UnixMillis(1_585_500_000_000), &mut rng).unwrap();
         let mut options = Options::default();
         options.keys.ring.add_chat(&PublicChat::new("status"));
         inspect(composed.envelope.raw(), &options).unwrap()

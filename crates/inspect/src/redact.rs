@@ -252,6 +252,7 @@ mod tests {
     use statuskit_core::{
         chat::{ComposeOptions, Composer, Destination, KeyRing, PublicChat},
         crypto::{SecretKey, seeded_rng},
+        time::UnixMillis,
     };
 
     use super::*;
@@ -266,7 +267,8 @@ mod tests {
         let mut composer = Composer::new(Destination::public("status"), Some(key.clone()));
         let options = ComposeOptions::default();
         let mut rng = seeded_rng("redact");
-        let composed = composer.text(text, &options, 1_585_500_000_000, &mut rng).unwrap();
+        let composed =
+            composer.text(text, &options, UnixMillis(1_585_500_000_000), &mut rng).unwrap();
         let mut ring = KeyRing::new();
         ring.add_chat(&PublicChat::new("status"));
         let opened = ring.open(&composed.envelope).unwrap();

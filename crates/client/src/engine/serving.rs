@@ -738,8 +738,8 @@ impl Engine {
                 Ok((message_id, true))
             }
             Work::Text(chat, text) => {
-                let now_ms = self.now_ms();
-                self.converse(|messenger, rng| messenger.send_text(&chat, &text, now_ms, rng))
+                let now = self.now();
+                self.converse(|messenger, rng| messenger.send_text(&chat, &text, now, rng))
                     .map(|id| (Some(id), true))
             }
             Work::Payload(chat, message) => {

@@ -129,7 +129,7 @@ impl History {
     }
 
     /// Asks for everything since a second, as soon as the mailserver is connected.
-    pub fn want(&mut self, since: u32) {
+    pub fn want(&mut self, since: UnixSeconds) {
         self.gaps.want(since);
         self.is_asked = false;
     }

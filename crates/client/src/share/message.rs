@@ -22,6 +22,7 @@ use statuskit_core::{
         },
     },
     sync::SyncMessageId,
+    time::UnixSeconds,
     wire::packet::EnvelopeError,
 };
 use statuskit_net::node::{ConnectionId, PeerSummary};
@@ -254,7 +255,7 @@ impl Request {
                         write_key(w, key);
                     }
                 }
-                w.u32(*since);
+                w.u32(since.0);
             }
         }
         writer.finish()
@@ -291,7 +292,7 @@ impl Request {
                     1 => Access::Key(read_key(r)?),
                     _ => return Err(r.corrupt()),
                 },
-                since: r.u32()?,
+                since: UnixSeconds(r.u32()?),
             })),
             _ => return Err(r.corrupt()),
         };
