@@ -10,6 +10,7 @@ use std::{
 };
 
 use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng};
+use statuskit_core::time::UnixSeconds;
 use statuskit_core::{
     envelope::{Envelope, Topic},
     mailserver::Position,
@@ -31,7 +32,8 @@ fn commands(count: u32) -> (String, BTreeMap<Vec<u8>, Vec<u8>>) {
         let expiry = 1_585_440_000 + rng.random_range(0..90_000);
         // Repeated, so that it compresses.
         let data = rng.random::<[u8; 4]>().repeat(rng.random_range(1..60));
-        let envelope = Envelope::new(expiry, 10, Topic([1, 2, 3, n as u8]), &data, n.into());
+        let envelope =
+            Envelope::new(UnixSeconds(expiry), 10, Topic([1, 2, 3, n as u8]), &data, n.into());
         let key =
             [&Position::from_envelope(&envelope).to_bytes()[..], &envelope.topic().0].concat();
         for _ in 0..=n % 2 {

@@ -2,6 +2,7 @@
 
 use rand::Rng as _;
 use serde_json::{Value, json};
+use statuskit_core::time::UnixSeconds;
 use statuskit_core::{
     crypto::seeded_rng,
     envelope::{Envelope, Topic, check::DEFAULT_MAX_MESSAGE_SIZE},
@@ -100,7 +101,7 @@ fn the_largest_packet_and_one_byte_more() {
     let of_packet = |packet: usize| {
         let topic: Topic = TOPIC.parse().expect("a topic");
         let now = std::time::UNIX_EPOCH.elapsed().expect("a clock").as_secs() as u32;
-        let new = |data: usize| Envelope::new(now + 200, 200, topic, &noise(data), 0);
+        let new = |data: usize| Envelope::new(UnixSeconds(now + 200), 200, topic, &noise(data), 0);
         let length = |envelope: &Envelope| {
             let raw = envelope.raw().len();
             rlp::header_len(raw) + raw

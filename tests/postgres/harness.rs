@@ -9,6 +9,7 @@ use std::{
 
 use postgres::{Client, NoTls};
 use statuskit_core::envelope::{Bloom, Envelope, EnvelopeHash, Topic};
+use statuskit_core::time::UnixSeconds;
 use statuskit_mailserver::archive::{
     Archive, Order, PostgresArchive, Query, Select, postgres::Options,
 };
@@ -97,11 +98,17 @@ pub fn topic(n: u32) -> Topic {
 
 /// Makes an envelope sent at a second; `n` makes it unique.
 pub fn envelope(sent: u32, topic: Topic, n: u64) -> Envelope {
-    Envelope::new(sent + 10, 10, topic, &n.to_be_bytes().repeat(1 + n as usize % 7), n)
+    Envelope::new(UnixSeconds(sent + 10), 10, topic, &n.to_be_bytes().repeat(1 + n as usize % 7), n)
 }
 
 pub fn everything(order: Order) -> Query {
-    Query { from: 0, to: u32::MAX, select: Select::Bloom(Bloom::FULL), order, after: None }
+    Query {
+        from: UnixSeconds::EPOCH,
+        to: UnixSeconds::MAX,
+        select: Select::Bloom(Bloom::FULL),
+        order,
+        after: None,
+    }
 }
 
 pub fn from_topic(wanted: Topic, order: Order) -> Query {

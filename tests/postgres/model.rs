@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use rand::{Rng, RngExt, SeedableRng, rngs::ChaCha8Rng};
+use statuskit_core::time::UnixSeconds;
 use statuskit_core::{
     envelope::{Bloom, Envelope, EnvelopeHash},
     mailserver::Position,
@@ -72,6 +73,7 @@ fn compare(seed: u64, topics: u32, steps: usize) {
             8 => {
                 let day = DAY_ONE + rng.random_range(0..4) * DAY;
                 let before = if rng.random() { day } else { day + rng.random_range(0..DAY) };
+                let before = UnixSeconds(before);
                 let expected = model.prune(before).unwrap();
                 assert_eq!(server.prune(before).unwrap(), expected, "{about}");
             }
@@ -117,6 +119,7 @@ fn random_query(rng: &mut impl Rng, topics: u32, made: &[Envelope]) -> Query {
         }
     });
     let order = if rng.random() { Order::OldestFirst } else { Order::NewestFirst };
+    let (from, to) = (UnixSeconds(from), UnixSeconds(to));
     Query { from, to, select, order, after }
 }
 

@@ -1,5 +1,6 @@
 //! Errors of opening.
 
+use statuskit_core::time::UnixSeconds;
 use statuskit_mailserver::archive::{Archive, Order, PostgresArchive, postgres::Options};
 
 use crate::harness::{DAY_ONE, Tables, envelope, everything, raw, read, topic, url};
@@ -39,7 +40,7 @@ fn read_only() {
     tables.open().append(&one).unwrap();
     let reader = PostgresArchive::open(&url(), options).unwrap();
     assert_eq!(read(&reader, &everything(Order::OldestFirst), 10), [one[0].hash()]);
-    for error in [reader.append(&one).unwrap_err(), reader.prune(u32::MAX).unwrap_err()] {
+    for error in [reader.append(&one).unwrap_err(), reader.prune(UnixSeconds::MAX).unwrap_err()] {
         assert!(error.to_string().contains("for reading"), "{error}");
     }
 }

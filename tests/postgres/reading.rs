@@ -8,6 +8,7 @@ use std::{
 };
 
 use statuskit_core::envelope::{Bloom, Envelope};
+use statuskit_core::time::UnixSeconds;
 use statuskit_mailserver::archive::{Archive, Budget, MemoryArchive, Order, Select, Step};
 
 use crate::harness::{
@@ -38,7 +39,7 @@ fn pages_in_both_orders() {
         let mut few = from_topic(topic(1), order);
         few.select = Select::Topics((1..4).map(topic).collect());
         let mut range = everything(order);
-        (range.from, range.to) = (DAY_ONE + 50_000, DAY_ONE + DAY + 5);
+        (range.from, range.to) = (UnixSeconds(DAY_ONE + 50_000), UnixSeconds(DAY_ONE + DAY + 5));
         for query in [everything(order), from_topic(topic(1), order), few, range] {
             let expected = read(&model, &query, usize::MAX);
             assert!(expected.len() > 300, "{}", expected.len());
@@ -70,7 +71,7 @@ fn a_query_that_selects_nothing() {
     assert!(read(&archive, &everything(Order::OldestFirst), usize::MAX).is_empty());
     archive.append(&mixture()).unwrap();
     let mut query = everything(Order::NewestFirst);
-    (query.from, query.to) = (10, 9);
+    (query.from, query.to) = (UnixSeconds(10), UnixSeconds(9));
     assert!(read(&archive, &query, usize::MAX).is_empty());
     assert!(read(&archive, &from_topic(topic(5000), Order::OldestFirst), usize::MAX).is_empty());
 }

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use statuskit_core::time::UnixSeconds;
 use statuskit_core::{
     crypto::{SecretKey, seeded_rng},
     envelope::{Envelope, SymKey},
@@ -133,8 +134,8 @@ fn pruning_drops_days_and_the_beginning_of_one() {
     // The other has seen the earlier state.
     assert_eq!(other.append(&all).unwrap(), 0);
     let before = DAY_ONE + 2 * DAY + 43_200;
-    assert_eq!(archive.prune(before).unwrap(), 250);
-    assert_eq!(archive.prune(before).unwrap(), 0);
+    assert_eq!(archive.prune(UnixSeconds(before)).unwrap(), 250);
+    assert_eq!(archive.prune(UnixSeconds(before)).unwrap(), 0);
     let live = "SELECT day FROM #periods WHERE state = 1 ORDER BY day";
     assert_eq!(tables.numbers(live), [18_352, 18_353]);
     let name = tables.table("day_18350_1");
@@ -146,7 +147,7 @@ fn pruning_drops_days_and_the_beginning_of_one() {
     let query = everything(Order::OldestFirst);
     assert_eq!(read(&archive, &query, usize::MAX).len(), 160);
     assert_eq!(archive.summary().unwrap().envelopes, 160);
-    assert_eq!(other.prune(u32::MAX).unwrap(), 160);
+    assert_eq!(other.prune(UnixSeconds::MAX).unwrap(), 160);
     assert_eq!(archive.summary().unwrap(), Default::default());
     assert_eq!(tables.numbers("SELECT COUNT(*) FROM #topics"), [0]);
     assert_eq!(tables.numbers("SELECT COUNT(*) FROM #counts"), [0]);
@@ -175,7 +176,8 @@ fn creates_no_table_outside_of_what_is_kept() {
             let mailserver = Mailserver::start(node.handle(), archive.clone(), config).unwrap();
             for sent in [now, now - 2 * DAY, now - 60 * DAY, 1] {
                 let data = [round as u8];
-                let old = Envelope::new(now + 1000, now + 1000 - sent, topic(1), &data, 0);
+                let old =
+                    Envelope::new(UnixSeconds(now + 1000), now + 1000 - sent, topic(1), &data, 0);
                 node.handle().send(old).unwrap();
             }
             node.shutdown().await;
@@ -205,8 +207,8 @@ fn completes_an_interrupted_pruning() {
     assert_eq!(archive.append(std::slice::from_ref(&second)).unwrap(), 1);
     assert_eq!(read(&archive, &query, 10), [second.hash()]);
     // The append has removed the first one, and the next pruning reports it.
-    assert_eq!(archive.prune(0).unwrap(), 1);
-    assert_eq!(archive.prune(0).unwrap(), 0);
+    assert_eq!(archive.prune(UnixSeconds::EPOCH).unwrap(), 1);
+    assert_eq!(archive.prune(UnixSeconds::EPOCH).unwrap(), 0);
     assert_eq!(read(&archive, &query, 10), [second.hash()]);
     assert_eq!(tables.numbers("SELECT incarnation FROM #periods"), [2]);
 }
@@ -240,7 +242,8 @@ fn pruning_while_others_append() {
             .iter()
             .map(|server| {
                 scope.spawn(move || {
-                    let prune = |n: u32| server.prune(DAY_ONE + (n % 3) * 60_000).unwrap();
+                    let prune =
+                        |n: u32| server.prune(UnixSeconds(DAY_ONE + (n % 3) * 60_000)).unwrap();
                     (0..12).map(prune).sum::<u64>()
                 })
             })
@@ -251,7 +254,8 @@ fn pruning_while_others_append() {
         )
     });
     // Appends may have finished the end of a day after the last pruning reported what it removed.
-    let removed = removed + servers.each_ref().map(|it| it.prune(0).unwrap()).iter().sum::<u64>();
+    let removed = removed
+        + servers.each_ref().map(|it| it.prune(UnixSeconds::EPOCH).unwrap()).iter().sum::<u64>();
     let left = read(&servers[0], &everything(Order::OldestFirst), usize::MAX).len() as u64;
     assert_eq!(left + removed, added as u64);
     assert_eq!(servers[1].summary().unwrap().envelopes, left);

@@ -7,7 +7,6 @@ use statuskit_core::{
     protobuf::{Fields, Value},
     rlp::Reader,
     sync::SyncPayload,
-    time::UnixSeconds,
 };
 
 /// Whether bytes are a wrapper with nothing that is unknown, or data sync.
@@ -93,6 +92,8 @@ fn is_transit(bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use statuskit_core::time::UnixSeconds;
+
     use super::*;
 
     #[test]

@@ -22,7 +22,6 @@ use crate::{
     records::float,
     text::count,
 };
-use statuskit_core::time::UnixSeconds;
 
 /// The source of metrics and health of a running mailserver.
 pub struct Report {
@@ -342,7 +341,7 @@ mod tests {
     use std::{ops::ControlFlow, sync::mpsc};
 
     use super::*;
-    use statuskit_core::{envelope::Envelope, mailserver::Position};
+    use statuskit_core::{envelope::Envelope, mailserver::Position, time::UnixSeconds};
     use statuskit_mailserver::{
         ArchiveError,
         archive::{Budget, Count, Query, Record, Step},
