@@ -207,6 +207,36 @@ test("ten thousand messages are browsed with mouse and keys", async () => {
   }
 });
 
+test("the sessions of a state are shown step by step", async () => {
+  const session = { identity: `0x02${"11".repeat(32)}`, installation: "phone", bundle: `0x03${"22".repeat(32)}` };
+  const state = (n, key) => ({ own_key: `0x02${key.repeat(32)}`, remote_key: `0x03${"44".repeat(32)}`, send_n: n, receive_n: 0, root_key: `0x${"99".repeat(32)}` });
+  const records = [
+    { type: "ratchet_step", direction: "send", session, before: null, after: state(1, "33") },
+    { type: "ratchet_step", direction: "send", session, before: state(1, "33"), after: state(2, "33") },
+    { type: "session", session: { ...session, installation: "desk" }, in_use: true, state: state(7, "55") },
+  ];
+  const { url, stop } = await serve(["-"], records.map((it) => `${JSON.stringify(it)}\n`).join(""));
+  try {
+    const { page, close } = await visit(url, url);
+    const step = page.locator("#step-text");
+    await page.getByText("Step 1 of 2: a message is sent").waitFor();
+    await page.getByRole("button", { name: "On" }).click();
+    assert.match(await step.textContent(), /^Step 2 of 2/);
+    assert.deepEqual(await page.locator(".changed").allTextContents(), ["next to send12"]);
+    assert.equal(await page.getByRole("button", { name: "On" }).isDisabled(), true);
+    await page.getByLabel("Session", { exact: true }).selectOption({ index: 1 });
+    assert.match(await step.textContent(), /^Step 1 of 1: as it is in the state/);
+    assert.equal((await page.content()).includes("99".repeat(32)), false, "no secrets");
+    await page.screenshot({ path: path.join(shots, "sessions.png"), fullPage: true });
+    await isAccessible(page);
+    await page.setViewportSize({ width: 360, height: 640 });
+    await isNoWiderThanItsWindow(page);
+    await close();
+  } finally {
+    stop();
+  }
+});
+
 test("bytes are pasted and dropped, and others are kept out", async () => {
   const { url, stop } = await serve([], "");
   try {

@@ -43,6 +43,8 @@ pub enum Found {
 pub enum Objects {
     /// Their bytes are inspected: of records of the tools the member `raw`.
     Inspect,
+    /// The same, and those without bytes are taken as they are.
+    InspectOrKeep,
     /// They are taken as they are.
     Keep,
 }
@@ -136,7 +138,7 @@ impl<'a> Texts<'a> {
             inspect(bytes, &options).is_ok_and(|it| it.certainty() != Certainty::Possible)
         });
         let wants = match objects {
-            Objects::Inspect => wants.with_records(is_record),
+            Objects::Inspect | Objects::InspectOrKeep => wants.with_records(is_record),
             Objects::Keep => wants.with_records(|_| true),
         };
         Self { options, objects, reader: Reader::new(wants), ready: Vec::new(), any: false }
@@ -198,6 +200,7 @@ impl<'a> Texts<'a> {
         let raw = members.get("raw").and_then(Value::as_str);
         match raw.and_then(|raw| hex::decode(raw.trim_start_matches("0x")).ok()) {
             Some(bytes) => found(inspect(&bytes, self.options), line),
+            None if self.objects == Objects::InspectOrKeep => Ok(Found::Record(members)),
             None => {
                 Err(CliError::new("inspect.no_bytes", Exit::Negative, "the record has no bytes")
                     .hint("records with a member `raw` have some")

@@ -2,6 +2,7 @@
 
 mod feed;
 mod http;
+mod sessions;
 
 use std::{
     collections::HashSet,
@@ -12,7 +13,7 @@ use std::{
 use clap::Args;
 use hyper::StatusCode;
 use rand::Rng as _;
-use statuskit_client::Event;
+use statuskit_client::{Event, HistoryEvent};
 use statuskit_core::{chat::KeyRing, envelope::Topic};
 use statuskit_inspect::{
     Options,
@@ -37,17 +38,20 @@ use crate::{
 };
 use feed::Feed;
 use http::{Answer, Port, Site};
+use sessions::Sessions;
 
 /// Inspect in a browser: paste or drop bytes, or watch a peer or the history of a mailserver
 ///
 /// Prints the address of the page and serves it until Ctrl-C. Only programs of this machine that know
 /// the address reach it, and nothing leaves the machine. Inputs become rows, as do the envelopes of
-/// --peer and --mailserver: all of them, or those of the topics of the keys and of --topic.
+/// --peer and --mailserver: all of them, or those of the topics of the keys and of --topic. The records
+/// of `status-session export` and `--trace` are shown as sessions, step by step, without secrets.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   $ status-inspect serve --timeout 1s
   $ status-envelope seal hi --chat status | status-inspect serve - --chat status --timeout 1s
+  $ status-session export --identity me.key --state me.state | status-inspect serve - --timeout 1s || true
   $ status-inspect serve --peer \"$ENODE\" --chat status --timeout 1s")]
 pub struct ServeArgs {
     /// Bytes in any spelling or files, each value a row; `-` is standard input
@@ -77,7 +81,7 @@ pub fn run(args: &ServeArgs, cx: &mut Context) -> Result<()> {
     cx.rng("serve")?.fill_bytes(&mut token);
     let port = Port::open(args.port, hex::encode(token))?;
     let url = port.url();
-    let desk = Arc::new(Desk { options, feed: Feed::default() });
+    let desk = Arc::new(Desk { options, feed: Feed::default(), sessions: Sessions::default() });
     port.serve(desk.clone())?;
     let record = Record::new("serving").with("url", url.as_str());
     cx.emit(&record, |_| format!("{url}\n"))?;
@@ -117,9 +121,11 @@ impl ServeArgs {
     }
 
     fn read(&self, desk: &Desk, cx: &mut Context) -> Result<()> {
-        given::each(&self.inputs, &desk.options, Objects::Inspect, cx, |cx, given| {
+        given::each(&self.inputs, &desk.options, Objects::InspectOrKeep, cx, |cx, given| {
             match given.found {
                 Ok(Found::Inspection(it)) => desk.feed.push(&it, &desk.options),
+                Ok(Found::Record(members)) if desk.sessions.push(&members) => {}
+                // What stands between the records of a state.
                 Ok(Found::Record(_)) => {}
                 Err(error) => cx.report(error)?,
             }
@@ -170,7 +176,12 @@ impl ServeArgs {
                     }
                 }
                 Ok(Event::Network(event)) => show_network(&event, cx),
-                Ok(Event::History(event)) => show_history(event, cx)?,
+                Ok(Event::History(event)) => {
+                    if matches!(event, HistoryEvent::Complete { .. }) {
+                        desk.feed.set_state("connected; the history is complete");
+                    }
+                    show_history(event, cx)?;
+                }
                 Ok(_) => {}
             }
         }
@@ -181,6 +192,7 @@ impl ServeArgs {
 struct Desk {
     options: Options,
     feed: Feed,
+    sessions: Sessions,
 }
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -204,6 +216,7 @@ impl Site for Desk {
                 let from = number(query.strip_prefix("from=").ok_or(StatusCode::BAD_REQUEST)?)?;
                 Ok((JSON, self.feed.rows(from).to_string()))
             }
+            "sessions" => Ok((JSON, self.sessions.to_json().to_string())),
             "row" => {
                 let at = number(query.strip_prefix("number=").ok_or(StatusCode::BAD_REQUEST)?)?;
                 let inspection = self.feed.open(at, &self.options).ok_or(StatusCode::GONE)?;

@@ -193,7 +193,52 @@
     by("timeline").replaceChildren(chart);
   };
 
+  // The sessions of a state, step by step.
+  const MEANING = { own_key: "own ratchet key", remote_key: "their ratchet key", send_n: "next to send", receive_n: "next to receive", pn: "sent with the key before", keys_count: "keys so far", kept: "keys kept for late messages", ours: "started with our bundle", x3dh_key: "X3DH key" };
+  const sessions = new Map();
+  const steps = () => sessions.get(by("session").value) ?? [];
+  const showStep = () => {
+    const all = steps(), at = +by("step").value, step = all[at - 1];
+    if (!step) return;
+    by("step-text").textContent = `Step ${at} of ${all.length}: ${step.what}`;
+    by("back").disabled = at <= 1;
+    by("on").disabled = at >= all.length;
+    const shown = (value) => value === null || value === undefined ? "" : String(value);
+    by("parts").replaceChildren(...Object.keys(step.after ?? step.before ?? {}).map((name) => {
+      const before = shown(step.before?.[name]), after = shown(step.after?.[name]);
+      const row = make("tr", step.before && before !== after ? "changed" : "");
+      const head = make("th", "", MEANING[name] ?? name);
+      head.scope = "row";
+      row.append(head, make("td", "", before), make("td", "", after));
+      return row;
+    }));
+  };
+  const goTo = (at) => { by("step").value = at; showStep(); };
+  by("session").addEventListener("change", () => { by("step").max = steps().length; goTo(1); });
+  by("step").addEventListener("input", showStep);
+  by("back").addEventListener("click", () => goTo(+by("step").value - 1));
+  by("on").addEventListener("click", () => goTo(+by("step").value + 1));
+  const readSessions = async () => {
+    const answer = await (await fetch("sessions")).json();
+    if (!answer.steps.length) return;
+    for (const step of answer.steps) {
+      const key = JSON.stringify(step.session);
+      if (!sessions.has(key)) sessions.set(key, []);
+      sessions.get(key).push(step);
+    }
+    by("session").replaceChildren(...[...sessions].map(([key, [first]]) => {
+      const { name, identity, installation } = first.session;
+      const option = make("option", "", `${name ?? identity}, installation ${installation}`);
+      option.value = key;
+      return option;
+    }));
+    by("sessions").hidden = false;
+    by("step").max = steps().length;
+    goTo(1);
+  };
+
   // New rows, once a second; at once while there are more.
+  let hasSessions = false;
   const poll = async () => {
     let wait = 1000;
     try {
@@ -212,6 +257,8 @@
         draw();
       }
       if (!answer.all) wait = 0;
+      // Once the input was read.
+      if (answer.state !== "reading the input" && !hasSessions) { hasSessions = true; await readSessions(); }
     } catch {
       state.textContent = "The tool does not answer: it may have ended.";
       wait = 3000;
