@@ -31,10 +31,11 @@ mod unprinted;
 
 use serde_json::Value;
 
-/// Parses output into records, one per line.
+/// Parses output into records, one per line, which must be as their schema says.
 fn records(output: &str) -> Vec<Value> {
     output
         .lines()
+        .inspect(|line| shell::conforms::check(line))
         .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no record: {line}")))
         .collect()
 }

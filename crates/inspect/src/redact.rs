@@ -122,9 +122,13 @@ impl Redactor {
     /// Redacts bytes: what can be read is put together again with redacted fields.
     pub fn bytes(&self, bytes: &[u8]) -> Redacted {
         let Ok(inspection) = inspect(bytes, &Options::default()) else {
-            return Redacted { bytes: self.stand_in(bytes, 0), kind: None, is_readable: false };
+            return Redacted { bytes: self.replace(bytes, 0), kind: None, is_readable: false };
         };
         let kind = Some(inspection.kind().to_owned());
+        if is_text(bytes) {
+            // A link, a key, JSON: what is in it can be anywhere.
+            return Redacted { bytes: self.replace(bytes, 0), kind, is_readable: false };
+        }
         if !self.takes_ciphertext && CIPHERTEXT.contains(&inspection.kind()) {
             return Redacted { bytes: bytes.to_vec(), kind, is_readable: true };
         }
@@ -160,32 +164,37 @@ impl Redactor {
             done[range].fill(true);
             return;
         }
-        let Value::String(value) = &field.value else {
-            if !done[range.clone()].iter().any(|it| *it) {
-                if field.name == "unread" {
-                    let stand_in = self.stand_in(&bytes[range.clone()], attempt);
-                    bytes[range.clone()].copy_from_slice(&stand_in);
-                }
-                done[range].fill(true);
-            }
-            return;
+        let old = &bytes[range.clone()];
+        let content = match &field.value {
+            // The content is what is left behind the header of the field.
+            Value::String(value) => match value.strip_prefix("0x").map(hex::decode) {
+                Some(Ok(content)) if old.ends_with(&content) => content.len(),
+                _ if old.ends_with(value.as_bytes()) => value.len(),
+                // The name of a number, or a text that is shown in another way.
+                _ if is_text(old) => old.len(),
+                _ => 0,
+            },
+            Value::Array(_) | Value::Object(_) => old.len(),
+            _ if is_text(old) || field.name == "unread" => old.len(),
+            // Numbers, and lengths of lists.
+            _ => 0,
         };
-        // The content is what is left behind the header of the field.
-        let content = value.strip_prefix("0x").and_then(|digits| hex::decode(digits).ok());
-        let ends_with = |content: &[u8]| bytes[range.clone()].ends_with(content);
-        let new = match content {
-            Some(content) if ends_with(&content) => self.stand_in(&content, attempt),
-            _ if ends_with(value.as_bytes()) => blank(value).into_bytes(),
-            // The name of a number, or such.
-            _ => Vec::new(),
-        };
-        let start = range.end - new.len();
+        let start = range.end - content;
+        let new = self.replace(&bytes[start..range.end], attempt);
         for (at, byte) in (start..range.end).zip(new) {
             if !done[at] {
                 bytes[at] = byte;
             }
         }
         done[range].fill(true);
+    }
+
+    /// Returns other bytes of the same length: of a text one of the same form.
+    fn replace(&self, bytes: &[u8], attempt: u32) -> Vec<u8> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) if is_text(bytes) => blank(text).into_bytes(),
+            _ => self.stand_in(bytes, attempt),
+        }
     }
 
     /// Returns other bytes of the same length, the same for the same value. What tells the form of a
@@ -213,6 +222,12 @@ impl Redactor {
         }
         out
     }
+}
+
+/// Whether bytes are a text of at least four bytes: fewer may be numbers.
+fn is_text(bytes: &[u8]) -> bool {
+    let is_shown = |c: char| !c.is_control() || c.is_whitespace();
+    bytes.len() >= 4 && std::str::from_utf8(bytes).is_ok_and(|text| text.chars().all(is_shown))
 }
 
 fn collect_constants(
@@ -322,6 +337,26 @@ mod tests {
                 .count(),
             0
         );
+    }
+
+    #[test]
+    fn nothing_of_a_text_is_left_however_it_is_shown() {
+        let xprv = "xprv9s21ZrQH143K3QTDL4LXw2F7HEK3wJUD2nW2nRk4stbPy6cq3jPPqjiChkVvvNKmPGJxWUtg6LnF5kejMRNNU3TGtRBeJgk33yuGBxrMPHi";
+        let transit = "[\"~#c4\",[\"meet Anna\",\"text/plain\",\"~:public-group-user-message\"]]";
+        let note = "Anna's note, of no known form";
+        for text in [xprv, transit, note, "status-im://chat/public/anna"] {
+            let redacted = redactor().bytes(text.as_bytes());
+            assert_eq!(redacted.bytes.len(), text.len());
+            let shown = String::from_utf8(redacted.bytes).unwrap();
+            assert!(shown.chars().all(|c| !c.is_alphanumeric() || "xX0".contains(c)), "{shown}");
+        }
+        // The same inside of a message.
+        let mut plaintext = vec![1, transit.len() as u8];
+        plaintext.extend_from_slice(transit.as_bytes());
+        plaintext.resize(256, 0x80);
+        let redacted = redactor().bytes(&plaintext);
+        assert_eq!(redacted.bytes.len(), 256);
+        assert!(!redacted.bytes.windows(4).any(|it| it == b"Anna" || it == b"meet"));
     }
 
     #[test]

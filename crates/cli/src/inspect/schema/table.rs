@@ -91,11 +91,11 @@ pub const RECORDS: &[(&str, &str, &str)] = &[
         "{hash:hex32 expiry:uint ttl:uint sent:uint topic:hex4 nonce:uint pow:str|num size:uint \
          raw:hex target?:num leading_zero_bits?:uint tried?:uint nonces_per_second?:uint \
          rlp_len?:uint rlp_without_nonce_len?:uint data_len?:uint encryption?:str \
-         fields?:[@part]}"),
+         fields?:[@part] repeated?:bool}"),
     ("envelope_part", "an envelope that was cut off",
         "{rlp_len:uint length:uint missing:uint fields:[@part] raw:hex}"),
-    ("error", "an error, on standard error",
-        "{code:str message:str field?:str hint?:str line?:uint offset?:uint}"),
+    ("error", "an error, on standard error; of status-chat, the result of a command",
+        "{id?:any command?:str code:str message:str field?:str hint?:str line?:uint offset?:uint}"),
     ("estimate", "how long mining takes",
         "{target:num data_len:uint size:uint ttl:uint target_bits:uint expected_hashes:num \
          nonces_per_second:uint expected_seconds:num}"),
@@ -146,7 +146,7 @@ pub const RECORDS: &[(&str, &str, &str)] = &[
          message_id?:hex32 chat?:str layers?:{secure:str installation:str|null \
          data_sync_id:hex32|null bundle?:hex33 ratchet_key?:hex33 n?:uint pn?:uint \
          started?:bool ratcheted?:bool missing?:uint kept?:bool} group?:{chat_id:str name:str \
-         new:bool new_events:uint members:[hex65] joined:[hex65] admins:[hex65]}}"),
+         new:bool new_events:uint members:[hex65] joined:[hex65] admins:[hex65]} repeated?:bool}"),
     ("message_id", "the id of a message",
         "{message_id:hex32 author:hex65|null raw:hex32}"),
     ("name", "the three words of a key",
@@ -205,10 +205,14 @@ pub const RECORDS: &[(&str, &str, &str)] = &[
     ("request", "a request to a mailserver",
         "{outcome:str reason?:str peer:str|null client:str|null sync:bool envelopes:uint \
          packets:uint bytes:uint seconds:num}"),
+    ("result", "the result of a command of status-chat",
+        "{id?:any command?:str message_id?:hex32 chat?:str envelopes?:uint group?:@chat_group \
+         groups?:[@chat_group] contacts?:[{public_key:hex65 name:str}]}"),
     ("sent", "an envelope that was sent",
         "{message_id?:hex32 hash:hex32 topic:hex4 written:uint confirmed:uint peers:[{id:hex65 \
          address:str client:str written:bool confirmed:bool}] raw?:hex message_ids?:[hex32] \
-         to?:hex65 secure?:str installations?:[str] acks?:uint line?:uint}"),
+         to?:hex65 secure?:str installations?:[str] acks?:uint line?:uint id?:any \
+         command?:str}"),
     ("serving", "the address of the page of status-inspect serve",
         "{url:str}"),
     ("session", "a session of a state",
@@ -269,6 +273,7 @@ pub const RECORDS: &[(&str, &str, &str)] = &[
 #[rustfmt::skip]
 pub(super) const PARTS: &[(&str, &str)] = &[
     ("certainty", "'certain'|'likely'|'possible'"),
+    ("chat_group", "{chat_id:str name:str members:[hex65] joined:[hex65] admins:[hex65]}"),
     ("layer", "{kind:str parent:uint|null buffer:uint offset:uint length:uint certainty:@certainty why:str \
          opened_with:str|null fields:[@layer_field] checks:[{rule:str code:str|null pass:bool found:str}] \
          stopped:{code:str message:str hint:str|null}|null}"),
