@@ -349,3 +349,53 @@ fn lines_print_what_comes_from_the_start() {
         assert_eq!(text_of(&record(&shell.ok(line))), "answer");
     }
 }
+
+/// The commands of the cookbook under this comment.
+fn recipe(title: &str) -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/cookbook.md");
+    let text = fs::read_to_string(path).expect("the cookbook");
+    let at = text.find(title).unwrap_or_else(|| panic!("no {title:?}"));
+    let (_, rest) = text[at..].split_once('\n').expect("commands");
+    rest.split("\n\n").next().expect("commands").to_owned()
+}
+
+/// A shell and all that it started, killed on drop.
+struct Session(std::process::Child);
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("kill")
+            .args(["-KILL", "--", &format!("-{}", self.0.id())])
+            .status();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn the_bots_of_the_cookbook_answer_while_a_person_writes() {
+    use std::os::unix::process::CommandExt as _;
+    for (title, answers) in [
+        ("# A bot. ", ["pong", "you said: who are you?"]),
+        ("# A bot of two programs", ["you said: ping", "you said: who are you?"]),
+    ] {
+        let commands = recipe(title);
+        assert!(commands.lines().count() <= 10, "{commands}");
+        let (mut shell, _node) = two();
+        let bot_key = shell.member("statuskit keygen --out bot.json", "public_key");
+        shell.var("BOT", bot_key);
+        let bot = shell.command(&commands).process_group(0).spawn();
+        let bot = Session(bot.expect("bash"));
+        let mut alice = Tool::receiving(&shell, "--peer $ENODE --identity alice.key --state a");
+        for (text, answer) in ["ping", "who are you?"].into_iter().zip(answers) {
+            let line = format!(
+                "status-send '{text}' --identity alice.key --state a --to $BOT --wait-ack 60s"
+            );
+            shell.ok(&line);
+            assert_eq!(alice.text(), answer, "{title}");
+        }
+        // The person writes as the bot.
+        shell.ok("status-send 'a person' --identity bot.json --state bot.state --to $ALICE");
+        assert_eq!(alice.text(), "a person");
+        drop(bot);
+    }
+}

@@ -122,6 +122,7 @@ pub fn client_error(error: &ClientError) -> CliError {
     match error {
         ClientError::Chat(error) => chat_error(error),
         ClientError::Compose(error) => compose_error(error),
+        ClientError::NoIdentity => CliError::usage(error.to_string()).hint("--identity FILE"),
         ClientError::Holder(told) => holder_error(told),
         _ => CliError::new(error.code(), Exit::Network, error.to_string()),
     }

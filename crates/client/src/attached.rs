@@ -49,8 +49,8 @@ pub(crate) enum Answer {
 /// A message of the holder.
 #[derive(Debug)]
 struct Known {
-    /// Its number on the link of this epoch.
-    number: u64,
+    /// Its numbers on the link of this epoch.
+    numbers: Vec<u64>,
     epoch: u64,
     is_handled: bool,
 }
@@ -365,16 +365,21 @@ impl Attached {
     /// Whether a message is new; else it is settled with the holder when it was handled.
     fn is_new(&mut self, key: MessageKey, number: u64) -> bool {
         match self.known.get_mut(&key) {
+            Some(known) if known.is_handled => {
+                self.done(number, true);
+                false
+            }
             Some(known) => {
-                (known.number, known.epoch) = (number, self.epoch);
-                if known.is_handled {
-                    self.done(number, true);
+                if known.epoch != self.epoch {
+                    known.numbers.clear();
                 }
+                known.numbers.push(number);
+                known.epoch = self.epoch;
                 false
             }
             None => {
                 let (epoch, is_handled) = (self.epoch, false);
-                self.known.insert(key, Known { number, epoch, is_handled });
+                self.known.insert(key, Known { numbers: vec![number], epoch, is_handled });
                 true
             }
         }
@@ -420,7 +425,8 @@ impl Attached {
     pub fn settle_ticket(&mut self, ticket: &Ticket, is_handled: bool) {
         let Ticket::Held(key) = ticket else { return };
         let Some(known) = self.known.get_mut(key) else { return };
-        let (number, is_current) = (known.number, known.epoch == self.epoch);
+        let numbers = std::mem::take(&mut known.numbers);
+        let is_current = known.epoch == self.epoch;
         known.is_handled = is_handled;
         if is_handled {
             self.order.push_back(*key);
@@ -428,7 +434,7 @@ impl Attached {
             self.known.remove(key);
         }
         if is_current {
-            self.done(number, is_handled);
+            numbers.into_iter().for_each(|number| self.done(number, is_handled));
         }
         if self.order.len() > MAX_KNOWN
             && let Some(oldest) = self.order.pop_front()

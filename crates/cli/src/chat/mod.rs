@@ -175,13 +175,15 @@ struct Talk {
 
 /// Why the loop wakes up.
 enum Wake {
-    Line(Option<Result<String>>),
+    Line(Option<Result<Line>>),
     Event(Option<Event>),
     Late,
     End(Exit),
 }
 
-type Input = mpsc::Receiver<Result<String>>;
+/// A line and its number.
+type Line = (String, u64);
+type Input = mpsc::Receiver<Result<Line>>;
 
 /// Reads commands on a thread of its own.
 fn read_input() -> Input {
@@ -191,7 +193,7 @@ fn read_input() -> Input {
         loop {
             let line = match lines.next_within(MAX_LINE) {
                 Ok(None) => return,
-                Ok(Some(line)) => line.map_err(Stop::from),
+                Ok(Some(line)) => line.map(|text| (text, lines.number())).map_err(Stop::from),
                 Err(stop) => {
                     let _ = send.blocking_send(Err(stop));
                     return;
@@ -229,7 +231,7 @@ impl Talk {
             });
             match wake {
                 Wake::Line(None) => more = false,
-                Wake::Line(Some(Ok(line))) => self.take(&line, cx)?,
+                Wake::Line(Some(Ok((line, number)))) => self.take(&line, number, cx)?,
                 Wake::Line(Some(Err(Stop::Error(error)))) if error.line.is_some() => {
                     self.fail(&Label { id: None, name: None }, error, cx)?;
                 }
@@ -275,7 +277,7 @@ impl Talk {
     }
 
     /// Does what a line asks for.
-    fn take(&mut self, line: &str, cx: &mut Context) -> Result<()> {
+    fn take(&mut self, line: &str, number: u64, cx: &mut Context) -> Result<()> {
         if line.trim().is_empty() {
             return Ok(());
         }
@@ -288,7 +290,7 @@ impl Talk {
         match done {
             Ok(None) => Ok(()),
             Ok(Some(record)) => self.print(&record, cx),
-            Err(Stop::Error(error)) => self.fail(&label, error, cx),
+            Err(Stop::Error(error)) => self.fail(&label, error.line(number), cx),
             Err(stop) => Err(stop),
         }
     }

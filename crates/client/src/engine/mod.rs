@@ -666,6 +666,8 @@ impl Engine {
 
     /// The state fails: nothing more can be promised.
     fn give_up_conversations(&mut self, error: ChatError) {
+        // The socket goes before the lock of the state does.
+        self.sharing.end();
         self.conversations = None;
         self.push(Event::Broken(error));
     }

@@ -174,10 +174,16 @@ impl Sharing {
         self.programs.values().any(|program| program.full_since.is_some())
     }
 
-    /// Returns when the next program has been full for too long.
+    /// Returns when the next program has been full for too long, or what was left is offered no
+    /// more.
     pub fn deadline(&self) -> Option<Instant> {
         let full = self.programs.values().filter_map(|program| program.full_since);
-        full.min().map(|since| since + PATIENCE)
+        full.map(|since| since + PATIENCE).chain(self.recover_until).min()
+    }
+
+    /// Serves nobody any more.
+    pub fn end(&mut self) {
+        self.server = None;
     }
 
     pub fn has_private(&self) -> bool {
@@ -649,10 +655,6 @@ impl Engine {
 
     /// Offers a program what the holder before had left.
     fn offer_recovered(&mut self, id: ProgramId) {
-        if self.sharing.recover_until.is_none_or(|until| until < Instant::now()) {
-            self.sharing.recovered.clear();
-            return;
-        }
         let recovered = std::mem::take(&mut self.sharing.recovered);
         for it in &recovered {
             let Some(program) = self.sharing.programs.get(&id) else { break };
@@ -786,6 +788,10 @@ impl Engine {
     /// Parts with programs that have not gone on for too long.
     pub(super) fn part_with_hung(&mut self) {
         let now = Instant::now();
+        if self.sharing.recover_until.is_some_and(|until| until <= now) {
+            (self.sharing.recover_until, self.sharing.recovered) = (None, Vec::new());
+        }
+        self.sharing.programs.values_mut().for_each(Program::look_at_room);
         let is_hung = |since: Instant| since + PATIENCE <= now;
         let programs = self.sharing.programs.iter();
         let hung = programs.filter(|(_, it)| it.full_since.is_some_and(is_hung));
@@ -808,6 +814,12 @@ impl Engine {
             }
         }
         self.sharing.send_to(|_, _| true, || Reply::Ending);
-        self.sharing.server = None;
+        let Some(mut server) = self.sharing.server.take() else { return };
+        while let Some(from) = server.try_next() {
+            // What is asked for now is asked of the next holder.
+            if let FromProgram::Asked(id, request @ Request::Done { .. }) = from {
+                self.answer(id, request);
+            }
+        }
     }
 }

@@ -8,9 +8,6 @@ use zeroize::Zeroizing;
 /// The bytes of a frame. They may be messages.
 pub(crate) type Body = Zeroizing<Vec<u8>>;
 
-/// The largest frame: an envelope of the largest size twice, as it came and opened.
-pub(crate) const MAX_FRAME: usize = 24 << 20;
-
 /// The longest greeting.
 const MAX_LINE: usize = 160;
 
@@ -33,16 +30,16 @@ pub async fn read_line(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Opti
     Ok(None)
 }
 
-/// Reads a frame. `None` at the end.
+/// Reads a frame of at most `limit` bytes. `None` at the end.
 ///
 /// # Errors
-/// If reading fails, in the middle of a frame too, or if it is larger than any.
-pub async fn read(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Body>> {
+/// If reading fails, in the middle of a frame too, or if it is larger.
+pub async fn read(reader: &mut (impl AsyncRead + Unpin), limit: usize) -> io::Result<Option<Body>> {
     let length = match reader.read_u32().await {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
         length => length? as usize,
     };
-    if length > MAX_FRAME {
+    if length > limit {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "a frame of that size is none"));
     }
     let mut body = Body::default();

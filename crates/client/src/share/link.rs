@@ -21,6 +21,9 @@ use super::{
 /// Replies that wait to be handled. The rest waits in the socket.
 const READ_AHEAD: usize = 4;
 
+/// The largest reply: an envelope of the largest size, as it came and opened.
+const MAX_REPLY: usize = 32 << 20;
+
 /// How long the holder may take to read what was sent.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -70,7 +73,7 @@ impl Link {
         });
         let (send, replies) = mpsc::channel(READ_AHEAD);
         let reader = tokio::spawn(async move {
-            while let Ok(Some(body)) = frame::read(&mut read).await {
+            while let Ok(Some(body)) = frame::read(&mut read, MAX_REPLY).await {
                 let Ok(reply) = Reply::decode(&body) else { break };
                 if send.send(reply).await.is_err() {
                     break;

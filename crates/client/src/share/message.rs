@@ -911,3 +911,218 @@ fn read_client_error(r: &mut Reader<'_>) -> Result<ClientError> {
     };
     Ok(ClientError::Chat(chat))
 }
+
+#[cfg(test)]
+mod tests {
+    use statuskit_core::crypto::{SecretKey, seeded_rng};
+
+    use super::*;
+
+    fn key() -> PublicKey {
+        SecretKey::generate(&mut seeded_rng("key")).public_key()
+    }
+
+    fn envelope() -> Envelope {
+        Envelope::new(100, 15, Topic([1, 2, 3, 4]), &[7; 40], 9)
+    }
+
+    fn wants(listening: Listening) -> Wants {
+        let contacts = vec![key()];
+        Wants { private: true, raw: false, acknowledge: true, listening, contacts }
+    }
+
+    fn requests() -> Vec<Request> {
+        let options = SendOptions {
+            pow: Some(0.5),
+            mine_timeout: Some(Duration::from_secs(3)),
+            ttl: 15,
+            data_sync: false,
+        };
+        let id = MessageId([5; 32]);
+        let work = [
+            Work::Envelope(envelope()),
+            Work::Mine(envelope(), Some(id)),
+            Work::Text(Chat::OneToOne(key()), "text".to_owned()),
+            Work::Payload(
+                Chat::Group("g".to_owned()),
+                PayloadMessage::Other { number: 99, bytes: vec![1] },
+            ),
+            Work::Create("name".to_owned(), vec![key()]),
+            Work::Change("g".to_owned(), GroupChange::Rename("n".to_owned())),
+            Work::Change("g".to_owned(), GroupChange::Add(vec![key()])),
+            Work::Change("g".to_owned(), GroupChange::Join),
+            Work::Change("g".to_owned(), GroupChange::Remove(key())),
+            Work::Change("g".to_owned(), GroupChange::Promote(vec![key()])),
+            Work::Change("g".to_owned(), GroupChange::Resign),
+            Work::Change("g".to_owned(), GroupChange::Leave),
+        ];
+        let mailserver = format!("enode://{}@127.0.0.1:1", hex(&key().to_xy()));
+        let source = |access| {
+            let mailserver = mailserver.parse().unwrap();
+            Request::History(Box::new(HistorySource { mailserver, access, since: 7 }))
+        };
+        let mut requests = vec![
+            Request::Attach(Box::new(Attach {
+                identity: Some(key()),
+                wants: wants(Listening::Topics(HashSet::from([Topic([9; 4])]))),
+                resumes: true,
+                messages: vec![id],
+            })),
+            Request::Done { number: 3, is_handled: true },
+            Request::Group { request: 4, chat_id: "g".to_owned() },
+            Request::Chats { request: 5 },
+            Request::Listen(wants(Listening::Everything)),
+            Request::Listen(wants(Listening::Nothing)),
+            source(Access::Key(key())),
+            source(Access::Password(SymKey::from_password("p"))),
+        ];
+        let send = |work| Request::Send { request: 2, options, work };
+        requests.extend(work.into_iter().map(send));
+        requests
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn replies() -> Vec<Reply> {
+        let id = MessageId([5; 32]);
+        let sync_id = SyncMessageId([6; 32]);
+        let told = || HolderError::new("share.refused", "no");
+        let too_much = TooMuchWork { target: 5.0, estimate: 9.0, limit: Duration::from_secs(1) };
+        let post = Contents::Post(PostInfo {
+            kind: PostKind::Advertisement,
+            to: Some(key()),
+            messages: vec![id],
+            installations: vec![InstallationId::new("i")],
+            acks: 2,
+        });
+        let connection = ConnectionId::from_bits(7 << 32 | 8);
+        let peer = Arc::new(PeerSummary {
+            key: connection,
+            id: key(),
+            addr: "127.0.0.1:30303".parse().unwrap(),
+            inbound: true,
+            client: "client".to_owned(),
+        });
+        let hash = envelope().hash();
+        let refused = EnvelopeError { hash, code: 2, description: "low".to_owned() };
+        let states = [
+            DeliveryState::Queued,
+            DeliveryState::Written { confirms: true },
+            DeliveryState::Written { confirms: false },
+            DeliveryState::Confirmed,
+            DeliveryState::Refused(refused),
+            DeliveryState::Gone,
+            DeliveryState::Unanswered,
+        ];
+        let peers =
+            states.map(|state| PeerDelivery { connection, peer: Some(peer.clone()), state });
+        let failures = [
+            SendFailure::TooMuchWork(too_much.clone()),
+            SendFailure::Cancelled,
+            SendFailure::Unwanted {
+                topic: Topic([1; 4]),
+                pow: 0.1,
+                requirements: "all".to_owned(),
+                is_topic: true,
+            },
+            SendFailure::NoPeer,
+            SendFailure::Holder(told()),
+        ];
+        let oversized = Oversized { size: 3, most: 2, copies: 1 };
+        let errors = [
+            ClientError::Chat(ChatError::UnknownGroup("g".to_owned())),
+            ClientError::Chat(ChatError::NotJoined),
+            ClientError::Chat(ChatError::NotForGroups(4)),
+            ClientError::Chat(ChatError::Oversized(oversized)),
+            ClientError::Chat(ChatError::Rejected(Rejection::ClockAhead)),
+            ClientError::NoIdentity,
+            ClientError::Holder(told()),
+        ];
+        let given_up =
+            |why| Reply::GivenUp(GivenUp { peer: key(), sync_id, message: Some(id), why });
+        let unread = UnreadMessage {
+            envelope: hash,
+            sender: Some(key()),
+            code: "secure.unsigned",
+            reason: "why".to_owned(),
+            is_of_session: true,
+            layers: Layers::default(),
+        };
+        let failure = Some("lost".to_owned());
+        let mut replies = vec![
+            Reply::Welcome { peers: 1, failure: failure.clone() },
+            Reply::Refused(told()),
+            Reply::Envelope { number: 1, is_repeated: true, envelope: envelope() },
+            Reply::Unread(Box::new(unread)),
+            Reply::Bundle { envelope: envelope(), sender: key(), learned: Vec::new() },
+            Reply::Acknowledged { peer: key(), ids: vec![(sync_id, Some(id)), (sync_id, None)] },
+            Reply::Repeated { envelope: hash, id },
+            Reply::Empty { envelope: hash, sender: key() },
+            Reply::Accepted { request: 1, id: Some(id), is_sent: true },
+            Reply::Chats { request: 1, chats: vec![Chat::Public("c".to_owned())] },
+            Reply::History(Ok(5)),
+            Reply::History(Err(told())),
+            Reply::Delivered(Box::new(Delivery {
+                id: SendId(3),
+                contents: post.clone(),
+                envelope: Arc::new(envelope()),
+                hash,
+                peers: peers.to_vec(),
+                known: true,
+                expired: false,
+            })),
+            Reply::TooMuchWork(too_much),
+            given_up(GiveUp::Unacknowledged),
+            given_up(GiveUp::Oversized(oversized)),
+            Reply::Peers { peers: 0, failure },
+            Reply::Ending,
+        ];
+        replies.extend(failures.into_iter().map(|error| Reply::NotSent {
+            id: SendId(1),
+            contents: Contents::Message(id),
+            error,
+        }));
+        replies.extend(errors.into_iter().map(|error| Reply::Failed { request: 1, error }));
+        replies
+    }
+
+    #[test]
+    fn messages_are_read_as_they_were_written_and_cut_ones_are_refused() {
+        for request in requests() {
+            let body = request.encode();
+            let read = Request::decode(&body).unwrap();
+            assert_eq!(format!("{read:?}"), format!("{request:?}"));
+            assert_eq!(read.encode(), body);
+            for length in 0..body.len() {
+                assert!(Request::decode(&body[..length]).is_err(), "{request:?}: {length}");
+            }
+            assert!(Request::decode(&[&body[..], &[0]].concat()).is_err(), "{request:?}");
+        }
+        for reply in replies() {
+            let body = reply.encode();
+            let read = Reply::decode(&body).unwrap();
+            assert_eq!(format!("{read:?}"), format!("{reply:?}"));
+            assert_eq!(read.encode(), body);
+            for length in 0..body.len() {
+                assert!(Reply::decode(&body[..length]).is_err(), "{reply:?}: {length}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_changed_byte_is_no_panic() {
+        for body in
+            requests().iter().map(Request::encode).chain(replies().iter().map(Reply::encode))
+        {
+            for at in 0..body.len() {
+                for value in [0, 1, 2, 0x7f, 0xff] {
+                    let mut changed = body.to_vec();
+                    changed[at] = value;
+                    let _ = (Request::decode(&changed), Reply::decode(&changed));
+                }
+            }
+        }
+    }
+}

@@ -29,6 +29,9 @@ use super::{
 /// Requests of all programs that wait to be handled.
 const READ_AHEAD: usize = 8;
 
+/// The largest request: an envelope, or the history of a group.
+const MAX_REQUEST: usize = 4 << 20;
+
 /// How long a program that is parted with may take to read the rest.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -64,6 +67,11 @@ impl Server {
         let (send, incoming) = mpsc::channel(READ_AHEAD);
         let accepting = tokio::spawn(accept(listener, send));
         Ok(Self { socket: dir.join(SOCKET), incoming, accepting })
+    }
+
+    /// Returns what has come already.
+    pub fn try_next(&mut self) -> Option<FromProgram> {
+        self.incoming.try_recv().ok()
     }
 
     /// Returns what comes next; never, if nothing can. Cancel-safe.
@@ -167,7 +175,7 @@ async fn serve(
         if version != VERSION {
             return None;
         }
-        let body = frame::read(&mut read).await.ok()??;
+        let body = frame::read(&mut read, MAX_REQUEST).await.ok()??;
         match Request::decode(&body) {
             Ok(Request::Attach(attach)) => Some(attach),
             _ => None,
@@ -183,7 +191,7 @@ async fn serve(
         if begun.await.is_err() {
             return;
         }
-        while let Ok(Some(body)) = frame::read(&mut read).await {
+        while let Ok(Some(body)) = frame::read(&mut read, MAX_REQUEST).await {
             let Ok(request) = Request::decode(&body) else { break };
             if asked.send(FromProgram::Asked(id, request)).await.is_err() {
                 return;
