@@ -923,7 +923,7 @@ mod tests {
     }
 
     fn envelope() -> Envelope {
-        Envelope::new(100, 15, Topic([1, 2, 3, 4]), &[7; 40], 9)
+        Envelope::new(UnixSeconds(100), 15, Topic([1, 2, 3, 4]), &[7; 40], 9)
     }
 
     fn wants(listening: Listening) -> Wants {
@@ -959,7 +959,7 @@ mod tests {
         let mailserver = format!("enode://{}@127.0.0.1:1", hex(&key().to_xy()));
         let source = |access| {
             let mailserver = mailserver.parse().unwrap();
-            Request::History(Box::new(HistorySource { mailserver, access, since: 7 }))
+            Request::History(Box::new(HistorySource { mailserver, access, since: UnixSeconds(7) }))
         };
         let mut requests = vec![
             Request::Attach(Box::new(Attach {
