@@ -326,7 +326,7 @@ fn another_version_says_so() {
 fn lines_print_what_comes_from_the_start() {
     let (shell, _node) = two();
     for wait in ["", "--wait-ack 60s"] {
-        let options = "--identity bob.key --state b --to $ALICE --lines --output json";
+        let options = "--identity bob.key --state b --to $ALICE --lines --ttl 120 --output json";
         let mut talk = Tool::start(&shell, &format!("status-send --peer $ENODE {options} {wait}"));
         // Before a line is read, it receives and acknowledges.
         from_alice(&shell, "first");

@@ -101,8 +101,11 @@ enum Moved {
 }
 
 impl Attached {
-    pub fn new(settings: Builder, held: Held, rng: ChaCha20Rng) -> Self {
-        let Held { link, peers: count, failure } = held;
+    pub fn new(mut settings: Builder, held: Held, rng: ChaCha20Rng) -> Self {
+        let Held { link, peers: count, failure, named } = held;
+        if settings.peers.is_empty() {
+            settings.peers = named;
+        }
         let mut peers = Peers::new(&settings.peers);
         peers.tell(count, failure);
         let author = settings.author.clone().or_else(|| settings.identity.clone());
@@ -224,12 +227,12 @@ impl Attached {
 
     fn moved(&mut self, moved: Moved) {
         match moved {
-            Moved::Held(settings, Held { link, peers, failure }) => {
+            Moved::Held(settings, Held { link, peers, failure, .. }) => {
                 self.peers.tell(peers, failure);
                 self.push(Event::Moved(Some(link.holder().clone())), None);
                 let options = settings.send_options;
                 for (request, work) in &self.under_way {
-                    let work = again(work);
+                    let work = Box::new(again(work));
                     link.send(&Request::Send { request: *request, options, work });
                 }
                 (self.link, self.settings) = (Some(link), Some(*settings));
@@ -271,7 +274,7 @@ impl Attached {
 
     fn handle(&mut self, reply: Reply) {
         match reply {
-            Reply::Welcome { peers, failure } | Reply::Peers { peers, failure } => {
+            Reply::Welcome { peers, failure, .. } | Reply::Peers { peers, failure } => {
                 self.peers.tell(peers, failure);
             }
             Reply::Refused(error) => {
@@ -471,7 +474,7 @@ impl Attached {
             self.progress.add(*id);
         }
         if let (Some(link), Some(settings)) = (&self.link, &self.settings) {
-            let (options, work) = (settings.send_options, again(&work));
+            let (options, work) = (settings.send_options, Box::new(again(&work)));
             link.send(&Request::Send { request, options, work });
         }
         // Without a link, the next one gets it.
@@ -483,7 +486,8 @@ impl Attached {
     pub fn ask(&mut self, work: Work) -> u64 {
         let request = self.number();
         if let (Some(link), Some(settings)) = (&self.link, &self.settings) {
-            link.send(&Request::Send { request, options: settings.send_options, work });
+            let (options, work) = (settings.send_options, Box::new(work));
+            link.send(&Request::Send { request, options, work });
         }
         self.asked.insert(request, None);
         request
@@ -597,7 +601,7 @@ async fn reopen(
     match state.reopen(&attach).await? {
         Opened::Own(store) => {
             let path = state.path().to_owned();
-            let engine = settings.start_own(store, &path, known).await?;
+            let engine = settings.start_own(*store, &path, known).await?;
             Ok(Moved::Own(Box::new(engine)))
         }
         Opened::Held(held) => {

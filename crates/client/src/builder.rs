@@ -371,7 +371,7 @@ impl Builder {
         match state.open(&attach).await? {
             Opened::Own(store) => {
                 let path = state.path().to_owned();
-                let engine = self.start_own(store, &path, HashMap::new()).await?;
+                let engine = self.start_own(*store, &path, HashMap::new()).await?;
                 Ok(Client::own(engine, connect_timeout))
             }
             Opened::Held(held) => {

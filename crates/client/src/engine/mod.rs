@@ -22,6 +22,7 @@ use statuskit_core::{
         messenger::{ChatError, Messenger},
     },
     crypto::SecretKey,
+    devp2p::Enode,
     envelope::{Envelope, Topic},
     payload::MessageId,
     time::{UnixMillis, UnixSeconds},
@@ -90,6 +91,8 @@ pub(crate) struct Engine {
     acknowledge: bool,
     publish: bool,
     history: Option<History>,
+    /// The peers that were named.
+    enodes: Vec<Enode>,
     /// Signs requests for history.
     node_key: SecretKey,
     miner: Miner,
@@ -179,6 +182,7 @@ impl Engine {
         let handle = service.handle().clone();
         let events = handle.subscribe();
         let peers = Peers::new(&settings.peers);
+        let enodes = settings.peers.clone();
         for enode in settings.peers {
             let mut options = PeerOptions::default();
             options.max_packet_size = Some(MAX_PACKET);
@@ -207,6 +211,7 @@ impl Engine {
             acknowledge: settings.acknowledge,
             publish: settings.publish,
             history,
+            enodes,
             node_key,
             miner: Miner::new(),
             outbox: Outbox::new(settings.confirm_timeout, settings.reconnect_timeout),

@@ -580,7 +580,8 @@ impl Engine {
         }
         let (peers, failure) = self.peers_told();
         self.sharing.told = (peers, failure.clone());
-        out.send(&Reply::Welcome { peers, failure });
+        let named = self.enodes.clone();
+        out.send(&Reply::Welcome { peers, failure, named });
         let (is_private, contacts) = (wants.private, wants.contacts.clone());
         let listening = wants.listening.clone();
         let (unhandled, next, bytes) = (BTreeMap::new(), 0, 0);
@@ -694,7 +695,7 @@ impl Engine {
                     self.settle_ticket(ticket, Party::Program(id), is_handled);
                 }
             }
-            Request::Send { request, options, work } => self.send_for(id, request, options, work),
+            Request::Send { request, options, work } => self.send_for(id, request, options, *work),
             Request::Group { request, chat_id } => {
                 let reply = match self.group(&chat_id) {
                     Ok(group) => Reply::Group { request, group },

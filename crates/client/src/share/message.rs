@@ -6,6 +6,7 @@ use statuskit_core::{
     account::InstallationId,
     chat::messenger::{ChatError, GiveUp, GivenUp, Layers, Oversized, PostKind, ReceivedPayload},
     crypto::PublicKey,
+    devp2p::Enode,
     envelope::{Envelope, EnvelopeHash, SymKey, Topic},
     mailserver::Access,
     payload::{
@@ -107,7 +108,7 @@ pub(crate) enum Request {
     Send {
         request: u64,
         options: SendOptions,
-        work: Work,
+        work: Box<Work>,
     },
     Group {
         request: u64,
@@ -127,6 +128,8 @@ pub(crate) enum Reply {
     Welcome {
         peers: usize,
         failure: Option<String>,
+        /// The peers of the holder, for a program that names none and follows it.
+        named: Vec<Enode>,
     },
     /// The holder parts with the program.
     Refused(HolderError),
@@ -280,7 +283,7 @@ impl Request {
                     ttl: r.u32()?,
                     data_sync: r.flag()?,
                 },
-                work: read_work(r)?,
+                work: Box::new(read_work(r)?),
             },
             3 => Self::Group { request: r.u64()?, chat_id: read_text(r)? },
             4 => Self::Chats { request: r.u64()? },
@@ -306,7 +309,10 @@ impl Reply {
         let mut writer = Writer::default();
         let w = &mut writer;
         match self {
-            Self::Welcome { peers, failure } => write_peers(w, 0, *peers, failure),
+            Self::Welcome { peers, failure, named } => {
+                write_peers(w, 0, *peers, failure);
+                write_list(w, named, |w, enode| w.bytes(enode.to_string().as_bytes()));
+            }
             Self::Refused(error) => {
                 w.u8(1);
                 write_told(w, error);
@@ -421,7 +427,11 @@ impl Reply {
         let mut reader = Reader::new("reply of a holder", body);
         let r = &mut reader;
         let reply = match r.u8()? {
-            0 => Self::Welcome { peers: r.u32()? as usize, failure: r.opt(read_text)? },
+            0 => Self::Welcome {
+                peers: r.u32()? as usize,
+                failure: r.opt(read_text)?,
+                named: read_list(r, |r| r.text()?.parse().map_err(|_| r.corrupt()))?,
+            },
             1 => Self::Refused(read_told(r)?),
             2 => Self::Private {
                 number: r.u64()?,
@@ -956,7 +966,7 @@ mod tests {
             Work::Change("g".to_owned(), GroupChange::Resign),
             Work::Change("g".to_owned(), GroupChange::Leave),
         ];
-        let mailserver = format!("enode://{}@127.0.0.1:1", hex(&key().to_xy()));
+        let mailserver = enode();
         let source = |access| {
             let mailserver = mailserver.parse().unwrap();
             Request::History(Box::new(HistorySource { mailserver, access, since: UnixSeconds(7) }))
@@ -976,9 +986,13 @@ mod tests {
             source(Access::Key(key())),
             source(Access::Password(SymKey::from_password("p"))),
         ];
-        let send = |work| Request::Send { request: 2, options, work };
+        let send = |work| Request::Send { request: 2, options, work: Box::new(work) };
         requests.extend(work.into_iter().map(send));
         requests
+    }
+
+    fn enode() -> String {
+        format!("enode://{}@127.0.0.1:1", hex(&key().to_xy()))
     }
 
     fn hex(bytes: &[u8]) -> String {
@@ -1052,7 +1066,11 @@ mod tests {
         };
         let failure = Some("lost".to_owned());
         let mut replies = vec![
-            Reply::Welcome { peers: 1, failure: failure.clone() },
+            Reply::Welcome {
+                peers: 1,
+                failure: failure.clone(),
+                named: vec![enode().parse().unwrap()],
+            },
             Reply::Refused(told()),
             Reply::Envelope { number: 1, is_repeated: true, envelope: envelope() },
             Reply::Unread(Box::new(unread)),

@@ -36,7 +36,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use statuskit_core::secure::StoreError;
+use statuskit_core::{devp2p::Enode, secure::StoreError};
 use tokio::net::{UnixListener, UnixStream};
 use zeroize::Zeroizing;
 
@@ -208,7 +208,7 @@ impl SharedState {
     /// Opens the state, or attaches to the program that holds it.
     pub(crate) async fn open(&mut self, attach: &Request) -> Result<Opened, StartError> {
         match self.store.take() {
-            Some(store) => Ok(Opened::Own(store)),
+            Some(store) => Ok(Opened::Own(Box::new(store))),
             None => self.open_within(attach, LOCKED).await,
         }
     }
@@ -227,7 +227,7 @@ impl SharedState {
         loop {
             let password = self.password.as_ref().map(|it| &it[..]);
             match DiskStore::open(&self.path, password) {
-                Ok(store) => return Ok(Opened::Own(store)),
+                Ok(store) => return Ok(Opened::Own(Box::new(store))),
                 Err(StoreError::Locked { .. }) if Instant::now() < deadline => {}
                 // It is locked for too long by what does not serve it.
                 Err(error) => return Err(StartError::Chat(error.into())),
@@ -247,7 +247,9 @@ impl SharedState {
 async fn welcome(mut link: Link, attach: &Request) -> Result<Option<Held>, ShareError> {
     link.send(attach);
     match tokio::time::timeout(GREETING, link.next()).await {
-        Ok(Some(Reply::Welcome { peers, failure })) => Ok(Some(Held { link, peers, failure })),
+        Ok(Some(Reply::Welcome { peers, failure, named })) => {
+            Ok(Some(Held { link, peers, failure, named }))
+        }
         Ok(Some(Reply::Refused(error))) => {
             Err(ShareError::Refused { holder: link.holder().clone(), error })
         }
@@ -260,7 +262,7 @@ async fn welcome(mut link: Link, attach: &Request) -> Result<Option<Held>, Share
 
 /// A state that is ours, or that another program holds.
 pub(crate) enum Opened {
-    Own(DiskStore),
+    Own(Box<DiskStore>),
     Held(Box<Held>),
 }
 
@@ -271,6 +273,7 @@ pub(crate) struct Held {
     /// The number of its peers, and why none can be relied on.
     pub peers: usize,
     pub failure: Option<String>,
+    pub named: Vec<Enode>,
 }
 
 /// Returns who holds the state of a directory; `None` if nobody serves it.

@@ -138,7 +138,7 @@ fn a_cut_off_commit_is_dropped_and_those_before_stay() {
 fn one_process_at_a_time() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path(), None).unwrap();
-    assert_eq!(open(dir.path(), None).unwrap_err().code(), "store.locked");
+    assert_eq!(open(dir.path(), None).unwrap_err().code(), "state.in_use");
     drop(store);
     assert!(open(dir.path(), None).is_ok());
 }
