@@ -143,7 +143,7 @@ pub const RECORDS: &[(&str, &str, &str)] = &[
     ("message", "a message that was in an envelope",
         "{hash:hex32 topic:hex4 sent:uint expiry:uint ttl:uint pow:num|str opened_with:str \
          signer:hex65|null payload:@payload padding:hex|null envelope:hex|null author?:hex65 \
-         message_id?:hex32 chat?:str layers?:{secure:str installation:str|null \
+         message_id?:hex32 chat?:str|null layers?:{secure:str installation:str|null \
          data_sync_id:hex32|null bundle?:hex33 ratchet_key?:hex33 n?:uint pn?:uint \
          started?:bool ratcheted?:bool missing?:uint kept?:bool} group?:{chat_id:str name:str \
          new:bool new_events:uint members:[hex65] joined:[hex65] admins:[hex65]} repeated?:bool}"),
@@ -210,7 +210,7 @@ pub const RECORDS: &[(&str, &str, &str)] = &[
          groups?:[@chat_group] contacts?:[{public_key:hex65 name:str}]}"),
     ("sent", "an envelope that was sent",
         "{message_id?:hex32 hash:hex32 topic:hex4 written:uint confirmed:uint peers:[{id:hex65 \
-         address:str client:str written:bool confirmed:bool}] raw?:hex message_ids?:[hex32] \
+         address:str client:str written:bool confirmed:bool|null}] raw?:hex message_ids?:[hex32] \
          to?:hex65 secure?:str installations?:[str] acks?:uint line?:uint id?:any \
          command?:str}"),
     ("serving", "the address of the page of status-inspect serve",
@@ -242,7 +242,7 @@ pub const RECORDS: &[(&str, &str, &str)] = &[
         "{store:str from:uint to:uint pages:uint envelopes:uint new:uint too_old:uint \
          from_future:uint unwanted:uint complete:bool cursor?:hex}"),
     ("text", "plain text",
-        "{text:str raw:hex}"),
+        "{text:str raw?:hex}"),
     ("token_transfer", "a transfer of tokens",
         "{to:str value:str canonical:bool data:hex raw:hex}"),
     ("topic", "a topic",
