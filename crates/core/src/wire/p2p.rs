@@ -13,8 +13,10 @@ use crate::{
     rlp::{self, Reader},
     time::UnixSeconds,
     wire::{
-        Cursor, Dialect, PacketError, Position, cursor_bytes, cursor_len,
-        packet::{put_envelopes, read_envelopes},
+        cursor::{Cursor, Position, cursor_bytes, cursor_len},
+        dialect::Dialect,
+        error::PacketError,
+        fields::{put_envelopes, read_envelopes},
     },
 };
 

@@ -29,16 +29,20 @@ use crate::{
     crypto::keccak256,
     envelope::{Bloom, Envelope, EnvelopeHash},
     rlp::{self, Item, Reader, RlpError, RlpErrorKind},
-    time::UnixSeconds,
     wire::{
-        Dialect, RateLimits, Status,
+        dialect::{Dialect, WHISPER},
+        error::PacketError,
+        fields::{float_bits, put_envelopes, put_float},
         p2p::{P2pRequest, RequestComplete, SyncRequest, SyncResponse},
+        status::{RateLimits, Status},
         waku::Options,
     },
 };
 
+pub use crate::wire::fields::read_envelopes;
+
 /// The name of the protocol in Hello.
-pub const PROTOCOL: &str = "shh";
+pub const PROTOCOL: &str = WHISPER;
 /// The number of message codes that the protocol reserves. It fixes the codes of the next protocol.
 pub const PROTOCOL_LENGTH: u64 = 128;
 
@@ -62,58 +66,6 @@ pub mod code {
 
 /// The error code for "time not synced" in a Message Response, by the specification.
 pub const TIME_NOT_SYNCED: u64 = 1;
-
-/// Why the payload of a packet does not fit its code.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum PacketError {
-    /// The bytes are not the expected RLP.
-    #[error("{0}")]
-    Rlp(#[from] RlpError),
-    /// The peer uses another version.
-    #[error("the peer uses version {0} of Whisper; expected 6")]
-    Version(u64),
-    /// The peer uses another version of Waku than it announced.
-    #[error("the Status packet has version {0} of Waku; expected 0")]
-    WakuVersion(u64),
-    /// Options follow one that is unknown.
-    #[error("options follow an unknown one, which must be the last")]
-    OptionOrder,
-    /// The topic interest is too long.
-    #[error("the topic interest has {}; expected at most {max}", crate::text::count(.got, "topic"))]
-    TopicInterest { got: usize, max: usize },
-    /// The minimum proof of work is infinite, negative or a NaN.
-    #[error("{0} is not a proof-of-work requirement; expected a finite number, at least 0")]
-    Pow(f64),
-    /// The bloom filter has another length.
-    #[error("the bloom filter has {}; expected 64", crate::text::count(.0, "byte"))]
-    BloomLength(usize),
-    /// The end of a mailserver's answer has an impossible length.
-    #[error("the request-complete has {}; expected 32 to 100, or an error text", crate::text::count(.0, "byte"))]
-    CompleteLength(usize),
-    /// The limit of a sync request is out of range.
-    #[error("the limit of the sync request is {0}; expected 1 to 1000")]
-    SyncLimit(u32),
-    /// The range of a sync request is empty.
-    #[error("the range of the sync request is {lower} to {upper}; expected an ascending range")]
-    SyncRange { lower: UnixSeconds, upper: UnixSeconds },
-}
-
-impl PacketError {
-    /// Returns the stable code that the tools print.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Rlp(error) => error.kind.code(),
-            Self::Version(_) | Self::WakuVersion(_) => "packet.version",
-            Self::OptionOrder => "packet.option_order",
-            Self::TopicInterest { .. } => "packet.topic_interest",
-            Self::Pow(_) => "packet.pow",
-            Self::BloomLength(_) => "packet.bloom_length",
-            Self::CompleteLength(_) => "packet.complete_length",
-            Self::SyncLimit(_) | Self::SyncRange { .. } => "packet.sync_range",
-        }
-    }
-}
 
 /// A peer's report about an envelope that it rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -329,31 +281,6 @@ pub fn batch_hash(payload: &[u8]) -> [u8; 32] {
     keccak256(payload)
 }
 
-/// Appends a list of envelopes.
-pub(crate) fn put_envelopes<'a>(
-    out: &mut Vec<u8>,
-    envelopes: impl IntoIterator<Item = &'a Envelope> + Clone,
-) {
-    let length = envelopes.clone().into_iter().map(|envelope| envelope.raw().len()).sum();
-    out.reserve(length + 9);
-    rlp::put_list_header(out, length);
-    envelopes.into_iter().for_each(|envelope| out.extend_from_slice(envelope.raw()));
-}
-
-/// Reads a list of envelopes.
-///
-/// # Errors
-///
-/// If any of the envelopes is malformed.
-pub fn read_envelopes(reader: &mut Reader<'_>) -> Result<Vec<Envelope>, RlpError> {
-    let mut list = reader.list("list of envelopes")?;
-    let mut envelopes = Vec::new();
-    while !list.is_empty() {
-        envelopes.push(Envelope::read(&mut list)?);
-    }
-    Ok(envelopes)
-}
-
 /// Reads a list of envelopes, or else a single one. The error is that of the list.
 fn read_p2p_message(payload: &[u8]) -> Result<Vec<Envelope>, PacketError> {
     let mut reader = Reader::new(payload);
@@ -433,23 +360,12 @@ fn put_response(out: &mut Vec<u8>, response: &ReadResponse) {
     });
 }
 
-/// Reads a proof-of-work requirement from the bits of a float.
-pub(crate) fn float_bits(bits: u64) -> Result<f64, PacketError> {
-    let value = f64::from_bits(bits);
-    if value.is_finite() && value >= 0.0 { Ok(value) } else { Err(PacketError::Pow(value)) }
-}
-
-/// Appends a float as the integer with its bits.
-pub(crate) fn put_float(out: &mut Vec<u8>, value: f64) {
-    rlp::put_u64(out, value.to_bits());
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{envelope::Topic, wire::p2p::MessagesRequest};
+    use crate::{envelope::Topic, time::UnixSeconds, wire::p2p::MessagesRequest};
 
     const CODES: [u64; 14] = [0, 1, 2, 3, 11, 12, 20, 22, 50, 123, 124, 125, 126, 127];
     const DIALECTS: [Dialect; 3] = [Dialect::Whisper, Dialect::Waku0, Dialect::Waku1];

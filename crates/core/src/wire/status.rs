@@ -10,13 +10,14 @@ use crate::{
     envelope::Bloom,
     rlp::{self, Item, Reader},
     wire::{
-        PacketError,
-        packet::{float_bits, put_float},
+        dialect::WHISPER_VERSION,
+        error::PacketError,
+        fields::{float_bits, put_float},
     },
 };
 
 /// The supported version of Whisper.
-pub const VERSION: u64 = 6;
+pub const VERSION: u64 = WHISPER_VERSION;
 
 /// The rate limits that a peer announces. 0 means no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

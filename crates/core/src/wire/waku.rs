@@ -26,13 +26,15 @@ use crate::{
     },
     rlp::{self, Reader},
     wire::{
-        Dialect, PacketError, RateLimits,
-        packet::{float_bits, put_float},
+        dialect::{Dialect, WAKU},
+        error::PacketError,
+        fields::{float_bits, put_float},
+        status::RateLimits,
     },
 };
 
 /// The name of the protocol in Hello.
-pub const PROTOCOL: &str = "waku";
+pub const PROTOCOL: &str = WAKU;
 /// The minimum proof of work of a peer that names none.
 pub const DEFAULT_MIN_POW: f64 = 0.001;
 
