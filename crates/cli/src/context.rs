@@ -293,7 +293,7 @@ impl Context {
     pub fn warn_of_seed(&self) {
         if self.common.seed.is_some() {
             self.note(
-                "warning: made from a seed; whoever knows the seed has the keys. For tests only",
+                "warning: made from a seed; anyone who knows the seed has the keys. For tests only",
             );
         }
     }

@@ -71,7 +71,7 @@ pub fn write_new(
     check_free(path, option, force)?;
     write_beside(path, bytes, readers, force).map_err(|error| {
         if error.kind() == io::ErrorKind::AlreadyExists {
-            let message = format!("{} has just been made by somebody else", path.display());
+            let message = format!("{} has just been created by another program", path.display());
             return CliError::new("file.exists", Exit::Local, message).field(option).into();
         }
         let message = format!("can't write {}: {error}", path.display());

@@ -101,7 +101,7 @@ pub(super) const CODES: &[Explanation] = &[
     },
     Explanation {
         code: "chat_key.ens_name",
-        rule: "A name of the Ethereum Name Service stands for a key only after it was looked up.",
+        rule: "An ENS name gives a key only after a lookup.",
         source: "EIP-137",
         causes: "Look it up, and give the key.",
     },
@@ -221,7 +221,7 @@ pub(super) const CODES: &[Explanation] = &[
     },
     Explanation {
         code: "keystore.presale",
-        rule: "A wallet of the Ethereum sale of 2014 (encseed, ethaddr) is no key file.",
+        rule: "A wallet of the Ethereum sale of 2014 (encseed, ethaddr) is not a key file.",
         source: "Web3 Secret Storage; pyethsaletool",
         causes: "The file of the sale: `geth wallet import FILE` makes a key file of it.",
     },
@@ -263,7 +263,7 @@ pub(super) const CODES: &[Explanation] = &[
     },
     Explanation {
         code: "keystore.prf",
-        rule: "PBKDF2 goes with hmac-sha256.",
+        rule: "PBKDF2 uses hmac-sha256.",
         source: "Web3 Secret Storage",
         causes: "A file of another scheme.",
     },
@@ -367,7 +367,7 @@ pub(super) const CODES: &[Explanation] = &[
         code: "path.component",
         rule: "A path is m and numbers between slashes, with ' behind those that are hardened: m/44'/60'/0'/0/0.",
         source: "BIP32; BIP44",
-        causes: "The shell took the ' away: put the path in double quotes.",
+        causes: "The shell removed the ': put the path in double quotes.",
     },
     Explanation {
         code: "path.index_range",
@@ -385,7 +385,7 @@ pub(super) const CODES: &[Explanation] = &[
         code: "qr.too_long",
         rule: "A QR code of error correction level M holds at most 2331 bytes.",
         source: "ISO/IEC 18004",
-        causes: "A text that is no key.",
+        causes: "A text that is not a key.",
     },
     Explanation {
         code: "signature.text",

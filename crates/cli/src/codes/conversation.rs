@@ -11,7 +11,7 @@ pub(super) const CODES: &[Explanation] = &[
     },
     Explanation {
         code: "group.event_protobuf",
-        rule: "Behind the signature of an event stands a MembershipUpdateEvent.",
+        rule: "The signature of an event is followed by a MembershipUpdateEvent.",
         source: "Status specifications, Payloads, Membership updates; as in the reference",
         causes: "Damaged bytes, or a signature of another length.",
     },
@@ -31,7 +31,7 @@ pub(super) const CODES: &[Explanation] = &[
         code: "group.not_admin",
         rule: "Only an admin renames a group, adds and removes members, and makes admins.",
         source: "Status specifications, Payloads, Membership updates; as in the reference",
-        causes: "Somebody else's event, or a signature for another chat id: then another author is recovered.",
+        causes: "An event of someone else, or a signature for another chat id: both recover another author.",
     },
     Explanation {
         code: "group.name_empty",
@@ -43,7 +43,7 @@ pub(super) const CODES: &[Explanation] = &[
         code: "group.not_invited",
         rule: "Only members join.",
         source: "Status specifications, Payloads, Membership updates; as in the reference",
-        causes: "The invitation is missing from the history, or was taken back.",
+        causes: "The invitation is missing from the history, or was withdrawn.",
     },
     Explanation {
         code: "group.not_one",
@@ -53,7 +53,7 @@ pub(super) const CODES: &[Explanation] = &[
     },
     Explanation {
         code: "group.target_is_admin",
-        rule: "An admin goes by themselves only.",
+        rule: "An admin cannot be removed by others.",
         source: "Status specifications, Payloads, Membership updates; as in the reference",
         causes: "Rights must be given up first; by their owner.",
     },
@@ -67,7 +67,7 @@ pub(super) const CODES: &[Explanation] = &[
         code: "group.not_oneself",
         rule: "Admins give up their own rights only.",
         source: "Status specifications, Payloads, Membership updates; as in the reference",
-        causes: "An event that names somebody else.",
+        causes: "An event that names someone else.",
     },
     Explanation {
         code: "group.unknown_event",
@@ -101,7 +101,7 @@ pub(super) const CODES: &[Explanation] = &[
     },
     Explanation {
         code: "group.not_for_us",
-        rule: "An update of an unknown group is taken by its members only.",
+        rule: "Only members accept an update of an unknown group.",
         source: "Status specifications, Payloads, Membership updates; as in the reference",
         causes: "You are not invited, or not any more.",
     },
@@ -187,7 +187,7 @@ pub(super) const CODES: &[Explanation] = &[
         code: "sync.full",
         rule: "At most 10,000 messages to one peer wait for their acknowledgement.",
         source: "tools",
-        causes: "The peer has been away for long.",
+        causes: "The peer has been offline for a long time.",
     },
     Explanation {
         code: "bundle.identity",
@@ -215,13 +215,13 @@ pub(super) const CODES: &[Explanation] = &[
     },
     Explanation {
         code: "bundle.too_many_installations",
-        rule: "A bundle lists three installations at most where clients write it; 64 are taken here.",
+        rule: "Clients list at most three installations in a bundle; 64 are accepted here.",
         source: "tools",
         causes: "Made by something that is not a client.",
     },
     Explanation {
         code: "bundle.installation_id",
-        rule: "An installation id has 36 characters where clients make it; 256 bytes are taken here.",
+        rule: "Clients make installation ids of 36 characters; 256 bytes are accepted here.",
         source: "tools",
         causes: "Made by something that is not a client.",
     },
@@ -233,13 +233,13 @@ pub(super) const CODES: &[Explanation] = &[
     },
     Explanation {
         code: "secure.too_many_bundles",
-        rule: "Clients put one bundle into a message; 16 are taken here.",
+        rule: "Clients put one bundle into a message; 16 are accepted here.",
         source: "tools",
         causes: "Made by something that is not a client.",
     },
     Explanation {
         code: "secure.installation_id",
-        rule: "An installation id has 36 characters where clients make it; 256 bytes are taken here.",
+        rule: "Clients make installation ids of 36 characters; 256 bytes are accepted here.",
         source: "tools",
         causes: "Made by something that is not a client.",
     },
@@ -259,7 +259,7 @@ pub(super) const CODES: &[Explanation] = &[
         code: "secure.no_payload",
         rule: "There is neither a public nor a direct message in it.",
         source: "Status specifications, Secure transport",
-        causes: "A contact code: its bundle was taken, and that is all it is for.",
+        causes: "A contact code: it only delivers its bundle, which was stored.",
     },
     Explanation {
         code: "secure.no_session",
@@ -293,7 +293,7 @@ pub(super) const CODES: &[Explanation] = &[
     },
     Explanation {
         code: "ratchet.old_message",
-        rule: "The key of a message goes when the message has been dealt with, when 2000 newer ones are kept, or after 3000 further ones.",
+        rule: "The key of a message is deleted when the message was handled, when 2000 newer keys are kept, or after 3000 further messages.",
         source: "Status specifications, Secure transport, Double ratchet",
         causes: "The message was delivered twice, or came very late.",
     },
@@ -301,7 +301,7 @@ pub(super) const CODES: &[Explanation] = &[
         code: "ratchet.too_many_messages",
         rule: "Before the message that arrives, 1000 may be missing in its chain, and 1000 in the chain before.",
         source: "Status specifications, Secure transport, Double ratchet",
-        causes: "Many messages were lost, or a peer claims so. A new session starts with the peer's next bundle.",
+        causes: "Many messages were lost, or a peer claims that they were. A new session starts with the peer's next bundle.",
     },
     Explanation {
         code: "ratchet.key",
@@ -373,7 +373,7 @@ pub(super) const CODES: &[Explanation] = &[
         code: "chat.timeout",
         rule: "At the end of its input, status-chat waits for what is under way, for --timeout at most.",
         source: "tools",
-        causes: "Peers or a mailserver are slow or away; a longer --timeout.",
+        causes: "Peers or a mailserver are slow or offline. Try a longer --timeout.",
     },
     Explanation {
         code: "share.version",
@@ -449,13 +449,13 @@ pub(super) const CODES: &[Explanation] = &[
     },
     Explanation {
         code: "store.failed",
-        rule: "After a write that failed, nobody knows what is on the disk until the state is opened again.",
+        rule: "After a failed write, the content of the disk is unknown until the state is opened again.",
         source: "tools",
         causes: "See the error before; then start again.",
     },
     Explanation {
         code: "secure.unsigned",
-        rule: "Sessions belong to whoever signs the envelope, so a message of the secure transport must be signed.",
+        rule: "Sessions belong to the signer of the envelope, so a message of the secure transport must be signed.",
         source: "Status, Secure transport",
         causes: "The sender sealed the protocol message without --identity.",
     },
@@ -463,7 +463,7 @@ pub(super) const CODES: &[Explanation] = &[
         code: "sync.malformed",
         rule: "Acknowledgements, offers and requests of data sync are ids of 32 bytes.",
         source: "MVDS, Payloads",
-        causes: "Something that only looks like data sync. The other entries of the payload were taken.",
+        causes: "Something that only looks like data sync. The other entries of the payload were read.",
     },
     Explanation {
         code: "sync.too_many",
@@ -473,7 +473,7 @@ pub(super) const CODES: &[Explanation] = &[
     },
     Explanation {
         code: "chat.too_many",
-        rule: "At most 10,000 chats are kept; then a new one takes the place of a stranger's, to whom we have never written, or of a group that we have not joined. Where there are none of those, messages of strangers make no new ones.",
+        rule: "At most 10,000 chats are kept; then a new one replaces that of a stranger we never wrote to, or of a group we have not joined. If there is none, messages of strangers make no new chats.",
         source: "tools",
         causes: "A flood of messages by many identities.",
     },

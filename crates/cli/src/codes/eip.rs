@@ -115,7 +115,7 @@ pub(super) const CODES: &[Explanation] = &[
         code: "abi.offset",
         rule: "Values with an offset follow each other without gaps.",
         source: "Solidity, Contract ABI Specification, strict mode",
-        causes: "Written by hand, or to mislead. --lenient reads it.",
+        causes: "Written by hand, or meant to mislead. --lenient reads it.",
     },
     Explanation {
         code: "abi.padding",
@@ -175,7 +175,7 @@ pub(super) const CODES: &[Explanation] = &[
         code: "tx.chain_zero",
         rule: "A chain id is at least 1.",
         source: "EIP-155",
-        causes: "Leave --chain-id away for a transaction that is valid on all chains.",
+        causes: "Omit --chain-id for a transaction that is valid on all chains.",
     },
     Explanation {
         code: "tx.unsigned",
@@ -265,7 +265,7 @@ pub(super) const CODES: &[Explanation] = &[
         code: "typed_data.too_many_parts",
         rule: "Paths and types of the parts take at most 16 MiB.",
         source: "tools",
-        causes: "Long lists: leave --parts away.",
+        causes: "Long lists: omit --parts.",
     },
     Explanation {
         code: "typed_data.unknown_type",

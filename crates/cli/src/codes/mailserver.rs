@@ -55,7 +55,7 @@ pub(super) const CODES: &[Explanation] = &[
         code: "mailserver.timeout",
         rule: "A mailserver sends the next part of its answer within ten seconds.",
         source: "the reference implementation",
-        causes: "The peer is no mailserver, or its archive is slow: ask for a shorter range.",
+        causes: "The peer is not a mailserver, or its archive is slow: ask for a shorter range.",
     },
     Explanation {
         code: "mailserver.disconnected",
@@ -97,13 +97,13 @@ pub(super) const CODES: &[Explanation] = &[
         code: "mailserver.empty",
         rule: "A query is answered with the envelopes of its topics and its range of time; there were none.",
         source: "tools",
-        causes: "Another --chat or --topic, a --from that does not reach far enough back, or a server that has not been there for long: status-mailserver stats, on its machine, tells what it holds.",
+        causes: "Another --chat or --topic, a --from that does not reach far enough back, or a server that has not run for long: status-mailserver stats, on its machine, shows what it holds.",
     },
     Explanation {
         code: "mailserver.lost",
         rule: "Envelopes that were accepted are stored before the server ends; the archive did not take these.",
         source: "tools",
-        causes: "A full disk, or a database that is gone: the errors before this one tell.",
+        causes: "A full disk, or a lost database: see the errors before this one.",
     },
     Explanation {
         code: "archive.io",
@@ -115,7 +115,7 @@ pub(super) const CODES: &[Explanation] = &[
         code: "archive.damaged",
         rule: "An archive only holds what was written to it.",
         source: "tools",
-        causes: "A failing disk, or files that were changed from outside. status-mailserver check tells what is wrong, export --salvage gets out what is whole.",
+        causes: "A failing disk, or files that were changed from outside. status-mailserver check shows what is wrong; export --salvage saves what is intact.",
     },
     Explanation {
         code: "archive.full",
@@ -133,6 +133,6 @@ pub(super) const CODES: &[Explanation] = &[
         code: "archive.bad_entry",
         rule: "An entry of an archive of status-go or go-ethereum is a key of 40 or 36 bytes (second, hash, topic) with the RLP of its envelope.",
         source: "the reference implementation",
-        causes: "A damaged archive, or a database of something else. All other entries were taken over.",
+        causes: "A damaged archive, or a database of something else. All other entries were imported.",
     },
 ];

@@ -47,7 +47,7 @@ pub(super) const CODES: &[Explanation] = &[
     },
     Explanation {
         code: "ens.joiner",
-        rule: "A zero width joiner or non-joiner stands only where it changes how letters are joined.",
+        rule: "A zero width joiner or non-joiner is allowed only where it changes how letters are joined.",
         source: "UTS 46, section 4.1, criterion 7; RFC 5892, appendix A",
         causes: "Emoji of several people or professions contain one: --rules ensip15 has them.",
     },
@@ -103,13 +103,13 @@ pub(super) const CODES: &[Explanation] = &[
         code: "ens.answer_empty",
         rule: "A contract answers with at least one word.",
         source: "Contract ABI",
-        causes: "There is no contract at the address, or it is no resolver for this record.",
+        causes: "There is no contract at the address, or it is not a resolver for this record.",
     },
     Explanation {
         code: "ens.answer_too_long",
         rule: "An answer has at most 1 MiB.",
         source: "bounds of this program",
-        causes: "A contract that is none of ENS.",
+        causes: "A contract that does not belong to ENS.",
     },
     Explanation {
         code: "ens.node_error",
@@ -131,7 +131,7 @@ pub(super) const CODES: &[Explanation] = &[
     },
     Explanation {
         code: "payment_link.prefix",
-        rule: "What stands before the first hyphen is a word of letters and digits, such as pay.",
+        rule: "The part before the first hyphen is a word of letters and digits, such as pay.",
         source: "EIP-831",
         causes: "A name with a hyphen and without the prefix pay-.",
     },
@@ -185,7 +185,7 @@ pub(super) const CODES: &[Explanation] = &[
     },
     Explanation {
         code: "payment_link.negative",
-        rule: "Nobody pays less than nothing.",
+        rule: "An amount is not negative.",
         source: "EIP-681",
         causes: "A minus sign too many.",
     },
@@ -229,7 +229,7 @@ pub(super) const CODES: &[Explanation] = &[
         code: "contenthash.varint",
         rule: "Namespace, version, codec and hash begin with numbers in groups of seven bits, in their shortest form.",
         source: "EIP-1577; multiformats",
-        causes: "The bytes were cut, or are no content hash.",
+        causes: "The bytes were truncated, or are not a content hash.",
     },
     Explanation {
         code: "contenthash.namespace",

@@ -83,7 +83,7 @@ pub(super) const CODES: &[Explanation] = &[
     },
     Explanation {
         code: "rlpx.snappy_size",
-        rule: "The uncompressed length, which stands in front of a snappy block, is bounded.",
+        rule: "The uncompressed length, which precedes a snappy block, is bounded.",
         source: "EIP-706",
         causes: "A hostile peer, or a message above the limit.",
     },
@@ -167,7 +167,7 @@ pub(super) const CODES: &[Explanation] = &[
     },
     Explanation {
         code: "p2p.idle",
-        rule: "A peer that sends nothing for 30 seconds, not even a ping, is gone.",
+        rule: "A peer that sends nothing for 30 seconds, not even a ping, is disconnected.",
         source: "devp2p, as in the reference",
         causes: "The network between, or a machine asleep.",
     },
@@ -205,7 +205,7 @@ pub(super) const CODES: &[Explanation] = &[
         code: "net.write_timeout",
         rule: "The peer takes no data any more.",
         source: "devp2p, as in the reference",
-        causes: "It is overloaded or gone.",
+        causes: "It is overloaded or offline.",
     },
     Explanation {
         code: "net.listen",
@@ -313,7 +313,7 @@ pub(super) const CODES: &[Explanation] = &[
         code: "node.no_peer",
         rule: "The peer is not connected, or has not sent its Status.",
         source: "tools",
-        causes: "It has gone meanwhile.",
+        causes: "It disconnected meanwhile.",
     },
     Explanation {
         code: "node.outbox_full",
@@ -331,7 +331,7 @@ pub(super) const CODES: &[Explanation] = &[
         code: "send.unwanted",
         rule: "A peer is sent only what its proof-of-work requirement and its bloom filter let pass.",
         source: "EIP-627, PoW Requirement and Bloom Filter",
-        causes: "Leave --pow away, so that the tool mines to what the peers ask for; or the peer is a light node that does not want the topic.",
+        causes: "Omit --pow, so that the tool mines what the peers ask for; or the peer is a light node that does not want the topic.",
     },
     Explanation {
         code: "send.not_written",

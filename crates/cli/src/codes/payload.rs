@@ -37,7 +37,7 @@ pub(super) const CODES: &[Explanation] = &[
         code: "payload.clock_ahead",
         rule: "The clock of a message is at most 120 seconds ahead of its envelope. It may be as far behind as it likes.",
         source: "Status specifications, Payloads; the checks are those of the reference implementation",
-        causes: "Seconds or microseconds in place of milliseconds, or a chat whose clock somebody has pushed ahead.",
+        causes: "Seconds or microseconds in place of milliseconds, or a chat whose clock someone has pushed ahead.",
     },
     Explanation {
         code: "payload.timestamp_zero",
@@ -127,13 +127,13 @@ pub(super) const CODES: &[Explanation] = &[
         code: "payload.message_type_local",
         rule: "Message type 4, system message, is made by a client for itself; from the wire it is refused.",
         source: "Status specifications, Payloads; the checks are those of the reference implementation",
-        causes: "Somebody plays the system.",
+        causes: "Someone pretends to be the system.",
     },
     Explanation {
         code: "payload.not_oneself",
         rule: "Pairing and synchronisation come from one's own key only.",
         source: "Status specifications, Payloads; the checks are those of the reference implementation",
-        causes: "Somebody else pretends to be a device of yours.",
+        causes: "Someone else pretends to be a device of yours.",
     },
     Explanation {
         code: "payload.name_blank",
@@ -223,11 +223,11 @@ pub(super) const CODES: &[Explanation] = &[
         code: "payload.stale_signature",
         rule: "A record keeps its signature as long as its fields are those that were signed.",
         source: "tools",
-        causes: "A field was changed: sign again with --identity, or leave the signature away with --unsigned.",
+        causes: "A field was changed: sign again with --identity, or omit the signature with --unsigned.",
     },
     Explanation {
         code: "payload.unsigned",
-        rule: "A payload without a signature is accepted: whoever signed the envelope is its author then. It proves nothing by itself.",
+        rule: "A payload without a signature is accepted: its author is then the signer of the envelope. It proves nothing by itself.",
         source: "Status specifications, Payloads; as in the reference",
         causes: "status-payload sign --identity FILE signs it.",
     },
@@ -259,7 +259,7 @@ pub(super) const CODES: &[Explanation] = &[
         code: "transaction.other_chat",
         rule: "A command is answered in the chat that it was sent to.",
         source: "Status specifications, Payloads; the checks are those of the reference implementation",
-        causes: "Somebody else answers.",
+        causes: "Someone else answers.",
     },
     Explanation {
         code: "transaction.not_ours",
@@ -275,7 +275,7 @@ pub(super) const CODES: &[Explanation] = &[
     },
     Explanation {
         code: "transaction.failed",
-        rule: "A transaction that was reverted is no answer.",
+        rule: "A reverted transaction is not an answer.",
         source: "Status specifications, Payloads; the checks are those of the reference implementation",
         causes: "See the chain.",
     },
@@ -289,7 +289,7 @@ pub(super) const CODES: &[Explanation] = &[
         code: "transaction.not_to_us",
         rule: "The money goes to an address of the receiver.",
         source: "Status specifications, Payloads; the checks are those of the reference implementation",
-        causes: "Somebody else was paid.",
+        causes: "Someone else was paid.",
     },
     Explanation {
         code: "transaction.other_address",

@@ -145,7 +145,7 @@ pub(super) const CODES: &[Explanation] = &[
         code: "identity.no_tree",
         rule: "Paths lead from the key of a tree: a phrase, xprv…, or a key file with an extended key.",
         source: "BIP32",
-        causes: "A single private key has no children; leave the path away.",
+        causes: "A single private key has no children; omit the path.",
     },
     Explanation {
         code: "identity.mismatch",
@@ -155,7 +155,7 @@ pub(super) const CODES: &[Explanation] = &[
     },
     Explanation {
         code: "password.missing",
-        rule: "A key file is opened with a password, which never stands in the arguments.",
+        rule: "A key file is opened with a password, which is never an argument.",
         source: "tools",
         causes: "No terminal to ask on: give --password-file, --password-fd or STATUS_PASSWORD.",
     },

@@ -125,13 +125,13 @@ pub(super) const CODES: &[Explanation] = &[
     },
     Explanation {
         code: "rlp.expected_list",
-        rule: "A list must stand here.",
+        rule: "A list is expected here.",
         source: "Ethereum yellow paper, appendix B",
         causes: "These bytes are something else: the data of an envelope instead of the envelope, or a packet with its code in front.",
     },
     Explanation {
         code: "rlp.expected_string",
-        rule: "A string must stand here.",
+        rule: "A string is expected here.",
         source: "Ethereum yellow paper, appendix B",
         causes: "One level of lists too many: a list of envelopes in place of an envelope.",
     },
@@ -197,7 +197,7 @@ pub(super) const CODES: &[Explanation] = &[
     },
     Explanation {
         code: "packet.sync_range",
-        rule: "A sync request asks for 1 to 1000 envelopes of a range of time that goes up.",
+        rule: "A sync request asks for 1 to 1000 envelopes of an ascending range of time.",
         source: "Status specifications, Mailserver",
         causes: "Limit 0, or the two times exchanged.",
     },
