@@ -206,10 +206,10 @@ pub mod wire {
 #[cfg(feature = "net")]
 pub mod node {
     pub use statuskit_net::node::{
-        Clock, ConnectError, ConnectionId, EndReason, Event, Handle, Interest, Node, NodeConfig,
-        NodeLimits, PeerError, PeerInfo, PeerOptions, PeerState, PeerSummary, PooledEnvelope,
-        RateLimit, SendError, Sent, Service, ServiceConfig, ServiceError, Stats, Subscription,
-        Watch, Watched,
+        Clock, ClockOffset, ConnectError, ConnectionId, EndReason, Event, Handle, Interest, Node,
+        NodeConfig, NodeLimits, PeerError, PeerInfo, PeerOptions, PeerState, PeerSummary,
+        PooledEnvelope, RateLimit, SendError, Sent, Service, ServiceConfig, ServiceError, Stats,
+        Subscription, Watch, Watched,
     };
 }
 

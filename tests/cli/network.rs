@@ -425,3 +425,55 @@ fn envelopes_and_statistics_of_a_node_are_records() {
     assert_eq!(envelope.expect("set")["hash"], sent["hash"]);
     assert_eq!(stats.expect("set")["new"], 1);
 }
+
+#[test]
+fn a_sender_whose_clock_is_behind_is_told_that_nobody_takes_it() {
+    let (shell, _node) = network("");
+    let send = |seconds: i64| {
+        let now = format!("$(($(date +%s) + {seconds}))");
+        shell.run(&format!("status-send hi --peer $ENODE --chat c --now {now}"))
+    };
+    // The node would confirm all of them.
+    for behind in [20, 25, 28] {
+        let output = send(-behind);
+        let sent = record(&output.stdout);
+        assert_eq!((output.code, &sent["confirmed"]), (4, &0.into()), "{behind}: {output:?}");
+        assert_eq!(sent["peers"][0]["confirmed"], false);
+        assert!(output.stderr.contains("send.expired"), "{}", output.stderr);
+        assert!(output.stderr.contains("clock.skewed"), "{}", output.stderr);
+    }
+    let output = send(-3);
+    assert!(output.code == 0 && !output.stderr.contains("clock"), "{output:?}");
+    // Whoever lives longer gets through.
+    let now = "--ttl 300 --now $(($(date +%s) - 30))";
+    let output = shell.run(&format!("status-send hi --peer $ENODE --chat c {now}"));
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(output.stderr.contains("clock.skewed"), "{}", output.stderr);
+}
+
+#[test]
+fn a_receiver_whose_clock_is_wrong_says_what_it_dropped() {
+    let (shell, _node) = network("");
+    let line = "(while sleep 0.2; do echo hi; done) | status-send --lines --peer $ENODE --chat c > /dev/null 2>&1";
+    let _sending = Background(shell.command(line).spawn().expect("bash"));
+    for (seconds, side, dropped) in
+        [(30, "ahead of", "0 from the future"), (-30, "behind", "0 expired")]
+    {
+        let line = format!(
+            "exec status-receive --peer $ENODE --chat c --timeout 300 --now $(($(date +%s) + {seconds}))"
+        );
+        let mut receiving = Background(shell.command(&line).spawn().expect("bash"));
+        let mut stderr = BufReader::new(receiving.0.stderr.take().expect("piped"));
+        let mut skewed = String::new();
+        while !skewed.contains("clock.skewed") {
+            skewed.clear();
+            assert_ne!(stderr.read_line(&mut skewed).expect("a line"), 0);
+        }
+        assert!(skewed.contains(side), "{skewed}");
+        shell.ok(&format!("kill -INT {}", receiving.0.id()));
+        let mut rest = String::new();
+        stderr.read_to_string(&mut rest).expect("UTF-8");
+        let told = rest.lines().find(|line| line.contains("dropped")).expect("a note");
+        assert!(told.contains(dropped) && told.contains(side), "{told}");
+    }
+}

@@ -21,7 +21,8 @@ use statuskit_core::{
     envelope::pow::{TargetError, target_bits},
 };
 use statuskit_net::node::{
-    Clock, Event, Handle, PeerOptions, Service, ServiceConfig, ServiceError, Subscription,
+    Clock, ClockOffset, Event, Handle, PeerOptions, Service, ServiceConfig, ServiceError,
+    Subscription,
 };
 use tokio::sync::oneshot;
 
@@ -32,6 +33,7 @@ use crate::{
     keys::read_identity,
     nodes::{self, Wanted},
     signals::{interrupted, until},
+    text::count,
 };
 
 /// The peers.
@@ -339,9 +341,10 @@ impl Drop for Network {
     }
 }
 
-/// Shows that a peer was lost or can't be reached.
+/// Shows that a peer was lost or can't be reached, or that the clock is wrong.
 pub fn show_network(event: &Event, cx: &Context) {
     let (code, message) = match event {
+        Event::ClockSkewed(offset) => ("clock.skewed", skew_text(offset)),
         Event::Disconnected { peer, reason, .. } => {
             (reason.code(), format!("peer {}: {reason}", peer.addr))
         }
@@ -351,6 +354,13 @@ pub fn show_network(event: &Event, cx: &Context) {
         _ => return,
     };
     cx.show(&CliError::new(code, Exit::Network, message));
+}
+
+/// Describes how far the clock is off.
+pub fn skew_text(offset: &ClockOffset) -> String {
+    let (seconds, peers) = (offset.seconds.unsigned_abs(), count(offset.peers as u64, "peer"));
+    let side = if offset.seconds < 0 { "ahead of" } else { "behind" };
+    format!("the clock here seems to be {seconds} s {side} those of others, by the word of {peers}")
 }
 
 pub fn service_error(error: &ServiceError) -> CliError {

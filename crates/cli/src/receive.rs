@@ -13,7 +13,7 @@ use statuskit_core::{
     envelope::{Topic, topic},
     payload::{MessageId, Wrapper},
 };
-use statuskit_net::node::Event as NodeEvent;
+use statuskit_net::node::{ClockOffset, Event as NodeEvent};
 
 use crate::{
     context::Context,
@@ -22,7 +22,7 @@ use crate::{
     filter::{Filter, FilterArgs, Held, Order},
     keys::{OpenArgs, SymmetricKeys, parse_public_key, parse_topic},
     mailserver::join::{JoinArgs, show_history, show_missing},
-    net::{PeerArgs, check_min_pow, show_network},
+    net::{PeerArgs, check_min_pow, show_network, skew_text},
     output::Record,
     printer::Printer,
     records::{envelope_record, message_record},
@@ -176,6 +176,7 @@ pub fn run(args: &ReceiveArgs, cx: &mut Context) -> Result<()> {
         printer: Printer::start(has_state, deadline),
         seen: HashSet::new(),
         results: 0,
+        skew: None,
     };
     let ended = match receiver.run(&mut client, deadline, cx) {
         Ok(end) => receiver.print_rest(end, &mut client, cx),
@@ -244,6 +245,8 @@ struct Receiver<'a> {
     /// Ids of the messages of the last envelope.
     seen: HashSet<MessageId>,
     results: u64,
+    /// How far the clock here is off, if it is.
+    skew: Option<ClockOffset>,
 }
 
 /// What belongs to a message that is to be printed.
@@ -359,12 +362,29 @@ impl Receiver<'_> {
             let error = CliError::new("receive.unprinted", Exit::Network, message);
             cx.report(error.hint("--state DIR keeps them for the next receiver"))?;
         }
+        self.show_dropped(client, cx);
         let is_complete = self.results > 0 && self.args.count.is_none() || self.is_complete();
         match cause {
             End::Interrupted => Err(Stop::Exit(Exit::Interrupted)),
             End::Terminated => Err(Stop::Exit(Exit::Terminated)),
             End::Late if !is_complete => Err(self.timeout_error(client).into()),
             _ => Ok(()),
+        }
+    }
+
+    /// Tells what was dropped for its times, and of the clock.
+    fn show_dropped(&self, client: &mut Running, cx: &Context) {
+        let stats = client.client().node().stats();
+        let dropped = stats.refused_late + stats.refused_early;
+        if dropped > 0 {
+            let clock = self.skew.as_ref().map(|skew| format!("; {}", skew_text(skew)));
+            cx.note(&format!(
+                "{} dropped: {} expired, {} from the future{}",
+                count(dropped, "envelope"),
+                stats.refused_late,
+                stats.refused_early,
+                clock.unwrap_or_default(),
+            ));
         }
     }
 
@@ -500,6 +520,9 @@ impl Receiver<'_> {
             Event::TooMuchWork(error) => cx.note(&too_much_work(&error)),
             Event::GivenUp(given_up) => cx.report(given_up_error(&given_up))?,
             Event::Network(event) => {
+                if let NodeEvent::ClockSkewed(offset) = *event {
+                    self.skew = Some(offset);
+                }
                 show_network(&event, cx);
                 self.show_lag(&event, cx)?;
             }

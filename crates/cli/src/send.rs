@@ -521,6 +521,11 @@ fn peer_value(delivery: &PeerDelivery) -> Value {
             value["error"] = json!({ "code": error.code, "text": error.description });
             Value::Bool(false)
         }
+        DeliveryState::Expired { ahead } => {
+            let text = format!("dropped as expired: its clock is {ahead} s ahead or more");
+            value["error"] = json!({ "text": text });
+            Value::Bool(false)
+        }
         _ => Value::Null,
     };
     value["written"] = delivery.is_written().into();
@@ -538,6 +543,7 @@ fn delivery_error(error: &DeliveryError, expired: bool, line: u64) -> CliError {
     }
     match error {
         DeliveryError::Refused { .. } => shown.hint("status-envelope check"),
+        DeliveryError::Expired { .. } => shown.hint("set the clock; or a longer --ttl"),
         _ => shown,
     }
 }

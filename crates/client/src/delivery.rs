@@ -122,6 +122,11 @@ pub enum DeliveryState {
     Confirmed,
     /// The peer has refused it.
     Refused(EnvelopeError),
+    /// The peer has confirmed and dropped it: by its clock, it had expired.
+    Expired {
+        /// By how many seconds, at least, the peer's clock is ahead of ours.
+        ahead: u32,
+    },
     /// The peer was lost before anything was written.
     Gone,
     /// The peer was lost before it answered.
@@ -142,6 +147,17 @@ pub enum DeliveryError {
         hash: EnvelopeHash,
         /// What the peers said.
         refusals: Vec<EnvelopeError>,
+    },
+    /// Every peer that answered has dropped it: by its clock, it had expired.
+    #[error(
+        "no peer took envelope {hash}: they confirmed and dropped it, as it had expired by their \
+         clocks, which are at least {ahead} s ahead of ours"
+    )]
+    Expired {
+        /// The envelope.
+        hash: EnvelopeHash,
+        /// By how many seconds, at least, the peers' clocks are ahead of ours.
+        ahead: u32,
     },
     /// The peers were lost before they answered.
     #[error(
@@ -167,6 +183,7 @@ impl DeliveryError {
         match self {
             Self::NotWritten(_) => "send.not_written",
             Self::Refused { .. } => "send.refused",
+            Self::Expired { .. } => "send.expired",
             Self::Unanswered { .. } => "send.unanswered",
         }
     }
@@ -225,11 +242,20 @@ impl Delivery {
                 _ => None,
             })
             .collect();
+        let ahead = self.peers.iter().filter_map(|peer| match peer.state {
+            DeliveryState::Expired { ahead } => Some(ahead),
+            _ => None,
+        });
+        let (expired, ahead) = (ahead.clone().count(), ahead.min());
         let unanswered = self.count(|state| *state == DeliveryState::Unanswered);
         if written == 0 && !self.is_known() {
             Err(DeliveryError::NotWritten(hash))
         } else if self.confirmed() == 0 && !refusals.is_empty() && refusals.len() == written {
             Err(DeliveryError::Refused { hash, refusals })
+        } else if let Some(ahead) = ahead
+            && expired + refusals.len() == written
+        {
+            Err(DeliveryError::Expired { hash, ahead })
         } else if unanswered > 0 && unanswered == written {
             Err(DeliveryError::Unanswered { hash, expired: self.expired })
         } else {
@@ -257,6 +283,8 @@ struct Pending {
     until: Instant,
     /// When nobody gets it any more.
     expires: Instant,
+    /// The seconds that it had to live when it was handed over.
+    life: u64,
 }
 
 impl Pending {
@@ -322,7 +350,8 @@ impl Outbox {
             expired: false,
         };
         let (until, expires) = (now + self.confirm_timeout, now + left);
-        self.pending.push_back(Pending { delivery, until, expires });
+        let life = left.as_secs();
+        self.pending.push_back(Pending { delivery, until, expires, life });
     }
 
     /// Notes how far an envelope got with a peer.
@@ -355,6 +384,23 @@ impl Outbox {
                 None => peers.push(new),
             }
         }
+    }
+
+    /// Notes that a peer has confirmed an envelope; its clock is ahead of ours by so many seconds, at
+    /// least.
+    pub fn confirm(
+        &mut self,
+        hash: &EnvelopeHash,
+        connection: ConnectionId,
+        peer: Option<&Arc<PeerSummary>>,
+        ahead: u32,
+    ) {
+        let mut pending = self.pending.iter().filter(|it| it.delivery.hash == *hash);
+        let state = match pending.next() {
+            Some(pending) if pending.life <= u64::from(ahead) => DeliveryState::Expired { ahead },
+            _ => DeliveryState::Confirmed,
+        };
+        self.set(hash, connection, peer, &state);
     }
 
     /// Takes the envelopes that no peer has, and that none of theirs `wants` any more.

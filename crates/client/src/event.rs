@@ -91,7 +91,7 @@ pub enum Event {
     TooMuchWork(TooMuchWork),
     /// A message is sent no more.
     GivenUp(GivenUp),
-    /// A peer is ready, was lost, or can't be reached.
+    /// A peer is ready, was lost, or can't be reached; or our clock is wrong.
     Network(Arc<NodeEvent>),
     /// News of the history.
     History(HistoryEvent),

@@ -43,6 +43,7 @@ mod history;
 mod inbox;
 mod miner;
 mod peers;
+mod probe;
 mod progress;
 pub mod share;
 pub mod state;

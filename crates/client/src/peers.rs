@@ -72,6 +72,7 @@ impl Peers {
                 self.last_failure = Some(format!("peer {}: {reason}", peer.addr));
                 true
             }
+            Event::ClockSkewed(_) => true,
             Event::DialFailed { enode, .. } => {
                 let is_first = self.unanswered.contains(&enode.id);
                 self.unanswered.retain(|id| *id != enode.id);

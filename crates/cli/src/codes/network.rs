@@ -352,6 +352,18 @@ pub(super) const CODES: &[Explanation] = &[
         causes: "Clocks that differ by more than 10 seconds, most often: whatever is wrong, the reference says \"time not synced\".",
     },
     Explanation {
+        code: "send.expired",
+        rule: "Peers drop an envelope whose time to live is over by their clocks, and still confirm it. Before the first envelope, each peer is asked with expired ones whether its clock is ahead of ours: by more than the envelope lives, and it counts as not sent.",
+        source: "EIP-627; the reference's checks of envelopes",
+        causes: "The clock of this machine is behind. Or the peer's is ahead, if the others take the envelope.",
+    },
+    Explanation {
+        code: "clock.skewed",
+        rule: "Peers forward envelopes from 10 seconds before their sent time until their expiry. What arrives outside of that shows that clocks differ; more than half of the peers must say so. The estimate is their median.",
+        source: "EIP-627; the reference's checks of envelopes",
+        causes: "The clock of this machine is wrong: messages are dropped as expired or from the future, and what is sent is shown by nobody. Or it is so busy that all envelopes arrive late. With one peer, its clock may be the wrong one.",
+    },
+    Explanation {
         code: "receive.timeout",
         rule: "The time given by --timeout is over, and less came than was asked for.",
         source: "tools",

@@ -46,6 +46,7 @@ use crate::{
     inbox::{Claim, Inbox, MAX_KEPT, Saved, Ticket, Unhandled},
     miner::{Mined, Miner, MiningProgress},
     peers::Peers,
+    probe::Probes,
     progress::Progress,
     share::{
         FromProgram, Server,
@@ -99,6 +100,8 @@ pub(crate) struct Engine {
     outbox: Outbox,
     /// How this program sends.
     options: SendOptions,
+    probes: Probes,
+    is_skew_told: bool,
     connect_timeout: Duration,
     next_id: u64,
     inbox: Inbox,
@@ -216,6 +219,8 @@ impl Engine {
             miner: Miner::new(),
             outbox: Outbox::new(settings.confirm_timeout, settings.reconnect_timeout),
             options: settings.send_options,
+            probes: Probes::default(),
+            is_skew_told: false,
             connect_timeout: settings.connect_timeout,
             next_id: 0,
             inbox: Inbox::default(),

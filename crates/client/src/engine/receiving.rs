@@ -7,11 +7,12 @@ use statuskit_core::{
         Opened, ReceivedMessage,
         messenger::{Incoming, MessengerEvent, UnreadReason},
     },
-    envelope::Envelope,
+    envelope::{Envelope, EnvelopeHash, check::SYNC_ALLOWANCE},
     time::UnixSeconds,
+    wire::{Packet, packet::EnvelopeError},
 };
 use statuskit_mailserver::client::ClientError as HistoryError;
-use statuskit_net::node::{Event as NodeEvent, PeerOptions, Time};
+use statuskit_net::node::{ClockOffset, ConnectionId, Event as NodeEvent, PeerOptions, Time};
 
 use super::{
     Engine, Listening, MAX_PACKET,
@@ -23,6 +24,7 @@ use crate::{
     event::{Event, UnreadMessage},
     history::{self, History, HistorySource},
     inbox::{Saved, Ticket},
+    probe::Answer,
 };
 
 /// Where an envelope comes from.
@@ -38,7 +40,11 @@ pub(super) enum Origin {
 impl Engine {
     pub(super) fn handle(&mut self, event: &Arc<NodeEvent>) {
         let before = self.peers.count();
-        let is_told = self.peers.handle(event);
+        let mut is_told = self.peers.handle(event);
+        if let NodeEvent::ClockSkewed(_) = **event {
+            // Found out in two ways.
+            is_told &= !std::mem::replace(&mut self.is_skew_told, true);
+        }
         self.outbox.set_peers(self.peers.count());
         match &**event {
             NodeEvent::Envelope { .. } => self.take_envelope(event),
@@ -66,18 +72,28 @@ impl Engine {
                 let summary = self.peers.get(*peer);
                 self.outbox.set(envelope, *peer, summary, &DeliveryState::Confirmed);
             }
-            NodeEvent::BatchAcknowledged { peer, errors, envelopes, .. } => {
+            NodeEvent::BatchAcknowledged { peer, batch, errors, envelopes } => {
                 for hash in envelopes {
-                    let error = errors.iter().flatten().find(|error| error.hash == *hash);
-                    let state = error.map_or(DeliveryState::Confirmed, |error| {
-                        DeliveryState::Refused(error.clone())
-                    });
-                    self.outbox.set(hash, *peer, self.peers.get(*peer), &state);
+                    match errors.iter().flatten().find(|error| error.hash == *hash) {
+                        Some(error) => {
+                            let state = DeliveryState::Refused(error.clone());
+                            self.outbox.set(hash, *peer, self.peers.get(*peer), &state);
+                        }
+                        None if self.probes.hold(*peer, *hash) => {}
+                        None => self.confirm(*peer, hash),
+                    }
+                }
+                self.handle_probed(*peer, batch, errors.as_deref());
+            }
+            NodeEvent::Ready { .. } => {
+                self.outbox.revive();
+                if !self.outbox.is_empty() {
+                    self.probe_clocks();
                 }
             }
-            NodeEvent::Ready { .. } => self.outbox.revive(),
             NodeEvent::Disconnected { peer, at, unread_since, .. } => {
                 self.outbox.lose(peer.key);
+                self.probes.forget(peer.key);
                 if let Some(since) = unread_since {
                     self.missed(*since, HistoryError::Lagged);
                 } else if before > 0 && self.peers.count() == 0 {
@@ -91,6 +107,55 @@ impl Engine {
             self.push(Event::Network(event.clone()));
         }
         self.tell_peers();
+    }
+
+    /// Asks peers whether our clock is behind theirs, before they get the first envelope.
+    pub(super) fn probe_clocks(&mut self) {
+        let now = self.node.now().as_secs() as u32;
+        for peer in self.peers.connections().collect::<Vec<_>>() {
+            let answers = self.peers.status(peer).is_some_and(|status| status.confirmations);
+            if answers && let Some(probe) = self.probes.first(peer, now) {
+                self.send_probe(peer, &probe);
+            }
+        }
+    }
+
+    fn send_probe(&mut self, peer: ConnectionId, probe: &Packet) {
+        if self.node.try_send_packet(peer, probe).is_err() {
+            // There will be no answer.
+            self.probes.forget(peer);
+        }
+    }
+
+    /// Handles the answer to a packet that may have been a probe.
+    fn handle_probed(
+        &mut self,
+        peer: ConnectionId,
+        batch: &[u8; 32],
+        errors: Option<&[EnvelopeError]>,
+    ) {
+        let now = self.node.now().as_secs() as u32;
+        match self.probes.answer(peer, batch, errors, now) {
+            Answer::Other => {}
+            Answer::Ask(probe) => self.send_probe(peer, &probe),
+            Answer::Known(confirmed) => {
+                let ahead = self.probes.ahead(peer);
+                if ahead > SYNC_ALLOWANCE {
+                    let seconds = ahead.into();
+                    let (at_least, at_most) = (Some(seconds), None);
+                    let offset = ClockOffset { seconds, at_least, at_most, peers: 1 };
+                    self.handle(&Arc::new(NodeEvent::ClockSkewed(offset)));
+                }
+                for hash in confirmed {
+                    self.confirm(peer, &hash);
+                }
+            }
+        }
+    }
+
+    fn confirm(&mut self, peer: ConnectionId, hash: &EnvelopeHash) {
+        let ahead = self.probes.ahead(peer);
+        self.outbox.confirm(hash, peer, self.peers.get(peer), ahead);
     }
 
     /// Receives an envelope of the live stream.

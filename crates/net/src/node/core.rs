@@ -40,6 +40,7 @@ use super::{
     limit::RateLimiter,
     peer::{Peer, Peers},
     pool::{Place, Pool},
+    skew::{self, ClockOffset},
 };
 
 /// How long old requirements are tolerated after a change.
@@ -70,6 +71,8 @@ pub struct Node {
     bloom_changes: VecDeque<(Time, Option<Bloom>)>,
     outputs: VecDeque<Output>,
     random: u64,
+    /// When it may be reported again that the clock is wrong.
+    pub(super) skew_after: Time,
     now: Time,
 }
 
@@ -147,6 +150,10 @@ pub struct Stats {
     pub duplicates: u64,
     /// Received envelopes that failed a check.
     pub refused: u64,
+    /// Of these, those that had expired.
+    pub refused_late: u64,
+    /// Of these, those from the future.
+    pub refused_early: u64,
     /// Envelopes rejected because the pool had no room.
     pub pool_full: u64,
     /// Envelopes that left the pool when their time was over.
@@ -184,6 +191,7 @@ impl Node {
             bloom_changes: VecDeque::new(),
             outputs: VecDeque::new(),
             random,
+            skew_after: Time::ZERO,
             now,
             config,
         };
@@ -243,6 +251,20 @@ impl Node {
         let Peer { info, status, trusted, brought, .. } = self.peers.get(peer)?;
         let (info, status) = (info.clone(), status.clone());
         Some(PeerState { info, status, trusted: *trusted, brought: *brought })
+    }
+
+    /// Returns how far the clocks of the peers are from ours, as their envelopes tell; `None` if
+    /// none came of late.
+    pub fn clock_offset(&mut self, now: Time) -> Option<ClockOffset> {
+        let ready = self.peers.values_mut().filter(|peer| peer.status.is_some());
+        skew::offset(ready.map(|peer| peer.times.bounds(now)))
+    }
+
+    /// Notes whether the peer's packets have waited for us: then they don't tell the time.
+    pub fn set_delayed(&mut self, peer: ConnectionId, delayed: bool) {
+        if let Some(peer) = self.peers.get_mut(peer) {
+            peer.times.delayed = delayed;
+        }
     }
 
     /// Accepts direct packets of this peer (codes 124, 125 and 127) from now on. Sending it a

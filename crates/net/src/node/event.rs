@@ -13,7 +13,9 @@ use statuskit_core::{
     },
 };
 
-use super::{ConnectError, ConnectionId, EndReason, PeerError, Time, pool::PooledEnvelope};
+use super::{
+    ClockOffset, ConnectError, ConnectionId, EndReason, PeerError, Time, pool::PooledEnvelope,
+};
 
 /// What [`Node::poll_output`](super::Node::poll_output) returns.
 #[derive(Debug)]
@@ -145,6 +147,9 @@ pub enum Event {
         /// slow. What it had to send since then may be lost. `None` if everything was read.
         unread_since: Option<Time>,
     },
+    /// Our clock and those of most peers differ so much that envelopes are dropped for their times.
+    /// Reported once an hour at most.
+    ClockSkewed(ClockOffset),
     /// A dialled peer was not reached, or refused the connection.
     DialFailed {
         /// The peer.
@@ -208,7 +213,10 @@ impl Event {
             Self::Connected(peer) | Self::Disconnected { peer, .. } => {
                 size_of::<PeerSummary>() + peer.client.len()
             }
-            Self::Held { .. } | Self::DialFailed { .. } | Self::InboundFailed { .. } => 0,
+            Self::Held { .. }
+            | Self::ClockSkewed(_)
+            | Self::DialFailed { .. }
+            | Self::InboundFailed { .. } => 0,
         };
         size_of::<Self>() + held
     }

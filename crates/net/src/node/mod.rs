@@ -17,6 +17,7 @@
 //! | who may hold how much of it | `holders` |
 //! | packets that arrive | `receive` |
 //! | packets that leave | `transmit` |
+//! | how far the clock is off | `skew` |
 //! | rate limits: ours for peers, and theirs for us | `limit`, `pace` |
 //!
 //! Source: EIP-627 and the Whisper specification of Status; where they leave it open, the behaviour
@@ -38,6 +39,7 @@ mod pool;
 mod receive;
 mod rewinds;
 mod service;
+mod skew;
 mod source;
 mod transmit;
 
@@ -52,6 +54,7 @@ pub use pool::PooledEnvelope;
 pub use service::{
     Handle, PeerOptions, Service, ServiceConfig, ServiceError, Subscription, Watch, Watched,
 };
+pub use skew::ClockOffset;
 pub use source::source;
 pub use transmit::{Outgoing, Token};
 

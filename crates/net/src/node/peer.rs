@@ -8,7 +8,7 @@ use statuskit_core::{
     wire::Status,
 };
 
-use super::{clock::Time, pace::Pace, pool::Place, rewinds::Rewinds, transmit::Token};
+use super::{clock::Time, pace::Pace, pool::Place, rewinds::Rewinds, skew::Times, transmit::Token};
 
 /// The name of a connection in its node. Never used again for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,6 +94,8 @@ pub(super) struct Peer {
     pub caught_up: bool,
     /// The envelopes that it was the first to bring.
     pub brought: u64,
+    /// The times in its envelopes.
+    pub times: Times,
     /// Whether it is in the list of idle peers.
     pub idle: bool,
     /// Whether it was reported as writable, and not everything was written since.
@@ -124,6 +126,7 @@ impl Peer {
             rewinds: Rewinds::default(),
             caught_up: false,
             brought: 0,
+            times: Times::default(),
             idle: false,
             announced: false,
             pow_changed: false,

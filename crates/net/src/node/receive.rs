@@ -9,6 +9,8 @@
 //! Source: EIP-627 "Packet Codes"; Whisper specification of Status; the order of checks and the
 //! wording of answers as in the reference.
 
+use std::time::Duration;
+
 use statuskit_core::{
     envelope::{
         Bloom, Envelope, EnvelopeHash, Rules, Verdict,
@@ -23,7 +25,7 @@ use statuskit_core::{
 };
 
 use super::{
-    ConnectionId, Event, Node, PeerError,
+    ConnectionId, Event, Node, PeerError, Stats,
     clock::Time,
     hashing::{hashes, packet_hashes, pow_hashes},
     limit::Count,
@@ -34,6 +36,8 @@ use super::{
 /// The most bytes of an answer; further errors are left out. Peers accept packets of 1 MiB, and only
 /// as many bytes of envelopes cause this many errors.
 const MAX_RESPONSE: usize = 512 << 10;
+/// How long it is not reported again that the clock is wrong.
+const SKEW_INTERVAL: Duration = Duration::from_secs(3600);
 /// The most bytes of an error beside its text.
 const RESPONSE_ENTRY: usize = 56;
 
@@ -256,6 +260,11 @@ impl Node {
 
         let rules = self.rules(now);
         let mut rejected = Rejected::default();
+        let dropped = |stats: &Stats| stats.refused_late + stats.refused_early;
+        let dropped_before = dropped(&self.stats);
+        if let Some(peer) = self.peers.get_mut(key) {
+            envelopes.iter().for_each(|envelope| peer.times.note(envelope, now));
+        }
         let end = self.pool.end();
         let each = envelopes.into_iter().zip(hashes).zip(places).zip(pow_hashes);
         for (((envelope, hash), place), pow_hash) in each {
@@ -276,10 +285,22 @@ impl Node {
         if self.pool.end() > end {
             self.wake(now);
         }
+        if dropped(&self.stats) > dropped_before {
+            self.report_skew(now);
+        }
         if confirm {
             self.confirm(key, batch, rejected.errors);
         }
         Ok(())
+    }
+
+    /// Reports a wrong clock, once in a while.
+    fn report_skew(&mut self, now: Time) {
+        let is_early = now < self.skew_after && now + SKEW_INTERVAL >= self.skew_after;
+        if let Some(offset) = self.clock_offset(now).filter(|it| it.is_skewed() && !is_early) {
+            self.skew_after = now + SKEW_INTERVAL;
+            self.emit(Event::ClockSkewed(offset));
+        }
     }
 
     /// Checks an envelope and adds it to the pool. `place` is its place if it was found there.
@@ -304,6 +325,11 @@ impl Node {
         let verdict = verdict(entry.envelope(), entry.pow(), rules);
         if verdict != Verdict::Accepted {
             self.stats.refused += 1;
+            match verdict {
+                Verdict::Expired | Verdict::VeryOld => self.stats.refused_late += 1,
+                Verdict::FromFuture => self.stats.refused_early += 1,
+                _ => {}
+            }
             return Err((Rejection::Check(verdict), entry));
         }
         let (ttl, max) = (entry.envelope().ttl(), self.config.max_ttl);

@@ -85,7 +85,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<'_, S> {
                         self.shared.written(key, &mut tokens);
                     }
                     Ok(Some(Incoming::Message { code, payload, .. })) => {
-                        self.shared.with(|node, now| node.handle_packet(key, code, &payload, now));
+                        let delayed = self.unread_since.is_some();
+                        self.shared.with(|node, now| {
+                            node.set_delayed(key, delayed);
+                            node.handle_packet(key, code, &payload, now);
+                        });
                     }
                     Ok(Some(Incoming::Disconnected(reason))) => return EndReason::ByPeer(reason),
                     Err(error) => return error.into(),

@@ -67,8 +67,8 @@ use statuskit_core::{
 use tokio::{net::TcpListener, runtime::Handle as Runtime, task::JoinSet, time::timeout};
 
 use super::{
-    Clock, ConnectionId, EndReason, Interest, Node, NodeConfig, PeerState, PeerSummary, SendError,
-    Sent, Stats, Time,
+    Clock, ClockOffset, ConnectionId, EndReason, Interest, Node, NodeConfig, PeerState,
+    PeerSummary, SendError, Sent, Stats, Time,
 };
 use crate::connection;
 pub use dial::PeerOptions;
@@ -396,6 +396,11 @@ impl Handle {
     /// Returns the counters: see [`Node::stats`].
     pub fn stats(&self) -> Stats {
         self.with(|node, _| node.stats())
+    }
+
+    /// Returns how far the clocks of the peers are from ours: see [`Node::clock_offset`].
+    pub fn clock_offset(&self) -> Option<ClockOffset> {
+        self.with(|node, now| node.clock_offset(now))
     }
 
     /// Returns the time of the node's clock.

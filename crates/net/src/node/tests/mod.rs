@@ -706,3 +706,42 @@ fn changed_requirements_are_reported_once() {
     assert_eq!(change(Packet::RateLimits(status.rate_limits)), reported(&status));
     assert_eq!(node.peer(peer).unwrap().status, Some(status));
 }
+
+/// A node at a time, three peers with other clocks, and what each forwards in twenty seconds.
+fn compared(ours: i64, theirs: [i64; 3]) -> (Node, Vec<Event>) {
+    let at = |offset: i64, second: u64| {
+        Duration::from_secs((START.as_secs() + second).saturating_add_signed(offset))
+    };
+    let mut node = Node::new(free(), 1, at(ours, 0));
+    let peers = theirs.map(|offset| (join(&mut node, &Status::default(), at(ours, 0)), offset));
+    for second in 0..20 {
+        for (peer, offset) in peers {
+            let message = envelope(at(offset, second), 15, second << 8 | offset as u64 & 0xff);
+            let now = at(ours, second);
+            node.handle_packet(peer, code::MESSAGES, &messages(&[message]), now);
+        }
+    }
+    let events = events(&mut node);
+    (node, events.into_iter().filter(|it| matches!(it, Event::ClockSkewed(_))).collect())
+}
+
+#[test]
+fn a_wrong_clock_is_reported_once_with_an_estimate_that_one_peer_cant_shift() {
+    for (ours, dropped) in [(30, (40, 0)), (-30, (0, 40))] {
+        for liar in [-40, 0, 40] {
+            let (mut node, events) = compared(ours, [0, liar, 0]);
+            let [Event::ClockSkewed(offset)] = events[..] else { panic!("{events:?}") };
+            assert_eq!(offset.seconds, -ours, "{liar}");
+            let offset = node.clock_offset(START).unwrap();
+            assert_eq!((offset.seconds, offset.peers), (-ours, 3), "{liar}");
+            let stats = node.stats();
+            assert!(stats.refused_late >= dropped.0 && stats.refused_early >= dropped.1);
+        }
+    }
+    for liar in [-400, -40, 40, 400] {
+        let (node, events) = compared(0, [liar, 0, 0]);
+        assert_eq!(events, []);
+        let stats = node.stats();
+        assert_eq!(stats.refused_late + stats.refused_early, 20);
+    }
+}

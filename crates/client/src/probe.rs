@@ -1,0 +1,165 @@
+//! Whether peers take what we send for expired.
+//!
+//! A peer whose clock is ahead of ours drops envelopes that it takes for expired, and still confirms
+//! them, unless they are over for more than 20 seconds. Without a look at its clock, a sender would
+//! hear that all is well of what nobody shows.
+//!
+//! So a peer is asked before the first envelope is sent to it: with tiny envelopes that have expired
+//! already, by 19 down to one second less than the limit. A peer whose clock is right drops them
+//! without a word. One that is ahead by more than `n` seconds calls that one very old which expires
+//! `20 - n` seconds ago. If it calls all of them so, later ones follow: none is ever alive for the
+//! peer, so nothing is forwarded.
+//!
+//! Source: the order of the checks in [`statuskit_core::envelope::check`].
+
+use std::collections::HashMap;
+
+use statuskit_core::{
+    envelope::{Envelope, EnvelopeHash, Topic, check::SYNC_ALLOWANCE},
+    wire::{
+        Packet,
+        packet::{EnvelopeError, batch_hash},
+    },
+};
+use statuskit_net::node::ConnectionId;
+
+/// How many seconds an envelope may be over until a peer calls it very old.
+const VERY_OLD: u32 = 2 * SYNC_ALLOWANCE;
+/// By how many seconds more each probe of the first round asks. All have expired by our clock.
+const STEPS: [u32; 4] = [5, 10, 15, VERY_OLD - 1];
+/// Beyond what so many rounds find out, no envelope of a chat gets through in any case.
+const MAX_ROUNDS: u32 = 8;
+/// So long a life makes its proof of work worthless: a peer whose clock is behind refuses it for that,
+/// if it refuses anything. Nobody takes it for evidence of a clock.
+const PROBE_TTL: u32 = 1 << 16;
+
+/// What is known of the clock of a peer.
+#[derive(Debug, Default)]
+struct Probe {
+    /// The packet whose answer is awaited, and its probes with their seconds; none if all is known.
+    asked: Option<([u8; 32], Vec<(EnvelopeHash, u32)>)>,
+    asked_at: u32,
+    rounds: u32,
+    /// The longest that an answer took: so much of what it says may be the way.
+    slowest: u32,
+    /// Its clock is ahead of ours by more than this.
+    more_than: Option<u32>,
+    /// And by no more than this.
+    at_most: Option<u32>,
+    /// What it has confirmed meanwhile.
+    held: Vec<EnvelopeHash>,
+}
+
+impl Probe {
+    /// The seconds that the next probes ask for; none if there is nothing more to find out.
+    fn next(&self) -> Vec<u32> {
+        let from = self.more_than.unwrap_or(0);
+        match (self.more_than, self.at_most) {
+            _ if self.rounds >= MAX_ROUNDS => Vec::new(),
+            (None, Some(_)) => Vec::new(),
+            (_, None) => STEPS.map(|step| from + step).to_vec(),
+            (Some(_), Some(to)) => (from + 1..to).collect(),
+        }
+    }
+
+    /// Makes the next packet, if there is one.
+    fn ask(&mut self, now: u32) -> Option<Packet> {
+        let seconds = self.next();
+        self.rounds += 1;
+        let probe = |seconds: &u32| {
+            let expiry = now.saturating_sub(VERY_OLD).saturating_add(*seconds);
+            Envelope::new(expiry, PROBE_TTL, Topic([0; 4]), &[], 0)
+        };
+        let envelopes: Vec<_> = seconds.iter().map(probe).collect();
+        if envelopes.is_empty() {
+            return None;
+        }
+        let hashes = envelopes.iter().map(Envelope::hash);
+        let asked = hashes.zip(seconds).collect();
+        let packet = Packet::Messages(envelopes);
+        self.asked_at = now;
+        self.asked = Some((batch_hash(&packet.encode()), asked));
+        Some(packet)
+    }
+
+    fn learn(&mut self, asked: &[(EnvelopeHash, u32)], errors: &[EnvelopeError], now: u32) {
+        self.slowest = self.slowest.max(now.saturating_sub(self.asked_at));
+        for (hash, seconds) in asked {
+            // Refused for whatever reason, those above one that was not mean nothing.
+            if !errors.iter().any(|error| error.hash == *hash) {
+                self.at_most = Some(*seconds);
+                break;
+            }
+            self.more_than = Some(*seconds);
+        }
+    }
+}
+
+/// The clocks of the peers that were asked.
+#[derive(Debug, Default)]
+pub(crate) struct Probes(HashMap<ConnectionId, Probe>);
+
+/// What an answer means.
+pub(crate) enum Answer {
+    /// It is about other envelopes.
+    Other,
+    /// More is to be asked.
+    Ask(Packet),
+    /// The clock of the peer is known: these envelopes were confirmed meanwhile.
+    Known(Vec<EnvelopeHash>),
+}
+
+impl Probes {
+    /// Returns what to ask a peer, once.
+    pub fn first(&mut self, peer: ConnectionId, now: u32) -> Option<Packet> {
+        if self.0.contains_key(&peer) {
+            return None;
+        }
+        self.0.entry(peer).or_default().ask(now)
+    }
+
+    /// Forgets what could not be asked.
+    pub fn forget(&mut self, peer: ConnectionId) {
+        self.0.remove(&peer);
+    }
+
+    /// Takes an answer to a packet; `errors` is `None` if it does not tell.
+    pub fn answer(
+        &mut self,
+        peer: ConnectionId,
+        batch: &[u8; 32],
+        errors: Option<&[EnvelopeError]>,
+        now: u32,
+    ) -> Answer {
+        let Some(probe) = self.0.get_mut(&peer) else { return Answer::Other };
+        let Some((_, asked)) = probe.asked.take_if(|(asked, _)| asked == batch) else {
+            return Answer::Other;
+        };
+        probe.learn(&asked, errors.unwrap_or_default(), now);
+        match probe.ask(now) {
+            Some(packet) => Answer::Ask(packet),
+            None => Answer::Known(std::mem::take(&mut probe.held)),
+        }
+    }
+
+    /// Keeps a confirmation until the clock of the peer is known. Returns whether it is kept.
+    pub fn hold(&mut self, peer: ConnectionId, hash: EnvelopeHash) -> bool {
+        match self.0.get_mut(&peer) {
+            Some(probe) if probe.asked.is_some() => {
+                probe.held.push(hash);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Returns by how many seconds, at least, the clock of a peer is ahead of ours; 0 if it is not.
+    pub fn ahead(&self, peer: ConnectionId) -> u32 {
+        let Some(probe) = self.0.get(&peer) else { return 0 };
+        match (probe.more_than, probe.at_most) {
+            (Some(seconds), Some(_)) => seconds.saturating_sub(probe.slowest),
+            // A peer that refuses everything tells nothing about its clock.
+            _ => 0,
+        }
+    }
+}
