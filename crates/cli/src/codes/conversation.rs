@@ -83,7 +83,7 @@ pub(super) const CODES: &[Explanation] = &[
     },
     Explanation {
         code: "group.too_many",
-        rule: "A history has at most 4096 events that change something; beyond 128 KiB, those that change nothing are left out. An update of more than 16384 events is not read, since each costs the recovery of a key.",
+        rule: "A history has at most 4096 events that change something; beyond 128 KiB, those that change nothing are left out. An update of more than 8192 events is not read, since each costs the recovery of a key.",
         source: "tools",
         causes: "Admins who changed the group that often, or a flood: status-group replay shows who sent what.",
     },
@@ -470,6 +470,12 @@ pub(super) const CODES: &[Explanation] = &[
         rule: "Of one payload of data sync, at most 1000 messages, 1000 offers and 1000 acknowledgements are handled.",
         source: "this implementation; MVDS sets no limit",
         causes: "A flood, or a sender that puts very much into one envelope. What is beyond is not acknowledged, so the sender repeats it.",
+    },
+    Explanation {
+        code: "sync.too_much_work",
+        rule: "The group updates in one envelope may take about 50 ms of work. Then the messages behind them are not handled.",
+        source: "this implementation",
+        causes: "A flood of updates of a group with a long history. What is not handled is not acknowledged, so the sender repeats it.",
     },
     Explanation {
         code: "chat.too_many",

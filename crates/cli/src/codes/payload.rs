@@ -197,7 +197,7 @@ pub(super) const CODES: &[Explanation] = &[
     },
     Explanation {
         code: "payload.event_count",
-        rule: "Of a membership update, at most 16384 events are looked at, since each costs the recovery of a key.",
+        rule: "Of a membership update, at most 8192 events are looked at, since each costs the recovery of a key.",
         source: "tools",
         causes: "A flood, or a very old group.",
     },

@@ -271,6 +271,12 @@ impl fmt::Debug for PublicKey {
     }
 }
 
+#[cfg(test)]
+thread_local! {
+    /// How many keys this thread has recovered.
+    pub(crate) static RECOVERED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 /// A recoverable ECDSA signature: `r` (32 bytes), `s` (32 bytes), `v` (the recovery id).
 ///
 /// The reference writes `v` 0 or 1. Reading also accepts 2 and 3 (an `r` above the group order), as
@@ -295,6 +301,8 @@ impl Signature {
     ///
     /// If the signature is malformed, or no key can have made it.
     pub fn recover(&self, digest: &[u8; 32]) -> Result<PublicKey, KeyError> {
+        #[cfg(test)]
+        RECOVERED.with(|count| count.set(count.get() + 1));
         let id =
             RecoveryId::try_from(i32::from(self.0[64])).map_err(|_| KeyError::SignatureFormat)?;
         RecoverableSignature::from_compact(&self.0[..64], id)

@@ -156,6 +156,12 @@ pub enum UnreadReason {
          acknowledged; at most {MAX_ITEMS} of each are handled"
     )]
     TooManyItems(usize),
+    /// The groups in the messages before took all the work that is allowed for one envelope.
+    #[error(
+        "{0} messages were not handled and not acknowledged, as the group updates before them in the \
+         same envelope took too much work"
+    )]
+    TooMuchWork(usize),
     /// The wrapper or the payload is malformed.
     #[error(transparent)]
     Payload(#[from] PayloadError),
@@ -185,6 +191,7 @@ impl UnreadReason {
             Self::Secure(refusal) => refusal.code(),
             Self::Sync(_) => "sync.malformed",
             Self::TooManyItems(_) => "sync.too_many",
+            Self::TooMuchWork(_) => "sync.too_much_work",
             Self::Payload(error) => error.code(),
             Self::Rejected(rejection) => rejection.code(),
             Self::Group(error) => error.code(),

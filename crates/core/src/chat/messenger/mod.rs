@@ -181,6 +181,8 @@ pub struct Messenger<S> {
     data_sync: bool,
     /// The epoch of the last tick, which is not stored if there was nothing to send.
     last_epoch: u64,
+    /// What the groups in the envelope in hand have cost.
+    work: usize,
     released: kept::Released,
 }
 
@@ -191,6 +193,10 @@ struct Memory {
     /// The groups used last, since recovering the authors of their events takes time.
     groups: Vec<Arc<Group>>,
 }
+
+/// What the groups in one envelope may cost before the rest of its messages has to come again, in
+/// replayed events: about 50 ms.
+const MAX_WORK: usize = 32 << 10;
 
 /// The number of cached groups.
 const MAX_GROUPS: usize = 8;
@@ -227,6 +233,7 @@ impl<S: Store> Messenger<S> {
             public_chats: BTreeSet::new(),
             data_sync: true,
             last_epoch: 0,
+            work: 0,
             released: kept::Released::default(),
         };
         messenger.atomically(Self::keep_correspondents)?;

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use rand::CryptoRng;
 
 use super::{
-    Incoming, Layers, MAX_CHATS, Messenger, MessengerEvent, Outcome, Post, PostKind,
+    Incoming, Layers, MAX_CHATS, MAX_WORK, Messenger, MessengerEvent, Outcome, Post, PostKind,
     ReceivedPayload, Result, UnreadReason, topics::partitioned,
 };
 use crate::{
@@ -63,6 +63,7 @@ impl<S: Store> Messenger<S> {
         rng: &mut R,
     ) -> Result<Outcome> {
         let mut outcome = Outcome::default();
+        self.work = 0;
         let Ok(message) = ProtocolMessage::decode(incoming.payload) else {
             self.handle_bare(incoming, None, now, &mut outcome)?;
             return Ok(outcome);
@@ -209,8 +210,11 @@ impl<S: Store> Messenger<S> {
         layers.secure = Some(content.encryption);
         if content.plaintext.is_empty() {
             outcome.events.push(MessengerEvent::Empty { sender: *sender });
-        } else if let Some(payload) = SyncPayload::detect(&content.plaintext).filter(|_| is_private)
+        } else if let Some(mut payload) =
+            SyncPayload::detect(&content.plaintext).filter(|_| is_private)
         {
+            let messages = std::mem::take(&mut payload.messages);
+            let strays = std::mem::take(&mut payload.strays);
             let received = self.sync()?.receive(sender, payload)?;
             if received.malformed > 0 {
                 let reason = UnreadReason::Sync(received.malformed);
@@ -226,12 +230,27 @@ impl<S: Store> Messenger<S> {
                 let ids = received.acked.into_iter().map(id).collect::<Result<_>>()?;
                 outcome.events.push(MessengerEvent::Acknowledged { peer: *sender, ids });
             }
-            let messages = received.messages.into_iter().map(|it| (it.id(), it.into_body()));
-            let strays = received.strays.into_iter().map(|it| (it.id, it.body));
-            for (id, body) in messages.chain(strays) {
-                let layers = Layers { sync: Some(id), ..layers.clone() };
-                let events = self.handle_body(incoming, &body, layers, now)?;
-                outcome.events.extend(events);
+            // One by one: what is not handled is not acknowledged.
+            let one = |messages, strays| SyncPayload { messages, strays, ..SyncPayload::default() };
+            let messages = messages.into_iter().map(|it| one(vec![it], Vec::new()));
+            let strays = strays.into_iter().map(|it| one(Vec::new(), vec![it]));
+            let mut left = 0;
+            for payload in messages.chain(strays) {
+                if self.work >= MAX_WORK {
+                    left += 1;
+                    continue;
+                }
+                let received = self.sync()?.receive(sender, payload)?;
+                let messages = received.messages.into_iter().map(|it| (it.id(), it.into_body()));
+                let strays = received.strays.into_iter().map(|it| (it.id, it.body));
+                for (id, body) in messages.chain(strays) {
+                    let layers = Layers { sync: Some(id), ..layers.clone() };
+                    let events = self.handle_body(incoming, &body, layers, now)?;
+                    outcome.events.extend(events);
+                }
+            }
+            if left > 0 {
+                outcome.events.push(unread(incoming, UnreadReason::TooMuchWork(left), layers));
             }
         } else {
             let events = self.handle_body(incoming, &content.plaintext, layers, now)?;
@@ -367,6 +386,7 @@ impl<S: Store> Messenger<S> {
     ) -> Result<Applied> {
         let me = self.me;
         let known = self.stored_group(&update.chat_id)?;
+        self.work += group::cost(known.as_deref(), update);
         let applied = match group::receive(known.as_deref(), update, &me, receipt.now) {
             Ok(applied) => applied,
             Err(error) => return Ok(Applied::refused(error)),
@@ -374,7 +394,9 @@ impl<S: Store> Messenger<S> {
         if let Err(reason) = self.room_for(&Chat::Group(update.chat_id.clone()))? {
             return Ok(Applied::refused(reason));
         }
-        self.keep_group(Arc::new(applied.group.clone()), false)?;
+        if applied.is_new || !applied.new_events.is_empty() {
+            self.keep_group(Arc::new(applied.group.clone()), false)?;
+        }
         let text = update.chat_message();
         let shown = match text.map(|text| (text, check::check_chat(text, receipt))) {
             Some((_, Err(rejection))) => Err(UnreadReason::Rejected(rejection)),
@@ -527,4 +549,106 @@ fn unread(
     layers: Layers,
 ) -> MessengerEvent {
     MessengerEvent::Unread { sender: incoming.signer.copied(), reason: reason.into(), layers }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+    use crate::{
+        account::Uuid,
+        crypto::{SecretKey, keys::RECOVERED, seeded_rng},
+        payload::{
+            group::GroupEvent,
+            proto::{MembershipUpdateEvent, membership_update_event::EventType},
+        },
+        secure::MemoryStore,
+        sync::{GroupId, SyncMessage},
+    };
+
+    const NOW: u64 = 1_585_558_800_000;
+    const RENAMES: u64 = 2000;
+
+    fn key(name: &str) -> SecretKey {
+        SecretKey::generate(&mut seeded_rng(name))
+    }
+
+    /// A group with a long history.
+    fn group(alice: &SecretKey, bob: &PublicKey) -> Group {
+        let new = Group::create(Uuid::from_bytes([9; 16]), "g", &[*bob], alice, NOW).unwrap().group;
+        let rename = |n| {
+            let (clock, name) = (new.last_clock() + n, format!("name {n}"));
+            let r#type = EventType::NameChanged.into();
+            let fields = MembershipUpdateEvent { clock, name, r#type, ..Default::default() };
+            GroupEvent::sign(new.chat_id(), fields, alice)
+        };
+        let events = new.events().iter().cloned().chain((1..=RENAMES).map(rename));
+        Group::build(new.chat_id(), events.collect()).unwrap()
+    }
+
+    /// Handles updates in one payload. Returns how many were not handled, and how many keys were
+    /// recovered.
+    fn handle(
+        bob: &mut Messenger<MemoryStore>,
+        alice: &SecretKey,
+        updates: &[MembershipUpdateMessage],
+    ) -> (usize, usize) {
+        let (from, before) = (alice.public_key(), RECOVERED.get());
+        let message = |update: &MembershipUpdateMessage| {
+            let wrapper = Wrapper::sign(3, update.encode_to_vec(), alice);
+            let group = GroupId::from_pair(&from, bob.me());
+            SyncMessage::new(group, 1, wrapper.raw().to_vec())
+        };
+        let messages: Vec<_> = updates.iter().map(message).collect();
+        let content = DecryptedContent {
+            plaintext: SyncPayload { messages, ..SyncPayload::default() }.encode(),
+            encryption: EncryptionKind::Identity,
+            confirmation: None,
+            secret: None,
+        };
+        let incoming = Incoming { signer: Some(&from), sent: (NOW / 1000) as u32, payload: b"" };
+        let mut outcome = Outcome::default();
+        bob.work = 0;
+        bob.handle_content(&incoming, &from, content, Layers::default(), NOW, &mut outcome)
+            .unwrap();
+        let left = outcome.events.iter().filter_map(|event| match event {
+            MessengerEvent::Unread { reason: UnreadReason::TooMuchWork(left), .. } => Some(*left),
+            _ => None,
+        });
+        (left.sum(), RECOVERED.get() - before)
+    }
+
+    #[test]
+    fn groups_take_little_work_per_envelope_and_the_rest_comes_again() {
+        let (alice, rng) = (key("alice"), &mut seeded_rng("work"));
+        let mut bob = Messenger::open(MemoryStore::new(), key("bob"), None, rng).unwrap();
+        let group = group(&alice, bob.me());
+        // Each is valid by itself, and makes the receiver go through the whole history.
+        let small = |n: u64| {
+            let text = ChatMessage { text: format!("{n}"), ..Default::default() };
+            let events = group.update(None).events[..2].to_vec();
+            MembershipUpdateMessage { events, ..group.update(Some(text)) }
+        };
+        let mut updates = vec![group.update(None)];
+        updates.extend((0..200).map(small));
+        // The keys of its events and its own: that was all.
+        let recovered = 2 + RENAMES as usize + 1;
+        assert_eq!(handle(&mut bob, &alice, &updates), (200, recovered));
+        // What was not handled is not acknowledged.
+        let posts = bob.tick(NOW, rng).unwrap().posts;
+        assert_eq!(posts.iter().map(|post| post.acks).sum::<usize>(), 1);
+        // They cost some thousands each.
+        let mut left = 200;
+        let mut rounds = 0;
+        while left > 0 {
+            let (still, recovered) = handle(&mut bob, &alice, &updates);
+            let handled = left - still;
+            assert!((1..=MAX_WORK / 2000 + 1).contains(&handled), "{handled}");
+            assert_eq!(recovered, handled);
+            left = still;
+            rounds += 1;
+        }
+        assert!(rounds >= 200 * 2000 / MAX_WORK);
+    }
 }

@@ -10,9 +10,10 @@ use crate::payload::proto::{
 /// The maximum number of events in a history that is kept or replayed. The app allows 10 members.
 pub const MAX_EVENTS: usize = 4096;
 
-/// The maximum number of events in an update, since each new one costs the recovery of a key. About
-/// as many fit into the largest envelope. More than are kept: other clients let groups grow.
-pub const MAX_RECEIVED: usize = 4 * MAX_EVENTS;
+/// The maximum number of events in an update, since each new one costs the recovery of a key: as many
+/// take less than half a second. The largest envelope has room for some more. More than are kept: other
+/// clients let groups grow.
+pub const MAX_RECEIVED: usize = 2 * MAX_EVENTS;
 
 /// The size of a history in bytes above which events that change nothing are dropped. It travels
 /// with every message, once per device of the recipient. Some 1700 short events fit.

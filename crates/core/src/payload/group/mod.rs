@@ -44,6 +44,7 @@ pub use event::{EventError, EventType, GroupEvent};
 pub use history::{BuildError, Group, MAX_EVENTS, MAX_RECEIVED, Replayed, replay};
 pub use members::Members;
 pub use state::{Denied, GroupState};
+pub(crate) use update::cost;
 pub use update::{AppliedUpdate, UpdateError, receive};
 
 #[cfg(test)]

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     account::Uuid,
-    crypto::{PublicKey, SecretKey},
+    crypto::{PublicKey, SecretKey, keys::RECOVERED},
     payload::{check::Rejection, proto::MembershipUpdateEvent},
     time::UnixMillis,
 };
@@ -94,6 +94,26 @@ fn changes_that_others_would_refuse_are_errors() {
     let two_admins = group.change(Change::Promote(&[public(2)]), &key(1), 0, NOW).unwrap().group;
     let removed = two_admins.change(Change::Remove(&public(1)), &key(2), 0, NOW);
     assert_eq!(removed.unwrap_err().code(), "group.target_is_admin");
+}
+
+#[test]
+fn the_author_of_an_event_is_recovered_once_and_of_a_bounded_number() {
+    let group = team();
+    let kind = EventType::MemberJoined.into();
+    let join = MembershipUpdateEvent { clock: NOW + 2, r#type: kind, ..Default::default() };
+    let join = GroupEvent::sign(group.chat_id(), join, &key(2));
+    let received = |known, update: &_| {
+        let before = RECOVERED.get();
+        let result = receive(known, update, &public(2), NOW).map(|_| ());
+        (RECOVERED.get() - before, result.map_err(|error| error.code()))
+    };
+    let mut update = group.update(None);
+    update.events.resize(MAX_RECEIVED, join.raw().to_vec());
+    assert_eq!(received(None, &update), (3, Ok(())));
+    assert_eq!(received(Some(&group), &update), (1, Ok(())));
+    assert_eq!(cost(Some(&group), &group.update(None)), 2 + 2 + 3);
+    update.events.push(join.raw().to_vec());
+    assert_eq!(received(Some(&group), &update), (0, Err("group.too_many")));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Updates of a group from other members.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{BuildError, EventError, Group, GroupEvent, MAX_RECEIVED};
 use crate::{
@@ -102,7 +102,24 @@ pub fn receive(
     Ok(AppliedUpdate { group, is_new: known.is_none(), new_events, last_clock })
 }
 
-/// Decodes the events of an update, and recovers their authors.
+/// What the recovery of a key costs, where replaying an event costs 1.
+const RECOVERY: usize = 32;
+
+/// Returns what it costs to [`receive`] an update.
+pub(crate) fn cost(known: Option<&Group>, update: &MembershipUpdateMessage) -> usize {
+    let known = known.filter(|known| known.chat_id() == update.chat_id);
+    let events = known.map(Group::events).unwrap_or_default();
+    let members = known.map_or(0, |known| known.state().members.len());
+    let mut seen: HashSet<_> = events.iter().map(GroupEvent::raw).collect();
+    let replayed = update.events.len() + events.len() + members;
+    if update.events.len() > MAX_RECEIVED {
+        return replayed;
+    }
+    let new = update.events.iter().filter(|raw| seen.insert(raw)).count();
+    replayed + RECOVERY * new
+}
+
+/// Decodes the events of an update, and recovers their authors, of each once.
 fn decode_events(
     update: &MembershipUpdateMessage,
     known: Option<&Group>,
@@ -112,12 +129,19 @@ fn decode_events(
     }
     let known = known.map(Group::events).unwrap_or_default();
     let known: HashMap<_, _> = known.iter().map(|event| (event.raw(), event)).collect();
-    let decode = |(index, raw): (usize, &Vec<u8>)| match known.get(&raw[..]) {
-        Some(event) => Ok((*event).clone()),
-        None => GroupEvent::decode(&update.chat_id, raw)
-            .map_err(|error| UpdateError::Event { index, error }),
-    };
-    update.events.iter().enumerate().map(decode).collect()
+    let mut events: Vec<GroupEvent> = Vec::with_capacity(update.events.len());
+    let mut places: HashMap<&[u8], usize> = HashMap::new();
+    for (index, raw) in update.events.iter().enumerate() {
+        let earlier = places.get(&raw[..]).and_then(|place| events.get(*place));
+        let event = match known.get(&raw[..]).copied().or(earlier) {
+            Some(event) => event.clone(),
+            None => GroupEvent::decode(&update.chat_id, raw)
+                .map_err(|error| UpdateError::Event { index, error })?,
+        };
+        places.insert(raw, index);
+        events.push(event);
+    }
+    Ok(events)
 }
 
 impl MembershipUpdateMessage {
