@@ -16,7 +16,10 @@ use crate::{
     context::Context,
     error::{Exit, Result, Stop},
     keys::parse_topic,
-    net::{Network, PeerArgs, check_message_size, check_min_pow, service_config, write_enode},
+    net::{
+        Network, PeerArgs, check_message_size, check_min_pow, service_config, show_network,
+        write_enode,
+    },
     output::Record,
     records::{envelope_record, float},
     signals::{interrupted, terminated, until},
@@ -209,6 +212,7 @@ fn show(event: &Event, notes: &mut Notes, cx: &mut Context) -> Result<()> {
             let text = || format!("connection from {addr} failed: {error}");
             notes.note(error.code(), text, cx);
         }
+        Event::ClockSkewed(_) => show_network(event, cx),
         _ => {}
     }
     Ok(())

@@ -82,6 +82,15 @@ impl Probe {
         Some(packet)
     }
 
+    /// By how many seconds, at least, the peer's clock is ahead; 0 if it is not.
+    fn ahead(&self) -> u32 {
+        match (self.more_than, self.at_most) {
+            (Some(seconds), Some(_)) => seconds.saturating_sub(self.slowest),
+            // A peer that refuses everything tells nothing about its clock.
+            _ => 0,
+        }
+    }
+
     fn learn(&mut self, asked: &[(EnvelopeHash, u32)], errors: &[EnvelopeError], now: u32) {
         self.slowest = self.slowest.max(now.saturating_sub(self.asked_at));
         for (hash, seconds) in asked {
@@ -155,11 +164,87 @@ impl Probes {
 
     /// Returns by how many seconds, at least, the clock of a peer is ahead of ours; 0 if it is not.
     pub fn ahead(&self, peer: ConnectionId) -> u32 {
-        let Some(probe) = self.0.get(&peer) else { return 0 };
-        match (probe.more_than, probe.at_most) {
-            (Some(seconds), Some(_)) => seconds.saturating_sub(probe.slowest),
-            // A peer that refuses everything tells nothing about its clock.
-            _ => 0,
+        self.0.get(&peer).map_or(0, Probe::ahead)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use statuskit_core::envelope::{
+        Rules, Verdict,
+        check::{future_diff, verdict},
+    };
+
+    use super::*;
+
+    const NOW: u32 = 1_585_558_800;
+
+    /// Asks a peer with the rules of the reference, whose clock is ahead by `offset` and whose answers
+    /// take `delay`, until all is known. Returns what is known, and what it said of the probes.
+    fn asked(offset: i64, delay: u32) -> (Probe, Vec<Verdict>) {
+        let (mut probe, mut now, mut said) = (Probe::default(), NOW, Vec::new());
+        while let Some(packet) = probe.ask(now) {
+            let Packet::Messages(envelopes) = packet else { panic!("{packet:?}") };
+            now += delay;
+            let rules = Rules {
+                min_pow: 0.001,
+                min_pow_tolerance: 0.001,
+                ..Rules::new((i64::from(now) + offset) as u32)
+            };
+            let mut errors = Vec::new();
+            for envelope in envelopes {
+                let pow = envelope.pow(future_diff(envelope.sent(), rules.now));
+                let verdict = verdict(&envelope, pow, &rules);
+                if verdict.is_error() {
+                    let (hash, description) = (envelope.hash(), verdict.to_string());
+                    errors.push(EnvelopeError { hash, code: 37, description });
+                }
+                said.push(verdict);
+            }
+            let (_, asked) = probe.asked.take().expect("it was asked");
+            probe.learn(&asked, &errors, now);
         }
+        (probe, said)
+    }
+
+    #[test]
+    fn a_clock_that_is_behind_is_measured_and_another_costs_one_packet() {
+        for offset in -200..=1 {
+            let (probe, said) = asked(offset, 0);
+            assert_eq!(probe.ahead(), 0, "{offset}");
+            // Of a clock that is far ahead, we hear by other refusals.
+            assert!(said.len() == STEPS.len() || offset <= -15, "{offset}");
+            assert!(!said.contains(&Verdict::Accepted));
+        }
+        for offset in 6..=130 {
+            let (probe, said) = asked(offset, 0);
+            // An envelope with less to live has expired by the peer's clock.
+            assert_eq!(i64::from(probe.ahead()), offset - 1);
+            // Nothing is ever alive, so nothing is forwarded.
+            let is_dead = |it: &Verdict| matches!(it, Verdict::VeryOld | Verdict::Expired);
+            assert!(said.iter().all(is_dead), "{offset}: {said:?}");
+            assert!(said.len() < 64);
+        }
+    }
+
+    #[test]
+    fn slow_answers_and_refusals_of_everything_make_no_clock_wrong() {
+        for delay in 0..40 {
+            let (probe, _) = asked(0, delay);
+            assert_eq!(probe.ahead(), 0, "{delay}");
+            let (probe, _) = asked(30, delay);
+            assert!(probe.ahead() <= 30, "{delay}");
+        }
+        let mut probe = Probe::default();
+        while let Some(Packet::Messages(envelopes)) = probe.ask(NOW) {
+            let (_, asked) = probe.asked.take().expect("it was asked");
+            let error = |it: &Envelope| EnvelopeError {
+                hash: it.hash(),
+                code: 37,
+                description: String::new(),
+            };
+            probe.learn(&asked, &envelopes.iter().map(error).collect::<Vec<_>>(), NOW);
+        }
+        assert_eq!((probe.ahead(), probe.rounds), (0, MAX_ROUNDS + 1));
     }
 }

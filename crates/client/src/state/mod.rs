@@ -268,4 +268,6 @@ mod conversion;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod kills;
+#[cfg(test)]
 mod tests;
