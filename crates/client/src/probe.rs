@@ -16,6 +16,7 @@ use std::collections::HashMap;
 
 use statuskit_core::{
     envelope::{Envelope, EnvelopeHash, Topic, check::SYNC_ALLOWANCE},
+    time::UnixSeconds,
     wire::{
         Packet,
         packet::{EnvelopeError, batch_hash},
@@ -38,7 +39,7 @@ const PROBE_TTL: u32 = 1 << 16;
 struct Probe {
     /// The packet whose answer is awaited, and its probes with their seconds; none if all is known.
     asked: Option<([u8; 32], Vec<(EnvelopeHash, u32)>)>,
-    asked_at: u32,
+    asked_at: UnixSeconds,
     rounds: u32,
     /// The longest that an answer took: so much of what it says may be the way.
     slowest: u32,
@@ -63,12 +64,12 @@ impl Probe {
     }
 
     /// Makes the next packet, if there is one.
-    fn ask(&mut self, now: u32) -> Option<Packet> {
+    fn ask(&mut self, now: UnixSeconds) -> Option<Packet> {
         let seconds = self.next();
         self.rounds += 1;
         let probe = |seconds: &u32| {
-            let expiry = now.saturating_sub(VERY_OLD).saturating_add(*seconds);
-            Envelope::new(expiry, PROBE_TTL, Topic([0; 4]), &[], 0)
+            let expiry = now.0.saturating_sub(VERY_OLD).saturating_add(*seconds);
+            Envelope::new(UnixSeconds(expiry), PROBE_TTL, Topic([0; 4]), &[], 0)
         };
         let envelopes: Vec<_> = seconds.iter().map(probe).collect();
         if envelopes.is_empty() {
@@ -91,8 +92,8 @@ impl Probe {
         }
     }
 
-    fn learn(&mut self, asked: &[(EnvelopeHash, u32)], errors: &[EnvelopeError], now: u32) {
-        self.slowest = self.slowest.max(now.saturating_sub(self.asked_at));
+    fn learn(&mut self, asked: &[(EnvelopeHash, u32)], errors: &[EnvelopeError], now: UnixSeconds) {
+        self.slowest = self.slowest.max(now.0.saturating_sub(self.asked_at.0));
         for (hash, seconds) in asked {
             // Refused for whatever reason, those above one that was not mean nothing.
             if !errors.iter().any(|error| error.hash == *hash) {
@@ -120,7 +121,7 @@ pub(crate) enum Answer {
 
 impl Probes {
     /// Returns what to ask a peer, once.
-    pub fn first(&mut self, peer: ConnectionId, now: u32) -> Option<Packet> {
+    pub fn first(&mut self, peer: ConnectionId, now: UnixSeconds) -> Option<Packet> {
         if self.0.contains_key(&peer) {
             return None;
         }
@@ -138,7 +139,7 @@ impl Probes {
         peer: ConnectionId,
         batch: &[u8; 32],
         errors: Option<&[EnvelopeError]>,
-        now: u32,
+        now: UnixSeconds,
     ) -> Answer {
         let Some(probe) = self.0.get_mut(&peer) else { return Answer::Other };
         let Some((_, asked)) = probe.asked.take_if(|(asked, _)| asked == batch) else {
@@ -177,7 +178,7 @@ mod tests {
 
     use super::*;
 
-    const NOW: u32 = 1_585_558_800;
+    const NOW: UnixSeconds = UnixSeconds(1_585_558_800);
 
     /// Asks a peer with the rules of the reference, whose clock is ahead by `offset` and whose answers
     /// take `delay`, until all is known. Returns what is known, and what it said of the probes.
@@ -185,11 +186,11 @@ mod tests {
         let (mut probe, mut now, mut said) = (Probe::default(), NOW, Vec::new());
         while let Some(packet) = probe.ask(now) {
             let Packet::Messages(envelopes) = packet else { panic!("{packet:?}") };
-            now += delay;
+            now = UnixSeconds(now.0 + delay);
             let rules = Rules {
                 min_pow: 0.001,
                 min_pow_tolerance: 0.001,
-                ..Rules::new((i64::from(now) + offset) as u32)
+                ..Rules::new(UnixSeconds((i64::from(now.0) + offset) as u32))
             };
             let mut errors = Vec::new();
             for envelope in envelopes {

@@ -256,6 +256,12 @@ pub(super) const CODES: &[Explanation] = &[
         causes: "The node is full. Raise --max-peers.",
     },
     Explanation {
+        code: "net.unfinished",
+        rule: "Packets of inbound peers that have begun and not ended may hold 32 MiB in all. Beyond, the peer whose packet began first is disconnected.",
+        source: "tools",
+        causes: "Someone begins packets and never ends them, or many peers send large packets over slow lines.",
+    },
+    Explanation {
         code: "net.removed",
         rule: "The connection was ended by us.",
         source: "tools",

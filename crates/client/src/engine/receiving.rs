@@ -111,7 +111,7 @@ impl Engine {
 
     /// Asks peers whether our clock is behind theirs, before they get the first envelope.
     pub(super) fn probe_clocks(&mut self) {
-        let now = self.node.now().as_secs() as u32;
+        let now = UnixSeconds::from_since_epoch(self.node.now());
         for peer in self.peers.connections().collect::<Vec<_>>() {
             let answers = self.peers.status(peer).is_some_and(|status| status.confirmations);
             if answers && let Some(probe) = self.probes.first(peer, now) {
@@ -134,7 +134,7 @@ impl Engine {
         batch: &[u8; 32],
         errors: Option<&[EnvelopeError]>,
     ) {
-        let now = self.node.now().as_secs() as u32;
+        let now = UnixSeconds::from_since_epoch(self.node.now());
         match self.probes.answer(peer, batch, errors, now) {
             Answer::Other => {}
             Answer::Ask(probe) => self.send_probe(peer, &probe),

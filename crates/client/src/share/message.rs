@@ -763,6 +763,10 @@ fn write_delivery(w: &mut Writer, delivery: &Delivery) {
             }
             DeliveryState::Gone => w.u8(5),
             DeliveryState::Unanswered => w.u8(6),
+            DeliveryState::Expired { ahead } => {
+                w.u8(7);
+                w.u64((*ahead).into());
+            }
         }
     });
     w.flag(*known);
@@ -795,6 +799,9 @@ fn read_delivery(r: &mut Reader<'_>) -> Result<Delivery> {
             }),
             5 => DeliveryState::Gone,
             6 => DeliveryState::Unanswered,
+            7 => DeliveryState::Expired {
+                ahead: r.u64()?.try_into().map_err(|_| r.corrupt())?,
+            },
             _ => return Err(r.corrupt()),
         };
         Ok(PeerDelivery { connection, peer, state })
@@ -1029,6 +1036,7 @@ mod tests {
             DeliveryState::Refused(refused),
             DeliveryState::Gone,
             DeliveryState::Unanswered,
+            DeliveryState::Expired { ahead: 19 },
         ];
         let peers =
             states.map(|state| PeerDelivery { connection, peer: Some(peer.clone()), state });

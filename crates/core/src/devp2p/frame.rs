@@ -185,6 +185,11 @@ impl FrameReader {
         result
     }
 
+    /// Returns the memory of the frame that is not complete, in bytes.
+    pub fn buffered(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     /// Returns the digest of the ingress MAC after the last frame, for vectors.
     pub fn mac_digest(&self) -> [u8; 32] {
         self.mac.state.digest()

@@ -107,6 +107,12 @@ pub enum EndReason {
     /// The peer was the least useful one when another needed its place.
     #[error("the least useful peer, and another needed its place")]
     Displaced,
+    /// The peer's packet was not complete, and had begun before all others, when there was no room for
+    /// more.
+    #[error(
+        "of all packets that are not complete, its had begun first, and there was no more room"
+    )]
+    Unfinished,
     /// The peer was [removed](super::Handle::remove_peer).
     #[error("removed")]
     Removed,
@@ -124,6 +130,7 @@ impl EndReason {
             Self::Whisper(error) => error.code(),
             Self::Replaced => "net.already_connected",
             Self::Displaced => "net.displaced",
+            Self::Unfinished => "net.unfinished",
             Self::Removed => "net.removed",
             Self::Shutdown => "net.shutdown",
         }
@@ -136,6 +143,7 @@ impl EndReason {
             Self::Whisper(_) => Some(DisconnectReason::Subprotocol),
             Self::Replaced => Some(DisconnectReason::AlreadyConnected),
             Self::Displaced => Some(DisconnectReason::TooManyPeers),
+            Self::Unfinished => Some(DisconnectReason::UselessPeer),
             Self::Removed => Some(DisconnectReason::Requested),
             Self::Shutdown => Some(DisconnectReason::Quitting),
         }

@@ -100,13 +100,13 @@ impl Times {
     /// Notes the times of an envelope that has arrived.
     pub fn note(&mut self, envelope: &Envelope, now: Time) {
         let (expiry, ttl) = (envelope.expiry(), envelope.ttl());
-        if self.delayed || ttl > MAX_TTL || ttl > expiry {
+        if self.delayed || ttl > MAX_TTL || ttl > expiry.0 {
             return;
         }
         self.turn(now);
         let now = now.as_secs() as i64;
         let new =
-            Bounds { latest: i64::from(envelope.sent()) - now, ends: i64::from(expiry) - now };
+            Bounds { latest: i64::from(envelope.sent().0) - now, ends: i64::from(expiry.0) - now };
         self.current = Some(new.and(self.current));
     }
 
@@ -156,7 +156,7 @@ pub(super) fn offset(all: impl IntoIterator<Item = Option<Bounds>>) -> Option<Cl
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use statuskit_core::envelope::Topic;
+    use statuskit_core::{envelope::Topic, time::UnixSeconds};
 
     use super::*;
 
@@ -171,7 +171,7 @@ mod tests {
         let peer = now + offset;
         let expiry = sent + i64::from(ttl);
         let takes = sent <= peer + 10 && expiry >= peer;
-        takes.then(|| Envelope::new(expiry as u32, ttl, Topic([0; 4]), &[], 0))
+        takes.then(|| Envelope::new(UnixSeconds(expiry as u32), ttl, Topic([0; 4]), &[], 0))
     }
 
     /// The bounds after a peer has forwarded chat messages as they were written.
@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn what_is_late_makes_no_clock_wrong_and_what_is_over_long_ago_is_forgotten() {
         let mut times = Times::default();
-        let fresh = Envelope::new(NOW as u32 + 15, 15, Topic([0; 4]), &[], 0);
+        let fresh = Envelope::new(UnixSeconds(NOW as u32 + 15), 15, Topic([0; 4]), &[], 0);
         times.note(&fresh, time(NOW));
         times.note(&fresh, time(NOW + 40));
         let bounds = times.bounds(time(NOW + 40));

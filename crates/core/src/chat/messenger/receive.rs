@@ -567,7 +567,7 @@ mod tests {
         sync::{GroupId, SyncMessage},
     };
 
-    const NOW: u64 = 1_585_558_800_000;
+    const NOW: UnixMillis = UnixMillis(1_585_558_800_000);
     const RENAMES: u64 = 2000;
 
     fn key(name: &str) -> SecretKey {
@@ -607,7 +607,7 @@ mod tests {
             confirmation: None,
             secret: None,
         };
-        let incoming = Incoming { signer: Some(&from), sent: (NOW / 1000) as u32, payload: b"" };
+        let incoming = Incoming { signer: Some(&from), sent: NOW.to_seconds(), payload: b"" };
         let mut outcome = Outcome::default();
         bob.work = 0;
         bob.handle_content(&incoming, &from, content, Layers::default(), NOW, &mut outcome)

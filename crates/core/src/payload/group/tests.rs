@@ -100,7 +100,7 @@ fn changes_that_others_would_refuse_are_errors() {
 fn the_author_of_an_event_is_recovered_once_and_of_a_bounded_number() {
     let group = team();
     let kind = EventType::MemberJoined.into();
-    let join = MembershipUpdateEvent { clock: NOW + 2, r#type: kind, ..Default::default() };
+    let join = MembershipUpdateEvent { clock: NOW.0 + 2, r#type: kind, ..Default::default() };
     let join = GroupEvent::sign(group.chat_id(), join, &key(2));
     let received = |known, update: &_| {
         let before = RECOVERED.get();

@@ -99,6 +99,11 @@ impl Connection {
         result
     }
 
+    /// Returns the memory of the message that is not complete, in bytes.
+    pub fn unfinished(&self) -> usize {
+        self.reader.buffered()
+    }
+
     /// Queues a message of the shared protocol with this name.
     pub fn send(&mut self, name: &str, code: u64, payload: &[u8]) -> Result<(), P2pError> {
         if !self.open {

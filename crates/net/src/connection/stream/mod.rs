@@ -72,6 +72,10 @@ pub struct PeerStream<S = TcpStream> {
     ahead_bytes: usize,
     /// The socket was not read for a while, and may still hold input from that time.
     behind: bool,
+    /// Hears of the memory of a message that is not complete.
+    watch: Option<Box<dyn Fn(usize) + Send>>,
+    /// What it has heard last.
+    watched: usize,
     sleep: Pin<Box<Sleep>>,
     farewell: Duration,
 }
@@ -204,6 +208,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PeerStream<S> {
             ahead: VecDeque::new(),
             ahead_bytes: 0,
             behind: false,
+            watch: None,
+            watched: 0,
             sleep: Box::pin(sleep_until(after(Instant::now(), config.limits.ping))),
             farewell,
         })
@@ -242,6 +248,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PeerStream<S> {
     /// Returns whether the socket was not read for a while, and may still hold input from then.
     pub(crate) fn is_behind(&self) -> bool {
         self.behind
+    }
+
+    /// Sets what hears of the memory of a message that is not complete, in bytes, as it changes.
+    pub(crate) fn watch_unfinished(&mut self, watch: impl Fn(usize) + Send + 'static) {
+        self.watch = Some(Box::new(watch));
     }
 
     /// Queues a message of the shared protocol with this name. [`next`](Self::next) and
@@ -331,7 +342,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PeerStream<S> {
             if reads || self.ahead.is_empty() {
                 let now = Instant::now().into_std();
                 let connection = &mut self.connection;
-                match self.wire.consume(|input| connection.read(input, now))? {
+                let read = self.wire.consume(|input| connection.read(input, now));
+                let unfinished = self.connection.unfinished();
+                if unfinished != std::mem::replace(&mut self.watched, unfinished)
+                    && let Some(watch) = &self.watch
+                {
+                    watch(unfinished);
+                }
+                match read? {
                     Some(event @ Incoming::Message { .. }) if !reads => self.keep(event),
                     Some(event) => return Poll::Ready(Ok(Some(event))),
                     None => {}

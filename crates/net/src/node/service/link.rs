@@ -23,15 +23,26 @@ pub(super) const HIGH_WATER: usize = 64 << 10;
 /// Runs a connection to its end, sends Disconnect, and removes the peer from the node.
 pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     shared: &Shared,
-    stream: PeerStream<S>,
+    mut stream: PeerStream<S>,
     joined: Joined,
 ) {
     let key = joined.key;
+    let part = joined.part.clone();
+    let ended = async {
+        match &part {
+            Some(part) => part.ended().await,
+            None => std::future::pending().await,
+        }
+    };
+    if let Some(part) = part.clone() {
+        stream.watch_unfinished(move |bytes| part.set(bytes));
+    }
     let mut link =
         Link { shared, stream, joined, room: shared.hub.room_of(key), unread_since: None };
     let reason = tokio::select! {
         biased;
         reason = link.carry() => reason,
+        () = ended => EndReason::Unfinished,
         () = shared.closed() => EndReason::Shutdown,
     };
     link.note_pause(false);

@@ -45,6 +45,7 @@ mod link;
 mod places;
 mod shared;
 mod subscription;
+mod unfinished;
 
 use std::{
     io,
@@ -76,6 +77,7 @@ use handshakes::Handshakes;
 use places::Places;
 use shared::Shared;
 pub use subscription::{Subscription, Watch, Watched};
+use unfinished::Unfinished;
 
 /// How long a shutdown may take beyond the time for Disconnect.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
@@ -115,6 +117,9 @@ pub struct ServiceConfig {
     /// read from its peers; nor from a peer of whose events more than its equal part waits. A
     /// [`Watch`] skips the oldest.
     pub event_bytes: usize,
+    /// The maximum bytes of packets that have begun and not ended, of all inbound peers. Beyond, the
+    /// peer whose packet began first is disconnected.
+    pub unfinished_bytes: usize,
     /// The clock of the node.
     pub clock: Clock,
     /// The seed of the node's random decisions. Handshakes are random all the same.
@@ -134,6 +139,7 @@ impl ServiceConfig {
             max_pending: 50,
             max_pending_per_ip: 8,
             event_bytes: 32 << 20,
+            unfinished_bytes: 32 << 20,
             clock: Clock::default(),
             seed: None,
         }
@@ -218,6 +224,7 @@ impl Service {
             p2p,
             config.clock,
             Places { most: config.max_peers, per_address: config.max_peers_per_ip },
+            Unfinished::new(config.unfinished_bytes),
             config.event_bytes,
         ));
         let mut tasks = JoinSet::new();
@@ -396,6 +403,11 @@ impl Handle {
     /// Returns the counters: see [`Node::stats`].
     pub fn stats(&self) -> Stats {
         self.with(|node, _| node.stats())
+    }
+
+    /// Returns the bytes of packets of inbound peers that have begun and not ended.
+    pub fn unfinished_bytes(&self) -> usize {
+        self.shared.unfinished.bytes()
     }
 
     /// Returns how far the clocks of the peers are from ours: see [`Node::clock_offset`].

@@ -17,6 +17,7 @@ use super::{
     dial::Dials,
     places::{Places, Seat},
     subscription::Hub,
+    unfinished::{Part, Unfinished},
 };
 use crate::{
     connection,
@@ -35,6 +36,7 @@ pub(super) struct Shared {
     pub p2p: connection::P2pConfig,
     pub clock: Clock,
     pub places: Places,
+    pub unfinished: Arc<Unfinished>,
     /// Set when the service ends.
     pub closing: watch::Sender<bool>,
     state: Mutex<State>,
@@ -85,6 +87,8 @@ pub(super) struct Joined {
     pub key: ConnectionId,
     /// Wakes the connection's task.
     pub poke: Arc<Notify>,
+    /// Its part of the memory for packets that are not complete, if it dialled us.
+    pub part: Option<Arc<Part>>,
     /// Whether the peer's Status has come.
     pub ready: watch::Receiver<bool>,
 }
@@ -130,6 +134,7 @@ impl Shared {
         p2p: connection::P2pConfig,
         clock: Clock,
         places: Places,
+        unfinished: Arc<Unfinished>,
         event_bytes: usize,
     ) -> Self {
         Self {
@@ -137,6 +142,7 @@ impl Shared {
             p2p,
             clock,
             places,
+            unfinished,
             closing: watch::Sender::new(false),
             state: Mutex::new(State {
                 node,
@@ -219,7 +225,8 @@ impl Shared {
         self.hub.add_peer(key);
         self.hub.publish(Event::Connected(summary));
         self.dispatch(&mut state);
-        Ok(Joined { key, poke, ready })
+        let part = inbound.then(|| Arc::new(self.unfinished.enter()));
+        Ok(Joined { key, poke, part, ready })
     }
 
     /// Returns the connection with the same peer, if the newcomer may wait for its outcome: it goes

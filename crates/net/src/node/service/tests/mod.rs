@@ -11,7 +11,7 @@ use statuskit_core::{
     wire::packet::code,
 };
 use tokio::{
-    io::{AsyncWriteExt, DuplexStream},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream},
     net::TcpStream,
     time::timeout,
 };
@@ -74,6 +74,16 @@ async fn received(news: &mut Subscription, wanted: &Envelope) {
 
 /// A peer over a pipe that holds `capacity` bytes each way. Its Status is sent.
 async fn piped(handle: &Handle, name: &str, capacity: usize) -> PeerStream<DuplexStream> {
+    piped_through(handle, name, capacity, |pipe| pipe).await
+}
+
+/// The same, with something between the peer and the pipe.
+async fn piped_through<S: AsyncRead + AsyncWrite + Unpin>(
+    handle: &Handle,
+    name: &str,
+    capacity: usize,
+    wrap: impl FnOnce(DuplexStream) -> S,
+) -> PeerStream<S> {
     let (ours, theirs) = tokio::io::duplex(capacity);
     let (shared, key) = (handle.shared.clone(), key(name));
     let (id, p2p) = (key.public_key(), shared.p2p.clone());
@@ -92,7 +102,7 @@ async fn piped(handle: &Handle, name: &str, capacity: usize) -> PeerStream<Duple
     };
     handle.tasks.lock().unwrap().spawn(connection);
     let rng = &mut seeded_rng(name);
-    let mut peer = PeerStream::initiate(theirs, handle.id(), &key, &p2p, rng).await.unwrap();
+    let mut peer = PeerStream::initiate(wrap(theirs), handle.id(), &key, &p2p, rng).await.unwrap();
     peer.send(PROTOCOL, code::STATUS, &statuskit_core::wire::Status::default().encode()).unwrap();
     peer.flush().await.unwrap();
     peer

@@ -1,9 +1,17 @@
 //! Subscribers that are slow, stop, or leave.
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    pin::Pin,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    task::{Context, Poll, ready},
+};
 
 use statuskit_core::{envelope::EnvelopeHash, time::UnixSeconds, wire::Packet};
-use tokio::time::{Instant, advance, sleep};
+use tokio::{
+    io::ReadBuf,
+    time::{Instant, advance, sleep},
+};
 
 use super::*;
 
@@ -272,5 +280,96 @@ async fn a_peer_that_floods_stops_nobody_but_itself() {
     let taken = answers(&mut hostile, briefly).await;
     drop(stuck);
     assert_eq!(taken + answers(&mut hostile, briefly).await, 100);
+    node.shutdown().await;
+}
+
+/// A pipe that takes some bytes, and then no more.
+struct Cut {
+    pipe: DuplexStream,
+    left: Arc<AtomicUsize>,
+}
+
+impl AsyncRead for Cut {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Cut {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let most = bytes.len().min(self.left.load(Relaxed));
+        if most == 0 {
+            return Poll::Pending;
+        }
+        let written = ready!(Pin::new(&mut self.pipe).poll_write(cx, &bytes[..most]))?;
+        self.left.fetch_sub(written, Relaxed);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_shutdown(cx)
+    }
+}
+
+/// Twenty peers begin a packet of a megabyte and leave it; another sends whole ones meanwhile.
+#[tokio::test]
+async fn packets_that_never_end_share_a_budget() {
+    const BUDGET: usize = 4 << 20;
+    let mut config = local_config("node");
+    config.unfinished_bytes = BUDGET;
+    let node = Service::start(config).await.unwrap();
+    let handle = node.handle();
+    let mut noise = vec![0; 1 << 20];
+    rand::Rng::fill_bytes(&mut seeded_rng("noise"), &mut noise);
+    let mut honest = piped(handle, "honest", 64 << 10).await;
+    let mut held = Vec::new();
+    let mut most = 0;
+    for number in 0..20 {
+        let left = Arc::new(AtomicUsize::new(900_000));
+        let cut = |pipe| Cut { pipe, left: left.clone() };
+        let mut peer = piped_through(handle, &format!("half {number}"), 64 << 10, cut).await;
+        peer.send(PROTOCOL, code::MESSAGES, &noise).unwrap();
+        let all_but_the_end = async {
+            while left.load(Relaxed) > 0 {
+                sleep(Duration::from_millis(1)).await;
+                most = most.max(handle.unfinished_bytes());
+            }
+        };
+        tokio::select! {
+            ended = peer.flush() => panic!("{ended:?}"),
+            () = all_but_the_end => {}
+        }
+        assert!(most <= BUDGET, "{most}");
+        held.push(peer);
+        let whole = Packet::Messages(vec![envelope(&node, number)]).encode();
+        honest.send(PROTOCOL, code::MESSAGES, &whole).unwrap();
+        let answered = async {
+            while !matches!(
+                honest.next().await.unwrap(),
+                connection::Incoming::Message { code: code::BATCH_ACK, .. }
+            ) {}
+        };
+        timeout(PATIENCE, answered).await.expect("an answer");
+    }
+    assert!(most > BUDGET / 2, "{most}");
+    let some_leave = async {
+        while handle.peers().len() > 1 + BUDGET / 800_000 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(PATIENCE, some_leave).await.expect("those who began first leave");
+    drop(held);
     node.shutdown().await;
 }
