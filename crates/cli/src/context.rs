@@ -28,6 +28,7 @@ use crate::{
     error::{CliError, Exit, Result, Stop},
     input::Item,
     output::{Format, Output, Record, escape, json_line},
+    redact::redact,
     text::{self, Style, When},
     time::{Now, parse_now},
 };
@@ -198,6 +199,7 @@ impl Context {
         if text::is_quiet() {
             return;
         }
+        let text = &redact(text);
         let line = if self.json_notes {
             json_line(&serde_json::json!({ "type": "note", "message": text }))
         } else {
@@ -341,6 +343,7 @@ pub fn show_usage(text: &str) {
 }
 
 fn show_error(error: &CliError, json: bool) {
+    let error = &error.redacted();
     let text = match json {
         true => json_line(&error.to_json()),
         false => error.to_text(text::has_colour(&io::stderr())),

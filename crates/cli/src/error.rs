@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     output::escape,
+    redact::redact,
     text::{self, Colour},
 };
 
@@ -107,6 +108,17 @@ impl CliError {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
         self
+    }
+
+    /// Describes the secrets of the command line that the error quotes.
+    #[must_use]
+    pub fn redacted(&self) -> Self {
+        let mut shown = self.clone();
+        let details = &mut *shown.0;
+        details.message = redact(&details.message);
+        details.field = details.field.as_deref().map(redact);
+        details.hint = details.hint.as_deref().map(redact);
+        shown
     }
 
     /// For people: one paragraph.

@@ -34,9 +34,19 @@ pub fn show_path(path: &Path) -> String {
     format!("a file of that name ({}, not shown)", describe(&text))
 }
 
+/// Refuses to make a file or directory whose name looks like a secret: it was meant for another
+/// place, and would be shown by every listing.
+pub fn check_name(path: &Path, option: &str) -> Result<()> {
+    let Some(what) = describe_secret(&path.to_string_lossy()) else { return Ok(()) };
+    let error = CliError::usage(format!("{what}, where the name of a file is expected"));
+    let hint = "a secret is never an argument: write it to a file (chmod 600) and name the file, or \
+                set STATUS_IDENTITY";
+    Err(error.field(option).hint(hint).into())
+}
+
 /// Fails early where [`write_new`] would fail in the end.
 pub fn check_free(path: &Path, option: &str, force: bool) -> Result<()> {
-    let Ok(found) = fs::symlink_metadata(path) else { return Ok(()) };
+    let Ok(found) = fs::symlink_metadata(path) else { return check_name(path, option) };
     let shown = path.display();
     if !found.is_file() {
         let message = format!("{shown} is there already, and is no ordinary file");
@@ -52,6 +62,9 @@ pub fn check_free(path: &Path, option: &str, force: bool) -> Result<()> {
 
 /// Makes a directory that only its owner can look into, unless it is there.
 pub fn make_directory(path: &Path, option: &str) -> Result<()> {
+    if !path.exists() {
+        check_name(path, option)?;
+    }
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
         let message = format!("can't make the directory {}: {error}", path.display());
         CliError::new("file.write", Exit::Local, message).field(option).into()

@@ -9,7 +9,8 @@ use std::{
 
 use clap::Args;
 use statuskit_core::account::{
-    Identity, ImportError, Imported, KeystoreError, Limits, MAX_IMPORT, mobile_password,
+    Identity, ImportError, Imported, KeystoreError, Limits, MAX_IMPORT, MnemonicError,
+    mobile_password,
 };
 use zeroize::Zeroizing;
 
@@ -157,14 +158,26 @@ pub fn import_error(error: &ImportError, shown: &str) -> CliError {
         ImportError::Keystore(KeystoreError::Expensive { .. }) => {
             (Exit::Malformed, Some("--allow-expensive, if you trust the file"))
         }
-        ImportError::Digits { .. } | ImportError::Unknown { .. } => {
+        ImportError::Spelled { what: "binary" } => {
+            (Exit::Malformed, Some("xxd -p -c0 FILE writes it as hex"))
+        }
+        ImportError::Digits { .. } | ImportError::Unknown { .. } | ImportError::Spelled { .. } => {
             (Exit::Malformed, Some("64 hex digits, the words of a phrase, xprv…, or a key file"))
         }
         ImportError::Keystore(KeystoreError::Memory { .. }) => (Exit::Local, None),
-        ImportError::Mnemonic(_) => (
+        ImportError::Mnemonic(MnemonicError::Checksum { .. }) => (
             Exit::Malformed,
-            Some("import --unchecked, if the account was made from exactly this text"),
+            Some(
+                "the words and their order; import --unchecked, only if the account was made from \
+                 exactly this text",
+            ),
         ),
+        ImportError::Mnemonic(MnemonicError::WordCount { .. }) => {
+            (Exit::Malformed, Some("12, 15, 18, 21 or 24 words, separated by blanks"))
+        }
+        ImportError::Mnemonic(MnemonicError::UnknownWord { .. }) => {
+            (Exit::Malformed, Some("the word as it was written down when the account was made"))
+        }
         _ => (Exit::Malformed, None),
     };
     let mut converted = CliError::new(error.code(), exit, format!("{shown}: {error}"));

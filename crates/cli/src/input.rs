@@ -24,7 +24,7 @@ use statuskit_core::{
 };
 
 use crate::{
-    context::{Context, announce_terminal},
+    context::{Context, announce_terminal, note_later},
     error::{CliError, Exit, Result},
 };
 
@@ -260,6 +260,11 @@ impl<R: BufRead> Items<R> {
             if line.is_empty() {
                 self.is_ended = true;
                 self.reader.end();
+                let passed = self.reader.passed_over();
+                if passed > 0 {
+                    let lines = crate::text::count(passed, "line");
+                    note_later(format!("{lines} beside the bytes passed over"));
+                }
             } else {
                 self.reader.line(&line);
             }
@@ -396,6 +401,9 @@ fn is_text(start: &[u8], is_all: bool) -> Option<bool> {
                 || start.split_inclusive(|byte| *byte == b'\n').any(is_record);
             is_clear.then_some(true)
         }
+        // Colours of a terminal begin with two bytes.
+        0x1b if start.len() < 2 && !is_all => None,
+        0x1b => Some(reader::begins_as_text(start)),
         first if first.is_ascii() => Some(first.is_ascii_graphic() || is_space(*first)),
         // A mark of text is up to three bytes long.
         _ if start.len() < 3 && !is_all => None,

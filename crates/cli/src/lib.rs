@@ -40,6 +40,7 @@ mod printer;
 mod progress;
 mod receive;
 mod records;
+mod redact;
 mod running;
 mod send;
 mod session;

@@ -19,6 +19,7 @@ use statuskit_core::{
 use crate::{
     config,
     error::{CliError, Exit, Result},
+    files::check_name,
     keys::IdentityArgs,
     password::{Password, PasswordArgs, Wanted},
 };
@@ -120,6 +121,9 @@ impl StateArgs {
     /// Opens the store, if one is named.
     pub fn open(&self, if_missing: IfMissing) -> Result<Option<DiskStore>> {
         let Some(path) = &self.state else { return Ok(None) };
+        if !path.exists() {
+            check_name(path, "--state")?;
+        }
         let open = match if_missing {
             IfMissing::Make => DiskStore::open,
             IfMissing::Fail => DiskStore::open_existing,

@@ -14,7 +14,6 @@ use clap::{
 };
 
 use clap_complete::env::CompleteEnv;
-use statuskit_core::text::describe_secret;
 
 use crate::{
     account, chat, config,
@@ -23,7 +22,9 @@ use crate::{
     error::{CliError, Exit, Result, Stop},
     examples, explain, generate, group, inspect, keygen, mailserver, node,
     output::{Format, no_page, write_stdout},
-    payload, pow, receive, send, session, text, topic,
+    payload, pow, receive,
+    redact::redact,
+    send, session, text, topic,
 };
 
 /// Runs `statuskit`, which contains every tool.
@@ -231,7 +232,7 @@ fn usage(error: &clap::Error, arguments: &[OsString]) -> Exit {
         _ => {}
     }
     let shown = error.to_string();
-    let text = redact(&shown, &foreign_texts(arguments));
+    let text = redact(&shown);
     if early_errors_are_records(asked_format(arguments)) {
         show_early_error(&from_clap(error, &text));
     } else if text == shown {
@@ -254,45 +255,6 @@ fn print_help(error: &clap::Error) -> Exit {
         }
         _ => Exit::Done,
     }
-}
-
-/// The texts that clap may quote: arguments, and variables that stand for options.
-fn foreign_texts(arguments: &[OsString]) -> Vec<String> {
-    let variables =
-        std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("STATUS_"));
-    let arguments = arguments.iter().skip(1).cloned();
-    let mut texts = Vec::new();
-    for text in arguments.chain(variables.map(|(_, value)| value)) {
-        let text = text.to_string_lossy().into_owned();
-        if let Some((_, value)) = text.split_once('=') {
-            texts.push(value.to_owned());
-        }
-        texts.push(text);
-    }
-    texts
-}
-
-/// Removes what may be a secret from a text of clap: an argument, or a phrase without quotes, of
-/// which each word is one.
-fn redact(text: &str, foreign: &[String]) -> String {
-    let mut redacted = text.to_owned();
-    let mut hide = |secret: &str, what: &str| {
-        // clap shows some texts as they are, and escapes some.
-        for form in [secret.to_owned(), secret.escape_debug().to_string()] {
-            redacted = redacted.replace(&form, what);
-        }
-    };
-    for secret in foreign {
-        if let Some(what) = describe_secret(secret) {
-            hide(secret, &what);
-        }
-    }
-    if describe_secret(&foreign.join(" ")).is_some_and(|what| what.contains("words")) {
-        for word in foreign {
-            hide(&format!("'{word}'"), "a word, as in a recovery phrase,");
-        }
-    }
-    redacted
 }
 
 /// Splits clap's paragraphs: the message, then a tip or the usage.

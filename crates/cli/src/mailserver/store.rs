@@ -15,6 +15,7 @@ use statuskit_mailserver::{
 use crate::{
     config,
     error::{CliError, Exit, Result},
+    files::check_name,
 };
 
 /// The place of an archive.
@@ -146,7 +147,11 @@ impl StoreArgs {
         } else if is_list_of_settings(&lower) {
             wrong("a list of settings, where the URL of a database was expected")
         } else {
-            Ok(Place::Directory(Path::new(name)))
+            let path = Path::new(name);
+            if !path.exists() {
+                check_name(path, "--store")?;
+            }
+            Ok(Place::Directory(path))
         }
     }
 

@@ -15,8 +15,9 @@ use zeroize::Zeroizing;
 use super::{
     ExtendedPrivateKey, KeyFile, Limits, Mnemonic,
     keystore::{KeystoreError, MAX_KEY_FILE},
+    mnemonic::MAX_PHRASE,
 };
-use crate::crypto::SecretKey;
+use crate::{crypto::SecretKey, reader};
 pub use error::ImportError;
 pub use identity::Identity;
 pub use record::AccountRecord;
@@ -56,7 +57,9 @@ impl Form {
             Some(Self::ExtendedPublic)
         } else if hex_digits(text).is_some_and(|digits| digits.len() == 64) {
             Some(Self::HexKey)
-        } else if text.contains(char::is_whitespace) {
+        } else if text.contains(char::is_whitespace)
+            || text.len() < MAX_PHRASE && clean::words_of(text).split(' ').count() >= 12
+        {
             Some(Self::Phrase)
         } else {
             None
@@ -98,22 +101,27 @@ impl Imported {
         if bytes.len() > MAX_IMPORT {
             return Err(ImportError::TooLarge { got: bytes.len() });
         }
-        let text = std::str::from_utf8(bytes)
-            .map_err(|error| ImportError::Utf8 { at: error.valid_up_to() })?;
+        let utf16 = reader::decode_utf16(bytes).map(Zeroizing::new);
+        let bytes = utf16.as_ref().map_or(bytes, |text| text.as_bytes());
+        let text = std::str::from_utf8(bytes).map_err(|error| match bytes.len() {
+            32 => ImportError::Spelled { what: "binary" },
+            _ => ImportError::Utf8 { at: error.valid_up_to() },
+        })?;
         let Cleaned { text, mut removed } = clean::clean(text);
         let text = text.as_str();
         let imported = match Form::of_clean(text) {
             Some(Form::HexKey) => Self::Key(text.parse()?),
             Some(Form::ExtendedPrivate) => Self::Extended(text.parse()?),
             Some(Form::ExtendedPublic) => return Err(ImportError::PublicOnly),
-            Some(Form::Phrase) => match (text.parse(), digits_in(text)) {
-                (Ok(phrase), _) => Self::Phrase(phrase),
-                (Err(_), Some(got)) => return Err(ImportError::Digits { got }),
-                (Err(error), None) => {
-                    let (phrase, changed) = clean::without_decoration(text).ok_or(error)?;
-                    removed.extend(changed);
-                    Self::Phrase(phrase)
-                }
+            Some(Form::Phrase) => match text.parse::<Mnemonic>() {
+                Ok(phrase) => Self::Phrase(phrase),
+                Err(_) => match clean::without_decoration(text) {
+                    Some((phrase, changed)) => {
+                        removed.extend(changed);
+                        Self::Phrase(phrase)
+                    }
+                    None => return Err(no_phrase(text)),
+                },
             },
             Some(Form::Json) => match AccountRecord::parse(text) {
                 Some(record) => Self::Record(Box::new(record?)),
@@ -121,10 +129,9 @@ impl Imported {
             },
             None if text.is_empty() => return Err(ImportError::Empty),
             None => {
-                return Err(match digits_in(text) {
-                    Some(got) => ImportError::Digits { got },
-                    None => ImportError::Unknown { got: text.len() },
-                });
+                return Err(other_spelling(text)
+                    .or(digits_in(text).map(|got| ImportError::Digits { got }))
+                    .unwrap_or(ImportError::Unknown { got: text.len() }));
             }
         };
         Ok((imported, removed))
@@ -196,6 +203,35 @@ impl fmt::Debug for Imported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Imported({}, …)", self.kind())
     }
+}
+
+/// Why several words are no phrase, as if they had been written without decoration.
+fn no_phrase(text: &str) -> ImportError {
+    if let Some(got) = digits_in(text) {
+        return ImportError::Digits { got };
+    }
+    let words = clean::words_of(text);
+    // Accents are letters, and capitals of other languages may be some of the phrase.
+    let bare = if words.split(' ').count() < 3 { text } else { &words };
+    match bare.parse::<Mnemonic>() {
+        Err(error) => other_spelling(text).unwrap_or(error.into()),
+        Ok(_) => ImportError::Unknown { got: text.len() },
+    }
+}
+
+/// A key that is not written in hex: it is told what it is.
+fn other_spelling(text: &str) -> Option<ImportError> {
+    let mut items = reader::read_all(text.as_bytes(), reader::Wants::any_bytes());
+    let first = items.pop().filter(|_| items.is_empty())?.ok()?;
+    let reader::Content::Bytes(reading) = first.content else { return None };
+    let what = match reading.encoding {
+        reader::Encoding::Base64 | reader::Encoding::Base64Url => "base64",
+        reader::Encoding::Array => "an array of numbers",
+        reader::Encoding::Escapes => "text with escapes",
+        reader::Encoding::Dump => "a dump",
+        _ => return None,
+    };
+    (reading.bytes.len() == 32).then_some(ImportError::Spelled { what })
 }
 
 /// Returns the digits of a hex text, without `0x`.

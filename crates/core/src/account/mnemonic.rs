@@ -16,7 +16,7 @@ use super::{
 use crate::text::excerpt;
 
 /// The longest text that is accepted as a phrase, in bytes.
-const MAX_PHRASE: usize = 4096;
+pub(super) const MAX_PHRASE: usize = 4096;
 
 /// A word list of BIP39.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,5 +1,7 @@
 //! Suggestions for misspelt words.
 
+use std::cmp::Reverse;
+
 use strsim::osa_distance;
 
 /// Returns the word of the list with the fewest edits (insert, delete, replace, swap neighbours),
@@ -20,9 +22,12 @@ pub(super) fn nearest(word: &str, words: &[&'static str]) -> Option<&'static str
         let distance = osa_distance(&word, &letters);
         // The beginning of a word suggests that word before any other.
         let is_cut = length >= 3 && letters.starts_with(&word);
-        (if is_cut { distance.min(1) } else { distance }, *candidate)
+        // Of words that are as near, the one that begins alike.
+        let alike = word.chars().zip(letters.chars()).take_while(|(a, b)| a == b).count();
+        (if is_cut { distance.min(1) } else { distance }, Reverse(alike), *candidate)
     };
-    let (distance, nearest) = words.iter().map(by_distance).min_by_key(|it| it.0)?;
+    let near = words.iter().map(by_distance).min_by_key(|it| (it.0, it.1))?;
+    let (distance, _, nearest) = near;
     (distance <= limit).then_some(nearest)
 }
 
@@ -44,6 +49,8 @@ mod tests {
         assert_eq!(nearest("frgo", &["Toad", "Frog"]), Some("Frog"));
         assert_eq!(nearest("", &["Toad", "Frog"]), None);
         assert_eq!(nearest("lega", &["leg", "legal", "legend"]), Some("legal"));
+        assert_eq!(nearest("yelow", &["below", "yellow"]), Some("yellow"));
+        assert_eq!(nearest("wafe", &["safe", "wave"]), Some("wave"));
         assert_eq!(nearest("leg", &["legs", "legal", "lag"]), Some("legs"));
     }
 }

@@ -71,7 +71,7 @@ fn only(mut left: Vec<Candidate>, wants: &Wants, line: u64) -> Result<Item, Prob
     among_readings(readings, wants, line)
 }
 
-fn ambiguous(readings: &[&Reading]) -> Problem {
+pub(super) fn ambiguous(readings: &[&Reading]) -> Problem {
     const MOST: usize = 4;
     let mut shown: Vec<_> = readings.iter().take(MOST).map(|it| it.describe()).collect();
     if readings.len() > MOST {

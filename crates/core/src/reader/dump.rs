@@ -157,11 +157,13 @@ impl Dump {
 impl Line {
     fn parse(text: &str, number: u64) -> Option<Self> {
         let text = after_0x(text).unwrap_or(text);
-        let end = text.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(text.len());
-        if !(4..=16).contains(&end) {
+        // WinDbg writes 64 bits as two groups.
+        let end = text.find(|c: char| !(c.is_ascii_hexdigit() || c == '`')).unwrap_or(text.len());
+        let (offset, rest) = text.split_at(end);
+        let offset = offset.replace('`', "");
+        if !(4..=16).contains(&offset.len()) {
             return None;
         }
-        let (offset, rest) = text.split_at(end);
         let (colon, rest) = match rest.strip_prefix(':') {
             Some(rest) => (true, rest),
             None => (false, rest),
@@ -169,13 +171,7 @@ impl Line {
         if !(rest.is_empty() || rest.starts_with([' ', '\t'])) {
             return None;
         }
-        Some(Self {
-            number,
-            offset: offset.to_owned(),
-            rest: rest.to_owned(),
-            colon,
-            repeats: false,
-        })
+        Some(Self { number, offset, rest: without_hyphen(rest), colon, repeats: false })
     }
 
     /// Whether its groups are decimal beside an octal offset.
@@ -360,6 +356,23 @@ impl Groups {
             Self::Binary => byte(2).filter(|_| token.len() == 8),
         }
     }
+}
+
+/// A row without the hyphen between its two halves: `f9 01-84 07`.
+fn without_hyphen(rest: &str) -> String {
+    let is_digit = |at: usize| rest.as_bytes().get(at).is_some_and(u8::is_ascii_hexdigit);
+    let middle = rest.find('-').filter(|at| {
+        let groups = rest[..*at].split_whitespace();
+        *at > 2
+            && [at - 2, at - 1, at + 1, at + 2].into_iter().all(is_digit)
+            && groups.clone().count() == 8
+            && groups.clone().all(|group| group.len() == 2)
+    });
+    let mut row = rest.to_owned();
+    if let Some(at) = middle {
+        row.replace_range(at..=at, " ");
+    }
+    row
 }
 
 fn all_wide(tokens: &[(usize, &str)], width: usize) -> bool {

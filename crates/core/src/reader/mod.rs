@@ -22,6 +22,8 @@ mod json;
 mod line;
 mod reading;
 mod run;
+mod salvage;
+mod settle;
 mod text;
 
 use std::{collections::VecDeque, fmt, sync::Arc};
@@ -29,6 +31,7 @@ use std::{collections::VecDeque, fmt, sync::Arc};
 use serde_json::{Map, Value};
 
 pub use reading::{Encoding, Reading};
+pub(crate) use text::{plain, visible};
 
 /// The longest line, document, dump or wrapped text, in bytes.
 pub const MAX_TEXT: usize = 64 << 20;
@@ -179,19 +182,23 @@ impl Problem {
 /// Reads values out of lines of text.
 ///
 /// Give it lines with [`line`](Self::line) and the end with [`end`](Self::end); after each, take
-/// what is ready with [`pop`](Self::pop). A line that is a value of its own is ready at once.
+/// what is ready with [`pop`](Self::pop). A line that is a value of its own is ready at once; one
+/// that is none waits for the next that is, or for the end, since it may be a part of something.
 #[derive(Debug)]
 pub struct Reader {
     wants: Wants,
     ready: VecDeque<Result<Item, ReadError>>,
     number: u64,
     open: Option<run::Open>,
+    /// What is not what is looked for, as long as it may be a part of it.
+    held: settle::Held,
 }
 
 impl Reader {
     /// Starts at line 1.
     pub fn new(wants: Wants) -> Self {
-        Self { wants, ready: VecDeque::new(), number: 0, open: None }
+        let held = settle::Held::new(wants.whole.is_some());
+        Self { wants, ready: VecDeque::new(), number: 0, open: None, held }
     }
 
     /// What is looked for.
@@ -203,13 +210,19 @@ impl Reader {
     pub fn line(&mut self, line: &[u8]) {
         self.number += 1;
         let text = String::from_utf8_lossy(line);
-        let text = text::trim(&text);
-        self.take(text);
+        let text = text::visible(text.trim_end_matches(['\r', '\n']));
+        self.take(&text);
     }
 
     /// Takes the end of the input, or of a part of it: what is open is closed.
     pub fn end(&mut self) {
         self.close();
+        self.settle(None);
+    }
+
+    /// The number of lines without bytes beside values, which were passed over: headings, prompts.
+    pub fn passed_over(&self) -> u64 {
+        self.held.passed_over
     }
 
     /// Returns a value that is ready.
@@ -262,21 +275,38 @@ pub fn binary(mut bytes: Vec<u8>, wants: &Wants) -> Reading {
 
 /// Whether input with this beginning is text.
 pub fn begins_as_text(start: &[u8]) -> bool {
-    // A byte order mark and invisible blanks, which web pages leave.
-    let marks = ["\u{feff}", "\u{200b}", "\u{200e}", "\u{2060}", "\u{a0}"];
-    let start = marks.iter().find_map(|mark| start.strip_prefix(mark.as_bytes())).unwrap_or(start);
-    start.first().is_none_or(|first| first.is_ascii_graphic() || first.is_ascii_whitespace())
+    let Some(first) = start.first() else { return true };
+    match first {
+        // Colours of a terminal.
+        0x1b => matches!(start.get(1), Some(b'[' | b']')),
+        first if first.is_ascii() => first.is_ascii_graphic() || first.is_ascii_whitespace(),
+        _ => {
+            let head = &start[..start.len().min(4)];
+            let valid = head.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+            valid.chars().next().is_some_and(is_typography)
+        }
+    }
 }
 
-/// Returns the text of UTF-16 with a byte order mark, as some shells write it.
+/// Whether text may begin with this: a byte order mark, invisible blanks, quotes, lines of a frame.
+/// None of these begins what the tools read.
+fn is_typography(c: char) -> bool {
+    matches!(c, '\u{a0}' | '\u{ab}' | '\u{ad}' | '\u{bb}' | '\u{feff}')
+        || matches!(c, '\u{2000}'..='\u{206f}' | '\u{2500}'..='\u{25ff}' | '\u{ff01}'..='\u{ff5e}')
+}
+
+/// Returns the text of UTF-16, as some shells write it: with a byte order mark, or with ASCII at its
+/// beginning.
 pub fn decode_utf16(input: &[u8]) -> Option<String> {
-    let unit: fn([u8; 2]) -> u16 = match input {
+    let is_ascii = |byte: u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
+    let unit: fn([u8; 2]) -> u16 = match *input {
         [0xff, 0xfe, ..] => u16::from_le_bytes,
         [0xfe, 0xff, ..] => u16::from_be_bytes,
+        [a, 0, b, 0, ..] if is_ascii(a) && is_ascii(b) => u16::from_le_bytes,
         _ => return None,
     };
     let (pairs, rest) = input.as_chunks::<2>();
-    let units = pairs.iter().skip(1).map(|pair| unit(*pair));
+    let units = pairs.iter().map(|pair| unit(*pair)).filter(|unit| *unit != 0xfeff);
     let text: String = char::decode_utf16(units).collect::<Result<_, _>>().ok()?;
     rest.is_empty().then_some(text)
 }

@@ -14,6 +14,8 @@ pub enum Encoding {
     Base64,
     /// The alphabet of URLs.
     Base64Url,
+    /// The letters and digits of RFC 4648, section 6.
+    Base32,
     /// Characters and escapes of a programming language.
     Escapes,
     /// Numbers, one for each byte.
@@ -32,6 +34,7 @@ impl Encoding {
             Self::Hex => "hex",
             Self::Base64 => "base64",
             Self::Base64Url => "base64url",
+            Self::Base32 => "base32",
             Self::Escapes => "escapes",
             Self::Array => "array",
             Self::Dump => "dump",
@@ -45,6 +48,7 @@ impl Encoding {
             Self::Hex => "hex",
             Self::Base64 => "base64",
             Self::Base64Url => "base64url",
+            Self::Base32 => "base32",
             Self::Escapes => "text with escapes",
             Self::Array => "an array of numbers",
             Self::Dump => "a dump",

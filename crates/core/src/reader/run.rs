@@ -183,21 +183,27 @@ impl Wrapped {
 
 impl Reader {
     /// Takes a line without its end.
-    pub(super) fn take(&mut self, text: &str) {
-        if text.len() > MAX_TEXT {
+    pub(super) fn take(&mut self, line: &str) {
+        if line.len() > MAX_TEXT {
             self.fail(self.number, Problem::TooLong);
             return;
         }
-        let Some(text) = self.continue_open(text) else { return };
+        let bare = text::trim(line);
+        // The texts in documents are kept as they are.
+        let is_json = matches!(self.open, Some(Open::Json(_))) || bare.starts_with(['{', '[', '"']);
+        let plain = if is_json { bare.into() } else { text::plain(bare) };
+        let Some(text) = self.continue_open(line, text::trim(&plain)) else { return };
         if text.is_empty() {
             return;
         }
+        self.held.remember(self.number, line);
         self.begin(text);
     }
 
     /// Gives the line to what is open. `None` if it belongs there.
-    fn continue_open<'a>(&mut self, text: &'a str) -> Option<&'a str> {
-        let length = text.len();
+    fn continue_open<'a>(&mut self, line: &str, text: &'a str) -> Option<&'a str> {
+        let (length, number) = (text.len(), self.number);
+        let held = &mut self.held;
         let has_room = |block: &Block| block.text.len() + length <= MAX_TEXT;
         let Some(open) = &mut self.open else { return Some(text) };
         match open {
@@ -206,6 +212,7 @@ impl Reader {
                     self.close();
                     return Some(text);
                 }
+                held.remember(number, line);
                 json.block.add(text);
                 json.scan(text);
                 if json.is_complete() {
@@ -214,7 +221,8 @@ impl Reader {
                 None
             }
             Open::Dump(dump) => {
-                if dump.length() + length <= MAX_TEXT && dump.add(text, self.number) {
+                if dump.length() + length <= MAX_TEXT && dump.add(text, number) {
+                    held.remember(number, line);
                     return None;
                 }
                 self.close();
@@ -225,6 +233,7 @@ impl Reader {
                     self.close();
                     return Some(text);
                 }
+                held.remember(number, line);
                 if array.depth == 0 {
                     self.close();
                 }
@@ -232,6 +241,7 @@ impl Reader {
             }
             Open::Quoted(block) => {
                 if has_room(block) && text.starts_with(['"', '\'']) {
+                    held.remember(number, line);
                     block.add(text);
                     return None;
                 }
@@ -244,8 +254,9 @@ impl Reader {
                     .filter(|it| fits && !it.has_prefix && it.is_like(wrapped.is_hex));
                 let compact = fragment.map(|it| it.compact(text));
                 if let Some(compact) = compact.filter(|it| wrapped.continues(it)) {
+                    held.remember(number, line);
                     wrapped.length += compact.len();
-                    wrapped.lines.push((self.number, compact));
+                    wrapped.lines.push((number, compact));
                     return None;
                 }
                 self.close();
@@ -273,9 +284,6 @@ impl Reader {
         }
         if let Some(array) = Array::begin(text, number) {
             self.open = Some(Open::Array(array));
-            return;
-        }
-        if is_length_of_xxd(text) {
             return;
         }
         self.single(text, number, 1);
@@ -357,7 +365,7 @@ impl Reader {
         }
         if any {
             for chosen in among_candidates(candidates, &self.wants, number) {
-                self.ready.push_back(
+                self.put(
                     chosen
                         .map(|item| over(item, lines))
                         .map_err(|problem| ReadError { line: number, problem }),
@@ -405,13 +413,13 @@ impl Reader {
             return self.fail(number, Problem::Unrecognised { what: describe(text) });
         }
         for chosen in among_candidates(candidates, &self.wants, number) {
-            self.ready.push_back(chosen.map_err(|problem| ReadError { line: number, problem }));
+            self.put(chosen.map_err(|problem| ReadError { line: number, problem }));
         }
     }
 
     fn choose(&mut self, readings: Vec<Reading>, number: u64, lines: usize) {
         let chosen = among_readings(readings, &self.wants, number);
-        self.ready.push_back(
+        self.put(
             chosen
                 .map(|item| over(item, lines))
                 .map_err(|problem| ReadError { line: number, problem }),
@@ -477,17 +485,20 @@ impl Reader {
         if count == 1 || is_one && !joined.is_empty() {
             return self.choose(joined, *first, count);
         }
+        // Each has been read as hex or base64 before.
+        self.held.are_pieces = true;
         for (number, line) in &wrapped.lines {
             self.single(line, *number, 1);
         }
+        self.held.are_pieces = false;
     }
 
     fn item(&mut self, line: u64, content: Content) {
-        self.ready.push_back(Ok(Item { line, content, alternatives: Vec::new() }));
+        self.put(Ok(Item { line, content, alternatives: Vec::new() }));
     }
 
     fn fail(&mut self, line: u64, problem: Problem) {
-        self.ready.push_back(Err(ReadError { line, problem }));
+        self.put(Err(ReadError { line, problem }));
     }
 }
 
@@ -550,14 +561,6 @@ fn is_transit(values: &[Value]) -> bool {
 }
 
 /// `"\xf9\x01" \`: a string with escapes that is a line of several.
-/// `unsigned int NAME_len = 302;`, with which the arrays of `xxd -i` end.
-fn is_length_of_xxd(text: &str) -> bool {
-    let Some(rest) = text.strip_prefix("unsigned int ") else { return false };
-    let Some((name, length)) = rest.split_once(" = ") else { return false };
-    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    name.ends_with("_len") && length.strip_suffix(';').is_some_and(is_number)
-}
-
 fn is_quoted(text: &str) -> bool {
     text.starts_with(['"', '\'']) && text.contains("\\x") && text::readings(text).is_ok()
 }

@@ -1,5 +1,7 @@
 //! The spellings of one value.
 
+use std::borrow::Cow;
+
 use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD, HEXLOWER_PERMISSIVE as HEX};
 
 use super::{Encoding, Problem, Reading};
@@ -13,6 +15,52 @@ pub(super) fn trim(text: &str) -> &str {
         c.is_whitespace()
             || matches!(c, '\0' | '\u{feff}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{ad}')
     })
+}
+
+/// Removes the colours and titles that programs write for terminals: `ESC [ … m`, `ESC ] … BEL`; also
+/// as `cat -v` shows them.
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+    if !text.contains('\u{1b}') && !text.contains("^[[") {
+        return Cow::Borrowed(text);
+    }
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find('\u{1b}').into_iter().chain(rest.find("^[[")).min() {
+        out.push_str(&rest[..at]);
+        rest = rest[at..].strip_prefix("^[").unwrap_or(rest[at..].trim_start_matches('\u{1b}'));
+        let end = match rest.bytes().next() {
+            Some(b'[') => rest[1..].find(|c| matches!(c, '@'..='~')).map(|end| end + 2),
+            Some(b']') => rest.find(['\u{7}', '\u{1b}']).map(|end| end + 1),
+            Some(byte) if byte.is_ascii() => Some(1),
+            _ => None,
+        };
+        rest = rest.get(end.unwrap_or(0)..).unwrap_or_default();
+        // `ESC \\` ends what `ESC ]` began.
+        rest = rest.strip_prefix('\\').filter(|_| end.is_some_and(|end| end > 1)).unwrap_or(rest);
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}
+
+/// Replaces typographic quotes, blanks and digits by those of ASCII, and removes what is invisible,
+/// as word processors and chats leave it.
+pub(crate) fn plain(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return Cow::Borrowed(text);
+    }
+    let replaced = text.chars().filter_map(|c| match c {
+        '\u{ad}' | '\u{feff}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' => None,
+        '\u{2060}'..='\u{206f}' => None,
+        '“' | '”' | '„' | '‟' | '«' | '»' => Some('"'),
+        '‘' | '’' | '‚' | '‛' | '‹' | '›' => Some('\''),
+        '‐'..='―' | '−' => Some('-'),
+        '│' | '┃' | '┊' | '┆' | '║' => Some(' '),
+        // The full-width forms stand in the order of ASCII.
+        '！'..='～' => char::from_u32(c as u32 - 0xfee0),
+        '\n' => Some('\n'),
+        c if c.is_whitespace() => Some(' '),
+        c => Some(c),
+    });
+    Cow::Owned(replaced.collect())
 }
 
 /// All readings of a text, the most likely first; none if it is in no known spelling.
@@ -100,7 +148,7 @@ fn half(digits: &str) -> Reading {
 }
 
 /// Base64 in either alphabet, with or without padding; white space inside does not count.
-fn base64(text: &str) -> Vec<Reading> {
+pub(super) fn base64(text: &str) -> Vec<Reading> {
     let compact: String;
     let text = if text.contains(char::is_whitespace) {
         // Words of a language are no base64.
@@ -248,7 +296,7 @@ fn escapes(text: &str) -> Option<Vec<u8>> {
     unescape(body)
 }
 
-fn unescape(body: &str) -> Option<Vec<u8>> {
+pub(super) fn unescape(body: &str) -> Option<Vec<u8>> {
     let bytes = body.as_bytes();
     let (mut out, mut at, mut numeric) = (Vec::with_capacity(bytes.len() / 4), 0, false);
     let digits = |from: usize, count: usize, radix: u32| {

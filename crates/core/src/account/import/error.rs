@@ -30,6 +30,9 @@ pub enum ImportError {
         "neither 64 hex digits, nor the words of a phrase, nor xprv…, nor a key file ({got} bytes)"
     )]
     Unknown { got: usize },
+    /// 32 bytes that are not written in hex.
+    #[error("32 bytes as {what}: a private key is read as 64 hex digits")]
+    Spelled { what: &'static str },
     /// Hex digits, but not as many as a key has.
     #[error("{got} hex digits; a private key has 64")]
     Digits { got: usize },
@@ -60,7 +63,7 @@ impl ImportError {
             Self::TooLarge { .. } => "identity.too_large",
             Self::Utf8 { .. } => "identity.utf8",
             Self::PublicOnly | Self::PublicRecord => "identity.public_only",
-            Self::Unknown { .. } => "identity.unknown",
+            Self::Unknown { .. } | Self::Spelled { .. } => "identity.unknown",
             Self::Mismatch => "identity.mismatch",
             Self::NoTree(_) => "identity.no_tree",
             Self::Key(_) | Self::Digits { .. } => "key.format",
