@@ -264,6 +264,16 @@ fn secrets_in_wrong_places_are_not_echoed() {
         format!("status-topic match --bloom {KEY} 0x01020304"),
         format!("status-account verify hi --key {KEY} --signature 0x00"),
         format!("echo {quoted} | status-account import --passphrase-file 'legal winner thank'"),
+        format!("status-account show --config 0x{KEY}"),
+        format!("status-account show --config={quoted}"),
+        format!("STATUS_CONFIG={KEY} status-account sign hi"),
+        format!("status-account show --profile {KEY}"),
+        format!("statuskit keygen --out {KEY}"),
+        format!("status-account new --out {quoted}"),
+        format!("status-mailserver import --store {KEY} < /dev/null"),
+        format!("status-mailserver export --store {quoted}"),
+        format!("status-eip abi encode {KEY}"),
+        format!("status-topic chat {KEY}"),
     ];
     for line in lines {
         let ended = shell.run(&line);
@@ -277,6 +287,8 @@ fn secrets_in_wrong_places_are_not_echoed() {
     let error = record(&shell.fails(5, &format!("status-account show --identity {KEY}")));
     assert!(error["message"].as_str().unwrap().contains("64 hex digits"), "{error}");
     assert!(error["hint"].as_str().unwrap().contains("STATUS_IDENTITY"), "{error}");
+    // No file gets a secret for its name.
+    assert_eq!(shell.ok("ls").lines().collect::<Vec<_>>(), ["broken.json", "key.json", "words.json"]);
     // The name of a password's file may be the password.
     let line = "status-account keystore encrypt --identity key.json --password-file hunter2";
     assert!(!shell.fails(5, line).contains("hunter2"));

@@ -332,6 +332,10 @@ pub fn chat_name(text: &str) -> std::result::Result<String, CliError> {
     }
     let refused = |message: &str| CliError::new("chat.name", Exit::Malformed, message);
     let trimmed = text.trim_matches(|c: char| c.is_whitespace() || "\u{feff}\u{200b}".contains(c));
+    if let Some(what) = describe_secret(trimmed) {
+        let message = format!("{what}, where the name of a chat is expected");
+        return Err(refused(&message).hint("a secret belongs into a file: --identity FILE"));
+    }
     let name = if ShareLink::is_link(trimmed) {
         match trimmed.parse::<ShareLink>() {
             Ok(ShareLink::PublicChat(name)) => name,
@@ -347,7 +351,7 @@ pub fn chat_name(text: &str) -> std::result::Result<String, CliError> {
             }
         }
     } else {
-        trimmed.strip_prefix('#').unwrap_or(trimmed).to_owned()
+        trimmed.strip_prefix('#').unwrap_or(trimmed).trim_start().to_owned()
     };
     if name.is_empty() {
         return Err(refused("the name of a chat can't be empty"));
@@ -368,6 +372,9 @@ pub fn chat_name(text: &str) -> std::result::Result<String, CliError> {
             false => "--exact-name takes the name as it is".to_owned(),
         };
         return Err(refused(&message).hint(hint));
+    }
+    if name.len() == 10 && name.parse::<Topic>().is_ok() {
+        note_later(format!("{name:?} is taken as the name of a chat, not as a topic: --topic"));
     }
     if name != text {
         let topic = Topic::from_name(&name);

@@ -100,6 +100,12 @@ pub(super) const CODES: &[Explanation] = &[
         causes: "A link to a public chat, or to a page.",
     },
     Explanation {
+        code: "chat_key.words",
+        rule: "A chat key is one text; its three words are made from it and do not lead back.",
+        source: "Status specifications, Account",
+        causes: "The name of a person, or a phrase that was meant for another place.",
+    },
+    Explanation {
         code: "chat_key.ens_name",
         rule: "An ENS name gives a key only after a lookup.",
         source: "EIP-137",

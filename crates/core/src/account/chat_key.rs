@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     crypto::{KeyError, PublicKey},
+    reader,
     text::excerpt,
 };
 pub use error::ChatKeyError;
@@ -40,7 +41,7 @@ pub fn parse_chat_key(text: &str) -> Result<PublicKey, ChatKeyError> {
     if text.len() > MAX_TEXT {
         return Err(ChatKeyError::TooLong { got: text.len() });
     }
-    let text = text.trim();
+    let text = &joined(reader::without_wrapping(text));
     if ShareLink::is_link(text) {
         return match text.parse::<ShareLink>() {
             Ok(link) => link.chat_key(),
@@ -49,16 +50,20 @@ pub fn parse_chat_key(text: &str) -> Result<PublicKey, ChatKeyError> {
             Err(_) => Err(ChatKeyError::Link("something else")),
         };
     }
-    // A mention in a message.
-    let text = text.strip_prefix('@').unwrap_or(text);
+    if text.contains(char::is_whitespace) {
+        return Err(ChatKeyError::Words);
+    }
+    // A mention in a message, and the same as a DID.
+    let text = text.strip_prefix('@').or(text.strip_prefix("did:key:")).unwrap_or(text);
     if let Some(error) = other_hex(text) {
         return Err(error);
     }
     if let Some(key) = parse_plain_hex(text) {
         return Ok(key?);
     }
-    if let Some(name) = text.strip_suffix(".eth") {
-        return Err(ChatKeyError::EnsName(excerpt(&format!("{name}.eth"))));
+    let ending = text.len().checked_sub(4).and_then(|at| text.get(at..));
+    if ending.is_some_and(|ending| ending.eq_ignore_ascii_case(".eth")) {
+        return Err(ChatKeyError::EnsName(excerpt(text)));
     }
     Ok(parse_compact(text)?.0)
 }
@@ -106,6 +111,22 @@ impl ShareLink {
             Self::Browse(_) => Err(ChatKeyError::Link("a page")),
         }
     }
+}
+
+/// Joins the digits of a key that stand in groups or on several lines.
+fn joined(text: String) -> String {
+    let is_between = |c: char| c.is_whitespace() || matches!(c, ':' | '-');
+    let compact: String = text.chars().filter(|c| !is_between(*c)).collect();
+    let digits = compact.strip_prefix("0x").or(compact.strip_prefix("0X")).unwrap_or(&compact);
+    let is_key = matches!(digits.len(), 66 | 128 | 130)
+        && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_key { compact } else { text }
+}
+
+/// Whether a text is as long as a key and begins as one.
+pub(super) fn is_shaped_as_key(text: &str) -> bool {
+    text.starts_with("zQ3sh") && text.len() > 40
+        || matches!(text.get(..4), Some("0x04" | "0X04")) && text.len() == 132
 }
 
 /// What hex digits are that can't be a key: an address, 32 bytes, or a key that lost some digits.

@@ -413,6 +413,102 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_found_only_where_nothing_else_calls_itself_one() {
+        let key = "4c0883a69102937d6231471b5dbb6204fe5129617082792ae468d01a3f362318";
+        let address = "0x2c7536E3605D9C16a7a3D7b1898e529396a65c23";
+        for text in [
+            format!("“0x{key}”"),
+            format!("{key}."),
+            format!("> {key}"),
+            format!("<{key}>"),
+            format!("\u{1b}[32m{key}\u{1b}[0m"),
+            format!("My private key is 0x{key}"),
+            format!("FOO=bar\nPRIVATE_KEY=0x{key}\nBAZ=1\n"),
+            format!("[account]\nprivate_key = \"0x{key}\"\n"),
+            format!("(0) 0x{key} (100 ETH)"),
+            format!("{address},0x{key}"),
+            format!("Private key:    {key}\nPublic key: 04{key}{key}\nAddress: {address}"),
+            format!("{{\"account\":{{\"privateKey\":\"0x{key}\",\"address\":\"{address}\"}}}}"),
+            format!("{{\"PRIVATE_KEY\":\"{key}\"}}"),
+        ] {
+            let (imported, _) = Imported::parse_cleaned(text.as_bytes()).unwrap();
+            assert_eq!(imported, Imported::Key(key.parse().unwrap()), "{text}");
+        }
+        let utf16: Vec<_> =
+            format!("\u{feff}0x{key}\r\n").encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert!(matches!(Imported::parse(&utf16), Ok(Imported::Key(_))));
+        let other = "1".repeat(64);
+        for text in [
+            format!("hash 0x{key}"),
+            format!("key-uid: 0x{key}"),
+            format!("public key {key}"),
+            format!("keys {key} {other}"),
+            format!("{{\"key_uid\":\"0x{key}\"}}"),
+            format!("{{\"privateKey\":\"{key}\",\"secret\":\"{other}\"}}"),
+        ] {
+            let error = Imported::parse(text.as_bytes()).unwrap_err();
+            assert!(!error.to_string().contains("0883a69"), "{text}: {error}");
+        }
+        // Other spellings are told.
+        for (bytes, what) in [
+            (vec![0x8c; 32], "binary"),
+            (data_encoding::BASE64.encode(&[0x8c; 32]).into_bytes(), "base64"),
+            (format!("{:?}", [0x8c; 32]).into_bytes(), "array"),
+        ] {
+            let error = Imported::parse(&bytes).unwrap_err().to_string();
+            assert!(error.contains(what) && error.contains("64 hex digits"), "{error}");
+        }
+    }
+
+    #[test]
+    fn numbers_order_the_words_of_a_phrase() {
+        let words: Vec<_> = PHRASE.split(' ').collect();
+        let phrase: Mnemonic = PHRASE.parse().unwrap();
+        let columns = |at: usize| {
+            format!(
+                "{}. {}   {}. {}   {}. {}",
+                at + 1,
+                words[at],
+                at + 5,
+                words[at + 4],
+                at + 9,
+                words[at + 8]
+            )
+        };
+        let each = |show: &dyn Fn(usize, &str) -> String, between: &str| {
+            let all = words.iter().enumerate().map(|(at, word)| show(at + 1, word));
+            all.collect::<Vec<_>>().join(between)
+        };
+        for text in [
+            (0..4).map(columns).collect::<Vec<_>>().join("\n"),
+            each(&|at, word| format!("word {at}: {word}"), "\n"),
+            each(&|at, word| format!("Word #{at} {word}"), "\n"),
+            each(&|at, word| format!("{at:02} {word}"), "\n"),
+            each(&|at, word| format!("{at}{word}"), " "),
+            format!("Recovery phrase\n\n{}", each(&|at, word| format!("{at}) {word}"), "\n")),
+            format!("My words (keep them secret!): {PHRASE}"),
+            format!("For the phone:\n{PHRASE}\n"),
+            words.join("/"),
+            words.join("-"),
+            words.join("\u{200b}"),
+            words.join("<br>"),
+            format!("<p>{PHRASE}</p>"),
+            format!("{{\"wallet\":{{\"mnemonic\":\"{PHRASE}\"}}}}"),
+            format!("{{\"words\":{words:?}}}"),
+        ] {
+            let imported = Imported::parse(text.as_bytes());
+            assert_eq!(imported, Ok(Imported::Phrase(phrase.clone())), "{text}");
+        }
+        // A number that is there twice, or a gap, is no order.
+        let twice = each(&|at, word| format!("{}. {word}", at.min(11)), " ");
+        assert!(Imported::parse(twice.as_bytes()).is_err());
+        // The error is about the words, not about what is around them.
+        let wrong = PHRASE.replace("safe", "saef").replace(' ', ", ");
+        let error = Imported::parse(wrong.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("word 6") && error.contains("\"safe\""), "{error}");
+    }
+
+    #[test]
     fn phrases_are_read_as_people_write_them() {
         let numbered: Vec<_> =
             (1..).zip(PHRASE.split(' ')).map(|(at, word)| format!("{at}. {word}")).collect();

@@ -5,7 +5,8 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::{crypto::PublicKey, text::excerpt};
+use super::chat_key::is_shaped_as_key;
+use crate::{crypto::PublicKey, reader, text::excerpt};
 
 /// The beginning of links that open in any browser.
 const WEB: &str = "https://join.status.im/";
@@ -96,12 +97,16 @@ impl FromStr for ShareLink {
     /// Reads links of all times: either host, any scheme or none, `u/` for `user/`, with a slash,
     /// a query or a fragment at the end. Case counts only behind the kind.
     fn from_str(text: &str) -> Result<Self, LinkError> {
-        let text = text.trim();
-        let tail = tail_of(text).ok_or_else(|| LinkError::Unknown(excerpt(text)))?;
+        let text = &reader::without_wrapping(text);
+        let decoded = reader::percent_decode(text);
+        let link = decoded.as_deref().unwrap_or(text);
+        let tail = tail_of(link).ok_or_else(|| LinkError::Unknown(excerpt(text)))?;
+        // Addresses of pages keep their own escapes.
+        let page = tail_of(text).and_then(|tail| after(tail, &[BROWSE, "b/"]));
         if let Some(at) = text.chars().position(|c| !c.is_ascii()) {
             return Err(LinkError::NotAscii { at: at + 1 });
         }
-        if let Some(page) = after(tail, &[BROWSE, "b/"]) {
+        if let Some(page) = page {
             return if page.is_empty() {
                 Err(LinkError::Empty(BROWSE))
             } else {
@@ -115,10 +120,14 @@ impl FromStr for ShareLink {
             "" => Err(LinkError::Empty(start)),
             rest => Ok(rest.to_owned()),
         };
-        let with_slash = format!("{path}/");
+        let with_slash = format!("{}/", path.trim_start_matches('/'));
         let after =
             |starts: &[&str]| after(&with_slash, starts).map(|rest| rest.trim_end_matches('/'));
-        if let Some(user) = after(&[USER, "u/"]) {
+        let path = path.trim_start_matches('/');
+        if is_shaped_as_key(path) {
+            return Ok(Self::User(path.to_owned()));
+        }
+        if let Some(user) = after(&[USER, "u/"]).map(|user| user.trim_start_matches('/')) {
             let is_key = fragment.starts_with("zQ3") || fragment.starts_with("0x04");
             return some(USER, if is_key { fragment } else { user }).map(Self::User);
         }
@@ -144,19 +153,26 @@ impl FromStr for ShareLink {
 impl ShareLink {
     /// Whether a text is meant to be a link to Status, or to another site.
     pub fn is_link(text: &str) -> bool {
-        text.contains("://") || tail_of(text.trim()).is_some()
+        let bare = reader::without_wrapping(text);
+        bare.contains("://") || bare.contains("%3A%2F") || tail_of(&bare).is_some()
     }
 }
 
 /// What follows the host, or the scheme of the app.
 fn tail_of(text: &str) -> Option<&str> {
-    if let Some(tail) = strip(text, APP) {
-        return Some(tail);
+    // Releases after 2022 and other programs write other schemes, some with three slashes.
+    let schemes = ["status-im:", "status-app:", "statusim:"];
+    if let Some(tail) = schemes.iter().find_map(|scheme| strip(text, scheme)) {
+        return Some(tail.trim_start_matches('/'));
     }
     let rest = ["https://", "http://"].iter().find_map(|scheme| strip(text, scheme));
     let rest = rest.unwrap_or(text);
     let rest = strip(rest, "www.").unwrap_or(rest);
-    HOSTS.iter().find_map(|host| strip(rest, host)?.strip_prefix('/'))
+    HOSTS.iter().find_map(|host| {
+        let rest = strip(rest, host)?;
+        let rest = rest.strip_prefix(":443").or(rest.strip_prefix(":80")).unwrap_or(rest);
+        Some(rest.strip_prefix('/')?.trim_start_matches('/'))
+    })
 }
 
 /// Removes a beginning, in any case.

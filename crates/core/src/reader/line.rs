@@ -172,7 +172,7 @@ fn is_base64_token(text: &str) -> bool {
 }
 
 /// Decodes `%2B`, if there is any.
-fn percent_decode(text: &str) -> Option<String> {
+pub(crate) fn percent_decode(text: &str) -> Option<String> {
     if !text.contains('%') {
         return None;
     }

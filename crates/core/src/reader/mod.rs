@@ -30,8 +30,9 @@ use std::{collections::VecDeque, fmt, sync::Arc};
 
 use serde_json::{Map, Value};
 
+pub(crate) use line::percent_decode;
 pub use reading::{Encoding, Reading};
-pub(crate) use text::{plain, visible};
+pub(crate) use text::{plain, visible, without_wrapping};
 
 /// The longest line, document, dump or wrapped text, in bytes.
 pub const MAX_TEXT: usize = 64 << 20;

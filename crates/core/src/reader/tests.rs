@@ -1,3 +1,4 @@
+mod oddities;
 mod spellings;
 
 use self::spellings::{hex, spellings};
@@ -54,6 +55,46 @@ fn every_spelling_is_read() {
     }
     assert!(failed.is_empty(), "{}", failed.join("\n"));
     assert!(count >= 200, "{count}");
+}
+
+#[test]
+fn what_is_whole_is_found_whatever_is_around_it() {
+    let mut failed = Vec::new();
+    let mut count = 0;
+    for length in [256, 301] {
+        let bytes = value(length);
+        for (name, text) in oddities::oddities(&bytes) {
+            count += 1;
+            let found = short(&text, wants());
+            if !matches!(&found[..], [Short::Bytes(_, it)] if *it == bytes) {
+                let shown = found.iter().take(3).map(|it| match it {
+                    Short::Bytes(line, bytes) => format!("{line}: {} bytes", bytes.len()),
+                    other => format!("{other:?}"),
+                });
+                let shown: Vec<_> = shown.collect();
+                failed.push(format!("{name} ({length}): {} {shown:?}", found.len()));
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{} of {count}:\n{}", failed.len(), failed.join("\n"));
+}
+
+#[test]
+fn lines_beside_a_value_are_passed_over_and_others_are_errors() {
+    let whole = format!("0x{}", hex(&value(40)));
+    let cases = [
+        (format!("hello there\n{whole}\n"), 2),
+        (format!("{whole}\nhello there\n{whole}\n"), 3),
+        (format!("```\nhello there\n{whole}\n```\n"), 1),
+        (format!("$ cat e.hex\n{whole}\n$ \n"), 1),
+        ("$ cat e.hex\n".to_owned(), 1),
+    ];
+    for (text, count) in cases {
+        assert_eq!(short(text.as_bytes(), wants()).len(), count, "{text}");
+    }
+    // Two values in one text of no grammar are told, not guessed.
+    let text = format!("first 0x{} then 0x{}.", hex(&value(40)), hex(&value(41)));
+    assert_eq!(short(text.as_bytes(), wants()), [Short::Error(1, "input.ambiguous")]);
 }
 
 /// What comes out, in short: `Ok(bytes)`, a record as its members, an error as its code.

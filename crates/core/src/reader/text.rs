@@ -63,6 +63,26 @@ pub(crate) fn plain(text: &str) -> Cow<'_, str> {
     Cow::Owned(replaced.collect())
 }
 
+/// Removes what chats, mails and documents put around a key or a link: quotes, brackets, a full stop,
+/// `[name](link)`.
+pub(crate) fn without_wrapping(text: &str) -> String {
+    let plain = visible(text).into_owned();
+    let plain = self::plain(&plain);
+    let mut bare = trim(&plain);
+    if let Some((_, link)) = bare.strip_prefix('[').and_then(|it| it.split_once("](")) {
+        bare = link;
+    }
+    loop {
+        let before = bare;
+        bare = trim(bare).trim_end_matches(['.', ',', ';', '!']);
+        bare = bare.trim_start_matches(['"', '\'', '`', '<', '(']);
+        bare = bare.trim_end_matches(['"', '\'', '`', '>', ')']);
+        if bare == before {
+            return bare.to_owned();
+        }
+    }
+}
+
 /// All readings of a text, the most likely first; none if it is in no known spelling.
 pub(super) fn readings(text: &str) -> Result<Vec<Reading>, Problem> {
     let text = trim(text);

@@ -52,6 +52,9 @@ pub enum ChatKeyError {
     /// A link to something other than a key.
     #[error("the link leads to {0}, not to a key")]
     Link(&'static str),
+    /// Several words, such as the three of a name.
+    #[error("several words are no chat key; a name of three words does not lead back to its key")]
+    Words,
     /// A name that must be resolved first.
     #[error("{0:?} is an ENS name; it has to be resolved first")]
     EnsName(String),
@@ -73,6 +76,7 @@ impl ChatKeyError {
             Self::Bytes32 => "chat_key.bytes_32",
             Self::Digits { .. } => "chat_key.digits",
             Self::Link(_) => "chat_key.link",
+            Self::Words => "chat_key.words",
             Self::EnsName(_) => "chat_key.ens_name",
         }
     }

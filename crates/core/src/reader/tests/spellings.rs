@@ -317,16 +317,16 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(bytes)
 }
 
-fn join(bytes: &[u8], between: &str, each: impl Fn(u8) -> String) -> String {
+pub(super) fn join(bytes: &[u8], between: &str, each: impl Fn(u8) -> String) -> String {
     bytes.iter().map(|byte| each(*byte)).collect::<Vec<_>>().join(between)
 }
 
-fn shown(byte: u8) -> char {
+pub(super) fn shown(byte: u8) -> char {
     if (0x20..0x7f).contains(&byte) { char::from(byte) } else { '.' }
 }
 
 /// A dump as its program writes it: offset, bytes, characters.
-fn dump(
+pub(super) fn dump(
     bytes: &[u8],
     width: usize,
     offset: impl Fn(usize) -> String,
