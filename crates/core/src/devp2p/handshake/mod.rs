@@ -31,7 +31,7 @@ pub use packet::{Ack, Auth};
 use packet::{Incoming, seal};
 #[cfg(test)]
 pub(crate) use secrets::Exchange;
-pub use secrets::Secrets;
+pub use secrets::{Secrets, SessionKeys};
 
 /// The longest handshake packet, in bytes.
 pub const MAX_PACKET: usize = 2 + u16::MAX as usize;
