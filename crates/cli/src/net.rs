@@ -6,9 +6,11 @@
 use std::{
     fs::{self, OpenOptions},
     future::Future,
-    io,
+    io::{self, Write as _},
     net::{SocketAddr, TcpListener},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
+    sync::Mutex,
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -20,9 +22,12 @@ use statuskit_core::{
     devp2p::Enode,
     envelope::pow::{TargetError, target_bits},
 };
-use statuskit_net::node::{
-    Clock, ClockOffset, Event, Handle, PeerOptions, Service, ServiceConfig, ServiceError,
-    Subscription,
+use statuskit_net::{
+    connection::KeyLog,
+    node::{
+        Clock, ClockOffset, Event, Handle, PeerOptions, Service, ServiceConfig, ServiceError,
+        Subscription,
+    },
 };
 use tokio::sync::oneshot;
 
@@ -47,6 +52,49 @@ pub struct PeerArgs {
     /// File with the private key of the node, 64 hex digits [default: a new one each time]
     #[arg(long, value_name = "FILE")]
     pub node_key: Option<PathBuf>,
+    #[command(flatten)]
+    pub key_log: KeyLogArgs,
+}
+
+/// Whether the keys of sessions are written down.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Network")]
+pub struct KeyLogArgs {
+    /// Append the keys of each connection to FILE, so that `status-inspect --key-log` opens a capture
+    /// of it. Whoever has the file can read these connections
+    #[arg(long, value_name = "FILE", requires = "insecure")]
+    pub key_log: Option<PathBuf>,
+    /// Allow what gives away secrets: --key-log
+    #[arg(long)]
+    pub insecure: bool,
+}
+
+impl KeyLogArgs {
+    /// Opens the file, if there is one to be written.
+    pub fn open(&self) -> Result<Option<KeyLog>> {
+        let Some(path) = &self.key_log else { return Ok(None) };
+        let failed = |error: io::Error| {
+            let message = format!("can't write {}: {error}", path.display());
+            CliError::new("file.write", Exit::Local, message).field("--key-log")
+        };
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+        let file = file.map_err(failed)?;
+        let mode = file.metadata().map_err(failed)?.permissions().mode();
+        if mode & 0o077 != 0 {
+            let message = format!("others may read {}", path.display());
+            let error = CliError::new("file.mode", Exit::Local, message).field("--key-log");
+            return Err(error.hint("chmod 600, or another file").into());
+        }
+        let file = Mutex::new(file);
+        Ok(Some(KeyLog::new(move |keys| {
+            let mut line = keys.to_line();
+            line.push('\n');
+            // A lost line is a connection that can't be read, and no reason to end it.
+            if let Ok(mut file) = file.lock() {
+                let _ = file.write_all(line.as_bytes());
+            }
+        })))
+    }
 }
 
 impl PeerArgs {

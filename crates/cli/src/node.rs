@@ -87,6 +87,7 @@ pub struct NodeArgs {
 pub fn run(args: &NodeArgs, cx: &mut Context) -> Result<()> {
     let enodes = args.peers.enodes()?;
     let mut config = service_config(args.peers.key(cx)?, cx);
+    config.p2p.key_log = args.peers.key_log.open()?;
     config.node = args.config()?;
     config.listen = Some(args.listen);
     args.strangers.limit_peers(&mut config);

@@ -76,6 +76,9 @@ impl Drop for Running {
 /// tool.
 pub fn client_builder(peers: &PeerArgs, enodes: Vec<Enode>, cx: &Context) -> Result<Builder> {
     let mut builder = Client::builder().node_key(peers.key(cx)?).rng(cx.rng("conversation")?);
+    if let Some(log) = peers.key_log.open()? {
+        builder = builder.key_log(log);
+    }
     for enode in enodes {
         builder = builder.peer(enode);
     }

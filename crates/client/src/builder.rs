@@ -20,7 +20,10 @@ use statuskit_core::{
     secure::{MemoryStore, Store},
     time::UnixMillis,
 };
-use statuskit_net::node::{Clock, Interest, NodeConfig, Service, ServiceConfig};
+use statuskit_net::{
+    connection::KeyLog,
+    node::{Clock, Interest, NodeConfig, Service, ServiceConfig},
+};
 
 use crate::{
     attached::{Attached, attach_request},
@@ -43,6 +46,7 @@ pub(crate) type BoxedStore = Box<dyn Store + Send>;
 /// [`everything`](Self::everything), a client only sends.
 pub struct Builder {
     pub(crate) node_key: Option<SecretKey>,
+    pub(crate) key_log: Option<KeyLog>,
     pub(crate) peers: Vec<Enode>,
     pub(crate) identity: Option<SecretKey>,
     pub(crate) author: Option<SecretKey>,
@@ -84,6 +88,7 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             node_key: None,
+            key_log: None,
             peers: Vec::new(),
             identity: None,
             author: None,
@@ -132,6 +137,13 @@ impl Builder {
     #[must_use]
     pub fn node_key(mut self, key: SecretKey) -> Self {
         self.node_key = Some(key);
+        self
+    }
+
+    /// Hands out the keys of each session with a peer. They decrypt a recording of it.
+    #[must_use]
+    pub fn key_log(mut self, log: KeyLog) -> Self {
+        self.key_log = Some(log);
         self
     }
 
@@ -417,6 +429,7 @@ impl Builder {
         let mut listening = self.listening();
         let mut config = ServiceConfig::new(node_key.clone());
         config.clock = self.clock.clone();
+        config.p2p.key_log = self.key_log.clone();
         config.node = NodeConfig::with_min_pow(self.min_pow);
         let mut client_ring = std::mem::take(&mut self.ring);
         let mut conversations = conversations;

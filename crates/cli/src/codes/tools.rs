@@ -76,6 +76,12 @@ pub(super) const CODES: &[Explanation] = &[
         causes: "See the message of the system.",
     },
     Explanation {
+        code: "file.mode",
+        rule: "A file that secrets are appended to has mode 0600.",
+        source: "tools",
+        causes: "It was made by another program: chmod 600, or another file.",
+    },
+    Explanation {
         code: "file.write",
         rule: "A file or the output could not be written.",
         source: "tools",

@@ -159,6 +159,7 @@ impl Connection {
         let enodes = args.require_mailservers()?;
         let key = args.key(cx)?;
         let mut config = quiet_config(key.clone(), cx);
+        config.p2p.key_log = args.key_log.open()?;
         change(&mut config);
         let network = Network::start(config)?;
         let mut failed = None;

@@ -110,7 +110,9 @@ impl ProbeCommand {
         })?;
         let key = self.peers.key(cx)?;
         let config = self.request.config(&enode.id, key.clone(), &self.ask)?;
-        let network = Network::start(quiet_config(key, cx))?;
+        let mut quiet = quiet_config(key, cx);
+        quiet.p2p.key_log = self.peers.key_log.open()?;
+        let network = Network::start(quiet)?;
         let mut probe = Probe {
             client: Client::new(network.handle(), enode.id, config),
             network,

@@ -137,6 +137,7 @@ impl ServeCommand {
     pub fn run(&self, cx: &mut Context) -> Result<()> {
         let enodes = self.peers.enodes()?;
         let mut config = service_config(self.peers.key(cx)?, cx);
+        config.p2p.key_log = self.peers.key_log.open()?;
         check_min_pow(self.min_pow, "--min-pow")?;
         let server = self.server_config(&config.key, cx)?;
         config.node = self.node_config()?;

@@ -8,5 +8,5 @@
 mod peer;
 mod stream;
 
-pub use peer::{Incoming, P2pConfig, P2pError, P2pLimits};
+pub use peer::{Incoming, KeyLog, P2pConfig, P2pError, P2pLimits};
 pub use stream::{PeerStream, StreamError};

@@ -9,7 +9,11 @@
 mod connection;
 mod greeting;
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use statuskit_core::{
     crypto::PublicKey,
@@ -17,6 +21,7 @@ use statuskit_core::{
         base::{DisconnectReason, Hello, HelloError, VERSION},
         capability::{Capability, Protocol},
         frame::FrameError,
+        handshake::SessionKeys,
         snappy::SnappyError,
     },
 };
@@ -38,6 +43,29 @@ pub struct P2pConfig {
     pub listen_port: u16,
     /// Sizes and times.
     pub limits: P2pLimits,
+    /// Takes the keys of each session. They decrypt a recording of it.
+    pub key_log: Option<KeyLog>,
+}
+
+/// Takes the keys of each session after the encryption handshake.
+#[derive(Clone)]
+pub struct KeyLog(Arc<dyn Fn(&SessionKeys) + Send + Sync>);
+
+impl KeyLog {
+    /// Makes one of a function, which must not block for long.
+    pub fn new(take: impl Fn(&SessionKeys) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(take))
+    }
+
+    pub(super) fn take(&self, keys: &SessionKeys) {
+        (self.0)(keys);
+    }
+}
+
+impl fmt::Debug for KeyLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyLog(…)")
+    }
 }
 
 impl P2pConfig {
@@ -69,6 +97,7 @@ impl Default for P2pConfig {
             version: VERSION,
             listen_port: 0,
             limits: P2pLimits::default(),
+            key_log: None,
         }
     }
 }

@@ -185,6 +185,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PeerStream<S> {
         started: Instant,
     ) -> Result<Self, StreamError> {
         let farewell = config.limits.farewell;
+        if let Some(log) = &config.key_log {
+            log.take(&secrets.session_keys());
+        }
         let greeting = Greeting::new(secrets, &key.public_key(), config, started.into_std());
         let mut greeting = match greeting {
             Ok(greeting) => greeting,
