@@ -12,7 +12,7 @@ use statuskit_core::{
     account::InstallationId,
     chat::messenger::{ChatError, Messenger},
     crypto::SecretKey,
-    secure::{SecureError, Store, StoreError},
+    secure::{MemoryStore, SecureError, Store, StoreError},
     sync::SyncError,
 };
 
@@ -156,6 +156,24 @@ impl StateArgs {
             return self.ask().map(Some);
         }
         Ok(None)
+    }
+
+    /// Reads all records of the state, if one is named, and changes nothing. With `may_be_missing`,
+    /// none is as good as an empty one.
+    pub fn snapshot(&self, may_be_missing: bool) -> Result<Option<MemoryStore>> {
+        let Some(path) = &self.state else { return Ok(None) };
+        let given = self.given_password()?;
+        let read = match DiskStore::snapshot(path, given.as_ref().map(|password| &***password)) {
+            Err(StoreError::PasswordNeeded) => {
+                let password = self.ask()?;
+                DiskStore::snapshot(path, Some(&password))
+            }
+            read => read,
+        };
+        match read {
+            Err(StoreError::Missing { .. }) if may_be_missing => Ok(None),
+            read => Ok(Some(read.map_err(|error| store_error(&error))?)),
+        }
     }
 
     fn ask(&self) -> Result<Password> {

@@ -120,7 +120,16 @@ impl Journal {
 
     /// Opens a journal. `None` if there is none of this version.
     pub fn open(path: &Path) -> Result<Option<Self>, StoreError> {
-        let file = match OpenOptions::new().read(true).write(true).open(path) {
+        Self::find(path, true)
+    }
+
+    /// Opens a journal to read it. Nothing is written, not even over a commit that was cut off.
+    pub fn open_to_read(path: &Path) -> Result<Option<Self>, StoreError> {
+        Self::find(path, false)
+    }
+
+    fn find(path: &Path, repairs: bool) -> Result<Option<Self>, StoreError> {
+        let file = match OpenOptions::new().read(true).write(repairs).open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file.map_err(io_error("open", path))?,
         };
@@ -148,7 +157,7 @@ impl Journal {
         }
         let is_cut_off = entries.is_cut_off()?;
         let (number, end) = (entries.number, entries.end);
-        if is_cut_off {
+        if is_cut_off && repairs {
             // Zeros must follow the next entry.
             write_zeros(&file, end, length)
                 .and_then(|()| file.sync_data())

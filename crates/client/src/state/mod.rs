@@ -43,7 +43,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use statuskit_core::secure::store::{Changes, Record, Store, StoreError, Visit};
+use statuskit_core::secure::{
+    MemoryStore,
+    store::{Changes, Record, Store, StoreError, Visit},
+};
 
 use self::{
     files::{JOURNAL, NEW, io_error},
@@ -91,6 +94,28 @@ impl DiskStore {
     /// [`StoreError::Missing`] if there is no store; else as for [`open`](Self::open).
     pub fn open_existing(path: &Path, password: Option<&[u8]>) -> Result<Self, StoreError> {
         Self::find(path, password, None)
+    }
+
+    /// Reads all records of a store into memory, without changing a file or waiting for a process
+    /// that uses it. A commit of that process which is being written is not in it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Missing`] if there is no store of this version, which opening would convert; else
+    /// as for [`open`](Self::open).
+    pub fn snapshot(path: &Path, password: Option<&[u8]>) -> Result<MemoryStore, StoreError> {
+        let journal = Journal::open_to_read(&path.join(JOURNAL))?;
+        let journal = journal.ok_or_else(|| StoreError::Missing { path: path.to_owned() })?;
+        let seal = Seal::open(&journal.header, password)?;
+        let mut changes = Changes::default();
+        for stored in journal.scan(b"") {
+            let (name, sealed) = stored?;
+            let (key, record) = seal.open_any(&name, sealed)?;
+            changes.put(key, record);
+        }
+        let mut copy = MemoryStore::new();
+        copy.commit(&changes)?;
+        Ok(copy)
     }
 
     /// Opens a store as [`open`](Self::open) does, with 2^`log_n` KiB of scrypt for a new one.
