@@ -163,6 +163,11 @@ impl KeyRing {
         self.by_topic.keys().copied()
     }
 
+    /// Returns what the keys of a topic belong to. Keys for any topic are not among them.
+    pub fn sources(&self, topic: Topic) -> impl Iterator<Item = &KeySource> {
+        self.by_topic.get(&topic).into_iter().flatten().map(|entry| &entry.source)
+    }
+
     /// Opens an envelope with the first key that fits.
     ///
     /// # Errors
