@@ -28,12 +28,18 @@ mod peel;
 mod proto;
 pub mod redact;
 mod rlp;
+mod shape;
 mod show;
+mod spans;
+mod state;
+mod topics;
 
 pub use diff::{Diff, Difference, Side};
 pub use kinds::KINDS;
+pub use kinds::is_capture;
 pub use layer::{Certainty, Check, Field, Stop};
 pub use matching::{Predicate, PredicateError};
 pub use peel::{
     Buffer, Candidate, InspectError, Inspection, Keys, Layer, Options, inspect, inspect_text,
 };
+pub use state::State;

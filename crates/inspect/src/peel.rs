@@ -1,13 +1,24 @@
 //! What bytes are, and what is inside.
 
-use std::{borrow::Cow, cell::Cell, fmt};
+use std::{borrow::Cow, cell::Cell, collections::HashMap, fmt};
 
-use statuskit_core::{chat::KeyRing, crypto::SecretKey, time::UnixSeconds};
+use statuskit_core::{
+    account::ContactCode,
+    chat::{
+        KeyRing,
+        messenger::{Subscription, TopicKind},
+    },
+    crypto::{PublicKey, SecretKey},
+    devp2p::handshake::SessionKeys,
+    envelope::{SymKey, Topic},
+    time::UnixSeconds,
+};
 
 use crate::{
     KINDS,
     kinds::{self, Place},
     layer::{Certainty, Check, Child, Field, Node, Stop},
+    state::State,
 };
 
 /// The most layers of one inspection. What is deeper or further is named, but not opened.
@@ -39,6 +50,32 @@ pub struct Keys {
     pub ring: KeyRing,
     /// Keys of nodes, for RLPx handshakes.
     pub nodes: Vec<SecretKey>,
+    /// Sessions of a key log, for the frames of RLPx connections.
+    pub frames: Vec<SessionKeys>,
+    /// States of devices, for messages of their sessions.
+    pub states: Vec<State>,
+    /// People by the topics of their contact codes.
+    contacts: HashMap<Topic, PublicKey>,
+}
+
+impl Keys {
+    /// Adds a person, whose contact codes are then opened. Their keys are derived when one is there.
+    pub fn add_contact(&mut self, key: PublicKey) {
+        self.contacts.insert(ContactCode::from_key(&key).topic, key);
+    }
+
+    /// Returns a ring with the key of a contact code's topic.
+    pub(crate) fn contact_code(&self, topic: Topic) -> Option<KeyRing> {
+        let key = self.contacts.get(&topic)?;
+        let name = ContactCode::from_key(key).name;
+        let mut ring = KeyRing::new();
+        ring.add_subscription(&Subscription {
+            topic,
+            key: Some(SymKey::from_password(&name)),
+            kind: TopicKind::ContactCode(*key),
+        });
+        Some(ring)
+    }
 }
 
 /// What bytes are, with all layers.
@@ -186,8 +223,7 @@ fn read(bytes: &[u8], options: &Options, place: Place) -> Result<Inspection, Ins
     if bytes.is_empty() {
         return Err(InspectError::Empty);
     }
-    let context =
-        Context { options, depth: Cell::new(0), layers: Cell::new(0), curve: Cell::new(MAX_CURVE) };
+    let context = Context::new(options);
     let mut readings = kinds::readings(&context, bytes, 0, place);
     if let Some(kind) = &options.kind {
         if !KINDS.iter().any(|(known, _)| known == kind || is_payload(known, kind)) {
@@ -200,6 +236,10 @@ fn read(bytes: &[u8], options: &Options, place: Place) -> Result<Inspection, Ins
     }
     let mut readings = readings.into_iter();
     let mut first = readings.next().ok_or(InspectError::Unknown { length: bytes.len() })?;
+    if context.is_limited.get() && first.stopped.is_none() {
+        let message = format!("more than {MAX_LAYERS} layers, or {MAX_DEPTH} in one another");
+        first.stop("inspect.limit", message, "inspect a part of it alone");
+    }
     first.cover();
     let candidates = readings
         .map(|it| Candidate { kind: it.kind, certainty: it.certainty, why: it.why })
@@ -249,20 +289,80 @@ pub(crate) struct Context<'a> {
     depth: Cell<u32>,
     layers: Cell<u32>,
     curve: Cell<u32>,
+    sender: Cell<Option<PublicKey>>,
+    /// Whether something was left closed because of the limits.
+    is_limited: Cell<bool>,
+    /// How many keys of passwords may still be derived.
+    derivations: Cell<u32>,
 }
 
-impl Context<'_> {
+/// The most keys of passwords that are derived: each takes some milliseconds.
+const MAX_DERIVATIONS: u32 = 16;
+
+impl<'a> Context<'a> {
+    fn new(options: &'a Options) -> Self {
+        let (depth, layers) = (Cell::new(0), Cell::new(0));
+        let (curve, sender) = (Cell::new(MAX_CURVE), Cell::new(None));
+        let (is_limited, derivations) = (Cell::new(false), Cell::new(MAX_DERIVATIONS));
+        Self { options, depth, layers, curve, sender, is_limited, derivations }
+    }
+
+    /// Reads what a sender has signed.
+    pub fn signed_by<T>(&self, sender: Option<PublicKey>, read: impl FnOnce(&Self) -> T) -> T {
+        let before = self.sender.replace(sender);
+        let found = read(self);
+        self.sender.set(before);
+        found
+    }
+
+    /// Returns who has signed the message around, if it is known.
+    pub fn sender(&self) -> Option<PublicKey> {
+        self.sender.get()
+    }
+
     /// Reads what is inside a layer: the most certain reading. `None` if nothing fits, or the
     /// limits are reached.
     pub fn inside(&self, bytes: &[u8], at: usize, place: Place) -> Option<Node> {
-        if bytes.is_empty() || self.depth.get() >= MAX_DEPTH || self.layers.get() >= MAX_LAYERS {
+        if bytes.is_empty() {
+            return None;
+        }
+        self.nested(|context| kinds::readings(context, bytes, at, place).into_iter().next())
+    }
+
+    /// Returns whether one more layer may be read here.
+    pub fn has_room(&self) -> bool {
+        self.depth.get() < MAX_DEPTH && self.layers.get() < MAX_LAYERS
+    }
+
+    /// Reads a layer of a known kind inside of another, within the limits.
+    pub fn nested(&self, read: impl FnOnce(&Self) -> Option<Node>) -> Option<Node> {
+        if !self.has_room() {
+            self.is_limited.set(true);
             return None;
         }
         self.layers.set(self.layers.get() + 1);
         self.depth.set(self.depth.get() + 1);
-        let readings = kinds::readings(self, bytes, at, place);
+        let found = read(self);
         self.depth.set(self.depth.get() - 1);
-        readings.into_iter().next()
+        found
+    }
+
+    /// Returns whether the bytes are to be read as this kind only: what fits badly is then read, too.
+    pub fn is_forced(&self, kind: &str) -> bool {
+        self.depth.get() == 0 && self.options.kind.as_deref() == Some(kind)
+    }
+
+    /// Returns whether this is the outermost layer.
+    pub fn is_outermost(&self) -> bool {
+        self.depth.get() == 0
+    }
+
+    /// Returns the key of a contact's topic, within the limits.
+    pub fn contact_code(&self, topic: Topic) -> Option<KeyRing> {
+        let left = self.derivations.get().checked_sub(1)?;
+        let ring = self.options.keys.contact_code(topic)?;
+        self.derivations.set(left);
+        Some(ring)
     }
 
     /// Counts an operation on the curve. Returns whether it may be done.

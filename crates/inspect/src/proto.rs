@@ -7,17 +7,20 @@ use crate::layer::{Field, hex0x};
 
 /// Messages nested deeper are shown as bytes.
 const MAX_DEPTH: usize = 8;
+/// The most fields that are listed. Messages of clients have less.
+const MAX_FIELDS: usize = 4096;
 
 /// The fields of a message, and how well they fit its definition.
 pub(crate) struct Message {
     pub fields: Vec<Field>,
     /// The fields that the definition does not know, those in messages counted.
     pub unknown: usize,
+    count: usize,
 }
 
 /// Reads a message of this definition. `None` if the bytes are none.
 pub(crate) fn read(def: &MessageDef, bytes: &[u8], at: usize) -> Option<Message> {
-    let mut message = Message { fields: Vec::new(), unknown: 0 };
+    let mut message = Message { fields: Vec::new(), unknown: 0, count: 0 };
     message.read(def, bytes, at, 0)?;
     Some(message)
 }
@@ -39,6 +42,10 @@ impl Message {
         let mut list = Vec::new();
         for raw in Fields::new(bytes) {
             let raw = raw.ok()?;
+            self.count += 1;
+            if self.count > MAX_FIELDS {
+                return None;
+            }
             let known = def.field(raw.number).filter(|field| field.takes(&raw.value));
             let offset = at + raw.start;
             let length = raw.end - raw.start;

@@ -10,6 +10,7 @@ use statuskit_core::{
     devp2p::Enode,
 };
 
+use super::{discovery, eip, json};
 use crate::{
     layer::{Field, Node, hex0x},
     peel::Context,
@@ -24,10 +25,16 @@ pub(super) fn text(context: &Context<'_>, bytes: &[u8], at: usize) -> Option<Nod
         return None;
     }
     let text = std::str::from_utf8(bytes).ok()?;
+    let text = text.trim();
     let readers = [enode, link, extended_key, key_file, chat_key];
-    let found = readers.iter().find_map(|read| read(text.trim(), bytes, at));
-    found.or_else(|| transit(context, bytes, at))
+    let found = readers.iter().find_map(|read| read(text, bytes, at));
+    let found = found.or_else(|| eip::link(text, whole, bytes, at));
+    let found = found.or_else(|| discovery::record_text(context, text, whole, bytes, at));
+    found.or_else(|| transit(context, bytes, at)).or_else(|| json::document(context, bytes, at))
 }
+
+/// Makes the fields of a text.
+pub(super) type Whole = fn(&str, &str, &[u8], usize) -> Vec<Field>;
 
 /// Fields of a text: what is around it, and the text itself.
 fn whole(name: &str, text: &str, bytes: &[u8], at: usize) -> Vec<Field> {

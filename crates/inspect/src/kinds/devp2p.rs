@@ -19,6 +19,14 @@ const OVERHEAD: usize = 65 + 16 + 32;
 /// The lengths of the bodies without EIP-8.
 const AUTH: usize = 194;
 const ACK: usize = 97;
+/// The lengths of the packets without EIP-8.
+pub(super) const PLAIN_AUTH: usize = AUTH + OVERHEAD;
+pub(super) const PLAIN_ACK: usize = ACK + OVERHEAD;
+
+/// Returns whether these 65 bytes are a public key.
+pub(super) fn is_point(bytes: &[u8]) -> bool {
+    PublicKey::from_slice(bytes).is_ok()
+}
 
 /// The start of a handshake.
 pub(super) fn auth(context: &Context<'_>, bytes: &[u8], at: usize) -> Option<Node> {
@@ -132,4 +140,19 @@ pub(super) fn disconnect(_: &Context<'_>, bytes: &[u8], at: usize) -> Option<Nod
     let mut node = Node::new("p2p.disconnect", bytes, at).with_fields(fields);
     node.check("reason", "", true, DisconnectReason::from_code(code).to_string());
     Some(node.possible("a list of one small number"))
+}
+
+/// An empty list.
+pub(super) fn ping(_: &Context<'_>, bytes: &[u8], at: usize) -> Option<Node> {
+    empty("p2p.ping", bytes, at)
+}
+
+/// An empty list.
+pub(super) fn pong(_: &Context<'_>, bytes: &[u8], at: usize) -> Option<Node> {
+    empty("p2p.pong", bytes, at)
+}
+
+fn empty(kind: &'static str, bytes: &[u8], at: usize) -> Option<Node> {
+    let fields = List::open(bytes, at).filter(List::is_empty)?.fields();
+    Some(Node::new(kind, bytes, at).with_fields(fields).possible("an empty list"))
 }

@@ -2,13 +2,17 @@
 
 use serde_json::Value;
 use statuskit_core::{
+    devp2p::{base, snappy},
     rlp::Reader,
-    wire::{Packet, p2p::RequestComplete, packet::code},
+    wire::{
+        Dialect, Packet,
+        packet::{ReadResponse, code},
+    },
 };
 
-use super::{devp2p, whisper};
+use super::{devp2p, mailserver, waku, whisper};
 use crate::{
-    layer::{Certainty, Field, Node, hex0x},
+    layer::{Certainty, Child, Field, Node, hex0x},
     peel::Context,
     rlp::{List, number, string},
 };
@@ -63,8 +67,20 @@ pub(super) fn p2p_message(_: &Context<'_>, bytes: &[u8], at: usize) -> Option<No
     Some(node.possible("a mailserver sends envelopes in the same form"))
 }
 
-/// A whole devp2p message: its code, then the payload, uncompressed.
+/// A whole devp2p message: its code, then the payload, compressed or not.
 pub(super) fn coded(context: &Context<'_>, bytes: &[u8], at: usize) -> Option<Node> {
+    coded_as(context, Dialect::Whisper, OFFSET, bytes, at)
+        .or_else(|| coded_as(context, Dialect::Waku1, OFFSET, bytes, at))
+}
+
+/// A message of a connection whose only protocol is this one, or begins at `offset`.
+pub(super) fn coded_as(
+    context: &Context<'_>,
+    dialect: Dialect,
+    offset: u64,
+    bytes: &[u8],
+    at: usize,
+) -> Option<Node> {
     let mut reader = Reader::new(bytes);
     let code = reader.u64("code").ok()?;
     let header = reader.offset();
@@ -72,32 +88,117 @@ pub(super) fn coded(context: &Context<'_>, bytes: &[u8], at: usize) -> Option<No
     if payload.is_empty() {
         return None;
     }
-    let read: fn(&Context<'_>, &[u8], usize) -> Option<Node> =
-        match (code, code.checked_sub(OFFSET)) {
-            (0, _) => devp2p::hello,
-            (1, _) => devp2p::disconnect,
-            (_, Some(code::STATUS)) => status,
-            (_, Some(code::MESSAGES)) => messages,
-            (_, Some(code::POW_REQUIREMENT)) => pow_requirement,
-            (_, Some(code::BLOOM_FILTER)) => bloom_filter,
-            (_, Some(code::BATCH_ACK)) => batch_acknowledged,
-            (_, Some(code::MESSAGE_RESPONSE)) => message_response,
-            (_, Some(code::RATE_LIMITS)) => rate_limits,
-            (_, Some(code::P2P_SYNC_REQUEST)) => sync_request,
-            (_, Some(code::P2P_SYNC_RESPONSE)) => sync_response,
-            (_, Some(code::P2P_REQUEST_COMPLETE)) => request_complete,
-            (_, Some(code::P2P_REQUEST)) => plain_request,
-            (_, Some(code::P2P_MESSAGE)) => p2p_message,
-            _ => return None,
-        };
-    let mut node = read(context, payload, start)?;
-    (node.offset, node.length) = (at, bytes.len());
+    let local = code.checked_sub(offset);
+    let mut node = match of_code(context, dialect, code, local, payload, start) {
+        Some(mut node) => {
+            (node.offset, node.length) = (at, bytes.len());
+            node
+        }
+        None => {
+            let read = |bytes: &[u8]| of_code(context, dialect, code, local, bytes, 0);
+            compressed(context, read, payload, start, bytes, at)?
+        }
+    };
     node.fields.insert(0, Field::new("code", at, header, code));
     // The code and the form agree.
     if node.certainty == Certainty::Possible {
         node = node.because(Certainty::Possible, "a code and a payload of its form");
     }
     Some(node)
+}
+
+/// The payload of a packet by its code: that of the base protocol, or `local` of the other.
+fn of_code(
+    context: &Context<'_>,
+    dialect: Dialect,
+    code: u64,
+    local: Option<u64>,
+    payload: &[u8],
+    at: usize,
+) -> Option<Node> {
+    type Read = fn(&Context<'_>, &[u8], usize) -> Option<Node>;
+    let waku = dialect.is_waku();
+    let read: Read = match (code, local) {
+        (base::HELLO, _) => devp2p::hello,
+        (base::DISCONNECT, _) => devp2p::disconnect,
+        (base::PING, _) => devp2p::ping,
+        (base::PONG, _) => devp2p::pong,
+        (_, Some(code::STATUS)) if waku => waku::status,
+        (_, Some(code::STATUS_UPDATE)) if waku => waku::update,
+        (_, Some(code::STATUS)) => status,
+        (_, Some(code::MESSAGES)) => messages,
+        (_, Some(code::POW_REQUIREMENT)) if !waku => pow_requirement,
+        (_, Some(code::BLOOM_FILTER)) if !waku => bloom_filter,
+        (_, Some(code::BATCH_ACK)) => batch_acknowledged,
+        (_, Some(code::MESSAGE_RESPONSE)) => any_response,
+        (_, Some(code::RATE_LIMITS)) if !waku => rate_limits,
+        (_, Some(code::P2P_SYNC_REQUEST)) if !waku => sync_request,
+        (_, Some(code::P2P_SYNC_RESPONSE)) if !waku => sync_response,
+        (_, Some(code::P2P_REQUEST_COMPLETE)) => request_complete,
+        (_, Some(code::P2P_REQUEST)) => {
+            let plain: Read = if waku { waku::plain_request } else { plain_request };
+            return p2p_request(context, plain, waku, payload, at);
+        }
+        (_, Some(code::P2P_MESSAGE)) => p2p_message,
+        _ => return None,
+    };
+    let mut node = read(context, payload, at)?;
+    if waku && let Some((_, name)) = waku::TWINS.iter().find(|(name, _)| node.kind == *name) {
+        node.kind = (*name).into();
+    }
+    Some(node)
+}
+
+/// A request: in an envelope, or plain.
+fn p2p_request(
+    context: &Context<'_>,
+    plain: fn(&Context<'_>, &[u8], usize) -> Option<Node>,
+    waku: bool,
+    bytes: &[u8],
+    at: usize,
+) -> Option<Node> {
+    let Some(envelope) = whisper::envelope(context, bytes, at) else {
+        return plain(context, bytes, at);
+    };
+    let kind = if waku { "waku.p2p_request" } else { "shh.p2p_request" };
+    let field = Field::new("envelope", at, bytes.len(), Value::Null);
+    let mut node = Node::new(kind, bytes, at).with_fields(vec![field]);
+    (node.certainty, node.why) =
+        (envelope.certainty, "an envelope in the packet of a request".into());
+    node.here(Some(envelope));
+    Some(node)
+}
+
+/// A payload that has to be decompressed first, with whatever is before it in `whole`.
+fn compressed(
+    context: &Context<'_>,
+    read: impl Fn(&[u8]) -> Option<Node>,
+    payload: &[u8],
+    start: usize,
+    whole: &[u8],
+    at: usize,
+) -> Option<Node> {
+    let plain = snappy::decompress(payload, MAX_PLAIN).ok().filter(|plain| !plain.is_empty())?;
+    let inner = context.nested(|_| read(&plain))?;
+    let field = Field::new("compressed payload", start, payload.len(), hex0x(payload));
+    let mut node = Node::new(inner.kind.clone(), whole, at).with_fields(vec![field]);
+    (node.certainty, node.why) = (inner.certainty, inner.why.clone());
+    let method = "decompressed with Snappy".to_owned();
+    node.children.push(Child::Buffer { bytes: plain, method, node: inner });
+    Some(node)
+}
+
+/// The most bytes that are decompressed.
+const MAX_PLAIN: usize = 2 << 20;
+
+/// The compressed payload of a packet, whose code is not known.
+pub(super) fn squeezed(context: &Context<'_>, bytes: &[u8], at: usize) -> Option<Node> {
+    let read = |plain: &[u8]| {
+        let readers = [status, messages, devp2p::hello, waku::status, message_response];
+        let found = readers.iter().find_map(|read| read(context, plain, 0));
+        found.filter(|node| node.certainty != Certainty::Possible)
+    };
+    compressed(context, read, bytes, at, bytes, at)
 }
 
 /// The code of the first packet of `shh`, where it is the only protocol of a connection.
@@ -110,12 +211,22 @@ fn envelopes(
     node: &mut Node,
 ) -> Option<Vec<Field>> {
     let mut list = List::open(bytes, at)?;
+    let mut count = 0;
     while !list.is_empty() {
+        if !context.has_room() || count >= MAX_ENVELOPES {
+            let message = format!("only the first {count} envelopes are shown");
+            node.stop("inspect.limit", message, "inspect the others alone");
+            return Some(list.fields());
+        }
         let (raw, start) = list.list("envelope")?;
-        node.here(Some(whisper::envelope(context, raw, start)?));
+        count += 1;
+        node.here(Some(context.nested(|context| whisper::envelope(context, raw, start))?));
     }
     list.finish()
 }
+
+/// The most envelopes of a list that are shown.
+const MAX_ENVELOPES: usize = 1024;
 
 /// `[1, [hash, [[hash, code, text], …]]]`.
 pub(super) fn message_response(_: &Context<'_>, bytes: &[u8], at: usize) -> Option<Node> {
@@ -137,6 +248,26 @@ pub(super) fn message_response(_: &Context<'_>, bytes: &[u8], at: usize) -> Opti
     response.inside(errors.finish()?);
     list.inside(response.finish()?);
     Some(Node::new("shh.message_response", bytes, at).with_fields(list.finish()?))
+}
+
+fn any_response(context: &Context<'_>, bytes: &[u8], at: usize) -> Option<Node> {
+    message_response(context, bytes, at).or_else(|| other_response(context, bytes, at))
+}
+
+/// `[version, response]` of a version that nodes ignore, or a response that they can't read.
+pub(super) fn other_response(_: &Context<'_>, bytes: &[u8], at: usize) -> Option<Node> {
+    let Ok(Packet::MessageResponse(response)) = Packet::decode(code::MESSAGE_RESPONSE, bytes)
+    else {
+        return None;
+    };
+    if matches!(response, ReadResponse::V1(_)) {
+        return None;
+    }
+    let mut list = List::open(bytes, at)?;
+    list.u64("version")?;
+    list.list("response")?;
+    let node = Node::new("shh.message_response", bytes, at).with_fields(list.finish()?);
+    Some(node.possible("a number and a list; nodes ignore such a response"))
 }
 
 /// `[envelopes, cursor, last, error]`.
@@ -187,33 +318,26 @@ pub(super) fn bloom_filter(_: &Context<'_>, bytes: &[u8], at: usize) -> Option<N
         Field::new("bloom filter", at + header, 64, hex0x(bloom)),
     ];
     let node = Node::new("shh.bloom_filter", bytes, at).with_fields(fields);
-    Some(node.possible("a string of 64 bytes"))
+    let zeros = bloom.iter().filter(|byte| **byte == 0).count();
+    Some(if zeros >= 40 || bloom.iter().all(|byte| *byte == 0xff) {
+        node.because(Certainty::Likely, "64 bytes with few bits set, or with all")
+    } else {
+        node.possible("a string of 64 bytes")
+    })
 }
 
-/// A string: hash of the request, of the last envelope, and a cursor; or an error.
-pub(super) fn request_complete(_: &Context<'_>, bytes: &[u8], at: usize) -> Option<Node> {
+/// A string with the end of an answer.
+pub(super) fn request_complete(context: &Context<'_>, bytes: &[u8], at: usize) -> Option<Node> {
     let (content, header) = string(bytes)?;
-    RequestComplete::decode(content).ok()?;
-    let start = at + header;
-    let mut fields = vec![Field::new("string header", at, header, content.len())];
-    let is_error = content.starts_with(b"ERROR=");
-    if is_error {
-        let text = String::from_utf8_lossy(content).into_owned();
-        fields.push(Field::new("error", start, content.len(), text));
-    } else {
-        let parts = [("request hash", 32), ("last envelope hash", 32), ("cursor", usize::MAX)];
-        let mut done = 0;
-        for (name, length) in parts {
-            let end = content.len().min(done + length.min(content.len() - done));
-            if end > done {
-                let part = &content[done..end];
-                fields.push(Field::new(name, start + done, part.len(), hex0x(part)));
-            }
-            done = end;
-        }
-    }
-    let node = Node::new("shh.p2p_request_complete", bytes, at).with_fields(fields);
-    Some(if is_error { node } else { node.possible("a string of a fitting length") })
+    let inner = mailserver::response_of(context, content, at + header)?;
+    let fields = vec![
+        Field::new("string header", at, header, content.len()),
+        Field::new("response", at + header, content.len(), Value::Null),
+    ];
+    let mut node = Node::new("shh.p2p_request_complete", bytes, at).with_fields(fields);
+    (node.certainty, node.why) = (inner.certainty, inner.why.clone());
+    node.here(Some(inner));
+    Some(node)
 }
 
 /// A string of 32 bytes.

@@ -1,16 +1,19 @@
 //! Payloads of Status clients, in their wrapper or by themselves, and the events of groups.
 
 use serde_json::Value;
-use statuskit_core::payload::{
-    PayloadMessage, PayloadType, Wrapper,
-    check::{Receipt, checks},
-    group::GroupEvent,
-    schema,
-    types::TYPES,
+use statuskit_core::{
+    payload::{
+        PayloadMessage, PayloadType, Wrapper,
+        check::{Receipt, checks},
+        group::GroupEvent,
+        schema,
+        types::TYPES,
+    },
+    protobuf::Fields,
 };
 
 use crate::{
-    layer::{Field, Node, hex0x},
+    layer::{Certainty, Child, Field, Node, hex0x},
     peel::Context,
     proto,
 };
@@ -20,6 +23,8 @@ use statuskit_core::time::UnixMillis;
 const PAYLOAD: u32 = 2;
 const EVENTS: u32 = 2;
 const MESSAGE: u32 = 3;
+/// The most fields of a payload without its wrapper.
+const MAX_BARE: usize = 512;
 /// The length of a signature.
 const SIGNATURE: usize = 65;
 
@@ -103,18 +108,43 @@ fn of_type(
 
 /// A payload without its wrapper: every field known, and a text that says something.
 pub(super) fn bare(context: &Context<'_>, bytes: &[u8], at: usize) -> Option<Node> {
+    // All types are tried: what none of them has must not cost as much as all of them.
+    if Fields::new(bytes).take(MAX_BARE + 1).count() > MAX_BARE {
+        return None;
+    }
     TYPES.iter().find_map(|kind| {
         let message = PayloadMessage::decode(kind.number, bytes).ok()?;
         if matches!(message, PayloadMessage::Other { .. }) || message.encode() != bytes {
             return None;
         }
         let node = of_type(context, kind, bytes, at)?;
+        if let PayloadMessage::MembershipUpdateMessage(_) = message {
+            return signed_events(node);
+        }
         let sent = UnixMillis(clock(&node)?);
         let receipt = Receipt { sent, now: sent, ..Receipt::default() };
         // Rules that need an author can't hold here, but the content must.
         let sound = checks(&message, &receipt).iter().filter(|check| !check.pass).count() <= 1;
         sound.then(|| node.possible("all fields are known, but other types may fit as well"))
     })
+}
+
+/// The history of a group has no clock. Its events are signed.
+fn signed_events(node: Node) -> Option<Node> {
+    let mut signed = false;
+    for child in &node.children {
+        let Child::Here(event) = child else { continue };
+        signed |= event.checks.iter().any(|check| check.pass);
+    }
+    if signed {
+        return Some(
+            node.because(Certainty::Likely, "all fields are known, and an event is signed"),
+        );
+    }
+    // Otherwise the id of the chat, which ends in a key, must be that of a group.
+    let chat_id = node.fields.iter().find(|field| field.name == "chat_id")?;
+    let is_group = chat_id.value.as_str().is_some_and(|id| id.len() > 132 && id.contains("0x04"));
+    is_group.then(|| node.possible("the id of a group, and no event that is signed"))
 }
 
 /// Returns the clock of a message, in milliseconds.

@@ -68,19 +68,45 @@ pub(super) fn protocol_message(context: &Context<'_>, bytes: &[u8], at: usize) -
     for (content, start) in proto::contents(bytes, at, PUBLIC_MESSAGE) {
         node.here(context.inside(content, start, Place::Secure));
     }
-    direct(context, &message, &mut node);
+    direct(context, &message, bytes, &mut node);
     Some(node)
 }
 
 /// Opens what is encrypted to an identity, and says what sessions would be needed for the rest.
-fn direct(context: &Context<'_>, message: &ProtocolMessage, node: &mut Node) {
+fn direct(context: &Context<'_>, message: &ProtocolMessage, bytes: &[u8], node: &mut Node) {
+    if message.fields().direct_message.is_empty() {
+        return;
+    }
+    let mut problem = None;
+    for state in &context.options.keys.states {
+        if !context.curve() {
+            break;
+        }
+        match state.decrypt(context.sender().as_ref(), bytes) {
+            Ok((plaintext, key)) => {
+                *node = node.clone().certain("a key opened it");
+                add_plaintext(
+                    context,
+                    node,
+                    plaintext,
+                    key,
+                    "decrypted with a session of the state",
+                );
+                return;
+            }
+            Err(error) => problem = Some(error),
+        }
+    }
     for (installation, direct) in &message.fields().direct_message {
         let Some(header) = &direct.dh_header else {
             let kind =
                 if direct.x3dh_header.is_some() { "starts a session" } else { "is in a session" };
             node.stop(
                 "inspect.no_session",
-                format!("the message to installation {installation:?} {kind}"),
+                match &problem {
+                    Some(problem) => format!("the state does not read it: {problem}"),
+                    None => format!("the message to installation {installation:?} {kind}"),
+                },
                 "give the recipient's state (--state)",
             );
             continue;
@@ -104,12 +130,32 @@ fn direct(context: &Context<'_>, message: &ProtocolMessage, node: &mut Node) {
         };
         node.certainty = Certainty::Certain;
         node.why = "a key opened it".into();
-        let inner = context.inside(&plaintext, 0, Place::Secure);
-        if let Some(inner) = inner {
-            let opened_with = Some(format!("identity {identity}"));
-            let method = "decrypted with the key of the recipient".to_owned();
-            let inner = Node { opened_with, ..inner };
+        let key = format!("identity {identity}");
+        add_plaintext(context, node, plaintext, key, "decrypted with the key of the recipient");
+    }
+}
+
+fn add_plaintext(
+    context: &Context<'_>,
+    node: &mut Node,
+    plaintext: Vec<u8>,
+    key: String,
+    method: &str,
+) {
+    match context.inside(&plaintext, 0, Place::Secure) {
+        Some(inner) => {
+            let inner = Node { opened_with: Some(key), ..inner };
+            let method = method.to_owned();
             node.children.push(Child::Buffer { bytes: plaintext, method, node: inner });
+        }
+        None if plaintext.is_empty() => {
+            node.opened_with = Some(key);
+            node.stop("inspect.padding_only", "the payload is empty", "");
+        }
+        None => {
+            node.opened_with = Some(key);
+            let message = format!("{} bytes of plaintext, of no known form", plaintext.len());
+            node.stop("inspect.application", message, "");
         }
     }
 }

@@ -6,7 +6,6 @@ use statuskit_core::{
         Envelope, Message, Rules,
         check::{checks, future_diff},
     },
-    mailserver::{Form, Request},
     rlp::{self, Reader},
 };
 
@@ -15,6 +14,7 @@ use crate::{
     layer::{Child, Field, Node, hex0x},
     peel::Context,
     rlp::List,
+    topics,
 };
 
 /// The start of an envelope whose end is missing.
@@ -56,6 +56,9 @@ pub(super) fn envelope(context: &Context<'_>, bytes: &[u8], at: usize) -> Option
     let now = context.options.now.unwrap_or(envelope.sent());
     let pow = envelope.pow(future_diff(envelope.sent(), now));
     node.check("hash", "", true, envelope.hash().to_string());
+    if let Some(known) = topics::describe(envelope.topic()) {
+        node.check("topic", "", true, known);
+    }
     for check in checks(&envelope, pow, &Rules::new(now)) {
         node.check(check.rule, check.verdict.code(), check.pass, check.found);
     }
@@ -70,7 +73,11 @@ fn open(context: &Context<'_>, envelope: &Envelope, node: &mut Node) {
         node.stop("inspect.limit", "too many envelopes to open all of them", "inspect it alone");
         return;
     }
-    match ring.open(envelope) {
+    let opened = ring.open(envelope).or_else(|error| {
+        let contact = context.contact_code(envelope.topic());
+        contact.map_or(Err(error), |ring| ring.open(envelope))
+    });
+    match opened {
         Ok(opened) => {
             let plaintext = plaintext(&opened.message);
             let method = format!("decrypted with {}", opened.source);
@@ -81,12 +88,20 @@ fn open(context: &Context<'_>, envelope: &Envelope, node: &mut Node) {
             node.children.push(Child::Buffer { bytes: plaintext, method, node: inner });
         }
         Err(KeyRingError::NoKey(topic)) => {
-            node.stop("inspect.no_key", format!("no key for topic {topic} was given"), hint);
+            let message = format!("no key for topic {topic} was given");
+            match topics::describe(topic) {
+                Some(_) => {
+                    node.stop("inspect.no_key", message, "give the recipient's key (--identity)")
+                }
+                None => node.stop("inspect.no_key", message, hint),
+            }
         }
         Err(KeyRingError::Open(error)) if error.code() == "envelope.wrong_key" => {
-            let known = ring.topics().any(|topic| topic == envelope.topic());
+            let sources: Vec<_> = ring.sources(envelope.topic()).map(ToString::to_string).collect();
+            let known = !sources.is_empty();
             let message = if known {
-                format!("the key of topic {} does not open it", envelope.topic())
+                let sources = sources.join(", ");
+                format!("topic {} is that of {sources}, but its key fails", envelope.topic())
             } else {
                 format!(
                     "no key for topic {} was given, and none of the others fits",
@@ -152,7 +167,9 @@ fn message_of(context: &Context<'_>, message: &Message, bytes: &[u8]) -> Node {
         node.stop("inspect.padding_only", "the payload is empty; the rest is padding", "");
         return node;
     }
-    match context.inside(&message.payload, payload_at, Place::Message) {
+    let sender = message.signed.as_ref().map(|(_, key)| *key);
+    let read = |context: &Context<'_>| context.inside(&message.payload, payload_at, Place::Message);
+    match context.signed_by(sender, read) {
         Some(inner) => node.children.push(Child::Here(inner)),
         None => {
             let text = std::str::from_utf8(&message.payload).is_ok();
@@ -161,42 +178,4 @@ fn message_of(context: &Context<'_>, message: &Message, bytes: &[u8]) -> Node {
         }
     }
     node
-}
-
-/// A request to a mailserver, in any of its forms.
-pub(super) fn request(_: &Context<'_>, bytes: &[u8], at: usize) -> Option<Node> {
-    let (request, form) = Request::decode(bytes).ok()?;
-    let node = Node::new("mailserver.request", bytes, at);
-    let mut node = if form == Form::Raw {
-        let mut fields = Vec::new();
-        let parts = [("from", 4), ("to", 4), ("bloom", 64), ("limit", 4), ("cursor", usize::MAX)];
-        let mut start = 0_usize;
-        for (name, length) in parts {
-            let end = bytes.len().min(start.saturating_add(length));
-            if end > start {
-                fields.push(Field::new(name, at + start, end - start, hex0x(&bytes[start..end])));
-            }
-            start = end;
-        }
-        node.with_fields(fields).possible("the lengths of its parts fit")
-    } else {
-        let mut list = List::open(bytes, at)?;
-        list.u32("lower")?;
-        list.u32("upper")?;
-        list.bytes("bloom")?;
-        if form == Form::Seven {
-            list.list("topics")?;
-        }
-        list.u32("limit")?;
-        list.bytes("cursor")?;
-        if form != Form::Five {
-            list.bool("batch")?;
-        }
-        node.with_fields(list.fields())
-    };
-    match request.validate() {
-        Ok(()) => node.check("request", "mailserver.range", true, "a server answers it"),
-        Err(error) => node.check("request", error.code(), false, error.to_string()),
-    }
-    Some(node)
 }
