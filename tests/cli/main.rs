@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
 mod account;
+mod captures;
 mod chat;
 mod config;
 mod conversation;

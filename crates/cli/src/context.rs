@@ -45,7 +45,7 @@ pub struct Common {
     pub fail_fast: bool,
     /// Configuration file [default: STATUS_CONFIG, else statuskit/config.toml where the system keeps
     /// such files]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, visible_alias = "keyring", global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Profile of the configuration [default: STATUS_PROFILE, else "default"]
     #[arg(long, global = true, value_name = "NAME", add = ArgValueCandidates::new(config::profile_names))]
@@ -144,6 +144,11 @@ impl Context {
     /// Writes the buffered results.
     pub fn flush(&mut self) -> Result<()> {
         self.output.flush()
+    }
+
+    /// Writes lines of results that were rendered before, and empties them.
+    pub fn write_lines(&mut self, rendered: &mut Vec<u8>) -> Result<()> {
+        self.output.write(rendered)
     }
 
     /// The format of results.

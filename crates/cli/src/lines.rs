@@ -35,6 +35,11 @@ impl Lines {
         Ok(first.is_some_and(|byte| byte < 0x20 && !byte.is_ascii_whitespace()))
     }
 
+    /// The first bytes of the rest, as far as they are there.
+    pub fn peek(&mut self) -> Result<&[u8]> {
+        Ok(self.input.fill_buf().map_err(read_error)?)
+    }
+
     /// All that is left, as it is.
     pub fn rest(&mut self, limit: usize) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();

@@ -197,6 +197,16 @@ impl Output {
         if self.pending.len() >= MAX_PENDING { self.flush() } else { Ok(()) }
     }
 
+    /// Writes results that were rendered elsewhere, and empties them.
+    pub fn write(&mut self, rendered: &mut Vec<u8>) -> Result<()> {
+        self.flush()?;
+        if !rendered.is_empty() {
+            write_stdout(rendered)?;
+            rendered.clear();
+        }
+        Ok(())
+    }
+
     /// Returns the bytes of a record.
     pub fn render(&self, record: &Record, text: impl FnOnce(&Record) -> String) -> Result<Vec<u8>> {
         let mut out = Vec::new();

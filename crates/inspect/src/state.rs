@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use statuskit_core::{
     crypto::{PublicKey, SecretKey, seeded_rng},
     secure::{
-        Device, MemoryStore, Store, StoreError,
+        CompressedKey, Device, MemoryStore, ProtocolMessage, Store, StoreError, proto,
         store::{Changes, Record, Visit},
     },
 };
@@ -36,7 +36,12 @@ impl State {
     ) -> Result<(Vec<u8>, String), String> {
         let senders = match sender {
             Some(sender) => vec![*sender],
-            None => self.peers()?,
+            None => {
+                // Whoever is named by the message itself comes first.
+                let mut senders = named(message);
+                senders.extend(self.peers()?);
+                senders
+            }
         };
         let mut problem = "no sender of it is known to the state".to_owned();
         for sender in senders.iter().take(MAX_SENDERS) {
@@ -67,6 +72,15 @@ impl State {
         let peers = self.device()?.peers().map_err(|error| error.to_string())?;
         Ok(peers.iter().filter_map(|peer| peer.identity.point().ok()).collect())
     }
+}
+
+/// Returns the identities of the bundles in a message: its sender, as a rule.
+fn named(message: &[u8]) -> Vec<PublicKey> {
+    let Ok(message) = ProtocolMessage::decode(message) else { return Vec::new() };
+    let bundles = message.fields().bundles.iter().take(MAX_SENDERS);
+    let key =
+        |bundle: &proto::Bundle| CompressedKey::from_slice(&bundle.identity).ok()?.point().ok();
+    bundles.filter_map(key).collect()
 }
 
 /// Shows whose it is only: the records are secret.

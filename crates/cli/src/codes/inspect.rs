@@ -43,7 +43,7 @@ pub(super) const CODES: &[Explanation] = &[
         code: "inspect.no_key",
         rule: "An envelope or a handshake opens with the key that it is encrypted to.",
         source: "tools",
-        causes: "Name the chat (--chat), the password (--password), the recipient's key (--identity) or the node's key (--node-key).",
+        causes: "Name the chat (--chat), the password (--password), the recipient's key (--identity), the node's key (--node-key) or the key log (--key-log).",
     },
     Explanation {
         code: "inspect.bad_tag",
@@ -61,7 +61,7 @@ pub(super) const CODES: &[Explanation] = &[
         code: "inspect.no_session",
         rule: "Messages of the secure transport open with the session of the installation.",
         source: "tools",
-        causes: "The state of the recipient is needed.",
+        causes: "The state of the recipient is needed (--state), as it was before the message: keys of messages that were read are deleted.",
     },
     Explanation {
         code: "inspect.padding_only",
@@ -98,6 +98,24 @@ pub(super) const CODES: &[Explanation] = &[
         rule: "Clients before 2020 sent JSON in transit format.",
         source: "tools",
         causes: "The message is from such a client. Later ones ignore it.",
+    },
+    Explanation {
+        code: "inspect.gap",
+        rule: "A stream of TCP is put together up to the first byte that is not in the capture.",
+        source: "tools",
+        causes: "The capture began late, lost packets, or cut them (`tcpdump -s 0` takes them whole).",
+    },
+    Explanation {
+        code: "inspect.key_log",
+        rule: "A key log has one JSON object per line, as the tools write it with --key-log.",
+        source: "tools",
+        causes: "Another file, or a line that was cut.",
+    },
+    Explanation {
+        code: "inspect.unsigned",
+        rule: "A transaction without a signature is what is signed, and does nothing by itself.",
+        source: "EIP-155",
+        causes: "It is the input of a signer.",
     },
     Explanation {
         code: "inspect.limit",

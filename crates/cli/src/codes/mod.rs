@@ -3,6 +3,7 @@
 mod account;
 mod config;
 mod conversation;
+mod discovery;
 mod eip;
 mod inspect;
 mod mailserver;
@@ -30,6 +31,7 @@ pub fn explanations() -> impl Iterator<Item = &'static Explanation> {
     [
         whisper::CODES,
         network::CODES,
+        discovery::CODES,
         account::CODES,
         eip::CODES,
         names::CODES,

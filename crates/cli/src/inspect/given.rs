@@ -4,7 +4,9 @@ use std::{fs::File, io::Read as _, path::Path};
 
 use serde_json::{Map, Value};
 use statuskit_core::reader::{self, Reader, Wants};
-use statuskit_inspect::{Certainty, InspectError, Inspection, Options, inspect, inspect_text};
+use statuskit_inspect::{
+    Certainty, InspectError, Inspection, Options, inspect, inspect_text, is_capture,
+};
 
 use crate::{
     context::Context,
@@ -45,6 +47,8 @@ pub enum Objects {
     Inspect,
     /// The same, and those without bytes are taken as they are.
     InspectOrKeep,
+    /// They are inspected themselves, and their bytes as layers of them.
+    Peel,
     /// They are taken as they are.
     Keep,
 }
@@ -75,7 +79,7 @@ pub fn each(
         return Ok(());
     }
     let mut input = Lines::from_stdin();
-    if input.is_binary()? {
+    if input.is_binary()? || is_capture(input.peek()?) {
         let bytes = input.rest(MAX_INPUT)?;
         return work(cx, Given::of_bytes(&bytes, options));
     }
@@ -94,11 +98,20 @@ pub fn each(
 
 /// Reads all of a file, an argument or what was pasted.
 pub fn read_all(bytes: &[u8], options: &Options, objects: Objects) -> Vec<Given> {
-    if !reader::begins_as_text(bytes) {
+    if !reader::begins_as_text(bytes) || is_capture(bytes) {
         return vec![Given::of_bytes(bytes, options)];
     }
+    let text = String::from_utf8_lossy(bytes);
+    // A document of several lines.
+    let whole = text.trim();
+    if objects == Objects::Peel && whole.starts_with(['{', '[']) && whole.contains('\n') {
+        let document = inspect_text(whole, options);
+        if document.is_ok() {
+            return vec![Given { line: 1, taken: None, found: found(document, 1) }];
+        }
+    }
     let mut texts = Texts::new(options, objects);
-    String::from_utf8_lossy(bytes).lines().for_each(|line| texts.line(line));
+    text.lines().for_each(|line| texts.line(line));
     texts.end();
     texts.take().collect()
 }
@@ -138,7 +151,9 @@ impl<'a> Texts<'a> {
             inspect(bytes, &options).is_ok_and(|it| it.certainty() != Certainty::Possible)
         });
         let wants = match objects {
-            Objects::Inspect | Objects::InspectOrKeep => wants.with_records(is_record),
+            Objects::Inspect | Objects::InspectOrKeep | Objects::Peel => {
+                wants.with_records(is_record)
+            }
             Objects::Keep => wants.with_records(|_| true),
         };
         Self { options, objects, reader: Reader::new(wants), ready: Vec::new(), any: false }
@@ -148,7 +163,7 @@ impl<'a> Texts<'a> {
         let text = line.trim();
         self.any |= !text.is_empty();
         let as_text = inspect_text(text, self.options);
-        if as_text.as_ref().is_ok_and(|it| it.certainty() == Certainty::Certain) {
+        if as_text.as_ref().is_ok_and(|it| self.is_text(it)) {
             // What was open before ends here.
             self.reader.line(b"");
             self.collect();
@@ -158,6 +173,18 @@ impl<'a> Texts<'a> {
         }
         self.reader.line(text.as_bytes());
         self.collect();
+    }
+
+    /// Whether a line is what it says, and not the spelling of bytes.
+    fn is_text(&self, found: &Inspection) -> bool {
+        match (found.kind(), self.objects) {
+            ("statuskit.record", objects) => objects == Objects::Peel,
+            ("rpc.message", objects) if objects != Objects::Peel => false,
+            ("eip.link" | "devp2p.enr" | "rpc.message", _) => {
+                found.certainty() >= Certainty::Likely
+            }
+            _ => found.certainty() == Certainty::Certain,
+        }
     }
 
     fn end(&mut self) {
@@ -197,6 +224,14 @@ impl<'a> Texts<'a> {
         if self.objects == Objects::Keep {
             return Ok(Found::Record(members));
         }
+        if self.objects == Objects::Peel {
+            let text = serde_json::to_string(&members).unwrap_or_default();
+            let document = inspect_text(&text, self.options);
+            // Unless its bytes are asked for by their kind.
+            if document.is_ok() {
+                return found(document, line);
+            }
+        }
         let raw = members.get("raw").and_then(Value::as_str);
         match raw.and_then(|raw| hex::decode(raw.trim_start_matches("0x")).ok()) {
             Some(bytes) => found(inspect(&bytes, self.options), line),
@@ -210,7 +245,7 @@ impl<'a> Texts<'a> {
     }
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>> {
+pub fn read_file(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let limit = MAX_INPUT as u64 + 1;
     let read = File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));

@@ -2,12 +2,12 @@
 
 mod diff;
 mod given;
+mod keys;
 mod matching;
 mod redact;
 pub mod schema;
 mod serve;
-
-use std::path::PathBuf;
+mod short;
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
@@ -16,10 +16,10 @@ use statuskit_inspect::{Inspection, KINDS, Options, html};
 use crate::{
     context::Context,
     error::{Exit, Result},
-    keys::{OpenArgs, read_identity},
     output::{Format, Record},
 };
 use given::{Found, Objects};
+use keys::KeyArgs;
 
 /// Take any bytes apart: what they are, every field, what is inside, and why a client would refuse
 /// them
@@ -38,6 +38,7 @@ Examples:
   $ echo hi | status-envelope seal --chat status | status-inspect --chat status --output text
   $ echo hi | status-envelope seal --chat status | status-inspect --hexdump --output text
   $ status-inspect --output html status-im://chat/public/status > report.html
+  $ seq 3 | status-envelope seal --chat x --lines | status-inspect --short
   $ status-inspect kinds"
 )]
 pub struct InspectArgs {
@@ -52,6 +53,12 @@ pub struct InspectArgs {
     /// Show the bytes as hex with the names of their fields
     #[arg(long)]
     hexdump: bool,
+    /// List envelopes only, by topic and hash, with the key of the topic; for millions of lines
+    #[arg(long, conflicts_with_all = ["kind", "hexdump"])]
+    short: bool,
+    /// Open the envelopes of --short as well: who signed, and how long the payload is
+    #[arg(long, requires = "short")]
+    open: bool,
     #[command(flatten)]
     source: SourceArgs,
 }
@@ -59,11 +66,8 @@ pub struct InspectArgs {
 /// The keys at hand.
 #[derive(Debug, Clone, Args)]
 pub struct SourceArgs {
-    /// File with the private key of a node, for RLPx handshakes. Repeatable
-    #[arg(long, value_name = "FILE", help_heading = "Keys")]
-    node_key: Vec<PathBuf>,
     #[command(flatten)]
-    keys: OpenArgs,
+    keys: KeyArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -104,7 +108,10 @@ fn kinds(cx: &mut Context) -> Result<()> {
 impl InspectArgs {
     fn run(&self, cx: &mut Context) -> Result<()> {
         let options = self.source.options(self.kind.clone(), cx)?;
-        given::each(&self.inputs, &options, Objects::Inspect, cx, |cx, given| match given.found {
+        if self.short {
+            return short::run(&self.inputs, &options.keys.ring, self.open, cx);
+        }
+        given::each(&self.inputs, &options, Objects::Peel, cx, |cx, given| match given.found {
             Ok(Found::Inspection(inspection)) => self.show(cx, &inspection),
             Ok(Found::Record(_)) => unreachable!("the bytes of records are inspected"),
             Err(error) if error.exit == Exit::Usage => Err(error.into()),
@@ -143,10 +150,7 @@ impl SourceArgs {
         options.kind = kind;
         // Without a time that was given, an old envelope is checked as at its own.
         options.now = cx.is_clock_fixed().then(|| cx.now());
-        options.keys.ring = self.keys.key_ring()?;
-        for path in &self.node_key {
-            options.keys.nodes.push(read_identity(path, "--node-key")?);
-        }
+        options.keys = self.keys.keys()?;
         Ok(options)
     }
 }

@@ -47,6 +47,7 @@ const RECORDS: &[&str] = &[
     "data_sync",
     "decrypted",
     "device",
+    "diff",
     "empty",
     "ens_answer",
     "ens_call",
@@ -71,6 +72,7 @@ const RECORDS: &[&str] = &[
     "keystore",
     "kind",
     "legacy",
+    "listed",
     "log",
     "match",
     "message",
@@ -93,11 +95,13 @@ const RECORDS: &[&str] = &[
     "qr_text",
     "ratchet_step",
     "ready",
+    "redacted",
     "repeated",
     "request",
     "request_transaction",
     "send_transaction",
     "sent",
+    "serving",
     "session",
     "setting",
     "signature",
@@ -182,7 +186,7 @@ fn rpc(context: &Context<'_>, value: &Value, bytes: &[u8], at: usize) -> Option<
         } else if let Some(error) = call.get("error").and_then(Value::as_object) {
             let text = error.get("message").and_then(Value::as_str).unwrap_or_default();
             let code = error.get("code").map(Value::to_string).unwrap_or_default();
-            node.check("answer", "rpc.error", false, format!("{code}: {text}"));
+            node.check("answer", "", false, format!("error {code}: {text}"));
         } else {
             node.check("answer", "", true, "a result");
         }

@@ -135,6 +135,9 @@ pub const RECORDS: &[(&str, &str, &str)] = &[
     ("legacy", "a message of a client before 2020",
         "{tag:str author:null text:str|null content_type:str|null message_type:str|null \
          clock:uint timestamp:uint chat_id:str|null raw:hex}"),
+    ("listed", "an envelope in a list, with the key of its topic",
+        "{kind:str topic:hex4 key:str|null hash:hex32 opened?:bool signer?:hex65|null \
+         length?:uint|null}"),
     ("log", "an event in the log of a contract",
         "{signature:str topics:[hex32] data:hex raw:hex standards?:[str] arguments?:[{name:str \
          type:str value:any indexed:bool}]}"),
