@@ -171,6 +171,11 @@ impl Context {
         self.common.seed.is_some()
     }
 
+    /// The seed, if one was given.
+    pub fn seed(&self) -> Option<&str> {
+        self.common.seed.as_deref()
+    }
+
     /// Whether the first bad record of a stream is the last.
     pub fn fails_fast(&self) -> bool {
         self.common.fail_fast

@@ -17,6 +17,7 @@ mod examples;
 mod explain;
 mod files;
 mod filter;
+mod fixtures;
 mod generate;
 mod group;
 mod identity;

@@ -20,7 +20,7 @@ use crate::{
     context::{Common, Context, early_errors_are_records, show_early_error, show_usage},
     demo, eip, envelope,
     error::{CliError, Exit, Result, Stop},
-    examples, explain, generate, group, inspect, keygen, mailserver, node,
+    examples, explain, fixtures, generate, group, inspect, keygen, mailserver, node,
     output::{Format, no_page, write_stdout},
     payload, pow, receive,
     redact::redact,
@@ -70,6 +70,7 @@ tools! {
     chat(ChatArgs) = "status-chat";
     node(NodeArgs) = "status-node";
     mailserver(MailserverArgs) = "status-mailserver";
+    fixtures(FixturesArgs) = "status-fixtures";
 }
 
 /// Ends every help text.
@@ -116,6 +117,7 @@ enum Subtool {
     Chat(chat::ChatArgs),
     Node(node::NodeArgs),
     Mailserver(mailserver::MailserverArgs),
+    Fixtures(fixtures::FixturesArgs),
     Config(config::command::ConfigArgs),
     Keygen(keygen::KeygenArgs),
     Explain(explain::ExplainArgs),
@@ -150,6 +152,7 @@ fn run_subtool(umbrella: &Umbrella, cx: &mut Context) -> Result<()> {
         Subtool::Chat(args) => chat::run(args, cx),
         Subtool::Node(args) => node::run(args, cx),
         Subtool::Mailserver(args) => mailserver::run(args, cx),
+        Subtool::Fixtures(args) => fixtures::run(args, cx),
         Subtool::Demo(args) => demo::run(args, cx),
         Subtool::Config(args) => config::command::run(args, cx),
         Subtool::Keygen(args) => keygen::run(args, cx),

@@ -201,4 +201,58 @@ pub(super) const CODES: &[Explanation] = &[
         source: "tools",
         causes: "See --help, and its examples.",
     },
+    Explanation {
+        code: "fixtures.no_cases",
+        rule: "A run without a case shows nothing.",
+        source: "tools",
+        causes: "The directory has no sets, or --filter and --shard leave none. `status-fixtures generate` makes some.",
+    },
+    Explanation {
+        code: "fixtures.format",
+        rule: "A file of a set has the members of its schema; see fixtures/README.md.",
+        source: "tools",
+        causes: "A file that was edited or cut.",
+    },
+    Explanation {
+        code: "fixtures.program",
+        rule: "An implementation under test reads requests line by line, answers each with a line, and ends with its input.",
+        source: "tools",
+        causes: "A program that is not in PATH, that ends at once, or that waits for a terminal. Its own errors stand above. `status-fixtures shim --template python` prints one that works.",
+    },
+    Explanation {
+        code: "fixtures.exceptions",
+        rule: "Each exception names its case, its reason, and the last day on which it holds.",
+        source: "tools",
+        causes: "A member of [[exception]] is missing or unknown, or `until` is no date such as 2027-01-31.",
+    },
+    Explanation {
+        code: "mutate.no_key",
+        rule: "Layers around the broken one are made anew: this needs the keys that opened and signed them.",
+        source: "tools",
+        causes: "The envelope is of another chat or for another key, or its signer's key is missing: --chat, --password, --sym-key, --identity.",
+    },
+    Explanation {
+        code: "mutate.kind",
+        rule: "A fault breaks what was valid before, in the layer that it is about.",
+        source: "tools",
+        causes: "The envelope has no such layer, or the bytes are of another kind. Faults that change more than bytes are made by --all only.",
+    },
+    Explanation {
+        code: "golden.command",
+        rule: "What is recorded is the text that a command prints.",
+        source: "tools",
+        causes: "The program is not in PATH, or prints binary: --output json or hex.",
+    },
+    Explanation {
+        code: "golden.missing",
+        rule: "A check repeats commands that were recorded.",
+        source: "tools",
+        causes: "Another directory (--dir), or a name that was never recorded: `status-fixtures record NAME -- COMMAND`.",
+    },
+    Explanation {
+        code: "golden.format",
+        rule: "A record has the command, the masked members, the exit code and the lines.",
+        source: "tools",
+        causes: "A file of another program in the directory, or one that was edited.",
+    },
 ];

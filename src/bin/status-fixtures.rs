@@ -1,0 +1,5 @@
+//! `status-fixtures`: see `--help`.
+
+fn main() -> std::process::ExitCode {
+    statuskit_cli::tools::fixtures()
+}
