@@ -13,6 +13,8 @@ mod account;
 mod eip;
 #[path = "interop/faults.rs"]
 mod faults;
+#[path = "interop/fixtures.rs"]
+mod fixtures;
 #[path = "interop/harness.rs"]
 mod harness;
 #[path = "interop/leveldb.rs"]

@@ -9,8 +9,14 @@ use statuskit_cli::tools;
 
 use crate::shell::Shell;
 
-const FILES: [&str; 5] =
-    ["README.md", "docs/config.md", "docs/cookbook.md", "docs/inspect.md", "docs/mailservers.md"];
+const FILES: [&str; 6] = [
+    "README.md",
+    "docs/config.md",
+    "docs/cookbook.md",
+    "docs/fixtures.md",
+    "docs/inspect.md",
+    "docs/mailservers.md",
+];
 
 #[test]
 fn commands_of_the_documents_are_understood() {

@@ -20,6 +20,10 @@ import (
 )
 
 func main() {
+	if len(os.Args) == 2 && os.Args[1] == "shim" {
+		shim()
+		return
+	}
 	var (
 		key        = flag.String("key", "", "node key, 0x hex (default: a fresh one)")
 		minPow     = flag.Float64("min-pow", whisper.DefaultMinimumPoW, "minimum PoW accepted")
