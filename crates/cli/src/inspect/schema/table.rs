@@ -45,7 +45,9 @@ pub const RECORDS: &[(&str, &str, &str)] = &[
          version:uint protocol_version:uint}] signature?:hex65 raw?:hex learned?:[@learned] \
          private_pre_key?:hex32 hash?:hex32 sent?:uint sender?:hex65}"),
     ("bytes", "bytes of an unknown form",
-        "{raw:hex}"),
+        "{raw:hex fault?:str}"),
+    ("case", "a case of the conformance set",
+        "{id:str op:str input:any expect:any}"),
     ("check", "what a peer or a client checks, and the verdict",
         "{hash?:hex32 accepted:bool verdict?:str now?:uint pow?:num|str checks:[{rule:str \
          pass:bool code:str found:any expected?:str field?:str}]|null raw:hex payload_type?:str \
@@ -91,7 +93,7 @@ pub const RECORDS: &[(&str, &str, &str)] = &[
         "{hash:hex32 expiry:uint ttl:uint sent:uint topic:hex4 nonce:uint pow:str|num size:uint \
          raw:hex target?:num leading_zero_bits?:uint tried?:uint nonces_per_second?:uint \
          rlp_len?:uint rlp_without_nonce_len?:uint data_len?:uint encryption?:str \
-         fields?:[@part] repeated?:bool}"),
+         fields?:[@part] repeated?:bool fault?:str}"),
     ("envelope_part", "an envelope that was cut off",
         "{rlp_len:uint length:uint missing:uint fields:[@part] raw:hex}"),
     ("error", "an error, on standard error; of status-chat, the result of a command",
@@ -101,8 +103,14 @@ pub const RECORDS: &[(&str, &str, &str)] = &[
          nonces_per_second:uint expected_seconds:num}"),
     ("explanation", "what a code of an error means",
         "{code:str rule:str source:str causes:str}"),
+    ("fault", "a fault of the catalogue",
+        "{layer:str fault:str rule:str source:str class:str}"),
+    ("fixtures", "a conformance set that was made",
+        "{out:str version:uint sets:uint cases:uint manifest_sha256:str}"),
     ("forgotten", "a session that was forgotten",
         "{session:@session_id}"),
+    ("golden", "the output of a command, recorded or checked",
+        "{name:str exit?:any lines?:uint same?:bool difference?:str}"),
     ("group", "the state of a group",
         "{chat_id:str name:str members:[hex65] joined:[hex65] admins:[hex65] events:uint \
          raw:hex}"),
@@ -205,6 +213,9 @@ pub const RECORDS: &[(&str, &str, &str)] = &[
         "{kind:str|null readable:bool raw:hex}"),
     ("repeated", "a message that came again",
         "{hash:hex32 message_id:hex32}"),
+    ("report", "what an implementation got right",
+        "{passed:uint failed:uint excepted:uint unsupported:uint good:bool ops:[any] \
+         failures:[any] stale_exceptions:[any]}"),
     ("request", "a request to a mailserver",
         "{outcome:str reason?:str peer:str|null client:str|null sync:bool envelopes:uint \
          packets:uint bytes:uint seconds:num}"),
