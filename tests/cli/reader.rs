@@ -288,7 +288,10 @@ fn secrets_in_wrong_places_are_not_echoed() {
     assert!(error["message"].as_str().unwrap().contains("64 hex digits"), "{error}");
     assert!(error["hint"].as_str().unwrap().contains("STATUS_IDENTITY"), "{error}");
     // No file gets a secret for its name.
-    assert_eq!(shell.ok("ls").lines().collect::<Vec<_>>(), ["broken.json", "key.json", "words.json"]);
+    assert_eq!(
+        shell.ok("ls").lines().collect::<Vec<_>>(),
+        ["broken.json", "key.json", "words.json"]
+    );
     // The name of a password's file may be the password.
     let line = "status-account keystore encrypt --identity key.json --password-file hunter2";
     assert!(!shell.fails(5, line).contains("hunter2"));

@@ -51,8 +51,14 @@ pub fn talk() -> Talk {
     to_bob.encode(HELLO, &hello(&alice).encode(), &mut initiator).unwrap();
     to_alice.encode(HELLO, &hello(&bob).encode(), &mut responder).unwrap();
     let mut composer = Composer::new(Destination::public("status"), Some(alice));
-    let composed =
-        composer.text("hello", &ComposeOptions::default(), 1_585_500_000_000, &mut rng).unwrap();
+    let composed = composer
+        .text(
+            "hello",
+            &ComposeOptions::default(),
+            statuskit_core::time::UnixMillis(1_585_500_000_000),
+            &mut rng,
+        )
+        .unwrap();
     let status = Packet::Status(Status::default());
     for packet in [status.clone(), Packet::Messages(vec![composed.envelope])] {
         let payload = snappy::compress(&packet.encode()).unwrap();

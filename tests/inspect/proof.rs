@@ -9,6 +9,7 @@ use statuskit_core::{
     devp2p::handshake::SessionKeys,
     envelope::{Draft, Recipient, SymKey, Topic, seal},
     secure::{Device, MemoryStore, Timestamp},
+    time::{UnixMillis, UnixSeconds},
 };
 use statuskit_inspect::{
     Certainty, InspectError, Inspection, Options, State, inspect, inspect_text,
@@ -170,7 +171,13 @@ fn contact_codes_open_with_the_key_of_their_owner() {
     let mut rng = seeded_rng("contact code");
     let key = SecretKey::generate(&mut rng);
     let code = statuskit_core::account::ContactCode::from_key(&key.public_key());
-    let draft = Draft { topic: code.topic, now: 100, ttl: 10, payload: b"hello", signer: None };
+    let draft = Draft {
+        topic: code.topic,
+        now: UnixSeconds(100),
+        ttl: 10,
+        payload: b"hello",
+        signer: None,
+    };
     let sym = SymKey::from_password(&code.name);
     let envelope = seal::seal(&draft, Recipient::Sym(&sym), &mut rng).unwrap();
     let mut options = Options::default();
@@ -275,9 +282,10 @@ fn handshakes_and_frames_open_with_the_secrets_of_their_cases() {
 #[test]
 fn a_state_reads_sessions_and_stays_as_it_is() {
     let mut rng = seeded_rng("state");
-    let now = Timestamp::from_millis(1_585_500_000_000);
+    let now = Timestamp::from_millis(UnixMillis(1_585_500_000_000));
     let later = |seconds| {
-        Timestamp::from_millis(1_585_500_000_000 + Duration::from_secs(seconds).as_millis() as u64)
+        let start = UnixMillis(1_585_500_000_000);
+        Timestamp::from_millis(start.saturating_add(Duration::from_secs(seconds)))
     };
     let (alice, bob) = (SecretKey::generate(&mut rng), SecretKey::generate(&mut rng));
     let device = |key: &SecretKey, rng: &mut _| {

@@ -374,7 +374,8 @@ impl Receiver<'_> {
 
     /// Tells what was dropped for its times, and of the clock.
     fn show_dropped(&self, client: &mut Running, cx: &Context) {
-        let stats = client.client().node().stats();
+        let Some(node) = client.client().node() else { return };
+        let stats = node.stats();
         let dropped = stats.refused_late + stats.refused_early;
         if dropped > 0 {
             let clock = self.skew.as_ref().map(|skew| format!("; {}", skew_text(skew)));

@@ -799,9 +799,7 @@ fn read_delivery(r: &mut Reader<'_>) -> Result<Delivery> {
             }),
             5 => DeliveryState::Gone,
             6 => DeliveryState::Unanswered,
-            7 => DeliveryState::Expired {
-                ahead: r.u64()?.try_into().map_err(|_| r.corrupt())?,
-            },
+            7 => DeliveryState::Expired { ahead: r.u64()?.try_into().map_err(|_| r.corrupt())? },
             _ => return Err(r.corrupt()),
         };
         Ok(PeerDelivery { connection, peer, state })
