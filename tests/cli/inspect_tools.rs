@@ -12,8 +12,8 @@ fn a_page_is_one_file_that_loads_nothing() {
     assert_eq!(page.matches("<script").count(), 1);
     assert_eq!(page.matches("</script").count(), 1, "the text is escaped");
     assert!(page.contains("&lt;/script&gt;&lt;b&gt;\\u{202e}"), "it is shown");
-    // The plaintext is a buffer of its own.
-    assert!(page.contains("Buffer 1: decrypted with chat status"));
+    // The plaintext is a buffer of its own, as are the bytes in the record.
+    assert!(page.contains("Buffer 2: decrypted with chat status"));
     for outside in ["http:", "https:", "src=", "url("] {
         assert!(!page.contains(outside), "{outside}");
     }
