@@ -1,6 +1,6 @@
 //! The conformance set, answered by implementations that are not ours.
 
-use std::path::Path;
+use std::{path::Path, process::Command};
 
 use crate::{record, shell::Shell};
 
@@ -30,4 +30,17 @@ fn go_ethereum_passes_what_it_has() {
 #[test]
 fn ethers_passes_what_it_has() {
     assert_eq!(conforms("node $INTEROP/account/shim.mjs", "ethers.toml"), 33);
+}
+
+#[test]
+fn the_template_in_go_answers() {
+    let mut shell = Shell::new();
+    // The standard library is compiled already.
+    let cache = Command::new("go").args(["env", "GOCACHE"]).output().unwrap();
+    shell.var("GOCACHE", String::from_utf8(cache.stdout).unwrap().trim());
+    shell.ok("status-fixtures shim --template go > main.go && go build -o my_shim main.go");
+    shell.ok("status-fixtures generate --seed ci --now 1585500000 --set topics --out vectors");
+    let line = "status-fixtures verify vectors --filter 'topics/bloom.match/*' --command ./my_shim";
+    let report = record(&shell.ok(line));
+    assert_eq!((&report["failed"], &report["unsupported"]), (&0.into(), &0.into()), "{report}");
 }
