@@ -13,7 +13,7 @@ pub(super) fn among_readings(
         match whole[..] {
             [] => {}
             [only] => readings = vec![only.clone()],
-            _ => return Err(ambiguous(&whole)),
+            _ => return Err(ambiguous(&whole, wants)),
         }
     }
     let mut readings = readings.into_iter();
@@ -65,17 +65,18 @@ fn only(mut left: Vec<Candidate>, wants: &Wants, line: u64) -> Result<Item, Prob
     left.dedup_by(|a, b| bytes(a) == bytes(b));
     if left.len() > 1 {
         let firsts: Vec<_> = left.iter().filter_map(|it| it.readings.first()).collect();
-        return Err(ambiguous(&firsts));
+        return Err(ambiguous(&firsts, wants));
     }
     let readings = left.pop().map(|it| it.readings).unwrap_or_default();
     among_readings(readings, wants, line)
 }
 
-pub(super) fn ambiguous(readings: &[&Reading]) -> Problem {
+pub(super) fn ambiguous(readings: &[&Reading], wants: &Wants) -> Problem {
     const MOST: usize = 4;
     let mut shown: Vec<_> = readings.iter().take(MOST).map(|it| it.describe()).collect();
     if readings.len() > MOST {
         shown.push(format!("{} more", readings.len() - MOST));
     }
-    Problem::Ambiguous { readings: shown }
+    let are_whole = readings.iter().all(|it| wants.is_whole(&it.bytes));
+    Problem::Ambiguous { readings: shown, are_whole }
 }

@@ -21,6 +21,8 @@ pub(super) fn find(line: &str) -> Vec<Candidate> {
             None => part.value.to_owned(),
         };
         let value = text::trim(&value);
+        // The end of a sentence; three dots say that the value is cut.
+        let value = value.strip_suffix('.').filter(|it| !it.ends_with('.')).unwrap_or(value);
         let has_name = !part.name.is_empty();
         if !is_likely(value, has_name && rank(part.name) < rank("")) {
             continue;

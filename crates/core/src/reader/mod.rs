@@ -157,6 +157,8 @@ pub enum Problem {
     Ambiguous {
         /// Their descriptions.
         readings: Vec<String>,
+        /// Whether each is what is looked for.
+        are_whole: bool,
     },
     /// None of the known spellings.
     #[error("{what} is neither a JSON record, nor hex, base64, a dump or an array of bytes")]

@@ -30,6 +30,8 @@ pub(super) fn salvage(lines: &[&str], wants: &Wants) -> Vec<Reading> {
     let plain = text::plain(&text);
     search.code(&plain);
     search.words(&plain);
+    let bare = plain.trim_matches(|c: char| !c.is_alphanumeric());
+    search.all(text::readings(bare).unwrap_or_default());
     search.runs(&plain);
     search.characters(lines);
     // Dumps without characters: what is behind the offsets.
@@ -356,8 +358,8 @@ fn undecorated(line: &str, number: usize) -> &str {
     let digits = bare.len() - bare.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (index, rest) = bare.split_at(digits);
     // The number of the line, or of one that began earlier.
-    let is_numbered = rest.starts_with(['\t', ':', '|', ')']) && index.parse::<usize>().is_ok()
-        || rest.starts_with(' ') && index.parse() == Ok(number);
+    let is_numbered = rest.starts_with(['\t', '|', ')']) && index.parse::<usize>().is_ok()
+        || rest.starts_with([' ', ':']) && index.parse() == Ok(number);
     if is_numbered { rest.get(1..).unwrap_or_default().trim_start() } else { bare }
 }
 

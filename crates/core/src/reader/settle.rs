@@ -4,7 +4,7 @@
 use std::mem;
 
 use super::{
-    Content, Encoding, Item, Problem, ReadError, Reader, Reading,
+    Content, Encoding, Item, Problem, ReadError, Reader, Reading, Wants,
     choice::ambiguous,
     salvage::{MAX_SALVAGED, salvage},
     text,
@@ -69,7 +69,8 @@ impl Reader {
             Err(error) => (
                 error.line,
                 match &error.problem {
-                    Problem::Ambiguous { .. } | Problem::TooLong => false,
+                    Problem::Ambiguous { are_whole, .. } => !are_whole,
+                    Problem::TooLong => false,
                     Problem::Json { .. }
                     | Problem::Hex { .. }
                     | Problem::Dump { .. }
@@ -88,7 +89,7 @@ impl Reader {
             own.reverse();
         }
         let has_quotes = own.iter().any(|text| text.contains('"'));
-        if let Some(found) = one_of(salvage(&own, &self.wants), line) {
+        if let Some(found) = one_of(salvage(&own, &self.wants), line, &self.wants) {
             return self.ready_now(line, found);
         }
         // A record that is broken is none of a larger thing.
@@ -122,7 +123,7 @@ impl Reader {
         let first = lines.first().map_or(end, |(number, _)| *number);
         let texts: Vec<_> = lines.iter().map(|(_, text)| text.as_str()).collect();
         let found = if results.len() > 1 { salvage(&texts, &self.wants) } else { Vec::new() };
-        if let Some(found) = one_of(found, first) {
+        if let Some(found) = one_of(found, first, &self.wants) {
             self.held.follows_any = true;
             self.held.follows_block = true;
             self.held.forget(end);
@@ -152,9 +153,9 @@ impl Reader {
 }
 
 /// The only one of some readings, or that there are several.
-fn one_of(mut found: Vec<Reading>, line: u64) -> Option<Result<Item, ReadError>> {
+fn one_of(mut found: Vec<Reading>, line: u64, wants: &Wants) -> Option<Result<Item, ReadError>> {
     if found.len() > 1 {
-        let problem = ambiguous(&found.iter().collect::<Vec<_>>());
+        let problem = ambiguous(&found.iter().collect::<Vec<_>>(), wants);
         return Some(Err(ReadError { line, problem }));
     }
     let content = Content::Bytes(found.pop()?);
@@ -168,7 +169,10 @@ fn is_block(item: &Item) -> bool {
 
 fn is_fence(text: &str) -> bool {
     let text = text::trim(text);
-    text.starts_with("```") || text.starts_with("~~~") || text.starts_with("-----")
+    text.starts_with("```")
+        || text.starts_with("~~~")
+        || text.starts_with("-----")
+        || text.starts_with("+--")
 }
 
 /// Whether a line has nothing to say: a fence, a rule of a table, brackets, a prompt.
@@ -179,7 +183,9 @@ fn is_frame(text: &str) -> bool {
         || bare
             .split_once(['$', '#', '%', '>'])
             .is_some_and(|(user, _)| user.contains('@') && !user.contains(char::is_whitespace));
-    is_fence(bare) || is_prompt || !bare.chars().any(char::is_alphanumeric)
+    // `message {`
+    let opens = bare.ends_with(['{', '[', '(']) && !bare.contains(|c: char| c.is_ascii_digit());
+    is_fence(bare) || is_prompt || opens || !bare.chars().any(char::is_alphanumeric)
 }
 
 /// Whether a line is words: no spelling of bytes, or one that any word may have.

@@ -129,6 +129,7 @@ fn unwrap(text: &str, depth: usize) -> Option<(Zeroizing<String>, &'static str)>
         && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ' '))
         && name.chars().any(|c| c.is_ascii_alphabetic())
         && hex_digits(name).is_none_or(|digits| digits.len() < 16);
+    let is_name = is_name && !is_of_other(name);
     if is_name && is_secret(&clean_to(value, depth).text) {
         return some(value, "the name of a variable");
     }
@@ -136,6 +137,13 @@ fn unwrap(text: &str, depth: usize) -> Option<(Zeroizing<String>, &'static str)>
         return Some((key, "the text around it"));
     }
     None
+}
+
+/// Whether a word says that a value is no private key.
+fn is_of_other(word: &str) -> bool {
+    let word = word.to_ascii_lowercase();
+    let others = ["pub", "uid", "hash", "sym", "address", "sig", "topic"];
+    others.iter().any(|name| word.contains(name))
 }
 
 /// The only private key in a text, if what stands before it in its line does not call it something
@@ -156,11 +164,7 @@ fn only_key(text: &str) -> Option<Zeroizing<String>> {
             let names = |word: &&String| {
                 ["key", "priv", "secret", "identity"].iter().any(|name| word.contains(name))
             };
-            let is_other = |word: &String| {
-                ["pub", "uid", "hash", "sym", "address", "sig", "topic"]
-                    .iter()
-                    .any(|name| word.contains(name))
-            };
+            let is_other = |word: &String| is_of_other(word);
             let mut all = words.clone();
             let has_name = words.clone().next().is_none() || words.find(names).is_some();
             if !has_name || all.any(is_other) {

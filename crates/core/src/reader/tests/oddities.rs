@@ -144,7 +144,7 @@ pub(super) fn oddities(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
         ("Perl", format!("\"{}\"", join(bytes, "", |it| format!("\\x{{{it:02x}}}")))),
         ("Rust {:x?}", format!("[{}]", join(bytes, ", ", |it| format!("{it:x}")))),
         ("Python hex()", format!("[{}]", join(bytes, ", ", |it| format!("'0x{it:x}'")))),
-        ("strings", lines(&plain, 64, "\" +\n\"")),
+        ("strings", format!("\"{}\"", lines(&plain, 64, "\" +\n\""))),
         ("strings in brackets", format!("(\n    '{}'\n)", lines(&plain, 64, "'\n    '"))),
         (
             "PHP",
