@@ -34,11 +34,14 @@ const MAX_ROUNDS: u32 = 8;
 /// if it refuses anything. Nobody takes it for evidence of a clock.
 const PROBE_TTL: u32 = 1 << 16;
 
+/// The hash of a packet, and the probes in it with their seconds.
+type Asked = ([u8; 32], Vec<(EnvelopeHash, u32)>);
+
 /// What is known of the clock of a peer.
 #[derive(Debug, Default)]
 struct Probe {
     /// The packet whose answer is awaited, and its probes with their seconds; none if all is known.
-    asked: Option<([u8; 32], Vec<(EnvelopeHash, u32)>)>,
+    asked: Option<Asked>,
     asked_at: UnixSeconds,
     rounds: u32,
     /// The longest that an answer took: so much of what it says may be the way.

@@ -187,9 +187,7 @@ impl Search<'_> {
                 continue;
             }
             decimal.add(text::number(bare));
-            integers.extend(
-                bare.parse::<u64>().ok().or_else(|| text::number(bare).map(|byte| u64::from(byte))),
-            );
+            integers.extend(bare.parse::<u64>().ok().or_else(|| text::number(bare).map(u64::from)));
         }
         self.runs_of(decimal, Encoding::Array);
         self.offer(Encoding::Array, indexed(&integers));

@@ -25,7 +25,7 @@ use std::{collections::BTreeSet, fmt::Debug, ops::ControlFlow};
 
 use statuskit_core::{
     envelope::{Bloom, Envelope, Topic},
-    mailserver::{DAY, Position},
+    mailserver::Position,
     time::UnixSeconds,
 };
 

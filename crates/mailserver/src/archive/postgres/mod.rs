@@ -94,7 +94,7 @@ use self::{
     periods::Directory,
     sql::{Names, Statement},
 };
-use crate::archive::{Archive, ArchiveError, Budget, Count, DAY, Query, Record, Step, Summary};
+use crate::archive::{Archive, ArchiveError, Budget, Count, Query, Record, Step, Summary};
 
 /// The version of the layout of the tables.
 const VERSION: i64 = 1;

@@ -6,12 +6,12 @@
 
 use std::{collections::BTreeMap, sync::atomic::Ordering};
 
-use statuskit_core::{envelope::Topic, time::UnixSeconds};
+use statuskit_core::{envelope::Topic, mailserver::DAY, time::UnixSeconds};
 
 use crate::archive::{
     ArchiveError,
     postgres::{
-        DAY, PostgresArchive,
+        PostgresArchive,
         connection::{Fault, Session},
         periods::{PeriodName, read_topic, shards},
         sql::Statement,

@@ -18,14 +18,14 @@ use std::{cell::Cell, collections::BTreeMap, ops::ControlFlow, sync::Arc};
 use postgres::{Row, types::ToSql};
 use statuskit_core::{
     envelope::{EnvelopeHash, Topic},
-    mailserver::Position,
+    mailserver::{DAY, Position},
     time::UnixSeconds,
 };
 
 use crate::archive::{
     ArchiveError, Budget, Order, Query, Record, Select, Step,
     postgres::{
-        DAY, PostgresArchive,
+        PostgresArchive,
         connection::{Fault, Session},
         periods::{Period, PeriodName, damaged, read_topic, shard, shards},
         sql::Statement,
