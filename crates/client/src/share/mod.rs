@@ -7,12 +7,12 @@
 //!
 //! | on the socket | content |
 //! | --- | --- |
-//! | a line each way | [`MAGIC`], the version of this protocol, the release, the process id, the program |
-//! | frames | length (4 bytes, big-endian), then a [`Request`](message::Request) or [`Reply`](message::Reply) |
+//! | a line each way | `MAGIC`, the version of this protocol, the release, the process id, the program |
+//! | frames | length (4 bytes, big-endian), then a `Request` or `Reply` |
 //!
 //! The encodings are those of the store. What a program received and has not reported as handled is
 //! bounded in bytes: the holder reads no more from its peers meanwhile, and parts with a program
-//! that doesn't go on for [`PATIENCE`]. What that one has not handled stays in the state.
+//! that doesn't go on for `PATIENCE`. What that one has not handled stays in the state.
 //!
 //! The socket has mode 0600, and both sides check that the other is a process of the same user. So
 //! the password of an encrypted state is that of the holder's start.
