@@ -64,8 +64,16 @@ const KEPT: [&str; 10] = [
 ];
 
 /// Kinds that are nothing without a key.
-const CIPHERTEXT: [&str; 5] =
-    ["whisper.envelope", "shh.messages", "shh.p2p_message", "rlpx.auth", "rlpx.ack"];
+const CIPHERTEXT: [&str; 8] = [
+    "whisper.envelope",
+    "shh.messages",
+    "shh.p2p_message",
+    "waku.messages",
+    "waku.p2p_message",
+    "rlpx.auth",
+    "rlpx.ack",
+    "rlpx.frame",
+];
 
 /// How often bytes are tried until they can be read again: half of all random bytes are no point.
 const TRIES: u32 = 32;
