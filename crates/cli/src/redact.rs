@@ -1,9 +1,9 @@
 //! The last look at what is printed about a command line: whatever an error or a note quotes, a
 //! secret that was given as an argument or a variable is described, never shown.
 
-use std::{ffi::OsString, sync::OnceLock};
+use std::sync::OnceLock;
 
-use statuskit_core::text::describe_secret;
+use statuskit_core::{crypto::PublicKey, text::describe_secret};
 
 /// How the names of the variables begin that stand for options.
 const PREFIX: &str = "STATUS_";
@@ -24,9 +24,18 @@ pub fn redact(text: &str) -> String {
 /// The arguments, and the variables that stand for options.
 fn foreign_texts() -> Vec<String> {
     let variables = std::env::vars_os().filter(|it| it.0.to_string_lossy().starts_with(PREFIX));
-    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let texts = arguments.into_iter().chain(variables.map(|(_, value)| value));
+    let arguments = std::env::args_os().skip(1);
+    let texts = arguments.chain(variables.map(|(_, value)| value));
     texts.map(|text| text.to_string_lossy().into_owned()).collect()
+}
+
+/// Whether a text is public by its form, for all its digits: a public key, a node, the place where a
+/// query goes on.
+fn is_public(text: &str) -> bool {
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    text.starts_with("enode://")
+        || text.parse::<PublicKey>().is_ok()
+        || digits.len() == 72 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn hidden(foreign: &[String]) -> Vec<Hidden> {
@@ -34,7 +43,7 @@ fn hidden(foreign: &[String]) -> Vec<Hidden> {
     for text in foreign {
         let value = text.split_once('=').map_or(text.as_str(), |(_, value)| value);
         let values = [text.as_str(), value, value.trim_start_matches('@'), value.trim()];
-        let Some(what) = describe_secret(value) else { continue };
+        let Some(what) = describe_secret(value).filter(|_| !is_public(value)) else { continue };
         // clap and JSON show some characters escaped; others quote only the digits, or a part.
         let digits = text.split(|c: char| !c.is_ascii_hexdigit()).max_by_key(|run| run.len());
         let begins: String = value.chars().take(48).collect();
@@ -88,6 +97,13 @@ mod tests {
                 assert!(!shown.contains(part), "{shown}");
             }
             assert!(shown.contains(" as in a "), "{shown}");
+        }
+        for public in [
+            "enode://4e3b81af9c2234cad09d679ce6035ed1392347ce64ce405f5dcd36228a25de6e47fd35c4215d1edf53e6f83de344615ce719bdb0fd878f6ed76f06dd277956de@127.0.0.1:1".to_owned(),
+            "0x024e3b81af9c2234cad09d679ce6035ed1392347ce64ce405f5dcd36228a25de6e".to_owned(),
+            "00".repeat(36),
+        ] {
+            assert_eq!(replace(&public, &hidden(std::slice::from_ref(&public))), public);
         }
         let foreign = ["--chat".to_owned(), "status".to_owned(), "a".to_owned()];
         assert_eq!(replace("status has a fault", &hidden(&foreign)), "status has a fault");

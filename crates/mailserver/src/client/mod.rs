@@ -1,7 +1,7 @@
 //! Asks a mailserver, over a running node.
 //!
 //! ```no_run
-//! # use statuskit_core::{crypto::SecretKey, devp2p::Enode, envelope::{SymKey, Topic}, mailserver::Access};
+//! # use statuskit_core::{crypto::SecretKey, devp2p::Enode, envelope::{SymKey, Topic}, mailserver::Access, time::UnixSeconds};
 //! # use statuskit_net::node::{PeerOptions, Service};
 //! # use statuskit_mailserver::{client::{Client, ClientConfig, HistoryItem, HistoryQuery}};
 //! # async fn run(node: &Service, enode: Enode, key: SecretKey) -> Result<(), Box<dyn std::error::Error>> {
@@ -9,7 +9,8 @@
 //! let access = Access::Password(SymKey::from_password("status-offline-inbox"));
 //! let client = Client::new(node.handle(), enode.id, ClientConfig::new(access, key));
 //! let topics = [Topic::from_name("status")];
-//! let mut history = client.history(HistoryQuery::from_topics(1_585_400_000, 1_585_486_400, topics));
+//! let (from, to) = (UnixSeconds(1_585_400_000), UnixSeconds(1_585_486_400));
+//! let mut history = client.history(HistoryQuery::from_topics(from, to, topics));
 //! while let Some(item) = history.next().await {
 //!     match item? {
 //!         HistoryItem::Envelope(envelope) => println!("{}", envelope.hash()),

@@ -224,7 +224,7 @@ pub const RECORDS: &[(&str, &str, &str)] = &[
          groups?:[@chat_group] contacts?:[{public_key:hex65 name:str}]}"),
     ("sent", "an envelope that was sent",
         "{message_id?:hex32 hash:hex32 topic:hex4 written:uint confirmed:uint peers:[{id:hex65 \
-         address:str client:str written:bool confirmed:bool|null}] raw?:hex message_ids?:[hex32] \
+         address:str client:str written:bool confirmed:bool|null error?:{code?:uint text:str}}] raw?:hex message_ids?:[hex32] \
          to?:hex65 secure?:str installations?:[str] acks?:uint line?:uint id?:any \
          command?:str}"),
     ("serving", "the address of the page of status-inspect serve",

@@ -1,9 +1,13 @@
 //! One device of one user: its prekeys, its sessions, and what it knows of other devices.
 //!
 //! ```
-//! use statuskit_core::{crypto::{SecretKey, seeded_rng}, secure::{Device, MemoryStore, Timestamp}};
+//! use statuskit_core::{
+//!     crypto::{SecretKey, seeded_rng},
+//!     secure::{Device, MemoryStore, Timestamp},
+//!     time::UnixSeconds,
+//! };
 //!
-//! let (mut rng, now) = (seeded_rng("docs"), Timestamp::from_secs(1_585_500_000));
+//! let (mut rng, now) = (seeded_rng("docs"), Timestamp::from_secs(UnixSeconds(1_585_500_000)));
 //! let key = SecretKey::generate(&mut rng);
 //! let alice_key = key.public_key();
 //! let mut alice = Device::open(MemoryStore::new(), key, None, &mut rng)?;
