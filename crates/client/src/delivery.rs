@@ -476,6 +476,7 @@ impl Outbox {
     }
 
     /// Whether all outcomes are known.
+    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.pending.is_empty()
     }

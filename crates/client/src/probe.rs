@@ -4,15 +4,19 @@
 //! them, unless they are over for more than 20 seconds. Without a look at its clock, a sender would
 //! hear that all is well of what nobody shows.
 //!
-//! So a peer is asked before the first envelope is sent to it: with tiny envelopes that have expired
-//! already, by 19 down to one second less than the limit. A peer whose clock is right drops them
+//! So a peer is asked once, when it confirms the first envelope: with tiny envelopes that have expired
+//! already, by 19 down to one second less than the limit. Its confirmations wait for the answer, for
+//! a moment. A peer whose clock is right drops them
 //! without a word. One that is ahead by more than `n` seconds calls that one very old which expires
 //! `20 - n` seconds ago. If it calls all of them so, later ones follow: none is ever alive for the
 //! peer, so nothing is forwarded.
 //!
 //! Source: the order of the checks in [`statuskit_core::envelope::check`].
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use statuskit_core::{
     envelope::{Envelope, EnvelopeHash, Topic, check::SYNC_ALLOWANCE},
@@ -37,6 +41,9 @@ const PROBE_TTL: u32 = 1 << 16;
 /// The hash of a packet, and the probes in it with their seconds.
 type Asked = ([u8; 32], Vec<(EnvelopeHash, u32)>);
 
+/// How long confirmations wait for the answer of a peer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// What is known of the clock of a peer.
 #[derive(Debug, Default)]
 struct Probe {
@@ -50,8 +57,9 @@ struct Probe {
     more_than: Option<u32>,
     /// And by no more than this.
     at_most: Option<u32>,
-    /// What it has confirmed meanwhile.
+    /// What it has confirmed meanwhile, until when that waits.
     held: Vec<EnvelopeHash>,
+    until: Option<Instant>,
 }
 
 impl Probe {
@@ -123,6 +131,21 @@ pub(crate) enum Answer {
 }
 
 impl Probes {
+    /// Returns when confirmations have waited long enough.
+    pub fn late_at(&self) -> Option<Instant> {
+        self.0.values().filter_map(|probe| probe.until).min()
+    }
+
+    /// Returns the confirmations that have waited long enough. Their peers are not asked again.
+    pub fn take_late(&mut self, now: Instant) -> Vec<(ConnectionId, Vec<EnvelopeHash>)> {
+        let late = self.0.iter_mut().filter(|(_, probe)| probe.until.is_some_and(|at| at <= now));
+        let given_up = |(peer, probe): (&ConnectionId, &mut Probe)| {
+            (probe.asked, probe.until) = (None, None);
+            (*peer, std::mem::take(&mut probe.held))
+        };
+        late.map(given_up).collect()
+    }
+
     /// Returns what to ask a peer, once.
     pub fn first(&mut self, peer: ConnectionId, now: UnixSeconds) -> Option<Packet> {
         if self.0.contains_key(&peer) {
@@ -131,9 +154,9 @@ impl Probes {
         self.0.entry(peer).or_default().ask(now)
     }
 
-    /// Forgets what could not be asked.
-    pub fn forget(&mut self, peer: ConnectionId) {
-        self.0.remove(&peer);
+    /// Forgets a peer that is gone, or can't be asked. Returns what it has confirmed.
+    pub fn forget(&mut self, peer: ConnectionId) -> Vec<EnvelopeHash> {
+        self.0.remove(&peer).map(|probe| probe.held).unwrap_or_default()
     }
 
     /// Takes an answer to a packet; `errors` is `None` if it does not tell.
@@ -151,7 +174,10 @@ impl Probes {
         probe.learn(&asked, errors.unwrap_or_default(), now);
         match probe.ask(now) {
             Some(packet) => Answer::Ask(packet),
-            None => Answer::Known(std::mem::take(&mut probe.held)),
+            None => {
+                probe.until = None;
+                Answer::Known(std::mem::take(&mut probe.held))
+            }
         }
     }
 
@@ -160,6 +186,7 @@ impl Probes {
         match self.0.get_mut(&peer) {
             Some(probe) if probe.asked.is_some() => {
                 probe.held.push(hash);
+                probe.until.get_or_insert_with(|| Instant::now() + PATIENCE);
                 true
             }
             _ => false,

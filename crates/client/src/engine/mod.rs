@@ -615,6 +615,7 @@ impl Engine {
             Wake::Program(from) => self.handle_program(from),
             Wake::Time => {
                 self.part_with_hung();
+                self.give_up_probes(Instant::now());
                 if self.turn_at().is_some_and(|at| at <= Instant::now()) {
                     self.turn();
                 }
@@ -659,7 +660,8 @@ impl Engine {
     fn deadline(&mut self) -> Option<Instant> {
         let turn = self.turn_at();
         let hung = self.sharing.deadline();
-        self.outbox.late_at().into_iter().chain(turn).chain(hung).min()
+        let probed = self.probes.late_at();
+        self.outbox.late_at().into_iter().chain(probed).chain(turn).chain(hung).min()
     }
 
     fn turn_at(&mut self) -> Option<Instant> {

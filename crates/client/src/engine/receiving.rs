@@ -1,6 +1,6 @@
 //! Receiving: from events of the node to messages.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use statuskit_core::{
     chat::{
@@ -79,21 +79,22 @@ impl Engine {
                             let state = DeliveryState::Refused(error.clone());
                             self.outbox.set(hash, *peer, self.peers.get(*peer), &state);
                         }
-                        None if self.probes.hold(*peer, *hash) => {}
-                        None => self.confirm(*peer, hash),
+                        None => {
+                            self.probe_clock(*peer);
+                            if !self.probes.hold(*peer, *hash) {
+                                self.confirm(*peer, hash);
+                            }
+                        }
                     }
                 }
                 self.handle_probed(*peer, batch, errors.as_deref());
             }
-            NodeEvent::Ready { .. } => {
-                self.outbox.revive();
-                if !self.outbox.is_empty() {
-                    self.probe_clocks();
-                }
-            }
+            NodeEvent::Ready { .. } => self.outbox.revive(),
             NodeEvent::Disconnected { peer, at, unread_since, .. } => {
+                for hash in self.probes.forget(peer.key) {
+                    self.confirm(peer.key, &hash);
+                }
                 self.outbox.lose(peer.key);
-                self.probes.forget(peer.key);
                 if let Some(since) = unread_since {
                     self.missed(*since, HistoryError::Lagged);
                 } else if before > 0 && self.peers.count() == 0 {
@@ -109,13 +110,19 @@ impl Engine {
         self.tell_peers();
     }
 
-    /// Asks peers whether our clock is behind theirs, before they get the first envelope.
-    pub(super) fn probe_clocks(&mut self) {
+    /// Asks a peer once whether our clock is behind its own.
+    fn probe_clock(&mut self, peer: ConnectionId) {
         let now = UnixSeconds::from_since_epoch(self.node.now());
-        for peer in self.peers.connections().collect::<Vec<_>>() {
-            let answers = self.peers.status(peer).is_some_and(|status| status.confirmations);
-            if answers && let Some(probe) = self.probes.first(peer, now) {
-                self.send_probe(peer, &probe);
+        if let Some(probe) = self.probes.first(peer, now) {
+            self.send_probe(peer, &probe);
+        }
+    }
+
+    /// Takes confirmations as they are whose peers don't tell their clock.
+    pub(super) fn give_up_probes(&mut self, now: Instant) {
+        for (peer, confirmed) in self.probes.take_late(now) {
+            for hash in confirmed {
+                self.confirm(peer, &hash);
             }
         }
     }
@@ -123,7 +130,9 @@ impl Engine {
     fn send_probe(&mut self, peer: ConnectionId, probe: &Packet) {
         if self.node.try_send_packet(peer, probe).is_err() {
             // There will be no answer.
-            self.probes.forget(peer);
+            for hash in self.probes.forget(peer) {
+                self.confirm(peer, &hash);
+            }
         }
     }
 

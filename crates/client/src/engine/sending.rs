@@ -262,7 +262,6 @@ impl Engine {
             return self.fail(id, contents, SendFailure::NoPeer);
         }
         self.node.widen_bloom(&Bloom::from_topic(envelope.topic()));
-        self.probe_clocks();
         let (topic, pow) = (envelope.topic(), envelope.pow(0));
         // If there is no peer, it waits for one. What no peer wants must not be sent later, once
         // it was reported.
