@@ -359,7 +359,7 @@ pub(super) const CODES: &[Explanation] = &[
     },
     Explanation {
         code: "send.expired",
-        rule: "Peers drop an envelope whose time to live is over by their clocks, and still confirm it. Before the first envelope, each peer is asked with expired ones whether its clock is ahead of ours: by more than the envelope lives, and it counts as not sent.",
+        rule: "Peers drop an envelope whose time to live is over by their clocks, and still confirm it. After its first confirmation, a peer is asked with expired ones whether its clock is ahead of ours: by more than the envelope lives, and it counts as not sent.",
         source: "EIP-627; the reference's checks of envelopes",
         causes: "The clock of this machine is behind. Or the peer's is ahead, if the others take the envelope.",
     },
