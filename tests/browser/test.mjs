@@ -24,7 +24,7 @@ const seal = (chat, lines) =>
 
 before(async () => {
   mkdirSync(shots, { recursive: true });
-  browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ["--no-sandbox", "--disable-gpu"] });
+  browser = await chromium.launch({ timeout: 300_000, executablePath: process.env.CHROMIUM, args: ["--no-sandbox", "--disable-gpu"] });
 });
 after(async () => {
   await browser?.close();
@@ -35,7 +35,8 @@ after(async () => {
 // is not `own`.
 const visit = async (url, own, options = {}) => {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
-  context.setDefaultTimeout(60_000);
+  // Nothing here may depend on the speed of the machine.
+  context.setDefaultTimeout(600_000);
   const page = await context.newPage();
   const wrong = [];
   page.on("pageerror", (error) => wrong.push(String(error)));
