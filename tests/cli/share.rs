@@ -163,6 +163,9 @@ fn from_bob_and_back(shell: &Shell, bot: &mut Tool, alice: &mut Tool) {
     assert_eq!((text_of(&got), &got["message_id"]), ("hi".to_owned(), &sent["message_ids"][0]));
     // The bot sees what comes, and nothing of what the person did.
     shell.ok("status-send back --identity alice.key --state a --to $BOB");
+    // A public message needs nothing of the state but the peers of who holds it.
+    let sent = shell.ok("status-send aloud --identity alice.key --state a --chat c --output json");
+    assert_eq!(record(&sent)["written"], 1);
     assert_eq!(bot.text(), "back");
 }
 

@@ -94,10 +94,10 @@ enum Source {
 
 pub fn run(args: &SendArgs, cx: &mut Context) -> Result<()> {
     args.talking.check()?;
-    let enodes = match args.peers.require() {
-        // The holder of a state has its own peers.
-        Err(_) if args.talking.is_in_use(&args.message)? => Vec::new(),
-        enodes => enodes?,
+    // The holder of a state has its own peers.
+    let (enodes, borrows) = match args.peers.require() {
+        Err(_) if args.talking.is_in_use(&args.message)? => (Vec::new(), true),
+        enodes => (enodes?, false),
     };
     let mut builder = client_builder(&args.peers, enodes, cx)?
         .connect_timeout(Duration::from_secs(args.timeout.into()))
@@ -117,6 +117,9 @@ pub fn run(args: &SendArgs, cx: &mut Context) -> Result<()> {
         Some((talking, state)) => (Some(talking), Some(state)),
         None => (None, None),
     };
+    if borrows && talking.is_none() {
+        builder = args.talking.borrow_peers(builder, &args.message)?;
+    }
     let sealer = match args.message.recipient.destination()? {
         _ if talking.is_some() => None,
         Some(destination) => Some(Sealer::new(&args.message, destination, cx)?),

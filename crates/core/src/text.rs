@@ -65,8 +65,10 @@ pub fn describe_secret(text: &str) -> Option<String> {
         return Some("an extended private key".to_owned());
     }
     let digits = longest_run(text, |c| c.is_ascii_hexdigit());
-    if (KEY_DIGITS..=80).contains(&digits) {
-        return Some(format!("{digits} hex digits, as in a private key"));
+    for digits in [digits, digits_in_parts(text)] {
+        if (KEY_DIGITS..=80).contains(&digits) {
+            return Some(format!("{digits} hex digits, as in a private key"));
+        }
     }
     let words = text.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty());
     let (mut count, mut known) = (0, 0);
@@ -95,6 +97,19 @@ fn is_word_of_phrases(word: &str) -> bool {
 
 fn is_extended(word: &str) -> bool {
     word.len() > 32 && word.get(1..4) == Some("prv")
+}
+
+/// How many hex digits in a row a text has in parts of at least 8, with blanks between: a key that was
+/// folded.
+fn digits_in_parts(text: &str) -> usize {
+    let (mut most, mut run) = (0, 0);
+    for part in text.split_whitespace() {
+        let digits = part.trim_start_matches("0x");
+        let is_part = digits.len() >= 8 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        run = if is_part { run + digits.len() } else { 0 };
+        most = most.max(run);
+    }
+    most
 }
 
 fn longest_run(text: &str, is_in: impl Fn(char) -> bool) -> usize {
@@ -149,6 +164,13 @@ mod tests {
         assert_eq!([0u32, 1, 2].map(|n| count(&n, "byte")), ["0 bytes", "1 byte", "2 bytes"]);
         let error = crate::rlp::Reader::new(&[0x82, 0x80]).string("data").unwrap_err();
         assert_eq!(error.kind.to_string(), "the item needs 2 bytes, and 1 are left");
+    }
+
+    #[test]
+    fn a_folded_key_is_a_secret() {
+        let key = "4c0883a69102937d6231471b5dbb6204 fe5129617082792ae468d01a3f362318";
+        assert_eq!(describe_secret(key).unwrap(), "64 hex digits, as in a private key");
+        assert_eq!(describe_secret("f9012b84 6b0e2f0d topic 0x42b639b9"), None);
     }
 
     #[test]

@@ -71,8 +71,18 @@ impl TalkingArgs {
 
     /// Whether another program uses the state.
     pub fn is_in_use(&self, message: &MessageArgs) -> Result<bool> {
-        let has_chat = self.group.is_some() || message.recipient.to.is_some();
-        Ok(has_chat && self.state.or_of_profile(&message.identity)?.is_in_use())
+        Ok(self.state.or_of_profile(&message.identity)?.is_in_use())
+    }
+
+    /// Sends through the program that holds the state, and its peers, what the state itself is not
+    /// needed for.
+    pub fn borrow_peers(&self, builder: Builder, message: &MessageArgs) -> Result<Builder> {
+        let state = self.state.or_of_profile(&message.identity)?.shared()?;
+        let builder = builder.sender(message.identity.require()?);
+        Ok(match state {
+            Some(state) => builder.state(state).acknowledge(false),
+            None => builder,
+        })
     }
 
     /// Whether there is nothing to be read.
