@@ -28,7 +28,7 @@ pub const RECORDS: &[(&str, &str, &str)] = &[
          client?:str}"),
     ("archive", "what an archive holds",
         "{store:str envelopes:uint bytes:uint topics:uint oldest:uint|null newest:uint|null \
-         disk:uint}"),
+         disk:uint|null}"),
     ("archive_check", "whether an archive is sound",
         "{store:str sound:bool envelopes:uint bytes:uint unmerged:uint pruning_interrupted:bool \
          faults:uint}"),
