@@ -306,9 +306,6 @@ const PUBLISHED: [&str; 40] = [
 /// The longest name that is tried from a file, in bytes.
 const MAX_NAME: u64 = 4096;
 
-/// How many topics contact discovery is spread over.
-const PARTITIONS: u64 = 5000;
-
 fn which(cx: &mut Context, texts: &[String], words: &[PathBuf]) -> Result<()> {
     let wanted: Vec<_> =
         texts.iter().map(|text| parse_topic(text, "topic")).collect::<Result<_>>()?;
@@ -317,10 +314,10 @@ fn which(cx: &mut Context, texts: &[String], words: &[PathBuf]) -> Result<()> {
     for name in PUBLISHED {
         search.attempt(cx, "chat", name)?;
     }
-    for partition in 0..PARTITIONS {
-        search.attempt(cx, "partitioned", &format!("contact-discovery-{partition}"))?;
+    for partition in 0..topic::PARTITIONS {
+        search.attempt(cx, "partitioned", &topic::partition_name(partition))?;
     }
-    search.attempt(cx, "discovery", "contact-discovery")?;
+    search.attempt(cx, "discovery", topic::DISCOVERY)?;
     let known = search.tried;
     for path in words {
         let failed = |error: io::Error| {

@@ -52,6 +52,24 @@ pub fn escape(text: &str) -> String {
     })
 }
 
+/// Escapes a text for XML and HTML, on one line. What XML can't have becomes a question mark.
+pub fn xml(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\n' | '\r' | '\t' => out.push(' '),
+            '\u{fffe}' | '\u{ffff}' => out.push('?'),
+            c if c.is_control() => out.push('?'),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 /// Describes a text that is not what was expected, without a part of it.
 pub fn describe(text: &str) -> String {
     let count = text.chars().count();

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use clap::{Args, ValueEnum};
 use serde_json::Value;
+use statuskit_core::text::xml;
 use statuskit_inspect::Predicate;
 
 use super::{
@@ -204,9 +205,4 @@ impl Tally {
             }
         }
     }
-}
-
-/// Escapes a text for XML. Control characters were escaped before.
-fn xml(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -9,6 +9,9 @@ use crate::{
     text::excerpt,
 };
 
+/// The name of the topic on which everyone was found before there were partitions.
+pub const DISCOVERY: &str = "contact-discovery";
+
 /// The number of partitioned topics.
 pub const PARTITIONS: u16 = 5000;
 
@@ -45,14 +48,19 @@ pub fn partition(key: &PublicKey) -> u16 {
     rest as u16
 }
 
-/// Returns the name of the partitioned topic of `key`: `contact-discovery-` and the partition.
+/// Returns the name of the topic of a partition: `contact-discovery-` and its number.
+pub fn partition_name(partition: u16) -> String {
+    format!("{DISCOVERY}-{partition}")
+}
+
+/// Returns the name of the partitioned topic of `key`.
 pub fn partitioned_name(key: &PublicKey) -> String {
-    format!("contact-discovery-{}", partition(key))
+    partition_name(partition(key))
 }
 
 /// Returns the name of the personal discovery topic of `key` (legacy): `contact-discovery-04…`.
 pub fn personal_discovery_name(key: &PublicKey) -> String {
-    format!("contact-discovery-{}", hex::encode(key.to_uncompressed()))
+    format!("{DISCOVERY}-{}", hex::encode(key.to_uncompressed()))
 }
 
 /// Returns the name of the topic that two keys negotiate: the hex of their shared secret.
