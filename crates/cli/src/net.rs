@@ -61,7 +61,7 @@ pub struct PeerArgs {
 #[command(next_help_heading = "Network")]
 pub struct KeyLogArgs {
     /// Append the keys of each connection to FILE, so that `status-inspect --key-log` opens a capture
-    /// of it. Whoever has the file can read these connections
+    /// of it. The file lets anyone read these connections
     #[arg(long, value_name = "FILE", requires = "insecure")]
     pub key_log: Option<PathBuf>,
     /// Allow what gives away secrets: --key-log

@@ -386,8 +386,8 @@ impl Outbox {
         }
     }
 
-    /// Notes that a peer has confirmed an envelope; its clock is ahead of ours by so many seconds, at
-    /// least.
+    /// Notes that a peer has confirmed an envelope. `ahead`: by how many seconds, at least, its clock is
+    /// ahead of ours.
     pub fn confirm(
         &mut self,
         hash: &EnvelopeHash,

@@ -99,7 +99,7 @@ pub enum Event {
     Broken(ChatError),
     /// The program that held the state has ended. `None` if this one holds it from now on.
     Moved(Option<Holder>),
-    /// The state is held by a program that can't be attached to, or that parted with this one.
+    /// The state is held by a program that this one can't attach to, or that has dropped it.
     Detached(StartError),
 }
 

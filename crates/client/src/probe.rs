@@ -32,7 +32,7 @@ use statuskit_net::node::ConnectionId;
 const VERY_OLD: u32 = 2 * SYNC_ALLOWANCE;
 /// By how many seconds more each probe of the first round asks. All have expired by our clock.
 const STEPS: [u32; 4] = [5, 10, 15, VERY_OLD - 1];
-/// Beyond what so many rounds find out, no envelope of a chat gets through in any case.
+/// The most rounds. A clock beyond what they measure lets no envelope of a chat through anyway.
 const MAX_ROUNDS: u32 = 8;
 /// So long a life makes its proof of work worthless: a peer whose clock is behind refuses it for that,
 /// if it refuses anything. Nobody takes it for evidence of a clock.

@@ -111,7 +111,7 @@ pub(crate) struct Engine {
     /// What this program sends and has no outcome yet.
     under_way: HashSet<SendId>,
     sharing: Sharing,
-    /// For whom something is sent, if not for this program.
+    /// The other program that something is sent for, if it is not this one.
     acting: Option<Acting>,
     /// Whether what is kept was read.
     has_resumed: bool,
@@ -624,7 +624,7 @@ impl Engine {
         self.settle();
     }
 
-    /// Hands an event to whom it concerns.
+    /// Hands an event to the programs that asked for it.
     fn push(&mut self, event: Event) {
         if let Event::Delivered(delivery) = &event {
             self.under_way.remove(&delivery.id);

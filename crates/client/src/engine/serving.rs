@@ -55,7 +55,7 @@ pub(super) enum Party {
     Program(ProgramId),
 }
 
-/// For whom something is sent.
+/// The program that something is sent for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Acting {
     program: ProgramId,
