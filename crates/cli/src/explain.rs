@@ -29,8 +29,9 @@ pub fn run(args: &ExplainArgs, cx: &mut Context) -> Result<()> {
     let exact = explanations().find(|entry| entry.code == wanted);
     let Some(entry) = exact else {
         // All of a group, such as `rlp`; without a word, all there are.
-        let group =
+        let mut group =
             explanations().filter(|entry| entry.code.starts_with(wanted)).collect::<Vec<_>>();
+        group.sort_by_key(|entry| entry.code);
         if group.is_empty() {
             return Err(CliError::usage(format!(
                 "no error has code {}",

@@ -15,6 +15,7 @@ use statuskit_core::{
     chat::messenger::{Post, PostKind},
     crypto::PublicKey,
     envelope::{Envelope, EnvelopeHash},
+    explain::Explanation,
     payload::MessageId,
     wire::packet::EnvelopeError,
 };
@@ -187,6 +188,34 @@ impl DeliveryError {
             Self::Unanswered { .. } => "send.unanswered",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "send.not_written",
+            rule: "The envelope could not be written to any peer in the time given.",
+            source: "tools",
+            causes: "The connections broke: see the errors before. Or the envelope expired before there was a peer.",
+        },
+        Explanation {
+            code: "send.unanswered",
+            rule: "A peer that announces confirmations answers what is written to it. If it is lost before, it gets the envelope again when it comes back; it did not, within --timeout, or the envelope had expired by then.",
+            source: "Status, Whisper usage, Batch Acknowledgements",
+            causes: "The peer was stopped or restarted, or it hangs up on us. Whether it took the envelope is not known; sending it again does no harm, as each envelope counts once.",
+        },
+        Explanation {
+            code: "send.refused",
+            rule: "Every peer that answered refused the envelope (Message Response, code 12).",
+            source: "Status specifications, Whisper: confirmations",
+            causes: "Clocks that differ by more than 10 seconds, most often: whatever is wrong, the reference says \"time not synced\".",
+        },
+        Explanation {
+            code: "send.expired",
+            rule: "Peers drop an envelope whose time to live is over by their clocks, and still confirm it. After its first confirmation, a peer is asked with expired ones whether its clock is ahead of ours: by more than the envelope lives, and it counts as not sent.",
+            source: "EIP-627; the reference's checks of envelopes",
+            causes: "The clock of this machine is behind. Or the peer's is ahead, if the others take the envelope.",
+        },
+    ];
 }
 
 impl PeerDelivery {

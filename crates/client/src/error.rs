@@ -5,6 +5,7 @@ use std::time::Duration;
 use statuskit_core::{
     chat::{ComposeError, messenger::ChatError},
     envelope::{EnvelopeHash, MessageError, Topic, pow::TargetError},
+    explain::Explanation,
     payload::MessageId,
 };
 use statuskit_net::node::{SendError, ServiceError};
@@ -42,6 +43,14 @@ impl StartError {
             Self::Random(_) => "system.randomness",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[Explanation {
+        code: "system.randomness",
+        rule: "The system gave no random bytes.",
+        source: "tools",
+        causes: "A sandbox without getrandom.",
+    }];
 }
 
 /// No peer could be reached.
@@ -118,6 +127,40 @@ impl ClientError {
             Self::Ended => "client.ended",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "net.no_peer",
+            rule: "No peer is connected, so nothing can be sent or received.",
+            source: "tools",
+            causes: "See the errors before, one for each peer.",
+        },
+        Explanation {
+            code: "send.given_up",
+            rule: "A message in a conversation is repeated until it is acknowledged, 64 times in about two days; then it is forgotten. One that fits into no packet, with a copy for each installation of the recipient, is forgotten at once.",
+            source: "MVDS; tools",
+            causes: "The other side was not there, or has data sync turned off; or it has more devices than when the message was queued. Send it again, in parts if it is long.",
+        },
+        Explanation {
+            code: "client.backlog",
+            rule: "Events that a program does not read wait in memory, up to a limit.",
+            source: "the client library",
+            causes: "A program waits for the outcome of a message while many others come in.",
+        },
+        Explanation {
+            code: "client.ended",
+            rule: "A client works while its node runs.",
+            source: "the client library",
+            causes: "The node was shut down.",
+        },
+        Explanation {
+            code: "client.unknown_message",
+            rule: "The outcomes of the latest messages are kept.",
+            source: "the client library",
+            causes: "The id of another client's message, or of one that was sent thousands of messages ago.",
+        },
+    ];
 }
 
 /// A proof of work that takes longer than the program allows.
@@ -215,4 +258,26 @@ impl SendFailure {
             Self::NoPeer => "net.no_peer",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "send.unwanted",
+            rule: "A peer is sent only what its proof-of-work requirement and its bloom filter let pass.",
+            source: "EIP-627, PoW Requirement and Bloom Filter",
+            causes: "Omit --pow, so that the tool mines what the peers ask for; or the peer is a light node that does not want the topic.",
+        },
+        Explanation {
+            code: "send.too_much_work",
+            rule: "The work for an envelope is limited in time (--mine-timeout).",
+            source: "tools",
+            causes: "A peer asks for a proof of work that this machine can't do in time, or --pow does; the error has an estimate.",
+        },
+        Explanation {
+            code: "send.cancelled",
+            rule: "An envelope is sent once it has its proof of work.",
+            source: "the client library",
+            causes: "The client was closed while it was mining.",
+        },
+    ];
 }

@@ -71,3 +71,16 @@ async fn until(at: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+/// Returns what the codes of this crate's errors mean.
+pub fn explanations() -> impl Iterator<Item = &'static statuskit_core::explain::Explanation> {
+    [
+        ClientError::EXPLANATIONS,
+        SendFailure::EXPLANATIONS,
+        StartError::EXPLANATIONS,
+        DeliveryError::EXPLANATIONS,
+        share::ShareError::EXPLANATIONS,
+    ]
+    .into_iter()
+    .flatten()
+}

@@ -6,6 +6,8 @@
 //!
 //! Source: Ethereum yellow paper, appendix B; devp2p specifications for the strictness.
 
+use crate::explain::Explanation;
+
 /// Why bytes are not the expected RLP, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("byte {at}: {kind}")]
@@ -72,6 +74,76 @@ impl RlpErrorKind {
             Self::Trailing(_) => "rlp.trailing_bytes",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "rlp.truncated",
+            rule: "An item must end inside its list, and the list inside the input.",
+            source: "Ethereum yellow paper, appendix B",
+            causes: "Bytes were cut off, or a length was damaged.",
+        },
+        Explanation {
+            code: "rlp.non_canonical_length",
+            rule: "Lengths below 56, and single bytes below 0x80, have the short form; longer lengths have no leading zero.",
+            source: "Ethereum yellow paper, appendix B",
+            causes: "A writer that always uses the long form. Peers refuse such bytes.",
+        },
+        Explanation {
+            code: "rlp.leading_zero",
+            rule: "Integers have no leading zero byte; zero is the empty string 0x80.",
+            source: "Ethereum yellow paper, appendix B",
+            causes: "A nonce padded to eight bytes, as the prose of EIP-627 suggests. Peers refuse it.",
+        },
+        Explanation {
+            code: "rlp.integer_too_large",
+            rule: "Expiry and ttl have 32 bits, the nonce 64.",
+            source: "EIP-627, Whisper Envelope",
+            causes: "Milliseconds in place of seconds.",
+        },
+        Explanation {
+            code: "rlp.not_boolean",
+            rule: "A boolean is the integer 0 or 1.",
+            source: "EIP-627, Status",
+            causes: "Another layout of the packet.",
+        },
+        Explanation {
+            code: "rlp.expected_list",
+            rule: "A list is expected here.",
+            source: "Ethereum yellow paper, appendix B",
+            causes: "These bytes are something else: the data of an envelope instead of the envelope, or a packet with its code in front.",
+        },
+        Explanation {
+            code: "rlp.expected_string",
+            rule: "A string is expected here.",
+            source: "Ethereum yellow paper, appendix B",
+            causes: "One level of lists too many: a list of envelopes in place of an envelope.",
+        },
+        Explanation {
+            code: "rlp.wrong_length",
+            rule: "The field has a fixed length: topics 4 bytes, hashes 32, bloom filters 64.",
+            source: "EIP-627, Whisper Envelope",
+            causes: "A topic that was not cut to four bytes.",
+        },
+        Explanation {
+            code: "rlp.missing_item",
+            rule: "The list ends before all of its fields: an envelope has expiry, ttl, topic, data and nonce.",
+            source: "EIP-627, Whisper Envelope",
+            causes: "The form without nonce that is hashed for the proof of work.",
+        },
+        Explanation {
+            code: "rlp.extra_items",
+            rule: "The list has more fields than it may have.",
+            source: "EIP-627, Whisper Envelope",
+            causes: "An envelope of another version of Whisper.",
+        },
+        Explanation {
+            code: "rlp.trailing_bytes",
+            rule: "Nothing may follow the outermost value.",
+            source: "Ethereum yellow paper, appendix B",
+            causes: "A line break or padding that was hex-encoded too.",
+        },
+    ];
 }
 
 /// The result of reading RLP.

@@ -6,6 +6,8 @@
 
 use serde_json::{Map, Value as Json, json};
 
+use statuskit_core::explain::Explanation;
+
 use crate::{Address, text::excerpt};
 
 /// The longest message that is read, in bytes.
@@ -43,6 +45,40 @@ impl ProviderError {
             Self::Event(_) => "provider.event",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "provider.too_long",
+            rule: "A message has at most 4 MiB.",
+            source: "bounds of this program",
+            causes: "Something else was pasted.",
+        },
+        Explanation {
+            code: "provider.json",
+            rule: "A message is JSON.",
+            source: "EIP-1193; JSON-RPC 2.0",
+            causes: "Quotes were lost in the shell.",
+        },
+        Explanation {
+            code: "provider.unknown",
+            rule: "A message has a method, a result, an error, a code, or an event.",
+            source: "EIP-1193",
+            causes: "A record of another kind.",
+        },
+        Explanation {
+            code: "provider.member",
+            rule: "A method is a name, parameters are a list or an object, codes are whole numbers.",
+            source: "EIP-1193; JSON-RPC 2.0",
+            causes: "The message names the member.",
+        },
+        Explanation {
+            code: "provider.event",
+            rule: "The events are accountsChanged, chainChanged, connect, disconnect and message; in the draft also networkChanged, close and notification.",
+            source: "EIP-1193",
+            causes: "An event of one wallet only.",
+        },
+    ];
 }
 
 /// An edition of the standard.

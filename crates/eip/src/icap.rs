@@ -6,6 +6,8 @@
 
 use std::{fmt, str::FromStr};
 
+use statuskit_core::explain::Explanation;
+
 use crate::{Address, text::excerpt};
 
 /// An account number.
@@ -50,6 +52,34 @@ impl IcapError {
             Self::Asset(_) => "icap.asset",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "icap.format",
+            rule: "An account number is XE, two digits, and 16, 30 or 31 letters and digits.",
+            source: "ICAP; ISO 13616",
+            causes: "Another IBAN, or a character was lost.",
+        },
+        Explanation {
+            code: "icap.check",
+            rule: "The check digits make the whole number 1 modulo 97.",
+            source: "ISO 13616",
+            causes: "A character was mistyped.",
+        },
+        Explanation {
+            code: "icap.too_large",
+            rule: "An account number holds an address of 20 bytes.",
+            source: "ICAP",
+            causes: "Not the number of an address.",
+        },
+        Explanation {
+            code: "icap.asset",
+            rule: "The asset of an indirect account number is ETH.",
+            source: "ICAP",
+            causes: "The account of another currency.",
+        },
+    ];
 }
 
 const DIRECT: usize = 30;

@@ -39,3 +39,23 @@ mod text;
 
 pub use number::U256;
 pub use statuskit_core::eip::{Address, AddressError};
+
+/// Returns what the codes of this crate's errors mean.
+pub fn explanations() -> impl Iterator<Item = &'static statuskit_core::explain::Explanation> {
+    [
+        number::NumberError::EXPLANATIONS,
+        abi::AbiErrorKind::EXPLANATIONS,
+        eip155::TxError::EXPLANATIONS,
+        eip155::Problem::EXPLANATIONS,
+        eip712::TypedDataErrorKind::EXPLANATIONS,
+        eip137::NameError::EXPLANATIONS,
+        eip137::username::UsernameError::EXPLANATIONS,
+        eip137::resolver::AnswerError::EXPLANATIONS,
+        eip681::LinkError::EXPLANATIONS,
+        eip1577::ContentHashError::EXPLANATIONS,
+        icap::IcapError::EXPLANATIONS,
+        eip1193::ProviderError::EXPLANATIONS,
+    ]
+    .into_iter()
+    .flatten()
+}

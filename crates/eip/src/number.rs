@@ -5,6 +5,8 @@
 
 use std::{fmt, str::FromStr};
 
+use statuskit_core::explain::Explanation;
+
 use crate::text::excerpt;
 
 /// Why a text is not a number.
@@ -43,6 +45,46 @@ impl NumberError {
             Self::Unit(_) => "number.unit",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "number.format",
+            rule: "A number is decimal digits, with a fraction and an exponent where amounts are read, or 0x and hex digits.",
+            source: "EIP-681, Syntax",
+            causes: "A separator such as 1_000 or 1,5.",
+        },
+        Explanation {
+            code: "number.fraction",
+            rule: "An amount is a whole number of the smallest unit. Nothing is rounded.",
+            source: "EIP-681, Semantics",
+            causes: "More digits after the point than the unit has, or a fraction without a unit: 0.5ether.",
+        },
+        Explanation {
+            code: "number.negative",
+            rule: "Amounts and unsigned numbers are not negative.",
+            source: "Ethereum yellow paper, section 4.2",
+            causes: "Another sign or type was meant.",
+        },
+        Explanation {
+            code: "number.too_large",
+            rule: "Numbers have at most 256 bits, or those of their type.",
+            source: "Ethereum yellow paper, section 4.2",
+            causes: "A unit too many: 20gwei has its nine zeros already.",
+        },
+        Explanation {
+            code: "number.unit",
+            rule: "Units are wei, kwei, mwei, gwei, szabo, finney and ether.",
+            source: "Ethereum yellow paper, section 2.1",
+            causes: "The amount of a token: write it in its smallest unit.",
+        },
+        Explanation {
+            code: "number.inexact",
+            rule: "A number in JSON is exact up to 2^53; larger ones are texts.",
+            source: "RFC 8259, section 6",
+            causes: "Put the number in quotes.",
+        },
+    ];
 }
 
 /// An unsigned number of 256 bits.

@@ -43,3 +43,8 @@ pub use peel::{
     Buffer, Candidate, InspectError, Inspection, Keys, Layer, Options, inspect, inspect_text,
 };
 pub use state::State;
+
+/// Returns what the codes of this crate's errors mean.
+pub fn explanations() -> impl Iterator<Item = &'static statuskit_core::explain::Explanation> {
+    [InspectError::EXPLANATIONS].into_iter().flatten()
+}

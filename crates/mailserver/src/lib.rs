@@ -25,3 +25,15 @@ pub use client::{Client, ClientConfig, ClientError};
 pub use intake::{Intake, PassedOver, Untimely};
 pub use server::{Answer, ConfigError, Refusal, Refused, Server, ServerConfig};
 pub use service::{Mailserver, MailserverConfig, MailserverEvent, MailserverStats};
+
+/// Returns what the codes of this crate's errors mean.
+pub fn explanations() -> impl Iterator<Item = &'static statuskit_core::explain::Explanation> {
+    [
+        ClientError::EXPLANATIONS,
+        ConfigError::EXPLANATIONS,
+        ArchiveError::EXPLANATIONS,
+        archive::import::BadEntry::EXPLANATIONS,
+    ]
+    .into_iter()
+    .flatten()
+}

@@ -58,6 +58,7 @@ use statuskit_core::{
     crypto::SecretKey,
     devp2p::NodeId,
     envelope::{Bloom, Envelope, Opener, SymKey, check::DEFAULT_MAX_MESSAGE_SIZE, seal},
+    explain::Explanation,
     mailserver::{
         CursorError, Position, Request, RequestError,
         batch::{Batcher, Packing, Reply},
@@ -173,6 +174,22 @@ impl ConfigError {
             Self::NotPrepared => "mailserver.node",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "mailserver.node",
+            rule: "A node that is to be a mailserver takes requests and hears of every envelope.",
+            source: "library",
+            causes: "Mailserver::prepare was not called on the settings of the node.",
+        },
+        Explanation {
+            code: "mailserver.no_key",
+            rule: "Requests are encrypted: with a password that the clients know, or to the mailserver's key.",
+            source: "Status specifications, Mailserver",
+            causes: "Give the password of the fleet, status-offline-inbox, or one of your own.",
+        },
+    ];
 }
 
 /// Why a request is not answered with envelopes.

@@ -5,3 +5,18 @@
 pub mod connection;
 pub mod node;
 pub mod testing;
+
+/// Returns what the codes of this crate's errors mean.
+pub fn explanations() -> impl Iterator<Item = &'static statuskit_core::explain::Explanation> {
+    [
+        connection::P2pError::EXPLANATIONS,
+        connection::StreamError::EXPLANATIONS,
+        node::ConnectError::EXPLANATIONS,
+        node::EndReason::EXPLANATIONS,
+        node::PeerError::EXPLANATIONS,
+        node::SendError::EXPLANATIONS,
+        node::ServiceError::EXPLANATIONS,
+    ]
+    .into_iter()
+    .flatten()
+}

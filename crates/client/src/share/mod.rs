@@ -36,7 +36,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use statuskit_core::{devp2p::Enode, secure::StoreError};
+use statuskit_core::{devp2p::Enode, explain::Explanation, secure::StoreError};
 use tokio::net::{UnixListener, UnixStream};
 use zeroize::Zeroizing;
 
@@ -144,6 +144,46 @@ impl ShareError {
             Self::Foreign => "share.foreign",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "share.version",
+            rule: "Programs share a state if they speak the same version of its protocol.",
+            source: "tools",
+            causes: "Two releases of statuskit are installed. End the program that holds the state, or use its release.",
+        },
+        Explanation {
+            code: "share.full",
+            rule: "At most 16 programs are attached to the one that holds a state.",
+            source: "tools",
+            causes: "End some of them.",
+        },
+        Explanation {
+            code: "share.ended",
+            rule: "A program that holds a state answers what others ask of it before it ends.",
+            source: "tools",
+            causes: "It was killed, or crashed. Whether the message was sent is unknown: ask again, or wait for its acknowledgement.",
+        },
+        Explanation {
+            code: "share.refused",
+            rule: "The program that holds a state serves others with the same identity, as long as its state works.",
+            source: "tools",
+            causes: "Its messages tell more.",
+        },
+        Explanation {
+            code: "share.garbled",
+            rule: "On the socket of a state listens a program of statuskit.",
+            source: "tools",
+            causes: "Another program has made a socket of that name. Remove it.",
+        },
+        Explanation {
+            code: "share.foreign",
+            rule: "Programs share a state with those of the same user.",
+            source: "tools",
+            causes: "The program that holds the state runs as another user. Use the same one, or another --state.",
+        },
+    ];
 }
 
 /// What the holder of a state could not do for this program.

@@ -4,6 +4,7 @@ use std::{fmt, str::FromStr};
 
 use crate::{
     crypto::{PublicKey, hash},
+    explain::Explanation,
     text::excerpt,
 };
 
@@ -18,6 +19,14 @@ impl KeyUidError {
     pub fn code(&self) -> &'static str {
         "key_uid.format"
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[Explanation {
+        code: "key_uid.format",
+        rule: "A key UID is the SHA-256 of the 65 bytes of a public key: 0x and 64 hex digits.",
+        source: "Status specifications, Account",
+        causes: "An address in place of a key UID.",
+    }];
 }
 
 /// The **SHA-256** (not Keccak) of the 65 bytes of a public key.

@@ -6,7 +6,7 @@
 use std::{fmt, str::FromStr};
 
 use super::chat_key::is_shaped_as_key;
-use crate::{crypto::PublicKey, reader, text::excerpt};
+use crate::{crypto::PublicKey, explain::Explanation, reader, text::excerpt};
 
 /// The beginning of links that open in any browser.
 const WEB: &str = "https://join.status.im/";
@@ -61,6 +61,34 @@ impl LinkError {
             Self::Empty(_) => "link.empty",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "link.unknown",
+            rule: "Share links begin with https://join.status.im/ or status-im://, and go on with user/, chat/public/ or browse/.",
+            source: "Status specifications, Account",
+            causes: "A link of another application.",
+        },
+        Explanation {
+            code: "link.ascii",
+            rule: "Clients take links of ASCII characters only.",
+            source: "Status specifications, Account; as in the reference",
+            causes: "A name in another script.",
+        },
+        Explanation {
+            code: "link.elsewhere",
+            rule: "Links to group chats and communities have neither the key of a person nor the name of a public chat.",
+            source: "Status clients, universal links",
+            causes: "Ask for the key of the person, or for the name of a public chat.",
+        },
+        Explanation {
+            code: "link.empty",
+            rule: "Something follows the last slash of a share link.",
+            source: "Status specifications, Account",
+            causes: "The link was cut.",
+        },
+    ];
 }
 
 impl ShareLink {

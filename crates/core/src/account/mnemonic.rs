@@ -13,7 +13,7 @@ use super::{
     nearest::{hint, nearest},
     seed::{Seed, nfkd},
 };
-use crate::text::excerpt;
+use crate::{explain::Explanation, text::excerpt};
 
 /// The longest text that is accepted as a phrase, in bytes.
 pub(super) const MAX_PHRASE: usize = 4096;
@@ -162,6 +162,46 @@ impl MnemonicError {
             Self::Entropy { .. } => "mnemonic.entropy",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "mnemonic.too_long",
+            rule: "A phrase has at most 24 words.",
+            source: "BIP39",
+            causes: "Another text.",
+        },
+        Explanation {
+            code: "mnemonic.word_count",
+            rule: "A phrase has 12, 15, 18, 21 or 24 words.",
+            source: "BIP39, Generating the mnemonic",
+            causes: "A word was left out, or two were written as one.",
+        },
+        Explanation {
+            code: "mnemonic.word",
+            rule: "Each word of a phrase is in the list of its language, as it is written there: in small letters, in full.",
+            source: "BIP39, Wordlist",
+            causes: "A slip of the pen: see the word that is suggested.",
+        },
+        Explanation {
+            code: "mnemonic.checksum",
+            rule: "The last bits of a phrase are a checksum of the others.",
+            source: "BIP39, Generating the mnemonic",
+            causes: "A word is another word of the list, or two are swapped. If an account was made from this very text: import --unchecked.",
+        },
+        Explanation {
+            code: "mnemonic.language",
+            rule: "Word lists: english, chinese-simplified, chinese-traditional, czech, french, italian, japanese, korean, portuguese, spanish.",
+            source: "BIP39, Wordlists",
+            causes: "Another name of the language.",
+        },
+        Explanation {
+            code: "mnemonic.entropy",
+            rule: "A phrase is made of 16, 20, 24, 28 or 32 bytes.",
+            source: "BIP39, Generating the mnemonic",
+            causes: "Other bytes.",
+        },
+    ];
 }
 
 /// A valid recovery phrase. Erased on drop, and redacted in `Debug`.

@@ -8,6 +8,8 @@
 
 use std::{fmt, str::FromStr};
 
+use crate::explain::Explanation;
+
 /// The bit that marks a hardened index.
 const HARDENED: u32 = 1 << 31;
 
@@ -90,6 +92,34 @@ impl PathError {
             Self::TooDeep => "path.depth",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "path.empty",
+            rule: "The path of the key itself is m.",
+            source: "BIP32",
+            causes: "An empty variable.",
+        },
+        Explanation {
+            code: "path.component",
+            rule: "A path is m and numbers between slashes, with ' behind those that are hardened: m/44'/60'/0'/0/0.",
+            source: "BIP32; BIP44",
+            causes: "The shell removed the ': put the path in double quotes.",
+        },
+        Explanation {
+            code: "path.index_range",
+            rule: "An index is below 2^31; the hardened ones are written with '.",
+            source: "BIP32",
+            causes: "2147483692 in place of 44'.",
+        },
+        Explanation {
+            code: "path.depth",
+            rule: "Depth is one byte: 255 levels.",
+            source: "BIP32",
+            causes: "A path that was built in a loop.",
+        },
+    ];
 }
 
 /// A path from a key to one of its descendants; at most 255 steps.

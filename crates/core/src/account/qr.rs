@@ -5,6 +5,8 @@ use qrcode::{
     render::{Pixel, svg, unicode::Dense1x2},
 };
 
+use crate::explain::Explanation;
+
 /// Light modules around the code, which readers need; the renderers draw as many.
 pub(super) const QUIET_ZONE: usize = 4;
 
@@ -24,6 +26,14 @@ impl QrError {
     pub fn code(&self) -> &'static str {
         "qr.too_long"
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[Explanation {
+        code: "qr.too_long",
+        rule: "A QR code of error correction level M holds at most 2331 bytes.",
+        source: "ISO/IEC 18004",
+        causes: "A text that is not a key.",
+    }];
 }
 
 /// A QR code with error correction level M.

@@ -4,6 +4,7 @@
 use crate::{
     crypto::{KeyError, PublicKey, SecretKey, Signature, keccak256},
     eip::eip191::{PersonalError, PersonalSignature},
+    explain::Explanation,
 };
 
 /// The signed data, and how it is signed.
@@ -39,6 +40,22 @@ impl SignError {
             Self::OtherKey { .. } => "signature.other_key",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "signature.recovery",
+            rule: "r and s are below the group order, v is 0 to 3, and a public key can be recovered.",
+            source: "SEC 1, section 4.1.6",
+            causes: "Damaged bytes, or v 27 or 28 in a signature that is not of a personal message.",
+        },
+        Explanation {
+            code: "signature.other_key",
+            rule: "The key recovered from the signature is the one that was expected.",
+            source: "SEC 1, section 4.1.6",
+            causes: "Another message (a line break at its end?), another kind of signature (--as), or another signer.",
+        },
+    ];
 }
 
 /// Signs, and returns `r || s || v`; deterministic by RFC 6979.

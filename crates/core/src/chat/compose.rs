@@ -16,6 +16,7 @@ use crate::{
         seal::{self, DEFAULT_TTL},
         topic,
     },
+    explain::Explanation,
     payload::{
         MessageId, chat,
         check::{Receipt, Rejection, check_chat},
@@ -100,6 +101,14 @@ impl ComposeError {
             Self::Message(error) => error.code(),
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[Explanation {
+        code: "usage",
+        rule: "The arguments don't fit the command.",
+        source: "tools",
+        causes: "See --help, and its examples.",
+    }];
 }
 
 /// An envelope that is not mined, and the id of the chat message in it.

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     crypto::{PublicKey, SecretKey},
     envelope::{Envelope, Message, OpenError, Opener, SymKey, Topic, seal},
+    explain::Explanation,
 };
 
 /// A set of keys. Tries the keys of an envelope's topic first, then those for any topic.
@@ -210,6 +211,14 @@ impl KeyRingError {
             Self::Open(error) => error.code(),
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[Explanation {
+        code: "envelope.no_key",
+        rule: "No key was given that belongs to the envelope's topic.",
+        source: "tools",
+        causes: "Give --chat, --password, --sym-key or --identity.",
+    }];
 }
 
 #[cfg(test)]

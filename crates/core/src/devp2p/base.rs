@@ -6,6 +6,7 @@ use std::fmt;
 
 use crate::{
     devp2p::capability::Capability,
+    explain::Explanation,
     rlp::{self, Item, Reader, RlpError},
 };
 
@@ -92,6 +93,40 @@ impl HelloError {
             _ => None,
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "p2p.hello",
+            rule: "Hello is a list of version, client name, capabilities, port and node id.",
+            source: "devp2p, Hello",
+            causes: "Another protocol on this port.",
+        },
+        Explanation {
+            code: "p2p.hello_expected",
+            rule: "The first message is Hello, or Disconnect with a reason.",
+            source: "devp2p, Hello",
+            causes: "A peer that speaks out of turn.",
+        },
+        Explanation {
+            code: "p2p.hello_size",
+            rule: "Hello has at most 2048 bytes.",
+            source: "devp2p, Hello",
+            causes: "A hostile peer.",
+        },
+        Explanation {
+            code: "p2p.hello_id",
+            rule: "The id in Hello has 64 bytes that are not all zero.",
+            source: "devp2p, Hello",
+            causes: "A faulty client.",
+        },
+        Explanation {
+            code: "p2p.disconnected",
+            rule: "The peer ended the connection and said why.",
+            source: "devp2p, Disconnect",
+            causes: "too many peers: try another; subprotocol error: it took offence at a packet; client quitting: it was stopped.",
+        },
+    ];
 }
 
 impl Hello {

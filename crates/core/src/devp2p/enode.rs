@@ -15,7 +15,10 @@ use std::{
     str::FromStr,
 };
 
-use crate::crypto::{KeyError, PublicKey};
+use crate::{
+    crypto::{KeyError, PublicKey},
+    explain::Explanation,
+};
 
 /// The identity of a node and the address where it listens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -77,6 +80,40 @@ impl EnodeError {
             Self::NoPort { .. } | Self::Port { .. } => "enode.port",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "enode.scheme",
+            rule: "A node URL is enode://128_HEX_DIGITS@HOST:PORT.",
+            source: "devp2p, Node URL",
+            causes: "An ENR (enr:…) or a multiaddress: another kind of name.",
+        },
+        Explanation {
+            code: "enode.no_address",
+            rule: "After the node id come @, a host and a TCP port.",
+            source: "devp2p, Node URL",
+            causes: "The URL was cut.",
+        },
+        Explanation {
+            code: "enode.id",
+            rule: "The node id is a point of secp256k1: 128 hex digits, without the leading 04.",
+            source: "devp2p, Node URL",
+            causes: "The key's 04 was left in front, or a digit was lost.",
+        },
+        Explanation {
+            code: "enode.host",
+            rule: "The host is an IPv4 address, an IPv6 address in brackets, or a name.",
+            source: "devp2p, Node URL",
+            causes: "An IPv6 address without brackets.",
+        },
+        Explanation {
+            code: "enode.port",
+            rule: "The TCP port is a number from 0 to 65535; ?discport= may follow.",
+            source: "devp2p, Node URL",
+            causes: "A name of a service in place of its number.",
+        },
+    ];
 }
 
 impl Enode {

@@ -19,6 +19,7 @@ use crate::{
         aes::{BlockCipher, FrameCipher},
         running::RunningKeccak,
     },
+    explain::Explanation,
     rlp::{self, Reader, RlpError},
 };
 
@@ -71,6 +72,34 @@ impl FrameError {
             Self::Broken => "rlpx.broken",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "rlpx.mac",
+            rule: "Each frame has a MAC over its header and one over its body, which go on through the whole connection.",
+            source: "devp2p, RLPx, Framing",
+            causes: "Damaged bytes, or secrets that differ.",
+        },
+        Explanation {
+            code: "rlpx.frame_size",
+            rule: "A frame is bounded; we read up to twice the largest message.",
+            source: "devp2p, RLPx, Framing",
+            causes: "A peer with another limit, or a hostile one.",
+        },
+        Explanation {
+            code: "rlpx.message_code",
+            rule: "The code in front of a message is a canonical RLP integer.",
+            source: "devp2p, RLPx",
+            causes: "An encoder with leading zeros.",
+        },
+        Explanation {
+            code: "rlpx.broken",
+            rule: "After an error in the frames nothing more can be read from a connection.",
+            source: "devp2p, RLPx",
+            causes: "See the error before.",
+        },
+    ];
 }
 
 /// The sending half.

@@ -7,6 +7,8 @@
 
 use snap::raw::{Decoder, Encoder, decompress_len};
 
+use crate::explain::Explanation;
+
 /// The largest payload, compressed or not, in bytes.
 pub const MAX_LENGTH: usize = 0xff_ffff;
 
@@ -30,6 +32,22 @@ impl SnappyError {
             Self::Corrupt(_) => "rlpx.snappy",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "rlpx.snappy",
+            rule: "From version 5 of the base protocol, payloads are snappy blocks.",
+            source: "EIP-706",
+            causes: "A peer that announces 5 and does not compress.",
+        },
+        Explanation {
+            code: "rlpx.snappy_size",
+            rule: "The uncompressed length, which precedes a snappy block, is bounded.",
+            source: "EIP-706",
+            causes: "A hostile peer, or a message above the limit.",
+        },
+    ];
 }
 
 /// Compresses a payload.

@@ -4,6 +4,7 @@ use crate::{
     bytes::fixed_bytes,
     crypto::{KeyError, PublicKey, SecretKey, Signature, keccak256},
     discovery::RecordError,
+    explain::Explanation,
     rlp::RlpError,
 };
 
@@ -61,6 +62,46 @@ impl DatagramError {
             Self::TooLong(_) => "discovery.too_long",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "discovery.length",
+            rule: "A datagram has a signature and a type, after its prefix or hash.",
+            source: "go-ethereum 1.9, discovery v5",
+            causes: "The datagram was cut.",
+        },
+        Explanation {
+            code: "discovery.prefix",
+            rule: "A datagram of legacy v5 starts with \"temporary discovery v5\".",
+            source: "go-ethereum 1.9, discovery v5",
+            causes: "Another protocol: v4 starts with a hash, and today's v5 looks random.",
+        },
+        Explanation {
+            code: "discovery.hash",
+            rule: "A datagram of v4 starts with the Keccak-256 of its rest.",
+            source: "devp2p discv4",
+            causes: "Damage, or another protocol.",
+        },
+        Explanation {
+            code: "discovery.type",
+            rule: "Types of packets are 1 to 8 in legacy v5, and 1 to 6 in v4.",
+            source: "go-ethereum 1.9, discovery v5",
+            causes: "A newer node, or damage.",
+        },
+        Explanation {
+            code: "discovery.signature",
+            rule: "The key of the sender is recovered from the signature of a datagram.",
+            source: "go-ethereum 1.9, discovery v5",
+            causes: "Damage. In legacy v5 it often gives another key instead, which is nobody's.",
+        },
+        Explanation {
+            code: "discovery.too_long",
+            rule: "Receivers read 1280 bytes of a datagram.",
+            source: "go-ethereum 1.9, discovery v5",
+            causes: "Too many nodes or topics in one packet.",
+        },
+    ];
 }
 
 /// A decoded packet, and what its datagram says about it.

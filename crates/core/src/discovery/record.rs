@@ -22,6 +22,7 @@ use data_encoding::BASE64URL_NOPAD;
 use crate::{
     crypto::{PublicKey, SecretKey, keccak256},
     devp2p::{Enode, Host, NodeId},
+    explain::Explanation,
     rlp::{self, Reader, RlpError},
 };
 
@@ -83,6 +84,64 @@ impl RecordError {
             Self::Signature => "enr.signature",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "enr.prefix",
+            rule: "The text of a node record starts with enr:.",
+            source: "EIP-778",
+            causes: "An enode URL, or another text.",
+        },
+        Explanation {
+            code: "enr.base64",
+            rule: "Behind enr: stands URL-safe base64 without padding.",
+            source: "EIP-778",
+            causes: "The text was cut or wrapped, or is the other base64.",
+        },
+        Explanation {
+            code: "enr.too_large",
+            rule: "A record has at most 300 bytes.",
+            source: "EIP-778",
+            causes: "Other bytes, or a node with a fault.",
+        },
+        Explanation {
+            code: "enr.order",
+            rule: "The keys of a record are in ascending order.",
+            source: "EIP-778",
+            causes: "A program with a fault has made it.",
+        },
+        Explanation {
+            code: "enr.duplicate",
+            rule: "Each key of a record appears once.",
+            source: "EIP-778",
+            causes: "A program with a fault has made it.",
+        },
+        Explanation {
+            code: "enr.no_value",
+            rule: "Each key of a record has a value.",
+            source: "EIP-778",
+            causes: "The record was cut.",
+        },
+        Explanation {
+            code: "enr.scheme",
+            rule: "The identity scheme of a record is v4.",
+            source: "EIP-778",
+            causes: "Another network: there is no other scheme in use.",
+        },
+        Explanation {
+            code: "enr.public_key",
+            rule: "A record has a compressed key under secp256k1.",
+            source: "EIP-778",
+            causes: "Damage, or a key in another form.",
+        },
+        Explanation {
+            code: "enr.signature",
+            rule: "The key of a record signs its contents.",
+            source: "EIP-778",
+            causes: "The record was changed after it was signed: check that the text is whole.",
+        },
+    ];
 }
 
 /// A record whose signature is valid.

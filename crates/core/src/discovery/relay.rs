@@ -7,6 +7,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use crate::explain::Explanation;
+
 use super::{NodeEntry, NodeKey, node::ip_addr};
 
 /// Discovery ports up to this one are not used when a stranger names them.
@@ -60,6 +62,64 @@ impl RelayError {
             Self::Key => "discovery.node_key",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "discovery.address_length",
+            rule: "An address has 4 or 16 bytes.",
+            source: "go-ethereum 1.9, discovery v5",
+            causes: "The node that names it has a fault.",
+        },
+        Explanation {
+            code: "discovery.address_unspecified",
+            rule: "A node is not at the address 0.0.0.0 or ::.",
+            source: "go-ethereum 1.9, discovery v5",
+            causes: "The node does not know its own address yet.",
+        },
+        Explanation {
+            code: "discovery.address_special",
+            rule: "A node is not at an address that is set apart: multicast, documentation, and the like.",
+            source: "go-ethereum 1.9, discovery v5",
+            causes: "A fault, or an attempt to have others send there.",
+        },
+        Explanation {
+            code: "discovery.address_loopback",
+            rule: "Only a node on this machine can name an address of this machine.",
+            source: "go-ethereum 1.9, discovery v5",
+            causes: "A node that is set up for tests.",
+        },
+        Explanation {
+            code: "discovery.address_lan",
+            rule: "Only a node of the same network can name an address of a private one.",
+            source: "go-ethereum 1.9, discovery v5",
+            causes: "The node is behind a router and does not know its outer address.",
+        },
+        Explanation {
+            code: "discovery.own_node",
+            rule: "A node does not name the one that asks.",
+            source: "go-ethereum 1.9, discovery v5",
+            causes: "It is passed over, and no fault.",
+        },
+        Explanation {
+            code: "discovery.low_port",
+            rule: "Ports below 1024 belong to other services.",
+            source: "go-ethereum 1.9, discovery v5",
+            causes: "A fault, or an attempt to have others send there.",
+        },
+        Explanation {
+            code: "discovery.no_tcp_port",
+            rule: "A node that is named for connections has a TCP port.",
+            source: "go-ethereum 1.9, discovery v5",
+            causes: "It takes part in discovery only.",
+        },
+        Explanation {
+            code: "discovery.node_key",
+            rule: "The id of a node is a point of the curve.",
+            source: "go-ethereum 1.9, discovery v5",
+            causes: "Damage, or a node that does not exist.",
+        },
+    ];
 }
 
 /// Checks an address that a node at `sender` names.

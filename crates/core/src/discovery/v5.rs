@@ -26,6 +26,7 @@ use crate::{
         Received, TopicListHash, TopicName,
         datagram::{Signed, cut, fit, put_signed},
     },
+    explain::Explanation,
     rlp::{self, Reader, RlpError},
 };
 
@@ -232,6 +233,40 @@ impl TicketError {
             Self::Registrar => "discovery.ticket_registrar",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "discovery.ticket_topics",
+            rule: "A ticket is used with the topics that it was issued for, in their order.",
+            source: "go-ethereum 1.9, discovery v5",
+            causes: "A registration mixes tickets.",
+        },
+        Explanation {
+            code: "discovery.ticket_wait_periods",
+            rule: "A ticket has one waiting time for each topic.",
+            source: "go-ethereum 1.9, discovery v5",
+            causes: "The node that issued it has a fault.",
+        },
+        Explanation {
+            code: "discovery.ticket_index",
+            rule: "A registration names one of the topics of its ticket by its index.",
+            source: "go-ethereum 1.9, discovery v5",
+            causes: "The node that registers has a fault.",
+        },
+        Explanation {
+            code: "discovery.ticket_pong",
+            rule: "A ticket is the whole pong in which a node offered it.",
+            source: "go-ethereum 1.9, discovery v5",
+            causes: "The ticket was cut or changed.",
+        },
+        Explanation {
+            code: "discovery.ticket_registrar",
+            rule: "A ticket is valid at the node that signed it.",
+            source: "go-ethereum 1.9, discovery v5",
+            causes: "It was sent to another node.",
+        },
+    ];
 }
 
 impl Packet {

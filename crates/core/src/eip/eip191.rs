@@ -5,9 +5,12 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::crypto::{
-    KeyError, PublicKey, SecretKey, Signature,
-    keccak::{Parts, keccak256_parts},
+use crate::{
+    crypto::{
+        KeyError, PublicKey, SecretKey, Signature,
+        keccak::{Parts, keccak256_parts},
+    },
+    explain::Explanation,
 };
 
 /// What is wrong with the signature of a personal message.
@@ -34,6 +37,22 @@ impl PersonalError {
             Self::Key(_) => "signature.recovery",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "signature.text",
+            rule: "A signature is r, s, v: 65 bytes, 130 hex digits.",
+            source: "SEC 1, section 4.1.6",
+            causes: "A signature without v, or in DER.",
+        },
+        Explanation {
+            code: "signature.v",
+            rule: "Of a personal message, v is 27 or 28.",
+            source: "EIP-191; as in the reference",
+            causes: "v 0 or 1: the signature is of another kind; see --as.",
+        },
+    ];
 }
 
 /// Returns the digest to sign for `message`.

@@ -7,6 +7,7 @@ use std::{fmt, str::FromStr};
 
 use crate::{
     crypto::{PublicKey, keccak256},
+    explain::Explanation,
     text::excerpt,
 };
 
@@ -30,6 +31,22 @@ impl AddressError {
             Self::Checksum { .. } => "address.checksum",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "address.format",
+            rule: "An address is 20 bytes: 0x and 40 hex digits.",
+            source: "EIP-55",
+            causes: "A public key in place of its address, or a digit was lost.",
+        },
+        Explanation {
+            code: "address.checksum",
+            rule: "Capitals among the digits are a checksum: a letter is a capital where the Keccak-256 of the small digits has 8 or more.",
+            source: "EIP-55",
+            causes: "A digit was mistyped. Texts in one case carry no checksum and pass.",
+        },
+    ];
 }
 
 /// An Ethereum address: the last 20 bytes of the Keccak-256 of X and Y.

@@ -7,6 +7,7 @@ use std::fmt;
 
 use crate::{
     envelope::{Bloom, Envelope},
+    explain::Explanation,
     time::UnixSeconds,
 };
 
@@ -101,6 +102,46 @@ impl Verdict {
     pub fn is_error(self) -> bool {
         !matches!(self, Self::Accepted | Self::Expired)
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "envelope.from_future",
+            rule: "An envelope must not be sent more than 10 seconds after the receiver's clock. The time it was sent is expiry minus ttl, computed with 32 bits: a ttl above the expiry looks like the far future.",
+            source: "EIP-627, Whisper Envelope; the allowance is that of Status nodes",
+            causes: "The sender's clock runs ahead, or the receiver's behind. Compare with `date +%s`, or check with --now.",
+        },
+        Explanation {
+            code: "envelope.very_old",
+            rule: "An envelope that expired more than 20 seconds ago is refused with an error.",
+            source: "EIP-627, Whisper Envelope; the allowance is that of Status nodes",
+            causes: "It was stored and sent again, or the clocks differ. To check an old envelope as of its own time, use --now.",
+        },
+        Explanation {
+            code: "envelope.expired",
+            rule: "An envelope that expired up to 20 seconds ago is dropped, without an error to the sender.",
+            source: "EIP-627, Whisper Envelope; the allowance is that of Status nodes",
+            causes: "The time to live was too short for the way, or mining took most of it.",
+        },
+        Explanation {
+            code: "envelope.oversized",
+            rule: "20 bytes plus the data, and a packet with the envelope, must not exceed the largest message of the node, 1 MiB unless it was set otherwise (10 MiB at most).",
+            source: "EIP-627, Packet Codes",
+            causes: "Split the payload, or put a reference into it. A private message is in its envelope once for each installation of the recipient, up to three times.",
+        },
+        Explanation {
+            code: "envelope.low_pow",
+            rule: "The proof of work is 2^(leading zero bits) / (length of the RLP without the nonce) / ttl. Nodes of the protocol's defaults ask for 0.2; Status nodes take 0.002.",
+            source: "EIP-627, Mining",
+            causes: "The envelope was not mined (status-pow mine), was mined for a smaller target, or its ttl was raised afterwards.",
+        },
+        Explanation {
+            code: "envelope.no_bloom_match",
+            rule: "The topic's bits must all be set in the receiver's bloom filter. Two indexes in one byte count as one: the later bit overwrites the earlier.",
+            source: "EIP-627, Bloom Filter; the overwriting is that of the reference implementation",
+            causes: "The receiver is a light node that is not interested in the topic.",
+        },
+    ];
 }
 
 impl fmt::Display for Verdict {

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     crypto::{PublicKey, SecretKey, Signature, keccak256},
+    explain::Explanation,
     time::UnixSeconds,
 };
 
@@ -72,6 +73,40 @@ impl MessageError {
             Self::PayloadTooLong(_) => "message.payload_too_long",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "envelope.ttl",
+            rule: "An envelope names the last second in which it is valid with 32 bits: now plus the time to live must fit.",
+            source: "EIP-627, Whisper Envelope; peers compute with 32 bits and wrap",
+            causes: "A --ttl near 2^32. The envelope would be born expired.",
+        },
+        Explanation {
+            code: "message.empty",
+            rule: "A decrypted message has at least one byte, the flags.",
+            source: "EIP-627, Contents of Data Field of the Message",
+            causes: "Made by something that is not a Whisper client.",
+        },
+        Explanation {
+            code: "message.signature",
+            rule: "If bit 2 of the flags is set, the last 65 bytes are a signature r, s, v over the Keccak-256 of everything before, and must recover a public key.",
+            source: "EIP-627, Contents of Data Field of the Message",
+            causes: "v is 27 or 28 instead of 0 or 1, or the message was changed after signing.",
+        },
+        Explanation {
+            code: "message.size",
+            rule: "Bits 0 and 1 of the flags are the length of the little-endian size field; the payload of that size must end before the signature.",
+            source: "EIP-627, Contents of Data Field of the Message",
+            causes: "A big-endian size field, or a payload that was cut.",
+        },
+        Explanation {
+            code: "message.payload_too_long",
+            rule: "The size field has at most three bytes: a payload has less than 16 MiB.",
+            source: "EIP-627, Contents of Data Field of the Message",
+            causes: "Peers take 1 MiB unless they were set otherwise, so the practical limit is lower.",
+        },
+    ];
 }
 
 /// A parsed message. Building it again from its parts gives the same plaintext.

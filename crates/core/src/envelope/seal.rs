@@ -20,6 +20,7 @@ use crate::{
         Envelope, Message, MessageError, Padding, SymKey, Topic,
         message::{self, MAX_PAYLOAD},
     },
+    explain::Explanation,
     time::UnixSeconds,
 };
 
@@ -72,6 +73,14 @@ impl OpenError {
             Self::Message(error) => error.code(),
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[Explanation {
+        code: "envelope.wrong_key",
+        rule: "The authentication tag of the encrypted data does not fit the key.",
+        source: "EIP-627, Payload Encryption",
+        causes: "Another chat or recipient, a password with other spelling, or a symmetric message tried with a private key.",
+    }];
 }
 
 /// The content of an envelope to be sealed.

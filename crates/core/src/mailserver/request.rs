@@ -25,6 +25,7 @@ use crate::{
         Bloom, Topic,
         topic::{put_topics, read_topics},
     },
+    explain::Explanation,
     mailserver::{Cursor, DAY},
     rlp::{self, Reader, RlpError},
     time::UnixSeconds,
@@ -150,6 +151,46 @@ impl RequestError {
             Self::IdLength(_) => "mailserver.request_id",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "mailserver.payload",
+            rule: "A request inside an envelope is an RLP list of seven items (or six, or five), or at least eight raw bytes.",
+            source: "Status specifications, Mailserver; the layouts are those of the reference",
+            causes: "Another layout. The reference takes the seven items only: [lower, upper, bloom, [], limit, cursor, batch].",
+        },
+        Explanation {
+            code: "mailserver.range",
+            rule: "The first second of a request is not after its last; in the raw form they are at most a day apart.",
+            source: "Status specifications, Mailserver",
+            causes: "From and to are swapped, or in milliseconds.",
+        },
+        Explanation {
+            code: "mailserver.bloom",
+            rule: "A request names its topics by a bloom filter of 64 bytes.",
+            source: "Status specifications, Mailserver",
+            causes: "Only the list of topics was given, by which no server selects.",
+        },
+        Explanation {
+            code: "mailserver.limit",
+            rule: "One page has at most 1000 envelopes.",
+            source: "Status specifications, Mailserver",
+            causes: "Ask for the next page with the cursor.",
+        },
+        Explanation {
+            code: "mailserver.cursor",
+            rule: "A cursor is 36 bytes: the second and the hash of the last envelope of a page, for the same range and the same server.",
+            source: "Status specifications, Mailserver; the reference starts over in silence",
+            causes: "The cursor is of another server, or of another range. Ask again without it.",
+        },
+        Explanation {
+            code: "mailserver.request_id",
+            rule: "The id of a plain request has 32 bytes.",
+            source: "the reference implementation",
+            causes: "A shortened id.",
+        },
+    ];
 }
 
 impl Request {

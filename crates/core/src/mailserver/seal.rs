@@ -16,6 +16,7 @@ use crate::{
         pow::{self, MineOptions, TargetError},
         seal::{self, DEFAULT_TTL},
     },
+    explain::Explanation,
     mailserver::{Form, Request},
     time::UnixSeconds,
 };
@@ -58,6 +59,22 @@ impl SealError {
             Self::NotReached { .. } => "pow.not_reached",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "pow.not_reached",
+            rule: "The search ended at its time limit without a nonce for the target. The envelope printed has the best nonce found.",
+            source: "EIP-627, Mining",
+            causes: "Twice the target, size or ttl takes twice the hashes: see status-pow estimate.",
+        },
+        Explanation {
+            code: "mailserver.pow",
+            rule: "The server asks for a proof of work that can be reached.",
+            source: "EIP-627, Mining",
+            causes: "A server with nonsense in its Status.",
+        },
+    ];
 }
 
 impl Request {

@@ -1,6 +1,6 @@
 //! Why bytes are not a payload.
 
-use crate::protobuf::FieldError;
+use crate::{explain::Explanation, protobuf::FieldError};
 
 /// Why bytes are not a payload.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,4 +27,20 @@ impl PayloadError {
             Self::SignatureFormat => "payload.signature",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "payload.protobuf",
+            rule: "A payload of Status clients is an ApplicationMetadataMessage with fields 1 to 3.",
+            source: "Status specifications, Payloads",
+            causes: "The payload was made by another kind of client.",
+        },
+        Explanation {
+            code: "payload.signature",
+            rule: "The wrapper's signature has 65 bytes, r, s, v with v 0 or 1, over the Keccak-256 of the payload.",
+            source: "Status specifications, Payloads",
+            causes: "SHA3-256 in place of Keccak-256, or v 27 or 28.",
+        },
+    ];
 }

@@ -8,7 +8,7 @@ use super::{
     group::GroupState,
     proto::{ChatMessage, MessageType},
 };
-use crate::crypto::PublicKey;
+use crate::{crypto::PublicKey, explain::Explanation};
 
 /// The identity of a chat.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,6 +92,40 @@ impl NoChat {
             Self::Deleted => "chat.deleted",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "chat.unknown_public",
+            rule: "A message for a public chat that one is not in is dropped.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "The chat id inside, not the topic, names the chat.",
+        },
+        Explanation {
+            code: "chat.author_not_joined",
+            rule: "Only those who have joined a group write there.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "The event by which they joined was lost.",
+        },
+        Explanation {
+            code: "chat.not_a_key",
+            rule: "The chat id of a one-to-one message that one has sent is the recipient's 0x04… text, 132 characters.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "A compressed key.",
+        },
+        Explanation {
+            code: "chat.message_type",
+            rule: "A chat is one-to-one, public, or a group.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "A newer client.",
+        },
+        Explanation {
+            code: "chat.deleted",
+            rule: "A chat that was deleted ignores what was written before.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "The message was on its way for long.",
+        },
+    ];
 }
 
 /// Returns the chat of a message written by `author` and received by us, `me`.

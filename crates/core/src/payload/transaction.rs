@@ -12,6 +12,7 @@ use crate::{
     account::Address,
     crypto::{PublicKey, SecretKey},
     eip::eip191::PersonalSignature,
+    explain::Explanation,
 };
 
 /// The state of a request, with the numbers that clients store.
@@ -87,6 +88,40 @@ impl CommandError {
             Self::State => "transaction.state",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "transaction.not_a_command",
+            rule: "Only commands move a transaction on.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "Another type of payloads.",
+        },
+        Explanation {
+            code: "transaction.unknown",
+            rule: "An answer names the id of a command that one has.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "The request was lost.",
+        },
+        Explanation {
+            code: "transaction.other_chat",
+            rule: "A command is answered in the chat that it was sent to.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "Someone else answers.",
+        },
+        Explanation {
+            code: "transaction.not_ours",
+            rule: "A command is answered by who received it.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "The sender answers themselves.",
+        },
+        Explanation {
+            code: "transaction.state",
+            rule: "Addresses are given and declined in state 1, transactions are declined in state 4.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "The request was answered already.",
+        },
+    ];
 }
 
 /// Returns the state of the request that `command` starts. `None` if it starts none.
@@ -276,6 +311,46 @@ impl Invalid {
             Self::OtherContract => "transaction.other_contract",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "transaction.failed",
+            rule: "A reverted transaction is not an answer.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "See the chain.",
+        },
+        Explanation {
+            code: "transaction.proof",
+            rule: "The proof is a personal message of the sender's chat key and the transaction's hash, signed by the wallet that paid; v is 27 or 28.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "Another wallet, v 0 or 1, or the plain Keccak-256 signed.",
+        },
+        Explanation {
+            code: "transaction.not_to_us",
+            rule: "The money goes to an address of the receiver.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "Someone else was paid.",
+        },
+        Explanation {
+            code: "transaction.other_address",
+            rule: "If a request names an address, the money goes there.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "Another account of the receiver was paid.",
+        },
+        Explanation {
+            code: "transaction.other_function",
+            rule: "Tokens are moved by transfer(address,uint256), selector a9059cbb.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "A transferFrom, or another contract.",
+        },
+        Explanation {
+            code: "transaction.other_contract",
+            rule: "If a request names a token, the called contract is that one; the texts are compared in lower case.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "Capitals in the request: with them, nothing matches.",
+        },
+    ];
 }
 
 /// Why a transaction can't be compared with the request.
@@ -298,6 +373,22 @@ impl Incomparable {
             Self::Amount => "transaction.amount",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "transaction.data_length",
+            rule: "The data of a transfer of tokens has 68 bytes; ether is sent without data.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "Data that was cut.",
+        },
+        Explanation {
+            code: "transaction.amount",
+            rule: "The amount of a request is a whole number in decimal, in the smallest unit; a sign and leading zeros don't matter.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "0.5 ether, where 500000000000000000 was meant.",
+        },
+    ];
 }
 
 /// The selector of ERC-20's `transfer(address,uint256)`.

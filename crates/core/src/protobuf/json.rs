@@ -16,6 +16,8 @@ use std::fmt;
 
 use serde_json::{Map, Value as Json, json};
 
+use crate::explain::Explanation;
+
 use super::{
     FieldDef, FieldError, FieldProblem, FieldType, Fields, MAX_SHOWN, MessageDef, Value,
     content::{Content, Known, Writer, check_text},
@@ -140,6 +142,22 @@ impl JsonError {
     pub fn code(&self) -> &'static str {
         if self.is_unknown { "payload.member" } else { "payload.value" }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "payload.member",
+            rule: "The members of a record are the fields of its message, by their names in the specification.",
+            source: "tools",
+            causes: "A typing error; status-payload template TYPE shows all fields.",
+        },
+        Explanation {
+            code: "payload.value",
+            rule: "The value of a member has the type of its field: 0x hex for bytes, a name or a number for enumerations, a decimal text for integers above 2^53.",
+            source: "tools",
+            causes: "A number in quotes where a text is not read, or bytes without 0x.",
+        },
+    ];
 }
 
 impl fmt::Display for JsonError {

@@ -30,6 +30,8 @@ use std::{collections::VecDeque, fmt, sync::Arc};
 
 use serde_json::{Map, Value};
 
+use crate::explain::Explanation;
+
 pub(crate) use line::percent_decode;
 pub use reading::{Encoding, Reading};
 pub(crate) use text::{plain, visible, without_wrapping};
@@ -180,6 +182,46 @@ impl Problem {
             Self::Unrecognised { .. } => "input.unrecognised",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "input.json",
+            rule: "A line that begins with { is JSON: a record of one of the tools, or a document with bytes in it.",
+            source: "tools",
+            causes: "A document that was cut: `jq .` says where. The error never quotes it.",
+        },
+        Explanation {
+            code: "input.hex",
+            rule: "After 0x come hex digits, two for each byte.",
+            source: "tools",
+            causes: "A digit was lost.",
+        },
+        Explanation {
+            code: "input.unrecognised",
+            rule: "A text is a JSON record, or bytes: hex, base64, a dump, an array, a line of a log. Input that does not begin as text is binary.",
+            source: "tools",
+            causes: "Words of another program on its standard output. The error describes the text and never quotes it: it may be a secret.",
+        },
+        Explanation {
+            code: "input.ambiguous",
+            rule: "Where several things could be meant, none is guessed.",
+            source: "tools",
+            causes: "A document with two members that fit: take one with `jq -r .MEMBER`. Hex that is base64 as well: write 0x before it. A file whose name is hex: write ./ before it.",
+        },
+        Explanation {
+            code: "input.dump",
+            rule: "The offsets of a dump go on from line to line.",
+            source: "tools",
+            causes: "Lines were lost when the dump was copied, or two dumps were mixed.",
+        },
+        Explanation {
+            code: "input.too_long",
+            rule: "Records and lines are bounded.",
+            source: "tools",
+            causes: "Not the output of one of the tools.",
+        },
+    ];
 }
 
 /// Reads values out of lines of text.

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     account::InstallationId,
     crypto::{KeyError, PublicKey, Signature, keccak256},
+    explain::Explanation,
     protobuf::{FieldError, decode_known},
 };
 
@@ -69,6 +70,46 @@ impl BundleError {
             Self::InstallationId(_) => "bundle.installation_id",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "bundle.identity",
+            rule: "The identity of a bundle is a compressed public key: 33 bytes, a point of secp256k1.",
+            source: "Status specifications, Secure transport, Bundles",
+            causes: "An uncompressed key, or other bytes.",
+        },
+        Explanation {
+            code: "bundle.signature_format",
+            rule: "The signature of a bundle has 65 bytes: r, s, and v, which is 0 or 1.",
+            source: "Status specifications, Secure transport, Bundles",
+            causes: "v is 27 or 28, or missing.",
+        },
+        Explanation {
+            code: "bundle.signature",
+            rule: "The signature is the identity's over the Keccak-256 of ids, pre keys and versions, in the order of the ids, and the timestamp in decimal.",
+            source: "Status specifications, Secure transport, Bundles; the timestamp is signed by clients, the document leaves it out",
+            causes: "The bundle was changed, or signed by another key.",
+        },
+        Explanation {
+            code: "bundle.pre_key",
+            rule: "A signed pre key is a compressed public key: 33 bytes, a point of secp256k1.",
+            source: "Status specifications, Secure transport, Bundles",
+            causes: "A key of another curve; the document names Curve25519, clients use secp256k1.",
+        },
+        Explanation {
+            code: "bundle.too_many_installations",
+            rule: "Clients list at most three installations in a bundle; 64 are accepted here.",
+            source: "tools",
+            causes: "Made by something that is not a client.",
+        },
+        Explanation {
+            code: "bundle.installation_id",
+            rule: "Clients make installation ids of 36 characters; 256 bytes are accepted here.",
+            source: "tools",
+            causes: "Made by something that is not a client.",
+        },
+    ];
 }
 
 /// The prekey of one installation, as a bundle lists it.

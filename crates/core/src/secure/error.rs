@@ -8,7 +8,7 @@ use super::{
     ratchet::RatchetError,
     store::StoreError,
 };
-use crate::{account::InstallationId, crypto::KeyError};
+use crate::{account::InstallationId, crypto::KeyError, explain::Explanation};
 
 /// Why an operation of a device failed.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +46,22 @@ impl SecureError {
             Self::OtherInstallation(_) => "store.other_installation",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "store.other_identity",
+            rule: "A state directory belongs to one identity.",
+            source: "tools",
+            causes: "Give the identity that it was made with, or another directory.",
+        },
+        Explanation {
+            code: "store.other_installation",
+            rule: "A state directory belongs to one installation.",
+            source: "tools",
+            causes: "Leave the installation id out, or give another directory.",
+        },
+    ];
 }
 
 /// Why a message could not be decrypted. Its bundles were learned nevertheless.
@@ -102,4 +118,56 @@ impl DecryptError {
             Self::Dh(DhError::Tag) => "secure.dh_tag",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "secure.device_not_found",
+            rule: "A direct message has a part for each of the recipient's installations that its sender knows.",
+            source: "Status specifications, Secure transport",
+            causes: "The sender has no bundle of this installation yet, or has three newer ones. Send a message, which carries the bundle.",
+        },
+        Explanation {
+            code: "secure.not_paired",
+            rule: "A message to one's own devices has a part for each that is paired.",
+            source: "Status specifications, Secure transport",
+            causes: "The sending device has not enabled this one, or it is the sender itself.",
+        },
+        Explanation {
+            code: "secure.no_payload",
+            rule: "There is neither a public nor a direct message in it.",
+            source: "Status specifications, Secure transport",
+            causes: "A contact code: it only delivers its bundle, which was stored.",
+        },
+        Explanation {
+            code: "secure.no_session",
+            rule: "A message belongs to the session of its bundle id; the first ones of a session can start it with the private pre key of that id.",
+            source: "Status specifications, Secure transport",
+            causes: "The state was lost or is another one, or the message was encrypted to another device with the same installation id.",
+        },
+        Explanation {
+            code: "secure.no_header",
+            rule: "A part has a ratchet header, or the header of a message that is encrypted to the identity.",
+            source: "Status specifications, Secure transport",
+            causes: "Made by something that is not a client.",
+        },
+        Explanation {
+            code: "secure.key",
+            rule: "A key in a header is a compressed public key: 33 bytes, a point of secp256k1.",
+            source: "Status specifications, Secure transport",
+            causes: "A key of another curve, or damaged bytes.",
+        },
+        Explanation {
+            code: "secure.dh_short",
+            rule: "What is encrypted to an identity ends with a tag of 16 bytes and a nonce of 12.",
+            source: "Status specifications, Secure transport",
+            causes: "The payload was cut.",
+        },
+        Explanation {
+            code: "secure.dh_tag",
+            rule: "What is encrypted to an identity opens with its private key.",
+            source: "Status specifications, Secure transport",
+            causes: "It is for another identity, or was damaged.",
+        },
+    ];
 }

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     crypto::KeyError,
+    explain::Explanation,
     protobuf::{FieldError, decode_known},
 };
 
@@ -56,6 +57,28 @@ impl MessageError {
             Self::InstallationId(_) => "secure.installation_id",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "secure.protobuf",
+            rule: "A message of the secure transport is a ProtocolMessage with fields 2, 3, 101 and 102.",
+            source: "Status specifications, Secure transport",
+            causes: "It is a message of a public chat, whose payload is not wrapped like this.",
+        },
+        Explanation {
+            code: "secure.too_many_bundles",
+            rule: "Clients put one bundle into a message; 16 are accepted here.",
+            source: "tools",
+            causes: "Made by something that is not a client.",
+        },
+        Explanation {
+            code: "secure.installation_id",
+            rule: "Clients make installation ids of 36 characters; 256 bytes are accepted here.",
+            source: "tools",
+            causes: "Made by something that is not a client.",
+        },
+    ];
 }
 
 /// A protocol message with its exact bytes. Maps and unknown fields have more than one encoding, so

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, convert::Infallible};
 
+use crate::explain::Explanation;
+
 /// Stores rows of bytes. Keys have at most 66 bytes.
 ///
 /// The changes of one call of a [`DataSync`](super::DataSync) belong together. The implementation
@@ -124,4 +126,26 @@ impl<E> SyncError<E> {
             Self::Full(_) => "sync.full",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "sync.store",
+            rule: "The store of data sync keeps what is not acknowledged yet.",
+            source: "tools",
+            causes: "See the reason; a full disk, or another process.",
+        },
+        Explanation {
+            code: "sync.damaged",
+            rule: "The rows of the store are those that data sync wrote.",
+            source: "tools",
+            causes: "The store was changed by something else, or by a version to come.",
+        },
+        Explanation {
+            code: "sync.full",
+            rule: "At most 10,000 messages to one peer wait for their acknowledgement.",
+            source: "tools",
+            causes: "The peer has been offline for a long time.",
+        },
+    ];
 }

@@ -1,6 +1,6 @@
 //! Why a packet can't be read.
 
-use crate::{rlp::RlpError, time::UnixSeconds};
+use crate::{explain::Explanation, rlp::RlpError, time::UnixSeconds};
 
 /// Why the payload of a packet does not fit its code.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -52,4 +52,50 @@ impl PacketError {
             Self::SyncLimit(_) | Self::SyncRange { .. } => "packet.sync_range",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "packet.version",
+            rule: "Both sides speak version 6 of Whisper, or the same version of Waku.",
+            source: "EIP-627, Status; Waku specification, Status",
+            causes: "The peer is of another time.",
+        },
+        Explanation {
+            code: "packet.pow",
+            rule: "A proof-of-work requirement is a finite number, at least 0, sent as the bits of a 64-bit float.",
+            source: "EIP-627, PoW Requirement",
+            causes: "A decimal in place of the bits.",
+        },
+        Explanation {
+            code: "packet.option_order",
+            rule: "In a Status packet of waku/0, an option that the receiver does not know is the last one.",
+            source: "the reference; Waku specification, Status",
+            causes: "A peer of a later release, or the integer keys of waku/1.",
+        },
+        Explanation {
+            code: "packet.topic_interest",
+            rule: "A topic interest has at most 1000 topics in waku/0 and 10000 in waku/1.",
+            source: "the reference; Waku specification, Status",
+            causes: "A peer with too many chats, which should use a bloom filter.",
+        },
+        Explanation {
+            code: "packet.bloom_length",
+            rule: "A bloom filter has 64 bytes; in a Status packet it may also be empty, for all topics.",
+            source: "EIP-627, Bloom Filter",
+            causes: "Another size of filter.",
+        },
+        Explanation {
+            code: "packet.complete_length",
+            rule: "The end of a mailserver's answer has 32 to 100 bytes: request id, last envelope, cursor; or it begins with ERROR=.",
+            source: "Status specifications, Mailserver",
+            causes: "The list form of the document, which servers don't send.",
+        },
+        Explanation {
+            code: "packet.sync_range",
+            rule: "A sync request asks for 1 to 1000 envelopes of an ascending range of time.",
+            source: "Status specifications, Mailserver",
+            causes: "Limit 0, or the two times exchanged.",
+        },
+    ];
 }

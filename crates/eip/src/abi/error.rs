@@ -1,6 +1,6 @@
 //! What is wrong with a signature, a value or an encoding.
 
-use statuskit_core::eip::AddressError;
+use statuskit_core::{eip::AddressError, explain::Explanation};
 
 use crate::number::NumberError;
 
@@ -109,6 +109,112 @@ impl AbiErrorKind {
     pub(crate) fn at(self, at: usize) -> AbiError {
         AbiError { kind: self, at: Some(at), argument: String::new() }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "abi.signature",
+            rule: "A signature is a name and types in parentheses: transfer(address,uint256).",
+            source: "Solidity, Contract ABI Specification",
+            causes: "Quotes are missing, so that the shell reads the parentheses.",
+        },
+        Explanation {
+            code: "abi.type",
+            rule: "Types are uint8 to uint256, int8 to int256, address, bool, bytes1 to bytes32, bytes, string, function, arrays of them, and tuples.",
+            source: "Solidity, Contract ABI Specification",
+            causes: "The name of a struct or enum: write a struct as (T,…), an enum as uint8, a contract as address.",
+        },
+        Explanation {
+            code: "abi.depth",
+            rule: "Types nest at most 32 levels.",
+            source: "tools",
+            causes: "Not a signature of a contract.",
+        },
+        Explanation {
+            code: "abi.too_long",
+            rule: "A signature has at most 64 KiB.",
+            source: "tools",
+            causes: "Not a signature.",
+        },
+        Explanation {
+            code: "abi.value",
+            rule: "A value has the type of its parameter: numbers in decimal or 0x hex, bytes and addresses in 0x hex, lists as [1,2], tuples as (1,2).",
+            source: "Solidity, Contract ABI Specification",
+            causes: "Bytes without 0x, a list where one value belongs, or values in another order.",
+        },
+        Explanation {
+            code: "abi.range",
+            rule: "A number fits into the bits of its type, and fixed bytes have exactly its length.",
+            source: "Solidity, Contract ABI Specification",
+            causes: "A negative number for an unsigned type, or a text for bytes32.",
+        },
+        Explanation {
+            code: "abi.count",
+            rule: "There are as many values as parameters, or as the length of the array says.",
+            source: "Solidity, Contract ABI Specification",
+            causes: "A list without brackets, or a value that the shell has split.",
+        },
+        Explanation {
+            code: "abi.member",
+            rule: "An object has the members of its tuple, and no others.",
+            source: "tools",
+            causes: "Another spelling. A tuple whose members have no names is a list.",
+        },
+        Explanation {
+            code: "abi.selector",
+            rule: "Call data begins with the selector of its function, a log with the topic of its event.",
+            source: "Solidity, Contract ABI Specification",
+            causes: "The data is of another function; `status-eip abi decode` without --as names the known ones.",
+        },
+        Explanation {
+            code: "abi.truncated",
+            rule: "The data holds all that its types take.",
+            source: "Solidity, Contract ABI Specification",
+            causes: "The data was cut, or the types are others.",
+        },
+        Explanation {
+            code: "abi.beyond",
+            rule: "An offset or a number of items stays within the data.",
+            source: "Solidity, Contract ABI Specification",
+            causes: "The types are others: a number was read as an offset.",
+        },
+        Explanation {
+            code: "abi.offset",
+            rule: "Values with an offset follow each other without gaps.",
+            source: "Solidity, Contract ABI Specification, strict mode",
+            causes: "Written by hand, or meant to mislead. --lenient reads it.",
+        },
+        Explanation {
+            code: "abi.padding",
+            rule: "Bits and bytes that a value leaves unused are zero.",
+            source: "Solidity, Contract ABI Specification, strict mode",
+            causes: "The types are others, or the encoder left dirt. --lenient ignores it.",
+        },
+        Explanation {
+            code: "abi.utf8",
+            rule: "A string is UTF-8.",
+            source: "Solidity, Contract ABI Specification",
+            causes: "Bytes: decode with bytes in place of string.",
+        },
+        Explanation {
+            code: "abi.trailing",
+            rule: "Nothing follows the last value.",
+            source: "Solidity, Contract ABI Specification, strict mode",
+            causes: "More was appended, or a parameter is missing in the signature. --lenient ignores it.",
+        },
+        Explanation {
+            code: "abi.work",
+            rule: "Decoding costs no more than the data is worth.",
+            source: "tools",
+            causes: "Offsets that name the same bytes over and over: made to exhaust memory.",
+        },
+        Explanation {
+            code: "abi.topics",
+            rule: "A log has a topic for its event, unless that is anonymous, and one for each indexed parameter; at most four.",
+            source: "Solidity, Contract ABI Specification, Events",
+            causes: "The word indexed is missing or superfluous in the signature.",
+        },
+    ];
 }
 
 /// An error about a value, which has no offset.

@@ -15,7 +15,7 @@ mod uts46;
 
 use std::{fmt, str::FromStr};
 
-use statuskit_core::crypto::keccak256;
+use statuskit_core::{crypto::keccak256, explain::Explanation};
 
 pub use ensip15::Ensip15Error;
 pub use uts46::{Rule, Unicode};
@@ -98,6 +98,82 @@ impl NameError {
             Self::Ensip15(_) => "ens.ensip15",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "ens.too_long",
+            rule: "A name has at most 64 KiB.",
+            source: "bounds of this program",
+            causes: "Something else was pasted.",
+        },
+        Explanation {
+            code: "ens.character",
+            rule: "A name has only characters that UTS 46 allows, by the data of Unicode 12.1.",
+            source: "EIP-137; UTS 46, section 4",
+            causes: "A character that came with a newer Unicode, a space, or a control character. --rules newest and ensip15 have newer data.",
+        },
+        Explanation {
+            code: "ens.punycode",
+            rule: "A label that begins with xn-- is Punycode.",
+            source: "UTS 46, section 4, step 4; RFC 3492",
+            causes: "A letter was lost.",
+        },
+        Explanation {
+            code: "ens.form",
+            rule: "What Punycode decodes to is in normalisation form C.",
+            source: "UTS 46, section 4.1, criterion 1",
+            causes: "Punycode made by another program from a text that is not normalised.",
+        },
+        Explanation {
+            code: "ens.hyphen",
+            rule: "A label neither begins nor ends with a hyphen, nor has hyphens at its third and fourth place.",
+            source: "UTS 46, section 4.1, criteria 2 and 3",
+            causes: "ENS allows such names today: --rules ensip15.",
+        },
+        Explanation {
+            code: "ens.stop",
+            rule: "A label has no full stop inside.",
+            source: "UTS 46, section 4.1, criterion 4",
+            causes: "Punycode of a text with a full stop.",
+        },
+        Explanation {
+            code: "ens.mark",
+            rule: "A label does not begin with a combining mark.",
+            source: "UTS 46, section 4.1, criterion 5",
+            causes: "A mark without its letter, often after an emoji.",
+        },
+        Explanation {
+            code: "ens.joiner",
+            rule: "A zero width joiner or non-joiner is allowed only where it changes how letters are joined.",
+            source: "UTS 46, section 4.1, criterion 7; RFC 5892, appendix A",
+            causes: "Emoji of several people or professions contain one: --rules ensip15 has them.",
+        },
+        Explanation {
+            code: "ens.bidi",
+            rule: "Letters from left to right and from right to left are not mixed in a label. Only with --rules strict.",
+            source: "UTS 46, section 4.1, criterion 8; RFC 5893",
+            causes: "A name in Arabic or Hebrew with Latin letters, or with digits first.",
+        },
+        Explanation {
+            code: "ens.std3",
+            rule: "A label has only letters, digits and hyphens in ASCII. Only with --rules strict.",
+            source: "UTS 46, UseSTD3ASCIIRules",
+            causes: "An underscore, which the reference allows.",
+        },
+        Explanation {
+            code: "ens.empty_label",
+            rule: "No label but the last is empty. Only with --rules strict.",
+            source: "UTS 46",
+            causes: "Two full stops side by side.",
+        },
+        Explanation {
+            code: "ens.ensip15",
+            rule: "A name follows ENSIP-15. Only with --rules ensip15.",
+            source: "ENSIP-15",
+            causes: "The message says which rule is broken.",
+        },
+    ];
 }
 
 /// A normalised name.

@@ -3,7 +3,7 @@
 //! The registry knows the resolver of a name, and the resolver its records. Each question is the data
 //! of an `eth_call`; any node answers it.
 
-use statuskit_core::crypto::PublicKey;
+use statuskit_core::{crypto::PublicKey, explain::Explanation};
 
 use super::Node;
 use crate::{
@@ -101,6 +101,22 @@ impl AnswerError {
             _ => None,
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "ens.answer_empty",
+            rule: "A contract answers with at least one word.",
+            source: "Contract ABI",
+            causes: "There is no contract at the address, or it is not a resolver for this record.",
+        },
+        Explanation {
+            code: "ens.answer_too_long",
+            rule: "An answer has at most 1 MiB.",
+            source: "bounds of this program",
+            causes: "A contract that does not belong to ENS.",
+        },
+    ];
 }
 
 impl Question {

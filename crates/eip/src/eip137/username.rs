@@ -1,5 +1,7 @@
 //! Names under `stateofus.eth`, which Status gives to its users.
 
+use statuskit_core::explain::Explanation;
+
 use super::Name;
 
 /// The domain of Status.
@@ -28,6 +30,28 @@ impl UsernameError {
             Self::Address => "ens.username_address",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "ens.username_empty",
+            rule: "A user name of Status has at least one character.",
+            source: "Status, usernames",
+            causes: "Nothing before .stateofus.eth.",
+        },
+        Explanation {
+            code: "ens.username_character",
+            rule: "A user name of Status has only small letters and digits.",
+            source: "Status, usernames",
+            causes: "Capitals, or a hyphen.",
+        },
+        Explanation {
+            code: "ens.username_address",
+            rule: "A user name of more than 12 characters does not begin with 0x and five hex digits.",
+            source: "Status, usernames",
+            causes: "Anyone may take the deposit of such a name: it looks like an address.",
+        },
+    ];
 }
 
 /// Checks a user name: the label in front of `.stateofus.eth`.

@@ -1,6 +1,6 @@
 //! What is wrong with a transaction.
 
-use statuskit_core::{crypto::KeyError, rlp::RlpError};
+use statuskit_core::{crypto::KeyError, explain::Explanation, rlp::RlpError};
 
 /// Why bytes are not a transaction.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +50,40 @@ impl TxError {
             _ => None,
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "tx.v",
+            rule: "v is 27 or 28, or 35 or 36 plus twice the chain id.",
+            source: "EIP-155",
+            causes: "A parity of 0 or 1, as transactions with a type have it.",
+        },
+        Explanation {
+            code: "tx.signature",
+            rule: "r and s are at least 1 and below the order of secp256k1.",
+            source: "Ethereum yellow paper, appendix F",
+            causes: "An unsigned transaction, or another format of signatures.",
+        },
+        Explanation {
+            code: "tx.type",
+            rule: "Transactions begin with a list, or with a type from 1 to 4.",
+            source: "EIP-2718",
+            causes: "Other bytes, or a type of later years.",
+        },
+        Explanation {
+            code: "tx.chain_zero",
+            rule: "A chain id is at least 1.",
+            source: "EIP-155",
+            causes: "Omit --chain-id for a transaction that is valid on all chains.",
+        },
+        Explanation {
+            code: "tx.unsigned",
+            rule: "The transaction has a signature.",
+            source: "EIP-155",
+            causes: "The transaction of `build`: sign it first.",
+        },
+    ];
 }
 
 /// Why nodes refuse a transaction that can be read.
@@ -88,4 +122,44 @@ impl Problem {
             Self::HighS => "tx.high_s",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "tx.other_chain",
+            rule: "The transaction is for the expected chain.",
+            source: "EIP-155",
+            causes: "Another network.",
+        },
+        Explanation {
+            code: "tx.no_chain",
+            rule: "The transaction names its chain.",
+            source: "EIP-155",
+            causes: "Signed without --chain-id: it can be repeated on other chains.",
+        },
+        Explanation {
+            code: "tx.gas",
+            rule: "The gas covers 21000, 32000 for a new contract, and 4 or 16 for each byte of the data.",
+            source: "Ethereum yellow paper, appendix G; EIP-2028",
+            causes: "Too little gas: 21000 is enough for ether only.",
+        },
+        Explanation {
+            code: "tx.cost",
+            rule: "Gas times gas price, and the value, have at most 256 bits.",
+            source: "Ethereum yellow paper, section 6",
+            causes: "A unit too many.",
+        },
+        Explanation {
+            code: "tx.nonce",
+            rule: "A nonce is below 2^64 - 1.",
+            source: "EIP-2681",
+            causes: "Not the number of transactions.",
+        },
+        Explanation {
+            code: "tx.high_s",
+            rule: "s is in the lower half of the order.",
+            source: "EIP-2",
+            causes: "The signature was changed on its way, or comes from before Homestead.",
+        },
+    ];
 }

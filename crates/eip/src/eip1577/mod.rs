@@ -9,6 +9,8 @@ mod text;
 
 use std::fmt;
 
+use statuskit_core::explain::Explanation;
+
 use crate::text::excerpt;
 
 pub use cid::{Cid, Multihash};
@@ -88,6 +90,64 @@ impl ContentHashError {
             _ => None,
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "contenthash.empty",
+            rule: "A content hash has at least one byte.",
+            source: "EIP-1577",
+            causes: "The record of the name is not set.",
+        },
+        Explanation {
+            code: "contenthash.too_long",
+            rule: "A content hash has at most 1024 bytes.",
+            source: "bounds of this program",
+            causes: "Something else was pasted.",
+        },
+        Explanation {
+            code: "contenthash.varint",
+            rule: "Namespace, version, codec and hash begin with numbers in groups of seven bits, in their shortest form.",
+            source: "EIP-1577; multiformats",
+            causes: "The bytes were truncated, or are not a content hash.",
+        },
+        Explanation {
+            code: "contenthash.namespace",
+            rule: "The namespace is one of IPFS, IPNS, Swarm, onion, onion3, Skynet and Arweave.",
+            source: "EIP-1577; multicodec table",
+            causes: "A text record in place of a content hash.",
+        },
+        Explanation {
+            code: "contenthash.cid_version",
+            rule: "IPFS, IPNS and Swarm have a CID of version 1 behind the namespace.",
+            source: "EIP-1577",
+            causes: "The mobile client of 2020 left version and codec out.",
+        },
+        Explanation {
+            code: "contenthash.length",
+            rule: "A hash is as long as its function makes it, and nothing follows.",
+            source: "multiformats",
+            causes: "A digit was lost or added.",
+        },
+        Explanation {
+            code: "contenthash.contents",
+            rule: "The contents are of the namespace.",
+            source: "EIP-1577",
+            causes: "The message says what is expected.",
+        },
+        Explanation {
+            code: "contenthash.text",
+            rule: "A content is a link, a path, a CID, a hash of Swarm, or the name of a Tor service.",
+            source: "EIP-1577",
+            causes: "A character was lost: base 58 has no 0, O, I and l.",
+        },
+        Explanation {
+            code: "contenthash.path",
+            rule: "A content hash names a whole content, not a file inside.",
+            source: "EIP-1577",
+            causes: "Remove what follows the hash.",
+        },
+    ];
 }
 
 /// What a name points to.

@@ -17,6 +17,8 @@ use std::{fmt, str::FromStr};
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
+use statuskit_core::explain::Explanation;
+
 use crate::{
     Address, AddressError, U256,
     abi::{AbiError, Type},
@@ -104,6 +106,82 @@ impl LinkError {
             Self::Address(error) => error.code(),
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "payment_link.too_long",
+            rule: "A link has at most 64 KiB.",
+            source: "bounds of this program",
+            causes: "Something else was pasted.",
+        },
+        Explanation {
+            code: "payment_link.scheme",
+            rule: "A link for payments begins with ethereum:.",
+            source: "EIP-831",
+            causes: "A link of another currency, or an address alone.",
+        },
+        Explanation {
+            code: "payment_link.prefix",
+            rule: "The part before the first hyphen is a word of letters and digits, such as pay.",
+            source: "EIP-831",
+            causes: "A name with a hyphen and without the prefix pay-.",
+        },
+        Explanation {
+            code: "payment_link.target",
+            rule: "The target is an address (0x and 40 hex digits) or a name with a full stop.",
+            source: "EIP-681",
+            causes: "Slashes after ethereum:, or a digit was lost.",
+        },
+        Explanation {
+            code: "payment_link.chain_id",
+            rule: "After @ there is a chain id in decimal.",
+            source: "EIP-681",
+            causes: "A name of a network in place of its number.",
+        },
+        Explanation {
+            code: "payment_link.function",
+            rule: "After / there is the name of a function.",
+            source: "EIP-681",
+            causes: "A slash at the end.",
+        },
+        Explanation {
+            code: "payment_link.parameter",
+            rule: "A parameter is a key, =, and a value.",
+            source: "EIP-681",
+            causes: "An & inside a value is written %26.",
+        },
+        Explanation {
+            code: "payment_link.twice",
+            rule: "value, gas, gasLimit, gasPrice and the keys of EIP-67 are there at most once.",
+            source: "EIP-681",
+            causes: "A link that two wallets could read in two ways.",
+        },
+        Explanation {
+            code: "payment_link.hex",
+            rule: "data and bytecode are hex.",
+            source: "EIP-67",
+            causes: "A digit was lost.",
+        },
+        Explanation {
+            code: "payment_link.percent",
+            rule: "Texts are percent-encoded UTF-8.",
+            source: "EIP-681; RFC 3986",
+            causes: "A percent sign is written %25.",
+        },
+        Explanation {
+            code: "payment_link.unresolved",
+            rule: "A transaction needs addresses: names are looked up first.",
+            source: "EIP-681; EIP-137",
+            causes: "--resolve NAME=ADDRESS gives the address of a name.",
+        },
+        Explanation {
+            code: "payment_link.negative",
+            rule: "An amount is not negative.",
+            source: "EIP-681",
+            causes: "A minus sign too many.",
+        },
+    ];
 }
 
 /// A key with its value, decoded.

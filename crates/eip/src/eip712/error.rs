@@ -1,5 +1,7 @@
 //! What is wrong with typed data.
 
+use statuskit_core::explain::Explanation;
+
 use crate::abi::AbiErrorKind;
 
 /// Why data is not typed data, and where.
@@ -80,6 +82,88 @@ impl TypedDataErrorKind {
             Self::Chain { .. } => "typed_data.chain",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "typed_data.structure",
+            rule: "Typed data is an object with types, primaryType, domain and message.",
+            source: "EIP-712",
+            causes: "Another JSON, or the message alone.",
+        },
+        Explanation {
+            code: "typed_data.definition",
+            rule: "A type is a list of objects with name and type.",
+            source: "EIP-712",
+            causes: "An object in place of the list.",
+        },
+        Explanation {
+            code: "typed_data.name",
+            rule: "Types and members have names of letters, digits, _ and $; a type is not called as an elementary one.",
+            source: "EIP-712",
+            causes: "An array in the name of a type.",
+        },
+        Explanation {
+            code: "typed_data.duplicate",
+            rule: "The members of a type have different names.",
+            source: "EIP-712",
+            causes: "A copied line.",
+        },
+        Explanation {
+            code: "typed_data.too_many",
+            rule: "There are at most 512 types, with 256 KiB of text.",
+            source: "tools",
+            causes: "Made to exhaust memory.",
+        },
+        Explanation {
+            code: "typed_data.too_many_parts",
+            rule: "Paths and types of the parts take at most 16 MiB.",
+            source: "tools",
+            causes: "Long lists: omit --parts.",
+        },
+        Explanation {
+            code: "typed_data.unknown_type",
+            rule: "Each type that is used is defined, or elementary.",
+            source: "EIP-712",
+            causes: "A mistyped name, or a definition that is missing.",
+        },
+        Explanation {
+            code: "typed_data.depth",
+            rule: "Values nest at most 64 levels, arrays of one member 32.",
+            source: "tools",
+            causes: "Made to exhaust memory.",
+        },
+        Explanation {
+            code: "typed_data.missing",
+            rule: "Each member has a value; a struct may be null.",
+            source: "EIP-712",
+            causes: "Another spelling than in the type.",
+        },
+        Explanation {
+            code: "typed_data.extra",
+            rule: "Each value has a member in its type: others would not be signed.",
+            source: "EIP-712",
+            causes: "A member that the type lacks: add it there, or remove it.",
+        },
+        Explanation {
+            code: "typed_data.unsupported",
+            rule: "Functions are not signed, and in the mode of the reference no arrays.",
+            source: "EIP-712; status-go v0.50.2",
+            causes: "Without --like-reference arrays are read.",
+        },
+        Explanation {
+            code: "typed_data.no_chain",
+            rule: "In the mode of the reference, the domain has a chainId.",
+            source: "status-go v0.50.2",
+            causes: "Without --like-reference it may be missing.",
+        },
+        Explanation {
+            code: "typed_data.chain",
+            rule: "In the mode of the reference, chainId is a number and equals the selected chain.",
+            source: "status-go v0.50.2",
+            causes: "A text in place of the number, or another network.",
+        },
+    ];
 }
 
 impl From<TypedDataErrorKind> for TypedDataError {

@@ -25,6 +25,7 @@ use std::{collections::BTreeSet, fmt::Debug, ops::ControlFlow};
 
 use statuskit_core::{
     envelope::{Bloom, Envelope, Topic},
+    explain::Explanation,
     mailserver::Position,
     time::UnixSeconds,
 };
@@ -229,4 +230,32 @@ impl ArchiveError {
             Self::Unusable(_) => "archive.unusable",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "archive.io",
+            rule: "The files of an archive, or the connection with its database, must work.",
+            source: "tools",
+            causes: "A directory that can't be written, a database server that is down.",
+        },
+        Explanation {
+            code: "archive.damaged",
+            rule: "An archive only holds what was written to it.",
+            source: "tools",
+            causes: "A failing disk, or files that were changed from outside. status-mailserver check shows what is wrong; export --salvage saves what is intact.",
+        },
+        Explanation {
+            code: "archive.full",
+            rule: "There must be room for what is stored.",
+            source: "tools",
+            causes: "A full disk: status-mailserver prune makes room inside the archive, not on the disk.",
+        },
+        Explanation {
+            code: "archive.unusable",
+            rule: "An archive is a directory with one, or a PostgreSQL database; only one process writes to a directory.",
+            source: "tools",
+            causes: "A running server has it open, there is none at this place, it was made by another version, or the user may not.",
+        },
+    ];
 }

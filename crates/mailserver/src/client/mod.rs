@@ -56,6 +56,7 @@ use rand::{
 use statuskit_core::{
     crypto::{PublicKey, SecretKey},
     envelope::{Envelope, pow::MineOptions},
+    explain::Explanation,
     mailserver::{Access, Form, Request, RequestError, SealError, request::MAX_RAW_RANGE},
     time::UnixSeconds,
     wire::p2p::P2pRequest,
@@ -237,6 +238,46 @@ impl ClientError {
             _ => Self::Refused(text),
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "mailserver.refused",
+            rule: "The mailserver answered with an error, in its own words.",
+            source: "Status specifications, Mailserver",
+            causes: "failed to decrypt: another password. not allowed: with a private password, a server answers no plain requests, and only mailservers that it names may copy its archive. lower > upper: the range. Servers before 2020 take ranges of a day at most.",
+        },
+        Explanation {
+            code: "mailserver.rate_limited",
+            rule: "A mailserver may ask its clients to wait between two requests.",
+            source: "Status specifications, Mailserver",
+            causes: "Wait as many seconds as its operator has set, often one to ten.",
+        },
+        Explanation {
+            code: "mailserver.timeout",
+            rule: "A mailserver sends the next part of its answer within ten seconds.",
+            source: "the reference implementation",
+            causes: "The peer is not a mailserver, or its archive is slow: ask for a shorter range.",
+        },
+        Explanation {
+            code: "mailserver.disconnected",
+            rule: "The connection with the mailserver must last until it has answered.",
+            source: "tools",
+            causes: "It is full, restarted, or not reachable.",
+        },
+        Explanation {
+            code: "mailserver.lagged",
+            rule: "So much happened on the node that part of an answer was lost before it was read.",
+            source: "tools",
+            causes: "A node with much traffic: ask with a node of its own, which takes no envelopes.",
+        },
+        Explanation {
+            code: "mailserver.misbehaved",
+            rule: "Pages end, bring something new, and their cursors lead on.",
+            source: "Status specifications, Mailserver",
+            causes: "A broken or hostile server.",
+        },
+    ];
 }
 
 /// Asks one mailserver. Clones share the connection and take turns.

@@ -28,6 +28,7 @@ use std::{
 use statuskit_core::{
     devp2p::NodeId,
     envelope::{Bloom, EnvelopeHash, Rules, Verdict, check::SYNC_ALLOWANCE},
+    explain::Explanation,
     time::UnixSeconds,
     wire::{Status, packet::code},
 };
@@ -123,6 +124,34 @@ impl SendError {
             Self::OutboxFull { .. } => "node.outbox_full",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "node.pool_full",
+            rule: "The pool of envelopes is bounded. A full one makes room by removing forwarded envelopes of the address that holds most; if there are none, it refuses new envelopes.",
+            source: "tools",
+            causes: "A flood; it passes as envelopes are forwarded or expire.",
+        },
+        Explanation {
+            code: "node.long_lived",
+            rule: "A node takes envelopes up to a maximum time to live.",
+            source: "tools",
+            causes: "Lower --ttl, or raise --max-ttl of the node. Status uses 15 s.",
+        },
+        Explanation {
+            code: "node.no_peer",
+            rule: "The peer is not connected, or has not sent its Status.",
+            source: "tools",
+            causes: "It disconnected meanwhile.",
+        },
+        Explanation {
+            code: "node.outbox_full",
+            rule: "What waits for one peer is bounded.",
+            source: "tools",
+            causes: "The peer does not read.",
+        },
+    ];
 }
 
 /// Counters of a node. All but the first four only grow.

@@ -1,6 +1,6 @@
 //! Why peers are disconnected, and why connections fail or end.
 
-use statuskit_core::{devp2p::DisconnectReason, wire::PacketError};
+use statuskit_core::{devp2p::DisconnectReason, explain::Explanation, wire::PacketError};
 
 use crate::connection::StreamError;
 
@@ -40,6 +40,40 @@ impl PeerError {
             Self::RateLimit { .. } => "node.rate_limit",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "node.oversized_packet",
+            rule: "A packet above the largest message ends the connection, whatever its code.",
+            source: "EIP-627; as in the reference",
+            causes: "Batches must be split below the limit of the receiver.",
+        },
+        Explanation {
+            code: "node.status_expected",
+            rule: "The first packet of a peer is Status (code 0).",
+            source: "EIP-627, Status",
+            causes: "A faulty client.",
+        },
+        Explanation {
+            code: "node.status_timeout",
+            rule: "The Status packet did not come in time.",
+            source: "EIP-627, Status",
+            causes: "A faulty or overloaded client.",
+        },
+        Explanation {
+            code: "node.light_to_light",
+            rule: "Two nodes that only receive are of no use to each other.",
+            source: "EIP-627, Status",
+            causes: "Connect to a full node.",
+        },
+        Explanation {
+            code: "node.rate_limit",
+            rule: "The peer sent too many packets in excess of the limits.",
+            source: "Status specifications, Whisper: rate limits",
+            causes: "Raise --rate-limit-ip and --rate-limit-peer, or the tolerance.",
+        },
+    ];
 }
 
 /// Why a connection was not made.
@@ -86,6 +120,40 @@ impl ConnectError {
             _ => None,
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "p2p.self",
+            rule: "A node does not connect to itself.",
+            source: "devp2p, Disconnect reason 10",
+            causes: "The --node-key is the peer's own.",
+        },
+        Explanation {
+            code: "net.already_connected",
+            rule: "There is a connection with this node already.",
+            source: "devp2p, Disconnect reason 5",
+            causes: "The same --node-key is in use twice, or both nodes have dialled each other at once: then one connection is kept.",
+        },
+        Explanation {
+            code: "net.crowded",
+            rule: "The handshakes under way with those who dial a node are bounded, for all and for one address. Where there are more, the oldest is given up.",
+            source: "tools",
+            causes: "Someone connects over and over and says nothing, or many start at once from one address.",
+        },
+        Explanation {
+            code: "net.too_many_peers",
+            rule: "The node has as many peers as it may.",
+            source: "devp2p, Disconnect reason 4",
+            causes: "Raise --max-peers.",
+        },
+        Explanation {
+            code: "net.crowded_address",
+            rule: "One address, or one /64 of IPv6, may have a number of inbound peers.",
+            source: "tools",
+            causes: "Someone occupies places with many node keys, or many users share an address. Raise --max-peers-per-ip.",
+        },
+    ];
 }
 
 /// Why a connection has ended.
@@ -148,4 +216,32 @@ impl EndReason {
             Self::Shutdown => Some(DisconnectReason::Quitting),
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "net.displaced",
+            rule: "A node without a free place disconnects the least useful peer for one from a new address.",
+            source: "tools",
+            causes: "The node is full. Raise --max-peers.",
+        },
+        Explanation {
+            code: "net.unfinished",
+            rule: "Packets of inbound peers that have begun and not ended may hold 32 MiB in all. Beyond, the peer whose packet began first is disconnected.",
+            source: "tools",
+            causes: "Someone begins packets and never ends them, or many peers send large packets over slow lines.",
+        },
+        Explanation {
+            code: "net.removed",
+            rule: "The connection was ended by us.",
+            source: "tools",
+            causes: "The peer was removed.",
+        },
+        Explanation {
+            code: "net.shutdown",
+            rule: "The connection was ended because the node stops.",
+            source: "tools",
+            causes: "Nothing is wrong.",
+        },
+    ];
 }

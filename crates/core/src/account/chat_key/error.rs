@@ -1,6 +1,6 @@
 //! What is wrong with the text of a chat key.
 
-use crate::crypto::KeyError;
+use crate::{crypto::KeyError, explain::Explanation};
 
 /// What is wrong with the text of a chat key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -80,4 +80,92 @@ impl ChatKeyError {
             Self::EnsName(_) => "chat_key.ens_name",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "chat_key.empty",
+            rule: "A key has some text.",
+            source: "Status specifications, Account",
+            causes: "An empty variable.",
+        },
+        Explanation {
+            code: "chat_key.too_long",
+            rule: "The longest text of a key, in base 2, has 537 characters.",
+            source: "Status specifications, Account",
+            causes: "Something else was pasted.",
+        },
+        Explanation {
+            code: "chat_key.base",
+            rule: "The first letter of a compact key says its base: z for base58, f for hex, …; the other texts begin with 0x04, 0x02 or 0x03.",
+            source: "multibase; Status specifications, Account",
+            causes: "The text was cut at its beginning, or is a name.",
+        },
+        Explanation {
+            code: "chat_key.character",
+            rule: "After its first letter, a compact key has only characters of that base.",
+            source: "multibase",
+            causes: "A mistyped character: base58 has no 0, O, I and l.",
+        },
+        Explanation {
+            code: "chat_key.padding",
+            rule: "The characters of a compact key make up whole bytes.",
+            source: "multibase",
+            causes: "A character was lost.",
+        },
+        Explanation {
+            code: "chat_key.varint",
+            rule: "A compact key begins with its type, a varint in its shortest form: e7 01.",
+            source: "multicodec",
+            causes: "Other bytes in the same base.",
+        },
+        Explanation {
+            code: "chat_key.type",
+            rule: "The type of chat keys is secp256k1-pub, 0xe7.",
+            source: "multicodec; Status specifications, Account",
+            causes: "A key of another curve.",
+        },
+        Explanation {
+            code: "chat_key.key",
+            rule: "A public key is a point of secp256k1: 65 bytes (04…) or 33 (02…, 03…).",
+            source: "SEC 1, section 2.3.4",
+            causes: "A digit was mistyped: of two texts, only one is on the curve.",
+        },
+        Explanation {
+            code: "chat_key.address",
+            rule: "An address is the end of a hash of a key. The key can't be found from it.",
+            source: "EIP-55; Status specifications, Account",
+            causes: "An Ethereum address in place of a chat key: the profile in the app shows the key.",
+        },
+        Explanation {
+            code: "chat_key.bytes_32",
+            rule: "A public key has 65 bytes, or 33 in its compressed form. 32 bytes are a private key or a hash.",
+            source: "SEC 1, section 2.3.4",
+            causes: "A private key in place of the public one: keep it in a file, and name that with --identity.",
+        },
+        Explanation {
+            code: "chat_key.digits",
+            rule: "A public key in hex has 130 digits (04…), or 66 (02…, 03…).",
+            source: "SEC 1, section 2.3.4",
+            causes: "Digits were lost or added when the key was copied.",
+        },
+        Explanation {
+            code: "chat_key.link",
+            rule: "A share link to a user ends in a key.",
+            source: "Status specifications, Account",
+            causes: "A link to a public chat, or to a page.",
+        },
+        Explanation {
+            code: "chat_key.words",
+            rule: "A chat key is one text; its three words are made from it and do not lead back.",
+            source: "Status specifications, Account",
+            causes: "The name of a person, or a phrase that was meant for another place.",
+        },
+        Explanation {
+            code: "chat_key.ens_name",
+            rule: "An ENS name gives a key only after a lookup.",
+            source: "EIP-137",
+            causes: "Look it up, and give the key.",
+        },
+    ];
 }

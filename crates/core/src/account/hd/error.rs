@@ -1,6 +1,6 @@
 //! What is wrong with a seed, an extended key, or a derivation step.
 
-use crate::{account::path::ChildIndex, crypto::KeyError};
+use crate::{account::path::ChildIndex, crypto::KeyError, explain::Explanation};
 
 /// What is wrong with a seed, an extended key, or a derivation step.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,4 +68,80 @@ impl HdError {
             Self::Key(_) => "hd.key",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "hd.seed_length",
+            rule: "A seed has 16 to 64 bytes; that of a phrase has 64.",
+            source: "BIP32, Master key generation",
+            causes: "Other bytes.",
+        },
+        Explanation {
+            code: "hd.seed_unusable",
+            rule: "The left half of the master's HMAC is a private key; one seed in 2^127 has none.",
+            source: "BIP32, Master key generation",
+            causes: "Take another seed.",
+        },
+        Explanation {
+            code: "hd.index_unusable",
+            rule: "The left half of a child's HMAC is below the group order; one index in 2^127 has none.",
+            source: "BIP32, Child key derivation",
+            causes: "Take the next index.",
+        },
+        Explanation {
+            code: "hd.hardened_from_public",
+            rule: "Hardened children follow only from the private key.",
+            source: "BIP32, Child key derivation",
+            causes: "xpub… with a path that has ' in it: derive as far as the last ' from xprv…, and from there on from xpub….",
+        },
+        Explanation {
+            code: "hd.depth",
+            rule: "Depth is one byte: 255 levels.",
+            source: "BIP32, Serialization format",
+            causes: "A path that was built in a loop.",
+        },
+        Explanation {
+            code: "hd.text",
+            rule: "An extended key is the base58check of 78 bytes: xprv… or xpub…, 111 characters.",
+            source: "BIP32, Serialization format",
+            causes: "The text was cut.",
+        },
+        Explanation {
+            code: "hd.base58",
+            rule: "Base58 has all digits and letters but 0, O, I and l.",
+            source: "BIP32, Serialization format",
+            causes: "A mistyped character.",
+        },
+        Explanation {
+            code: "hd.checksum",
+            rule: "The last four bytes are a checksum of the others.",
+            source: "BIP32, Serialization format",
+            causes: "A mistyped or lost character.",
+        },
+        Explanation {
+            code: "hd.version",
+            rule: "The first four bytes are 0488ade4 (xprv) or 0488b21e (xpub).",
+            source: "BIP32, Serialization format",
+            causes: "A key of another network (tprv…), or of another scheme (ypub…, zpub…).",
+        },
+        Explanation {
+            code: "hd.kind",
+            rule: "A private key is xprv…, a public one xpub….",
+            source: "BIP32, Serialization format",
+            causes: "The one in place of the other.",
+        },
+        Explanation {
+            code: "hd.master",
+            rule: "A key of depth 0 has neither parent nor index.",
+            source: "BIP32, Test vector 5",
+            causes: "A damaged text whose checksum was made afresh.",
+        },
+        Explanation {
+            code: "hd.key",
+            rule: "The key inside an extended key is a private key below the group order, or a point of the curve.",
+            source: "BIP32, Test vector 5",
+            causes: "A damaged text whose checksum was made afresh.",
+        },
+    ];
 }

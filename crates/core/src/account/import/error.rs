@@ -4,6 +4,7 @@ use super::MAX_IMPORT;
 use crate::{
     account::{HdError, KeystoreError, MnemonicError, PathError},
     crypto::KeyError,
+    explain::Explanation,
 };
 
 /// Why an input is not an identity, or has no key at a path.
@@ -73,4 +74,56 @@ impl ImportError {
             Self::Path(error) => error.code(),
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "key.format",
+            rule: "A private key is 64 hex digits, at least 1 and below the order of secp256k1.",
+            source: "SEC 2",
+            causes: "Another kind of file.",
+        },
+        Explanation {
+            code: "identity.empty",
+            rule: "An identity is a hex key, a phrase, xprv…, a key file or an account file.",
+            source: "tools",
+            causes: "An empty file.",
+        },
+        Explanation {
+            code: "identity.too_large",
+            rule: "Nothing that holds an identity has more than 64 KiB.",
+            source: "tools",
+            causes: "Another file.",
+        },
+        Explanation {
+            code: "identity.utf8",
+            rule: "Whatever holds an identity is text.",
+            source: "tools",
+            causes: "A binary file: the 32 bytes of a key go in as 64 hex digits.",
+        },
+        Explanation {
+            code: "identity.public_only",
+            rule: "To sign and to decrypt takes the private key.",
+            source: "tools",
+            causes: "A record that was printed without --show-secret, or xpub…: give the file that `new --out` wrote.",
+        },
+        Explanation {
+            code: "identity.unknown",
+            rule: "An identity is a hex key, a phrase, xprv…, a key file or an account file.",
+            source: "tools",
+            causes: "A lost digit of a hex key, or another file.",
+        },
+        Explanation {
+            code: "identity.no_tree",
+            rule: "Paths lead from the key of a tree: a phrase, xprv…, or a key file with an extended key.",
+            source: "BIP32",
+            causes: "A single private key has no children; omit the path.",
+        },
+        Explanation {
+            code: "identity.mismatch",
+            rule: "The public_key in an account file is that of its secret.",
+            source: "tools",
+            causes: "The file was edited, or made with another passphrase.",
+        },
+    ];
 }

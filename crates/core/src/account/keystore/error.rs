@@ -1,7 +1,7 @@
 //! What is wrong with a key file or its password.
 
 use super::MAX_KEY_FILE;
-use crate::{account::hd::HdError, crypto::KeyError, eip::Address};
+use crate::{account::hd::HdError, crypto::KeyError, eip::Address, explain::Explanation};
 
 /// What is wrong with a key file or its password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -111,4 +111,128 @@ impl KeystoreError {
             Self::NoExtended => "keystore.no_extended",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "keystore.too_large",
+            rule: "A key file has about 1200 bytes; more than 64 KiB are not read.",
+            source: "tools",
+            causes: "Another file.",
+        },
+        Explanation {
+            code: "keystore.utf8",
+            rule: "A key file is JSON, which is UTF-8.",
+            source: "Web3 Secret Storage",
+            causes: "Another file.",
+        },
+        Explanation {
+            code: "keystore.json",
+            rule: "A key file is a JSON object.",
+            source: "Web3 Secret Storage",
+            causes: "Another file, or one that was cut.",
+        },
+        Explanation {
+            code: "keystore.presale",
+            rule: "A wallet of the Ethereum sale of 2014 (encseed, ethaddr) is not a key file.",
+            source: "Web3 Secret Storage; pyethsaletool",
+            causes: "The file of the sale: `geth wallet import FILE` makes a key file of it.",
+        },
+        Explanation {
+            code: "keystore.missing",
+            rule: "A key file has crypto with cipher, ciphertext, cipherparams, kdf, kdfparams and mac, and version.",
+            source: "Web3 Secret Storage",
+            causes: "Another kind of JSON file.",
+        },
+        Explanation {
+            code: "keystore.member",
+            rule: "Texts are texts, numbers are whole numbers, and bytes are hex.",
+            source: "Web3 Secret Storage",
+            causes: "A file that was edited.",
+        },
+        Explanation {
+            code: "keystore.length",
+            rule: "The IV has 16 bytes, the code 32.",
+            source: "Web3 Secret Storage",
+            causes: "A file that was edited.",
+        },
+        Explanation {
+            code: "keystore.version",
+            rule: "Versions are the number 3, and the text \"1\" for old files.",
+            source: "Web3 Secret Storage",
+            causes: "A file of another scheme, such as EIP-2335 (version 4).",
+        },
+        Explanation {
+            code: "keystore.cipher",
+            rule: "Version 3 has aes-128-ctr, version 1 aes-128-cbc.",
+            source: "Web3 Secret Storage",
+            causes: "A file of another scheme.",
+        },
+        Explanation {
+            code: "keystore.kdf",
+            rule: "Keys are derived by scrypt, or by pbkdf2.",
+            source: "Web3 Secret Storage",
+            causes: "A file of another scheme.",
+        },
+        Explanation {
+            code: "keystore.prf",
+            rule: "PBKDF2 uses hmac-sha256.",
+            source: "Web3 Secret Storage",
+            causes: "A file of another scheme.",
+        },
+        Explanation {
+            code: "keystore.parameter",
+            rule: "scrypt takes a power of two above 1 for n, and r * p below 2^30; pbkdf2 at least one round; dklen is at least 32.",
+            source: "RFC 7914; Web3 Secret Storage",
+            causes: "A file that was edited, or a hostile one.",
+        },
+        Explanation {
+            code: "keystore.expensive",
+            rule: "The file itself says how much memory and time its password costs: 128 * n * r bytes. More than 512 MiB, or 2^24 block mixes or rounds, are not spent on a file unless told to.",
+            source: "tools",
+            causes: "A hostile file; or one of a very careful owner, who gives --allow-expensive.",
+        },
+        Explanation {
+            code: "keystore.memory",
+            rule: "scrypt takes 128 * n * r bytes of memory.",
+            source: "RFC 7914",
+            causes: "The machine has not that much.",
+        },
+        Explanation {
+            code: "keystore.mac",
+            rule: "The Keccak-256 of half the derived key and the ciphertext is in the file: it proves the password.",
+            source: "Web3 Secret Storage",
+            causes: "A wrong password. Files of the mobile app are encrypted under the hash of what was typed: --mobile-password.",
+        },
+        Explanation {
+            code: "keystore.plaintext",
+            rule: "Inside are the 32 bytes of a private key, and in the second block the text xprv….",
+            source: "Web3 Secret Storage; Status",
+            causes: "A file of another scheme.",
+        },
+        Explanation {
+            code: "keystore.key",
+            rule: "The private key inside is at least 1 and below the order of secp256k1.",
+            source: "SEC 2",
+            causes: "A file of another curve.",
+        },
+        Explanation {
+            code: "keystore.extended",
+            rule: "The second block of a Status file holds the text xprv….",
+            source: "Status specifications, Account",
+            causes: "A damaged file.",
+        },
+        Explanation {
+            code: "keystore.extended_mismatch",
+            rule: "The extended key in a file is that of its private key; old apps stored that of another index.",
+            source: "Status, as in the reference",
+            causes: "A file of an app of before 2020: its private key is good, its extended key is not used.",
+        },
+        Explanation {
+            code: "keystore.no_extended",
+            rule: "Keys are derived from the extended key in a file.",
+            source: "Status specifications, Account",
+            causes: "A file of another wallet has only the private key.",
+        },
+    ];
 }

@@ -9,6 +9,7 @@ use crate::{
         nearest::{hint, nearest},
     },
     crypto::PublicKey,
+    explain::Explanation,
     text::excerpt,
 };
 
@@ -64,6 +65,52 @@ impl PatternError {
             Self::ImpossiblePrefix(_) => "vanity.impossible_prefix",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "vanity.empty",
+            rule: "A pattern is a beginning of a key, or words of a name.",
+            source: "tools",
+            causes: "An empty variable.",
+        },
+        Explanation {
+            code: "vanity.too_long",
+            rule: "A pattern has at most 256 bytes.",
+            source: "tools",
+            causes: "Another text.",
+        },
+        Explanation {
+            code: "vanity.words",
+            rule: "A name has three words: two adjectives and an animal.",
+            source: "Status specifications, Account",
+            causes: "More words.",
+        },
+        Explanation {
+            code: "vanity.word",
+            rule: "The words are in the lists of adjectives and animals.",
+            source: "Status specifications, Account",
+            causes: "A word of the other list, or of none; try its beginning and *.",
+        },
+        Explanation {
+            code: "vanity.impossible_name",
+            rule: "The words of a name hang together: after an adjective only four others can follow. Most combinations are the name of no key.",
+            source: "Status specifications, Account",
+            causes: "Leave one word open, as *.",
+        },
+        Explanation {
+            code: "vanity.character",
+            rule: "A beginning in hex has hex digits, one in base58 its characters.",
+            source: "tools",
+            causes: "0, O, I and l are not of base58.",
+        },
+        Explanation {
+            code: "vanity.impossible_prefix",
+            rule: "Keys begin with 0x04, 0x02, 0x03 or zQ3sh; of 0x04…, only the first 32 bytes can be searched for.",
+            source: "tools",
+            causes: "A beginning that no key has.",
+        },
+    ];
 }
 
 /// A pattern that at least one key matches.

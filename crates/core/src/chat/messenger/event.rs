@@ -6,6 +6,7 @@ use crate::{
     account::InstallationId,
     crypto::{PublicKey, SecretKey},
     envelope::{Draft, Envelope, MessageError, Recipient, SymKey, Topic, seal},
+    explain::Explanation,
     payload::{
         MessageId, PayloadError, PayloadMessage, Wrapper,
         check::Rejection,
@@ -200,6 +201,40 @@ impl UnreadReason {
             Self::TooManyChats(_) => "chat.too_many",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "secure.unsigned",
+            rule: "Sessions belong to the signer of the envelope, so a message of the secure transport must be signed.",
+            source: "Status, Secure transport",
+            causes: "The sender sealed the protocol message without --identity.",
+        },
+        Explanation {
+            code: "sync.malformed",
+            rule: "Acknowledgements, offers and requests of data sync are ids of 32 bytes.",
+            source: "MVDS, Payloads",
+            causes: "Something that only looks like data sync. The other entries of the payload were read.",
+        },
+        Explanation {
+            code: "sync.too_many",
+            rule: "Of one payload of data sync, at most 1000 messages, 1000 offers and 1000 acknowledgements are handled.",
+            source: "this implementation; MVDS sets no limit",
+            causes: "A flood, or a sender that puts very much into one envelope. What is beyond is not acknowledged, so the sender repeats it.",
+        },
+        Explanation {
+            code: "sync.too_much_work",
+            rule: "The group updates in one envelope may take about 50 ms of work. Then the messages behind them are not handled.",
+            source: "this implementation",
+            causes: "A flood of updates of a group with a long history. What is not handled is not acknowledged, so the sender repeats it.",
+        },
+        Explanation {
+            code: "chat.too_many",
+            rule: "At most 10,000 chats are kept; then a new one replaces that of a stranger we never wrote to, or of a group we have not joined. If there is none, messages of strangers make no new chats.",
+            source: "tools",
+            causes: "A flood of messages by many identities.",
+        },
+    ];
 }
 
 /// A topic on which messages for us may arrive, and the key that opens them.

@@ -83,6 +83,7 @@ pub use crate::secure::device::MAX_STRANGERS;
 use crate::{
     account::InstallationId,
     crypto::{PublicKey, SecretKey},
+    explain::Explanation,
     payload::{
         check::Rejection,
         clock,
@@ -155,6 +156,28 @@ impl ChatError {
             Self::Oversized(_) => "envelope.oversized",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "chat.unknown_group",
+            rule: "A message for a group that one does not know is dropped.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "The membership update was lost.",
+        },
+        Explanation {
+            code: "chat.we_not_joined",
+            rule: "Messages of a group are shown when one has joined it.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "status-group join.",
+        },
+        Explanation {
+            code: "chat.not_for_groups",
+            rule: "In a group, chat messages are sent inside membership updates; other payloads are not.",
+            source: "Status, Payloads, Membership updates",
+            causes: "Send it to each member with --to.",
+        },
+    ];
 }
 
 impl From<StoreError> for ChatError {

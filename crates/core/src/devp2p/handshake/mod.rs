@@ -25,6 +25,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     crypto::{KeyError, PublicKey, SecretKey, SharedSecret, ecies::EciesError},
+    explain::Explanation,
     rlp::RlpError,
 };
 pub use packet::{Ack, Auth};
@@ -95,6 +96,28 @@ impl HandshakeError {
             Packet::Ack => "rlpx.ack",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "rlpx.auth",
+            rule: "The first packet of the handshake is encrypted to the receiver's key; plain (307 bytes) or EIP-8 (with a size in front).",
+            source: "devp2p, RLPx; EIP-8",
+            causes: "The peer has another key than its enode says, or it is not an Ethereum node.",
+        },
+        Explanation {
+            code: "rlpx.auth_signature",
+            rule: "The first packet is signed with the initiator's ephemeral key, which is recovered from the signature.",
+            source: "devp2p, RLPx",
+            causes: "A faulty client.",
+        },
+        Explanation {
+            code: "rlpx.ack",
+            rule: "The answer of the handshake is encrypted to our key; plain (210 bytes) or EIP-8.",
+            source: "devp2p, RLPx; EIP-8",
+            causes: "Something that is not an Ethereum node answers on this port.",
+        },
+    ];
 }
 
 /// The random values of one side of a handshake.

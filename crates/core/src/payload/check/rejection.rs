@@ -1,6 +1,6 @@
 //! The rules of a receiver, as the reasons to reject a message that breaks them.
 
-use crate::{payload::clock, time::UnixMillis};
+use crate::{explain::Explanation, payload::clock, time::UnixMillis};
 
 macro_rules! rejections {
     ($($(#[$doc:meta])* $name:ident $code:literal $field:literal $rule:literal $error:literal;)*) => {
@@ -135,4 +135,202 @@ pub fn event_clocks(mut clocks: impl Iterator<Item = u64> + Clone, now: UnixMill
 /// The first rule that is broken.
 pub fn first_failure(checks: &[Check]) -> Result<(), Rejection> {
     checks.iter().find(|check| !check.pass).map_or(Ok(()), |check| Err(check.rejection))
+}
+
+impl Rejection {
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "payload.unknown_type",
+            rule: "The type in the wrapper is one of a list; clients ignore others without a word.",
+            source: "Status specifications, Payloads",
+            causes: "A newer client, or another protocol inside the wrapper.",
+        },
+        Explanation {
+            code: "payload.clock_zero",
+            rule: "The clock of a message is never 0.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "The field was left out.",
+        },
+        Explanation {
+            code: "payload.clock_ahead",
+            rule: "The clock of a message is at most 120 seconds ahead of its envelope. It may be as far behind as it likes.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "Seconds or microseconds in place of milliseconds, or a chat whose clock someone has pushed ahead.",
+        },
+        Explanation {
+            code: "payload.timestamp_zero",
+            rule: "The timestamp of a chat message is not 0; any other passes.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "The field was left out.",
+        },
+        Explanation {
+            code: "payload.timestamp_range",
+            rule: "The timestamp of a chat message is below 2^63.",
+            source: "The database of the reference implementation: its numbers have 63 bits",
+            causes: "A random or hostile number. Clients lose this message, and all that are stored with it.",
+        },
+        Explanation {
+            code: "payload.clock_range",
+            rule: "The clock of a contact update is below 2^63.",
+            source: "The database of the reference implementation: its numbers have 63 bits",
+            causes: "A random or hostile number.",
+        },
+        Explanation {
+            code: "payload.message_type_unknown",
+            rule: "The message type is one that clients know: one_to_one, public_group, private_group.",
+            source: "Status specifications, Payloads: the type decides about the chat",
+            causes: "A number of a later version, or a random one.",
+        },
+        Explanation {
+            code: "payload.group_in_public",
+            rule: "A message of a private group comes with the group's session, never in a public chat.",
+            source: "Status specifications, Payloads: the type decides about the chat",
+            causes: "message_type private_group in a payload for a public chat.",
+        },
+        Explanation {
+            code: "payload.chat_unknown",
+            rule: "The chat id of a public message names the chat; clients that have not joined it drop the message, whatever its topic is.",
+            source: "Status specifications, Payloads: the chat id decides, not the topic",
+            causes: "A chat id other than the chat in whose topic the message was sent.",
+        },
+        Explanation {
+            code: "payload.text_blank",
+            rule: "The text of a chat message is not empty, nor only white space; also that of a sticker, which carries a sentence for old clients.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "An empty variable, or a picture without a text.",
+        },
+        Explanation {
+            code: "payload.chat_id_empty",
+            rule: "A chat message names its chat.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "The field was left out.",
+        },
+        Explanation {
+            code: "payload.content_type",
+            rule: "The content type is not 0. Types that a client does not know pass.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "The field was left out.",
+        },
+        Explanation {
+            code: "payload.content_type_local",
+            rule: "Content type 5, transaction command, is made by a client for itself; from the wire it is refused.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "The command has a type of payloads of its own.",
+        },
+        Explanation {
+            code: "payload.sticker_missing",
+            rule: "Content type 2 comes with a sticker.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "The sticker was left out.",
+        },
+        Explanation {
+            code: "payload.sticker_hash",
+            rule: "A sticker has the content hash of its image.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "The hash was left out.",
+        },
+        Explanation {
+            code: "payload.message_type",
+            rule: "The message type is not 0.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "The field was left out.",
+        },
+        Explanation {
+            code: "payload.message_type_local",
+            rule: "Message type 4, system message, is made by a client for itself; from the wire it is refused.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "Someone pretends to be the system.",
+        },
+        Explanation {
+            code: "payload.not_oneself",
+            rule: "Pairing and synchronisation come from one's own key only.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "Someone else pretends to be a device of yours.",
+        },
+        Explanation {
+            code: "payload.name_blank",
+            rule: "A device that is to be paired has a name.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "The field was left out.",
+        },
+        Explanation {
+            code: "payload.device_type_blank",
+            rule: "A device that is to be paired has a type: ios, android, desktop, or any other text.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "The field was left out.",
+        },
+        Explanation {
+            code: "payload.installation_id_blank",
+            rule: "A device that is to be paired has an installation id.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "The field was left out.",
+        },
+        Explanation {
+            code: "payload.installation_unknown",
+            rule: "A device can be paired when a bundle of it has come.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "The contact code of the other device has not arrived yet.",
+        },
+        Explanation {
+            code: "payload.value_blank",
+            rule: "A request of money names an amount.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "The field was left out.",
+        },
+        Explanation {
+            code: "payload.value_number",
+            rule: "The amount of a request is a floating-point literal: 1, 0.5, 1e18; not 0x10.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "A unit or a blank beside the number.",
+        },
+        Explanation {
+            code: "payload.address_blank",
+            rule: "The address of a command is not blank. Nothing else is checked of it.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "The field was left out.",
+        },
+        Explanation {
+            code: "payload.id_empty",
+            rule: "An answer names the message that it answers.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "The field was left out.",
+        },
+        Explanation {
+            code: "payload.transaction_hash_blank",
+            rule: "An announced transaction has a hash.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "The field was left out.",
+        },
+        Explanation {
+            code: "payload.proof_missing",
+            rule: "An announced transaction carries a signature of the wallet.",
+            source: "Status specifications, Payloads; the checks are those of the reference implementation",
+            causes: "The field was left out.",
+        },
+        Explanation {
+            code: "payload.event_count",
+            rule: "Of a membership update, at most 8192 events are looked at, since each costs the recovery of a key.",
+            source: "tools",
+            causes: "A flood, or a very old group.",
+        },
+        Explanation {
+            code: "payload.event_format",
+            rule: "Each event of a membership update is a signature of 65 bytes and a MembershipUpdateEvent.",
+            source: "Status specifications, Payloads, Membership updates; as in the reference",
+            causes: "Events that were cut, or encoded twice.",
+        },
+        Explanation {
+            code: "payload.event_clock_zero",
+            rule: "The clock of an event is never 0.",
+            source: "Status specifications, Payloads, Membership updates; as in the reference",
+            causes: "The field was left out.",
+        },
+        Explanation {
+            code: "payload.event_clock_ahead",
+            rule: "The clock of an event is at most 120 seconds ahead of the receiver's own time, not of the envelope's.",
+            source: "Status specifications, Payloads, Membership updates; as in the reference",
+            causes: "Seconds or microseconds in place of milliseconds, or a clock that runs behind.",
+        },
+    ];
 }

@@ -7,6 +7,7 @@ use super::{BuildError, Denied, EventType, Group, GroupEvent};
 use crate::{
     account::Uuid,
     crypto::{PublicKey, SecretKey},
+    explain::Explanation,
     payload::{clock, proto::MembershipUpdateEvent},
     time::UnixMillis,
 };
@@ -62,6 +63,28 @@ impl ChangeError {
             Self::ClockAhead => "group.clock_ahead",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "group.not_a_member",
+            rule: "Only members are removed, leave, or become admins.",
+            source: "Status specifications, Payloads, Membership updates; as in the reference",
+            causes: "Add them first: status-group add.",
+        },
+        Explanation {
+            code: "group.no_change",
+            rule: "An event changes something.",
+            source: "tools",
+            causes: "They are members, or admins, or have joined, or the group has this name already.",
+        },
+        Explanation {
+            code: "group.clock_ahead",
+            rule: "An event whose clock is more than 120 seconds ahead would be refused by the others.",
+            source: "Status specifications, Payloads, Membership updates; as in the reference",
+            causes: "A message has pushed the clock of the chat ahead; wait, or see --now.",
+        },
+    ];
 }
 
 /// A changed group.

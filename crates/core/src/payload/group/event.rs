@@ -9,6 +9,7 @@ use crate::{
         keccak::{Parts, keccak256_parts},
         keccak256,
     },
+    explain::Explanation,
     payload::{MessageId, proto::MembershipUpdateEvent, schema},
     protobuf::{FieldError, decode_known},
 };
@@ -37,6 +38,28 @@ impl EventError {
             Self::Signature => "group.event_signature",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "group.event_too_short",
+            rule: "An event is a signature of 65 bytes with an encoded MembershipUpdateEvent behind it.",
+            source: "Status specifications, Payloads, Membership updates; as in the reference",
+            causes: "The event was cut, or only its message was given.",
+        },
+        Explanation {
+            code: "group.event_protobuf",
+            rule: "The signature of an event is followed by a MembershipUpdateEvent.",
+            source: "Status specifications, Payloads, Membership updates; as in the reference",
+            causes: "Damaged bytes, or a signature of another length.",
+        },
+        Explanation {
+            code: "group.event_signature",
+            rule: "The author of an event is recovered from its signature r, s, v over the Keccak-256 of the chat id and the encoded event.",
+            source: "Status specifications, Payloads, Membership updates; as in the reference",
+            causes: "v 27 or 28 instead of 0 or 1.",
+        },
+    ];
 }
 
 /// The length of the signature, which comes first.

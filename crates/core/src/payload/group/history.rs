@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 
 use super::{Denied, EventType, GroupEvent, GroupState};
-use crate::payload::proto::{
-    ChatMessage, MembershipUpdateMessage, membership_update_message::ChatEntity,
+use crate::{
+    explain::Explanation,
+    payload::proto::{ChatMessage, MembershipUpdateMessage, membership_update_message::ChatEntity},
 };
 
 /// The maximum number of events in a history that is kept or replayed. The app allows 10 members.
@@ -58,6 +59,34 @@ impl BuildError {
             Self::ChatId => "group.chat_id",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "group.empty",
+            rule: "A history has at least the event that creates the group.",
+            source: "Status specifications, Payloads, Membership updates; as in the reference",
+            causes: "An update without events: every update carries the whole history.",
+        },
+        Explanation {
+            code: "group.too_many",
+            rule: "A history has at most 4096 events that change something; beyond 128 KiB, those that change nothing are left out. An update of more than 8192 events is not read, since each costs the recovery of a key.",
+            source: "tools",
+            causes: "Admins who changed the group that often, or a flood: status-group replay shows who sent what.",
+        },
+        Explanation {
+            code: "group.not_created",
+            rule: "The first event in the order of the clocks creates the group.",
+            source: "Status specifications, Payloads, Membership updates; as in the reference",
+            causes: "The beginning of the history is missing.",
+        },
+        Explanation {
+            code: "group.chat_id",
+            rule: "The chat id is a UUID, a dash and the 0x04… text of who created the group, in lower case. Compared are the texts.",
+            source: "Status specifications, Payloads, Membership updates; as in the reference",
+            causes: "Another chat id than the one that the events were signed for, or capitals.",
+        },
+    ];
 }
 
 /// A history that is valid as a whole.

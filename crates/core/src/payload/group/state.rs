@@ -1,7 +1,7 @@
 //! The state of a group, and the effect of each event on it.
 
 use super::{EventType, GroupEvent, Members};
-use crate::crypto::PublicKey;
+use crate::{crypto::PublicKey, explain::Explanation};
 
 /// The name and the members of a group.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,6 +55,64 @@ impl Denied {
             Self::UnknownEvent => "group.unknown_event",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "group.created_twice",
+            rule: "A group is created when it has neither members nor admins.",
+            source: "Status specifications, Payloads, Membership updates; as in the reference",
+            causes: "Histories of two groups in one.",
+        },
+        Explanation {
+            code: "group.not_admin",
+            rule: "Only an admin renames a group, adds and removes members, and makes admins.",
+            source: "Status specifications, Payloads, Membership updates; as in the reference",
+            causes: "An event of someone else, or a signature for another chat id: both recover another author.",
+        },
+        Explanation {
+            code: "group.name_empty",
+            rule: "A group has a name.",
+            source: "Status specifications, Payloads, Membership updates; as in the reference",
+            causes: "An empty variable.",
+        },
+        Explanation {
+            code: "group.not_invited",
+            rule: "Only members join.",
+            source: "Status specifications, Payloads, Membership updates; as in the reference",
+            causes: "The invitation is missing from the history, or was withdrawn.",
+        },
+        Explanation {
+            code: "group.not_one",
+            rule: "Events that remove name exactly one member.",
+            source: "Status specifications, Payloads, Membership updates; as in the reference",
+            causes: "A list where one event for each is needed.",
+        },
+        Explanation {
+            code: "group.target_is_admin",
+            rule: "An admin cannot be removed by others.",
+            source: "Status specifications, Payloads, Membership updates; as in the reference",
+            causes: "Rights must be given up first; by their owner.",
+        },
+        Explanation {
+            code: "group.no_member_among",
+            rule: "Of those who become admins, at least one must be a member (for the reference; for the document, all).",
+            source: "Status specifications, Payloads, Membership updates; as in the reference",
+            causes: "The invitation is missing from the history.",
+        },
+        Explanation {
+            code: "group.not_oneself",
+            rule: "Admins give up their own rights only.",
+            source: "Status specifications, Payloads, Membership updates; as in the reference",
+            causes: "An event that names someone else.",
+        },
+        Explanation {
+            code: "group.unknown_event",
+            rule: "Events have types 1 to 7.",
+            source: "Status specifications, Payloads, Membership updates; as in the reference",
+            causes: "A newer client.",
+        },
+    ];
 }
 
 impl GroupState {

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::{BuildError, EventError, Group, GroupEvent, MAX_RECEIVED};
 use crate::{
     crypto::PublicKey,
+    explain::Explanation,
     payload::{
         check::rejection::{Rejection, event_clocks, first_failure},
         proto::{ChatMessage, MembershipUpdateMessage, membership_update_message::ChatEntity},
@@ -49,6 +50,14 @@ impl UpdateError {
             Self::NotForUs => "group.not_for_us",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[Explanation {
+        code: "group.not_for_us",
+        rule: "Only members accept an update of an unknown group.",
+        source: "Status specifications, Payloads, Membership updates; as in the reference",
+        causes: "You are not invited, or not any more.",
+    }];
 }
 
 /// The result of an update.

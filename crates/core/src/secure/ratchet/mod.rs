@@ -30,7 +30,10 @@ use super::{
     key::{CompressedKey, KeyPair},
     x3dh::SharedKey,
 };
-use crate::crypto::{KeyError, PublicKey};
+use crate::{
+    crypto::{KeyError, PublicKey},
+    explain::Explanation,
+};
 pub use keys::{ChainKey, MessageKey, RatchetKey, RatchetKeyPair, RootKey};
 
 /// Maximum number of skipped messages in a chain.
@@ -74,6 +77,40 @@ impl RatchetError {
             Self::Exhausted => "ratchet.exhausted",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "ratchet.old_message",
+            rule: "The key of a message is deleted when the message was handled, when 2000 newer keys are kept, or after 3000 further messages.",
+            source: "Status specifications, Secure transport, Double ratchet",
+            causes: "The message was delivered twice, or came very late.",
+        },
+        Explanation {
+            code: "ratchet.too_many_messages",
+            rule: "Before the message that arrives, 1000 may be missing in its chain, and 1000 in the chain before.",
+            source: "Status specifications, Secure transport, Double ratchet",
+            causes: "Many messages were lost, or a peer claims that they were. A new session starts with the peer's next bundle.",
+        },
+        Explanation {
+            code: "ratchet.key",
+            rule: "The ratchet key of a header is a compressed public key: 33 bytes, a point of secp256k1.",
+            source: "Status specifications, Secure transport, Double ratchet",
+            causes: "A key of another curve, or damaged bytes.",
+        },
+        Explanation {
+            code: "ratchet.mac",
+            rule: "The authentication code of a message covers the header, the IV and the ciphertext.",
+            source: "Status specifications, Secure transport, Double ratchet",
+            causes: "The two states do not belong together: one of them is a copy, or was set back. Or the message was changed.",
+        },
+        Explanation {
+            code: "ratchet.exhausted",
+            rule: "Messages of a chain are numbered with 32 bits.",
+            source: "Status specifications, Secure transport, Double ratchet",
+            causes: "Four billion messages without an answer.",
+        },
+    ];
 }
 
 /// The cleartext header of a message.

@@ -17,6 +17,8 @@ use std::{borrow::Cow, collections::BTreeMap, io, path::PathBuf};
 
 use zeroize::Zeroizing;
 
+use crate::explain::Explanation;
+
 pub use memory::MemoryStore;
 
 /// A record, erased on drop.
@@ -113,6 +115,76 @@ impl StoreError {
             Self::Failed => "store.failed",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "store.corrupt",
+            rule: "Records are read as they were written. A state that lost some of its last messages would use their keys again, so it is not opened.",
+            source: "tools",
+            causes: "The files were changed by something else, or the disk fails. Begin a new state: to others it is a new device. Do not go back to an older copy of the directory, whose message keys were used since.",
+        },
+        Explanation {
+            code: "store.missing",
+            rule: "A command that only reads or changes a state needs one that is there; it makes none.",
+            source: "tools",
+            causes: "Another name than the state has, or another working directory. `status-session bundle new`, `bundle learn`, `encrypt`, `contact-code` and `pair`, `status-send` and `status-receive` make a state.",
+        },
+        Explanation {
+            code: "store.aborted",
+            rule: "What could not be read is not written over.",
+            source: "tools",
+            causes: "See the error before.",
+        },
+        Explanation {
+            code: "state.in_use",
+            rule: "One process at a time uses a state directory: two would use the same message keys.",
+            source: "tools",
+            causes: "Another tool is running with the same --state, and shares it with status-send, status-receive and status-chat only. End it, or wait for it.",
+        },
+        Explanation {
+            code: "store.wrong_password",
+            rule: "The password opens the key that the records are encrypted with.",
+            source: "tools",
+            causes: "Another password, or other spelling.",
+        },
+        Explanation {
+            code: "store.password_needed",
+            rule: "The state is encrypted: its password must be given.",
+            source: "tools",
+            causes: "Set STATUS_STATE_PASSWORD, give --state-password-file, or answer the prompt.",
+        },
+        Explanation {
+            code: "store.not_encrypted",
+            rule: "The state was made without a password, so it is not encrypted.",
+            source: "tools",
+            causes: "Leave the password out, or make a new state.",
+        },
+        Explanation {
+            code: "store.version",
+            rule: "The files have a version, and this program reads version 2.",
+            source: "tools",
+            causes: "They were written by another release. Version 1 was never released; begin a new state.",
+        },
+        Explanation {
+            code: "store.io",
+            rule: "The files of the state are read and written.",
+            source: "tools",
+            causes: "No permission, a full disk, or a directory that is not there.",
+        },
+        Explanation {
+            code: "store.database",
+            rule: "The database of the state is read and written.",
+            source: "tools",
+            causes: "A full disk, or files changed by something else.",
+        },
+        Explanation {
+            code: "store.failed",
+            rule: "After a failed write, the content of the disk is unknown until the state is opened again.",
+            source: "tools",
+            causes: "See the error before; then start again.",
+        },
+    ];
 }
 
 /// A transactional map from keys to records. See the [module](self).

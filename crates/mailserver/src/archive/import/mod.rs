@@ -18,6 +18,7 @@ use std::ops::ControlFlow;
 
 use statuskit_core::{
     envelope::Envelope,
+    explain::Explanation,
     mailserver::{ArchiveKey, Position},
     rlp::RlpError,
     time::UnixSeconds,
@@ -95,6 +96,14 @@ impl BadEntry {
     pub fn code(&self) -> &'static str {
         "archive.bad_entry"
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[Explanation {
+        code: "archive.bad_entry",
+        rule: "An entry of an archive of status-go or go-ethereum is a key of 40 or 36 bytes (second, hash, topic) with the RLP of its envelope.",
+        source: "the reference implementation",
+        causes: "A damaged archive, or a database of something else. All other entries were imported.",
+    }];
 }
 
 /// The progress of an import.

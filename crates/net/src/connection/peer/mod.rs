@@ -24,6 +24,7 @@ use statuskit_core::{
         handshake::SessionKeys,
         snappy::SnappyError,
     },
+    explain::Explanation,
 };
 
 pub(super) use connection::Connection;
@@ -242,6 +243,64 @@ impl P2pError {
             _ => None,
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "p2p.unexpected_identity",
+            rule: "The id in Hello is the key of the handshake.",
+            source: "devp2p, Disconnect reason 9",
+            causes: "Someone in the middle, or a faulty client.",
+        },
+        Explanation {
+            code: "p2p.useless",
+            rule: "Both sides have a protocol in common; here shh version 6.",
+            source: "devp2p, Disconnect reason 3",
+            causes: "The node does not run Whisper: it may be a Waku or an Ethereum node only.",
+        },
+        Explanation {
+            code: "p2p.code_range",
+            rule: "A protocol has a fixed number of message codes; shh has 128.",
+            source: "devp2p, Message codes",
+            causes: "A fault of ours.",
+        },
+        Explanation {
+            code: "p2p.unknown_code",
+            rule: "A message code belongs to one of the protocols in common.",
+            source: "devp2p, Message codes",
+            causes: "A peer that reserves another number of codes.",
+        },
+        Explanation {
+            code: "p2p.not_shared",
+            rule: "Messages can only be sent of protocols that both sides have.",
+            source: "devp2p, Capabilities",
+            causes: "A fault of ours.",
+        },
+        Explanation {
+            code: "p2p.message_size",
+            rule: "A message is bounded, whatever its code.",
+            source: "devp2p, RLPx",
+            causes: "An envelope above the limit of the node.",
+        },
+        Explanation {
+            code: "p2p.handshake_timeout",
+            rule: "Encryption handshake and Hello are done within 5 seconds.",
+            source: "devp2p, as in the reference",
+            causes: "Not an Ethereum node, or one that is overloaded.",
+        },
+        Explanation {
+            code: "p2p.idle",
+            rule: "A peer that sends nothing for 30 seconds, not even a ping, is disconnected.",
+            source: "devp2p, as in the reference",
+            causes: "The network between, or a machine asleep.",
+        },
+        Explanation {
+            code: "p2p.closed",
+            rule: "The connection is closed.",
+            source: "devp2p",
+            causes: "See the error before.",
+        },
+    ];
 }
 
 /// Returns `start + time`, and half a century later if that is out of range.

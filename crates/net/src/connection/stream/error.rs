@@ -2,9 +2,12 @@
 
 use std::{io, time::Duration};
 
-use statuskit_core::devp2p::{
-    base::{DisconnectReason, HelloError},
-    handshake::HandshakeError,
+use statuskit_core::{
+    devp2p::{
+        base::{DisconnectReason, HelloError},
+        handshake::HandshakeError,
+    },
+    explain::Explanation,
 };
 
 use crate::connection::peer::P2pError;
@@ -57,4 +60,38 @@ impl StreamError {
             _ => None,
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "net.dial",
+            rule: "The TCP connection failed.",
+            source: "the system",
+            causes: "The node is not running, or listens elsewhere.",
+        },
+        Explanation {
+            code: "net.dial_timeout",
+            rule: "The TCP connection was not made within 15 seconds.",
+            source: "the system",
+            causes: "A firewall, or a wrong address.",
+        },
+        Explanation {
+            code: "net.eof",
+            rule: "The peer closed the connection without a word.",
+            source: "the system",
+            causes: "During the handshake: the enode's key is not the peer's, or it has connections enough.",
+        },
+        Explanation {
+            code: "net.io",
+            rule: "The connection broke.",
+            source: "the system",
+            causes: "See the message of the system.",
+        },
+        Explanation {
+            code: "net.write_timeout",
+            rule: "The peer takes no data any more.",
+            source: "devp2p, as in the reference",
+            causes: "It is overloaded or offline.",
+        },
+    ];
 }

@@ -59,6 +59,7 @@ use statuskit_core::{
     crypto::{PublicKey, SecretKey},
     devp2p::{Enode, Protocol},
     envelope::{Bloom, Envelope},
+    explain::Explanation,
     wire::{
         Encoded,
         packet::{PROTOCOL, PROTOCOL_LENGTH},
@@ -170,6 +171,28 @@ impl ServiceError {
             Self::Runtime(_) => "system.runtime",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "net.listen",
+            rule: "The node can't listen on this address.",
+            source: "the system",
+            causes: "Another process has the port (--listen 127.0.0.1:0 takes any that is free), or the address is not this machine's.",
+        },
+        Explanation {
+            code: "local.random",
+            rule: "The system gave no random numbers.",
+            source: "the system",
+            causes: "A sandbox without getrandom.",
+        },
+        Explanation {
+            code: "system.runtime",
+            rule: "The system gave no thread or event queue.",
+            source: "the system",
+            causes: "A limit on threads or files: see ulimit.",
+        },
+    ];
 }
 
 /// A running node. Dropping it ends the node in the background; to wait, see
