@@ -199,17 +199,19 @@ pub mod time {
 
 /// The packets of the network.
 pub mod wire {
-    pub use statuskit_core::wire::{Dialect, Packet, PacketError, RateLimits, Status, waku};
+    pub use statuskit_core::wire::{
+        Dialect, Network, Packet, PacketError, RateLimits, Status, waku,
+    };
 }
 
 /// A running node.
 #[cfg(feature = "net")]
 pub mod node {
     pub use statuskit_net::node::{
-        Clock, ClockOffset, ConnectError, ConnectionId, EndReason, Event, Handle, Interest, Node,
-        NodeConfig, NodeLimits, PeerError, PeerInfo, PeerOptions, PeerState, PeerSummary,
-        PooledEnvelope, RateLimit, SendError, Sent, Service, ServiceConfig, ServiceError, Stats,
-        Subscription, Watch, Watched,
+        BridgeConfig, BridgeStats, Clock, ClockOffset, ConnectError, ConnectionId, EndReason,
+        Event, Handle, Interest, Node, NodeConfig, NodeLimits, PeerError, PeerInfo, PeerOptions,
+        PeerState, PeerSummary, PooledEnvelope, RateLimit, SendError, Sent, Service, ServiceConfig,
+        ServiceError, Stats, Subscription, Watch, Watched, Way, WayStats,
     };
 }
 

@@ -13,7 +13,7 @@ use statuskit_core::{
     rlp,
     time::UnixSeconds,
     wire::{
-        Cursor, Packet, RateLimits, Status,
+        Cursor, Dialect, Packet, RateLimits, Status,
         p2p::{
             MessagesRequest, P2pRequest, RequestComplete, SyncRequest as Sync,
             SyncResponse as Synced,
@@ -280,16 +280,12 @@ fn sent(case: &Case) {
 fn check(case: &Case, error_code: u64) {
     case.any("note");
     let mut config = settings(case);
-    config.error_code = error_code;
+    config.error_code = Some(error_code);
     let now = case.u64("now");
-    let rules = Rules {
-        now: UnixSeconds(now as u32),
-        max_message_size: config.max_message_size,
-        min_pow: config.min_pow,
-        min_pow_tolerance: config.min_pow_tolerance,
-        bloom: config.bloom,
-        bloom_tolerance: config.bloom_tolerance,
-    };
+    let mut rules = Rules::new(UnixSeconds(now as u32));
+    rules.max_message_size = config.max_message_size;
+    (rules.min_pow, rules.min_pow_tolerance) = (config.min_pow, config.min_pow_tolerance);
+    (rules.bloom, rules.bloom_tolerance) = (config.bloom, config.bloom_tolerance);
     let facts = Case::new("case".to_owned(), case.value("envelope"));
     let envelope = Envelope::decode(&facts.hex("rlp")).unwrap();
     let hash = envelope.hash();
@@ -380,7 +376,7 @@ fn assert_facts(facts: &Case, envelope: &Envelope) {
 }
 
 fn malformed_packet(case: &Case, error_code: u64) {
-    let mut world = World::new(config(|it| it.error_code = error_code));
+    let mut world = World::new(config(|it| it.error_code = Some(error_code)));
     world.meet(&Status::default().encode());
     world.clear();
     let (code, payload) = (case.u64("code"), case.hex("payload"));
@@ -397,7 +393,7 @@ fn mixed_batch(case: &Case, error_code: u64) {
     let config = config(|it| {
         it.min_pow = case.f64("min_pow");
         it.min_pow_tolerance = case.f64("min_pow_tolerance");
-        it.error_code = error_code;
+        it.error_code = Some(error_code);
     });
     let payload = case.hex("payload");
     let mut world = World::at(config, case.u64("now"));
@@ -459,12 +455,12 @@ fn messages_of_length(length: usize) -> Vec<u8> {
 }
 
 /// A node with one peer, and the effects of that peer's packets.
-struct World {
-    node: Node,
-    peer: ConnectionId,
-    now: Duration,
+pub struct World {
+    pub node: Node,
+    pub peer: ConnectionId,
+    pub now: Duration,
     events: Vec<Event>,
-    disconnected: bool,
+    pub disconnected: bool,
 }
 
 impl World {
@@ -473,35 +469,41 @@ impl World {
     }
 
     fn at(config: NodeConfig, now: u64) -> Self {
+        Self::with_dialect(Dialect::Whisper, config, now)
+    }
+
+    /// The same with a peer of another dialect.
+    pub fn with_dialect(dialect: Dialect, mut config: NodeConfig, now: u64) -> Self {
+        config.network = dialect.network();
         let now = Duration::from_secs(now);
         let mut node = Node::new(config, 7, now);
-        let peer = node.add_peer(PeerInfo::default(), now).unwrap();
+        let peer = node.add_peer(PeerInfo { dialect, ..PeerInfo::default() }, now).unwrap();
         Self { node, peer, now, events: Vec::new(), disconnected: false }
     }
 
-    fn packet(&mut self, code: u64, payload: &[u8]) {
+    pub fn packet(&mut self, code: u64, payload: &[u8]) {
         self.node.handle_packet(self.peer, code, payload, self.now);
         while let Some(output) = self.node.poll_output() {
             match output {
                 Output::Event(event) => self.events.push(event),
                 Output::Disconnect { .. } => self.disconnected = true,
-                Output::Writable(_) => {}
+                Output::Writable(_) | Output::Crossing(_) => {}
             }
         }
     }
 
-    fn meet(&mut self, status: &[u8]) {
+    pub fn meet(&mut self, status: &[u8]) {
         self.packet(0, status);
         assert!(matches!(self.events[..], [Event::Ready { .. }]));
     }
 
     /// Clears the recorded effects.
-    fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.replies();
         self.events.clear();
     }
 
-    fn replies(&mut self) -> Vec<(u64, Vec<u8>)> {
+    pub fn replies(&mut self) -> Vec<(u64, Vec<u8>)> {
         std::iter::from_fn(|| self.node.poll_peer(self.peer, self.now))
             .map(|outgoing| (outgoing.code, outgoing.payload))
             .collect()
@@ -610,7 +612,7 @@ fn error_json(error: &EnvelopeError) -> Value {
     })
 }
 
-fn replies(value: &Value) -> Vec<(u64, Vec<u8>)> {
+pub fn replies(value: &Value) -> Vec<(u64, Vec<u8>)> {
     let replies = value.as_array().expect("a list of replies").iter().map(|reply| {
         assert_eq!(reply.as_object().unwrap().len(), 2);
         (reply["code"].as_u64().unwrap(), bytes(&reply["payload"]))

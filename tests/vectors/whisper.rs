@@ -342,6 +342,8 @@ pub fn envelope_invalid(set: &mut Set) {
             min_pow_tolerance: case.f64("min_pow_tolerance"),
             bloom: bloom("bloom_filter"),
             bloom_tolerance: bloom("bloom_filter_tolerance"),
+            topics: None,
+            topics_tolerance: None,
         };
         let pow = envelope.pow(future_diff(envelope.sent(), rules.now));
         assert_eq!(pow, case.f64("pow_used"), "{}", case.path());
@@ -454,6 +456,7 @@ fn sent_packet(case: &Case<'_>, code: u64) -> Packet {
                     light: fields.bool("light"),
                     confirmations: fields.bool("confirmations"),
                     rate_limits: limits(fields.get("rate_limits")),
+                    topics: None,
                 });
             });
             Packet::Status(status.expect("set above"))

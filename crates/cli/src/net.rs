@@ -21,6 +21,7 @@ use statuskit_core::{
     crypto::SecretKey,
     devp2p::Enode,
     envelope::pow::{TargetError, target_bits},
+    wire::Dialect,
 };
 use statuskit_net::{
     connection::KeyLog,
@@ -53,7 +54,40 @@ pub struct PeerArgs {
     #[arg(long, value_name = "FILE")]
     pub node_key: Option<PathBuf>,
     #[command(flatten)]
+    pub dialect: DialectArgs,
+    #[command(flatten)]
     pub key_log: KeyLogArgs,
+}
+
+/// What the node speaks.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Network")]
+pub struct DialectArgs {
+    /// Speak Waku as well (waku/1, or waku/0 with older nodes), beside Whisper
+    #[arg(long)]
+    pub waku: bool,
+    /// With --waku: don't speak Whisper
+    #[arg(long, requires = "waku")]
+    pub no_whisper: bool,
+    /// The same as --waku --no-whisper
+    #[arg(long, conflicts_with_all = ["waku", "no_whisper"])]
+    pub waku_only: bool,
+}
+
+impl DialectArgs {
+    /// Returns the dialects.
+    pub fn dialects(&self) -> Vec<Dialect> {
+        match (self.waku_only || self.no_whisper, self.waku) {
+            (true, _) => vec![Dialect::Waku0, Dialect::Waku1],
+            (false, true) => vec![Dialect::Whisper, Dialect::Waku0, Dialect::Waku1],
+            (false, false) => vec![Dialect::Whisper],
+        }
+    }
+
+    /// Returns their names, as in Hello.
+    pub fn names(&self) -> Vec<String> {
+        self.dialects().iter().map(Dialect::to_string).collect()
+    }
 }
 
 /// Whether the keys of sessions are written down.

@@ -3,18 +3,24 @@
 use std::{
     net::SocketAddr,
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use clap::Args;
-use statuskit_core::envelope::{Bloom, check::DEFAULT_MAX_MESSAGE_SIZE};
+use serde_json::json;
+use statuskit_core::{
+    envelope::{Bloom, check::DEFAULT_MAX_MESSAGE_SIZE},
+    text::escape,
+};
 use statuskit_net::node::{
-    Event, Handle, Interest, NodeConfig, PeerOptions, RateLimit, Watch, Watched,
+    BridgeConfig, Event, Handle, Interest, NodeConfig, PeerOptions, RateLimit, Watch, Watched, Way,
+    WayStats,
 };
 
 use crate::{
     context::Context,
-    error::{Exit, Result, Stop},
+    error::{CliError, Exit, Result, Stop},
     keys::parse_topic,
     net::{
         Network, PeerArgs, check_message_size, check_min_pow, service_config, show_network,
@@ -27,7 +33,7 @@ use crate::{
     time::parse_seconds,
 };
 
-/// Run a Whisper node: it listens, dials its peers, checks envelopes and forwards them
+/// Run a node of Whisper, Waku or both: it listens, dials its peers, checks envelopes and forwards them
 ///
 /// The first result is a record of type "ready" with the enode of the node. Ctrl-C or SIGTERM end
 /// it, and disconnect its peers.
@@ -35,6 +41,7 @@ use crate::{
 #[command(after_help = "\
 Examples:
   $ timeout -s INT 1 status-node --listen 127.0.0.1:0 || test $? = 124
+  $ timeout -s INT 1 status-node --listen 127.0.0.1:0 --bridge || test $? = 124
   $ timeout -s TERM 1 status-node --listen 127.0.0.1:0 --peer \"$ENODE\" --min-pow 0.002 --envelopes || test $? = 124")]
 pub struct NodeArgs {
     /// Address and port to listen on; port 0 for a free port
@@ -53,6 +60,14 @@ pub struct NodeArgs {
     /// Don't confirm the envelopes that peers send
     #[arg(long)]
     no_confirmations: bool,
+    /// Confirm them in Waku too, where nodes don't by default
+    #[arg(long, conflicts_with = "no_confirmations")]
+    waku_confirmations: bool,
+    /// In Waku, announce the topics as a bloom filter, and not as a list
+    #[arg(long)]
+    bloom_mode: bool,
+    #[command(flatten)]
+    bridge: BridgeArgs,
     /// Maximum size of packets and envelopes in bytes, at most 10 MiB. Packets (not envelopes) of a
     /// --peer may always have 10 MiB
     #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_MAX_MESSAGE_SIZE)]
@@ -84,12 +99,86 @@ pub struct NodeArgs {
     peers: PeerArgs,
 }
 
+/// What crosses between Whisper and Waku.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Bridge")]
+struct BridgeArgs {
+    /// Speak Whisper and Waku, and pass envelopes on between them
+    #[arg(long, conflicts_with_all = ["no_whisper", "waku_only"])]
+    bridge: bool,
+    /// Pass envelopes on into this network only
+    #[arg(long, value_name = "NETWORK", requires = "bridge", value_enum)]
+    bridge_to: Option<Side>,
+    /// Pass on envelopes with these topics only, as HEX,HEX for both directions, or waku:HEX or
+    /// whisper:HEX for those into one network. Repeatable
+    #[arg(long, value_name = "TOPICS", requires = "bridge", value_delimiter = ',')]
+    bridge_topics: Vec<String>,
+    /// Pass on at most N envelopes per second, in each direction, or waku:N or whisper:N into one
+    /// network. Repeatable
+    #[arg(long, value_name = "N", requires = "bridge", value_delimiter = ',')]
+    bridge_rate: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Side {
+    Whisper,
+    Waku,
+}
+
+impl BridgeArgs {
+    fn config(&self) -> Result<Option<BridgeConfig>> {
+        if !self.bridge {
+            return Ok(None);
+        }
+        let mut config = BridgeConfig::default();
+        for text in &self.bridge_topics {
+            let (side, text) = side(text);
+            let topic = parse_topic(text, "--bridge-topics")?;
+            for way in ways(&mut config, side) {
+                way.topics.get_or_insert_default().insert(topic);
+            }
+        }
+        for text in &self.bridge_rate {
+            let (side, text) = side(text);
+            let rate = text.parse().ok().filter(|rate| *rate > 0).ok_or_else(|| {
+                CliError::usage(format!("{}: expected a number above 0", escape(text)))
+                    .field("--bridge-rate")
+                    .hint("--bridge-to waku or --bridge-to whisper closes one direction")
+            })?;
+            for way in ways(&mut config, side) {
+                way.rate = rate;
+            }
+        }
+        if let Some(open) = self.bridge_to {
+            let closed = if open == Side::Waku { Side::Whisper } else { Side::Waku };
+            ways(&mut config, Some(closed)).for_each(|way| way.is_closed = true);
+        }
+        Ok(Some(config))
+    }
+}
+
+/// Splits off the network.
+fn side(text: &str) -> (Option<Side>, &str) {
+    let sides = [("whisper:", Side::Whisper), ("waku:", Side::Waku)];
+    let found = sides.iter().find_map(|(name, side)| Some((Some(*side), text.strip_prefix(name)?)));
+    found.unwrap_or((None, text))
+}
+
+fn ways(config: &mut BridgeConfig, side: Option<Side>) -> impl Iterator<Item = &mut Way> {
+    let ways = [(Side::Whisper, &mut config.to_whisper), (Side::Waku, &mut config.to_waku)];
+    ways.into_iter().filter(move |(of, _)| side.is_none_or(|side| side == *of)).map(|(_, way)| way)
+}
+
 pub fn run(args: &NodeArgs, cx: &mut Context) -> Result<()> {
     let enodes = args.peers.enodes()?;
     let mut config = service_config(args.peers.key(cx)?, cx);
     config.p2p.key_log = args.peers.key_log.open()?;
     config.node = args.config()?;
     config.listen = Some(args.listen);
+    config.bridge = args.bridge.config()?;
+    let mut dialect = args.peers.dialect.clone();
+    dialect.waku |= args.bridge.bridge;
+    config.dialects = dialect.dialects();
     args.strangers.limit_peers(&mut config);
     let network = Network::start(config)?;
     let handle = network.handle();
@@ -103,7 +192,8 @@ pub fn run(args: &NodeArgs, cx: &mut Context) -> Result<()> {
         .with("enode", enode)
         .with("public_key", handle.id().to_string())
         .with("listen", handle.local_addr().map(|addr| addr.to_string()))
-        .with("min_pow", float(args.min_pow));
+        .with("min_pow", float(args.min_pow))
+        .with("protocols", dialect.names());
     cx.emit(&ready, |record| record.members()["enode"].as_str().unwrap_or_default().to_owned())?;
     for enode in enodes {
         network.dial(enode, PeerOptions::default());
@@ -118,9 +208,12 @@ impl NodeArgs {
         let topics = self.topic.iter().map(|text| parse_topic(text, "--topic"));
         let topics: Vec<_> = topics.collect::<Result<_>>()?;
         let mut config = NodeConfig::with_min_pow(self.min_pow);
-        config.bloom = (!topics.is_empty()).then(|| Bloom::from_topics(topics));
+        config.bloom = (!topics.is_empty()).then(|| Bloom::from_topics(topics.iter().copied()));
+        config.topics = (!topics.is_empty()).then(|| Arc::new(topics.into_iter().collect()));
+        config.bloom_mode = self.bloom_mode;
         config.light = self.light;
         config.confirmations = !self.no_confirmations;
+        config.waku_confirmations = self.waku_confirmations;
         config.max_message_size = self.max_message_size;
         self.strangers.limit_envelopes(&mut config);
         config.send_window = Duration::from_millis(self.send_window);
@@ -220,7 +313,18 @@ fn show(event: &Event, notes: &mut Notes, cx: &mut Context) -> Result<()> {
 }
 
 fn stats(handle: &Handle) -> Record {
-    let stats = handle.stats();
+    let stats = handle.stats_of_all();
+    let bridge = handle.bridge_stats();
+    let way = |way: WayStats| {
+        let WayStats { crossed, known, filtered, limited, refused } = way;
+        json!({
+            "crossed": crossed,
+            "known": known,
+            "filtered": filtered,
+            "limited": limited,
+            "refused": refused,
+        })
+    };
     Record::new("stats")
         .with("peers", stats.ready_peers)
         .with("pooled", stats.pooled)
@@ -235,4 +339,6 @@ fn stats(handle: &Handle) -> Record {
         .with("packets_out", stats.packets_out)
         .with("bytes_in", stats.bytes_in)
         .with("bytes_out", stats.bytes_out)
+        .with_some("to_whisper", bridge.map(|bridge| way(bridge.to_whisper)))
+        .with_some("to_waku", bridge.map(|bridge| way(bridge.to_waku)))
 }

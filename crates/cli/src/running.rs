@@ -75,7 +75,10 @@ impl Drop for Running {
 /// The settings of a client that has the options' node key, and the clock and randomness of the
 /// tool.
 pub fn client_builder(peers: &PeerArgs, enodes: Vec<Enode>, cx: &Context) -> Result<Builder> {
-    let mut builder = Client::builder().node_key(peers.key(cx)?).rng(cx.rng("conversation")?);
+    let mut builder = Client::builder()
+        .node_key(peers.key(cx)?)
+        .dialects(peers.dialect.dialects())
+        .rng(cx.rng("conversation")?);
     if let Some(log) = peers.key_log.open()? {
         builder = builder.key_log(log);
     }

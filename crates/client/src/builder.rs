@@ -4,6 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     fmt,
     path::Path,
+    sync::Arc,
     time::Duration,
 };
 
@@ -19,6 +20,7 @@ use statuskit_core::{
     envelope::{Bloom, Topic, topic},
     secure::{MemoryStore, Store},
     time::UnixMillis,
+    wire::Dialect,
 };
 use statuskit_net::{
     connection::KeyLog,
@@ -47,6 +49,7 @@ pub(crate) type BoxedStore = Box<dyn Store + Send>;
 pub struct Builder {
     pub(crate) node_key: Option<SecretKey>,
     pub(crate) key_log: Option<KeyLog>,
+    pub(crate) dialects: Vec<Dialect>,
     pub(crate) peers: Vec<Enode>,
     pub(crate) identity: Option<SecretKey>,
     pub(crate) author: Option<SecretKey>,
@@ -89,6 +92,7 @@ impl Default for Builder {
         Self {
             node_key: None,
             key_log: None,
+            dialects: vec![Dialect::Whisper],
             peers: Vec::new(),
             identity: None,
             author: None,
@@ -144,6 +148,16 @@ impl Builder {
     #[must_use]
     pub fn key_log(mut self, log: KeyLog) -> Self {
         self.key_log = Some(log);
+        self
+    }
+
+    /// Sets what the node speaks. The default is Whisper alone.
+    ///
+    /// With Whisper and Waku, what is sent goes into both networks, and what comes in both is
+    /// received once.
+    #[must_use]
+    pub fn dialects(mut self, dialects: impl IntoIterator<Item = Dialect>) -> Self {
+        self.dialects = dialects.into_iter().collect();
         self
     }
 
@@ -431,6 +445,7 @@ impl Builder {
         config.clock = self.clock.clone();
         config.p2p.key_log = self.key_log.clone();
         config.node = NodeConfig::with_min_pow(self.min_pow);
+        config.dialects.clone_from(&self.dialects);
         let mut client_ring = std::mem::take(&mut self.ring);
         let mut conversations = conversations;
         if let Some(conversations) = conversations.as_mut().filter(|_| self.listens) {
@@ -442,10 +457,12 @@ impl Builder {
             // Peers send nothing then, and what we send is for them to judge.
             Listening::Nothing => {
                 config.node.bloom = Some(Bloom::EMPTY);
+                config.node.topics = Some(Arc::default());
                 config.node.send_window = Duration::ZERO;
             }
             Listening::Topics(topics) => {
                 config.node.bloom = Some(Bloom::from_topics(topics.iter().copied()));
+                config.node.topics = Some(Arc::new(topics.clone()));
                 config.node.interest = Interest::Topics(topics.clone());
             }
             Listening::Everything => config.node.interest = Interest::Everything,

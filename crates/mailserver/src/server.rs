@@ -48,7 +48,7 @@ use std::{
     collections::HashSet,
     ops::ControlFlow,
     sync::{
-        LazyLock, Mutex, PoisonError,
+        Arc, LazyLock, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -67,7 +67,7 @@ use statuskit_core::{
     },
     time::UnixSeconds,
     wire::{
-        Dialect, Packet,
+        Dialect, IntoEncoded, Packet,
         p2p::{P2pRequest, RequestComplete, SyncRequest, SyncResponse},
     },
 };
@@ -293,9 +293,9 @@ pub struct Server {
     config: ServerConfig,
     /// Whether only those who know the password may ask.
     is_private: bool,
-    intervals: Mutex<Intervals>,
+    intervals: Arc<Mutex<Intervals>>,
     /// This server has pruned everything sent before this second.
-    pruned_before: AtomicU32,
+    pruned_before: Arc<AtomicU32>,
 }
 
 /// A request that passed the checks.
@@ -319,9 +319,21 @@ impl Server {
             return Err(ConfigError::Pow(config.min_pow));
         }
         config.retention = config.retention.filter(|kept| !kept.is_zero());
-        let intervals = Mutex::new(Intervals::new(config.rate_limit));
+        let intervals = Arc::new(Mutex::new(Intervals::new(config.rate_limit)));
         let is_private = config.key.is_none() && config.password.as_ref() != Some(&*PUBLISHED);
-        Ok(Self { config, is_private, intervals, pruned_before: AtomicU32::new(0) })
+        Ok(Self { config, is_private, intervals, pruned_before: Arc::default() })
+    }
+
+    /// Returns the same server in another dialect: the rules and the memory of clients are shared.
+    #[must_use]
+    pub fn with_dialect(&self, dialect: Dialect) -> Self {
+        let Self { config, is_private, intervals, pruned_before } = self;
+        Self {
+            config: ServerConfig { dialect, ..config.clone() },
+            is_private: *is_private,
+            intervals: intervals.clone(),
+            pruned_before: pruned_before.clone(),
+        }
     }
 
     /// Returns the rules.
@@ -571,5 +583,6 @@ pub fn request_id(request: &P2pRequest) -> [u8; 32] {
 }
 
 fn reply(packet: &Packet) -> Reply {
-    Reply { packet: packet.into(), envelopes: 0 }
+    // They are the same in all dialects.
+    Reply { packet: packet.into_encoded(Dialect::Whisper), envelopes: 0 }
 }

@@ -264,6 +264,8 @@ impl Network {
                     }
                     self.disconnect(node, connection);
                 }
+                // These nodes have one network.
+                Output::Crossing(_) => {}
             }
         }
         let member = &mut self.nodes[node.0];

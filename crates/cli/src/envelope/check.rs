@@ -1,6 +1,6 @@
 //! `status-envelope check`: what a peer would do, rule by rule.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::Arc};
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -17,6 +17,7 @@ use crate::{
     envelope::each_envelope,
     error::{CliError, Exit, Result},
     input::InputArgs,
+    keys::parse_topic,
     output::Record,
     records::float,
     text,
@@ -36,6 +37,10 @@ pub struct CheckCommand {
     /// The peer's bloom filter, 128 hex digits [default: none, all topics]
     #[arg(long, value_name = "HEX")]
     bloom: Option<String>,
+    /// A topic of the peer's topic interest, which only Waku has. Repeatable [default: none, no
+    /// list]
+    #[arg(long, value_name = "HEX", conflicts_with = "bloom")]
+    interest: Vec<String>,
     /// The largest size the peer accepts, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_MAX_MESSAGE_SIZE)]
     max_size: u32,
@@ -55,6 +60,10 @@ impl CheckCommand {
             ..Rules::new(cx.now())
         };
         rules.bloom_tolerance = rules.bloom;
+        if !self.interest.is_empty() {
+            let topics = self.interest.iter().map(|text| parse_topic(text, "--interest"));
+            rules.topics = Some(Arc::new(topics.collect::<Result<_>>()?));
+        }
         each_envelope(cx, &self.inputs, |cx, envelope, line| {
             // The clock goes on while a stream is checked.
             rules.now = if cx.is_clock_of_envelopes() { envelope.sent() } else { cx.now() };

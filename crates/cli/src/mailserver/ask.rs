@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, IsTerminal as _},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -134,6 +135,7 @@ pub fn quiet_config(key: SecretKey, cx: &Context) -> ServiceConfig {
     let mut config = service_config(key, cx);
     config.node = NodeConfig::with_min_pow(0.0);
     config.node.bloom = Some(Bloom::EMPTY);
+    config.node.topics = Some(Arc::default());
     config.node.send_window = Duration::ZERO;
     config
 }
@@ -160,6 +162,7 @@ impl Connection {
         let key = args.key(cx)?;
         let mut config = quiet_config(key.clone(), cx);
         config.p2p.key_log = args.key_log.open()?;
+        config.dialects = args.dialect.dialects();
         change(&mut config);
         let network = Network::start(config)?;
         let mut failed = None;

@@ -112,6 +112,7 @@ impl ProbeCommand {
         let config = self.request.config(&enode.id, key.clone(), &self.ask)?;
         let mut quiet = quiet_config(key, cx);
         quiet.p2p.key_log = self.peers.key_log.open()?;
+        quiet.dialects = self.peers.dialect.dialects();
         let network = Network::start(quiet)?;
         let mut probe = Probe {
             client: Client::new(network.handle(), enode.id, config),
@@ -172,7 +173,7 @@ impl Probe<'_> {
                 return Ok(None);
             };
             match &*event {
-                Event::Connected(summary) => {
+                Event::Connected(summary) if connected.is_none() => {
                     let client = format!("{}, {}", summary.addr, summary.client);
                     self.report(name, since, Found::pass(client))?;
                     connected = Some(Instant::now());
@@ -285,7 +286,7 @@ impl Probe<'_> {
         let envelope = mining::mine_or_fail(self.cx, &sealed, status.min_pow)?;
         let began = Instant::now();
         let handle = self.network.handle();
-        handle.widen_bloom(&Bloom::from_topic(topic));
+        handle.add_topics([topic]);
         if let Err(error) = handle.send(envelope.clone()) {
             let found = Found::fail(format!("not sent: {error} ({})", error.code()));
             return self.report("store", began, found);

@@ -143,7 +143,7 @@ impl Report {
 
     /// Makes the record of type "stats".
     pub fn stats(&self) -> Record {
-        let (stats, node) = (self.counted(), self.handle.stats());
+        let (stats, node) = (self.counted(), self.handle.stats_of_all());
         let outcomes = |counts: &std::collections::BTreeMap<&'static str, u64>| {
             let counts =
                 counts.iter().map(|(outcome, count)| (outcome.to_string(), (*count).into()));
@@ -177,7 +177,7 @@ impl Told for Report {
     fn metrics(&self) -> String {
         let mut metrics = Metrics::new("statuskit_");
         put_requests(&mut metrics, &self.counted());
-        let node = self.handle.stats();
+        let node = self.handle.stats_of_all();
         metrics.gauge("peers", "Peers that have sent their Status.", node.ready_peers as u64);
         metrics.gauge("pool_envelopes", "Envelopes in the pool.", node.pooled as u64);
         metrics.gauge(
@@ -223,7 +223,7 @@ impl Told for Report {
         let record = Record::new("health")
             .with("status", if fault.is_none() { "ok" } else { "failing" })
             .with_some("fault", fault.clone())
-            .with("peers", self.handle.stats().ready_peers)
+            .with("peers", self.handle.stats_of_all().ready_peers)
             .with("waiting", self.counted().waiting);
         (fault.is_none(), record)
     }

@@ -141,6 +141,7 @@ impl ServeCommand {
         check_min_pow(self.min_pow, "--min-pow")?;
         let server = self.server_config(&config.key, cx)?;
         config.node = self.node_config()?;
+        config.dialects = self.peers.dialect.dialects();
         config.listen = Some(self.listen);
         self.strangers.limit_peers(&mut config);
         config.p2p.listen_port = 0;
@@ -207,6 +208,7 @@ impl ServeCommand {
             .with("public_key", handle.id().to_string())
             .with("listen", handle.local_addr().map(|addr| addr.to_string()))
             .with("min_pow", float(self.min_pow))
+            .with("protocols", self.peers.dialect.names())
             .with("store", self.store.shown())
             .with_some("metrics", metrics.map(|addr| addr.to_string()));
         cx.emit(&ready, |record| record.members()["enode"].as_str().unwrap_or_default().to_owned())

@@ -6,6 +6,7 @@ use clap::Args;
 use statuskit_core::{
     envelope::Bloom,
     mailserver::{Cursor, DAY},
+    wire::Dialect,
 };
 use statuskit_mailserver::client;
 
@@ -60,6 +61,10 @@ impl SyncCommand {
         let (from, to) = self.range.seconds(Moment::Ago(DAY), Moment::Now, cx)?;
         let topics = self.topics.topics()?;
         let cursor = self.cursor.as_deref().map(parse_cursor).transpose()?;
+        if !self.peers.dialect.dialects().contains(&Dialect::Whisper) {
+            let error = CliError::usage("mailservers of Waku don't fetch from each other");
+            return Err(error.hint("without --waku-only: this is done in Whisper").into());
+        }
         // Only mailservers accept such answers.
         let listens =
             |config: &mut statuskit_net::node::ServiceConfig| config.node.mailserver = true;

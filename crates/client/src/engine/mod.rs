@@ -6,6 +6,7 @@ mod sending;
 mod serving;
 #[cfg(test)]
 mod tests;
+mod twice;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -31,6 +32,7 @@ use statuskit_core::{
 use statuskit_mailserver::client::ClientError as HistoryError;
 use statuskit_net::node::{Event as NodeEvent, Handle, PeerOptions, Service, Subscription};
 
+use self::twice::Twice;
 use self::{
     receiving::Origin,
     serving::{Acting, Party, Recovered, Sharing},
@@ -76,6 +78,7 @@ pub(crate) struct Engine {
     service: Option<Service>,
     node: Handle,
     events: Subscription,
+    twice: Twice,
     peers: Peers,
     ring: KeyRing,
     /// What the node listens to, for other programs too.
@@ -183,7 +186,7 @@ impl Engine {
         rng: ChaCha20Rng,
     ) -> Self {
         let handle = service.handle().clone();
-        let events = handle.subscribe();
+        let (events, networks) = (handle.subscribe(), handle.networks().len());
         let peers = Peers::new(&settings.peers);
         let enodes = settings.peers.clone();
         for enode in settings.peers {
@@ -202,6 +205,7 @@ impl Engine {
         let is_private = ring.identities().next().is_some() && !settings.raw;
         Self {
             events,
+            twice: Twice::new(networks),
             peers,
             ring,
             own: listening.clone(),
@@ -552,7 +556,10 @@ impl Engine {
                     Poll::Pending => return None,
                 }
             };
-            if let NodeEvent::Envelope { envelope, from: Some(_), .. } = &*event {
+            let now = self.now().to_seconds();
+            if let NodeEvent::Envelope { envelope, from: Some(_), .. } = &*event
+                && self.twice.is_first(envelope, now)
+            {
                 let history = self.history.as_mut();
                 if history.is_none_or(|history| history.is_first(envelope.hash())) {
                     return Some(Arc::new(envelope.envelope().clone()));
@@ -713,5 +720,5 @@ pub(crate) fn wants(status: &Status, topic: Topic, pow: f64) -> bool {
 
 /// Whether a peer with this status takes envelopes with this topic.
 pub(crate) fn has_interest(status: &Status, topic: Topic) -> bool {
-    status.bloom.is_none_or(|bloom| bloom.is_full() || bloom.matches(topic))
+    status.accepts(topic)
 }

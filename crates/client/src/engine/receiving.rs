@@ -170,6 +170,10 @@ impl Engine {
     /// Receives an envelope of the live stream.
     pub(super) fn take_envelope(&mut self, event: &NodeEvent) {
         let NodeEvent::Envelope { envelope, .. } = event else { return };
+        let now = self.now().to_seconds();
+        if !self.twice.is_first(envelope, now) {
+            return;
+        }
         let history = self.history.as_mut();
         if history.is_none_or(|history| history.is_first(envelope.hash())) {
             let place = self.inbox.next_place();

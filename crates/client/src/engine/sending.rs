@@ -13,11 +13,11 @@ use statuskit_core::{
         messenger::{ChatError, Messenger, Post, PostKind, Subscription as NewTopic},
     },
     crypto::PublicKey,
-    envelope::{Bloom, Envelope, check::DEFAULT_MAX_MESSAGE_SIZE},
+    envelope::{Envelope, Topic, check::DEFAULT_MAX_MESSAGE_SIZE},
     payload::{MessageId, PayloadMessage, group::Group, matching::Chat},
     time::UnixMillis,
 };
-use statuskit_net::node::{Interest, PeerState, SendError};
+use statuskit_net::node::{Handle, Interest, PeerState, SendError, Sent};
 
 use super::{Engine, Listening, wants};
 use crate::{
@@ -33,6 +33,23 @@ use crate::{
 
 /// How often an envelope is mined, because peers ask for more work than before.
 const MAX_MINED: u32 = 8;
+
+/// Sends an envelope in all networks of the node. It is sent if it is in one.
+fn send_everywhere(node: &Handle, envelope: &Envelope) -> Result<Sent, SendError> {
+    let mut sent: Option<Sent> = None;
+    let mut failure = SendError::NoPeer;
+    for node in node.networks() {
+        match (node.send(envelope.clone()), &mut sent) {
+            (Ok(more), Some(sent)) => {
+                sent.known &= more.known;
+                sent.peers.extend(more.peers);
+            }
+            (Ok(first), None) => sent = Some(first),
+            (Err(error), _) => failure = error,
+        }
+    }
+    sent.ok_or(failure)
+}
 
 impl Engine {
     /// Sends a finished envelope.
@@ -261,20 +278,20 @@ impl Engine {
         if self.outbox.give_up_at().is_some_and(|at| at <= Instant::now()) {
             return self.fail(id, contents, SendFailure::NoPeer);
         }
-        self.node.widen_bloom(&Bloom::from_topic(envelope.topic()));
         let (topic, pow) = (envelope.topic(), envelope.pow(0));
+        if !matches!(self.listening, Listening::Everything) {
+            // Otherwise the node itself refuses it.
+            self.node.networks().iter().for_each(|node| node.add_topics([topic]));
+        }
         // If there is no peer, it waits for one. What no peer wants must not be sent later, once
         // it was reported.
-        let peers = &self.peers;
-        let sent = self.node.with(|node, now| {
-            let wants = |peer| {
-                let state: Option<PeerState> = node.peer(peer);
-                state.and_then(|it| it.status).map(|status| wants(&status, topic, pow))
-            };
-            let answers: Vec<bool> = peers.connections().filter_map(wants).collect();
-            let is_wanted = answers.is_empty() || answers.contains(&true);
-            is_wanted.then(|| node.send(envelope.clone(), now))
-        });
+        let wants = |peer| {
+            let state: Option<PeerState> = self.node.peer_state(peer);
+            state.and_then(|it| it.status).map(|status| wants(&status, topic, pow))
+        };
+        let answers: Vec<bool> = self.peers.connections().filter_map(wants).collect();
+        let is_wanted = answers.is_empty() || answers.contains(&true);
+        let sent = is_wanted.then(|| send_everywhere(&self.node, &envelope));
         let sent = match sent {
             Some(Ok(sent)) => sent,
             Some(Err(error)) => {
@@ -364,7 +381,9 @@ impl Engine {
             && let Listening::Topics(topics) = &mut self.listening
             && topics.remove(&topic)
         {
-            self.node.set_interest(Interest::Topics(topics.clone()));
+            for node in self.node.networks() {
+                node.set_interest(Interest::Topics(topics.clone()));
+            }
         }
     }
 
@@ -377,9 +396,16 @@ impl Engine {
         if !Conversations::listen(&new, &mut self.ring, &mut self.listening) {
             return;
         }
+        self.listen_on([topic]);
+    }
+
+    /// Lets the node report what is listened to, in all networks, and ask for more topics.
+    pub(super) fn listen_on(&self, more: impl IntoIterator<Item = Topic> + Clone) {
         if let Listening::Topics(topics) = &self.listening {
-            self.node.set_interest(Interest::Topics(topics.clone()));
-            self.node.widen_bloom(&Bloom::from_topic(topic));
+            for node in self.node.networks() {
+                node.set_interest(Interest::Topics(topics.clone()));
+                node.add_topics(more.clone());
+            }
         }
     }
 

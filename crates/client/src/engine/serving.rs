@@ -15,7 +15,7 @@ use statuskit_core::{
         messenger::{ChatError, ReceivedPayload},
     },
     crypto::PublicKey,
-    envelope::{Bloom, Envelope, EnvelopeHash, Topic},
+    envelope::{Envelope, EnvelopeHash, Topic},
     payload::{MessageId, group::Group},
     secure::SecureError,
 };
@@ -637,21 +637,17 @@ impl Engine {
         }
         match &mut self.listening {
             Listening::Everything => {
-                self.node.set_interest(Interest::Everything);
-                self.node.set_bloom(None);
+                for node in self.node.networks() {
+                    node.set_interest(Interest::Everything);
+                    node.set_bloom(None);
+                }
+                return;
             }
-            Listening::Topics(known) => {
-                known.extend(&topics);
-                self.node.set_interest(Interest::Topics(known.clone()));
-                self.node.widen_bloom(&Bloom::from_topics(topics));
-            }
-            Listening::Nothing if topics.is_empty() => {}
-            Listening::Nothing => {
-                self.node.set_interest(Interest::Topics(topics.clone()));
-                self.node.widen_bloom(&Bloom::from_topics(topics.iter().copied()));
-                self.listening = Listening::Topics(topics);
-            }
+            Listening::Topics(known) => known.extend(&topics),
+            Listening::Nothing if topics.is_empty() => return,
+            Listening::Nothing => self.listening = Listening::Topics(topics.clone()),
         }
+        self.listen_on(topics);
     }
 
     /// Offers a program what the holder before had left.

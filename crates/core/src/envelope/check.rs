@@ -3,11 +3,12 @@
 //! The order and the arithmetic (32 bits, wrapping) are the reference's. So [`verdict`] is the
 //! decision of a reference peer with the same settings.
 
-use std::fmt;
+use std::{collections::HashSet, fmt, sync::Arc};
 
 use crate::{
-    envelope::{Bloom, Envelope},
+    envelope::{Bloom, Envelope, Topic},
     explain::Explanation,
+    text::count,
     time::UnixSeconds,
 };
 
@@ -22,7 +23,7 @@ pub const DEFAULT_MIN_POW: f64 = 0.2;
 pub const DEFAULT_MAX_MESSAGE_SIZE: u32 = 1024 * 1024;
 
 /// The settings of the node that checks envelopes.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Rules {
     /// The time on its clock.
     pub now: UnixSeconds,
@@ -36,6 +37,10 @@ pub struct Rules {
     pub bloom: Option<Bloom>,
     /// The bloom filter that it still accepts after a change. `None` matches everything.
     pub bloom_tolerance: Option<Bloom>,
+    /// Its topic interest in Waku, instead of a bloom filter; `None` if it has none.
+    pub topics: Option<Arc<HashSet<Topic>>>,
+    /// The topic interest that it still accepts after a change. `None` matches nothing.
+    pub topics_tolerance: Option<Arc<HashSet<Topic>>>,
 }
 
 impl Rules {
@@ -48,6 +53,24 @@ impl Rules {
             min_pow_tolerance: DEFAULT_MIN_POW,
             bloom: None,
             bloom_tolerance: None,
+            topics: None,
+            topics_tolerance: None,
+        }
+    }
+
+    /// Checks the topic: [`Verdict::Accepted`] if it passes.
+    fn check_topic(&self, topic: Topic) -> Verdict {
+        if let Some(topics) = &self.topics {
+            let tolerates = || self.topics_tolerance.as_ref().is_some_and(|it| it.contains(&topic));
+            return match topics.contains(&topic) || tolerates() {
+                true => Verdict::Accepted,
+                false => Verdict::NoTopicMatch,
+            };
+        }
+        let matches = |filter: &Option<Bloom>| filter.is_none_or(|filter| filter.matches(topic));
+        match matches(&self.bloom) || matches(&self.bloom_tolerance) {
+            true => Verdict::Accepted,
+            false => Verdict::NoBloomMatch,
         }
     }
 }
@@ -69,6 +92,8 @@ pub enum Verdict {
     LowPow,
     /// Its topic is not in the node's bloom filter.
     NoBloomMatch,
+    /// Its topic is not in the node's topic interest.
+    NoTopicMatch,
 }
 
 impl Verdict {
@@ -82,6 +107,7 @@ impl Verdict {
             Self::Oversized => "oversized",
             Self::LowPow => "low_pow",
             Self::NoBloomMatch => "no_bloom_match",
+            Self::NoTopicMatch => "no_topic_match",
         }
     }
 
@@ -95,6 +121,7 @@ impl Verdict {
             Self::Oversized => "envelope.oversized",
             Self::LowPow => "envelope.low_pow",
             Self::NoBloomMatch => "envelope.no_bloom_match",
+            Self::NoTopicMatch => "envelope.no_topic_match",
         }
     }
 
@@ -139,6 +166,12 @@ impl Verdict {
             code: "envelope.no_bloom_match",
             rule: "The topic's bits must all be set in the receiver's bloom filter. Two indexes in one byte count as one: the later bit overwrites the earlier.",
             source: "EIP-627, Bloom Filter; the overwriting is that of the reference implementation",
+            causes: "The receiver is a light node that is not interested in the topic.",
+        },
+        Explanation {
+            code: "envelope.no_topic_match",
+            rule: "A node of Waku with a topic interest takes only envelopes whose topic is in the list. After a change, it tolerates the old list for 10 seconds.",
+            source: "Waku 1, Status options: topic-interest",
             causes: "The receiver is a light node that is not interested in the topic.",
         },
     ];
@@ -187,12 +220,8 @@ pub fn verdict(envelope: &Envelope, pow: f64, rules: &Rules) -> Verdict {
         Verdict::Oversized
     } else if pow < rules.min_pow && pow < rules.min_pow_tolerance {
         Verdict::LowPow
-    } else if !matches(rules.bloom.as_ref(), envelope)
-        && !matches(rules.bloom_tolerance.as_ref(), envelope)
-    {
-        Verdict::NoBloomMatch
     } else {
-        Verdict::Accepted
+        rules.check_topic(envelope.topic())
     }
 }
 
@@ -237,22 +266,26 @@ pub fn checks(envelope: &Envelope, pow: f64, rules: &Rules) -> Vec<Check> {
             found: format!("{pow}"),
             expected: format!("at least {}", rules.min_pow.min(rules.min_pow_tolerance)),
         },
-        Check {
-            verdict: Verdict::NoBloomMatch,
-            rule: "bloom filter",
-            pass: matches(rules.bloom.as_ref(), envelope)
-                || matches(rules.bloom_tolerance.as_ref(), envelope),
-            found: format!("topic {}", envelope.topic()),
-            expected: match rules.bloom {
-                Some(_) => "a topic in the node's bloom filter".to_owned(),
-                None => "any topic (no bloom filter is set)".to_owned(),
+        match &rules.topics {
+            Some(topics) => Check {
+                verdict: Verdict::NoTopicMatch,
+                rule: "topic interest",
+                pass: rules.check_topic(envelope.topic()) == Verdict::Accepted,
+                found: format!("topic {}", envelope.topic()),
+                expected: format!("one of the {} of the node", count(&topics.len(), "topic")),
+            },
+            None => Check {
+                verdict: Verdict::NoBloomMatch,
+                rule: "bloom filter",
+                pass: rules.check_topic(envelope.topic()) == Verdict::Accepted,
+                found: format!("topic {}", envelope.topic()),
+                expected: match rules.bloom {
+                    Some(_) => "a topic in the node's bloom filter".to_owned(),
+                    None => "any topic (no bloom filter is set)".to_owned(),
+                },
             },
         },
     ]
-}
-
-fn matches(filter: Option<&Bloom>, envelope: &Envelope) -> bool {
-    filter.is_none_or(|filter| filter.matches(envelope.topic()))
 }
 
 #[cfg(test)]
@@ -260,14 +293,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::envelope::Topic;
 
     proptest! {
         #[test]
         fn the_first_failed_check_is_the_verdict(
             expiry in 999_960u32..1_000_080, ttl in 0u32..100, len in 0usize..200, pow in 0.0..2.0,
             max in 20u32..200, min_pow in 0.0..2.0, tolerance in 0.0..2.0, topic: [u8; 4],
-            filter: Option<[u8; 4]>,
+            filter: Option<[u8; 4]>, interest: Option<[u8; 4]>,
         ) {
             let envelope = Envelope::new(UnixSeconds(expiry), ttl, Topic(topic), &vec![0; len], 0);
             let bloom = filter.map(|topic| Bloom::from_topic(Topic(topic)));
@@ -278,6 +310,8 @@ mod tests {
                 min_pow_tolerance: tolerance,
                 bloom,
                 bloom_tolerance: bloom,
+                topics: interest.map(|topic| Arc::new([Topic(topic)].into())),
+                topics_tolerance: None,
             };
             let first = checks(&envelope, pow, &rules)
                 .into_iter()

@@ -21,7 +21,7 @@ pub mod waku;
 
 pub(crate) use cursor::cursor_bytes;
 pub use cursor::{Cursor, Position};
-pub use dialect::Dialect;
+pub use dialect::{Dialect, Network};
 pub use error::PacketError;
-pub use packet::{Encoded, Packet};
+pub use packet::{Encoded, IntoEncoded, Packet};
 pub use status::{RateLimits, Status};

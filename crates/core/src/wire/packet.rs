@@ -261,16 +261,28 @@ pub struct Encoded {
     pub payload: Vec<u8>,
 }
 
-impl From<&Packet> for Encoded {
-    fn from(packet: &Packet) -> Self {
-        Self { code: packet.code(), payload: packet.encode() }
+/// A packet that can be sent to a peer.
+pub trait IntoEncoded {
+    /// Encodes it as nodes of the peer's protocol do.
+    fn into_encoded(self, dialect: Dialect) -> Encoded;
+}
+
+impl IntoEncoded for &Packet {
+    fn into_encoded(self, dialect: Dialect) -> Encoded {
+        Encoded { code: self.code(), payload: self.encode_as(dialect) }
     }
 }
 
-/// Clones the packet, so that functions can take references to packets of either kind.
-impl From<&Encoded> for Encoded {
-    fn from(packet: &Encoded) -> Self {
-        packet.clone()
+/// It was made for the peer's protocol, and stays as it is.
+impl IntoEncoded for Encoded {
+    fn into_encoded(self, _: Dialect) -> Encoded {
+        self
+    }
+}
+
+impl IntoEncoded for &Encoded {
+    fn into_encoded(self, _: Dialect) -> Encoded {
+        self.clone()
     }
 }
 

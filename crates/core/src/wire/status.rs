@@ -6,13 +6,16 @@
 //!
 //! Source: EIP-627 "Status", with the Status extensions (confirmations, rate limits).
 
+use std::{collections::HashSet, sync::Arc};
+
 use crate::{
-    envelope::Bloom,
+    envelope::{Bloom, Topic},
     rlp::{self, Item, Reader},
     wire::{
-        dialect::WHISPER_VERSION,
+        dialect::{Dialect, WHISPER_VERSION},
         error::PacketError,
         fields::{float_bits, put_float},
+        waku::{self, Accepts, Options},
     },
 };
 
@@ -48,13 +51,16 @@ impl RateLimits {
     }
 }
 
-/// The settings that a node announces in the handshake.
+/// The settings that a node announces in the handshake, and changes later.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Status {
     /// The minimum proof of work of the envelopes that it accepts.
     pub min_pow: f64,
-    /// The topics that it accepts. `None` means all, and is sent as the empty string.
+    /// The topics that it accepts, unless it has a list. `None` means all, and is sent as the empty
+    /// string.
     pub bloom: Option<Bloom>,
+    /// The only topics that it accepts: its topic interest, which only Waku has.
+    pub topics: Option<Arc<HashSet<Topic>>>,
     /// Whether it only receives and does not forward.
     pub light: bool,
     /// Whether it supports confirmations (codes 11 and 12).
@@ -69,6 +75,7 @@ impl Default for Status {
         Self {
             min_pow: 0.0,
             bloom: Some(Bloom::FULL),
+            topics: None,
             light: false,
             confirmations: false,
             rate_limits: RateLimits::default(),
@@ -77,7 +84,104 @@ impl Default for Status {
 }
 
 impl Status {
+    /// Returns the settings of a peer that announces none.
+    pub fn silent(dialect: Dialect) -> Self {
+        let min_pow = if dialect.is_waku() { waku::DEFAULT_MIN_POW } else { 0.0 };
+        Self { min_pow, ..Self::default() }
+    }
+
+    /// Reads the payload of the packet.
+    ///
+    /// # Errors
+    ///
+    /// As [`decode`](Self::decode) and [`Packet::decode_as`](super::Packet::decode_as).
+    pub fn decode_as(dialect: Dialect, payload: &[u8]) -> Result<Self, PacketError> {
+        if !dialect.is_waku() {
+            return Self::decode(payload);
+        }
+        let mut status = Self::silent(dialect);
+        status.apply(Options::decode_status(dialect, payload)?);
+        Ok(status)
+    }
+
     /// Writes the payload of the packet.
+    pub fn encode_as(&self, dialect: Dialect) -> Vec<u8> {
+        if !dialect.is_waku() {
+            return self.encode();
+        }
+        let options = Options {
+            min_pow: Some(self.min_pow),
+            accepts: (self.topics.is_some() || self.bloom.is_some())
+                .then(|| self.accepts_in(dialect)),
+            light: Some(self.light),
+            confirmations: Some(self.confirmations),
+            rate_limits: Some(self.rate_limits),
+        };
+        options.encode_status(dialect)
+    }
+
+    /// Returns the option that says which topics it accepts. For more topics than peers take in a
+    /// list, it is the filter of them.
+    pub fn accepts_in(&self, dialect: Dialect) -> Accepts {
+        match &self.topics {
+            Some(topics) if topics.len() > waku::max_topics(dialect) => {
+                Accepts::Bloom(Some(Bloom::from_topics(topics.iter().copied())))
+            }
+            Some(topics) => {
+                let mut list: Vec<Topic> = topics.iter().copied().collect();
+                list.sort_unstable();
+                Accepts::Topics(list)
+            }
+            None => Accepts::Bloom(Some(self.bloom.unwrap_or(Bloom::FULL))),
+        }
+    }
+
+    /// Takes over the options of a packet of Waku. A filter replaces the list of topics, and a list
+    /// replaces the filter.
+    pub fn apply(&mut self, options: Options) {
+        let Options { min_pow, accepts, light, confirmations, rate_limits } = options;
+        self.min_pow = min_pow.unwrap_or(self.min_pow);
+        match accepts {
+            Some(Accepts::Bloom(bloom)) => (self.bloom, self.topics) = (bloom, None),
+            Some(Accepts::Topics(topics)) => {
+                let topics = Arc::new(topics.into_iter().collect());
+                (self.bloom, self.topics) = (None, Some(topics));
+            }
+            None => {}
+        }
+        self.light = light.unwrap_or(self.light);
+        self.confirmations = confirmations.unwrap_or(self.confirmations);
+        self.rate_limits = rate_limits.unwrap_or(self.rate_limits);
+    }
+
+    /// Returns whether the peer accepts envelopes with this topic.
+    pub fn accepts(&self, topic: Topic) -> bool {
+        match &self.topics {
+            Some(topics) => topics.contains(&topic),
+            None => self.bloom.is_none_or(|bloom| bloom.is_full() || bloom.matches(topic)),
+        }
+    }
+
+    /// Returns whether it may accept envelopes that it did not with other settings.
+    pub fn is_wider_than(&self, before: &Self) -> bool {
+        let accepts_more = match (&before.topics, &self.topics) {
+            (_, Some(topics)) => topics.iter().any(|topic| !before.accepts(*topic)),
+            (Some(_), None) => true,
+            (None, None) => {
+                let full = Bloom::FULL;
+                !before.bloom.unwrap_or(full).contains(&self.bloom.unwrap_or(full))
+            }
+        };
+        accepts_more || self.min_pow < before.min_pow
+    }
+
+    /// Returns the memory that it holds, in bytes.
+    pub fn size(&self) -> usize {
+        let topics = self.topics.as_ref().map_or(0, |topics| topics.capacity());
+        size_of::<Self>() + topics * (size_of::<Topic>() + 1)
+    }
+
+    /// Writes the payload of the packet in Whisper.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(96);
         rlp::put_list(&mut out, |out| {
@@ -91,7 +195,7 @@ impl Status {
         out
     }
 
-    /// Reads the payload of the packet.
+    /// Reads the payload of the packet in Whisper.
     ///
     /// # Errors
     ///
@@ -146,7 +250,7 @@ impl Status {
 
     /// Returns whether the peer accepts envelopes of every topic.
     pub fn is_full_node(&self) -> bool {
-        self.bloom.is_none_or(|bloom| bloom.is_full())
+        self.topics.is_none() && self.bloom.is_none_or(|bloom| bloom.is_full())
     }
 }
 
@@ -170,6 +274,7 @@ mod tests {
             let status = Status {
                 min_pow: pow,
                 bloom: bloom.map(|halves| Bloom(halves.concat().try_into().unwrap())),
+                topics: None,
                 light,
                 confirmations,
                 rate_limits: RateLimits { ip: limits[0], peer_id: limits[1], topic: limits[2] },

@@ -17,8 +17,6 @@
 //!
 //! Source: the Waku specifications of Vac, version 0 and 1; the reference where they differ.
 
-use std::collections::HashSet;
-
 use crate::{
     envelope::{
         Bloom, Topic,
@@ -203,71 +201,6 @@ impl Options {
     }
 }
 
-/// The settings of a peer, from its Status and its updates.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct Settings {
-    /// The minimum proof of work of the envelopes that it accepts.
-    pub min_pow: f64,
-    /// The topics that it accepts, unless it has a list. `None` means all.
-    pub bloom: Option<Bloom>,
-    /// The only topics that it accepts.
-    pub topics: Option<HashSet<Topic>>,
-    /// Whether it only receives and does not forward.
-    pub light: bool,
-    /// Whether it supports confirmations.
-    pub confirmations: bool,
-    /// The rate limits for its peers. They are not obeyed.
-    pub rate_limits: RateLimits,
-}
-
-/// The settings of a peer that sends no options.
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            min_pow: DEFAULT_MIN_POW,
-            bloom: Some(Bloom::FULL),
-            topics: None,
-            light: false,
-            confirmations: false,
-            rate_limits: RateLimits::default(),
-        }
-    }
-}
-
-impl Settings {
-    /// Takes over the options of a packet. A filter replaces the list of topics, and a list replaces
-    /// the filter.
-    pub fn apply(&mut self, options: Options) {
-        let Options { min_pow, accepts, light, confirmations, rate_limits } = options;
-        self.min_pow = min_pow.unwrap_or(self.min_pow);
-        match accepts {
-            Some(Accepts::Bloom(bloom)) => (self.bloom, self.topics) = (bloom, None),
-            Some(Accepts::Topics(topics)) => {
-                (self.bloom, self.topics) = (None, Some(topics.into_iter().collect()));
-            }
-            None => {}
-        }
-        self.light = light.unwrap_or(self.light);
-        self.confirmations = confirmations.unwrap_or(self.confirmations);
-        self.rate_limits = rate_limits.unwrap_or(self.rate_limits);
-    }
-
-    /// Returns whether the peer accepts envelopes with this topic.
-    pub fn accepts(&self, topic: Topic) -> bool {
-        match (&self.topics, &self.bloom) {
-            (Some(topics), _) => topics.contains(&topic),
-            (None, Some(bloom)) => bloom.matches(topic),
-            (None, None) => true,
-        }
-    }
-
-    /// Returns whether the peer accepts envelopes of every topic.
-    pub fn is_full_node(&self) -> bool {
-        self.topics.is_none() && self.bloom.is_none_or(|bloom| bloom.is_full())
-    }
-}
-
 /// Returns the most topics that a peer accepts in a topic interest.
 pub fn max_topics(dialect: Dialect) -> usize {
     match dialect {
@@ -303,7 +236,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::wire::Packet;
+    use crate::wire::{Packet, Status};
 
     const DIALECTS: [Dialect; 2] = [Dialect::Waku0, Dialect::Waku1];
 
@@ -397,7 +330,7 @@ mod tests {
     #[test]
     fn a_filter_and_a_list_replace_each_other() {
         let [a, b] = [Topic([1; 4]), Topic([2; 4])];
-        let mut settings = Settings::default();
+        let mut settings = Status::silent(Dialect::Waku1);
         assert!(settings.is_full_node() && settings.accepts(a));
         let accepts = |accepts| Options { accepts: Some(accepts), ..Options::default() };
         settings.apply(accepts(Accepts::Topics(vec![a, a])));

@@ -218,10 +218,16 @@ impl Ingest {
     /// they are not confirmed any more.
     pub(super) fn scan(&self) -> Scan {
         let gap = self.lock().gap;
-        let (envelopes, last) = self.handle.with(|node, _| {
-            gap.into_iter().for_each(|gap| node.not_stored(gap));
-            (node.pool().cloned().collect(), node.last_number())
-        });
+        let (mut envelopes, mut last) = (Scan::new(), None);
+        for handle in self.handle.networks() {
+            handle.with(|node, _| {
+                gap.into_iter().for_each(|gap| node.not_stored(gap));
+                envelopes.extend(node.pool().cloned());
+                // What has come since the first pool was looked through may be in neither.
+                last.get_or_insert(node.last_number());
+            });
+        }
+        let last = last.unwrap_or_default();
         let mut queue = self.lock();
         queue.last = queue.last.max(last);
         envelopes
@@ -372,7 +378,9 @@ impl Ingest {
     /// Lets the node confirm envelopes up to this number.
     fn confirm(&self, stored: Option<u64>) {
         if let Some(through) = stored.filter(|through| *through > 0) {
-            self.handle.with(|node, _| node.stored(through));
+            for handle in self.handle.networks() {
+                handle.with(|node, _| node.stored(through));
+            }
         }
     }
 

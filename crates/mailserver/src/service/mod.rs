@@ -172,17 +172,19 @@ impl Reporter {
 
 impl Mailserver {
     /// Changes the settings of a node to what a mailserver needs: events of every envelope, and of
-    /// requests. Envelopes are only confirmed when they are stored. To confirm them at once, set
+    /// requests. Envelopes are only confirmed when they are stored, in Waku as well. To confirm them at once, set
     /// [`confirm_stored`](statuskit_net::node::NodeConfig::confirm_stored) to false afterwards:
     /// then a crash can lose some that were confirmed.
     pub fn prepare(config: &mut ServiceConfig) {
         config.node.mailserver = true;
         config.node.confirm_stored = true;
+        config.node.waku_confirmations = true;
         config.node.interest = Interest::Everything;
     }
 
-    /// Starts a mailserver on a [prepared](Self::prepare) node, on the current tokio runtime. What
-    /// is in the node's pool already is archived as well.
+    /// Starts a mailserver on a [prepared](Self::prepare) node, on the current tokio runtime. It
+    /// serves all networks of the node from one archive. What is in the node's pools already is
+    /// archived as well.
     ///
     /// # Errors
     /// If the node is not prepared, or the rules are invalid.

@@ -19,7 +19,10 @@ use std::{
 use statuskit_core::{
     devp2p::NodeId,
     mailserver::Reply,
-    wire::p2p::{P2pRequest, SyncRequest},
+    wire::{
+        Dialect, Network,
+        p2p::{P2pRequest, SyncRequest},
+    },
 };
 use statuskit_net::node::{ConnectionId, Handle, SendError};
 use tokio::{
@@ -76,6 +79,8 @@ pub(super) struct Desk {
     pub(super) handle: Handle,
     pub(super) archive: Arc<dyn Archive>,
     pub(super) server: Arc<Server>,
+    /// The same for peers of Waku.
+    waku: Server,
     pub(super) reporter: Arc<Reporter>,
     limits: Limits,
     turns: Arc<Turns>,
@@ -122,6 +127,7 @@ struct Line {
 #[derive(Debug, Clone)]
 struct Client {
     id: NodeId,
+    network: Network,
     address: Address,
     /// Set when the peer has left: ends what is read for it.
     left: Arc<AtomicBool>,
@@ -155,7 +161,28 @@ impl Desk {
         let rates = Mutex::new(Rates::new(config.address_rate, config.address_burst));
         let (queues, tasks) = (Mutex::default(), Mutex::default());
         let reads_fail = AtomicBool::new(false);
-        Self { handle, archive, server, reporter, limits, turns, rates, queues, tasks, reads_fail }
+        let waku = server.with_dialect(Dialect::Waku1);
+        Self {
+            handle,
+            archive,
+            server,
+            waku,
+            reporter,
+            limits,
+            turns,
+            rates,
+            queues,
+            tasks,
+            reads_fail,
+        }
+    }
+
+    /// Returns the server for the peers of a network.
+    fn server(&self, network: Network) -> &Server {
+        match network {
+            Network::Whisper => &self.server,
+            Network::Waku => &self.waku,
+        }
     }
 
     /// Answers a request after those before it, or refuses it.
@@ -178,7 +205,8 @@ impl Desk {
         match peers.get_mut(&peer) {
             None if has_room => {
                 let (left, leaving) = (Arc::default(), Arc::default());
-                let client = Client { id, address, left, leaving };
+                let network = peer.network();
+                let client = Client { id, network, address, left, leaving };
                 let line = Line { waiting: VecDeque::new(), bytes: size, client: client.clone() };
                 peers.insert(peer, line);
                 *total += size;
@@ -347,9 +375,10 @@ impl Desk {
     /// Checks a request and makes the first step of its answer, on a thread that may block.
     fn begin(&self, client: &Client, asked: &Asked) -> Result<Accepted, Box<Refused>> {
         let (archive, now) = (&*self.archive, self.handle.now());
+        let server = self.server(client.network);
         let mut answer = match asked {
-            Asked::Messages(request) => self.server.request(client.id, request, archive, now),
-            Asked::Sync(request) => self.server.sync_request(client.id, request, archive, now),
+            Asked::Messages(request) => server.request(client.id, request, archive, now),
+            Asked::Sync(request) => server.sync_request(client.id, request, archive, now),
         }?;
         let first = answer.step(archive, &mut client.budget());
         Ok(Accepted { answer, first })
@@ -368,7 +397,8 @@ impl Desk {
         if totals.packets == 0 && !asked.is_sync() {
             self.server.release(&client.id);
         }
-        let Refused { refusal, reply } = self.refuse(client.id, asked, error.into());
+        let Refused { refusal, reply } =
+            self.refuse((client.id, client.network), asked, error.into());
         let outcome = self.refused(refusal);
         self.send(peer, reply).await?;
         self.end_sync(peer, asked).await;
@@ -413,7 +443,7 @@ impl Desk {
         since: Instant,
     ) {
         let Some((client, _)) = self.identify(peer) else { return };
-        let Refused { refusal, reply } = self.refuse(client, asked, refusal);
+        let Refused { refusal, reply } = self.refuse((client, peer.network()), asked, refusal);
         let outcome = match self.handle.try_send_packet(peer, &reply.packet) {
             Ok(()) | Err(SendError::OutboxFull { .. }) => {
                 Outcome::Refused(refusal.label(), refusal.to_string())
@@ -432,10 +462,16 @@ impl Desk {
         }
     }
 
-    fn refuse(&self, client: NodeId, asked: &Asked, refusal: Refusal) -> Refused {
+    fn refuse(
+        &self,
+        (client, network): (NodeId, Network),
+        asked: &Asked,
+        refusal: Refusal,
+    ) -> Refused {
+        let server = self.server(network);
         match asked {
-            Asked::Messages(request) => self.server.refuse(client, request, refusal),
-            Asked::Sync(_) => self.server.refuse_sync(client, refusal),
+            Asked::Messages(request) => server.refuse(client, request, refusal),
+            Asked::Sync(_) => server.refuse_sync(client, refusal),
         }
     }
 

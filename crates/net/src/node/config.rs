@@ -1,13 +1,13 @@
 //! The settings of a node.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use statuskit_core::{
     envelope::{
         Bloom, Topic,
         check::{DEFAULT_MAX_MESSAGE_SIZE, DEFAULT_MIN_POW},
     },
-    wire::{RateLimits, packet::TIME_NOT_SYNCED},
+    wire::{Dialect, Network, RateLimits},
 };
 
 /// The settings of a [`Node`](super::Node). [`NodeConfig::default`] is a full relay with the
@@ -15,33 +15,52 @@ use statuskit_core::{
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct NodeConfig {
+    /// The network of the node. In Waku, the defaults of nodes of the reference differ: the
+    /// tolerated minimum proof of work is the minimum, and messages are not confirmed.
+    pub network: Network,
     /// The minimum proof of work of envelopes.
     pub min_pow: f64,
     /// The minimum proof of work that is tolerated besides, until [`min_pow`](Self::min_pow)
-    /// changes. The reference starts with 0.2, even if its minimum is higher.
+    /// changes. The reference starts with 0.2 in Whisper, even if its minimum is higher. In Waku,
+    /// the node starts with its minimum.
     pub min_pow_tolerance: f64,
     /// The accepted topics; `None` for all.
     pub bloom: Option<Bloom>,
     /// The topics that are tolerated besides, until 10 s after the bloom filter was set; `None` for
     /// all.
     pub bloom_tolerance: Option<Bloom>,
+    /// The topic interest of a node of Waku: the only accepted topics, instead of those of the bloom
+    /// filter; `None` if it has none. Without one and without [`bloom_mode`](Self::bloom_mode), the
+    /// node announces no filter, and its peers take it for a full node.
+    pub topics: Option<Arc<HashSet<Topic>>>,
+    /// The topic interest that is tolerated besides, until 10 s after it was set; `None` for no
+    /// topic.
+    pub topics_tolerance: Option<Arc<HashSet<Topic>>>,
+    /// Whether a node of Waku uses its bloom filter, and has no topic interest.
+    pub bloom_mode: bool,
     /// Whether the node announces that it only receives. Status phones don't; they announce a
     /// narrow bloom filter instead.
     pub light: bool,
     /// Whether two light nodes disconnect at once.
     pub restrict_light_to_light: bool,
-    /// Whether Messages packets are answered (codes 12 and 11).
+    /// Whether Messages packets are answered (codes 12 and 11) in Whisper.
     pub confirmations: bool,
+    /// Whether they are in Waku, where nodes of the reference don't unless they are told to.
+    pub waku_confirmations: bool,
     /// Confirms envelopes only when [`Node::stored`](super::Node::stored) is called for them. So that
     /// can follow the events, the [`interest`](Self::interest) must be [`Interest::Everything`].
     pub confirm_stored: bool,
-    /// The error code for rejected envelopes. The specification says 1; the reference sends 37 for
-    /// every error.
-    pub error_code: u64,
+    /// The error code for rejected envelopes; `None` for that of the peer's
+    /// [dialect](Dialect::error_code). The specification says 1; the reference sends 37 for every
+    /// error in Whisper.
+    pub error_code: Option<u64>,
     /// The largest packet, and the largest envelope, in bytes.
     pub max_message_size: u32,
     /// The longest time to live of the envelopes that it takes, in seconds; 0 for any.
     pub max_ttl: u32,
+    /// Whether what enters the pool is reported for another network, as
+    /// [`Output::Crossing`](super::Output::Crossing).
+    pub bridge: bool,
     /// Whether packets of mailservers (codes 123, 124 and 126) become events. Otherwise they are
     /// ignored.
     pub mailserver: bool,
@@ -97,6 +116,29 @@ impl NodeConfig {
     /// The longest time to live, a day. Envelopes of Status live for 15 s to some minutes.
     pub const DEFAULT_MAX_TTL: u32 = 86_400;
 
+    /// Returns whether Messages packets are answered.
+    pub(super) fn confirms(&self) -> bool {
+        match self.network {
+            Network::Whisper => self.confirmations,
+            Network::Waku => self.waku_confirmations,
+        }
+    }
+
+    /// Returns whether a topic interest counts, rather than a bloom filter.
+    pub(super) fn has_interest_mode(&self) -> bool {
+        self.network == Network::Waku && !self.bloom_mode
+    }
+
+    /// Returns the topic interest, if it counts.
+    pub(super) fn interest_topics(&self) -> Option<&Arc<HashSet<Topic>>> {
+        self.topics.as_ref().filter(|_| self.has_interest_mode())
+    }
+
+    /// Returns the error code for envelopes of a peer.
+    pub(super) fn error_code(&self, dialect: Dialect) -> u64 {
+        self.error_code.unwrap_or_else(|| dialect.error_code())
+    }
+
     /// Returns the rate limits that the node announces.
     pub(super) fn announced_limits(&self) -> RateLimits {
         self.rate_limit.as_ref().map_or_else(RateLimits::default, |limit| RateLimits {
@@ -110,15 +152,21 @@ impl NodeConfig {
 impl Default for NodeConfig {
     fn default() -> Self {
         Self {
+            network: Network::Whisper,
             min_pow: DEFAULT_MIN_POW,
             min_pow_tolerance: DEFAULT_MIN_POW,
             bloom: None,
             bloom_tolerance: None,
+            topics: None,
+            topics_tolerance: None,
+            bloom_mode: false,
             light: false,
             restrict_light_to_light: true,
             confirmations: true,
+            waku_confirmations: false,
             confirm_stored: false,
-            error_code: TIME_NOT_SYNCED,
+            error_code: None,
+            bridge: false,
             max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
             max_ttl: Self::DEFAULT_MAX_TTL,
             mailserver: false,

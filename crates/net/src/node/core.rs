@@ -15,11 +15,14 @@
 //! Time is UNIX time, as in envelopes. If the clock is set back, everything that waits happens at
 //! once. Nothing else depends on a steady clock.
 //!
-//! Source: Whisper specification of Status; EIP-627.
+//! A node has one [`Network`]. Each of its peers has a dialect, which decides how packets are read
+//! and written; everything else is the same in both networks.
+//!
+//! Source: Whisper specification of Status; EIP-627; Waku specifications of Vac.
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, VecDeque},
+    collections::{BinaryHeap, HashSet, VecDeque},
     net::IpAddr,
     sync::Arc,
     time::Duration,
@@ -27,20 +30,21 @@ use std::{
 
 use statuskit_core::{
     devp2p::NodeId,
-    envelope::{Bloom, EnvelopeHash, Rules, Verdict, check::SYNC_ALLOWANCE},
+    envelope::{Bloom, EnvelopeHash, Rules, Topic, Verdict, check::SYNC_ALLOWANCE},
     explain::Explanation,
     time::UnixSeconds,
-    wire::{Status, packet::code},
+    wire::{Network, Status, packet::code},
 };
 
 use super::{
-    ConnectionId, Event, Interest, NodeConfig, Output, PeerError, PeerInfo, PeerState,
+    ConnectionId, Crossing, Event, Interest, NodeConfig, Output, PeerError, PeerInfo, PeerState,
     PooledEnvelope, Time,
     deferred::Deferred,
     holders::Limits,
     limit::RateLimiter,
     peer::{Peer, Peers},
     pool::{Place, Pool},
+    receive::Source,
     skew::{self, ClockOffset},
 };
 
@@ -53,7 +57,7 @@ const STALLED: Duration = Duration::from_secs(2);
 /// Changes of requirements that are remembered for ten seconds.
 const MAX_CHANGES: usize = 64;
 
-/// A Whisper node without sockets and clock.
+/// A node of Whisper or Waku without sockets and clock.
 #[derive(Debug)]
 pub struct Node {
     pub(super) config: NodeConfig,
@@ -63,6 +67,8 @@ pub struct Node {
     pub(super) deferred: Deferred,
     pub(super) stats: Stats,
     pub(super) next_token: u64,
+    /// The number of the last envelope that entered the pool.
+    pub(super) last: u64,
     /// When to look at a peer: its send window ends, or its Status is overdue.
     timers: BinaryHeap<Reverse<(Time, ConnectionId)>>,
     /// Peers whose send window starts with the next new envelope.
@@ -70,6 +76,7 @@ pub struct Node {
     /// Future values of the tolerances, and when they begin.
     pow_changes: VecDeque<(Time, f64)>,
     bloom_changes: VecDeque<(Time, Option<Bloom>)>,
+    topics_changes: VecDeque<(Time, Option<Arc<HashSet<Topic>>>)>,
     outputs: VecDeque<Output>,
     random: u64,
     /// When it may be reported again that the clock is wrong.
@@ -193,6 +200,8 @@ pub struct Stats {
     pub looked_at: u64,
     /// Envelopes sent, counted for each peer.
     pub forwarded: u64,
+    /// Packets that could not be read, of peers that stay connected for all that (`waku/1`).
+    pub unreadable: u64,
     /// Packets over the rate limits.
     pub rate_excess: u64,
     /// Answers dropped because a peer did not read.
@@ -201,23 +210,60 @@ pub struct Stats {
     pub disconnected: u64,
 }
 
+/// Adds the counters of several networks.
+impl std::ops::Add for Stats {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            peers: self.peers + other.peers,
+            ready_peers: self.ready_peers + other.ready_peers,
+            pooled: self.pooled + other.pooled,
+            pooled_bytes: self.pooled_bytes + other.pooled_bytes,
+            packets_in: self.packets_in + other.packets_in,
+            bytes_in: self.bytes_in + other.bytes_in,
+            packets_out: self.packets_out + other.packets_out,
+            bytes_out: self.bytes_out + other.bytes_out,
+            new: self.new + other.new,
+            duplicates: self.duplicates + other.duplicates,
+            refused: self.refused + other.refused,
+            refused_late: self.refused_late + other.refused_late,
+            refused_early: self.refused_early + other.refused_early,
+            pool_full: self.pool_full + other.pool_full,
+            expired: self.expired + other.expired,
+            evicted: self.evicted + other.evicted,
+            looked_at: self.looked_at + other.looked_at,
+            forwarded: self.forwarded + other.forwarded,
+            unreadable: self.unreadable + other.unreadable,
+            rate_excess: self.rate_excess + other.rate_excess,
+            answers_dropped: self.answers_dropped + other.answers_dropped,
+            disconnected: self.disconnected + other.disconnected,
+        }
+    }
+}
+
 impl Node {
     /// Creates a node without peers. All its randomness comes from `seed`. Keep it secret: it
     /// protects the pool from chosen hashes.
-    pub fn new(config: NodeConfig, seed: u64, now: Time) -> Self {
+    pub fn new(mut config: NodeConfig, seed: u64, now: Time) -> Self {
+        if config.network == Network::Waku {
+            config.min_pow_tolerance = config.min_pow;
+        }
         let mut random = seed;
         let seeds = [splitmix(&mut random), splitmix(&mut random)];
         let mut node = Self {
             limiter: config.rate_limit.clone().map(RateLimiter::new),
             pool: Pool::new(seeds),
-            peers: Peers::default(),
+            peers: Peers::new(config.network),
             deferred: Deferred::default(),
             stats: Stats::default(),
             next_token: 0,
+            last: 0,
             timers: BinaryHeap::new(),
             idle: Vec::new(),
             pow_changes: VecDeque::new(),
             bloom_changes: VecDeque::new(),
+            topics_changes: VecDeque::new(),
             outputs: VecDeque::new(),
             random,
             skew_after: Time::ZERO,
@@ -226,6 +272,9 @@ impl Node {
         };
         if node.config.bloom.is_some() {
             node.bloom_changes.push_back((now + TOLERANCE, node.config.bloom));
+        }
+        if node.config.topics.is_some() {
+            node.topics_changes.push_back((now + TOLERANCE, node.config.topics.clone()));
         }
         node
     }
@@ -246,7 +295,7 @@ impl Node {
         }
     }
 
-    /// Adds a peer that speaks `shh/6`. Our Status can be written at once. Returns `None` if there
+    /// Adds a peer that speaks a dialect of the node's network. Our Status can be written at once. Returns `None` if there
     /// are [too many peers](super::NodeLimits::peers).
     #[must_use]
     pub fn add_peer(&mut self, info: PeerInfo, now: Time) -> Option<ConnectionId> {
@@ -255,8 +304,9 @@ impl Node {
             return None;
         }
         let status_until = now + self.config.status_timeout;
+        let dialect = info.dialect;
         let mut peer = Peer::new(info, status_until);
-        peer.push(code::STATUS, self.own_status().encode());
+        peer.push(code::STATUS, self.own_status().encode_as(dialect));
         let key = self.peers.insert(peer);
         self.timers.push(Reverse((status_until, key)));
         self.announce(key);
@@ -318,21 +368,47 @@ impl Node {
         self.change_all(|peer| peer.pow_changed = true);
     }
 
-    /// Sets the bloom filter and announces it. The old one is tolerated for ten seconds.
+    /// Sets the bloom filter and announces it; `None` for all topics. The old one is tolerated for
+    /// ten seconds. In Waku, the node has no topic interest any more.
     pub fn set_bloom(&mut self, bloom: Option<Bloom>, now: Time) {
         self.advance(now);
         self.config.bloom = bloom;
+        self.config.topics = None;
         remember(&mut self.bloom_changes, now, bloom);
-        self.change_all(|peer| peer.bloom_changed = true);
+        self.change_all(|peer| peer.topics_changed = true);
     }
 
-    /// Adds topics to the bloom filter, if one is set. Announces it only if it changes.
-    pub fn widen_bloom(&mut self, topics: &Bloom, now: Time) {
-        if let Some(bloom) = self.config.bloom {
-            let wider = bloom.union(topics);
-            if wider != bloom {
-                self.set_bloom(Some(wider), now);
+    /// Sets the topic interest of a node of Waku and announces it. The old one is tolerated for ten
+    /// seconds. The node has no bloom filter any more.
+    pub fn set_topics(&mut self, topics: HashSet<Topic>, now: Time) {
+        self.advance(now);
+        let topics = Some(Arc::new(topics));
+        self.config.bloom = None;
+        self.config.topics.clone_from(&topics);
+        remember(&mut self.topics_changes, now, topics);
+        self.change_all(|peer| peer.topics_changed = true);
+    }
+
+    /// Adds topics to what the node accepts, as installing a filter does. Announces it only if it
+    /// changes.
+    ///
+    /// A bloom filter grows only if one is set. A topic interest begins with these topics if there
+    /// is none: a node of Waku that had accepted everything does not any more.
+    pub fn add_topics(&mut self, topics: impl IntoIterator<Item = Topic>, now: Time) {
+        if !self.config.has_interest_mode() {
+            if let Some(bloom) = self.config.bloom {
+                let wider = bloom.union(&Bloom::from_topics(topics));
+                if wider != bloom {
+                    self.set_bloom(Some(wider), now);
+                }
             }
+            return;
+        }
+        let known = self.config.topics.clone().unwrap_or_default();
+        let mut more = topics.into_iter().filter(|topic| !known.contains(topic)).peekable();
+        if more.peek().is_some() {
+            let all = known.iter().copied().chain(more).collect();
+            self.set_topics(all, now);
         }
     }
 
@@ -350,7 +426,8 @@ impl Node {
         let expiry = self.pool.next_expiry();
         let pow = self.pow_changes.front().map(|(at, _)| *at);
         let bloom = self.bloom_changes.front().map(|(at, _)| *at);
-        [timer, expiry, pow, bloom].into_iter().flatten().min()
+        let topics = self.topics_changes.front().map(|(at, _)| *at);
+        [timer, expiry, pow, bloom, topics].into_iter().flatten().min()
     }
 
     /// Does what is due: send windows end, envelopes expire, tolerances change, and peers without a
@@ -371,40 +448,41 @@ impl Node {
 
     /// Returns our Status.
     pub(super) fn own_status(&self) -> Status {
+        let topics = self.config.interest_topics().cloned();
+        // In interest mode, a filter is used, but not announced.
+        let is_announced = !self.config.has_interest_mode();
         Status {
             min_pow: self.config.min_pow,
-            bloom: self.config.bloom,
+            bloom: self.config.bloom.filter(|_| is_announced),
+            topics,
             light: self.config.light,
-            confirmations: self.config.confirmations,
+            confirmations: self.config.confirms(),
             rate_limits: self.config.announced_limits(),
         }
     }
 
     /// Returns the rules for envelopes.
     pub(super) fn rules(&self, now: Time) -> Rules {
-        Rules {
-            now: UnixSeconds::from_since_epoch(now),
-            max_message_size: self.config.max_message_size,
-            min_pow: self.config.min_pow,
-            min_pow_tolerance: self.config.min_pow_tolerance,
-            bloom: self.config.bloom,
-            bloom_tolerance: self.config.bloom_tolerance,
-        }
+        let mut rules = Rules::new(UnixSeconds::from_since_epoch(now));
+        rules.max_message_size = self.config.max_message_size;
+        rules.min_pow = self.config.min_pow;
+        rules.min_pow_tolerance = self.config.min_pow_tolerance;
+        rules.bloom = self.config.bloom;
+        rules.bloom_tolerance = self.config.bloom_tolerance;
+        rules.topics = self.config.interest_topics().cloned();
+        rules.topics_tolerance.clone_from(&self.config.topics_tolerance);
+        rules
     }
 
     /// Makes room in the pool for an envelope, if that can be done: by evicting what every peer
     /// that keeps up has been offered.
-    pub(super) fn make_room(
-        &mut self,
-        envelope: &PooledEnvelope,
-        from: Option<ConnectionId>,
-    ) -> bool {
+    pub(super) fn make_room(&mut self, envelope: &PooledEnvelope, source: Source) -> bool {
         let limits = &self.config.limits;
         let limits = Limits { envelopes: limits.pool_envelopes, bytes: limits.pool_bytes };
         if self.pool.is_half_empty(envelope, limits) {
             return true;
         }
-        let from = self.origin(from);
+        let from = self.origin(source);
         // New peers and those that do not read delay no one.
         let late = self.now.saturating_sub(STALLED);
         let keeps_up = |peer: &Peer| peer.caught_up && peer.flush_at.is_none_or(|at| at >= late);
@@ -416,9 +494,12 @@ impl Node {
     }
 
     /// Who is to answer for what a peer brings; none for the node itself.
-    pub(super) fn origin(&self, from: Option<ConnectionId>) -> Option<(Option<IpAddr>, NodeId)> {
-        let peer = self.peers.get(from?)?;
-        Some((peer.info.ip, peer.info.id))
+    pub(super) fn origin(&self, source: Source) -> Option<(Option<IpAddr>, NodeId)> {
+        match source {
+            Source::Own => None,
+            Source::Peer(peer) => self.peers.get(peer).map(|peer| (peer.info.ip, peer.info.id)),
+            Source::Network(origin) => origin,
+        }
     }
 
     /// Moves the clock and does what is due. Every public method begins with this.
@@ -445,6 +526,12 @@ impl Node {
             self.bloom_changes.pop_front();
             self.config.bloom_tolerance = bloom;
         }
+        while let Some((at, _)) = self.topics_changes.front()
+            && *at <= now
+        {
+            self.config.topics_tolerance =
+                self.topics_changes.pop_front().and_then(|(_, topics)| topics);
+        }
         if self.pool.next_expiry().is_some_and(|at| at <= now) {
             self.stats.expired += self.pool.expire(now) as u64;
         }
@@ -466,6 +553,7 @@ impl Node {
     fn clock_set_back(&mut self, now: Time) {
         self.pow_changes.iter_mut().for_each(|(at, _)| *at = now + TOLERANCE);
         self.bloom_changes.iter_mut().for_each(|(at, _)| *at = now + TOLERANCE);
+        self.topics_changes.iter_mut().for_each(|(at, _)| *at = now + TOLERANCE);
         self.timers.clear();
         let status_until = now + self.config.status_timeout;
         for key in self.peers.keys().collect::<Vec<_>>() {
@@ -503,6 +591,15 @@ impl Node {
         for key in self.peers.keys().collect::<Vec<_>>() {
             self.peers.get_mut(key).into_iter().for_each(&mut change);
             self.announce(key);
+        }
+    }
+
+    /// Offers a new envelope of the pool to other networks.
+    pub(super) fn offer(&mut self, place: Place, origin: Option<(Option<IpAddr>, NodeId)>) {
+        if self.config.bridge
+            && let Some(envelope) = self.pool.get(place).cloned()
+        {
+            self.outputs.push_back(Output::Crossing(Crossing { envelope, origin }));
         }
     }
 

@@ -69,7 +69,7 @@ impl Node {
         batch: [u8; 32],
         errors: Vec<EnvelopeError>,
     ) {
-        let through = self.stats.new;
+        let through = self.last;
         if !self.config.confirm_stored || through <= self.deferred.stored {
             return self.answer(peer, batch, errors);
         }
@@ -85,7 +85,12 @@ impl Node {
 
     /// Returns the number of the last envelope that entered the pool.
     pub fn last_number(&self) -> u64 {
-        self.stats.new
+        self.last
+    }
+
+    /// Goes on after this number: the nodes of a service share their numbers.
+    pub(super) fn number_after(&mut self, last: u64) {
+        self.last = self.last.max(last);
     }
 
     /// Confirms envelopes up to this number to their senders. Only with

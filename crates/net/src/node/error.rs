@@ -166,9 +166,12 @@ pub enum EndReason {
     /// The connection has failed, or the peer has broken a rule of devp2p.
     #[error(transparent)]
     Stream(#[from] StreamError),
-    /// The peer has broken a rule of Whisper.
+    /// The peer has broken a rule of Whisper or Waku.
     #[error(transparent)]
     Whisper(#[from] PeerError),
+    /// The connection was shared with the other network, whose event tells why it has ended.
+    #[error("it ended together with the same peer in the other network")]
+    OtherNetwork,
     /// Both sides have dialled, and the other connection is kept.
     #[error("both sides have dialled, and the other connection is kept")]
     Replaced,
@@ -196,6 +199,7 @@ impl EndReason {
             Self::ByPeer(_) => "p2p.disconnected",
             Self::Stream(error) => error.code(),
             Self::Whisper(error) => error.code(),
+            Self::OtherNetwork => "net.other_network",
             Self::Replaced => "net.already_connected",
             Self::Displaced => "net.displaced",
             Self::Unfinished => "net.unfinished",
@@ -207,7 +211,7 @@ impl EndReason {
     /// Returns the reason to send; `None` if the connection is lost anyway.
     pub(super) fn farewell(&self) -> Option<DisconnectReason> {
         match self {
-            Self::ByPeer(_) | Self::Stream(_) => None,
+            Self::ByPeer(_) | Self::Stream(_) | Self::OtherNetwork => None,
             Self::Whisper(_) => Some(DisconnectReason::Subprotocol),
             Self::Replaced => Some(DisconnectReason::AlreadyConnected),
             Self::Displaced => Some(DisconnectReason::TooManyPeers),
@@ -219,6 +223,12 @@ impl EndReason {
 
     /// What each code means.
     pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "net.other_network",
+            rule: "Whisper and Waku of two nodes share one connection. When one of them ends it, it ends for the other too.",
+            source: "devp2p, Capability Messaging",
+            causes: "The record of the same peer in the other network says why.",
+        },
         Explanation {
             code: "net.displaced",
             rule: "A node without a free place disconnects the least useful peer for one from a new address.",

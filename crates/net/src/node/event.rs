@@ -1,13 +1,17 @@
 //! Events and outputs of a node.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use statuskit_core::{
     crypto::PublicKey,
-    devp2p::Enode,
+    devp2p::{Enode, NodeId},
     envelope::{Envelope, EnvelopeHash},
     wire::{
-        Cursor, Status,
+        Cursor, Network, Status,
         p2p::{P2pRequest, RequestComplete, SyncRequest, SyncResponse},
         packet::EnvelopeError,
     },
@@ -34,6 +38,30 @@ pub enum Output {
     },
     /// An event for the application.
     Event(Event),
+    /// An envelope has entered the pool, and may cross into another network. Only with
+    /// [`bridge`](super::NodeConfig::bridge).
+    Crossing(Crossing),
+}
+
+/// An envelope on its way into another network, for [`Node::cross`](super::Node::cross).
+#[derive(Debug, Clone)]
+#[cfg_attr(test, derive(PartialEq))]
+pub struct Crossing {
+    pub(super) envelope: Arc<PooledEnvelope>,
+    /// Who answers for it there as well; `None` for our own.
+    pub(super) origin: Option<(Option<IpAddr>, NodeId)>,
+}
+
+impl Crossing {
+    /// Returns the envelope.
+    pub fn envelope(&self) -> &Envelope {
+        self.envelope.envelope()
+    }
+
+    /// Returns its hash.
+    pub fn hash(&self) -> EnvelopeHash {
+        self.envelope.hash()
+    }
 }
 
 /// Everything that a node reports: of connections, peers and envelopes.
@@ -50,8 +78,8 @@ pub enum Event {
         /// What it asks for.
         status: Box<Status>,
     },
-    /// The peer has changed its requirements: minimum proof of work, bloom filter or rate limits
-    /// (codes 2, 3 and 20). Not reported if nothing changed.
+    /// The peer has changed its requirements: minimum proof of work, accepted topics or rate limits
+    /// (codes 2, 3, 20 and 22). Not reported if nothing changed.
     Requirements {
         /// The peer.
         peer: ConnectionId,
@@ -61,11 +89,13 @@ pub enum Event {
     /// An envelope has entered the pool, and matches the [`Interest`](super::Interest). Reported
     /// once per envelope; again if it was evicted from a full pool and came back.
     Envelope {
-        /// The peer that sent it; `None` for our own.
+        /// The network whose pool it is.
+        network: Network,
+        /// The peer that sent it; `None` for our own, and for those that crossed a bridge.
         from: Option<ConnectionId>,
         /// The envelope.
         envelope: Arc<PooledEnvelope>,
-        /// Its number: 1 for the first that entered the pool, and so on.
+        /// Its number: 1 for the first that entered a pool of the service, and so on.
         number: u64,
     },
     /// A trusted peer has sent envelopes directly (code 127). They were not checked, and do not
@@ -185,6 +215,16 @@ impl Event {
         }
     }
 
+    /// Returns the network that the event is from; `None` if it concerns all.
+    pub fn network(&self) -> Option<Network> {
+        Some(match self {
+            Self::Envelope { network, .. } => *network,
+            Self::Connected(peer) | Self::Disconnected { peer, .. } => peer.key.network,
+            Self::Ready { peer, .. } | Self::Written { peer, .. } => peer.network,
+            other => other.source()?.network,
+        })
+    }
+
     /// Returns the approximate memory of the event, in bytes.
     pub fn size(&self) -> usize {
         let held = match self {
@@ -209,7 +249,7 @@ impl Event {
                 let cursor = cursor.as_ref().map_or(0, Cursor::len);
                 size_of::<SyncResponse>() + sizes(envelopes) + cursor + error.len()
             }
-            Self::Ready { .. } | Self::Requirements { .. } => size_of::<Status>(),
+            Self::Ready { status, .. } | Self::Requirements { status, .. } => status.size(),
             Self::Connected(peer) | Self::Disconnected { peer, .. } => {
                 size_of::<PeerSummary>() + peer.client.len()
             }
@@ -226,7 +266,7 @@ fn sizes(envelopes: &[Envelope]) -> usize {
     size_of_val(envelopes) + envelopes.iter().map(|it| it.raw().len()).sum::<usize>()
 }
 
-/// A peer, as its connection knows it.
+/// A peer in one network, as its connection knows it. A connection that both networks share has two.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerSummary {
     /// Its name in the node.

@@ -1,4 +1,4 @@
-//! A running Whisper node: peers, the pool of envelopes, and what is forwarded when.
+//! A running node of Whisper, Waku or both: peers, the pool of envelopes, and what is forwarded when.
 //!
 //! There are two layers:
 //!
@@ -48,11 +48,12 @@ pub use core::{Node, SendError, Sent, Stats};
 pub use clock::{Clock, Time};
 pub use config::{Interest, NodeConfig, NodeLimits, RateLimit};
 pub use error::{ConnectError, EndReason, PeerError};
-pub use event::{Event, Output, PeerSummary};
+pub use event::{Crossing, Event, Output, PeerSummary};
 pub use peer::{ConnectionId, PeerInfo, PeerState};
 pub use pool::PooledEnvelope;
 pub use service::{
-    Handle, PeerOptions, Service, ServiceConfig, ServiceError, Subscription, Watch, Watched,
+    BridgeConfig, BridgeStats, Handle, PeerOptions, Service, ServiceConfig, ServiceError,
+    Subscription, Watch, Watched, Way, WayStats,
 };
 pub use skew::ClockOffset;
 pub use source::source;

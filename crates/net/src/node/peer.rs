@@ -5,7 +5,7 @@ use std::{collections::VecDeque, fmt, net::IpAddr};
 use statuskit_core::{
     devp2p::NodeId,
     envelope::{EnvelopeHash, Topic},
-    wire::Status,
+    wire::{Dialect, Network, Status},
 };
 
 use super::{clock::Time, pace::Pace, pool::Place, rewinds::Rewinds, skew::Times, transmit::Token};
@@ -13,25 +13,38 @@ use super::{clock::Time, pace::Pace, pool::Place, rewinds::Rewinds, skew::Times,
 /// The name of a connection in its node. Never used again for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId {
+    pub(super) network: Network,
     pub(super) slot: u32,
     pub(super) generation: u32,
 }
 
+/// The bit of Waku in the number of a connection: slots are few.
+const WAKU_BIT: u64 = 1 << 63;
+
 impl ConnectionId {
+    /// Returns the network of the peer.
+    pub fn network(self) -> Network {
+        self.network
+    }
+
     /// Returns the number of the connection, for other processes.
     pub fn to_bits(self) -> u64 {
-        u64::from(self.slot) << 32 | u64::from(self.generation)
+        let network = if self.network == Network::Waku { WAKU_BIT } else { 0 };
+        network | u64::from(self.slot) << 32 | u64::from(self.generation)
     }
 
     /// Returns the connection with a number, of this node or another.
     pub fn from_bits(bits: u64) -> Self {
-        Self { slot: (bits >> 32) as u32, generation: bits as u32 }
+        let network = if bits & WAKU_BIT == 0 { Network::Whisper } else { Network::Waku };
+        let slot = ((bits & !WAKU_BIT) >> 32) as u32;
+        Self { network, slot, generation: bits as u32 }
     }
 }
 
 impl fmt::Display for ConnectionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.slot, self.generation)
+        let prefix = if self.network == Network::Waku { "w" } else { "" };
+        write!(f, "{prefix}{}.{}", self.slot, self.generation)
     }
 }
 
@@ -40,6 +53,8 @@ impl fmt::Display for ConnectionId {
 pub struct PeerInfo {
     /// Its node id. Rate limits count by it.
     pub id: NodeId,
+    /// What it speaks: a dialect of the node's network.
+    pub dialect: Dialect,
     /// Its address, if rate limits count by it.
     pub ip: Option<IpAddr>,
     /// Whether rate limits don't count it.
@@ -102,7 +117,7 @@ pub(super) struct Peer {
     pub announced: bool,
     /// Whether our requirements have changed since they were last announced to it.
     pub pow_changed: bool,
-    pub bloom_changed: bool,
+    pub topics_changed: bool,
     /// Its rate limits, and until when they make the next packet wait.
     pub pace: Pace,
     pub paced_until: Option<Time>,
@@ -130,7 +145,7 @@ impl Peer {
             idle: false,
             announced: false,
             pow_changed: false,
-            bloom_changed: false,
+            topics_changed: false,
             pace: Pace::default(),
             paced_until: None,
             batch_first: false,
@@ -144,15 +159,14 @@ impl Peer {
     pub fn wants(&self, topic: Topic, pow: impl FnOnce() -> f64) -> bool {
         let Some(status) = &self.status else { return false };
         // It is never below 0, and need not be computed for most peers.
-        (status.min_pow <= 0.0 || pow() >= status.min_pow)
-            && status.bloom.is_none_or(|bloom| bloom.is_full() || bloom.matches(topic))
+        (status.min_pow <= 0.0 || pow() >= status.min_pow) && status.accepts(topic)
     }
 
     /// Returns whether there may be something to write.
     pub fn has_work(&self, now: Time) -> bool {
         !self.outbox.is_empty()
             || self.pow_changed
-            || self.bloom_changed
+            || self.topics_changed
             || self.flush_at.is_some_and(|at| at <= now)
     }
 
@@ -171,11 +185,16 @@ impl Peer {
 /// The peers. The slot of each is its bit in the marks of the pool.
 #[derive(Debug, Default)]
 pub(super) struct Peers {
+    network: Network,
     slots: Vec<(u32, Option<Box<Peer>>)>,
     len: usize,
 }
 
 impl Peers {
+    pub fn new(network: Network) -> Self {
+        Self { network, ..Self::default() }
+    }
+
     pub fn len(&self) -> usize {
         self.len
     }
@@ -190,12 +209,12 @@ impl Peers {
         let (generation, place) = &mut self.slots[slot];
         *place = Some(Box::new(peer));
         self.len += 1;
-        ConnectionId { slot: slot as u32, generation: *generation }
+        ConnectionId { network: self.network, slot: slot as u32, generation: *generation }
     }
 
     pub fn remove(&mut self, key: ConnectionId) -> Option<Box<Peer>> {
         let (generation, place) = self.slots.get_mut(key.slot as usize)?;
-        if *generation != key.generation {
+        if *generation != key.generation || self.network != key.network {
             return None;
         }
         let peer = place.take()?;
@@ -206,12 +225,12 @@ impl Peers {
 
     pub fn get(&self, key: ConnectionId) -> Option<&Peer> {
         let (generation, peer) = self.slots.get(key.slot as usize)?;
-        peer.as_deref().filter(|_| *generation == key.generation)
+        peer.as_deref().filter(|_| *generation == key.generation && self.network == key.network)
     }
 
     pub fn get_mut(&mut self, key: ConnectionId) -> Option<&mut Peer> {
         let (generation, peer) = self.slots.get_mut(key.slot as usize)?;
-        let same = *generation == key.generation;
+        let same = *generation == key.generation && self.network == key.network;
         peer.as_deref_mut().filter(|_| same)
     }
 
@@ -221,7 +240,8 @@ impl Peers {
 
     pub fn iter(&self) -> impl Iterator<Item = (ConnectionId, &Peer)> + '_ {
         self.slots.iter().enumerate().filter_map(|(slot, (generation, peer))| {
-            let key = ConnectionId { slot: slot as u32, generation: *generation };
+            let (network, slot) = (self.network, slot as u32);
+            let key = ConnectionId { network, slot, generation: *generation };
             Some((key, peer.as_deref()?))
         })
     }

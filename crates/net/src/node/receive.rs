@@ -2,16 +2,18 @@
 //!
 //! A new packet code is added here and in `wire`, and nowhere else in the node.
 //!
-//! A packet that can't be decoded ends the connection; an invalid envelope never does. The
+//! A packet that can't be decoded ends the connection; in `waku/1` it is skipped. An invalid
+//! envelope never ends one. The
 //! reference intends to disconnect peers whose envelopes are too large, too cheap or unwanted, but
 //! never does so. We answer (code 12) with the rejected envelopes instead.
 //!
-//! Source: EIP-627 "Packet Codes"; Whisper specification of Status; the order of checks and the
+//! Source: EIP-627 "Packet Codes"; Whisper specification of Status; Waku 0 and 1; the order of checks and the
 //! wording of answers as in the reference.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use statuskit_core::{
+    devp2p::NodeId,
     envelope::{
         Bloom, Envelope, EnvelopeHash, Rules, Verdict,
         check::{future_diff, verdict},
@@ -19,7 +21,7 @@ use statuskit_core::{
     },
     rlp::Reader,
     wire::{
-        Packet, RateLimits, Status,
+        Dialect, Packet, RateLimits, Status,
         packet::{EnvelopeError, ReadResponse, code, read_envelopes},
     },
 };
@@ -46,6 +48,24 @@ pub(super) enum Rejection {
     Check(Verdict),
     LongLived { ttl: u32, max: u32 },
     PoolFull,
+}
+
+/// Where an envelope comes from.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Source {
+    Own,
+    Peer(ConnectionId),
+    /// From another network, and who answers for it.
+    Network(Option<(Option<IpAddr>, NodeId)>),
+}
+
+impl Source {
+    pub fn peer(self) -> Option<ConnectionId> {
+        match self {
+            Self::Peer(peer) => Some(peer),
+            _ => None,
+        }
+    }
 }
 
 impl Node {
@@ -84,34 +104,39 @@ impl Node {
         if payload.len() > max as usize {
             return Err(PeerError::Oversized { size: payload.len(), max });
         }
-        let trusted = peer.trusted;
+        let (trusted, dialect) = (peer.trusted, peer.info.dialect);
         if peer.status.is_none() {
-            self.handle_status(key, code, payload, now)
-        } else if code == code::MESSAGES {
+            return self.handle_status(key, code, payload, now);
+        }
+        let read = if code == code::MESSAGES {
             self.handle_messages(key, payload, now)
-        } else if self.accepts(code, trusted) {
-            let packet =
-                Packet::decode(code, payload).map_err(|error| PeerError::Packet { code, error })?;
-            self.handle_decoded(key, packet, now);
-            Ok(())
+        } else if self.accepts(code, dialect, trusted) {
+            Packet::decode_as(dialect, code, payload)
+                .map(|packet| self.handle_decoded(key, packet, now))
+                .map_err(|error| PeerError::Packet { code, error })
         } else {
             Ok(())
+        };
+        if read.is_err() && dialect == Dialect::Waku1 {
+            self.stats.unreadable += 1;
+            return Ok(());
         }
+        read
     }
 
     /// Returns whether packets with this code are read. Ignored are a second Status, what only
-    /// trusted peers may send, what only mailservers use, and unknown codes.
-    fn accepts(&self, code: u64, trusted: bool) -> bool {
+    /// trusted peers may send, what only mailservers use, and codes that the dialect does not have.
+    fn accepts(&self, code: u64, dialect: Dialect, trusted: bool) -> bool {
         let mailserver = self.config.mailserver;
+        let is_waku = dialect.is_waku();
         match code {
-            code::POW_REQUIREMENT
-            | code::BLOOM_FILTER
-            | code::BATCH_ACK
-            | code::MESSAGE_RESPONSE
-            | code::RATE_LIMITS => true,
+            code::BATCH_ACK | code::MESSAGE_RESPONSE => true,
+            code::POW_REQUIREMENT | code::BLOOM_FILTER | code::RATE_LIMITS => !is_waku,
+            code::STATUS_UPDATE => is_waku,
             code::P2P_MESSAGE | code::P2P_REQUEST_COMPLETE => trusted,
-            code::P2P_SYNC_RESPONSE => trusted && mailserver,
-            code::P2P_REQUEST | code::P2P_SYNC_REQUEST => mailserver,
+            code::P2P_REQUEST => mailserver,
+            code::P2P_SYNC_RESPONSE => trusted && mailserver && !is_waku,
+            code::P2P_SYNC_REQUEST => mailserver && !is_waku,
             _ => false,
         }
     }
@@ -127,7 +152,9 @@ impl Node {
         if code != code::STATUS {
             return Err(PeerError::StatusExpected(code));
         }
-        let status = Status::decode(payload).map_err(|error| PeerError::Packet { code, error })?;
+        let Some(peer) = self.peers.get(key) else { return Ok(()) };
+        let status = Status::decode_as(peer.info.dialect, payload)
+            .map_err(|error| PeerError::Packet { code, error })?;
         if status.light && self.config.light && self.config.restrict_light_to_light {
             return Err(PeerError::LightToLight);
         }
@@ -152,22 +179,21 @@ impl Node {
 
     fn handle_decoded(&mut self, key: ConnectionId, packet: Packet, now: Time) {
         match packet {
-            Packet::PowRequirement(min_pow) => self.change(key, now, |status| {
-                let wants_more = min_pow < status.min_pow;
-                status.min_pow = min_pow;
-                wants_more
-            }),
-            Packet::BloomFilter(bloom) => self.change(key, now, |status| {
-                let before = status.bloom.unwrap_or(Bloom::FULL);
-                status.bloom = Some(bloom);
-                !before.contains(&bloom)
-            }),
+            Packet::PowRequirement(min_pow) => {
+                self.change(key, now, |status| status.min_pow = min_pow);
+            }
+            Packet::BloomFilter(bloom) => {
+                self.change(key, now, |status| status.bloom = Some(bloom));
+            }
             Packet::RateLimits(limits) => {
                 self.set_pace(key, &limits);
-                self.change(key, now, |status| {
-                    status.rate_limits = limits;
-                    false
-                });
+                self.change(key, now, |status| status.rate_limits = limits);
+            }
+            Packet::StatusUpdate(options) => {
+                if let Some(limits) = &options.rate_limits {
+                    self.set_pace(key, limits);
+                }
+                self.change(key, now, |status| status.apply(options));
             }
             Packet::BatchAck(batch) => self.handle_answer(key, batch, None),
             Packet::MessageResponse(ReadResponse::V1(response)) => {
@@ -196,10 +222,10 @@ impl Node {
         }
     }
 
-    /// Changes the requirements of a peer. If it then `wants_more`, searches the pool once for
+    /// Changes the requirements of a peer. If it then accepts more, searches the pool once for
     /// envelopes that it does not have; [`Rewinds`](super::rewinds) bounds how often. (The reference
     /// searches its pool all the time.)
-    fn change(&mut self, key: ConnectionId, now: Time, change: impl FnOnce(&mut Status) -> bool) {
+    fn change(&mut self, key: ConnectionId, now: Time, change: impl FnOnce(&mut Status)) {
         let front = self.pool.front();
         let Some(Peer { status: Some(status), cursor, rewind_at, rewinds, .. }) =
             self.peers.get_mut(key)
@@ -207,7 +233,8 @@ impl Node {
             return;
         };
         let before = status.clone();
-        let wants_more = change(status);
+        change(status);
+        let wants_more = status.is_wider_than(&before);
         let changed = (*status != before).then(|| Box::new(status.clone()));
         if wants_more && *cursor > front && rewind_at.is_none() {
             let at = rewinds.next(now);
@@ -247,7 +274,9 @@ impl Node {
             .and_then(|envelopes| reader.finish().map(|()| envelopes))
             .map_err(|error| PeerError::Packet { code: code::MESSAGES, error: error.into() })?;
 
-        let confirm = self.config.confirmations;
+        let confirm = self.config.confirms();
+        let dialect = self.peers.get(key).map_or(Dialect::Whisper, |peer| peer.info.dialect);
+        let error_code = self.config.error_code(dialect);
         let (batch, hashes, pow_hashes) = if confirm {
             let (batch, hashes, pow_hashes) = packet_hashes(payload, &envelopes);
             (batch, hashes, Some(pow_hashes))
@@ -275,11 +304,11 @@ impl Node {
             };
             let diff = future_diff(envelope.sent(), rules.now);
             let entry = PooledEnvelope::new(envelope, hash, zero_bits, diff, false);
-            if let Err((rejection, entry)) = self.cache(entry, place, Some(key), &rules)
+            if let Err((rejection, entry)) = self.cache(entry, place, Source::Peer(key), &rules)
                 && confirm
                 && let Some(text) = rejection.text(&entry, &rules)
             {
-                rejected.push(hash, self.config.error_code, text);
+                rejected.push(hash, error_code, text);
             }
         }
         if self.pool.end() > end {
@@ -309,9 +338,10 @@ impl Node {
         &mut self,
         entry: PooledEnvelope,
         place: Option<Place>,
-        from: Option<ConnectionId>,
+        source: Source,
         rules: &Rules,
     ) -> Result<bool, (Rejection, PooledEnvelope)> {
+        let from = source.peer();
         if let (Some(place), Some(from)) = (place, from) {
             // The peer has the envelope, even if we would reject it now.
             let slot = from.slot as usize;
@@ -344,21 +374,28 @@ impl Node {
                 self.stats.duplicates += u64::from(from.is_some());
                 place
             }
-            None if !self.make_room(&entry, from) => {
+            None if !self.make_room(&entry, source) => {
                 self.stats.pool_full += 1;
                 return Err((Rejection::PoolFull, entry));
             }
             None => {
                 self.stats.new += 1;
+                self.last += 1;
                 if let Some(peer) = from.and_then(|from| self.peers.get_mut(from)) {
                     peer.brought += 1;
                 }
                 let topic = entry.envelope().topic();
-                let place = self.pool.push(entry, self.origin(from));
+                let origin = self.origin(source);
+                let place = self.pool.push(entry, origin);
                 if self.config.interest.wants(topic)
                     && let Some(envelope) = self.pool.get(place).cloned()
                 {
-                    self.emit(Event::Envelope { from, envelope, number: self.stats.new });
+                    let (network, number) = (self.config.network, self.last);
+                    self.emit(Event::Envelope { network, from, envelope, number });
+                }
+                // What has crossed from the other network is there.
+                if !matches!(source, Source::Network(_)) {
+                    self.offer(place, origin);
                 }
                 place
             }
@@ -400,6 +437,11 @@ impl Rejection {
                 Verdict::NoBloomMatch => format!(
                     "envelope does not match bloom filter, hash=[{hash}], bloom: \n{} \n{} \n{}",
                     hex::encode(rules.bloom.unwrap_or(Bloom::FULL).0),
+                    hex::encode(Bloom::from_topic(entry.envelope().topic()).0),
+                    hex::encode(entry.envelope().topic().0),
+                ),
+                Verdict::NoTopicMatch => format!(
+                    "envelope does not match topic interest, hash=[{hash}], bloom: \n{} \n{}",
                     hex::encode(Bloom::from_topic(entry.envelope().topic()).0),
                     hex::encode(entry.envelope().topic().0),
                 ),

@@ -20,18 +20,19 @@ use statuskit_core::{
     envelope::{Bloom, Envelope, EnvelopeHash, check::future_diff, pow::leading_zero_bits},
     rlp,
     wire::{
-        Encoded, Packet,
+        Dialect, Encoded, IntoEncoded, Packet, Status,
         packet::{EnvelopeError, MessageResponse, ReadResponse, batch_hash, code},
+        waku::Options,
     },
 };
 
 use super::{
-    ConnectionId, Event, Node, SendError, Sent,
+    ConnectionId, Crossing, Event, Node, SendError, Sent,
     clock::Time,
     hashing::{hashes, pow_hashes},
     peer::{Batch, Peer},
     pool::{Place, PooledEnvelope},
-    receive::Rejection,
+    receive::{Rejection, Source},
 };
 
 /// The most places of the log that are looked at in one call: other peers need their turn.
@@ -46,6 +47,22 @@ pub struct Outgoing {
     pub payload: Vec<u8>,
     /// Present if the packet has own envelopes: call [`Node::written`] once it was written.
     pub token: Option<Token>,
+}
+
+impl From<Rejection> for SendError {
+    fn from(rejection: Rejection) -> Self {
+        match rejection {
+            Rejection::Check(verdict) => Self::Refused(verdict),
+            Rejection::LongLived { ttl, max } => Self::LongLived { ttl, max },
+            Rejection::PoolFull => Self::PoolFull,
+        }
+    }
+}
+
+/// A requirement of ours that has changed.
+enum Change {
+    MinPow,
+    Topics,
 }
 
 /// The name of a packet with own envelopes.
@@ -75,12 +92,9 @@ impl Node {
         let diff = future_diff(envelope.sent(), rules.now);
         let entry = PooledEnvelope::new(envelope, hash, zero_bits, diff, true);
         let place = self.pool.find(&hash);
-        let new =
-            self.cache(entry, place, None, &rules).map_err(|(rejection, _)| match rejection {
-                Rejection::Check(verdict) => SendError::Refused(verdict),
-                Rejection::LongLived { ttl, max } => SendError::LongLived { ttl, max },
-                Rejection::PoolFull => SendError::PoolFull,
-            })?;
+        let new = self
+            .cache(entry, place, Source::Own, &rules)
+            .map_err(|(rejection, _)| SendError::from(rejection))?;
         if new {
             self.wake(now);
         }
@@ -92,6 +106,28 @@ impl Node {
         Ok(Sent { hash, known: !new, peers })
     }
 
+    /// Takes an envelope over from another network. Returns whether it is new here; then it is
+    /// forwarded like any other, and does not cross again.
+    ///
+    /// # Errors
+    /// If the node's own rules reject the envelope, or the pool is full.
+    pub fn cross(&mut self, crossing: &Crossing, now: Time) -> Result<bool, SendError> {
+        self.advance(now);
+        let Crossing { envelope, origin } = crossing;
+        if self.pool.find(&envelope.hash()).is_some() {
+            return Ok(false);
+        }
+        let rules = self.rules(now);
+        let raw = envelope.envelope().clone();
+        let diff = future_diff(raw.sent(), rules.now);
+        let entry = PooledEnvelope::new(raw, envelope.hash(), envelope.zero_bits(), diff, false);
+        let from = Source::Network(*origin);
+        self.cache(entry, None, from, &rules)
+            .map_err(|(rejection, _)| SendError::from(rejection))?;
+        self.wake(now);
+        Ok(true)
+    }
+
     /// Sends a packet to one peer, past the pool: requests for historic messages (code 126), answers
     /// to them, and P2P messages. A request makes the peer trusted.
     ///
@@ -100,7 +136,7 @@ impl Node {
     pub fn send_packet(
         &mut self,
         key: ConnectionId,
-        packet: impl Into<Encoded>,
+        packet: impl IntoEncoded,
         now: Time,
     ) -> Result<(), SendError> {
         self.advance(now);
@@ -113,7 +149,7 @@ impl Node {
         if peer.outbox.len() >= max_packets || peer.outbox_bytes >= max_bytes {
             return Err(SendError::OutboxFull { bytes: peer.outbox_bytes });
         }
-        let Encoded { code, payload } = packet.into();
+        let Encoded { code, payload } = packet.into_encoded(peer.info.dialect);
         peer.trusted |= code == code::P2P_REQUEST;
         peer.push(code, payload);
         self.announce(key);
@@ -191,10 +227,11 @@ impl Node {
             self.stats.answers_dropped += 1;
             return;
         }
+        let dialect = peer.info.dialect;
         let response = ReadResponse::V1(MessageResponse { batch, errors });
         let acknowledge = (!peer.pace.is_limited()).then_some(Packet::BatchAck(batch));
         for packet in [Some(Packet::MessageResponse(response)), acknowledge].into_iter().flatten() {
-            peer.push(packet.code(), packet.encode());
+            peer.push(packet.code(), packet.encode_as(dialect));
         }
         self.announce(key);
     }
@@ -214,8 +251,6 @@ impl Node {
     }
 
     fn next_packet(&mut self, key: ConnectionId, now: Time) -> Option<Outgoing> {
-        let min_pow = self.config.min_pow;
-        let bloom = self.config.bloom;
         if std::mem::take(&mut self.peers.get_mut(key)?.batch_first)
             && let Some(batch) = self.next_batch(key, now)
         {
@@ -227,14 +262,35 @@ impl Node {
             return Some(Outgoing { code, payload, token: None });
         }
         let packet = if std::mem::take(&mut peer.pow_changed) {
-            Packet::PowRequirement(min_pow)
-        } else if std::mem::take(&mut peer.bloom_changed) {
-            // Here peers accept no empty filter. Only a Status may have one.
-            Packet::BloomFilter(bloom.unwrap_or(Bloom::FULL))
+            Change::MinPow
+        } else if std::mem::take(&mut peer.topics_changed) {
+            Change::Topics
         } else {
             return self.next_batch(key, now);
         };
-        Some(Outgoing { code: packet.code(), payload: packet.encode(), token: None })
+        let dialect = peer.info.dialect;
+        let packet = self.change_packet(packet, dialect);
+        Some(Outgoing { code: packet.code(), payload: packet.encode_as(dialect), token: None })
+    }
+
+    /// Returns the packet that announces one of our requirements.
+    fn change_packet(&self, change: Change, dialect: Dialect) -> Packet {
+        let status = self.own_status();
+        match (change, dialect.is_waku()) {
+            (Change::MinPow, false) => Packet::PowRequirement(status.min_pow),
+            // Here peers accept no empty filter. Only a Status may have one.
+            (Change::Topics, false) => Packet::BloomFilter(status.bloom.unwrap_or(Bloom::FULL)),
+            (Change::MinPow, true) => {
+                let min_pow = Some(status.min_pow);
+                Packet::StatusUpdate(Options { min_pow, ..Options::default() })
+            }
+            (Change::Topics, true) => {
+                // A filter that was just set is announced in either mode.
+                let bloom = status.bloom.or(self.config.bloom);
+                let accepts = Some(Status { bloom, ..status }.accepts_in(dialect));
+                Packet::StatusUpdate(Options { accepts, ..Options::default() })
+            }
+        }
     }
 
     /// Returns the envelopes behind the peer's cursor, if it is time to send them.

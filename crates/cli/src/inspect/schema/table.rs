@@ -208,7 +208,8 @@ pub const RECORDS: &[(&str, &str, &str)] = &[
     ("ratchet_step", "a step of a double ratchet",
         "{direction:str session:@session_id before:@ratchet|null after:@ratchet|null}"),
     ("ready", "a node that listens",
-        "{enode:str public_key:hex65 listen:str|null min_pow:num|str store?:str metrics?:str}"),
+        "{enode:str public_key:hex65 listen:str|null min_pow:num|str store?:str metrics?:str \
+         protocols:[str]}"),
     ("redacted", "bytes without texts and keys",
         "{kind:str|null readable:bool raw:hex}"),
     ("repeated", "a message that came again",
@@ -249,7 +250,7 @@ pub const RECORDS: &[(&str, &str, &str)] = &[
          expired?:uint evicted?:uint forwarded?:uint packets_in?:uint packets_out?:uint \
          bytes_in?:uint bytes_out?:uint archived?:uint too_old?:uint waiting?:uint \
          archive_errors?:uint requests?:obj sync_requests?:obj envelopes_sent?:uint \
-         bytes_sent?:uint pruned?:uint}"),
+         bytes_sent?:uint pruned?:uint to_whisper?:obj to_waku?:obj}"),
     ("step", "a step of the demo",
         "{step:uint title:str command:str ...}"),
     ("synced", "what was fetched from another mailserver",

@@ -15,7 +15,8 @@ use std::{
 
 use statuskit_core::{
     crypto::PublicKey,
-    devp2p::{DisconnectReason, Enode},
+    devp2p::{DisconnectReason, Enode, capability::SharedProtocol},
+    wire::Dialect,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -120,7 +121,7 @@ pub(super) async fn dial(
             () = shared.closed() => return,
         }
         // The peer may have dialled us.
-        while options.redial && shared.peer_by_id(&enode.id).is_some() {
+        while options.redial && shared.is_connected(&enode.id) {
             tokio::select! {
                 () = tokio::time::sleep(LOOK_AGAIN) => {}
                 _ = stop.wait_for(|stop| *stop) => return,
@@ -252,6 +253,7 @@ async fn admit(
         addr,
         inbound,
         client: stream.hello().client.clone(),
+        dialects: stream.shared().iter().filter_map(dialect).collect(),
         info: PeerInfo { ip: Some(addr.ip()), ..info },
     };
     let mut joined = shared.join(&newcomer);
@@ -265,6 +267,10 @@ async fn admit(
             Err(error)
         }
     }
+}
+
+fn dialect(shared: &SharedProtocol) -> Option<Dialect> {
+    Dialect::from_protocol(&shared.capability.name, shared.capability.version)
 }
 
 /// Waits for the outcome of another connection with the same peer, if that is undecided.

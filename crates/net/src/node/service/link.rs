@@ -5,7 +5,6 @@
 //! keep up with the node and with this peer: while one does not, it holds at most one packet that
 //! was read.
 
-use statuskit_core::wire::packet::PROTOCOL;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
@@ -14,7 +13,7 @@ use super::{
 };
 use crate::{
     connection::{Incoming, PeerStream},
-    node::{EndReason, Time, Token},
+    node::{ConnectionId, EndReason, Time, Token},
 };
 
 /// Bytes waiting for the socket, above which no packet is made.
@@ -26,7 +25,7 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: PeerStream<S>,
     joined: Joined,
 ) {
-    let key = joined.key;
+    let sessions = joined.sessions.clone();
     let part = joined.part.clone();
     let ended = async {
         match &part {
@@ -37,18 +36,18 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     if let Some(part) = part.clone() {
         stream.watch_unfinished(move |bytes| part.set(bytes));
     }
-    let mut link =
-        Link { shared, stream, joined, room: shared.hub.room_of(key), unread_since: None };
-    let reason = tokio::select! {
+    let room = shared.hub.room_of(sessions.iter().map(|(key, _)| *key));
+    let mut link = Link { shared, stream, joined, room, unread_since: None };
+    let (ended, reason) = tokio::select! {
         biased;
-        reason = link.carry() => reason,
-        () = ended => EndReason::Unfinished,
-        () = shared.closed() => EndReason::Shutdown,
+        end = link.carry() => end,
+        () = ended => (None, EndReason::Unfinished),
+        () = shared.closed() => (None, EndReason::Shutdown),
     };
     link.note_pause(false);
     let farewell = reason.farewell();
     // First, so that the node makes nothing more for the peer.
-    shared.leave(key, reason, link.unread_since);
+    shared.leave(&sessions, (ended, reason), link.unread_since);
     if let Some(farewell) = farewell {
         link.stream.close(farewell).await;
     }
@@ -64,24 +63,31 @@ struct Link<'a, S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<'_, S> {
-    async fn carry(&mut self) -> EndReason {
-        let key = self.joined.key;
+    /// Carries packets until the connection ends. Returns why, and the peer of the network that
+    /// ended it; `None` if it has ended for all.
+    async fn carry(&mut self) -> (Option<ConnectionId>, EndReason) {
         // Of packets whose writing is to be reported.
-        let mut tokens: Vec<Token> = Vec::new();
+        let mut tokens: Vec<(ConnectionId, Token)> = Vec::new();
         let mut flushes = false;
         loop {
-            loop {
-                let writes = !flushes && self.stream.queued() < HIGH_WATER;
-                match self.shared.next_for(key, writes) {
-                    Next::Write(packet) => {
-                        let sent = self.stream.send(PROTOCOL, packet.code, &packet.payload);
-                        if let Err(error) = sent {
-                            return EndReason::Stream(error.into());
+            // The networks take turns.
+            let mut is_idle = false;
+            while !is_idle {
+                is_idle = true;
+                for &(key, protocol) in &self.joined.sessions {
+                    let writes = !flushes && self.stream.queued() < HIGH_WATER;
+                    match self.shared.next_for(key, writes) {
+                        Next::Write(packet) => {
+                            let sent = self.stream.send(protocol, packet.code, &packet.payload);
+                            if let Err(error) = sent {
+                                return (None, EndReason::Stream(error.into()));
+                            }
+                            tokens.extend(packet.token.map(|token| (key, token)));
+                            is_idle = false;
                         }
-                        tokens.extend(packet.token);
+                        Next::Wait => {}
+                        Next::End(reason) => return (Some(key), reason),
                     }
-                    Next::Wait => break,
-                    Next::End(reason) => return reason,
                 }
             }
             flushes |= self.stream.queued() >= HIGH_WATER || !tokens.is_empty();
@@ -93,22 +99,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<'_, S> {
                 step = self.stream.step(reads, flushes) => match step {
                     Ok(None) => {
                         flushes = false;
-                        self.shared.written(key, &mut tokens);
+                        self.shared.written(&mut tokens);
                     }
-                    Ok(Some(Incoming::Message { code, payload, .. })) => {
-                        let delayed = self.unread_since.is_some();
-                        self.shared.with(|node, now| {
-                            node.set_delayed(key, delayed);
-                            node.handle_packet(key, code, &payload, now);
-                        });
+                    Ok(Some(Incoming::Message { capability, code, payload })) => {
+                        self.take(&capability.name, code, &payload);
                     }
-                    Ok(Some(Incoming::Disconnected(reason))) => return EndReason::ByPeer(reason),
-                    Err(error) => return error.into(),
+                    Ok(Some(Incoming::Disconnected(reason))) => {
+                        return (None, EndReason::ByPeer(reason));
+                    }
+                    Err(error) => return (None, error.into()),
                 },
                 () = self.room.changed(has_room) => {}
                 () = self.joined.poke.notified() => {}
             }
         }
+    }
+
+    /// Gives a packet to the node of its network.
+    fn take(&self, protocol: &str, code: u64, payload: &[u8]) {
+        let mut sessions = self.joined.sessions.iter();
+        let Some((key, _)) = sessions.find(|(_, name)| *name == protocol) else { return };
+        let delayed = self.unread_since.is_some();
+        self.shared.with(key.network(), |node, now| {
+            node.set_delayed(*key, delayed);
+            node.handle_packet(*key, code, payload, now);
+        });
     }
 
     fn note_pause(&mut self, pauses: bool) {

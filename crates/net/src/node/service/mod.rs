@@ -39,6 +39,7 @@
 //! same, so that no peer times out. A peer that leaves meanwhile is reported with the time since
 //! which it was not read ([`Event::Disconnected`](super::Event::Disconnected)).
 
+mod bridge;
 mod dial;
 mod handshakes;
 mod link;
@@ -48,6 +49,7 @@ mod subscription;
 mod unfinished;
 
 use std::{
+    collections::HashSet,
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
@@ -58,13 +60,9 @@ use rand::{TryRng, rngs::SysRng};
 use statuskit_core::{
     crypto::{PublicKey, SecretKey},
     devp2p::{Enode, Protocol},
-    envelope::{Bloom, Envelope},
+    envelope::{Bloom, Envelope, Topic},
     explain::Explanation,
-    wire::{
-        Encoded,
-        packet::{PROTOCOL, PROTOCOL_LENGTH},
-        status::VERSION,
-    },
+    wire::{Dialect, IntoEncoded, Network, packet::PROTOCOL_LENGTH},
 };
 use tokio::{net::TcpListener, runtime::Handle as Runtime, task::JoinSet, time::timeout};
 
@@ -73,6 +71,8 @@ use super::{
     PeerSummary, SendError, Sent, Stats, Time,
 };
 use crate::connection;
+use bridge::Bridge;
+pub use bridge::{BridgeConfig, BridgeStats, Way, WayStats};
 pub use dial::PeerOptions;
 use handshakes::Handshakes;
 use places::Places;
@@ -89,9 +89,15 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 pub struct ServiceConfig {
     /// The key of the node: its identity for peers.
     pub key: SecretKey,
-    /// The rules and limits of the node.
+    /// The rules and limits of the node, in each network. Its
+    /// [network](NodeConfig::network) is replaced.
     pub node: NodeConfig,
-    /// The settings of devp2p. The protocols are replaced by `shh/6`, and the limit of a message by
+    /// What the node speaks; at least one. With peers that speak several versions of Waku, it speaks
+    /// the newest; those that speak Whisper and Waku are its peers in both networks.
+    pub dialects: Vec<Dialect>,
+    /// What crosses between the networks; `None` for nothing.
+    pub bridge: Option<BridgeConfig>,
+    /// The settings of devp2p. The protocols are replaced by the dialects, and the limit of a message by
     /// one that fits the node's.
     pub p2p: connection::P2pConfig,
     /// Where to listen; port 0 for a free port, `None` to not listen.
@@ -133,6 +139,8 @@ impl ServiceConfig {
         Self {
             key,
             node: NodeConfig::default(),
+            dialects: vec![Dialect::Whisper],
+            bridge: None,
             p2p: connection::P2pConfig::default(),
             listen: None,
             max_peers: 50,
@@ -202,13 +210,17 @@ pub struct Service {
     handle: Handle,
 }
 
-/// A handle to a running node. Clones are cheap.
+/// A handle to a running node, in one of its networks. Clones are cheap.
+///
+/// A node of both networks has two, which share the connections: see [`on`](Self::on). What concerns
+/// a peer works with either.
 #[derive(Clone)]
 pub struct Handle {
     shared: Arc<Shared>,
     tasks: Arc<Mutex<JoinSet<()>>>,
     runtime: Runtime,
     local_addr: Option<SocketAddr>,
+    network: Network,
 }
 
 impl Service {
@@ -227,7 +239,10 @@ impl Service {
                 SysRng.try_next_u64().map_err(|error| ServiceError::Random(error.to_string()))?
             }
         };
-        p2p.protocols = vec![Protocol::new(PROTOCOL, VERSION, PROTOCOL_LENGTH)];
+        let protocol = |dialect: &Dialect| {
+            Protocol::new(dialect.protocol(), dialect.version(), PROTOCOL_LENGTH)
+        };
+        p2p.protocols = config.dialects.iter().map(protocol).collect();
         // Twice the accepted size is read: a packet that is a little too large gets a Disconnect.
         p2p.limits.message = p2p.limits.message.min(2 * node.max_message_size as usize);
         // Outbound peers come on top of the maximum.
@@ -241,8 +256,17 @@ impl Service {
             None => None,
         };
         let local_addr = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+        let networks = config.dialects.iter().map(|dialect| dialect.network());
+        let network = networks.clone().min().unwrap_or_default();
+        let has_both = networks.max().is_some_and(|last| last != network);
+        node.bridge = has_both && config.bridge.is_some();
+        let of = |network, seed| {
+            Node::new(NodeConfig { network, ..node.clone() }, seed, config.clock.now())
+        };
+        let second = has_both.then(|| of(network.other(), seed.rotate_left(32) ^ 1));
         let shared = Arc::new(Shared::new(
-            Node::new(node, seed, config.clock.now()),
+            (of(network, seed), second),
+            config.bridge.map(Bridge::new),
             key,
             p2p,
             config.clock,
@@ -258,7 +282,8 @@ impl Service {
             tasks.spawn(dial::accept(shared.clone(), listener, handshakes));
         }
         let tasks = Arc::new(Mutex::new(tasks));
-        Ok(Self { handle: Handle { shared, tasks, runtime: Runtime::current(), local_addr } })
+        let runtime = Runtime::current();
+        Ok(Self { handle: Handle { shared, tasks, runtime, local_addr, network } })
     }
 
     /// Returns a handle to the node.
@@ -286,6 +311,27 @@ impl Drop for Service {
 }
 
 impl Handle {
+    /// Returns the network of this handle. [`Service::handle`] has Whisper if the node speaks it.
+    pub fn network(&self) -> Network {
+        self.network
+    }
+
+    /// Returns the handle in another network of the node, or this one; `None` if the node is not
+    /// there.
+    pub fn on(&self, network: Network) -> Option<Self> {
+        self.shared.networks().contains(&network).then(|| Self { network, ..self.clone() })
+    }
+
+    /// Returns the handles in all networks of the node.
+    pub fn networks(&self) -> Vec<Self> {
+        Network::ALL.into_iter().filter_map(|network| self.on(network)).collect()
+    }
+
+    /// Returns the counters of the bridge, if there is one.
+    pub fn bridge_stats(&self) -> Option<BridgeStats> {
+        self.shared.bridge_stats()
+    }
+
     /// Returns the address that the node listens on.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.local_addr
@@ -307,7 +353,7 @@ impl Handle {
         Some(Enode::new(self.id(), ip, addr.port()))
     }
 
-    /// Subscribes to all events from now on. No event is lost: while the subscriber is slow, the
+    /// Subscribes to all events from now on, of all networks. No event is lost: while the subscriber is slow, the
     /// node does not read from its peers.
     #[must_use]
     pub fn subscribe(&self) -> Subscription {
@@ -336,24 +382,24 @@ impl Handle {
     /// Stops dialling a peer, and disconnects it.
     pub fn remove_peer(&self, id: &PublicKey) {
         self.shared.dials(|dials| dials.remove(id));
-        if let Some(key) = self.shared.peer_by_id(id) {
+        if let Some(key) = self.shared.peer_by_id(id, self.network) {
             self.shared.end(key, EndReason::Removed);
         }
     }
 
-    /// Returns the connected peers.
+    /// Returns the connected peers, in all networks: one that is in both is there twice.
     pub fn peers(&self) -> Vec<Arc<PeerSummary>> {
         self.shared.peers()
     }
 
-    /// Returns the connection with a peer.
+    /// Returns the connection with a peer: in the network of this handle if it is there.
     pub fn peer_by_id(&self, id: &PublicKey) -> Option<ConnectionId> {
-        self.shared.peer_by_id(id)
+        self.shared.peer_by_id(id, self.network)
     }
 
     /// Returns what the node knows of a peer.
     pub fn peer_state(&self, peer: ConnectionId) -> Option<PeerState> {
-        self.with(|node, _| node.peer(peer))
+        self.shared.with(peer.network, |node, _| node.peer(peer))
     }
 
     /// Sends an envelope: see [`Node::send`].
@@ -371,9 +417,9 @@ impl Handle {
     pub fn try_send_packet(
         &self,
         peer: ConnectionId,
-        packet: impl Into<Encoded>,
+        packet: impl IntoEncoded,
     ) -> Result<(), SendError> {
-        self.with(|node, now| node.send_packet(peer, packet, now))
+        self.shared.with(peer.network, |node, now| node.send_packet(peer, packet, now))
     }
 
     /// Sends a packet to one peer, as soon as there is room. Cancel-safe.
@@ -383,7 +429,7 @@ impl Handle {
     pub async fn send_packet(
         &self,
         peer: ConnectionId,
-        packet: impl Into<Encoded> + Copy,
+        packet: impl IntoEncoded + Copy,
     ) -> Result<(), SendError> {
         loop {
             let room = self.shared.room(peer).ok_or(SendError::NoPeer)?;
@@ -408,9 +454,14 @@ impl Handle {
         self.with(|node, now| node.set_bloom(bloom, now));
     }
 
-    /// Adds topics to the bloom filter: see [`Node::widen_bloom`].
-    pub fn widen_bloom(&self, topics: &Bloom) {
-        self.with(|node, now| node.widen_bloom(topics, now));
+    /// Sets the topic interest: see [`Node::set_topics`].
+    pub fn set_topics(&self, topics: HashSet<Topic>) {
+        self.with(|node, now| node.set_topics(topics, now));
+    }
+
+    /// Adds topics to what the node accepts: see [`Node::add_topics`].
+    pub fn add_topics(&self, topics: impl IntoIterator<Item = Topic>) {
+        self.with(|node, now| node.add_topics(topics, now));
     }
 
     /// Sets which envelopes become events: see [`Node::set_interest`].
@@ -420,12 +471,18 @@ impl Handle {
 
     /// Accepts direct packets of a peer: see [`Node::mark_trusted`].
     pub fn mark_trusted(&self, peer: ConnectionId) {
-        self.with(|node, _| node.mark_trusted(peer));
+        self.shared.with(peer.network, |node, _| node.mark_trusted(peer));
     }
 
     /// Returns the counters: see [`Node::stats`].
     pub fn stats(&self) -> Stats {
         self.with(|node, _| node.stats())
+    }
+
+    /// Returns the sums of the counters in all networks. A peer that is in both counts twice.
+    pub fn stats_of_all(&self) -> Stats {
+        let each = self.networks().into_iter().map(|handle| handle.stats());
+        each.reduce(|sum, more| sum + more).unwrap_or_default()
     }
 
     /// Returns the bytes of packets of inbound peers that have begun and not ended.
@@ -443,9 +500,10 @@ impl Handle {
         self.shared.clock.now()
     }
 
-    /// Works on the node itself. Its outputs are dispatched as usual; don't poll them.
+    /// Works on the node of this network itself. Its outputs are dispatched as usual; don't poll
+    /// them.
     pub fn with<T>(&self, work: impl FnOnce(&mut Node, Time) -> T) -> T {
-        self.shared.with(work)
+        self.shared.with(self.network, work)
     }
 }
 

@@ -85,7 +85,7 @@ mod tests {
     const START: Time = Duration::from_secs(1_585_700_000);
 
     fn seat(number: u32, ip: [u8; 4], since: u64, brought: u64) -> Seat {
-        let key = ConnectionId { slot: number, generation: 0 };
+        let key = ConnectionId::from_bits(u64::from(number) << 32);
         let since = START + Duration::from_secs(since);
         Seat { key, ip: ip.into(), since, brought, trusted: false }
     }

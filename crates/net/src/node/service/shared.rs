@@ -10,10 +10,12 @@ use std::{
 use statuskit_core::{
     crypto::{PublicKey, SecretKey},
     devp2p::NodeId,
+    wire::{Dialect, Network},
 };
 use tokio::sync::{Notify, watch};
 
 use super::{
+    bridge::{Bridge, BridgeStats},
     dial::Dials,
     places::{Places, Seat},
     subscription::Hub,
@@ -23,7 +25,7 @@ use crate::{
     connection,
     node::{
         Clock, ConnectError, ConnectionId, EndReason, Event, Node, Outgoing, Output, PeerInfo,
-        PeerSummary, Time, Token,
+        PeerState, PeerSummary, Time, Token,
     },
 };
 
@@ -46,18 +48,27 @@ pub(super) struct Shared {
 }
 
 struct State {
-    node: Node,
+    nodes: Nodes,
+    bridge: Option<Bridge>,
     links: HashMap<ConnectionId, Link>,
-    /// The connected peers, by their key.
-    by_id: HashMap<PublicKey, ConnectionId>,
+    /// The connected peers, by their key: one connection each, in one network or both.
+    by_id: HashMap<PublicKey, Vec<ConnectionId>>,
     dials: Dials,
     /// When the timer wakes.
     wakes_at: Option<Time>,
 }
 
-/// A connection, as seen from outside its task.
+/// The nodes of a service, one for each network.
+struct Nodes {
+    first: Node,
+    second: Option<Node>,
+}
+
+/// A connection in one network, as seen from outside its task.
 struct Link {
     summary: Arc<PeerSummary>,
+    /// Whether it is the first of its connection, which takes the place.
+    is_first: bool,
     since: Time,
     /// Wakes the task.
     poke: Arc<Notify>,
@@ -67,8 +78,8 @@ struct Link {
     end: Option<EndReason>,
     /// Whether it was told to end: its place is free.
     is_ending: bool,
-    /// Whether the peer's Status has come. Dropped with the connection.
-    ready: watch::Sender<bool>,
+    /// Whether the peer's Status has come, in one network. Dropped with the connection.
+    ready: Arc<watch::Sender<bool>>,
     /// Whether another connection with the same peer waits for the outcome of this one.
     has_rival: bool,
 }
@@ -79,12 +90,15 @@ pub(super) struct Newcomer {
     pub addr: SocketAddr,
     pub inbound: bool,
     pub client: String,
+    /// What both sides speak, at most one of each network.
+    pub dialects: Vec<Dialect>,
     pub info: PeerInfo,
 }
 
 /// A connection that has become a peer.
 pub(super) struct Joined {
-    pub key: ConnectionId,
+    /// The peer in each network, with the protocol that it speaks there; at least one.
+    pub sessions: Vec<(ConnectionId, &'static str)>,
     /// Wakes the connection's task.
     pub poke: Arc<Notify>,
     /// Its part of the memory for packets that are not complete, if it dialled us.
@@ -100,9 +114,51 @@ pub(super) enum Next {
     End(EndReason),
 }
 
+impl Nodes {
+    fn all(&self) -> impl Iterator<Item = &Node> {
+        std::iter::once(&self.first).chain(&self.second)
+    }
+
+    fn all_mut(&mut self) -> impl Iterator<Item = &mut Node> {
+        std::iter::once(&mut self.first).chain(&mut self.second)
+    }
+
+    fn get_mut(&mut self, network: Network) -> Option<&mut Node> {
+        self.all_mut().find(|node| node.config().network == network)
+    }
+
+    fn peer(&self, key: ConnectionId) -> Option<PeerState> {
+        self.all().find_map(|node| node.peer(key))
+    }
+
+    fn remove_peer(&mut self, key: ConnectionId) {
+        self.all_mut().for_each(|node| node.remove_peer(key));
+    }
+
+    /// Lets all nodes go on after the same number. Each is asked for its outputs before another
+    /// adds envelopes, so that the numbers of events ascend.
+    fn share_numbers(&mut self) {
+        if let Nodes { first, second: Some(second) } = self {
+            first.number_after(second.last_number());
+            second.number_after(first.last_number());
+        }
+    }
+
+    fn next_timeout(&self) -> Option<Time> {
+        self.all().filter_map(Node::next_timeout).min()
+    }
+
+    fn poll_output(&mut self) -> Option<(Network, Output)> {
+        self.all_mut().find_map(|node| {
+            let output = node.poll_output()?;
+            Some((node.config().network, output))
+        })
+    }
+}
+
 impl State {
     fn end(&mut self, key: ConnectionId, reason: EndReason) {
-        self.node.remove_peer(key);
+        self.nodes.remove_peer(key);
         if let Some(link) = self.links.get_mut(&key) {
             link.is_ending = true;
             link.end.get_or_insert(reason);
@@ -112,9 +168,10 @@ impl State {
 
     /// The peers that have dialled us, without those that are about to leave.
     fn seats(&self) -> Vec<Seat> {
-        let inbound = self.links.iter().filter(|(_, link)| link.summary.inbound && !link.is_ending);
+        let is_seated = |link: &Link| link.is_first && link.summary.inbound && !link.is_ending;
+        let inbound = self.links.iter().filter(|(_, link)| is_seated(link));
         let seats = inbound.map(|(&key, link)| {
-            let state = self.node.peer(key);
+            let state = self.nodes.peer(key);
             Seat {
                 key,
                 ip: link.summary.addr.ip(),
@@ -129,7 +186,8 @@ impl State {
 
 impl Shared {
     pub fn new(
-        node: Node,
+        (first, second): (Node, Option<Node>),
+        bridge: Option<Bridge>,
         key: SecretKey,
         p2p: connection::P2pConfig,
         clock: Clock,
@@ -145,7 +203,8 @@ impl Shared {
             unfinished,
             closing: watch::Sender::new(false),
             state: Mutex::new(State {
-                node,
+                nodes: Nodes { first, second },
+                bridge,
                 links: HashMap::new(),
                 by_id: HashMap::new(),
                 dials: Dials::default(),
@@ -156,12 +215,27 @@ impl Shared {
         }
     }
 
-    /// Works on the node, and dispatches its outputs.
-    pub fn with<T>(&self, work: impl FnOnce(&mut Node, Time) -> T) -> T {
+    /// Works on the node of a network, which must be there, and dispatches its outputs.
+    pub fn with<T>(&self, network: Network, work: impl FnOnce(&mut Node, Time) -> T) -> T {
         let mut state = self.lock();
-        let result = work(&mut state.node, self.clock.now());
+        let Nodes { first, second } = &mut state.nodes;
+        let node = match second {
+            Some(second) if second.config().network == network => second,
+            _ => first,
+        };
+        let result = work(node, self.clock.now());
         self.dispatch(&mut state);
         result
+    }
+
+    /// Returns the networks of the service.
+    pub fn networks(&self) -> Vec<Network> {
+        self.lock().nodes.all().map(|node| node.config().network).collect()
+    }
+
+    /// Returns the counters of the bridge, if there is one.
+    pub fn bridge_stats(&self) -> Option<BridgeStats> {
+        self.lock().bridge.as_ref().map(Bridge::stats)
     }
 
     pub fn dials<T>(&self, work: impl FnOnce(&mut Dials) -> T) -> T {
@@ -185,13 +259,20 @@ impl Shared {
         peers
     }
 
-    pub fn peer_by_id(&self, id: &PublicKey) -> Option<ConnectionId> {
-        self.lock().by_id.get(id).copied()
+    /// Returns the peer with a key, in this network if it is there.
+    pub fn peer_by_id(&self, id: &PublicKey, network: Network) -> Option<ConnectionId> {
+        let state = self.lock();
+        let keys = state.by_id.get(id)?;
+        keys.iter().find(|key| key.network == network).or(keys.first()).copied()
+    }
+
+    pub fn is_connected(&self, id: &PublicKey) -> bool {
+        self.lock().by_id.contains_key(id)
     }
 
     /// Makes a peer of a connection.
     pub fn join(&self, newcomer: &Newcomer) -> Result<Joined, ConnectError> {
-        let Newcomer { id, addr, inbound, client, info } = newcomer;
+        let Newcomer { id, addr, inbound, client, dialects, info } = newcomer;
         let mut state = self.lock();
         if *id == self.key.public_key() {
             return Err(ConnectError::ToSelf);
@@ -204,29 +285,38 @@ impl Shared {
         if *inbound && let Some(displaced) = self.places.find(&state.seats(), addr.ip(), now)? {
             state.end(displaced, EndReason::Displaced);
         }
-        let info = PeerInfo { id: NodeId::from_key(id), ..info.clone() };
-        let key = state.node.add_peer(info, now).ok_or(ConnectError::TooManyPeers)?;
-        let client = client.clone();
-        let summary =
-            Arc::new(PeerSummary { key, id: *id, addr: *addr, inbound: *inbound, client });
-        let link = Link {
-            summary: summary.clone(),
-            since: now,
-            poke: Arc::default(),
-            room: Arc::default(),
-            end: None,
-            is_ending: false,
-            ready: watch::Sender::new(false),
-            has_rival: false,
-        };
-        let (poke, ready) = (link.poke.clone(), link.ready.subscribe());
-        state.links.insert(key, link);
-        state.by_id.insert(*id, key);
-        self.hub.add_peer(key);
-        self.hub.publish(Event::Connected(summary));
+        let (poke, ready) = (Arc::<Notify>::default(), Arc::new(watch::Sender::new(false)));
+        let mut sessions = Vec::new();
+        for dialect in dialects {
+            let info = PeerInfo { id: NodeId::from_key(id), dialect: *dialect, ..info.clone() };
+            let node = state.nodes.get_mut(dialect.network());
+            let Some(key) = node.and_then(|node| node.add_peer(info, now)) else { continue };
+            let client = client.clone();
+            let summary =
+                Arc::new(PeerSummary { key, id: *id, addr: *addr, inbound: *inbound, client });
+            let link = Link {
+                summary: summary.clone(),
+                is_first: sessions.is_empty(),
+                since: now,
+                poke: poke.clone(),
+                room: Arc::default(),
+                end: None,
+                is_ending: false,
+                ready: ready.clone(),
+                has_rival: false,
+            };
+            state.links.insert(key, link);
+            state.by_id.entry(*id).or_default().push(key);
+            sessions.push((key, dialect.protocol()));
+            self.hub.add_peer(key);
+            self.hub.publish(Event::Connected(summary));
+        }
+        if sessions.is_empty() {
+            return Err(ConnectError::TooManyPeers);
+        }
         self.dispatch(&mut state);
         let part = inbound.then(|| Arc::new(self.unfinished.enter()));
-        Ok(Joined { key, poke, part, ready })
+        Ok(Joined { sessions, poke, part, ready: ready.subscribe() })
     }
 
     /// Returns the connection with the same peer, if the newcomer may wait for its outcome: it goes
@@ -234,7 +324,7 @@ impl Shared {
     /// the connection has ended.
     pub fn undecided(&self, newcomer: &Newcomer) -> Option<(ConnectionId, watch::Receiver<bool>)> {
         let mut state = self.lock();
-        let key = *state.by_id.get(&newcomer.id)?;
+        let key = *state.by_id.get(&newcomer.id)?.first()?;
         let link = state.links.get_mut(&key)?;
         let crossed = link.summary.inbound != newcomer.inbound;
         let first = crossed && !*link.ready.borrow() && !link.has_rival;
@@ -242,15 +332,26 @@ impl Shared {
         first.then(|| (key, link.ready.subscribe()))
     }
 
-    /// Removes a peer whose connection has ended, and reports it.
-    pub fn leave(&self, key: ConnectionId, reason: EndReason, unread_since: Option<Time>) {
+    /// Removes a peer whose connection has ended, and reports it in each network: the `reason` in
+    /// the one where it `ended`, or in the first.
+    pub fn leave(
+        &self,
+        sessions: &[(ConnectionId, &'static str)],
+        (ended, reason): (Option<ConnectionId>, EndReason),
+        unread_since: Option<Time>,
+    ) {
         let mut state = self.lock();
-        state.node.remove_peer(key);
-        if let Some(link) = state.links.remove(&key) {
+        let mut keys: Vec<_> = sessions.iter().map(|(key, _)| *key).collect();
+        keys.sort_by_key(|key| Some(*key) != ended);
+        let mut reason = Some(reason);
+        for key in keys {
+            state.nodes.remove_peer(key);
+            let Some(link) = state.links.remove(&key) else { continue };
             link.room.notify_waiters();
             state.by_id.remove(&link.summary.id);
             self.hub.remove_peer(key);
             let (peer, at) = (link.summary, self.clock.now());
+            let reason = reason.take().unwrap_or(EndReason::OtherNetwork);
             self.hub.publish(Event::Disconnected { peer, reason, at, unread_since });
         }
         self.dispatch(&mut state);
@@ -264,7 +365,7 @@ impl Shared {
     /// Returns the next step of a peer's task. Without `writes`, makes no packets.
     pub fn next_for(&self, key: ConnectionId, writes: bool) -> Next {
         let mut state = self.lock();
-        let State { node, links, .. } = &mut *state;
+        let State { nodes, links, .. } = &mut *state;
         let Some(link) = links.get_mut(&key) else { return Next::End(EndReason::Removed) };
         if let Some(reason) = link.end.take() {
             return Next::End(reason);
@@ -272,16 +373,21 @@ impl Shared {
         if !writes {
             return Next::Wait;
         }
-        let outgoing = node.poll_peer(key, self.clock.now());
+        let node = nodes.get_mut(key.network);
+        let outgoing = node.and_then(|node| node.poll_peer(key, self.clock.now()));
         link.room.notify_waiters();
         self.dispatch(&mut state);
         outgoing.map_or(Next::Wait, Next::Write)
     }
 
     /// Notes that the packets with these tokens were written.
-    pub fn written(&self, key: ConnectionId, tokens: &mut Vec<Token>) {
+    pub fn written(&self, tokens: &mut Vec<(ConnectionId, Token)>) {
         let mut state = self.lock();
-        tokens.drain(..).for_each(|token| state.node.written(key, token));
+        for (key, token) in tokens.drain(..) {
+            if let Some(node) = state.nodes.get_mut(key.network) {
+                node.written(key, token);
+            }
+        }
         self.dispatch(&mut state);
     }
 
@@ -297,8 +403,8 @@ impl Shared {
             let now = self.clock.now();
             let wait = {
                 let mut state = self.lock();
-                state.node.handle_timeout(now);
-                state.wakes_at = state.node.next_timeout();
+                state.nodes.all_mut().for_each(|node| node.handle_timeout(now));
+                state.wakes_at = state.nodes.next_timeout();
                 self.dispatch(&mut state);
                 state.wakes_at.map_or(LONGEST_SLEEP, |at| at.saturating_sub(now))
             };
@@ -310,29 +416,44 @@ impl Shared {
         }
     }
 
-    /// Dispatches the outputs of the node.
+    /// Dispatches the outputs of the nodes.
     fn dispatch(&self, state: &mut State) {
-        while let Some(output) = state.node.poll_output() {
-            match output {
-                Output::Writable(key) => {
-                    if let Some(link) = state.links.get(&key) {
-                        link.poke.notify_one();
+        let mut crossings = Vec::new();
+        loop {
+            while let Some((network, output)) = state.nodes.poll_output() {
+                match output {
+                    Output::Writable(key) => {
+                        if let Some(link) = state.links.get(&key) {
+                            link.poke.notify_one();
+                        }
                     }
-                }
-                Output::Disconnect { peer, error } => {
-                    state.end(peer, error.into());
-                }
-                Output::Event(event) => {
-                    if let Event::Ready { peer, .. } = &event
-                        && let Some(link) = state.links.get(peer)
-                    {
-                        link.ready.send_replace(true);
+                    Output::Disconnect { peer, error } => {
+                        state.end(peer, error.into());
                     }
-                    self.hub.publish(event);
+                    Output::Event(event) => {
+                        if let Event::Ready { peer, .. } = &event
+                            && let Some(link) = state.links.get(peer)
+                        {
+                            link.ready.send_replace(true);
+                        }
+                        self.hub.publish(event);
+                    }
+                    Output::Crossing(crossing) => crossings.push((network.other(), crossing)),
+                }
+            }
+            state.nodes.share_numbers();
+            if crossings.is_empty() {
+                break;
+            }
+            // After the events of those before: numbers must ascend.
+            let State { nodes, bridge, .. } = state;
+            for (to, crossing) in crossings.drain(..) {
+                if let (Some(bridge), Some(node)) = (&mut *bridge, nodes.get_mut(to)) {
+                    bridge.cross(to, &crossing, node, self.clock.now());
                 }
             }
         }
-        let next = state.node.next_timeout();
+        let next = state.nodes.next_timeout();
         if next.is_some_and(|next| state.wakes_at.is_none_or(|at| next < at)) {
             state.wakes_at = next;
             self.timer.notify_one();

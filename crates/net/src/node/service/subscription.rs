@@ -99,13 +99,14 @@ impl Hub {
 
     /// Watches whether there is room: whether no lossless queue is over the limit.
     pub fn room(&self) -> Room {
-        Room { all: self.full.subscribe(), own: None }
+        Room { all: self.full.subscribe(), own: Vec::new() }
     }
 
-    /// Tells whether there is room for the events of a peer.
-    pub fn room_of(&self, peer: ConnectionId) -> Room {
-        let own = self.peers().get(&peer).map(watch::Sender::subscribe);
-        Room { all: self.full.subscribe(), own }
+    /// Tells whether there is room for the events of a connection, in all networks.
+    pub fn room_of(&self, peers: impl IntoIterator<Item = ConnectionId>) -> Room {
+        let known = self.peers();
+        let own = peers.into_iter().filter_map(|peer| known.get(&peer));
+        Room { all: self.full.subscribe(), own: own.map(watch::Sender::subscribe).collect() }
     }
 
     /// A peer has come: each peer's part is smaller now.
@@ -158,14 +159,14 @@ impl Hub {
 #[derive(Debug, Clone)]
 pub(super) struct Room {
     all: watch::Receiver<usize>,
-    own: Option<watch::Receiver<usize>>,
+    /// Of each network of the connection: at most two.
+    own: Vec<watch::Receiver<usize>>,
 }
 
 impl Room {
     /// Whether there is room now.
     pub fn is_there(&self) -> bool {
-        let own = self.own.as_ref().is_none_or(|own| *own.borrow() == 0);
-        own && *self.all.borrow() == 0
+        self.own.iter().chain([&self.all]).all(|queues| *queues.borrow() == 0)
     }
 
     /// Resolves when there is room. Cancel-safe.
@@ -185,21 +186,22 @@ impl Room {
     /// Cancel-safe.
     pub async fn changed(&mut self, before: bool) {
         while self.is_there() == before {
+            let (mut first, mut second) = (None, None);
+            for (place, own) in [&mut first, &mut second].into_iter().zip(&mut self.own) {
+                *place = Some(own);
+            }
             tokio::select! {
-                () = changed(&mut self.all) => {}
-                () = async {
-                    match &mut self.own {
-                        Some(own) => changed(own).await,
-                        None => std::future::pending().await,
-                    }
-                } => {}
+                () = changed(Some(&mut self.all)) => {}
+                () = changed(first) => {}
+                () = changed(second) => {}
             }
         }
     }
 }
 
 /// Resolves at a change; never when there can be none any more.
-async fn changed(of: &mut watch::Receiver<usize>) {
+async fn changed(of: Option<&mut watch::Receiver<usize>>) {
+    let Some(of) = of else { return std::future::pending().await };
     if of.changed().await.is_err() {
         std::future::pending().await
     }

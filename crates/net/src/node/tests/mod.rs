@@ -17,6 +17,7 @@ use super::*;
 
 mod any_order;
 mod rates;
+mod waku;
 
 const START: Time = Duration::from_secs(1_585_700_000);
 const SECOND: Duration = Duration::from_secs(1);
@@ -282,13 +283,13 @@ fn a_change_of_the_bloom_filter_is_announced_and_tolerated() {
         node.pooled(&envelope.hash()).is_some()
     };
     // Without a filter there is nothing to widen.
-    node.widen_bloom(&Bloom::from_topic(topic), START);
+    node.add_topics([topic], START);
     assert_eq!(node.config().bloom, None);
     node.set_bloom(Some(Bloom::EMPTY), START);
     assert!(accepts(&mut node, 1, START + 9 * SECOND));
     assert!(!accepts(&mut node, 2, START + 10 * SECOND));
     poll(&mut node, peer, START + 10 * SECOND);
-    node.widen_bloom(&Bloom::from_topic(topic), START + 11 * SECOND);
+    node.add_topics([topic], START + 11 * SECOND);
     assert!(accepts(&mut node, 3, START + 11 * SECOND));
     let announced = poll(&mut node, peer, START + 11 * SECOND);
     let announced: Vec<_> = announced.into_iter().filter(|it| it.code == 3).collect();
@@ -296,7 +297,7 @@ fn a_change_of_the_bloom_filter_is_announced_and_tolerated() {
         Packet::decode(3, &announced[0].payload),
         Ok(Packet::BloomFilter(Bloom::from_topic(topic)))
     );
-    node.widen_bloom(&Bloom::from_topic(topic), START + 12 * SECOND);
+    node.add_topics([topic], START + 12 * SECOND);
     assert_eq!(poll(&mut node, peer, START + 12 * SECOND), [], "nothing has changed");
     // This packet can't hold an empty filter.
     node.set_bloom(None, START + 13 * SECOND);

@@ -8,7 +8,10 @@ use statuskit_core::{
     devp2p::DisconnectReason,
     envelope::Topic,
     time::UnixSeconds,
-    wire::packet::code,
+    wire::{
+        packet::{PROTOCOL, code},
+        status::VERSION,
+    },
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream},
@@ -23,6 +26,7 @@ use crate::{
     testing::local_config,
 };
 
+mod networks;
 mod pressure;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -95,6 +99,7 @@ async fn piped_through<S: AsyncRead + AsyncWrite + Unpin>(
             addr: SocketAddr::from(([127, 0, 0, 1], 1)),
             inbound: true,
             client: String::new(),
+            dialects: vec![Dialect::Whisper],
             info: Default::default(),
         };
         let joined = shared.join(&newcomer).unwrap();
