@@ -265,8 +265,7 @@ impl Service {
         };
         let second = has_both.then(|| of(network.other(), seed.rotate_left(32) ^ 1));
         let shared = Arc::new(Shared::new(
-            (of(network, seed), second),
-            config.bridge.map(Bridge::new),
+            (of(network, seed), second, config.bridge.map(Bridge::new)),
             key,
             p2p,
             config.clock,

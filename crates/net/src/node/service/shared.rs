@@ -186,8 +186,7 @@ impl State {
 
 impl Shared {
     pub fn new(
-        (first, second): (Node, Option<Node>),
-        bridge: Option<Bridge>,
+        (first, second, bridge): (Node, Option<Node>, Option<Bridge>),
         key: SecretKey,
         p2p: connection::P2pConfig,
         clock: Clock,
