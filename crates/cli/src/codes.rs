@@ -394,7 +394,7 @@ const EXPLANATIONS: &[Explanation] = &[
         code: "fixtures.program",
         rule: "An implementation under test reads requests line by line, answers each with a line, and ends with its input.",
         source: "tools",
-        causes: "A program that is not in PATH, that ends at once, or that waits for a terminal. Its own errors stand above. `status-fixtures shim --template python` prints one that works.",
+        causes: "A program that is not in PATH, that ends at once, that prints what is no answer, or that waits for a terminal. Its own errors stand above. `status-fixtures shim --template python` prints one that works.",
     },
     Explanation {
         code: "fixtures.exceptions",

@@ -92,7 +92,7 @@ pub fn each_envelope(
 
 /// Runs `work` on each envelope of the input, and `other` on what is none, with the error that
 /// says why.
-fn each_envelope_or(
+pub fn each_envelope_or(
     cx: &mut Context,
     inputs: &InputArgs,
     mut work: impl FnMut(&mut Context, Envelope, u64) -> Result<()>,

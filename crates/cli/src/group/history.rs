@@ -197,6 +197,8 @@ fn add_item(item: &Item, histories: &mut Vec<History>) -> std::result::Result<()
             let bytes = hex_member(members, "raw")?;
             add_update(&update_of_payload(&bytes)?, histories)
         }
+        // Of tools that show no members, such as a broken update.
+        Some("bytes") => add_update(&update_of_bytes(&hex_member(members, "raw")?)?, histories),
         Some("membership_update_message") => add_update(&update_of_members(members)?, histories),
         kind => {
             let kind = kind.unwrap_or("(none)");
