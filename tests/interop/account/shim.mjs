@@ -1,11 +1,15 @@
-// ethers under the line protocol of fixtures/README.md, for `status-fixtures verify`. Errors have
-// the class "refused": what ethers throws does not tell which rule was broken.
+// ethers, Node's crypto, content-hash and eth-url-parser under the line protocol of fixtures/README.md, for
+// `status-fixtures verify`. Errors have the class "refused": what is thrown does not tell which rule was
+// broken.
 
 import {
   AbiCoder, HDNodeWallet, Interface, Mnemonic, SigningKey, Transaction, TypedDataEncoder, Wallet,
-  computeAddress, decodeRlp, encodeRlp, ensNormalize, getAddress, hashMessage, id, keccak256, namehash,
-  sha256, toUtf8Bytes, verifyMessage,
+  computeAddress, decodeBase58, decodeRlp, encodeBase58, encodeRlp, encryptKeystoreJsonSync, ensNormalize,
+  getAddress, hashMessage, id, keccak256, namehash, sha256, toUtf8Bytes, verifyMessage,
 } from 'ethers'
+import * as contentHash from '@ensdomains/content-hash'
+import { parse as parseLink } from 'eth-url-parser'
+import { CID } from 'multiformats/cid'
 import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync, pbkdf2Sync } from 'node:crypto'
 import { createInterface } from 'node:readline'
 
@@ -94,6 +98,16 @@ const ops = {
     if (JSON.parse(file).extendedkey?.ciphertext) return undefined
     const wallet = Wallet.fromEncryptedJsonSync(file, password)
     return { private_key: wallet.privateKey, address: wallet.address }
+  },
+  'keystore.write': ({ private_key: privateKey, password, salt, iv, id: uuid, log_n: n, r, p }) => {
+    const account = { address: computeAddress(privateKey), privateKey }
+    const file = JSON.parse(encryptKeystoreJsonSync(account, password, {
+      salt, iv, uuid, scrypt: { N: 2 ** n, r, p },
+    }))
+    // Members of its own, its case of two names, and what Status' files have besides.
+    const { address, id, version, Crypto: crypto } = file
+    const extendedkey = { cipher: '', ciphertext: '', cipherparams: { iv: '' }, kdf: '', kdfparams: null, mac: '' }
+    return { file: JSON.stringify({ address, crypto, id, version, extendedkey, subaccountindex: 0 }) }
   },
   'keystore.mobile_password': ({ password }) => ({ password: keccak256(toUtf8Bytes(password)) }),
   'x3dh.initiate': ({ identity, ephemeral, their_identity: theirs, their_prekey: prekey }) =>
@@ -189,6 +203,35 @@ const ops = {
   'payload.clock': ({ last_clock: last, now_ms: now }) => {
     const [one, two] = [BigInt(last), BigInt(now)]
     return { clock: (one === 0n || one < two ? two : one + 1n).toString() }
+  },
+  'account.compress': ({ public_key: key }) => ({
+    compact: 'z' + encodeBase58('0xe701' + SigningKey.computePublicKey(key, true).slice(2)),
+  }),
+  'account.expand': ({ compact }) => {
+    const [base, digits] = [compact[0], compact.slice(1)]
+    // Of the bases, these are there.
+    if (base !== 'z' && base !== 'f') return undefined
+    const raw = base === 'z' ? decodeBase58(digits).toString(16) : digits
+    if (!/^e701(0[23][0-9a-f]{64})$/.test(raw)) throw new Error('no chat key')
+    return { public_key: SigningKey.computePublicKey('0x' + raw.slice(4), false) }
+  },
+  'packet.batch_hash': ({ payload }) => ({ batch_hash: keccak256(payload) }),
+  'contenthash.encode': ({ content }) => {
+    const [, kind, value] = /^\/(ipfs|ipns|swarm)\/(\w+)$/.exec(content) ?? []
+    if (!kind) throw new Error('no path')
+    return { contenthash: '0x' + contentHash.encode(kind, value) }
+  },
+  'contenthash.decode': ({ contenthash: hex }) => {
+    const kind = contentHash.getCodec(hex.slice(2))
+    const value = contentHash.decode(hex.slice(2))
+    if (kind === 'swarm') return { content: `/swarm/${value}` }
+    // It shows the newer form.
+    return { content: `/${kind}/${CID.parse(value).toV0()}` }
+  },
+  'link.parse': ({ link }) => {
+    const { target_address: target, chain_id, function_name, parameters = {} } = parseLink(link)
+    const { value, gas } = function_name ? {} : parameters
+    return { target, chain_id, function: function_name, value, gas }
   },
   'account.identicon': ({ public_key: key }) => {
     const hash = createHash('md5').update(key).digest()

@@ -9,6 +9,7 @@ import (
 	"math"
 	"math/big"
 	"os"
+	"reflect"
 	"regexp"
 
 	"github.com/ethereum/go-ethereum/accounts"
@@ -55,6 +56,23 @@ type input struct {
 	TTL        uint32          `json:"ttl"`
 	Nonce      string          `json:"nonce"`
 	Diff       uint32          `json:"diff"`
+	Plaintext  hexutil.Bytes   `json:"plaintext"`
+	Payload    hexutil.Bytes   `json:"payload"`
+	Padding    hexutil.Bytes   `json:"padding"`
+	Signer     hexutil.Bytes   `json:"signer"`
+	PayloadLen uint32          `json:"payload_len"`
+	Signed     bool            `json:"signed"`
+}
+
+func parsed(message *whisper.ReceivedMessage) object {
+	if !message.ValidateAndParse() {
+		panic(refused{"invalid message"})
+	}
+	result := object{"payload": hexutil.Encode(message.Payload), "padding": hexutil.Encode(message.Padding)}
+	if message.Src != nil {
+		result["signer"] = hexutil.Encode(crypto.FromECDSAPub(message.Src))
+	}
+	return result
 }
 
 // extended finds an extended key that is not empty.
@@ -174,14 +192,31 @@ var shimOps = map[string]func(in input) object{
 			message, err = envelope.OpenAsymmetric(key)
 		}
 		refuse(err)
-		if !message.ValidateAndParse() {
-			panic(refused{"invalid message"})
+		return parsed(message)
+	},
+	"message.parse": func(in input) object {
+		return parsed(&whisper.ReceivedMessage{Raw: in.Plaintext})
+	},
+	"message.build": func(in input) object {
+		// Padding of its own is added for none, and signing is not open to others.
+		if len(in.Signer) > 0 || len(in.Padding) == 0 {
+			return nil
 		}
-		result := object{"payload": hexutil.Encode(message.Payload), "padding": hexutil.Encode(message.Padding)}
-		if message.Src != nil {
-			result["signer"] = hexutil.Encode(crypto.FromECDSAPub(message.Src))
+		message, err := whisper.NewSentMessage(&whisper.MessageParams{Payload: in.Payload, Padding: in.Padding})
+		refuse(err)
+		return object{"plaintext": hexutil.Encode(rawOf(message))}
+	},
+	"message.padding": func(in input) object {
+		params := whisper.MessageParams{Payload: make([]byte, in.PayloadLen)}
+		if in.Signed {
+			key, err := crypto.GenerateKey()
+			refuse(err)
+			params.Src = key
 		}
-		return result
+		message, err := whisper.NewSentMessage(&params)
+		refuse(err)
+		raw := rawOf(message)
+		return object{"padding_len": len(raw) - 1 - int(raw[0]&3) - int(in.PayloadLen)}
 	},
 	"pow.of": func(in input) object {
 		if in.Diff != 0 {
@@ -257,6 +292,11 @@ var shimOps = map[string]func(in input) object{
 		signature[64] += 27
 		return object{"digest": hexutil.Encode(digest), "signature": hexutil.Encode(signature)}
 	},
+}
+
+// rawOf reads a member that the package keeps to itself.
+func rawOf(message interface{}) []byte {
+	return reflect.ValueOf(message).Elem().FieldByName("Raw").Bytes()
 }
 
 func shim() {
