@@ -1,21 +1,31 @@
-//! Any sequence of packets from several peers: the node stays alive and bounded, and keeps serving
-//! a well-behaved peer.
+//! Any sequence of packets from several peers, in each dialect: the node stays alive and bounded, and
+//! keeps serving a well-behaved peer.
 #![no_main]
 
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use statuskit_core::wire::{Status, packet::code};
+use statuskit_core::wire::{Dialect, Status, packet::code};
 use statuskit_net::node::{Node, NodeConfig, Output, PeerInfo};
 
 fuzz_target!(|data: &[u8]| {
+    for dialect in [Dialect::Whisper, Dialect::Waku0, Dialect::Waku1] {
+        run(dialect, data);
+    }
+});
+
+fn run(dialect: Dialect, data: &[u8]) {
     let mut now = Duration::from_secs(1_585_500_000);
     let mut config = NodeConfig::default();
+    config.network = dialect.network();
+    config.waku_confirmations = true;
     config.mailserver = true;
     let mut node = Node::new(config, 1, now);
-    let good = node.add_peer(PeerInfo::default(), now).expect("room for a peer");
-    node.handle_packet(good, code::STATUS, &Status::default().encode(), now);
-    let mut bad = node.add_peer(PeerInfo::default(), now).expect("room for a peer");
+    let stranger = || PeerInfo { dialect, ..PeerInfo::default() };
+    let good = node.add_peer(stranger(), now).expect("room for a peer");
+    let status = Status::silent(dialect).encode_as(dialect);
+    node.handle_packet(good, code::STATUS, &status, now);
+    let mut bad = node.add_peer(stranger(), now).expect("room for a peer");
 
     // Each step: code, length, payload.
     let mut rest = data;
@@ -30,11 +40,11 @@ fuzz_target!(|data: &[u8]| {
                 Output::Writable(peer) => while node.poll_peer(peer, now).is_some() {},
                 Output::Disconnect { peer, .. } => {
                     assert_eq!(peer, bad, "the good peer is let go");
-                    bad = node.add_peer(PeerInfo::default(), now).expect("room for a peer");
+                    bad = node.add_peer(stranger(), now).expect("room for a peer");
                 }
-                Output::Event(_) => {}
+                Output::Event(_) | Output::Crossing(_) => {}
             }
         }
     }
     assert!(node.peer(good).is_some());
-});
+}

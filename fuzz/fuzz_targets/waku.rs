@@ -3,14 +3,14 @@
 
 use libfuzzer_sys::fuzz_target;
 use statuskit_core::wire::{
-    Dialect, Packet,
+    Dialect, Packet, Status,
     packet::code,
-    waku::{Accepts, Settings, max_topics},
+    waku::{Accepts, max_topics},
 };
 
 fuzz_target!(|data: &[u8]| {
     let Some((&first, payload)) = data.split_first() else { return };
-    let mut settings = Settings::default();
+    let mut settings = Status::silent(Dialect::Waku1);
     for dialect in [Dialect::Waku0, Dialect::Waku1] {
         let Ok(packet) = Packet::decode_as(dialect, first.into(), payload) else { continue };
         assert_eq!(packet.code(), u64::from(first));
