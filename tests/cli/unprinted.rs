@@ -1,11 +1,24 @@
 //! What was received and confirmed, and could not be printed.
 
 use std::{
+    collections::BTreeSet,
     io::{BufRead as _, BufReader, Read as _},
     process::{ChildStderr, ChildStdout},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use rand::RngExt as _;
 use serde_json::Value;
+use statuskit_core::{
+    chat::PublicChat,
+    crypto::seeded_rng,
+    envelope::{Draft, Recipient, seal},
+    time::UnixSeconds,
+};
+use statuskit_net::{
+    node::{Event, Subscription},
+    testing::TestNode,
+};
 
 use crate::{
     network::{Node, network},
@@ -187,4 +200,90 @@ fn after_a_kill_nothing_is_missing_and_what_may_be_known_is_marked() {
     next.signal(&shell, "TERM");
     assert_eq!(next.rest().1, Some(143));
     shell.fails(1, &format!("{BOB} --timeout 1"));
+}
+
+/// Notes which envelopes were confirmed, until some more are, or the receiver has left.
+fn note_confirmed(
+    node: &TestNode,
+    events: &mut Subscription,
+    confirmed: &mut BTreeSet<String>,
+    more: Option<usize>,
+) {
+    let mut left = more;
+    let wait = async {
+        while left != Some(0) {
+            match &*events.next().await.expect("the node goes on") {
+                Event::BatchAcknowledged { envelopes, .. } => {
+                    confirmed.extend(envelopes.iter().map(ToString::to_string));
+                    left = left.map(|left| left.saturating_sub(envelopes.len()));
+                }
+                Event::Disconnected { .. } => return assert_eq!(more, None, "it left"),
+                _ => {}
+            }
+        }
+    };
+    node.runtime().block_on(async {
+        tokio::time::timeout(Duration::from_secs(120), wait).await.expect("confirmations")
+    });
+}
+
+#[test]
+fn public_messages_survive_kills_once_they_are_confirmed() {
+    const EACH: usize = 120;
+    let rounds = if std::env::var_os("STATUSKIT_NIGHTLY").is_some() { 100 } else { 5 };
+    let (mut shell, other) = network("");
+    drop(other);
+    let (chat, mut rng) = (PublicChat::new("c"), seeded_rng("kills"));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() as u32;
+    let (mut confirmed, mut printed) = (BTreeSet::new(), BTreeSet::new());
+    let note_printed = |record: &Value, printed: &mut BTreeSet<String>| {
+        let hash = record["hash"].as_str().expect("a hash").to_owned();
+        let is_repeated = record["repeated"] == true;
+        assert!(printed.insert(hash) || is_repeated, "it comes again, and does not say so");
+    };
+    let mut node = None;
+    for round in 0..rounds {
+        // Every other time the node is the same: it sends again what it has.
+        let node = match &mut node {
+            Some(node) if round % 2 == 1 => node,
+            node => node.insert(TestNode::start(&format!("round {round}")).expect("a node")),
+        };
+        shell.var("ENODE", node.enode().to_string());
+        let mut events = node.handle().subscribe();
+        let mut receiver = Receiver::start(&shell, "--identity me.key --state s --chat c");
+        for number in 0..EACH {
+            let payload = format!("{round} {number}");
+            let draft = Draft {
+                topic: chat.topic,
+                now: UnixSeconds(now),
+                ttl: 3600,
+                payload: payload.as_bytes(),
+                signer: None,
+            };
+            let recipient = Recipient::Sym(&chat.key);
+            let sealed = seal::seal(&draft, recipient, &mut rng).expect("an envelope");
+            node.handle().send(sealed).expect("room");
+        }
+        let wanted = rng.random_range(1..EACH);
+        note_confirmed(node, &mut events, &mut confirmed, Some(wanted));
+        // At least these come.
+        let missing = confirmed.difference(&printed).count();
+        for _ in 0..rng.random_range(0..=missing) {
+            note_printed(&receiver.next(), &mut printed);
+        }
+        receiver.signal(&shell, "KILL");
+        receiver.rest().0.iter().for_each(|record| note_printed(record, &mut printed));
+        note_confirmed(node, &mut events, &mut confirmed, None);
+    }
+    assert!(confirmed.difference(&printed).count() > 0, "something is left to print");
+    drop(node);
+    let other = Node::start(&shell, "");
+    shell.var("ENODE", other.enode.clone());
+    let options = "--identity me.key --state s --chat c --timeout 100s";
+    let mut last = Receiver::start(&shell, options);
+    while confirmed.difference(&printed).next().is_some() {
+        note_printed(&last.next(), &mut printed);
+    }
+    last.signal(&shell, "TERM");
+    assert_eq!(last.rest().1, Some(143));
 }

@@ -446,6 +446,7 @@ impl Builder {
         config.p2p.key_log = self.key_log.clone();
         config.node = NodeConfig::with_min_pow(self.min_pow);
         config.dialects.clone_from(&self.dialects);
+        config.node.confirm_stored = self.is_kept;
         let mut client_ring = std::mem::take(&mut self.ring);
         let mut conversations = conversations;
         if let Some(conversations) = conversations.as_mut().filter(|_| self.listens) {
@@ -472,6 +473,7 @@ impl Builder {
         let mut engine =
             Engine::new(self, service, node_key, client_ring, listening, conversations, rng);
         engine.know(known);
+        engine.follow_state()?;
         server.into_iter().for_each(|server| engine.serve(server));
         if listens && is_kept {
             engine.resume()?;

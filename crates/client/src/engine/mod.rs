@@ -34,7 +34,7 @@ use statuskit_net::node::{Event as NodeEvent, Handle, PeerOptions, Service, Subs
 
 use self::twice::Twice;
 use self::{
-    receiving::Origin,
+    receiving::{Arrivals, Origin, unreceived},
     serving::{Acting, Party, Recovered, Sharing},
 };
 use crate::{
@@ -108,6 +108,7 @@ pub(crate) struct Engine {
     connect_timeout: Duration,
     next_id: u64,
     inbox: Inbox,
+    arrived: Arrivals,
     progress: Progress,
     /// How often what is under way was mined, and how.
     mined: HashMap<SendId, (u32, SendOptions)>,
@@ -228,6 +229,7 @@ impl Engine {
             connect_timeout: settings.connect_timeout,
             next_id: 0,
             inbox: Inbox::default(),
+            arrived: Arrivals::default(),
             progress: Progress::default(),
             mined: HashMap::new(),
             under_way: HashSet::new(),
@@ -273,15 +275,24 @@ impl Engine {
         self.sharing.start(server);
     }
 
+    /// Goes on after the places that the state has.
+    pub fn follow_state(&mut self) -> Result<(), ChatError> {
+        if let Some(conversations) = &mut self.conversations {
+            let last = conversations.messenger.last_place()?;
+            self.inbox.follow(last);
+        }
+        Ok(())
+    }
+
     /// Makes events of what the client before had received and its program did not handle.
     pub fn resume(&mut self) -> Result<(), ChatError> {
         self.has_resumed = true;
         let Some(conversations) = &mut self.conversations else { return Ok(()) };
         let kept = conversations.messenger.kept()?;
         let is_repeated = kept.was_interrupted;
+        self.arrived.shown = kept.shown.into_iter().collect();
         for envelope in kept.envelopes {
             let (place, handled) = (envelope.place, envelope.handled);
-            self.inbox.follow(place);
             let saved = Saved::decode(&envelope.context)?;
             let whole = Arc::new(saved.envelope);
             if let Some(history) = &mut self.history {
@@ -535,13 +546,12 @@ impl Engine {
                     result.lost += 1;
                     continue;
                 }
-                live.push((place, Saved::encode(&envelope, None)));
+                live.push(unreceived(place, &envelope));
             }
             result.kept += usize::from(is_ours);
         }
-        if !live.is_empty() {
-            conversations.messenger.keep(&live)?;
-        }
+        let now = UnixSeconds::from_since_epoch(self.node.now());
+        conversations.messenger.keep(&live, now)?;
         conversations.messenger.settle_kept()?;
         Ok(result)
     }
@@ -574,7 +584,10 @@ impl Engine {
     async fn step(&mut self, reads: bool) {
         if self.service.is_none() {
             match self.events.next().await {
-                Some(event) => self.take_envelope(&event),
+                Some(event) => {
+                    self.take_envelope(&event);
+                    self.take_more();
+                }
                 None => self.has_ended = true,
             }
             return;
@@ -587,6 +600,13 @@ impl Engine {
             return;
         }
         let (events, miner, history) = (&mut self.events, &mut self.miner, &mut self.history);
+        let next = &mut self.arrived.next;
+        let event = async {
+            match next.take() {
+                Some(event) => Some(event),
+                None => events.next().await,
+            }
+        };
         let history = async {
             match history {
                 Some(history) => history.next().await,
@@ -596,14 +616,17 @@ impl Engine {
         let has_room = self.sharing.has_room();
         let program = self.sharing.next();
         let wake = tokio::select! {
-            event = events.next(), if reads => Wake::Node(event),
+            event = event, if reads => Wake::Node(event),
             from = program, if has_room => Wake::Program(from),
             mined = miner.next() => Wake::Mined(mined),
             item = history, if reads => Wake::History(item),
             () = until(deadline) => Wake::Time,
         };
         match wake {
-            Wake::Node(Some(event)) => self.handle(&event),
+            Wake::Node(Some(event)) => {
+                self.handle(&event);
+                self.take_more();
+            }
             Wake::Node(None) => self.has_ended = true,
             Wake::Mined(Mined { id, contents, result, too_much }) => {
                 // It is the same for each envelope.

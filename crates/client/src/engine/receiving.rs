@@ -1,11 +1,17 @@
 //! Receiving: from events of the node to messages.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    collections::HashSet,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Instant,
+};
 
 use statuskit_core::{
     chat::{
         Opened, ReceivedMessage,
-        messenger::{Incoming, MessengerEvent, UnreadReason},
+        messenger::{Incoming, MessengerEvent, UnreadReason, Unreceived},
     },
     envelope::{Envelope, EnvelopeHash, check::SYNC_ALLOWANCE},
     time::UnixSeconds,
@@ -29,12 +35,50 @@ use crate::{
 
 /// Where an envelope comes from.
 pub(super) enum Origin {
-    /// From a peer, once.
-    Live { place: u64 },
+    /// From a peer, once; a client before may have had it.
+    Live { place: u64, is_repeated: bool },
     /// From the state; a program may have handled it before.
     State { place: u64, is_repeated: bool },
     /// From a mailserver, which still has it.
     History,
+}
+
+/// Events that are handled together, so that their envelopes share a write to the state.
+const MAX_BATCH: usize = 256;
+
+/// Bytes of envelopes that share a write to the state.
+const MAX_BATCH_BYTES: usize = 1 << 20;
+
+/// What has come and is not in the state yet. Its senders have no confirmation.
+#[derive(Debug, Default)]
+pub(super) struct Arrivals {
+    messages: Vec<Arrived>,
+    bytes: usize,
+    /// The number of the last envelope that was taken from the node.
+    last: u64,
+    /// Envelopes that a client before had.
+    pub shown: HashSet<EnvelopeHash>,
+    /// What came after them, and is no envelope.
+    pub next: Option<Arc<NodeEvent>>,
+}
+
+#[derive(Debug)]
+struct Arrived {
+    place: u64,
+    envelope: Arc<Envelope>,
+    /// `None` if it is for other programs.
+    event: Option<Event>,
+    is_repeated: bool,
+}
+
+/// An envelope as the state keeps it.
+pub(super) fn unreceived(place: u64, envelope: &Envelope) -> Unreceived {
+    Unreceived {
+        place,
+        hash: envelope.hash(),
+        expiry: envelope.expiry(),
+        context: Saved::encode(envelope, None),
+    }
 }
 
 impl Engine {
@@ -169,16 +213,76 @@ impl Engine {
 
     /// Receives an envelope of the live stream.
     pub(super) fn take_envelope(&mut self, event: &NodeEvent) {
-        let NodeEvent::Envelope { envelope, .. } = event else { return };
+        let NodeEvent::Envelope { envelope, number, .. } = event else { return };
+        self.arrived.last = *number;
         let now = self.now().to_seconds();
         if !self.twice.is_first(envelope, now) {
             return;
         }
         let history = self.history.as_mut();
         if history.is_none_or(|history| history.is_first(envelope.hash())) {
+            let is_repeated = self.arrived.shown.contains(&envelope.hash());
             let place = self.inbox.next_place();
-            self.receive(Arc::new(envelope.envelope().clone()), Origin::Live { place });
+            let envelope = Arc::new(envelope.envelope().clone());
+            self.receive(envelope, Origin::Live { place, is_repeated });
         }
+    }
+
+    /// Takes the envelopes that are there already, as many as share a write to the state; then
+    /// confirms them to their senders.
+    pub(super) fn take_more(&mut self) {
+        if !self.is_kept() {
+            return;
+        }
+        let mut taken = 1;
+        while taken < MAX_BATCH
+            && self.arrived.bytes < MAX_BATCH_BYTES
+            && self.arrived.next.is_none()
+        {
+            let event = {
+                let mut next = pin!(self.events.next());
+                match next.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Ready(Some(event)) => event,
+                    Poll::Ready(None) | Poll::Pending => break,
+                }
+            };
+            match *event {
+                NodeEvent::Envelope { .. } => self.take_envelope(&event),
+                // It has a step of its own.
+                _ => self.arrived.next = Some(event),
+            }
+            taken += 1;
+        }
+        self.keep_arrived();
+        if self.is_kept() {
+            let last = self.arrived.last;
+            self.node.with(|node, _| node.stored(last));
+        }
+    }
+
+    /// Writes what has arrived to the state, and makes events of it.
+    fn keep_arrived(&mut self) {
+        let messages = std::mem::take(&mut self.arrived.messages);
+        self.arrived.bytes = 0;
+        let now = self.now().to_seconds();
+        let envelopes: Vec<_> =
+            messages.iter().map(|it| unreceived(it.place, &it.envelope)).collect();
+        let kept = self.conversations.as_mut().map(|it| it.messenger.keep(&envelopes, now));
+        for Arrived { place, envelope, event, is_repeated } in messages {
+            let ticket = match kept {
+                Some(Ok(())) => Ticket::Kept { place, number: 1, of: 1 },
+                _ => Ticket::Live { place, envelope: envelope.clone() },
+            };
+            self.offer(event, Some(ticket), &envelope, false, is_repeated);
+        }
+        if let Some(Err(error)) = kept {
+            self.give_up_conversations(error);
+        }
+    }
+
+    /// Whether what is received is kept in a state.
+    fn is_kept(&self) -> bool {
+        self.conversations.as_ref().is_some_and(|it| it.is_kept)
     }
 
     /// Notes that since this time something may be missing.
@@ -235,14 +339,11 @@ impl Engine {
 
     /// Opens an envelope, once, and hands it to where its key belongs.
     pub(super) fn receive(&mut self, envelope: Arc<Envelope>, origin: Origin) {
-        let (place, is_repeated, ticket) = match origin {
-            Origin::Live { place } => {
-                (Some(place), false, Some(Ticket::Live { place, envelope: envelope.clone() }))
+        let (place, is_repeated) = match origin {
+            Origin::Live { place, is_repeated } | Origin::State { place, is_repeated } => {
+                (Some(place), is_repeated)
             }
-            Origin::State { place, is_repeated } => {
-                (Some(place), is_repeated, Some(Ticket::Kept { place, number: 1, of: 1 }))
-            }
-            Origin::History => (None, false, None),
+            Origin::History => (None, false),
         };
         let mut is_private = false;
         let mut event = None;
@@ -251,8 +352,10 @@ impl Engine {
                 Ok(opened) => {
                     is_private = opened.source.is_private() && self.conversations.is_some();
                     let opened = Arc::new(opened);
-                    if is_private && self.receive_private(&envelope, &opened, place) {
-                        is_private = false;
+                    if is_private {
+                        // What came before it is an event before it.
+                        self.keep_arrived();
+                        is_private = !self.receive_private(&envelope, &opened, place);
                     }
                     // The key of a chat that was left is still there.
                     if !is_private && self.own.takes(envelope.topic()) {
@@ -276,28 +379,53 @@ impl Engine {
             let event_of = |envelope| Event::Envelope { envelope, error: None, is_repeated };
             event = self.own.takes(envelope.topic()).then(|| event_of(envelope.clone()));
         }
-        let Some(ticket) = ticket else {
-            let programs = self.sharing.takers(envelope.topic(), is_private);
-            self.sharing.offer_envelope(None, &programs, false, &envelope, is_repeated);
-            event.into_iter().for_each(|event| self.push_kept(event, None));
-            return;
+        let ticket = match origin {
+            Origin::History => None,
+            Origin::Live { place, .. } if !is_private && self.is_kept() => {
+                let topic = envelope.topic();
+                if event.is_some() || !self.sharing.takers(topic, is_private).is_empty() {
+                    self.arrived.bytes += envelope.size();
+                    self.arrived.messages.push(Arrived { place, envelope, event, is_repeated });
+                }
+                return;
+            }
+            Origin::Live { place, .. } => Some(Ticket::Live { place, envelope: envelope.clone() }),
+            Origin::State { place, .. } => {
+                let ticket = Ticket::Kept { place, number: 1, of: 1 };
+                if !is_private {
+                    self.sharing.recover(Recovered {
+                        ticket: ticket.clone(),
+                        envelope: envelope.clone(),
+                        private: None,
+                        is_repeated,
+                        is_handled: event.is_none(),
+                    });
+                }
+                Some(ticket)
+            }
         };
-        if place.is_some() && matches!(ticket, Ticket::Kept { .. }) && !is_private {
-            self.sharing.recover(Recovered {
-                ticket: ticket.clone(),
-                envelope: envelope.clone(),
-                private: None,
-                is_repeated,
-                is_handled: event.is_none(),
-            });
-        }
-        if event.is_some() && self.takes_up(envelope.hash(), 1, &ticket) {
+        self.offer(event, ticket, &envelope, is_private, is_repeated);
+    }
+
+    /// Hands an envelope to the programs that take it, and its event to this one.
+    fn offer(
+        &mut self,
+        mut event: Option<Event>,
+        ticket: Option<Ticket>,
+        envelope: &Arc<Envelope>,
+        is_private: bool,
+        is_repeated: bool,
+    ) {
+        if let Some(ticket) = &ticket
+            && event.is_some()
+            && self.takes_up(envelope.hash(), 1, ticket)
+        {
             event = None;
         }
         let programs = self.sharing.takers(envelope.topic(), is_private);
-        let (is_ours, some) = (event.is_some(), Some(&ticket));
-        self.sharing.offer_envelope(some, &programs, is_ours, &envelope, is_repeated);
-        event.into_iter().for_each(|event| self.push_kept(event, Some(ticket.clone())));
+        let is_ours = ticket.is_some() && event.is_some();
+        self.sharing.offer_envelope(ticket.as_ref(), &programs, is_ours, envelope, is_repeated);
+        event.into_iter().for_each(|event| self.push_kept(event, ticket.clone()));
     }
 
     /// Hands a message to the messenger. Returns whether it is of another application.

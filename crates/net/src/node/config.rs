@@ -47,8 +47,8 @@ pub struct NodeConfig {
     pub confirmations: bool,
     /// Whether they are in Waku, where nodes of the reference don't unless they are told to.
     pub waku_confirmations: bool,
-    /// Confirms envelopes only when [`Node::stored`](super::Node::stored) is called for them. So that
-    /// can follow the events, the [`interest`](Self::interest) must be [`Interest::Everything`].
+    /// Confirms envelopes that become events only when [`Node::stored`](super::Node::stored) is called
+    /// for them. The others have nobody who could lose them, and are confirmed at once.
     pub confirm_stored: bool,
     /// The error code for rejected envelopes; `None` for that of the peer's
     /// [dialect](Dialect::error_code). The specification says 1; the reference sends 37 for every

@@ -1,8 +1,8 @@
 //! Confirmations that wait until the envelopes they confirm are stored.
 //!
-//! Envelopes are numbered as they enter the pool. An answer waits for the last envelope that was in
-//! the pool when its packet had been handled, so it also covers envelopes that another peer has
-//! just sent. An archive that stores them in this order only reports how far it is.
+//! Envelopes are numbered as they enter the pool. An answer waits for the last envelope that had become
+//! an event when its packet had been handled, so it also covers envelopes that another peer has
+//! just sent. One who stores them in this order only reports how far it is.
 
 use std::collections::VecDeque;
 
@@ -20,6 +20,8 @@ const MAX_BYTES: usize = 16 << 20;
 pub(super) struct Deferred {
     answers: VecDeque<Answer>,
     bytes: usize,
+    /// The number of the last envelope that became an event.
+    pub reported: u64,
     /// Envelopes up to this number are stored.
     stored: u64,
 }
@@ -69,7 +71,7 @@ impl Node {
         batch: [u8; 32],
         errors: Vec<EnvelopeError>,
     ) {
-        let through = self.last;
+        let through = self.deferred.reported;
         if !self.config.confirm_stored || through <= self.deferred.stored {
             return self.answer(peer, batch, errors);
         }
@@ -106,5 +108,51 @@ impl Node {
     /// may never be stored. Their senders can send them again.
     pub fn not_stored(&mut self, from: u64) {
         self.stats.answers_dropped += self.deferred.forget(from) as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashSet, time::Duration};
+
+    use statuskit_core::{
+        envelope::{Envelope, Topic},
+        time::UnixSeconds,
+        wire::{Packet, Status, packet::code},
+    };
+
+    use crate::node::{Interest, Node, NodeConfig, PeerInfo};
+
+    #[test]
+    fn answers_wait_for_envelopes_that_became_events_and_for_no_others() {
+        let now = Duration::from_secs(1_585_700_000);
+        let (ours, other) = (Topic([1; 4]), Topic([2; 4]));
+        let mut config = NodeConfig::with_min_pow(0.0);
+        (config.confirm_stored, config.interest) = (true, Interest::Topics(HashSet::from([ours])));
+        let mut node = Node::new(config, 1, now);
+        let peer = node.add_peer(PeerInfo::default(), now).unwrap();
+        node.handle_packet(peer, code::STATUS, &Status::default().encode(), now);
+        let mut number = 0;
+        let mut send = |node: &mut Node, topic| {
+            number += 1;
+            let expiry = UnixSeconds(now.as_secs() as u32 + 10);
+            let envelope = Envelope::new(expiry, 10, topic, &[7; 100], number);
+            let packet = Packet::Messages(vec![envelope]).encode();
+            node.handle_packet(peer, code::MESSAGES, &packet, now);
+        };
+        let answers = |node: &mut Node| {
+            let packets = std::iter::from_fn(|| node.poll_peer(peer, now));
+            packets.filter(|packet| packet.code == code::BATCH_ACK).count()
+        };
+        send(&mut node, other);
+        assert_eq!(answers(&mut node), 1);
+        send(&mut node, ours);
+        send(&mut node, other);
+        assert_eq!(answers(&mut node), 0);
+        // The first and the third never become events.
+        node.stored(2);
+        assert_eq!(answers(&mut node), 2);
+        send(&mut node, other);
+        assert_eq!(answers(&mut node), 1);
     }
 }

@@ -391,6 +391,7 @@ impl Node {
                     && let Some(envelope) = self.pool.get(place).cloned()
                 {
                     let (network, number) = (self.config.network, self.last);
+                    self.deferred.reported = number;
                     self.emit(Event::Envelope { network, from, envelope, number });
                 }
                 // What has crossed from the other network is there.

@@ -9,10 +9,11 @@
 //! | `xi`, place | an envelope: what the program needs to know of it, and its payloads |
 //! | `xj`, place | how many of its payloads were handled |
 //! | `xo` | exists while a program handles messages; left behind by one that was killed |
+//! | `xe`, place | the hashes of envelopes that were kept at once, and the second of the last expiry |
 //!
 //! Deletions are not worth a write of their own: they go with the next one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use rand::CryptoRng;
 use zeroize::Zeroizing;
@@ -21,6 +22,7 @@ use super::{Incoming, Layers, Messenger, MessengerEvent, Outcome, ReceivedPayloa
 use crate::{
     account::InstallationId,
     crypto::PublicKey,
+    envelope::EnvelopeHash,
     payload::{
         Wrapper,
         check::Rejection,
@@ -36,12 +38,29 @@ use crate::{
         },
     },
     sync::SyncMessageId,
-    time::UnixMillis,
+    time::{UnixMillis, UnixSeconds},
 };
 
 const KEPT: &[u8] = b"xi";
 const HANDLED: &[u8] = b"xj";
 const IN_USE: &[u8] = b"xo";
+const SHOWN: &[u8] = b"xe";
+
+/// Hashes of envelopes that are remembered until they expire. The oldest are forgotten beyond.
+const MAX_SHOWN: usize = 1 << 16;
+
+/// An envelope that the messenger has not received, to be kept.
+#[derive(Debug)]
+pub struct Unreceived {
+    /// Its place in the order in which envelopes came.
+    pub place: u64,
+    /// Its hash.
+    pub hash: EnvelopeHash,
+    /// When peers stop sending it.
+    pub expiry: UnixSeconds,
+    /// What the program stores with it.
+    pub context: Vec<u8>,
+}
 
 /// An envelope with payloads that are not handled yet.
 #[derive(Debug)]
@@ -63,6 +82,9 @@ pub struct KeptMessages {
     pub envelopes: Vec<Kept>,
     /// Whether the program before did not end by itself: it may have handled some of them.
     pub was_interrupted: bool,
+    /// Hashes of envelopes that were [kept](Messenger::keep) and may have been handled. Peers may
+    /// send them again until they expire.
+    pub shown: Vec<EnvelopeHash>,
 }
 
 /// Changes that wait for the next write.
@@ -72,6 +94,9 @@ pub(super) struct Released {
     changes: BTreeMap<u64, Option<u64>>,
     /// Whether the store says that it is in use.
     is_in_use: bool,
+    /// The records of hashes, oldest first: the place, the last expiry, and how many.
+    shown: VecDeque<(u64, UnixSeconds, usize)>,
+    shown_hashes: usize,
 }
 
 impl<S: Store> Messenger<S> {
@@ -109,13 +134,31 @@ impl<S: Store> Messenger<S> {
         })
     }
 
-    /// Keeps envelopes that the messenger has not received, each under its place.
+    /// Keeps envelopes that the messenger has not received, each under its place, in one write.
     ///
     /// # Errors
     /// If the store fails.
-    pub fn keep(&mut self, envelopes: &[(u64, Vec<u8>)]) -> Result<()> {
+    pub fn keep(&mut self, envelopes: &[Unreceived], now: UnixSeconds) -> Result<()> {
+        let Some(first) = envelopes.first() else { return Ok(()) };
         self.atomically(|it| {
-            envelopes.iter().for_each(|(place, context)| it.put_kept(*place, context, &[]));
+            let mut hashes = Writer::default();
+            let last = envelopes.iter().map(|it| it.expiry).max().unwrap_or(now);
+            hashes.u32(last.0);
+            hashes.u32(envelopes.len() as u32);
+            for envelope in envelopes {
+                hashes.array(&envelope.hash.0);
+                it.put_kept(envelope.place, &envelope.context, &[]);
+            }
+            it.store().put(key(SHOWN, first.place), hashes.finish());
+            it.released.shown.push_back((first.place, last, envelopes.len()));
+            it.released.shown_hashes += envelopes.len();
+            while let Some(&(place, expiry, count)) = it.released.shown.front()
+                && (expiry < now || it.released.shown_hashes > MAX_SHOWN)
+            {
+                it.released.shown.pop_front();
+                it.released.shown_hashes -= count;
+                it.store().delete(key(SHOWN, place));
+            }
             Ok(())
         })
     }
@@ -138,6 +181,7 @@ impl<S: Store> Messenger<S> {
     /// If the store fails.
     pub fn kept(&mut self) -> Result<KeptMessages> {
         self.atomically(|it| {
+            let shown = it.read_shown()?;
             let store = it.store();
             let mut handled = BTreeMap::new();
             store.scan(HANDLED, &mut |key, record| {
@@ -163,8 +207,41 @@ impl<S: Store> Messenger<S> {
             if it.released.is_in_use {
                 it.store().put(IN_USE.to_vec(), Zeroizing::new(vec![1]));
             }
-            Ok(KeptMessages { envelopes, was_interrupted })
+            Ok(KeptMessages { envelopes, was_interrupted, shown })
         })
+    }
+
+    /// Returns the last place that is taken, or 0.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn last_place(&mut self) -> Result<u64> {
+        let mut last = 0;
+        for prefix in [KEPT, SHOWN] {
+            self.store().scan(prefix, &mut |key, _| {
+                last = last.max(place_of(prefix, key)?);
+                Ok(())
+            })?;
+        }
+        Ok(last)
+    }
+
+    fn read_shown(&mut self) -> Result<Vec<EnvelopeHash>> {
+        let (mut hashes, mut records) = (Vec::new(), Vec::new());
+        self.store().scan(SHOWN, &mut |key, record| {
+            let mut reader = Reader::new("hashes of envelopes", record);
+            let (place, expiry) = (place_of(SHOWN, key)?, UnixSeconds(reader.u32()?));
+            let count = reader.u32()?;
+            for _ in 0..count {
+                hashes.push(EnvelopeHash(reader.array()?));
+            }
+            records.push((place, expiry, count as usize));
+            reader.finish()
+        })?;
+        records.sort_unstable();
+        self.released.shown_hashes = hashes.len();
+        self.released.shown = records.into();
+        Ok(hashes)
     }
 
     /// Notes that the first `handled` payloads of an envelope need not be kept any longer; `None`
@@ -425,7 +502,13 @@ mod tests {
             .collect();
         assert_eq!((payloads.len(), count), (3, 3));
         assert!(payloads.iter().any(|it| it.group.is_some()));
-        alice.keep(&[(9, b"later".to_vec())]).unwrap();
+        let envelope = |place: u64, expiry| Unreceived {
+            place,
+            hash: EnvelopeHash([place as u8; 32]),
+            expiry: UnixSeconds(expiry),
+            context: b"later".to_vec(),
+        };
+        alice.keep(&[envelope(9, 100)], UnixSeconds(90)).unwrap();
         // The program is killed after it has handled one: nobody can know.
         alice.release(7, Some(1));
         let mut alice = open(alice.into_store(), "alice");
@@ -455,5 +538,19 @@ mod tests {
         let mut alice = open(alice.into_store(), "alice");
         let kept = alice.kept().unwrap();
         assert!(!kept.was_interrupted && kept.envelopes.is_empty());
+        // Its hash is known until it expires.
+        assert_eq!(kept.shown, [EnvelopeHash([9; 32])]);
+        alice.keep(&[envelope(10, 120), envelope(11, 110)], UnixSeconds(100)).unwrap();
+        let shown = alice.kept().unwrap().shown;
+        assert_eq!(shown, [9, 10, 11].map(|byte| EnvelopeHash([byte; 32])));
+        alice.keep(&[envelope(12, 130)], UnixSeconds(101)).unwrap();
+        let shown = alice.kept().unwrap().shown;
+        assert_eq!(shown, [10, 11, 12].map(|byte| EnvelopeHash([byte; 32])));
+        // And no more than many.
+        for place in 13..17 {
+            let many: Vec<_> = (0..MAX_SHOWN / 2).map(|_| envelope(place, 130)).collect();
+            alice.keep(&many, UnixSeconds(101)).unwrap();
+        }
+        assert_eq!(alice.kept().unwrap().shown.len(), MAX_SHOWN);
     }
 }

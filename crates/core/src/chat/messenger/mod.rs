@@ -102,7 +102,7 @@ pub use event::{
     GiveUp, GivenUp, Incoming, Layers, MessengerEvent, Outcome, Oversized, Post, PostKey, PostKind,
     ReceivedPayload, Sent, Subscription, Ticked, TopicKind, UnreadReason,
 };
-pub use kept::{Kept, KeptMessages};
+pub use kept::{Kept, KeptMessages, Unreceived};
 pub use send::without_state;
 
 /// The number of chats above which a stranger's new chat replaces that of another stranger.
