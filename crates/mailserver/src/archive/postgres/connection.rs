@@ -218,6 +218,36 @@ fn plain_url(url: &str) -> Result<String, ArchiveError> {
     Ok(format!("{scheme}://{rest}"))
 }
 
+/// Reads a URL: how to connect, and the TLS that it asks for.
+pub(super) fn settings(url: &str) -> Result<(Config, Option<tls::Wanted>), ArchiveError> {
+    let url = plain_url(url)?;
+    let (url, wanted) = tls::take(&url)?;
+    // The client's message names the setting, not its value.
+    let mut config: Config = url.parse().map_err(|error| {
+        ArchiveError::Unusable(format!("not a PostgreSQL URL: {}", chain(&error)))
+    })?;
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(Duration::from_secs(5));
+    }
+    if config.get_tcp_user_timeout().is_none() {
+        config.tcp_user_timeout(Duration::from_secs(30));
+    }
+    if config.get_keepalives_interval().is_none() {
+        config.keepalives_idle(Duration::from_secs(30));
+        config.keepalives_interval(Duration::from_secs(10)).keepalives_retries(3);
+    }
+    if config.get_application_name().is_none() {
+        config.application_name("statuskit");
+    }
+    // The client reads it, in a list of settings instead of a URL.
+    let wanted =
+        wanted.or_else(|| (config.get_ssl_mode() == SslMode::Require).then(tls::Wanted::default));
+    if wanted.is_some() {
+        config.ssl_mode(SslMode::Require);
+    }
+    Ok((config, wanted))
+}
+
 /// The connections of an archive.
 pub(super) struct Pool {
     config: Config,
@@ -240,31 +270,7 @@ struct State {
 impl Pool {
     /// Reads the URL and connects once, as a test.
     pub(super) fn open(url: &str, options: &Options) -> Result<Self, ArchiveError> {
-        let url = plain_url(url)?;
-        let (url, wanted) = tls::take(&url)?;
-        // The client's message names the setting, not its value.
-        let mut config: Config = url.parse().map_err(|error| {
-            ArchiveError::Unusable(format!("not a PostgreSQL URL: {}", chain(&error)))
-        })?;
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(Duration::from_secs(5));
-        }
-        if config.get_tcp_user_timeout().is_none() {
-            config.tcp_user_timeout(Duration::from_secs(30));
-        }
-        if config.get_keepalives_interval().is_none() {
-            config.keepalives_idle(Duration::from_secs(30));
-            config.keepalives_interval(Duration::from_secs(10)).keepalives_retries(3);
-        }
-        if config.get_application_name().is_none() {
-            config.application_name("statuskit");
-        }
-        // The client reads it, in a list of settings instead of a URL.
-        let wanted = wanted
-            .or_else(|| (config.get_ssl_mode() == SslMode::Require).then(tls::Wanted::default));
-        if wanted.is_some() {
-            config.ssl_mode(SslMode::Require);
-        }
+        let (config, wanted) = settings(url)?;
         #[cfg(not(feature = "tls"))]
         if wanted.is_some() {
             return Err(ArchiveError::Unusable(

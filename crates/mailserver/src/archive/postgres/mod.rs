@@ -146,6 +146,14 @@ pub struct PostgresArchive {
 }
 
 impl PostgresArchive {
+    /// Checks a URL, or a list of settings, without connecting.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Unusable`] if it is invalid. The message has no password.
+    pub fn check_url(url: &str) -> Result<(), ArchiveError> {
+        connection::settings(url).map(|_| ())
+    }
+
     /// Opens the archive at a URL (`postgres://user:password@host:port/database`) or a list of
     /// settings (`host=… user=…`), and creates its tables if there are none.
     ///

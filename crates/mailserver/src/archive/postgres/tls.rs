@@ -50,9 +50,12 @@ pub(super) fn take(url: &str) -> Result<(String, Option<Wanted>), ArchiveError> 
                 "sslmode={other}: TLS is used or not; expected disable, require or verify-full"
             )));
         }
+        // Where quotes are missing, the value goes on with other settings.
         Some(other) => {
+            let is_word = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
+            let shown = if other.bytes().all(is_word) { other } else { "…" };
             return Err(ArchiveError::Unusable(format!(
-                "sslmode={other}: expected disable, require or verify-full"
+                "sslmode={shown}: expected disable, require or verify-full"
             )));
         }
     };
@@ -221,7 +224,8 @@ mod tests {
             assert_eq!(take(url).unwrap(), (rest.to_owned(), wanted), "{url}");
         }
         for (url, word) in [
-            ("postgres://h?sslmode=verify-ca", "expected"),
+            ("postgres://h?sslmode=verify-ca", "sslmode=verify-ca: expected"),
+            ("postgres://h?sslmode=require password=p", "sslmode=…: expected"),
             ("postgres://h?sslmode=prefer", "expected disable, require"),
             ("postgres://h?sslmode=allow", "expected disable, require"),
             ("postgres://h?sslrootcert=/x", "sslmode"),
