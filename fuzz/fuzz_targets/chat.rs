@@ -6,17 +6,57 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use statuskit_core::payload::{group::Change, matching::Chat};
-
+use statuskit_core::{
+    chat::messenger::Messenger,
+    payload::{group::Change, matching::Chat},
+};
 use statuskit_testkit::{World, messengers::Messengers};
 
+/// Steps per input: enough to lose and repeat. `tests/chat.rs` has longer schedules.
+const STEPS: usize = 16;
+
+/// A group that is new, and its members when all have joined and talked to each other.
+struct Beginning {
+    group: String,
+    new: Messengers,
+    settled: Messengers,
+}
+
+thread_local! {
+    /// Made once: keys and first messages take longest.
+    static BEGINNING: Beginning = {
+        let mut new = Messengers::new(World::new("fuzz"), &["alice", "bob", "carol"]);
+        let members = [new.devices[1].me, new.devices[2].me];
+        let group = new.with(0, |it, now, rng| it.create_group("g", &members, now, rng));
+        let group = group.expect("a new group").0.chat_id().to_owned();
+        let mut settled = new.branch("settled");
+        for who in 0..3 {
+            settled.settle();
+            let to = Chat::OneToOne(settled.devices[(who + 1) % 3].me);
+            let done = settled.with(who, |it, now, rng| it.send_text(&to, "hello", now, rng));
+            done.expect("a text");
+            if who > 0 {
+                let join = |it: &mut Messenger<_>, now, rng: &mut _| {
+                    it.change_group(&group, Change::Join, now, rng)
+                };
+                settled.with(who, join).expect("it is invited");
+            }
+        }
+        settled.settle();
+        settled.devices.iter_mut().for_each(|device| device.shown.clear());
+        Beginning { group, new, settled }
+    };
+}
+
 fuzz_target!(|data: &[u8]| {
-    let mut users = Messengers::new(World::new("fuzz"), &["alice", "bob", "carol"]);
-    let members = [users.devices[1].me, users.devices[2].me];
-    let group = users.with(0, |it, now, rng| it.create_group("g", &members, now, rng));
-    let id = group.expect("a new group").0.chat_id().to_owned();
+    let Some((first, data)) = data.split_first() else { return };
+    let (id, mut users) = BEGINNING.with(|it| {
+        let users =
+            if first % 16 == 0 { it.new.branch("input") } else { it.settled.branch("input") };
+        (it.group.clone(), users)
+    });
     let mut expected = Vec::new();
-    for (at, step) in data.chunks_exact(2).take(200).enumerate() {
+    for (at, step) in data.chunks_exact(2).take(STEPS).enumerate() {
         let (who, which) = (usize::from(step[1]) % 3, usize::from(step[1]));
         let text = format!("text {at}");
         match step[0] % 12 {

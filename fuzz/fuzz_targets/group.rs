@@ -66,10 +66,10 @@ fn event(step: [u8; 3]) -> GroupEvent {
 
 fuzz_target!(|data: &[u8]| {
     let me = PEOPLE[0].0.public_key();
-    if let Ok(PayloadMessage::MembershipUpdateMessage(update)) = PayloadMessage::decode(3, data) {
-        if update.events.len() < 64 {
-            let _ = receive(None, &update, &me, NOW);
-        }
+    if let Ok(PayloadMessage::MembershipUpdateMessage(update)) = PayloadMessage::decode(3, data)
+        && update.events.len() < 64
+    {
+        let _ = receive(None, &update, &me, NOW);
     }
 
     let group = &*GROUP;

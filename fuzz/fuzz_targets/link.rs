@@ -3,7 +3,10 @@
 
 use libfuzzer_sys::fuzz_target;
 use statuskit_eip::{
-    eip681::{PaymentLink, client::{self, ClientLink}},
+    eip681::{
+        PaymentLink,
+        client::{self, ClientLink},
+    },
     icap::Icap,
 };
 

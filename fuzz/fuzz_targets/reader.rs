@@ -22,7 +22,9 @@ fuzz_target!(|data: &[u8]| {
     }
     let _ = Imported::parse_cleaned(data);
     if let Ok(text) = std::str::from_utf8(data) {
-        assert!(describe_secret(text).is_none_or(|what| !quote(text).is_empty() && !what.is_empty()));
+        assert!(
+            describe_secret(text).is_none_or(|what| !quote(text).is_empty() && !what.is_empty())
+        );
         let _ = (text.parse::<ShareLink>(), parse_chat_key(text));
     }
 });

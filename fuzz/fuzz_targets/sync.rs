@@ -45,7 +45,7 @@ fuzz_target!(|data: &[u8]| {
                 }
             }
             // The network delivers, repeats and loses.
-            4 | 5 | 6 if !on_the_way.is_empty() => {
+            4..=6 if !on_the_way.is_empty() => {
                 let at = usize::from(step >> 4) % on_the_way.len();
                 let (to, bytes) = on_the_way[at].clone();
                 if step >> 1 & 7 != 5 {

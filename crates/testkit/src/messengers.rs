@@ -46,6 +46,12 @@ static TOPIC_KEYS: Mutex<BTreeMap<Vec<u8>, Record>> = Mutex::new(BTreeMap::new()
 const TOPIC_KEY: &[u8] = b"xn";
 
 impl SharedStore {
+    /// Returns a store of its own with the same content.
+    fn fork(&self) -> Self {
+        let store = self.0.borrow().store.clone();
+        Self(Rc::new(RefCell::new(Inner { store, fails: false })))
+    }
+
     /// Sets whether the next commit fails, as on a full disk.
     pub fn set_failing(&self, fails: bool) {
         self.0.borrow_mut().fails = fails;
@@ -83,7 +89,7 @@ fn topic_keys() -> MutexGuard<'static, BTreeMap<Vec<u8>, Record>> {
 }
 
 /// A text that a device has shown to its user.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Shown {
     /// The message.
     pub id: MessageId,
@@ -122,7 +128,7 @@ pub struct Device {
 }
 
 /// A packet on its way to a device.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Packet {
     from: PublicKey,
     to: usize,
@@ -154,6 +160,29 @@ impl Messengers {
             this.add(identity);
         }
         this
+    }
+
+    /// Returns a copy that goes on by itself, with restarted devices and randomness of this name.
+    #[must_use]
+    pub fn branch(&self, name: &str) -> Self {
+        let mut world = self.world.branch(name);
+        let devices = self.devices.iter().map(|device| {
+            let store = device.store.fork();
+            Device {
+                identity: device.identity.clone(),
+                me: device.me,
+                messenger: open(&store, &device.identity, &mut world),
+                store,
+                listening: device.listening.clone(),
+                shown: device.shown.clone(),
+                payloads: device.payloads.clone(),
+                clocks: device.clocks.clone(),
+                unread: device.unread.clone(),
+                acknowledged: device.acknowledged.clone(),
+            }
+        });
+        let devices = devices.collect();
+        Self { world, devices, packets: self.packets.clone() }
     }
 
     /// Adds a device of the same user as another device.

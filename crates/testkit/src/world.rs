@@ -26,6 +26,12 @@ impl World {
         Self { seed: seed.to_owned(), now: START, streams: BTreeMap::new() }
     }
 
+    /// Returns a world with the same time, whose streams are new ones of this name.
+    #[must_use]
+    pub fn branch(&self, name: &str) -> Self {
+        Self { now: self.now, ..Self::new(&format!("{}, {name}", self.seed)) }
+    }
+
     /// Returns the UNIX time.
     pub fn now(&self) -> Duration {
         self.now

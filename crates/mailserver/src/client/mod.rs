@@ -71,6 +71,8 @@ use crate::ArchiveError;
 pub use history::{History, HistoryItem, HistoryQuery, PageDone, Tally};
 use inbox::Inbox;
 use pace::Pace;
+#[doc(hidden)]
+pub use pager::play;
 pub use sync::{SyncOptions, SyncReport, sync};
 
 /// The settings of a [`Client`].

@@ -14,7 +14,10 @@ use statuskit_core::{
     envelope::{Bloom, Envelope, EnvelopeHash, Topic},
     mailserver::{Cursor, DAY, Request},
     time::UnixSeconds,
-    wire::p2p::MAX_LIMIT,
+    wire::{
+        Packet,
+        p2p::{MAX_LIMIT, RequestComplete},
+    },
 };
 
 use crate::client::{HistoryQuery, Misbehaviour, PageDone, Tally};
@@ -248,6 +251,50 @@ impl Pager {
             share(self.query.from, self.query.to, to.saturating_add(SECOND)) - self.parts_done;
         (self.parts_done + of_part * part).clamp(0.0, 1.0)
     }
+}
+
+/// Plays a history against a server that answers each request with these packets, without a
+/// connection. Returns what was handed out, and how it ended. For fuzzing.
+#[doc(hidden)]
+pub fn play(
+    query: HistoryQuery,
+    mut answer: impl FnMut(&Request) -> Option<Vec<Packet>>,
+) -> (Vec<Envelope>, Result<(), Misbehaviour>) {
+    let mut pager = Pager::new(query, None);
+    let mut handed_out = Vec::new();
+    'pages: while let Some(request) = pager.next_request() {
+        let Some(packets) = answer(&request) else { break };
+        let most = u64::from(MAX_LIMIT) + u64::from(page_limit(request.limit));
+        pager.begin_page();
+        for packet in packets {
+            match packet {
+                Packet::P2pMessage(envelopes) => {
+                    if let Err(misbehaviour) = pager.receive(envelopes.len(), most) {
+                        return (handed_out, Err(misbehaviour));
+                    }
+                    handed_out.extend(envelopes.into_iter().filter(|it| pager.accepts(it)));
+                }
+                Packet::RequestComplete(RequestComplete::Success { cursor, .. }) => {
+                    if let (_, Err(misbehaviour)) = pager.end_page(End::Complete(cursor)) {
+                        return (handed_out, Err(misbehaviour));
+                    }
+                    continue 'pages;
+                }
+                Packet::RequestComplete(RequestComplete::Failure { text, .. }) => {
+                    if pager.split(&String::from_utf8_lossy(&text)) {
+                        continue 'pages;
+                    }
+                    break 'pages;
+                }
+                _ => {}
+            }
+        }
+        // Part of an answer, as if more of it did not fit.
+        if let (_, Err(misbehaviour)) = pager.end_page(End::Cut) {
+            return (handed_out, Err(misbehaviour));
+        }
+    }
+    (handed_out, Ok(()))
 }
 
 /// The most envelopes that a server sends in a page.
