@@ -651,4 +651,34 @@ mod tests {
         }
         assert!(rounds >= 200 * 2000 / MAX_WORK);
     }
+    #[test]
+    fn the_largest_update_after_all_other_work_recovers_few_thousand_keys() {
+        let (alice, rng) = (key("alice"), &mut seeded_rng("work"));
+        let mut bob = Messenger::open(MemoryStore::new(), key("bob"), None, rng).unwrap();
+        let group = group(&alice, bob.me());
+        let events = group.events();
+        let rename = |n| {
+            let fields = MembershipUpdateEvent {
+                clock: group.last_clock() + n,
+                name: "n".to_owned(),
+                r#type: EventType::NameChanged.into(),
+                ..Default::default()
+            };
+            GroupEvent::sign(group.chat_id(), fields, &alice).raw().to_vec()
+        };
+        let update = |count: usize| {
+            let mut update = group.update(None);
+            update.events.truncate(count);
+            update
+        };
+        // Each brings some new events, until little is left of what may be done.
+        let mut updates: Vec<_> = (1..=28).map(|n| update(n * 30)).collect();
+        let mut largest = update(events.len());
+        let more = (group::MAX_RECEIVED - events.len()) as u64;
+        largest.events.extend((1..=more).map(rename));
+        updates.push(largest);
+        let (left, recovered) = handle(&mut bob, &alice, &updates);
+        let most = MAX_WORK / 32 + group::MAX_RECEIVED + updates.len();
+        assert!(left == 0 && recovered <= most && recovered > group::MAX_RECEIVED, "{recovered}");
+    }
 }

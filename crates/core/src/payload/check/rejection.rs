@@ -310,7 +310,7 @@ impl Rejection {
         },
         Explanation {
             code: "payload.event_count",
-            rule: "Of a membership update, at most 8192 events are looked at, since each costs the recovery of a key.",
+            rule: "Of a membership update, at most 6144 events are looked at, since each costs the recovery of a key.",
             source: "tools",
             causes: "A flood, or a very old group.",
         },

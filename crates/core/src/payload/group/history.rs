@@ -12,9 +12,9 @@ use crate::{
 pub const MAX_EVENTS: usize = 4096;
 
 /// The maximum number of events in an update, since each new one costs the recovery of a key: as many
-/// take less than half a second. The largest envelope has room for some more. More than are kept: other
+/// take less than 0.4 s. The largest envelope has room for twice as many. More than are kept: other
 /// clients let groups grow.
-pub const MAX_RECEIVED: usize = 2 * MAX_EVENTS;
+pub const MAX_RECEIVED: usize = MAX_EVENTS + MAX_EVENTS / 2;
 
 /// The size of a history in bytes above which events that change nothing are dropped. It travels
 /// with every message, once per device of the recipient. Some 1700 short events fit.
@@ -70,7 +70,7 @@ impl BuildError {
         },
         Explanation {
             code: "group.too_many",
-            rule: "A history has at most 4096 events that change something; beyond 128 KiB, those that change nothing are left out. An update of more than 8192 events is not read, since each costs the recovery of a key.",
+            rule: "A history has at most 4096 events that change something; beyond 128 KiB, those that change nothing are left out. An update of more than 6144 events is not read, since each costs the recovery of a key.",
             source: "tools",
             causes: "Admins who changed the group that often, or a flood: status-group replay shows who sent what.",
         },
