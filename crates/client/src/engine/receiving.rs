@@ -256,7 +256,7 @@ impl Engine {
         self.keep_arrived();
         if self.is_kept() {
             let last = self.arrived.last;
-            self.node.with(|node, _| node.stored(last));
+            self.node.networks().iter().for_each(|it| it.with(|node, _| node.stored(last)));
         }
     }
 
