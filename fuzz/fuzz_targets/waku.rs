@@ -10,8 +10,8 @@ use statuskit_core::wire::{
 
 fuzz_target!(|data: &[u8]| {
     let Some((&first, payload)) = data.split_first() else { return };
-    let mut settings = Status::silent(Dialect::Waku1);
     for dialect in [Dialect::Waku0, Dialect::Waku1] {
+        let mut settings = Status::silent(dialect);
         let Ok(packet) = Packet::decode_as(dialect, first.into(), payload) else { continue };
         assert_eq!(packet.code(), u64::from(first));
         let encoded = packet.encode_as(dialect);
