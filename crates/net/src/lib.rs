@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 pub mod connection;
+pub mod discovery;
 pub mod node;
 pub mod testing;
 

@@ -127,28 +127,53 @@ impl FromStr for Enode {
     type Err = EnodeError;
 
     fn from_str(text: &str) -> Result<Self, EnodeError> {
-        const SCHEME: &str = "enode://";
-        let rest = match text.split_at_checked(SCHEME.len()) {
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case(SCHEME) => rest,
-            _ => return Err(EnodeError::Scheme),
+        let parts = Parts::split(text)?;
+        let id = parse_id(parts.id)?;
+        let (host, tcp) = split_port(parts.address)?;
+        let host = match host.parse::<Ipv6Addr>() {
+            // Without brackets, as the reference reads it, too.
+            Ok(ip) => Host::Ip(IpAddr::V6(ip).to_canonical()),
+            Err(_) => host.parse()?,
         };
+        let (tcp, udp) = parts.ports(tcp)?;
+        Ok(Self { id, host, tcp, udp })
+    }
+}
+
+/// A node URL in its parts, of which only the scheme is checked.
+pub(crate) struct Parts<'a> {
+    pub id: &'a str,
+    pub address: &'a str,
+    query: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    pub fn split(text: &'a str) -> Result<Self, EnodeError> {
+        let rest = strip_scheme(text).ok_or(EnodeError::Scheme)?;
         let rest = rest.split('#').next().unwrap_or_default();
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let authority = rest.split('/').next().unwrap_or_default();
-        let Some((id, address)) = authority.rsplit_once('@') else {
-            return Err(EnodeError::NoAddress);
-        };
-        let id = parse_id(id)?;
-        let (host, tcp) = split_port(address)?;
-        let host = host.parse()?;
+        let (id, address) = authority.rsplit_once('@').ok_or(EnodeError::NoAddress)?;
+        Ok(Self { id, address, query })
+    }
+
+    /// Returns the ports for connections and for discovery.
+    pub fn ports(&self, tcp: &str) -> Result<(u16, u16), EnodeError> {
         let tcp = parse_port("TCP", tcp)?;
-        let udp = query.split('&').find_map(|pair| pair.strip_prefix("discport="));
+        let udp = self.query.split('&').find_map(|pair| pair.strip_prefix("discport="));
         let udp = match udp {
             None | Some("") => tcp,
             Some(port) => parse_port("discovery", port)?,
         };
-        Ok(Self { id, host, tcp, udp })
+        Ok((tcp, udp))
     }
+}
+
+/// Returns what follows `enode://`.
+pub(crate) fn strip_scheme(text: &str) -> Option<&str> {
+    const SCHEME: &str = "enode://";
+    let (scheme, rest) = text.split_at_checked(SCHEME.len())?;
+    scheme.eq_ignore_ascii_case(SCHEME).then_some(rest)
 }
 
 /// Shows the URL, without `discport` if the ports are the same.
@@ -190,7 +215,12 @@ impl fmt::Display for Host {
     }
 }
 
-fn parse_id(text: &str) -> Result<PublicKey, EnodeError> {
+pub(crate) fn parse_id(text: &str) -> Result<PublicKey, EnodeError> {
+    PublicKey::from_slice(&parse_xy(text)?).map_err(EnodeError::Id)
+}
+
+/// Reads 128 hex digits.
+pub(crate) fn parse_xy(text: &str) -> Result<[u8; 64], EnodeError> {
     // `hex` accepts no prefix, and the reference rejects 0x as well.
     let bytes = hex::decode(text).map_err(|error| match error {
         hex::FromHexError::InvalidHexCharacter { index, .. } => {
@@ -198,12 +228,11 @@ fn parse_id(text: &str) -> Result<PublicKey, EnodeError> {
         }
         _ => EnodeError::IdLength(text.len()),
     })?;
-    let xy: [u8; 64] = bytes.try_into().map_err(|_| EnodeError::IdLength(text.len()))?;
-    PublicKey::from_slice(&xy).map_err(EnodeError::Id)
+    bytes.try_into().map_err(|_| EnodeError::IdLength(text.len()))
 }
 
 /// Splits `host:port` at the colon after the host, which may be an IPv6 address in brackets.
-fn split_port(address: &str) -> Result<(&str, &str), EnodeError> {
+pub(crate) fn split_port(address: &str) -> Result<(&str, &str), EnodeError> {
     let no_port = || EnodeError::NoPort { host: address.to_owned() };
     if address.starts_with('[') {
         let end = address.find(']').ok_or_else(|| EnodeError::Host(address.to_owned()))?;
@@ -270,6 +299,7 @@ mod tests {
             ("85.2.3.4:30303?discport=1&discport=2", "85.2.3.4:30303?discport=1", 1),
             ("85.2.3.4:30303/path#frag", "85.2.3.4:30303", 30303),
             ("[::ffff:1.2.3.4]:30303", "1.2.3.4:30303", 30303),
+            ("2a01::5:30303", "[2a01::5]:30303", 30303),
         ] {
             let node = parse(address).unwrap();
             assert_eq!(node.to_string(), format!("enode://{ID}@{canonical}"));
@@ -293,7 +323,6 @@ mod tests {
             ("[::1]", "enode.port"),
             ("[::1]5", "enode.port"),
             ("[::1:5", "enode.host"),
-            ("2a01::5:30303", "enode.host"),
             (":5", "enode.host"),
             ("256.1.1.1:5", "enode.host"),
             ("1.2.3.04:5", "enode.host"),

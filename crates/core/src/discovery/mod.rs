@@ -6,6 +6,7 @@
 //! | discovery v4: packets | [`v4`] | devp2p `discv4.md`, EIP-8, EIP-868 |
 //! | signed node records | [`record`] | EIP-778 |
 //! | endpoints, keys and entries of nodes | [`Endpoint`], [`NodeKey`], [`NodeEntry`] | devp2p `discv4.md` |
+//! | node URLs of bootnodes, and incomplete ones | [`BootnodeUrl`], [`NodeUrl`] | go-ethereum 1.9 |
 //! | names of topics, radius buckets, waiting times | [`topic`] | go-ethereum 1.9 |
 //! | distances between nodes | [`distance`] | devp2p `discv4.md` |
 //! | which addresses a stranger can name | [`relay`] | go-ethereum 1.9; RFC 6890 |
@@ -26,6 +27,7 @@ mod node;
 pub mod record;
 pub mod relay;
 pub mod topic;
+mod url;
 pub mod v4;
 pub mod v5;
 
@@ -34,6 +36,7 @@ pub use node::{Endpoint, Extra, FindNode, Neighbors, NodeEntry, NodeKey};
 pub use record::{Record, RecordBuilder, RecordError, UnverifiedRecord};
 pub use relay::RelayError;
 pub use topic::{TopicListHash, TopicName};
+pub use url::{BootnodeUrl, NodeUrl};
 
 /// The most nodes in one packet of ours. More would not fit into [`MAX_DATAGRAM`] bytes.
 pub const MAX_NODES: usize = 12;

@@ -107,9 +107,14 @@ pub fn bucket_distances(bucket: usize) -> (f64, f64) {
 ///
 /// `wait` is the waiting time before, and `since` the time since the registration before.
 pub fn next_wait(wait: Duration, since: Duration) -> Duration {
+    next_wait_from(MIN_WAIT, wait, since)
+}
+
+/// Returns the same for a registrar with another shortest waiting time than [`MIN_WAIT`].
+pub fn next_wait_from(least: Duration, wait: Duration, since: Duration) -> Duration {
     let exponent = (TARGET_INTERVAL - since.as_secs_f64()) / TIME_CONSTANT;
     let wait = wait.as_secs_f64() * exponent.exp();
-    Duration::try_from_secs_f64(wait).unwrap_or(Duration::MAX).max(MIN_WAIT)
+    Duration::try_from_secs_f64(wait).unwrap_or(Duration::MAX).max(least)
 }
 
 /// Returns the start of a hash as a number.
