@@ -16,6 +16,7 @@
 //! | accounts: phrases, key trees, key files, names, identicons | BIP39, BIP32, EIP-1581; Status, "Account" | [`account`] |
 //! | Ethereum standards: contract calls, transactions, signed data | EIP-20, EIP-155, EIP-165, EIP-191, EIP-712, EIP-721 | [`eip`] |
 //! | RLPx handshake, frames, Hello, node URLs | devp2p, "RLPx", EIP-8, EIP-706 | [`devp2p`] |
+//! | discovery at work: finding peers by topic | go-ethereum 1.9 | `finding` |
 //! | discovery: packets, node records, topics | go-ethereum 1.9, discv4, EIP-8, EIP-778 | [`discovery`] |
 //! | any bytes: what they are, layer by layer | all of the above | `inspect` |
 //! | keys and hashes | SEC 1, SEC 2, FIPS 202 | [`crypto`] |
@@ -28,7 +29,7 @@
 //! | --- | --- |
 //! | (none) | the codecs and state machines: no runtime, no sockets, no files |
 //! | `eip` | the rest of [`eip`]: contract calls, transactions, typed data |
-//! | `net` | `node` |
+//! | `net` | `node`, `finding` |
 //! | `mailserver` | the service and the client of [`mailserver`]; `lmdb`, `postgres` and `tls` add its archives |
 //! | `inspect` | `inspect` |
 //! | `client` | `client` |
@@ -94,9 +95,10 @@ pub mod devp2p {
 /// Discovery: packets of legacy v5 and of v4, node records, topics, which addresses to believe.
 pub mod discovery {
     pub use statuskit_core::discovery::{
-        Datagram, DatagramError, Endpoint, Extra, FindNode, MAX_DATAGRAM, MAX_NODES, Neighbors,
-        NodeEntry, NodeKey, PacketHash, Received, Record, RecordBuilder, RecordError, RelayError,
-        TopicListHash, TopicName, UnverifiedRecord, distance, relay, topic, v4, v5,
+        BootnodeUrl, Datagram, DatagramError, Endpoint, Extra, FindNode, MAX_DATAGRAM, MAX_NODES,
+        Neighbors, NodeEntry, NodeKey, NodeUrl, PacketHash, Received, Record, RecordBuilder,
+        RecordError, RelayError, TopicListHash, TopicName, UnverifiedRecord, distance, relay,
+        topic, v4, v5,
     };
 }
 
@@ -213,6 +215,12 @@ pub mod node {
         PeerState, PeerSummary, PooledEnvelope, RateLimit, SendError, Sent, Service, ServiceConfig,
         ServiceError, Stats, Subscription, Watch, Watched, Way, WayStats,
     };
+}
+
+/// Peers by topic: discovery at work, and the pool of what it finds.
+#[cfg(feature = "net")]
+pub mod finding {
+    pub use statuskit_net::discovery::{Discovery, Finder, FinderConfig, Handle, pool, v4, v5};
 }
 
 /// A program that talks: peers, messages, history, and the state on disk.

@@ -22,10 +22,18 @@ use statuskit_mailserver::{
     archive::MemoryArchive,
     client::{Client, ClientConfig, HistoryQuery},
 };
-use statuskit_net::node::{Event, NodeConfig, PeerOptions, Subscription};
+use statuskit_net::{
+    discovery::{
+        FinderConfig,
+        pool::Mode,
+        v5::{self as found, Config, NodeInfo},
+    },
+    node::{Event, NodeConfig, PeerOptions, Subscription},
+};
 
 use crate::{
     context::{Context, takes_exact_names},
+    discover::args::{Running, Step},
     envelope::compose_error,
     error::{CliError, Exit, Result},
     keys::public_chat,
@@ -76,11 +84,25 @@ pub fn run(args: &DemoArgs, cx: &mut Context) -> Result<()> {
         &[("alice", alice.public_key().to_string()), ("bob", bob.public_key().to_string())],
     )?;
 
-    let (node, mailserver) = start_mailserver(node_key, demo.cx)?;
+    let bootnode = start_bootnode(demo.cx)?;
+    let boot = bootnode.handle.info();
+    demo.step(
+        "A bootnode: all that the others know of each other",
+        "status-discover serve --listen 127.0.0.1:0 --min-wait 1s",
+        &[("bootnode", boot.enode().to_string()), ("minimum wait", "1 s, for the demo".to_owned())],
+    )?;
+
+    let (node, mailserver) = start_mailserver(node_key.clone(), demo.cx)?;
     let enode = node.handle().enode().expect("it listens");
+    let mut found_by = FinderConfig::new(Mode::Mailserver);
+    found_by.register = vec![MAILSERVERS.into()];
+    let mut v5 = Config::new(node_key, ([127, 0, 0, 1], 0).into());
+    v5.bootnodes = vec![boot];
+    found_by.v5 = Some(v5);
+    let _registered = node.find(found_by)?;
     demo.step(
         "A node that forwards, and keeps what it sees for those who are offline, as Bob is now",
-        "status-mailserver serve --listen 127.0.0.1:0 --store ./archive --password status-offline-inbox",
+        "status-mailserver serve --listen 127.0.0.1:0 --store ./archive --password status-offline-inbox --discover whispermail --bootnode $BOOTNODE",
         &[("enode", enode.to_string()), ("archive", "in memory, for the demo".to_owned())],
     )?;
 
@@ -146,6 +168,21 @@ pub fn run(args: &DemoArgs, cx: &mut Context) -> Result<()> {
     )?;
 
     let began = Instant::now();
+    let found = find_mailserver(boot, demo.cx)?;
+    demo.step(
+        "Bob comes, and knows only the bootnode: he finds the mailserver",
+        "status-discover search whispermail --bootnode $BOOTNODE --count 1",
+        &[
+            ("found after", format!("{:.1} s", began.elapsed().as_secs_f64())),
+            ("enode", found.to_string()),
+        ],
+    )?;
+    if found != enode {
+        let message = "what was found is not the mailserver";
+        return Err(CliError::new("demo.mismatch", Exit::Negative, message).into());
+    }
+
+    let began = Instant::now();
     let received = ask(&enode, bob_node, &public, &envelope, demo.cx)?;
     let mut ring = KeyRing::new();
     ring.add_chat(&public);
@@ -156,7 +193,7 @@ pub fn run(args: &DemoArgs, cx: &mut Context) -> Result<()> {
     let author = message.author().map(ToString::to_string).unwrap_or_default();
     let text = message.text().unwrap_or_default();
     demo.step(
-        "Bob comes, asks the mailserver for the last hour of the chat, and opens what he gets",
+        "Bob asks the mailserver for the last hour of the chat, and opens what he gets",
         &format!("status-mailserver query --peer $ENODE --chat {} --from 1h --open", chat),
         &[
             ("answered after", format!("{:.1} ms", began.elapsed().as_secs_f64() * 1000.0)),
@@ -169,6 +206,42 @@ pub fn run(args: &DemoArgs, cx: &mut Context) -> Result<()> {
         return Err(CliError::new("demo.mismatch", Exit::Negative, message).into());
     }
     demo.cx.emit(&message_record(&message, true), |_| format!("\n{}", text::message(&message)))
+}
+
+/// The topic that mailservers register.
+const MAILSERVERS: &str = "whispermail";
+
+/// A bootnode whose tickets wait for a second.
+fn start_bootnode(cx: &Context) -> Result<Running> {
+    let key = SecretKey::generate(&mut cx.rng("bootnode")?);
+    let mut config = Config::new(key, ([127, 0, 0, 1], 0).into());
+    config.min_wait = Duration::from_secs(1);
+    Running::start(config, cx)
+}
+
+/// Searches until the first mailserver is found.
+fn find_mailserver(boot: NodeInfo, cx: &Context) -> Result<Enode> {
+    let key = SecretKey::generate(&mut cx.rng("searcher")?);
+    let mut config = Config::new(key, ([127, 0, 0, 1], 0).into());
+    config.bootnodes = vec![boot];
+    // It may have come before the registration.
+    config.query_interval = Duration::from_secs(1);
+    let mut running = Running::start(config, cx)?;
+    running.handle.with(|machine, now| {
+        machine.search(MAILSERVERS.into(), Duration::from_millis(500), now);
+        machine.start(now);
+    });
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        match running.next(Some(deadline))? {
+            Step::Event(found::Event::Found { node, .. }) => return Ok(node.enode()),
+            Step::Event(_) => {}
+            Step::TimedOut => {
+                let message = format!("no mailserver was found within {LIMIT:?}");
+                return Err(CliError::new("discovery.timeout", Exit::Network, message).into());
+            }
+        }
+    }
 }
 
 /// A mailserver that forgets when it ends.

@@ -10,6 +10,7 @@ mod config;
 mod context;
 mod conversation;
 mod demo;
+mod discover;
 mod eip;
 mod envelope;
 mod error;

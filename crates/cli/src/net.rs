@@ -25,6 +25,7 @@ use statuskit_core::{
 };
 use statuskit_net::{
     connection::KeyLog,
+    discovery::{Finder, FinderConfig},
     node::{
         Clock, ClockOffset, Event, Handle, PeerOptions, Service, ServiceConfig, ServiceError,
         Subscription,
@@ -157,6 +158,8 @@ impl PeerArgs {
             let (field, nodes) = match wanted {
                 Wanted::Peers => ("peers", &profile.peers),
                 Wanted::Mailservers => ("mailservers", &profile.mailservers),
+                // A profile has none.
+                Wanted::Bootnodes => return Ok(Vec::new()),
             };
             (field, nodes.iter().map(|node| node.value.as_str()).collect())
         };
@@ -371,6 +374,15 @@ impl Network {
         }
     }
 
+    /// Begins to find peers. The node's port is that of discovery, too.
+    pub fn find(&self, mut config: FinderConfig) -> Result<Finder> {
+        if let (Some(v5), Some(addr)) = (&mut config.v5, self.handle.local_addr()) {
+            v5.listen = addr;
+        }
+        let started = self.wait(Finder::start(self.handle.clone(), config, Clock::default()));
+        started.map_err(|error| service_error(&error).into())
+    }
+
     /// Dials a peer that the user named. Accepts packets of any size from it: nodes of the reference
     /// write all that they have for a new peer into one. A packet holds up to 16 MiB while it
     /// arrives, and as much uncompressed.
@@ -455,7 +467,11 @@ pub fn service_error(error: &ServiceError) -> CliError {
 
 /// No peer can be sent to.
 pub fn no_peer(error: &NoPeer) -> Stop {
-    CliError::new("net.no_peer", Exit::Network, error.to_string())
-        .hint("is the node running, and is its enode right?")
-        .into()
+    let hint = match error {
+        NoPeer::NotFound { .. } => {
+            "does the bootnode answer (status-discover ping), and is a node registered?"
+        }
+        _ => "is the node running, and is its enode right?",
+    };
+    CliError::new("net.no_peer", Exit::Network, error.to_string()).hint(hint).into()
 }

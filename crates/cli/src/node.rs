@@ -20,6 +20,7 @@ use statuskit_net::node::{
 
 use crate::{
     context::Context,
+    discover::args::FindArgs,
     error::{CliError, Exit, Result, Stop},
     keys::parse_topic,
     net::{
@@ -32,6 +33,7 @@ use crate::{
     strangers::{Notes, StrangerArgs},
     time::parse_seconds,
 };
+use statuskit_net::discovery::pool::Mode;
 
 /// Run a node of Whisper, Waku or both: it listens, dials its peers, checks envelopes and forwards them
 ///
@@ -95,6 +97,8 @@ pub struct NodeArgs {
     /// File to write the enode to, once the node listens
     #[arg(long, value_name = "FILE")]
     enode_file: Option<PathBuf>,
+    #[command(flatten)]
+    find: FindArgs,
     #[command(flatten)]
     peers: PeerArgs,
 }
@@ -180,6 +184,7 @@ pub fn run(args: &NodeArgs, cx: &mut Context) -> Result<()> {
     dialect.waku |= args.bridge.bridge;
     config.dialects = dialect.dialects();
     args.strangers.limit_peers(&mut config);
+    let mut finder = args.find.config(&config.key, Some(args.listen), Mode::Relay)?;
     let network = Network::start(config)?;
     let handle = network.handle();
     // A relay does not wait for a slow reader of its output.
@@ -198,6 +203,11 @@ pub fn run(args: &NodeArgs, cx: &mut Context) -> Result<()> {
     for enode in enodes {
         network.dial(enode, PeerOptions::default());
     }
+    if let Some(finder) = &mut finder {
+        finder.register = finder.topics.clone();
+    }
+    // The ready record is out: who reads it may begin.
+    let _finder = finder.map(|finder| network.find(finder)).transpose()?;
     serve(args, &network, events, cx)
 }
 

@@ -18,6 +18,7 @@ const MAX_NODES: usize = 1000;
 pub enum Wanted {
     Peers,
     Mailservers,
+    Bootnodes,
 }
 
 /// Reads the nodes that a text names; `field` is where it stood.
@@ -40,6 +41,15 @@ pub fn read(text: &str, wanted: Wanted, field: &str) -> Result<Vec<Enode>, CliEr
         .map_err(|error| malformed(format!("not JSON, at line {}", error.line())))?;
     let texts = of_fleet(&value, fleet, wanted).map_err(malformed)?;
     texts.into_iter().map(|text| enode(text, field)).collect()
+}
+
+/// Reads a file of nodes.
+///
+/// # Errors
+///
+/// `file.read`.
+pub fn read_file(name: &str, field: &str) -> Result<String, CliError> {
+    open(name, field).map(|(content, _)| content)
 }
 
 /// Returns the content, and the fleet that `FILE#FLEET` names.
@@ -106,10 +116,15 @@ fn of_fleet<'a>(
     let mut texts: Vec<_> = match wanted {
         Wanted::Mailservers => of(Role::Mailserver).collect(),
         Wanted::Peers => of(Role::Node).collect(),
+        Wanted::Bootnodes => of(Role::Bootnode).collect(),
     };
     if texts.is_empty() {
         // A list without roles; and mailservers are peers as well.
         let other = if wanted == Wanted::Peers { Role::Mailserver } else { Role::Node };
+        let has_roles = wanted == Wanted::Bootnodes && of(Role::Mailserver).next().is_some();
+        if has_roles {
+            return Err("it names no boot nodes".to_owned());
+        }
         texts = of(other).collect();
     }
     match texts.len() {
@@ -124,6 +139,7 @@ enum Role {
     Node,
     Mailserver,
     /// Boot and rendezvous nodes speak no Whisper.
+    Bootnode,
     Other,
 }
 
@@ -137,9 +153,8 @@ fn collect<'a>(value: &'a Value, role: Role, found: &mut Vec<(Role, &'a str)>) {
                 let name = name.to_ascii_lowercase();
                 // The names of servers say what they are, too.
                 let role = match role {
-                    Role::Node if name.starts_with("boot") || name.starts_with("rendezvous") => {
-                        Role::Other
-                    }
+                    Role::Node if name.starts_with("boot") => Role::Bootnode,
+                    Role::Node if name.starts_with("rendezvous") => Role::Other,
                     Role::Node if name.contains("mail") => Role::Mailserver,
                     role => role,
                 };

@@ -18,6 +18,7 @@ use statuskit_net::node::{ClockOffset, Event as NodeEvent};
 use crate::{
     context::Context,
     conversation::{TalkArgs, given_up_error, other_record, repeated, too_much_work, unread_error},
+    discover::args::FindArgs,
     error::{CliError, Exit, Result, Stop},
     filter::{Filter, FilterArgs, Held, Order},
     keys::{OpenArgs, SymmetricKeys, parse_public_key, parse_topic},
@@ -32,6 +33,7 @@ use crate::{
     text::{self, count},
     time::{Moment, parse_moment, parse_seconds},
 };
+use statuskit_net::discovery::pool::Mode;
 
 /// Receive envelopes and open them, until --count, --timeout or Ctrl-C
 ///
@@ -82,6 +84,8 @@ pub struct ReceiveArgs {
     #[command(flatten)]
     keys: OpenArgs,
     #[command(flatten)]
+    find: FindArgs,
+    #[command(flatten)]
     peers: PeerArgs,
 }
 
@@ -102,7 +106,7 @@ pub fn run(args: &ReceiveArgs, cx: &mut Context) -> Result<()> {
     let state = args.talk.state.or_of_profile(&args.keys.identity)?;
     // The holder of a state has its own peers.
     let enodes = match args.join.peers(&args.peers) {
-        Err(_) if state.is_in_use() => args.peers.enodes()?,
+        Err(_) if state.is_in_use() || args.find.is_on() => args.peers.enodes()?,
         enodes => enodes?,
     };
     check_min_pow(args.min_pow, "--min-pow")?;
@@ -118,6 +122,9 @@ pub fn run(args: &ReceiveArgs, cx: &mut Context) -> Result<()> {
         .mine_timeout(Some(Duration::from_secs(args.mine_timeout.into())))
         .acknowledge(!args.talk.no_acks)
         .connect_timeout(limit.map_or(CONNECT_TIMEOUT, |limit| limit.min(CONNECT_TIMEOUT)));
+    if let Some(finder) = args.find.config(&args.peers.key(cx)?, None, Mode::Client)? {
+        builder = builder.discover(finder);
+    }
     let identity = ring.identities().next().cloned();
     if identity.is_none() && (state.state.is_some() || !args.talk.contact.is_empty()) {
         // The error says how to provide one.

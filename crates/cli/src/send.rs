@@ -23,6 +23,7 @@ use self::{
 use crate::{
     context::Context,
     conversation::{post_members, too_much_work},
+    discover::args::FindArgs,
     envelope::{self, MessageArgs, MessageSource, Sealer, ToSeal, warn_of_ttl},
     error::{CliError, Exit, Result, Stop},
     input::stdin_items,
@@ -36,6 +37,7 @@ use crate::{
     state::chat_error,
     time::parse_seconds,
 };
+use statuskit_net::discovery::pool::Mode;
 
 /// Send messages, or finished envelopes from a pipe; report which peers confirmed them
 ///
@@ -80,6 +82,8 @@ pub struct SendArgs {
     #[command(flatten)]
     talking: TalkingArgs,
     #[command(flatten)]
+    find: FindArgs,
+    #[command(flatten)]
     peers: PeerArgs,
 }
 
@@ -96,6 +100,7 @@ pub fn run(args: &SendArgs, cx: &mut Context) -> Result<()> {
     args.talking.check()?;
     // The holder of a state has its own peers.
     let (enodes, borrows) = match args.peers.require() {
+        Err(_) if args.find.is_on() => (args.peers.enodes()?, false),
         Err(_) if args.talking.is_in_use(&args.message)? => (Vec::new(), true),
         enodes => (enodes?, false),
     };
@@ -104,6 +109,9 @@ pub fn run(args: &SendArgs, cx: &mut Context) -> Result<()> {
         .reconnect_timeout(Duration::from_secs(args.timeout.into()))
         .confirm_timeout(Duration::from_secs(args.confirm_timeout.into()))
         .publish_contact_code(false);
+    if let Some(finder) = args.find.config(&args.peers.key(cx)?, None, Mode::Client)? {
+        builder = builder.discover(finder);
+    }
     if let Some(pow) = args.pow {
         builder = builder.pow(pow);
     }

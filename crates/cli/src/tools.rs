@@ -18,7 +18,7 @@ use clap_complete::env::CompleteEnv;
 use crate::{
     account, chat, config,
     context::{Common, Context, early_errors_are_records, show_early_error, show_usage},
-    demo, eip, envelope,
+    demo, discover, eip, envelope,
     error::{CliError, Exit, Result, Stop},
     examples, explain, fixtures, generate, group, inspect, keygen, mailserver, node,
     output::{Format, no_page, write_stdout},
@@ -71,6 +71,7 @@ tools! {
     node(NodeArgs) = "status-node";
     mailserver(MailserverArgs) = "status-mailserver";
     fixtures(FixturesArgs) = "status-fixtures";
+    discover(DiscoverArgs) = "status-discover";
 }
 
 /// Ends every help text.
@@ -117,6 +118,7 @@ enum Subtool {
     Chat(chat::ChatArgs),
     Node(node::NodeArgs),
     Mailserver(mailserver::MailserverArgs),
+    Discover(discover::DiscoverArgs),
     Fixtures(fixtures::FixturesArgs),
     Config(config::command::ConfigArgs),
     Keygen(keygen::KeygenArgs),
@@ -152,6 +154,7 @@ fn run_subtool(umbrella: &Umbrella, cx: &mut Context) -> Result<()> {
         Subtool::Chat(args) => chat::run(args, cx),
         Subtool::Node(args) => node::run(args, cx),
         Subtool::Mailserver(args) => mailserver::run(args, cx),
+        Subtool::Discover(args) => discover::run(args, cx),
         Subtool::Fixtures(args) => fixtures::run(args, cx),
         Subtool::Demo(args) => demo::run(args, cx),
         Subtool::Config(args) => config::command::run(args, cx),

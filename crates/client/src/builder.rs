@@ -24,6 +24,7 @@ use statuskit_core::{
 };
 use statuskit_net::{
     connection::KeyLog,
+    discovery::{Finder, FinderConfig},
     node::{Clock, Interest, NodeConfig, Service, ServiceConfig},
 };
 
@@ -31,7 +32,7 @@ use crate::{
     attached::{Attached, attach_request},
     client::Client,
     conversations::Conversations,
-    engine::{Engine, Listening},
+    engine::{Engine, Listening, MAX_PACKET},
     error::StartError,
     history::HistorySource,
     inbox::MessageKey,
@@ -51,6 +52,7 @@ pub struct Builder {
     pub(crate) key_log: Option<KeyLog>,
     pub(crate) dialects: Vec<Dialect>,
     pub(crate) peers: Vec<Enode>,
+    pub(crate) finder: Option<FinderConfig>,
     pub(crate) identity: Option<SecretKey>,
     pub(crate) author: Option<SecretKey>,
     pub(crate) store: Option<BoxedStore>,
@@ -94,6 +96,7 @@ impl Default for Builder {
             key_log: None,
             dialects: vec![Dialect::Whisper],
             peers: Vec::new(),
+            finder: None,
             identity: None,
             author: None,
             store: None,
@@ -134,6 +137,13 @@ impl Builder {
     #[must_use]
     pub fn peer(mut self, enode: Enode) -> Self {
         self.peers.push(enode);
+        self
+    }
+
+    /// Finds peers by topic, in addition to those that are named. Discovery has the key of the node.
+    #[must_use]
+    pub fn discover(mut self, config: FinderConfig) -> Self {
+        self.finder = Some(config);
         self
     }
 
@@ -469,9 +479,19 @@ impl Builder {
             Listening::Everything => config.node.interest = Interest::Everything,
         }
         let service = Service::start(config).await?;
+        let (finder, clock) = (self.finder.take(), self.clock.clone());
+        let (node, key) = (service.handle().clone(), node_key.clone());
         let (listens, is_kept, server) = (self.listens, self.is_kept, self.server.take());
         let mut engine =
             Engine::new(self, service, node_key, client_ring, listening, conversations, rng);
+        // After the engine, which must not miss what is found.
+        if let Some(mut finder) = finder {
+            finder.peer.max_packet_size = Some(MAX_PACKET);
+            if let Some(v5) = &mut finder.v5 {
+                v5.key = key;
+            }
+            engine.finds_by(Finder::start(node, finder, clock).await?);
+        }
         engine.know(known);
         engine.follow_state()?;
         server.into_iter().for_each(|server| engine.serve(server));

@@ -69,6 +69,12 @@ pub enum NoPeer {
         /// How long they had.
         limit: Duration,
     },
+    /// Discovery has found none.
+    #[error("discovery found no peer within {} s", limit.as_secs_f64())]
+    NotFound {
+        /// How long it had.
+        limit: Duration,
+    },
 }
 
 /// Why an operation of a client failed.

@@ -23,6 +23,7 @@ use statuskit_net::node::{Handle, NodeConfig, PeerOptions};
 
 use crate::{
     context::Context,
+    discover::args::FindArgs,
     error::{CliError, Exit, Result, Stop},
     interrupt,
     mailserver::{
@@ -42,6 +43,7 @@ use crate::{
     text::count,
     time::parse_seconds,
 };
+use statuskit_net::discovery::pool::Mode;
 
 /// Run a mailserver: a node that stores the envelopes it sees, for clients that ask for them
 ///
@@ -121,6 +123,8 @@ pub struct ServeCommand {
     #[command(flatten)]
     access: AccessArgs,
     #[command(flatten)]
+    find: FindArgs,
+    #[command(flatten)]
     peers: PeerArgs,
 }
 
@@ -144,6 +148,11 @@ impl ServeCommand {
         config.dialects = self.peers.dialect.dialects();
         config.listen = Some(self.listen);
         self.strangers.limit_peers(&mut config);
+        let mut finder = self.find.config(&config.key, Some(self.listen), Mode::Mailserver)?;
+        if let Some(finder) = &mut finder {
+            // It is found by its topics, and finds relays.
+            finder.register = std::mem::replace(&mut finder.topics, vec!["whisper".into()]);
+        }
         config.p2p.listen_port = 0;
         Mailserver::prepare(&mut config);
         config.node.confirm_stored = !self.confirm_at_once;
@@ -169,6 +178,7 @@ impl ServeCommand {
             for enode in enodes {
                 network.dial(enode, PeerOptions::default());
             }
+            let _finder = finder.map(|finder| network.find(finder)).transpose()?;
             self.follow(&network, news, &report, cx)
         });
         // However it ended: peers are disconnected, and what was accepted is stored.

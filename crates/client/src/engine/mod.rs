@@ -30,7 +30,10 @@ use statuskit_core::{
     wire::Status,
 };
 use statuskit_mailserver::client::ClientError as HistoryError;
-use statuskit_net::node::{Event as NodeEvent, Handle, PeerOptions, Service, Subscription};
+use statuskit_net::{
+    discovery::Finder,
+    node::{Event as NodeEvent, Handle, PeerOptions, Service, Subscription},
+};
 
 use self::twice::Twice;
 use self::{
@@ -69,7 +72,10 @@ const MAX_AHEAD: usize = 4 << 20;
 
 /// Packets up to this size are taken from the peers that a program names: nodes of the reference
 /// write all that they have for a newcomer into one.
-const MAX_PACKET: u32 = 10 << 20;
+pub(crate) const MAX_PACKET: u32 = 10 << 20;
+
+/// How long discovery may take to find the first peer: nodes are asked for a topic once a minute.
+const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A program on the network, with a node of its own.
 #[derive(Debug)]
@@ -124,6 +130,8 @@ pub(crate) struct Engine {
     fixed_time: Option<UnixMillis>,
     rng: ChaCha20Rng,
     has_ended: bool,
+    /// Finds further peers.
+    finder: Option<Finder>,
 }
 
 /// What a client listens to.
@@ -240,9 +248,15 @@ impl Engine {
             fixed_time: settings.fixed_time,
             rng,
             has_ended: false,
+            finder: None,
             node: handle,
             service: Some(service),
         }
+    }
+
+    /// Takes peers from discovery, too.
+    pub fn finds_by(&mut self, finder: Finder) {
+        self.finder = Some(finder);
     }
 
     /// Goes on where a client without a node ended.
@@ -411,14 +425,22 @@ impl Engine {
     /// # Errors
     /// If no peer can be sent to within the time for connecting.
     pub async fn connect(&mut self) -> Result<usize, NoPeer> {
-        let (limit, deadline) = (self.connect_timeout, Instant::now() + self.connect_timeout);
-        while self.peers.unanswered() > 0 && !self.has_ended {
+        let is_found = |it: &Self| it.finder.is_none() || it.peers.count() > 0;
+        let limit = match self.finder {
+            Some(_) => self.connect_timeout.max(DISCOVERY_TIMEOUT),
+            None => self.connect_timeout,
+        };
+        let deadline = Instant::now() + limit;
+        while (self.peers.unanswered() > 0 || !is_found(self)) && !self.has_ended {
             let step = tokio::time::timeout_at(deadline.into(), self.step(true));
             if step.await.is_err() {
                 break;
             }
         }
-        self.peers.reached(limit)
+        match is_found(self) {
+            true => self.peers.reached(limit),
+            false => Err(NoPeer::NotFound { limit }),
+        }
     }
 
     /// Returns the peers.
@@ -506,6 +528,7 @@ impl Engine {
     /// [`next`](Self::next) returns what has come, and then `None`.
     pub async fn stop(&mut self) {
         self.settle_programs().await;
+        self.finder = None;
         if let Some(service) = self.service.take() {
             service.shutdown().await;
         }

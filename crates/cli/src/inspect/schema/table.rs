@@ -63,9 +63,13 @@ pub const RECORDS: &[(&str, &str, &str)] = &[
         "{kind:str uri?:str path?:str content?:str cid_v0?:str cid_v1?:str codec?:uint \
          multihash?:hex client_2020?:str|null contenthash?:hex raw:hex standard?:bool \
          opened?:bool}"),
+    ("crawled", "how many nodes a crawl has found",
+        "{nodes:uint silent:uint links:uint complete:bool seconds:num}"),
     ("data_sync", "a payload of data sync",
         "{acks:[any] offers:[any] requests:[any] messages:[{id:hex32 group_id:hex32 \
          timestamp:uint body:hex}] malformed:uint raw:hex}"),
+    ("datagram", "a packet of discovery",
+        "{protocol:str kind:str sender:hex65 node_id:hex32 hash:hex32 fields:any raw:hex}"),
     ("decrypted", "what was inside a message of the secure transport",
         "{from:hex65 installation:str how:{secure:str bundle?:hex33 ratchet_key?:hex33 n?:uint \
          pn?:uint started?:bool ratcheted?:bool missing?:uint kept?:bool} learned:[@learned] \
@@ -77,6 +81,13 @@ pub const RECORDS: &[(&str, &str, &str)] = &[
          incidental:str|null a:@side|null b:@side|null}]}"),
     ("empty", "a message without contents",
         "{hash:hex32 sender:hex65}"),
+    ("enode", "a node URL",
+        "{enode:str node_id:hex32 public_key:hex65 host?:str tcp?:uint udp?:uint}"),
+    ("enr", "a node record",
+        "{enr:str seq:uint node_id:hex32 public_key:hex65 ip:str|null tcp:uint|null \
+         udp:uint|null enode?:str pairs:[{name:str rlp:hex}] raw:hex}"),
+    ("enr_check", "whether a node record is valid",
+        "{enr:str valid:bool node_id?:hex32 error?:str message?:str}"),
     ("ens_answer", "the answer of a resolver",
         "{record:str set:bool address?:str raw:hex seconds?:uint}"),
     ("ens_call", "a call that asks for an ENS record",
@@ -107,6 +118,8 @@ pub const RECORDS: &[(&str, &str, &str)] = &[
         "{layer:str fault:str rule:str source:str class:str}"),
     ("fixtures", "a conformance set that was made",
         "{out:str version:uint sets:uint cases:uint manifest_sha256:str}"),
+    ("fleet_node", "a node of a fleet, checked",
+        "{fleet:str role:str text:str valid:bool message?:str}"),
     ("forgotten", "a session that was forgotten",
         "{session:@session_id}"),
     ("golden", "the output of a command, recorded or checked",
@@ -162,6 +175,9 @@ pub const RECORDS: &[(&str, &str, &str)] = &[
         "{message_id:hex32 author:hex65|null raw:hex32}"),
     ("name", "the three words of a key",
         "{name:str public_key:hex65 raw:hex}"),
+    ("node", "a node that was found",
+        "{enode:str public_key:hex65 node_id:hex32 ip:str udp:uint tcp:uint topic?:str \
+         from?:str distance?:uint}"),
     ("note", "a note, on standard error",
         "{message:str}"),
     ("payload_fields", "the fields of a payload",
@@ -181,6 +197,9 @@ pub const RECORDS: &[(&str, &str, &str)] = &[
         "{valid:bool transaction_hash:hex32 sender:hex65 signer:str|null expected:hex20|null}"),
     ("peer", "what a state knows of a peer",
         "{identity:hex33 installations:[@learned] has_secret:bool secret?:hex32}"),
+    ("pong", "the answer of a node to a ping",
+        "{enode:str public_key:hex65 node_id:hex32 ip:str udp:uint tcp:uint protocol:str \
+         ms:num enr?:str neighbors?:uint}"),
     ("pow", "the proof of work of an envelope",
         "{hash:hex32 pow:num min:num pass:bool leading_zero_bits:uint \
          rlp_without_nonce_len:uint size:uint ttl:uint nonce:uint raw:hex}"),
@@ -208,10 +227,12 @@ pub const RECORDS: &[(&str, &str, &str)] = &[
     ("ratchet_step", "a step of a double ratchet",
         "{direction:str session:@session_id before:@ratchet|null after:@ratchet|null}"),
     ("ready", "a node that listens",
-        "{enode:str public_key:hex65 listen:str|null min_pow:num|str store?:str metrics?:str \
-         protocols:[str]}"),
+        "{enode:str public_key:hex65 listen:str|null min_pow?:num|str store?:str metrics?:str \
+         protocols?:[str]}"),
     ("redacted", "bytes without texts and keys",
         "{kind:str|null readable:bool raw:hex}"),
+    ("registered", "a registration of a topic that was sent",
+        "{topic:str registrar:str}"),
     ("repeated", "a message that came again",
         "{hash:hex32 message_id:hex32}"),
     ("report", "what an implementation got right",
@@ -258,6 +279,8 @@ pub const RECORDS: &[(&str, &str, &str)] = &[
          from_future:uint unwanted:uint complete:bool cursor?:hex}"),
     ("text", "plain text",
         "{text:str raw?:hex}"),
+    ("ticket", "a ticket for registering a topic",
+        "{topic:str registrar:str wait:uint}"),
     ("token_transfer", "a transfer of tokens",
         "{to:str value:str canonical:bool data:hex raw:hex}"),
     ("topic", "a topic",

@@ -1,0 +1,5 @@
+//! `status-discover`: see `--help`.
+
+fn main() -> std::process::ExitCode {
+    statuskit_cli::tools::discover()
+}
