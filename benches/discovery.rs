@@ -5,13 +5,17 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::hint::black_box;
+use std::{hint::black_box, net::SocketAddr, time::Duration};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use statuskit_core::{
     crypto::{SecretKey, Signature, keccak256, seeded_rng},
-    discovery::{Endpoint, Extra, MAX_NODES, Neighbors, NodeEntry, NodeKey, RecordBuilder, v4, v5},
+    discovery::{
+        Endpoint, Extra, MAX_NODES, Neighbors, NodeEntry, NodeKey, RecordBuilder, TopicListHash,
+        v4, v5,
+    },
 };
+use statuskit_net::discovery::v5::{Config, Machine, Now, Output};
 
 fn packets(c: &mut Criterion) {
     let mut rng = seeded_rng("bench");
@@ -78,5 +82,94 @@ fn packets(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, packets);
+/// A machine that knows as many nodes as its table holds.
+struct Full {
+    machine: Machine,
+    /// A node that is known, and where it is.
+    known: (SecretKey, SocketAddr),
+    now: Now,
+}
+
+impl Full {
+    fn new() -> Self {
+        let mut rng = seeded_rng("full");
+        let addr = "85.1.2.3:30303".parse().unwrap();
+        let mut config = Config::new(SecretKey::generate(&mut rng), addr);
+        config.packets_per_second = u32::MAX;
+        let mut machine = Machine::new(config, [7; 32]);
+        let now = Now { mono: Duration::from_secs(5000), unix: 1_585_558_800 };
+        let mut known = None;
+        for n in 0..1000_u32 {
+            let key = SecretKey::generate(&mut rng);
+            let from = SocketAddr::new((0x5600_0001 + (n << 8)).to_be_bytes().into(), 30303);
+            machine.handle_datagram(from, &ping(from).encode(&key).unwrap().bytes, now);
+            while let Some(output) = machine.poll_output() {
+                let Output::Send { bytes, .. } = output else { continue };
+                let received = v5::Packet::decode(&bytes).unwrap();
+                let v5::Packet::Ping(ping) = received.packet else { continue };
+                let pong = v5::Packet::Pong(v5::Pong {
+                    to: ping.from,
+                    reply_token: received.hash.0.to_vec(),
+                    expiration: 1,
+                    topic_hash: TopicListHash::from_topics(&ping.topics),
+                    ticket_serial: 1,
+                    wait_periods: Vec::new(),
+                    extra: Extra::default(),
+                });
+                machine.handle_datagram(from, &pong.encode(&key).unwrap().bytes, now);
+            }
+            known = Some((key, from));
+        }
+        Self { machine, known: known.unwrap(), now }
+    }
+
+    /// Handles a datagram, and returns how many are sent.
+    fn answers(&mut self, from: SocketAddr, datagram: &[u8]) -> usize {
+        self.machine.handle_datagram(from, datagram, self.now);
+        let outputs = std::iter::from_fn(|| self.machine.poll_output());
+        outputs.filter(|output| matches!(output, Output::Send { .. })).count()
+    }
+}
+
+fn ping(from: SocketAddr) -> v5::Packet {
+    let endpoint = Endpoint::new(from.ip(), from.port(), from.port());
+    v5::Packet::Ping(v5::Ping {
+        version: v5::VERSION,
+        from: endpoint.clone(),
+        to: endpoint,
+        expiration: 1_585_558_820,
+        topics: Vec::new(),
+        extra: Extra::default(),
+    })
+}
+
+/// Compares answers with what no answer can do without: their ratio is to be 0.85 at least.
+fn machine(c: &mut Criterion) {
+    let mut full = Full::new();
+    let (key, from) = full.known.clone();
+    let digest = keccak256(b"digest");
+    let signature = Signature::from_bytes(*key.sign_digest(&digest).as_bytes());
+    let mut group = c.benchmark_group("discovery machine");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("one recovery and one signature", |bench| {
+        bench.iter(|| (signature.recover(black_box(&digest)), key.sign_digest(black_box(&digest))));
+    });
+    let query = v5::TopicQuery { topic: "whisper".into(), expiration: 0 };
+    let query = v5::Packet::TopicQuery(query).encode(&key).unwrap().bytes;
+    for (name, datagram) in
+        [("ping answered", ping(from).encode(&key).unwrap().bytes), ("query answered", query)]
+    {
+        assert_eq!(full.answers(from, &datagram), 1);
+        group.bench_function(name, |bench| {
+            bench.iter(|| full.answers(from, black_box(&datagram)));
+        });
+    }
+    let garbage = [0x5a; 400];
+    group.bench_function("garbage refused", |bench| {
+        bench.iter(|| full.answers(from, black_box(&garbage)));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, packets, machine);
 criterion_main!(benches);

@@ -9,6 +9,8 @@
 
 #[path = "interop/account.rs"]
 mod account;
+#[path = "interop/discovery.rs"]
+mod discovery;
 #[path = "interop/eip.rs"]
 mod eip;
 #[path = "interop/faults.rs"]

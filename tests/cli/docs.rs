@@ -9,10 +9,11 @@ use statuskit_cli::tools;
 
 use crate::shell::Shell;
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "README.md",
     "docs/config.md",
     "docs/cookbook.md",
+    "docs/discovery.md",
     "docs/fixtures.md",
     "docs/inspect.md",
     "docs/mailservers.md",
@@ -41,7 +42,7 @@ fn commands_of_the_documents_are_understood() {
     let tools = Path::new(env!("CARGO_BIN_EXE_statuskit")).parent().unwrap();
     shell.var("TOOLS", tools.to_str().unwrap());
     shell.var("PATH", format!("{}:/usr/bin:/bin", bin.display()));
-    for name in ["ENODE", "MAILSERVER"] {
+    for name in ["BOOTNODE", "ENODE", "MAILSERVER"] {
         shell.var(name, format!("enode://{}@127.0.0.1:30303", "ab".repeat(64)));
     }
     for name in ["KEY", "RECIPIENT", "MEMBER", "PUBLIC_KEY", "PHRASE", "DATA_DIR"] {

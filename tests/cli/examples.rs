@@ -25,6 +25,11 @@ fn examples_of_the_help_run() {
                 --password status-offline-inbox";
     let mailserver = Node::of(&shell, line);
     shell.var("MAILSERVER", mailserver.enode.clone());
+    // With another node behind it, and a short wait.
+    let bootnode = Node::of(&shell, "status-discover serve --listen 127.0.0.1:0 --min-wait 1s");
+    shell.var("BOOTNODE", bootnode.enode.clone());
+    let line = "status-discover serve --listen 127.0.0.1:0 --bootnode \"$BOOTNODE\"";
+    let _other = Node::of(&shell, line);
     shell.ok("statuskit man --out manuals");
     let mut all = Vec::new();
     let commands = tools::commands();

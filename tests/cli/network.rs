@@ -373,7 +373,7 @@ fn the_demo_shows_a_message_arrive() {
     let shell = Shell::new();
     let steps = records(&shell.ok("statuskit demo"));
     let (message, steps) = steps.split_last().expect("steps");
-    assert_eq!(steps.len(), 7);
+    assert_eq!(steps.len(), 9);
     assert!(steps.iter().all(|step| step["command"].is_string()));
     assert_eq!(message["payload"]["text"], "hello from statuskit");
     assert_eq!(message["payload"]["author"], steps[0]["alice"]);
@@ -390,7 +390,7 @@ fn the_demo_shows_a_message_arrive() {
     // The shown commands work as typed, whatever the text.
     let steps =
         records(&shell.ok("statuskit demo --exact-name --chat 'a b' --text \"it's \\$HOME\""));
-    let command = steps[2]["command"].as_str().expect("a command");
+    let command = steps[3]["command"].as_str().expect("a command");
     let seal = command.split(" | ").take(2).collect::<Vec<_>>().join(" | ");
     shell.ok("statuskit keygen --out alice.key");
     let line = format!("{seal} | status-envelope open --exact-name --chat 'a b'");
