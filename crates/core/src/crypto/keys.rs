@@ -241,6 +241,17 @@ impl PublicKey {
             .is_ok_and(|signature| signature.verify(Message::from_digest(*digest), &self.0).is_ok())
     }
 
+    /// Returns whether the owner of the key made this signature, in DER, over `digest`.
+    ///
+    /// A high `s` is accepted.
+    #[must_use]
+    pub fn verify_der(&self, digest: &[u8; 32], signature: &[u8]) -> bool {
+        secp256k1::ecdsa::Signature::from_der(signature).is_ok_and(|mut signature| {
+            signature.normalize_s();
+            signature.verify(Message::from_digest(*digest), &self.0).is_ok()
+        })
+    }
+
     /// Returns the X coordinate, 32 big-endian bytes.
     pub fn x(&self) -> [u8; 32] {
         let mut x = [0; 32];
@@ -293,6 +304,17 @@ impl Signature {
     /// Returns `r || s || v`.
     pub fn as_bytes(&self) -> &[u8; 65] {
         &self.0
+    }
+
+    /// Returns the DER form: a sequence of `r` and `s`.
+    ///
+    /// # Errors
+    ///
+    /// If `r` or `s` is not below the group order.
+    pub fn to_der(&self) -> Result<Vec<u8>, KeyError> {
+        secp256k1::ecdsa::Signature::from_compact(&self.0[..64])
+            .map(|signature| signature.serialize_der().to_vec())
+            .map_err(|_| KeyError::SignatureFormat)
     }
 
     /// Recovers the public key whose owner signed `digest`.
@@ -367,6 +389,10 @@ mod tests {
         let signature = key.sign_digest(&digest);
         assert_eq!(signature.recover(&digest), Ok(key.public_key()));
         assert_ne!(signature.recover(&[8; 32]), Ok(key.public_key()));
+        let der = signature.to_der().unwrap();
+        assert!(key.public_key().verify_der(&digest, &der));
+        assert!(!key.public_key().verify_der(&[8; 32], &der));
+        assert!(!key.public_key().verify_der(&digest, &der[1..]));
         let mut bytes = *signature.as_bytes();
         bytes[64] = 4;
         assert_eq!(Signature::from_bytes(bytes).recover(&digest), Err(KeyError::SignatureFormat));

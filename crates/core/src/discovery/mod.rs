@@ -7,6 +7,8 @@
 //! | signed node records | [`record`] | EIP-778 |
 //! | endpoints, keys and entries of nodes | [`Endpoint`], [`NodeKey`], [`NodeEntry`] | devp2p `discv4.md` |
 //! | node URLs of bootnodes, and incomplete ones | [`BootnodeUrl`], [`NodeUrl`] | go-ethereum 1.9 |
+//! | rendezvous: messages | [`rendezvous`] | Status, "Rendezvous" |
+//! | addresses, identities and frames that rendezvous runs over | [`libp2p`] | libp2p, multiformats |
 //! | names of topics, radius buckets, waiting times | [`topic`] | go-ethereum 1.9 |
 //! | distances between nodes | [`distance`] | devp2p `discv4.md` |
 //! | which addresses a stranger can name | [`relay`] | go-ethereum 1.9; RFC 6890 |
@@ -23,15 +25,18 @@
 
 mod datagram;
 pub mod distance;
+pub mod libp2p;
 mod node;
 pub mod record;
 pub mod relay;
+pub mod rendezvous;
 pub mod topic;
 mod url;
 pub mod v4;
 pub mod v5;
 
 pub use datagram::{Datagram, DatagramError, MAX_DATAGRAM, PacketHash, Received};
+pub use libp2p::{Multiaddr, PeerId};
 pub use node::{Endpoint, Extra, FindNode, Neighbors, NodeEntry, NodeKey};
 pub use record::{Record, RecordBuilder, RecordError, UnverifiedRecord};
 pub use relay::RelayError;
