@@ -96,9 +96,14 @@ pub mod devp2p {
 pub mod discovery {
     pub use statuskit_core::discovery::{
         BootnodeUrl, Datagram, DatagramError, Endpoint, Extra, FindNode, MAX_DATAGRAM, MAX_NODES,
-        Neighbors, NodeEntry, NodeKey, NodeUrl, PacketHash, Received, Record, RecordBuilder,
-        RecordError, RelayError, TopicListHash, TopicName, UnverifiedRecord, distance, relay,
-        topic, v4, v5,
+        Multiaddr, Neighbors, NodeEntry, NodeKey, NodeUrl, PacketHash, PeerId, Received, Record,
+        RecordBuilder, RecordError, RelayError, TopicListHash, TopicName, UnverifiedRecord,
+        distance, libp2p, relay, rendezvous, topic, v4, v5,
+    };
+    #[cfg(feature = "net")]
+    pub use statuskit_net::discovery::rendezvous::{
+        Agent as RendezvousAgent, AgentConfig as RendezvousConfig, Client as RendezvousClient,
+        Server as RendezvousServer, ServerConfig as RendezvousServerConfig,
     };
 }
 

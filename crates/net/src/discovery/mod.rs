@@ -8,12 +8,14 @@
 //! | limits per subnet and address | [`limit`] |
 //! | a socket around the machine | [`Discovery`] |
 //! | which found nodes become peers | [`pool`] |
+//! | rendezvous: the other way to find peers | [`rendezvous`] |
 //! | peers for a node: all of it | [`Finder`] |
 
 mod finder;
 pub mod limit;
 pub mod pool;
 pub mod radius;
+pub mod rendezvous;
 mod service;
 pub mod table;
 pub mod topics;

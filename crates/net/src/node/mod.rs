@@ -38,9 +38,9 @@ mod peer;
 mod pool;
 mod receive;
 mod rewinds;
-mod service;
+pub(crate) mod service;
 mod skew;
-mod source;
+pub(crate) mod source;
 mod transmit;
 
 pub use core::{Node, SendError, Sent, Stats};

@@ -17,7 +17,7 @@ use crate::node::source::source;
 
 /// The handshakes in progress, by source.
 #[derive(Debug)]
-pub(super) struct Handshakes {
+pub(crate) struct Handshakes {
     most: usize,
     most_per_source: usize,
     state: Mutex<State>,
@@ -39,7 +39,7 @@ struct Place {
 
 /// A place for a handshake, free again when dropped.
 #[derive(Debug)]
-pub(super) struct Ticket {
+pub(crate) struct Ticket {
     handshakes: Arc<Handshakes>,
     source: IpAddr,
     number: u64,

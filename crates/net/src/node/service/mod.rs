@@ -41,7 +41,7 @@
 
 mod bridge;
 mod dial;
-mod handshakes;
+pub(crate) mod handshakes;
 mod link;
 mod places;
 mod shared;
