@@ -16,13 +16,13 @@ use statuskit_core::{
     },
 };
 
-use crate::case::{Case, Set, bytes};
+use crate::{
+    case::{Case, Set, bytes},
+    rendezvous::rendezvous,
+};
 
 #[path = "discovery_machines.rs"]
 mod machines;
-
-/// The rendezvous protocol is no machine of this module.
-const PENDING: [&str; 1] = ["rendezvous"];
 
 pub fn discovery(set: &mut Set) {
     set.one("limits", |case| {
@@ -78,10 +78,7 @@ pub fn discovery(set: &mut Set) {
     set.one("table", machines::table);
     set.one("topic_table", machines::topic_table);
     set.each("scenarios", machines::scenario);
-    for member in PENDING {
-        let _ = set.take(member);
-    }
-    let _ = writeln!(std::io::stderr(), "vectors discovery: PENDING {}", PENDING.join(", "));
+    rendezvous(set);
 }
 
 /// Asserts a packet that its sender signs.

@@ -16,6 +16,7 @@ mod group;
 mod mailserver;
 mod node;
 mod payload;
+mod rendezvous;
 mod rlpx;
 mod secure;
 mod sync;
