@@ -33,6 +33,8 @@ mod proxy;
 mod receiving;
 #[path = "interop/relaying.rs"]
 mod relaying;
+#[path = "interop/rendezvous.rs"]
+mod rendezvous;
 #[path = "interop/sending.rs"]
 mod sending;
 #[allow(dead_code, reason = "the other tests of the tools use the rest")]

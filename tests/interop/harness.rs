@@ -33,13 +33,13 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Starts a peer, and waits until it listens. `flavour` is `"js"` or the name of a program in
-    /// `go/bin` (`"geth"`); `args` are its flags.
+    /// Starts a peer, and waits until it listens. `flavour` is `"js"`, `"rendezvous"` or the name of
+    /// a program in `go/bin` (`"geth"`); `args` are its flags.
     pub fn start(flavour: &str, args: &[&str]) -> Peer {
         let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop");
-        let (program, script, needed) = if flavour == "js" {
-            let js = here.join("js");
-            ("node".into(), Some(js.join("peer.mjs")), js.join("node_modules"))
+        let (program, script, needed) = if ["js", "rendezvous"].contains(&flavour) {
+            let folder = here.join(flavour);
+            ("node".into(), Some(folder.join("peer.mjs")), folder.join("node_modules"))
         } else {
             let binary = here.join("go/bin").join(flavour);
             (binary.clone(), None, binary)
@@ -89,6 +89,11 @@ impl Peer {
     /// Returns its address: `enode://...@127.0.0.1:PORT`.
     pub fn enode(&self) -> &str {
         self.ready["enode"].as_str().expect("ready has an enode")
+    }
+
+    /// Returns its address: `/ip4/127.0.0.1/tcp/PORT/ethv4/16Uiu2HA…`.
+    pub fn multiaddr(&self) -> &str {
+        self.ready["multiaddr"].as_str().expect("ready has a multiaddr")
     }
 
     /// Returns its node ID (Keccak-256 of the public key), which other peers' events name.
