@@ -1,6 +1,6 @@
 //! Vectors of discovery: packets, records, and what can be computed from a single input.
 
-use std::{io::Write as _, net::IpAddr, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
 use serde_json::Value;
 use statuskit_core::{
