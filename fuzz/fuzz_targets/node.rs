@@ -10,11 +10,11 @@ use statuskit_net::node::{Node, NodeConfig, Output, PeerInfo};
 
 fuzz_target!(|data: &[u8]| {
     for dialect in [Dialect::Whisper, Dialect::Waku0, Dialect::Waku1] {
-        run(dialect, data);
+        drive(dialect, data);
     }
 });
 
-fn run(dialect: Dialect, data: &[u8]) {
+fn drive(dialect: Dialect, data: &[u8]) {
     let mut now = Duration::from_secs(1_585_500_000);
     let mut config = NodeConfig::default();
     config.network = dialect.network();

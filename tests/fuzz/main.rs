@@ -91,6 +91,8 @@ mod provider;
 mod ratchet;
 #[path = "../../fuzz/fuzz_targets/reader.rs"]
 mod reader;
+#[path = "../../fuzz/fuzz_targets/rendezvous.rs"]
+mod rendezvous;
 #[path = "../../fuzz/fuzz_targets/state.rs"]
 mod state;
 #[path = "../../fuzz/fuzz_targets/sync.rs"]
@@ -115,7 +117,7 @@ macro_rules! tests {
 }
 
 tests! {
-    abi account answers chat connection contenthash database_url discovery ens envelope group inspect leveldb link mailserver message node packet payload protocol_message provider ratchet reader state sync text tx typed_data waku
+    abi account answers chat connection contenthash database_url discovery ens envelope group inspect leveldb link mailserver message node packet payload protocol_message provider ratchet reader rendezvous state sync text tx typed_data waku
 }
 
 /// The inputs of each target without a time.

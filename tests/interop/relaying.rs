@@ -242,6 +242,6 @@ fn we_change_our_topics() {
     assert!(!middle.has(&other), "geth holds it back");
     assert_eq!(middle.node.handle.stats().refused, 0);
 
-    middle.node.handle.add_topics([OTHER_TOPIC]);
+    middle.node.handle.add_topics([OTHER_TOPIC.parse().unwrap()]);
     until("our node has it", || middle.has(&other));
 }
