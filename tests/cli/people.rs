@@ -327,7 +327,7 @@ fn what_is_no_group_is_passed_over() {
 fn completions_ask_the_tools() {
     let shell = Shell::new();
     let script = shell.ok("statuskit completions bash");
-    assert!(script.len() < 20_000, "{}", script.len());
+    assert!(script.len() < 30_000, "{}", script.len());
     shell.ok("printf '[contacts]\\nalice = \"zQ3shPyZJnxZK4Bwyx9QsaksNKDYTPmpwPvGSjMYVHoXHeEgB\"\\n' > c.toml");
     let complete = |words: &str| {
         let index = words.split(' ').count() - 1;

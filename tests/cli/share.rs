@@ -99,6 +99,8 @@ impl Tool {
     /// Sends a signal, and waits for the end. Returns the rest of the records, and the exit code.
     pub fn end(mut self, shell: &Shell, signal: &str) -> (Vec<Value>, Option<i32>) {
         shell.ok(&format!("kill -{signal} {}", self.pid()));
+        // The end of its input must not come before the signal.
+        let _input = self.stdin.take();
         self.rest()
     }
 

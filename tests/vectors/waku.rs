@@ -113,7 +113,7 @@ fn sent_by_node(case: &Case<'_>, expected: &Packet, reference: Reference, now: u
                 config.light = options.light.unwrap();
                 let RateLimits { ip, peer_id, topic } = options.rate_limits.unwrap();
                 assert_eq!(topic, 0, "{case}");
-                config.rate_limit = (ip > 0).then_some( RateLimit {
+                config.rate_limit = (ip > 0).then_some(RateLimit {
                     per_ip: ip as u32,
                     per_peer: peer_id as u32,
                     tolerance: 0,

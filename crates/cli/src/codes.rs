@@ -420,4 +420,10 @@ const EXPLANATIONS: &[Explanation] = &[
         source: "tools",
         causes: "A file of another program in the directory, or one that was edited.",
     },
+    Explanation {
+        code: "net.ended",
+        rule: "A node runs until the tool ends it.",
+        source: "tools",
+        causes: "A fault of this tool: please report it.",
+    },
 ];

@@ -12,6 +12,7 @@ pub fn explanations() -> impl Iterator<Item = &'static statuskit_core::explain::
     [
         connection::P2pError::EXPLANATIONS,
         connection::StreamError::EXPLANATIONS,
+        discovery::v4::V4Error::EXPLANATIONS,
         discovery::rendezvous::ClientError::EXPLANATIONS,
         node::ConnectError::EXPLANATIONS,
         node::EndReason::EXPLANATIONS,

@@ -14,6 +14,7 @@ use statuskit_core::{
         relay::check_node,
         v4::{Packet, Ping, Pong, RecordRequest, VERSION},
     },
+    explain::Explanation,
 };
 use tokio::{
     net::UdpSocket,
@@ -60,6 +61,28 @@ impl V4Error {
             Self::OtherRecord => "discovery.other_record",
         }
     }
+
+    /// What each code means.
+    pub(crate) const EXPLANATIONS: &[Explanation] = &[
+        Explanation {
+            code: "discovery.timeout",
+            rule: "A node answers a ping within half a second, and proves its address before it is asked.",
+            source: "go-ethereum 1.9, discovery v5",
+            causes: "The node is away, behind a firewall for UDP, speaks another protocol, or has another key.",
+        },
+        Explanation {
+            code: "discovery.socket",
+            rule: "Discovery sends and receives datagrams.",
+            source: "UDP",
+            causes: "The address is in use or not one of this machine, or the network is down.",
+        },
+        Explanation {
+            code: "discovery.other_record",
+            rule: "A node sends its own record.",
+            source: "EIP-868",
+            causes: "The node is broken, or it lies.",
+        },
+    ];
 }
 
 /// A client with a socket of its own.
