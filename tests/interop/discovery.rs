@@ -111,7 +111,7 @@ fn v4_nodes_answer_and_their_records_are_ours() {
     let read = node.call(json!({"cmd": "record", "text": made}));
     assert_eq!((text(&read, "text"), &read["seq"]), (made.as_str(), &json!(7)));
     let id = shell.member(&format!("status-discover enr show {made}"), "node_id");
-    assert_eq!(id.trim_start_matches("0x"), text(&read, "id"));
+    assert_eq!(id.trim_start_matches("0x"), text(&read, "node_id"));
     let damaged = format!("{}A", &made[..made.len() - 1]);
     assert!(node.try_call(json!({"cmd": "record", "text": damaged})).is_err());
     shell.fails(1, &format!("status-discover enr verify {damaged}"));
@@ -130,7 +130,7 @@ fn a_receiver_that_knows_only_a_bootnode_gets_the_message() {
     shell.ok(
         "status-send hello --discover whisper --bootnode \"$BOOTNODE\" --identity me.key --chat status",
     );
-    let message = receiver.result(|record| record["text"] == "hello");
+    let message = receiver.result(|record| record["payload"]["text"] == "hello");
     assert_eq!(message["type"], "message");
     let _ = SOON;
 }

@@ -178,5 +178,5 @@ func record(text string) (object, error) {
 	if err != nil {
 		return nil, err
 	}
-	return object{"text": node.String(), "id": node.ID().String(), "seq": node.Seq(), "url": node.URLv4()}, nil
+	return object{"text": node.String(), "node_id": node.ID().String(), "seq": node.Seq(), "url": node.URLv4()}, nil
 }
