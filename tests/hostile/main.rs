@@ -3,7 +3,8 @@
 //! Each test is an attack, with its bound in bytes, counts or CPU time, never in time on the wall.
 //! Beside each, good peers exchange envelopes, and lose none. Strangers come from several addresses
 //! of the loopback interface. `STATUSKIT_HOSTILE=1000 cargo test --release --test hostile` runs them
-//! with that many connections; by default there are few, for CI.
+//! with that many connections; by default there are few, for CI. Attacks on what each network has of
+//! its own are made in Whisper, and with fewer rounds in Waku.
 //!
 //! | attack | bound | test |
 //! | --- | --- | --- |

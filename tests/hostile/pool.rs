@@ -2,26 +2,41 @@
 
 use std::time::Duration;
 
-use statuskit_core::wire::{Packet, Status, packet::code};
+use statuskit_core::{
+    envelope::Topic,
+    wire::{
+        Dialect, Packet, Status,
+        packet::code,
+        waku::{Accepts, Options},
+    },
+};
 use statuskit_net::testing::{TestNode, local_config};
 use statuskit_testkit::ServiceClock;
 
-use crate::world::{Good, PATIENCE, Peer, address, envelope, now, strangers};
+use crate::world::{DIALECTS, Good, PATIENCE, Peer, address, envelope, now, speak, strangers};
 
 /// Ten addresses fill the pool twice over. Each envelope of the others arrives, and stays.
 #[tokio::test]
 async fn a_full_pool_is_the_problem_of_those_who_fill_it() {
-    let limit = if strangers() > 100 { 1 << 16 } else { 1 << 12 };
+    for (dialect, part) in DIALECTS {
+        let limit = if strangers() > 100 { 1 << 16 } else { 1 << 12 };
+        fill_the_pool(dialect, limit / part).await;
+    }
+}
+
+async fn fill_the_pool(dialect: Dialect, limit: usize) {
     let mut config = local_config("pool");
     config.node.limits.pool_envelopes = limit;
+    speak(&mut config, dialect);
     let node = TestNode::start_with(config).unwrap();
-    let mut good = Good::join(&node.enode()).await;
+    let mut good = Good::join_in(dialect, &node.enode()).await;
     let flood = async {
         let flood = (0..10).map(|number| {
             let enode = node.enode();
             tokio::spawn(async move {
                 let name = format!("flooder {number}");
-                let mut peer = Peer::join(&enode, address(number), &name).await.unwrap();
+                let mut peer =
+                    Peer::join_in(dialect, &enode, address(number), &name).await.unwrap();
                 for round in 0..(limit / 1000) as u64 {
                     let first = (number as u64) << 40 | round << 20;
                     let packet: Vec<_> =
@@ -51,14 +66,31 @@ async fn a_full_pool_is_the_problem_of_those_who_fill_it() {
 /// A virtual minute of changing requirements. Each peer may have the pool looked through some times.
 #[tokio::test]
 async fn endless_changes_of_requirements_cost_little() {
-    const POOL: u64 = 5000;
+    let pow = |at: u64| (code::POW_REQUIREMENT, Packet::PowRequirement(1e9 - at as f64));
+    change_without_end(Dialect::Whisper, 5000, pow).await;
+    // In Waku, the work and the topics, which are others each time, and more.
+    let update = |at: u64| {
+        let topics = (0..=at % 50).map(|n| Topic(((at << 8 | n) as u32).to_be_bytes())).collect();
+        let options = match at % 2 {
+            0 => Options { min_pow: Some(1e9 - at as f64), ..Options::default() },
+            _ => Options { accepts: Some(Accepts::Topics(topics)), ..Options::default() },
+        };
+        (code::STATUS_UPDATE, Packet::StatusUpdate(options))
+    };
+    for dialect in [Dialect::Waku0, Dialect::Waku1] {
+        change_without_end(dialect, 1000, update).await;
+    }
+}
+
+async fn change_without_end(dialect: Dialect, pool: u64, change: impl Fn(u64) -> (u64, Packet)) {
     let clock = ServiceClock::starting_at(Duration::from_secs(now().into()));
     let mut config = local_config("rewinds");
     config.clock = clock.clock();
     config.max_peers = 60;
+    speak(&mut config, dialect);
     let node = TestNode::start_with(config).unwrap();
-    let mut good = Good::join(&node.enode()).await;
-    for first in (0..POOL).step_by(200) {
+    let mut good = Good::join_in(dialect, &node.enode()).await;
+    for first in (0..pool).step_by(200) {
         let packet: Vec<_> = (first..first + 200).map(|n| envelope(now(), 3600, n)).collect();
         assert!(good.a.send_confirmed(&packet).await);
     }
@@ -66,18 +98,17 @@ async fn endless_changes_of_requirements_cost_little() {
     let count = (strangers() / 6).min(50);
     let mut peers = Vec::new();
     for number in 0..count {
-        let name = format!("fickle {number}");
-        peers.push(Peer::join_as(&node.enode(), address(number), &name, &picky).await.unwrap());
+        let (name, from) = (format!("fickle {number}"), address(number));
+        peers.push(Peer::join_as(dialect, &node.enode(), from, &name, &picky).await.unwrap());
     }
     let before = node.handle().stats().looked_at;
-    let mut pow = 1e9;
+    let mut changes = 0;
     for second in 0..60u32 {
         for peer in &mut peers {
             for _ in 0..20 {
-                pow -= 1.0;
-                assert!(
-                    peer.send(code::POW_REQUIREMENT, &Packet::PowRequirement(pow).encode()).await
-                );
+                changes += 1;
+                let (code, packet) = change(changes);
+                assert!(peer.send(code, &packet.encode_as(dialect)).await);
             }
         }
         clock.forward(1);
@@ -90,6 +121,7 @@ async fn endless_changes_of_requirements_cost_little() {
         let all = tokio::time::timeout(PATIENCE, peer.send_confirmed(&[])).await;
         assert!(all.expect("an answer"));
     }
-    let looks = (node.handle().stats().looked_at - before) / POOL;
+    let looks = (node.handle().stats().looked_at - before) / pool;
+    assert!(looks > 0, "the changes count");
     assert!(looks <= count as u64 * 30, "{looks} looks for {count} peers");
 }

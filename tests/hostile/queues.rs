@@ -11,7 +11,7 @@ use std::{
 use statuskit_core::{
     crypto::seeded_rng,
     wire::{
-        Packet, Status,
+        Dialect, Packet, Status,
         packet::{PROTOCOL, code},
     },
 };
@@ -26,7 +26,8 @@ use tokio::{
 };
 
 use crate::world::{
-    Good, PATIENCE, Peer, Process, addr_of, address, dial, envelope, key, now, p2p, strangers,
+    DIALECTS, Good, PATIENCE, Peer, Process, addr_of, address, dial, envelope, key, now, p2p,
+    speak, speaking, strangers,
 };
 
 /// What a node may hold: the pool with its overhead, and what peers can occupy.
@@ -35,19 +36,26 @@ pub const MEMORY: usize = (128 << 20) / 10 * 14 + (64 << 20);
 /// While a subscriber sleeps, ten peers flood. The others are still read.
 #[tokio::test]
 async fn a_flood_of_events_stops_only_those_who_flood() {
+    for (dialect, part) in DIALECTS {
+        flood_events(dialect, 200 / part as u64).await;
+    }
+}
+
+async fn flood_events(dialect: Dialect, rounds: u64) {
     const LIMIT: usize = 2 << 20;
     const PACKET: u64 = 100;
     let mut config = local_config("queue");
     config.event_bytes = LIMIT;
+    speak(&mut config, dialect);
     let node = TestNode::start_with(config).unwrap();
-    let mut good = Good::join(&node.enode()).await;
+    let mut good = Good::join_in(dialect, &node.enode()).await;
     let events = node.handle().subscribe();
     let floods = (0..10).map(|number| {
         let enode = node.enode();
         tokio::spawn(async move {
             let name = format!("flooder {number}");
-            let mut peer = Peer::join(&enode, address(number), &name).await.unwrap();
-            for round in 0..200 {
+            let mut peer = Peer::join_in(dialect, &enode, address(number), &name).await.unwrap();
+            for round in 0..rounds {
                 let first = (number as u64) << 40 | round << 20;
                 let packet: Vec<_> =
                     (first..first + PACKET).map(|n| envelope(now(), 3600, n)).collect();
@@ -114,7 +122,9 @@ async fn packets_that_never_end_are_bounded() {
         let rng = &mut seeded_rng(&format!("half {number}"));
         let key = key(&format!("half {number}"));
         let mut stream =
-            PeerStream::initiate(ours, node.enode.id, &key, &p2p(), rng).await.unwrap();
+            PeerStream::initiate(ours, node.enode.id, &key, &p2p(Dialect::Whisper), rng)
+                .await
+                .unwrap();
         stream.send(PROTOCOL, code::STATUS, &Status::default().encode()).unwrap();
         stream.flush().await.unwrap();
         left.store(SENT, Relaxed);
@@ -150,19 +160,25 @@ async fn packets_that_never_end_are_bounded() {
 /// Those who come and go leave nothing behind.
 #[tokio::test]
 async fn coming_and_going_leaves_nothing_behind() {
-    let node = Process::start(&["status-node", "--min-pow", "0"]);
-    let mut good = Good::join(&node.enode).await;
+    for (dialect, part) in DIALECTS {
+        come_and_go(dialect, strangers() / part).await;
+    }
+}
+
+async fn come_and_go(dialect: Dialect, count: usize) {
+    let node = Process::start(&[&["status-node", "--min-pow", "0"], speaking(dialect)].concat());
+    let mut good = Good::join_in(dialect, &node.enode).await;
     let (before, cpu) = (node.memory(), node.cpu());
-    for number in 0..strangers() {
-        let name = format!("passer-by {number}");
-        let mut peer = Peer::join(&node.enode, address(number % 100), &name).await.unwrap();
+    for number in 0..count {
+        let (name, from) = (format!("passer-by {number}"), address(number % 100));
+        let mut peer = Peer::join_in(dialect, &node.enode, from, &name).await.unwrap();
         assert!(peer.send_confirmed(&[envelope(now(), 1, number as u64)]).await);
     }
     sleep(Duration::from_millis(10)).await;
     good.exchange(now()).await;
     let (grown, cpu) = (node.memory().saturating_sub(before), node.cpu() - cpu);
     assert!(grown < 16 << 20, "{grown} bytes");
-    let each = cpu / strangers() as u32;
+    let each = cpu / count as u32;
     assert!(each < Duration::from_millis(50), "{each:?} of CPU time each");
     assert!(node.memory() < MEMORY);
 }

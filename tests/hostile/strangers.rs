@@ -2,15 +2,21 @@
 
 use std::time::Duration;
 
+use statuskit_core::wire::Dialect;
 use tokio::io::AsyncWriteExt;
 
-use crate::world::{Good, Process, addr_of, address, dial, now, strangers};
+use crate::world::{DIALECTS, Good, Process, addr_of, address, dial, now, speaking, strangers};
 
 #[tokio::test]
 async fn garbage_and_silence_cost_little_and_fill_no_log() {
-    let count = strangers() * 5;
-    let node = Process::start(&["status-node", "--min-pow", "0"]);
-    let mut good = Good::join(&node.enode).await;
+    for (dialect, part) in DIALECTS {
+        be_strange(dialect, strangers() * 5 / part).await;
+    }
+}
+
+async fn be_strange(dialect: Dialect, count: usize) {
+    let node = Process::start(&[&["status-node", "--min-pow", "0"], speaking(dialect)].concat());
+    let mut good = Good::join_in(dialect, &node.enode).await;
     let (cpu, to) = (node.cpu(), addr_of(&node.enode));
     let mut silent = Vec::new();
     for number in 0..count {

@@ -18,12 +18,14 @@ use statuskit_core::{
     rlp::Reader,
     time::UnixSeconds,
     wire::{
-        Packet, Status,
-        packet::{PROTOCOL, PROTOCOL_LENGTH, code, read_envelopes},
-        status::VERSION,
+        Dialect, Packet, Status,
+        packet::{PROTOCOL_LENGTH, code, read_envelopes},
     },
 };
-use statuskit_net::connection::{Incoming, P2pConfig, PeerStream};
+use statuskit_net::{
+    connection::{Incoming, P2pConfig, PeerStream},
+    node::ServiceConfig,
+};
 use tokio::{
     net::{TcpSocket, TcpStream},
     time::timeout,
@@ -52,8 +54,22 @@ pub fn envelope(sent: u32, ttl: u32, number: u64) -> Envelope {
     Envelope::new(UnixSeconds(sent + ttl), ttl, Topic([1, 2, 3, 4]), &[7; 40], number)
 }
 
-pub fn p2p() -> P2pConfig {
-    P2pConfig::new(vec![Protocol::new(PROTOCOL, VERSION, PROTOCOL_LENGTH)])
+pub fn p2p(dialect: Dialect) -> P2pConfig {
+    P2pConfig::new(vec![Protocol::new(dialect.protocol(), dialect.version(), PROTOCOL_LENGTH)])
+}
+
+/// What attacks are made in, and the part of the rounds that each gets.
+pub const DIALECTS: [(Dialect, usize); 2] = [(Dialect::Whisper, 1), (Dialect::Waku1, 4)];
+
+/// Makes a node speak this, and confirm what it gets.
+pub fn speak(config: &mut ServiceConfig, dialect: Dialect) {
+    config.dialects = vec![dialect];
+    config.node.waku_confirmations = true;
+}
+
+/// The options of a tool for the same.
+pub fn speaking(dialect: Dialect) -> &'static [&'static str] {
+    if dialect.is_waku() { &["--waku-only", "--waku-confirmations"] } else { &[] }
 }
 
 pub fn key(name: &str) -> SecretKey {
@@ -78,6 +94,7 @@ pub struct Peer {
     pub stream: PeerStream<TcpStream>,
     /// The envelopes that came.
     pub received: Vec<EnvelopeHash>,
+    dialect: Dialect,
     answers: usize,
 }
 
@@ -85,26 +102,36 @@ impl Peer {
     /// Connects from an address, with a key of this name, and sends a Status. `None` if the node
     /// does not want the peer.
     pub async fn join(to: &Enode, from: Ipv4Addr, name: &str) -> Option<Self> {
-        Self::join_as(to, from, name, &Status::default()).await
+        Self::join_in(Dialect::Whisper, to, from, name).await
     }
 
-    pub async fn join_as(to: &Enode, from: Ipv4Addr, name: &str, status: &Status) -> Option<Self> {
+    pub async fn join_in(dialect: Dialect, to: &Enode, from: Ipv4Addr, name: &str) -> Option<Self> {
+        Self::join_as(dialect, to, from, name, &Status::default()).await
+    }
+
+    pub async fn join_as(
+        dialect: Dialect,
+        to: &Enode,
+        from: Ipv4Addr,
+        name: &str,
+        status: &Status,
+    ) -> Option<Self> {
         let socket = dial(addr_of(to), from).await;
         let rng = &mut seeded_rng(name);
-        let (key, p2p) = (key(name), p2p());
+        let (key, p2p) = (key(name), p2p(dialect));
         let stream = PeerStream::initiate(socket, to.id, &key, &p2p, rng);
         let stream = timeout(PATIENCE, stream).await.expect("an answer").ok()?;
-        let mut peer = Self { stream, received: Vec::new(), answers: 0 };
+        let mut peer = Self { stream, received: Vec::new(), dialect, answers: 0 };
         match timeout(PATIENCE, peer.stream.next()).await.expect("an answer") {
             Ok(Incoming::Message { code: code::STATUS, .. }) => {}
             _ => return None,
         }
-        peer.send(code::STATUS, &status.encode()).await.then_some(peer)
+        peer.send(code::STATUS, &status.encode_as(dialect)).await.then_some(peer)
     }
 
     /// Sends a packet. Returns whether the node still reads.
     pub async fn send(&mut self, code: u64, payload: &[u8]) -> bool {
-        self.stream.send(PROTOCOL, code, payload).is_ok()
+        self.stream.send(self.dialect.protocol(), code, payload).is_ok()
             && matches!(timeout(PATIENCE, self.stream.flush()).await, Ok(Ok(())))
     }
 
@@ -160,9 +187,13 @@ pub struct Good {
 
 impl Good {
     pub async fn join(to: &Enode) -> Self {
-        let [a, b] = [("good a", 250), ("good b", 251)];
-        let a = Peer::join(to, address(a.1), a.0).await.expect("good peers are welcome");
-        let b = Peer::join(to, address(b.1), b.0).await.expect("good peers are welcome");
+        Self::join_in(Dialect::Whisper, to).await
+    }
+
+    pub async fn join_in(dialect: Dialect, to: &Enode) -> Self {
+        let join = |number, name| Peer::join_in(dialect, to, address(number), name);
+        let a = join(250, "good a").await.expect("good peers are welcome");
+        let b = join(251, "good b").await.expect("good peers are welcome");
         Self { a, b, number: 1 << 50, sent: Vec::new() }
     }
 
