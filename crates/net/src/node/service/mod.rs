@@ -67,7 +67,7 @@ use statuskit_core::{
 use tokio::{net::TcpListener, runtime::Handle as Runtime, task::JoinSet, time::timeout};
 
 use super::{
-    Clock, ClockOffset, ConnectionId, EndReason, Interest, Node, NodeConfig, PeerState,
+    Clock, ClockOffset, ConnectionId, EndReason, Interest, Node, NodeConfig, NodeLimits, PeerState,
     PeerSummary, SendError, Sent, Stats, Time,
 };
 use crate::connection;
@@ -90,7 +90,8 @@ pub struct ServiceConfig {
     /// The key of the node: its identity for peers.
     pub key: SecretKey,
     /// The rules and limits of the node, in each network. Its
-    /// [network](NodeConfig::network) is replaced.
+    /// [network](NodeConfig::network) is replaced. Of the [limits](NodeConfig::limits) of the pool and of
+    /// the bytes for a peer, a node of both networks has half in each.
     pub node: NodeConfig,
     /// What the node speaks; at least one. With peers that speak several versions of Waku, it speaks
     /// the newest; those that speak Whisper and Waku are its peers in both networks.
@@ -260,6 +261,13 @@ impl Service {
         let network = networks.clone().min().unwrap_or_default();
         let has_both = networks.max().is_some_and(|last| last != network);
         node.bridge = has_both && config.bridge.is_some();
+        if has_both {
+            // The limits are those of the process.
+            let NodeLimits { pool_envelopes, pool_bytes, outbox_bytes, .. } = &mut node.limits;
+            for limit in [pool_envelopes, pool_bytes, outbox_bytes] {
+                *limit = limit.div_ceil(2);
+            }
+        }
         let of = |network, seed| {
             Node::new(NodeConfig { network, ..node.clone() }, seed, config.clock.now())
         };
