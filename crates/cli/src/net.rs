@@ -16,6 +16,7 @@ use std::{
 };
 
 use clap::Args;
+use serde_json::{Map, Value, json};
 use statuskit_client::{NoPeer, Peers};
 use statuskit_core::{
     crypto::SecretKey,
@@ -28,7 +29,7 @@ use statuskit_net::{
     discovery::{Finder, FinderConfig},
     node::{
         Clock, ClockOffset, Event, Handle, PeerOptions, Service, ServiceConfig, ServiceError,
-        Subscription,
+        Stats, Subscription,
     },
 };
 use tokio::sync::oneshot;
@@ -89,6 +90,26 @@ impl DialectArgs {
     pub fn names(&self) -> Vec<String> {
         self.dialects().iter().map(Dialect::to_string).collect()
     }
+}
+
+/// Returns the counters in each network of a node, with its name.
+pub fn networks(handle: &Handle) -> impl Iterator<Item = (&'static str, Stats)> {
+    handle.networks().into_iter().map(|handle| (handle.network().name(), handle.stats()))
+}
+
+/// Describes the networks of a node that has both.
+pub fn networks_value(handle: &Handle) -> Option<Value> {
+    let each = networks(handle).map(|(name, stats)| {
+        let value = json!({
+            "peers": stats.ready_peers,
+            "pooled": stats.pooled,
+            "new": stats.new,
+            "forwarded": stats.forwarded,
+        });
+        (name.to_owned(), value)
+    });
+    let each: Map<String, Value> = each.collect();
+    (each.len() > 1).then(|| each.into())
 }
 
 /// Whether the keys of sessions are written down.

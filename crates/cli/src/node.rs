@@ -24,8 +24,8 @@ use crate::{
     error::{CliError, Exit, Result, Stop},
     keys::parse_topic,
     net::{
-        Network, PeerArgs, check_message_size, check_min_pow, service_config, show_network,
-        write_enode,
+        Network, PeerArgs, check_message_size, check_min_pow, networks_value, service_config,
+        show_network, write_enode,
     },
     output::Record,
     records::{envelope_record, float},
@@ -349,6 +349,7 @@ fn stats(handle: &Handle) -> Record {
         .with("packets_out", stats.packets_out)
         .with("bytes_in", stats.bytes_in)
         .with("bytes_out", stats.bytes_out)
+        .with_some("networks", networks_value(handle))
         .with_some("to_whisper", bridge.map(|bridge| way(bridge.to_whisper)))
         .with_some("to_waku", bridge.map(|bridge| way(bridge.to_waku)))
 }

@@ -48,6 +48,7 @@ use statuskit_net::discovery::pool::Mode;
 Examples:
   $ status-send hello --peer \"$ENODE\" --chat status && status-receive --peer \"$ENODE\" --chat status --count 1 --timeout 30
   $ status-receive --peer \"$ENODE\" --all --raw-envelopes --timeout 1s || true
+  $ status-receive --waku --peer \"$ENODE\" --chat status --timeout 1s || true
   $ status-receive --mailserver \"$MAILSERVER\" --since 1d --chat status --count 1 --timeout 30")]
 pub struct ReceiveArgs {
     /// Topic to listen on, 8 hex digits. Repeatable

@@ -62,6 +62,7 @@ Examples:
   $ status-group new --identity me.key --name team --member $(status-account new --output hex) > team.json; status-send --announce --group @team.json --peer \"$ENODE\" --identity me.key --state me.state
   $ status-payload encode contact --set ens_name=me.eth --identity me.key | status-send --payloads --peer \"$ENODE\" --identity me.key --to 0x0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798 --state me.state
   $ printf 'one\\ntwo\\n' | status-send --peer \"$ENODE\" --chat status --lines
+  $ status-send hi --waku --peer \"$ENODE\" --chat status
   $ status-envelope seal hi --password secret --pow 0.2 | status-send --peer \"$ENODE\"")]
 pub struct SendArgs {
     /// Proof of work to mine to [default: what the connected peers ask for, at least 0.002]

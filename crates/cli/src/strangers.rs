@@ -11,7 +11,7 @@ use statuskit_net::node::{NodeConfig, ServiceConfig};
 
 use crate::{context::Context, time::parse_seconds};
 
-/// What strangers may occupy.
+/// What strangers may occupy, in all networks together.
 #[derive(Debug, Clone, Args)]
 pub struct StrangerArgs {
     /// Maximum number of inbound peers. The last tenth is for addresses without a peer; if no place

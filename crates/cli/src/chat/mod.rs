@@ -56,6 +56,7 @@ use crate::{
 #[command(after_help = "\
 Examples:
   $ echo '{\"command\":\"send\",\"chat\":\"status\",\"text\":\"hi\"}' | status-chat --peer \"$ENODE\"
+  $ echo '{\"command\":\"send\",\"chat\":\"status\",\"text\":\"hi\"}' | status-chat --waku --peer \"$ENODE\"
   $ echo '{\"command\":\"groups\",\"id\":1}' | status-chat --peer \"$ENODE\" --identity me.key --state me.state")]
 pub struct ChatArgs {
     /// Public chat to listen to from the start. Repeatable

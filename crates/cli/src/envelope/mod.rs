@@ -53,6 +53,7 @@ Examples:
     #[command(after_help = "\
 Examples:
   $ status-envelope seal hi --chat status --pow 0.01 | status-envelope check
+  $ status-envelope seal hi --topic 0x01020304 --password p --pow 0.01 | status-envelope check --interest 0x01020304
   $ status-envelope seal hi --chat status --pow 0.01 --now 2020-03-29 | status-envelope check --now sent")]
     Check(check::CheckCommand),
 }

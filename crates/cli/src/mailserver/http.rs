@@ -243,9 +243,19 @@ impl Metrics {
         values: impl IntoIterator<Item = (&'a str, u64)>,
     ) {
         self.family(name, help, "counter");
-        for (of, value) in values {
-            self.sample(&format!("{name}{{{label}=\"{of}\"}}"), value);
-        }
+        self.labelled(name, label, values);
+    }
+
+    /// Numbers that go up and down, told apart by a label, whose values are ours.
+    pub fn gauges<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: impl IntoIterator<Item = (&'a str, u64)>,
+    ) {
+        self.family(name, help, "gauge");
+        self.labelled(name, label, values);
     }
 
     /// How many were at most so large, for ascending bounds, the last of them infinite; and their
@@ -276,6 +286,17 @@ impl Metrics {
     fn family(&mut self, name: &str, help: &str, kind: &str) {
         let prefix = self.prefix;
         self.text += &format!("# HELP {prefix}{name} {help}\n# TYPE {prefix}{name} {kind}\n");
+    }
+
+    fn labelled<'a>(
+        &mut self,
+        name: &str,
+        label: &str,
+        values: impl IntoIterator<Item = (&'a str, u64)>,
+    ) {
+        for (of, value) in values {
+            self.sample(&format!("{name}{{{label}=\"{of}\"}}"), value);
+        }
     }
 
     fn sample(&mut self, name: &str, value: impl std::fmt::Display) {

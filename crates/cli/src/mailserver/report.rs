@@ -12,12 +12,13 @@ use statuskit_mailserver::{
     archive::Summary,
     service::{Answered, MailserverNews, Outcome},
 };
-use statuskit_net::node::Handle;
+use statuskit_net::node::{Handle, Stats};
 
 use crate::{
     context::Context,
     error::{CliError, Exit},
     mailserver::http::{Metrics, Told},
+    net::{networks, networks_value},
     output::{Record, escape},
     records::float,
     text::count,
@@ -162,6 +163,7 @@ impl Report {
             .with("envelopes_sent", stats.envelopes_sent)
             .with("bytes_sent", stats.bytes_sent)
             .with("pruned", stats.pruned)
+            .with_some("networks", networks_value(&self.handle))
     }
 
     fn counted(&self) -> MailserverStats {
@@ -178,7 +180,15 @@ impl Told for Report {
         let mut metrics = Metrics::new("statuskit_");
         put_requests(&mut metrics, &self.counted());
         let node = self.handle.stats_of_all();
-        metrics.gauge("peers", "Peers that have sent their Status.", node.ready_peers as u64);
+        let help = "Peers that have sent their Status; those in both networks count twice.";
+        metrics.gauge("peers", help, node.ready_peers as u64);
+        let each: Vec<_> = networks(&self.handle).collect();
+        let of = |count: fn(&Stats) -> u64| each.iter().map(move |(name, it)| (*name, count(it)));
+        let help = "Peers that have sent their Status, in each network.";
+        let peers = of(|stats| stats.ready_peers as u64);
+        metrics.gauges("network_peers", help, "network", peers);
+        let help = "Envelopes accepted, in each network.";
+        metrics.counters("network_envelopes_new_total", help, "network", of(|stats| stats.new));
         metrics.gauge("pool_envelopes", "Envelopes in the pool.", node.pooled as u64);
         metrics.gauge(
             "pool_bytes",

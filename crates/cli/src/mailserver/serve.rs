@@ -57,7 +57,8 @@ use statuskit_net::discovery::pool::Mode;
 #[command(after_help = "\
 Examples:
   $ timeout -s TERM 1 status-mailserver serve --listen 127.0.0.1:0 --store ./archive --password status-offline-inbox || test $? = 124
-  $ timeout -s TERM 1 status-mailserver serve --listen 127.0.0.1:0 --store ./archive --asymmetric --retention 30d --metrics 127.0.0.1:0 || test $? = 124")]
+  $ timeout -s TERM 1 status-mailserver serve --listen 127.0.0.1:0 --store ./archive --asymmetric --retention 30d --metrics 127.0.0.1:0 || test $? = 124
+  $ timeout -s TERM 1 status-mailserver serve --waku --listen 127.0.0.1:0 --store ./archive --password status-offline-inbox || test $? = 124")]
 pub struct ServeCommand {
     /// Address and port to listen on; port 0 for any free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:30303")]

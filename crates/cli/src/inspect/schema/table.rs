@@ -271,7 +271,7 @@ pub const RECORDS: &[(&str, &str, &str)] = &[
          expired?:uint evicted?:uint forwarded?:uint packets_in?:uint packets_out?:uint \
          bytes_in?:uint bytes_out?:uint archived?:uint too_old?:uint waiting?:uint \
          archive_errors?:uint requests?:obj sync_requests?:obj envelopes_sent?:uint \
-         bytes_sent?:uint pruned?:uint to_whisper?:obj to_waku?:obj}"),
+         bytes_sent?:uint pruned?:uint networks?:obj to_whisper?:obj to_waku?:obj}"),
     ("step", "a step of the demo",
         "{step:uint title:str command:str ...}"),
     ("synced", "what was fetched from another mailserver",
