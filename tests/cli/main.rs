@@ -29,6 +29,7 @@ mod session;
 mod share;
 mod shell;
 mod unprinted;
+mod waku;
 
 use serde_json::Value;
 
