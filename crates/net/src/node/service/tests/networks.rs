@@ -190,3 +190,28 @@ async fn a_bridge_has_filters_and_rates_for_each_side() {
     assert!((2..=10).contains(&crossed) && crossed + limited == 10, "{stats:?}");
     assert_eq!(waku.stats().new, 1 + crossed);
 }
+
+/// The limits are those of the process, not of each network.
+#[tokio::test]
+async fn the_pools_of_both_networks_share_their_limit() {
+    let (node, mut node_news) = start_with("node", &EVERY, |config| {
+        config.bridge = Some(BridgeConfig::default());
+        config.node.limits.pool_envelopes = 100;
+    })
+    .await;
+    let (peer, mut news) = start_with("peer", &[Dialect::Whisper], |_| {}).await;
+    dial(&peer, &node);
+    peers(&mut news, 1).await;
+    peers(&mut node_news, 1).await;
+    for nonce in 0..300 {
+        peer.handle().send(envelope(&peer, nonce)).unwrap();
+    }
+    let came = |handle: &Handle| handle.stats().new + handle.stats().pool_full;
+    while came(node.handle()) < 300 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    for handle in node.handle().networks() {
+        let stats = handle.stats();
+        assert!(stats.pooled > 0 && stats.pooled <= 50, "{stats:?}");
+    }
+}
