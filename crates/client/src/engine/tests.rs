@@ -5,7 +5,9 @@ use std::time::Duration;
 use statuskit_core::{
     chat::Destination,
     crypto::{SecretKey, seeded_rng},
-    envelope::Bloom,
+    envelope::{Bloom, Envelope, Topic},
+    time::UnixSeconds,
+    wire::{Dialect, Network},
 };
 use statuskit_net::node::{NodeConfig, Service, ServiceConfig};
 use tokio::time::{sleep, timeout};
@@ -68,5 +70,51 @@ async fn what_was_reported_as_unwanted_is_not_sent_later() {
     timeout(PATIENCE, client.written(id)).await.unwrap().unwrap();
     // Only the second one: the packet would have had both.
     assert_eq!(service.handle().stats().new, 1);
+    service.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_comes_in_both_networks_is_taken_once() {
+    let dialects = [Dialect::Whisper, Dialect::Waku0, Dialect::Waku1];
+    let mut settings = ServiceConfig::new(SecretKey::generate(&mut seeded_rng("node")));
+    settings.listen = Some("127.0.0.1:0".parse().unwrap());
+    settings.node = NodeConfig::with_min_pow(0.0);
+    settings.dialects = dialects.to_vec();
+    let service = Service::start(settings).await.unwrap();
+    let topic = Topic([1, 2, 3, 4]);
+    let builder = Client::builder().peer(service.handle().enode().unwrap());
+    let builder = builder.dialects(dialects).min_pow(0.0).topic(topic).raw();
+    let mut client = builder.start().await.unwrap();
+    client.connect().await.unwrap();
+
+    let now = UnixSeconds::from_since_epoch(client.engine().node.now());
+    let envelope = |nonce| Envelope::new(UnixSeconds(now.0 + 600), 600, topic, &[7; 40], nonce);
+    let sent: Vec<_> = (0..20).map(envelope).collect();
+    let mut taken = Vec::new();
+    for (count, network) in [(10, Network::Waku), (20, Network::Whisper), (20, Network::Waku)] {
+        let handle = service.handle().on(network).unwrap();
+        sent[..count].iter().for_each(|envelope| drop(handle.send(envelope.clone())));
+        // All have come in this network before the next begins.
+        let came = async {
+            while client.engine().node.on(network).unwrap().stats().new < count as u64 {
+                let next = timeout(Duration::from_millis(1), client.next()).await;
+                if let Ok(Some(Event::Envelope { envelope, .. })) = next {
+                    taken.push(envelope.hash());
+                }
+            }
+        };
+        timeout(PATIENCE, came).await.unwrap();
+    }
+    let last = envelope(99);
+    service.handle().send(last.clone()).unwrap();
+    while taken.last() != Some(&last.hash()) {
+        if let Event::Envelope { envelope, .. } = client.next().await.unwrap() {
+            taken.push(envelope.hash());
+        }
+    }
+    taken.sort_unstable();
+    let mut expected: Vec<_> = sent.iter().chain([&last]).map(Envelope::hash).collect();
+    expected.sort_unstable();
+    assert_eq!(taken, expected);
     service.shutdown().await;
 }
