@@ -1,7 +1,9 @@
-//! The cost of a node: envelopes per second, memory per envelope, CPU time while idle.
+//! The cost of a node: envelopes per second, memory per envelope, CPU time while idle, Waku beside
+//! Whisper.
 //!
-//! `cargo bench --bench node`. The envelopes have 380 bytes and come in Messages packets; a relay
-//! decodes, checks and pools them, answers the packet, and writes the packet for another peer.
+//! `cargo bench --bench node`; with `-- waku` the comparison alone. The envelopes have 380 bytes and come
+//! in Messages packets; a relay decodes, checks and pools them, answers the packet, and writes the packet
+//! for another peer.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
@@ -16,7 +18,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group};
 use statuskit_core::{
     envelope::{Envelope, Topic},
     time::UnixSeconds,
-    wire::{Packet, Status, packet::code},
+    wire::{Dialect, Packet, Status, packet::code},
 };
 use statuskit_net::{
     node::{ConnectionId, Event, Node, NodeConfig, Output, PeerInfo, PeerOptions, Service, Time},
@@ -67,15 +69,21 @@ fn envelopes(length: usize, count: u64, ttl: u32) -> Vec<Envelope> {
 }
 
 fn relay(peers: usize, confirmations: bool) -> (Node, Vec<ConnectionId>) {
+    relay_in(Dialect::Whisper, peers, confirmations)
+}
+
+fn relay_in(dialect: Dialect, peers: usize, confirmations: bool) -> (Node, Vec<ConnectionId>) {
     let mut config = NodeConfig::with_min_pow(0.0);
-    config.confirmations = confirmations;
+    config.network = dialect.network();
+    (config.confirmations, config.waku_confirmations) = (confirmations, confirmations);
     // One peer brings all: above half of the pool it would be over its share.
     (config.limits.pool_envelopes, config.limits.pool_bytes) = (1 << 19, 256 << 20);
     let mut node = Node::new(config, 1, START);
     let peers: Vec<_> = (0..peers)
         .map(|_| {
-            let peer = node.add_peer(PeerInfo::default(), START).unwrap();
-            node.handle_packet(peer, code::STATUS, &Status::default().encode(), START);
+            let info = PeerInfo { dialect, ..PeerInfo::default() };
+            let peer = node.add_peer(info, START).unwrap();
+            node.handle_packet(peer, code::STATUS, &Status::default().encode_as(dialect), START);
             peer
         })
         .collect();
@@ -146,6 +154,47 @@ fn throughput(criterion: &mut Criterion) {
         });
     });
     group.finish();
+}
+
+/// Relays 2000 envelopes, in packets of so many. Returns the time that it takes.
+fn relayed(dialect: Dialect, packets: &[Vec<u8>]) -> Duration {
+    let (mut node, peers) = relay_in(dialect, 2, true);
+    let (mut now, began) = (START, Instant::now());
+    for packet in packets {
+        node.handle_packet(peers[0], code::MESSAGES, packet, now);
+        now += NodeConfig::DEFAULT_SEND_WINDOW;
+        deliver(&mut node, now);
+    }
+    let spent = began.elapsed();
+    assert_eq!(node.stats().forwarded, 2000);
+    spent
+}
+
+/// Measures what relaying in Waku costs, as a multiple of the same in Whisper. Turns alternate, and the
+/// fastest of each counts: what else runs on the machine only adds.
+fn waku() {
+    let envelopes = envelopes(380, 2000, 50);
+    for batch in [1, 10, 100] {
+        let packets: Vec<Vec<u8>> = envelopes
+            .chunks(batch)
+            .map(|chunk| Packet::Messages(chunk.to_vec()).encode())
+            .collect();
+        let mut fastest = [Duration::MAX; 2];
+        for _ in 0..200 {
+            for (dialect, fastest) in
+                [Dialect::Whisper, Dialect::Waku1].into_iter().zip(&mut fastest)
+            {
+                *fastest = relayed(dialect, &packets).min(*fastest);
+            }
+        }
+        let [whisper, waku] = fastest.map(|it| it.as_secs_f64());
+        println!(
+            "waku: packets of {batch:>3}: {:.2} µs per envelope in Whisper, {:.2} in Waku, ratio {:.3}",
+            whisper / 2000.0 * 1e6,
+            waku / 2000.0 * 1e6,
+            waku / whisper
+        );
+    }
 }
 
 /// Measures bytes per envelope of 402 bytes: pooled, and marked for 8 peers.
@@ -243,6 +292,10 @@ fn latency() {
 criterion_group!(benches, throughput);
 
 fn main() {
+    waku();
+    if std::env::args().any(|arg| arg == "waku") {
+        return;
+    }
     memory();
     idle();
     latency();
