@@ -87,7 +87,7 @@ impl Radius {
         self.radius
     }
 
-    /// Returns the distance within which each node of a lookup is asked.
+    /// Returns the distance from a target within which each node of a lookup is asked.
     pub fn min_radius(&self) -> u64 {
         self.min_radius
     }
@@ -179,8 +179,16 @@ impl Radius {
         probe
     }
 
+    /// Returns whether a node that a lookup has found is near enough to be asked; the nearest one always
+    /// is. As long as the radius is not known, all of them are: they are those around the topic.
+    pub fn reaches(&self, node: &NodeId, target: &Target) -> bool {
+        let is_regular = !target.is_probe && !self.is_converged;
+        is_regular || (prefix(node) ^ prefix(&target.id)) < self.min_radius
+    }
+
     /// Returns what to look up next: a probe if one is needed and allowed, else something within the
-    /// radius.
+    /// radius. As long as that is not known, the position of the topic itself: with targets anywhere,
+    /// who registers and who searches would seldom meet.
     pub fn next_target(
         &mut self,
         allow_probe: bool,
@@ -198,6 +206,9 @@ impl Radius {
                 bucket.sent.push((id, now));
             }
             return Target { id, is_probe: true };
+        }
+        if !self.is_converged {
+            return Target { id: self.at(0, rng), is_probe: false };
         }
         // Evenly within about one and a half radius.
         let beyond = (self.radius / 2).min(u64::MAX - self.radius);
@@ -260,6 +271,10 @@ impl Bucket {
         self.sent.retain(|(_, sent)| now.saturating_sub(*sent) <= PROBE_TIMEOUT);
         self.no_adjust += (before - self.sent.len()) as f64;
     }
+}
+
+fn prefix(id: &NodeId) -> u64 {
+    id.0.iter().take(8).fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
 
 /// Returns the distance at which a bucket begins. That of bucket 0 does not fit.

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use rand::seq::SliceRandom as _;
 use statuskit_core::{
     devp2p::NodeId,
     discovery::{
@@ -184,11 +185,15 @@ impl Machine {
         let mut asked = false;
         if let Some(index) = self.registrant.topics.iter().position(|it| it.name == *name) {
             self.registrant.topics[index].is_looking = false;
-            let min_radius = self.registrant.topics[index].radius.min_radius();
-            for (rank, id) in nearest.iter().enumerate() {
-                if rank > 0 && !is_small && distance(id, &target.id) >= min_radius {
-                    continue;
-                }
+            let radius = &self.registrant.topics[index].radius;
+            let is_near = |(rank, id): &(usize, &NodeId)| {
+                *rank == 0 || is_small || radius.reaches(id, &target)
+            };
+            let mut near: Vec<_> =
+                nearest.iter().enumerate().filter(is_near).map(|(_, id)| *id).collect();
+            // Only the first tickets are used: not those of the same few nodes for everyone.
+            near.shuffle(&mut self.rng);
+            for id in &near {
                 let requests = &self.registrant.requests;
                 let is_due = if target.is_probe {
                     let last = requests.get(id);
@@ -314,11 +319,4 @@ impl Machine {
 /// Returns the pause after lookups that brought nothing.
 fn pause(idle: u32) -> Duration {
     (SHORT_PAUSE * 2_u32.pow(idle.min(8))).min(IDLE_PAUSE)
-}
-
-/// Returns the distance of two ids by the start of each.
-pub(super) fn distance(a: &NodeId, b: &NodeId) -> u64 {
-    let start =
-        |id: &NodeId| id.0.iter().take(8).fold(0, |value, byte| value << 8 | u64::from(*byte));
-    start(a) ^ start(b)
 }

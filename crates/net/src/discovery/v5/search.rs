@@ -15,9 +15,7 @@ use statuskit_core::{
     },
 };
 
-use super::{
-    Event, Machine, Now, State, Timer, lookup::Purpose, node::NodeInfo, register::distance,
-};
+use super::{Event, Machine, Now, State, Timer, lookup::Purpose, node::NodeInfo};
 use crate::discovery::{
     radius::{Radius, Target},
     table::BUCKET_SIZE,
@@ -30,6 +28,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an answer is waited for until the node is asked again, and how often.
 const REPEAT_AFTER: Duration = Duration::from_secs(1);
 const MAX_REPEATS: u32 = 4;
+/// How long a node that knew nobody is not asked again; each time twice as long. Who starts together
+/// with others would wait for a minute else.
+const EMPTY_INTERVAL: Duration = Duration::from_secs(5);
 /// The most lookups of a search at the same time.
 const MAX_LOOKUPS: u32 = 5;
 /// After so many probes of the radius in a row, something within it is looked up.
@@ -44,7 +45,8 @@ const MAX_QUERIES: usize = 1024;
 #[derive(Debug, Default)]
 pub(super) struct Searches {
     topics: HashMap<TopicName, Search>,
-    queries: HashMap<PacketHash, SentQuery>,
+    /// By node, too: the queries for a topic are all the same bytes.
+    queries: HashMap<(NodeId, PacketHash), SentQuery>,
     /// Whether the first refresh has ended.
     can_begin: bool,
 }
@@ -68,6 +70,8 @@ struct Asked {
     at: Duration,
     /// How often it was asked without an answer.
     silent: u32,
+    /// How often in a row it knew nobody.
+    empty: u32,
     /// Whether to ask it again: the query, or its answer, may be lost.
     again: bool,
 }
@@ -75,7 +79,6 @@ struct Asked {
 #[derive(Debug)]
 struct SentQuery {
     topic: TopicName,
-    node: NodeId,
     target: NodeId,
     at: Duration,
     found: usize,
@@ -99,7 +102,8 @@ impl Machine {
                 period,
                 radius: Radius::new(topic.clone()),
                 lookups: 0,
-                probes: 0,
+                // The first lookup is none.
+                probes: MAX_PROBES,
                 asked: HashMap::new(),
                 idle: 0,
                 next: now.mono,
@@ -169,14 +173,14 @@ impl Machine {
         let interval = self.config.query_interval;
         let Some(search) = self.searches.topics.get_mut(topic) else { return };
         search.lookups = search.lookups.saturating_sub(1);
-        search.asked.retain(|_, asked| now.mono.saturating_sub(asked.at) < interval);
-        let min_radius = search.radius.min_radius();
+        search.asked.retain(|_, asked| now.mono.saturating_sub(asked.at) < 2 * interval);
         let is_small = nearest.len() < BUCKET_SIZE;
+        let is_near = |(rank, id): &(usize, &NodeId)| {
+            *rank == 0 || is_small || search.radius.reaches(id, &target)
+        };
+        let near: Vec<_> = nearest.iter().enumerate().filter(is_near).map(|(_, id)| *id).collect();
         let mut asked = false;
-        for (rank, id) in nearest.iter().enumerate() {
-            if rank > 0 && !is_small && distance(id, &target.id) >= min_radius {
-                continue;
-            }
+        for id in &near {
             match self.nodes.get_mut(id) {
                 Some(node) if node.state.can_query() => {
                     asked |= self.query_topic(*id, topic, target.id, now);
@@ -209,10 +213,14 @@ impl Machine {
         target: NodeId,
         now: Now,
     ) -> bool {
-        let (interval, most) = (self.config.query_interval, self.config.max_nodes);
+        let (longest, most) = (self.config.query_interval, self.config.max_nodes);
         let Some(search) = self.searches.topics.get_mut(topic) else { return false };
         let last = search.asked.get(&id);
-        let silent = last.map_or(0, |last| last.silent);
+        let (silent, empty) = last.map_or((0, 0), |last| (last.silent, last.empty));
+        let interval = match empty {
+            0 => longest,
+            _ => longest.min(EMPTY_INTERVAL * 2_u32.pow((empty - 1).min(6))),
+        };
         if last.is_some_and(|last| !last.again && now.mono.saturating_sub(last.at) < interval)
             || search.asked.len() >= most
         {
@@ -222,19 +230,18 @@ impl Machine {
         let packet = Packet::TopicQuery(TopicQuery { topic: topic.clone(), expiration: 0 });
         let Some((hash, _)) = self.send(info.addr, &packet) else { return false };
         if let Some(search) = self.searches.topics.get_mut(topic) {
-            search.asked.insert(id, Asked { at: now.mono, silent, again: false });
+            search.asked.insert(id, Asked { at: now.mono, silent, empty, again: false });
         }
         if self.searches.queries.len() < MAX_QUERIES {
             let query = SentQuery {
                 topic: topic.clone(),
-                node: id,
                 target,
                 at: now.mono,
                 found: 0,
                 was_answered: false,
                 is_given_up: false,
             };
-            self.searches.queries.insert(PacketHash(hash), query);
+            self.searches.queries.insert((id, PacketHash(hash)), query);
         }
         true
     }
@@ -244,13 +251,12 @@ impl Machine {
     fn expire_queries(&mut self, now: Now) {
         let mut silent = Vec::new();
         let topics = &mut self.searches.topics;
-        self.searches.queries.retain(|_, query| {
+        self.searches.queries.retain(|(node, _), query| {
             let age = now.mono.saturating_sub(query.at);
             if age > REPEAT_AFTER && !query.was_answered && !query.is_given_up {
                 query.is_given_up = true;
-                silent.push(query.node);
-                let asked =
-                    topics.get_mut(&query.topic).and_then(|it| it.asked.get_mut(&query.node));
+                silent.push(*node);
+                let asked = topics.get_mut(&query.topic).and_then(|it| it.asked.get_mut(node));
                 if let Some(asked) = asked {
                     asked.silent += 1;
                     asked.again = asked.silent < MAX_REPEATS;
@@ -271,10 +277,8 @@ impl Machine {
         now: Now,
     ) -> Option<()> {
         let from = self.info_of(&id)?;
-        let query = self.searches.queries.get_mut(&answer.echo);
-        let query = query.filter(|query| {
-            query.node == id && now.mono.saturating_sub(query.at) <= ANSWER_TIMEOUT
-        });
+        let query = self.searches.queries.get_mut(&(id, answer.echo));
+        let query = query.filter(|query| now.mono.saturating_sub(query.at) <= ANSWER_TIMEOUT);
         let Some(query) = query else {
             self.count_timeout(id, now);
             return None;
@@ -287,6 +291,9 @@ impl Machine {
             let (inside, target) = (if nodes.is_empty() { 0.0 } else { 1.0 }, query.target);
             if let Some(search) = self.searches.topics.get_mut(&topic) {
                 search.radius.adjust(&id, &target, inside, now.mono);
+                if let Some(asked) = search.asked.get_mut(&id) {
+                    asked.empty = if nodes.is_empty() { asked.empty + 1 } else { 0 };
+                }
             }
         }
         if let Some(node) = self.nodes.get_mut(&id) {
