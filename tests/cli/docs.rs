@@ -9,7 +9,7 @@ use statuskit_cli::tools;
 
 use crate::shell::Shell;
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "README.md",
     "docs/config.md",
     "docs/cookbook.md",
@@ -17,6 +17,7 @@ const FILES: [&str; 7] = [
     "docs/fixtures.md",
     "docs/inspect.md",
     "docs/mailservers.md",
+    "docs/rendezvous.md",
 ];
 
 #[test]

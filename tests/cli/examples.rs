@@ -15,7 +15,7 @@ const WIDTH: usize = 80;
 
 #[test]
 fn examples_of_the_help_run() {
-    // What the examples expect: `$ENODE`, `me.key`, `./archive`, `$MAILSERVER`.
+    // What the examples expect: `$ENODE`, `me.key`, `./archive`, `$MAILSERVER`, `$BOOTNODE`, `$RENDEZVOUS`.
     let (mut shell, _node) = network("");
     for store in ["archive", "served"] {
         let chat = "status-envelope seal hi --chat status --pow 0.01 --ttl 60";
@@ -30,6 +30,8 @@ fn examples_of_the_help_run() {
     shell.var("BOOTNODE", bootnode.enode.clone());
     let line = "status-discover serve --listen 127.0.0.1:0 --bootnode \"$BOOTNODE\"";
     let _other = Node::of(&shell, line);
+    let rendezvous = Node::of(&shell, "status-discover rendezvous serve");
+    shell.var("RENDEZVOUS", rendezvous.enode.clone());
     shell.ok("statuskit man --out manuals");
     let mut all = Vec::new();
     let commands = tools::commands();

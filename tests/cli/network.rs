@@ -29,7 +29,7 @@ impl Node {
         Self::of(shell, &format!("status-node --listen 127.0.0.1:0 {options}"))
     }
 
-    /// Starts any tool whose first record holds an enode.
+    /// Starts any tool whose first record holds an enode, or the address of a rendezvous server.
     pub fn of(shell: &Shell, line: &str) -> Self {
         let line = format!("exec {line}");
         let mut child = Background(shell.command(&line).spawn().expect("bash"));
@@ -37,7 +37,8 @@ impl Node {
         let mut ready = String::new();
         stdout.read_line(&mut ready).expect("a line");
         let ready = record(&ready);
-        let enode = ready["enode"].as_str().expect("an enode").to_owned();
+        let enode = ready.get("enode").or(ready.get("address")).and_then(Value::as_str);
+        let enode = enode.expect("an enode").to_owned();
         // Its output must be drained, or it would block on a full pipe.
         thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
         let mut stderr = child.0.stderr.take().expect("piped");

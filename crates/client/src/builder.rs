@@ -487,6 +487,9 @@ impl Builder {
         // After the engine, which must not miss what is found.
         if let Some(mut finder) = finder {
             finder.peer.max_packet_size = Some(MAX_PACKET);
+            if let Some(rendezvous) = &mut finder.rendezvous {
+                rendezvous.key = key.clone();
+            }
             if let Some(v5) = &mut finder.v5 {
                 v5.key = key;
             }

@@ -14,7 +14,7 @@ use statuskit_core::{
 };
 use statuskit_net::{
     discovery::{
-        Discovery, FinderConfig, Handle,
+        Discovery, FinderConfig, Handle, RendezvousConfig,
         pool::Mode,
         v5::{Config, Event, NodeInfo},
     },
@@ -22,6 +22,7 @@ use statuskit_net::{
 };
 use tokio::sync::mpsc;
 
+use super::rendezvous;
 use crate::{
     context::Context,
     error::{CliError, Exit, Result, Stop},
@@ -73,12 +74,15 @@ impl BootnodeArgs {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Discovery")]
 pub struct FindArgs {
-    /// Find peers by this topic, with legacy discovery v5: whisper for relays, whispermail for
-    /// mailservers. Repeatable. Needs --bootnode
-    #[arg(long, value_name = "TOPIC", requires = "bootnode")]
+    /// Find peers by this topic: whisper for relays, whispermail for mailservers. Repeatable. Needs
+    /// --bootnode (legacy discovery v5), --rendezvous, or both
+    #[arg(long, value_name = "TOPIC")]
     pub discover: Vec<String>,
     #[command(flatten)]
     pub bootnodes: BootnodeArgs,
+    /// Rendezvous server to ask, and to register at. Repeatable
+    #[arg(long, value_name = "MULTIADDR", requires = "discover")]
+    pub rendezvous: Vec<String>,
     /// File to remember found peers in
     #[arg(long, value_name = "FILE", requires = "discover")]
     pub peer_cache: Option<PathBuf>,
@@ -103,12 +107,25 @@ impl FindArgs {
         }
         let topics: Vec<_> =
             self.discover.iter().map(|it| topic(it, "--discover")).collect::<Result<_>>()?;
-        let bootnodes = self.bootnodes.require()?;
+        let servers = rendezvous::servers(&self.rendezvous)?;
         let mut finder = FinderConfig::new(mode);
-        let listen = listen.unwrap_or_else(|| socket_for(&bootnodes));
-        let mut v5 = Config::new(key.clone(), listen);
-        v5.bootnodes = bootnodes;
-        finder.v5 = Some(v5);
+        if servers.is_empty() || !self.bootnodes.bootnode.is_empty() {
+            let bootnodes = self.bootnodes.require()?;
+            let listen = listen.unwrap_or_else(|| socket_for(&bootnodes));
+            let mut v5 = Config::new(key.clone(), listen);
+            v5.bootnodes = bootnodes;
+            finder.v5 = Some(v5);
+        }
+        if !servers.is_empty() {
+            if let Some(listen) = listen
+                && (listen.ip().is_unspecified() || listen.is_ipv6())
+            {
+                let message = "rendezvous tells others the address: expected an IPv4 address of \
+                               this machine";
+                return Err(CliError::usage(message).field("--listen").into());
+            }
+            finder.rendezvous = Some(RendezvousConfig::new(servers, key.clone()));
+        }
         finder.topics = topics;
         finder.cache = self.peer_cache.clone();
         Ok(Some(finder))

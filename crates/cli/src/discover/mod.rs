@@ -6,6 +6,7 @@ mod enr;
 mod fleet;
 mod live;
 mod packet;
+mod rendezvous;
 mod table;
 
 use clap::{Args, Subcommand};
@@ -36,6 +37,9 @@ enum Command {
     Serve(live::ServeArgs),
     Table(table::TableArgs),
     Crawl(crawl::CrawlArgs),
+    /// Rendezvous: the other way to find nodes, by servers that everyone knows
+    #[command(subcommand, after_help = rendezvous::EXAMPLES)]
+    Rendezvous(rendezvous::RendezvousCommand),
     /// Signed node records (ENR)
     #[command(subcommand, after_help = enr::ENR_EXAMPLES)]
     Enr(enr::EnrCommand),
@@ -59,6 +63,7 @@ pub fn run(args: &DiscoverArgs, cx: &mut Context) -> Result<()> {
         Command::Serve(args) => args.run(cx),
         Command::Table(args) => args.run(cx),
         Command::Crawl(args) => args.run(cx),
+        Command::Rendezvous(command) => command.run(cx),
         Command::Enr(command) => command.run(cx),
         Command::Enode(command) => command.run(cx),
         Command::Packet(command) => command.run(cx),

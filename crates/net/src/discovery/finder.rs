@@ -1,21 +1,28 @@
 //! Peers for a node: discovery, the pool, and the node's connections put together.
 
 use std::{
+    collections::HashMap,
     fs, io,
+    net::{IpAddr, SocketAddr},
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use statuskit_core::{
+    crypto::SecretKey,
     devp2p::Enode,
-    discovery::{BootnodeUrl, TopicName},
+    discovery::{BootnodeUrl, Multiaddr, RecordBuilder, TopicName},
 };
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{
+    sync::mpsc,
+    task::{JoinHandle, JoinSet},
+};
 
 use super::{
     Discovery, Handle,
     pool::{Action, Found, Mode, Pool, Source},
+    rendezvous::{Agent, AgentConfig, AgentEvent, ClientError},
     v5::{Config, Event},
 };
 use crate::node::{self, Clock, PeerOptions, ServiceError, Watched};
@@ -31,6 +38,8 @@ const MAX_CACHE: u64 = 1 << 20;
 pub struct FinderConfig {
     /// Legacy discovery v5; `None` if nodes come from elsewhere alone.
     pub v5: Option<Config>,
+    /// The other way to find nodes; both may be given.
+    pub rendezvous: Option<RendezvousConfig>,
     /// The topics whose nodes become peers.
     pub topics: Vec<TopicName>,
     /// The topics that this node registers.
@@ -51,6 +60,7 @@ impl FinderConfig {
         let peer = PeerOptions { redial: false, ..PeerOptions::default() };
         Self {
             v5: None,
+            rendezvous: None,
             topics: Vec::new(),
             register: Vec::new(),
             mode,
@@ -58,6 +68,46 @@ impl FinderConfig {
             peer,
             report_only: false,
         }
+    }
+}
+
+/// How a [`Finder`] uses rendezvous.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RendezvousConfig {
+    /// The servers. Each request goes to one of them.
+    pub servers: Vec<Multiaddr>,
+    /// The key of the node, which signs its record.
+    pub key: SecretKey,
+    /// Where others reach the node; by default where it listens. Without an IPv4 address and a port it
+    /// registers nothing.
+    pub address: Option<SocketAddr>,
+}
+
+impl RendezvousConfig {
+    /// Returns the settings for some servers.
+    pub fn new(servers: Vec<Multiaddr>, key: SecretKey) -> Self {
+        Self { servers, key, address: None }
+    }
+
+    /// Returns what keeps topics registered. `None` if there is nothing to register.
+    fn registering(&self, listen: Option<SocketAddr>, topics: &[TopicName]) -> Option<AgentConfig> {
+        let addr = self.address.or(listen)?;
+        let is_usable = |ip: &IpAddr| ip.is_ipv4() && !ip.is_unspecified();
+        if topics.is_empty() || addr.port() == 0 || !is_usable(&addr.ip()) {
+            return None;
+        }
+        let (ip, port) = (addr.ip(), addr.port());
+        let record = RecordBuilder::new(0).ip(ip).tcp(port).udp(port).sign(&self.key).ok()?;
+        let mut config = AgentConfig::new(self.servers.clone());
+        config.register = Some((record, topics.to_vec()));
+        Some(config)
+    }
+
+    fn searching(&self, topic: TopicName, period: Duration) -> AgentConfig {
+        let mut config = AgentConfig::new(self.servers.clone());
+        config.search = vec![(topic, period)];
+        config
     }
 }
 
@@ -99,7 +149,14 @@ impl Finder {
             });
         }
         let (found, others) = mpsc::channel(MAX_FOUND);
+        let registering = config
+            .rendezvous
+            .as_ref()
+            .and_then(|rendezvous| rendezvous.registering(node.local_addr(), &config.register));
         let task = Task {
+            agents: HashMap::new(),
+            found: found.clone(),
+            _registering: registering.and_then(|config| follow(config, found.clone()).ok()),
             pool: Pool::new(node.id(), config.mode),
             watch: node.watch(),
             node,
@@ -129,6 +186,10 @@ impl Drop for Finder {
 }
 
 struct Task {
+    /// The searches at rendezvous servers.
+    agents: HashMap<TopicName, JoinSet<()>>,
+    _registering: Option<JoinSet<()>>,
+    found: mpsc::Sender<Found>,
     pool: Pool,
     watch: node::Watch,
     node: node::Handle,
@@ -206,11 +267,19 @@ impl Task {
                 }
                 Action::Drop(id) => self.node.remove_peer(&id),
                 Action::Search(topic, period) => {
+                    if let Some(rendezvous) = &self.config.rendezvous {
+                        let config = rendezvous.searching(topic.clone(), period);
+                        // Without randomness nothing else of the node works, either.
+                        if let Ok(agent) = follow(config, self.found.clone()) {
+                            self.agents.insert(topic.clone(), agent);
+                        }
+                    }
                     if let Some(handle) = &self.handle {
                         handle.with(|machine, now| machine.search(topic, period, now));
                     }
                 }
                 Action::StopSearch(topic) => {
+                    self.agents.remove(&topic);
                     if let Some(handle) = &self.handle {
                         handle.with(|machine, _| machine.stop_search(&topic));
                     }
@@ -225,6 +294,21 @@ impl Task {
             }
         }
     }
+}
+
+/// Runs an agent of rendezvous until the task is dropped, and passes on whom it finds.
+fn follow(config: AgentConfig, found: mpsc::Sender<Found>) -> Result<JoinSet<()>, ClientError> {
+    let mut agent = Agent::start(config)?;
+    let mut task = JoinSet::new();
+    task.spawn(async move {
+        while let Some(event) = agent.next().await {
+            if let AgentEvent::Found { topic, node } = event {
+                // Who does not take them does not need them.
+                let _ = found.try_send(Found { node, topic, source: Source::Rendezvous });
+            }
+        }
+    });
+    Ok(task)
 }
 
 /// Reads cached peers: a topic and a node URL per line. Lines that are neither are left out.

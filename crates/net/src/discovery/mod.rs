@@ -22,5 +22,5 @@ pub mod topics;
 pub mod v4;
 pub mod v5;
 
-pub use finder::{Finder, FinderConfig};
+pub use finder::{Finder, FinderConfig, RendezvousConfig};
 pub use service::{Discovery, Handle};

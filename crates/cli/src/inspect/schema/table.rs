@@ -233,6 +233,8 @@ pub const RECORDS: &[(&str, &str, &str)] = &[
         "{kind:str|null readable:bool raw:hex}"),
     ("registered", "a registration of a topic that was sent",
         "{topic:str registrar:str}"),
+    ("rendezvous", "a rendezvous server that listens",
+        "{address:str peer_id:str listen:str}"),
     ("repeated", "a message that came again",
         "{hash:hex32 message_id:hex32}"),
     ("report", "what an implementation got right",
