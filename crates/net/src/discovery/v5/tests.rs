@@ -16,11 +16,13 @@ const LATENCY: Duration = Duration::from_millis(20);
 const START: Duration = Duration::from_secs(5000);
 const UNIX: u64 = 1_585_558_800;
 
+/// A datagram under way: when it arrives, its number, from, to, bytes.
+type Datagram = (Duration, u64, SocketAddr, SocketAddr, Vec<u8>);
+
 /// Nodes, joined by a network that loses nothing, and a virtual clock.
 struct World {
     nodes: HashMap<SocketAddr, (Machine, u64)>,
-    /// Datagrams under way: when, number, from, to, bytes.
-    queue: BinaryHeap<Reverse<(Duration, u64, SocketAddr, SocketAddr, Vec<u8>)>>,
+    queue: BinaryHeap<Reverse<Datagram>>,
     now: Duration,
     count: u64,
     events: Vec<(SocketAddr, Event)>,
