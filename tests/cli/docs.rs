@@ -16,6 +16,7 @@ const FILES: [&str; 8] = [
     "docs/discovery.md",
     "docs/fixtures.md",
     "docs/inspect.md",
+    "docs/json-rpc.md",
     "docs/mailservers.md",
     "docs/rendezvous.md",
 ];

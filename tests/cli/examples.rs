@@ -32,6 +32,10 @@ fn examples_of_the_help_run() {
     let _other = Node::of(&shell, line);
     let rendezvous = Node::of(&shell, "status-discover rendezvous serve");
     shell.var("RENDEZVOUS", rendezvous.enode.clone());
+    let served = Node::start(&shell, "--rpc 127.0.0.1:0 --ws 127.0.0.1:0 --rpc-api shh,shhext");
+    for (name, member) in [("RPC", "rpc"), ("WS", "ws")] {
+        shell.var(name, served.ready[member].as_str().expect("a URL").to_owned());
+    }
     shell.ok("statuskit man --out manuals");
     let mut all = Vec::new();
     let commands = tools::commands();

@@ -59,6 +59,11 @@ impl Set {
         value
     }
 
+    /// Counts what was asserted of a member that was taken.
+    pub fn count(&mut self, member: &str, cases: usize) {
+        self.counts.push((member.to_owned(), cases));
+    }
+
     /// Runs `assert` over an object of several members, as far as the set has them. It returns what
     /// it asserted.
     pub fn group(

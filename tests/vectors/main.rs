@@ -13,6 +13,7 @@ mod discovery;
 mod eip_names;
 mod eips;
 mod group;
+mod jsonrpc;
 mod mailserver;
 mod node;
 mod payload;
@@ -75,6 +76,7 @@ vector_tests! {
     envelope_invalid => envelope_invalid_members;
     shh_packets => shh_packets_members;
     waku_packets => waku::waku_packets;
+    jsonrpc => jsonrpc::jsonrpc;
     rlpx => rlpx_members;
     discovery => discovery::discovery;
     mailserver => mailserver::mailserver;

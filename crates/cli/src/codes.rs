@@ -13,11 +13,18 @@ pub fn explanations() -> impl Iterator<Item = &'static Explanation> {
         .chain(statuskit_client::explanations())
         .chain(statuskit_inspect::explanations())
         .chain(statuskit_fixtures::explanations())
+        .chain(statuskit_rpc::explanations())
         .chain(EXPLANATIONS)
 }
 
 /// What the tools themselves report.
 const EXPLANATIONS: &[Explanation] = &[
+    Explanation {
+        code: "rpc.input",
+        rule: "With -, the parameters are one JSON array on standard input.",
+        source: "tools",
+        causes: "An object, or a parameter without the array around it.",
+    },
     Explanation {
         code: "topic.no_name",
         rule: "A topic is the first four bytes of the Keccak-256 of a name; names can only be found by trying.",

@@ -44,6 +44,7 @@ mod receive;
 mod records;
 mod redact;
 mod running;
+mod rpc;
 mod send;
 mod session;
 mod signals;

@@ -29,6 +29,7 @@ use crate::{
     },
     output::Record,
     records::{envelope_record, float},
+    rpc::serve::ServeArgs,
     signals::{interrupted, terminated, until},
     strangers::{Notes, StrangerArgs},
     time::parse_seconds,
@@ -99,6 +100,8 @@ pub struct NodeArgs {
     enode_file: Option<PathBuf>,
     #[command(flatten)]
     find: FindArgs,
+    #[command(flatten)]
+    serve: ServeArgs,
     #[command(flatten)]
     peers: PeerArgs,
 }
@@ -175,7 +178,12 @@ fn ways(config: &mut BridgeConfig, side: Option<Side>) -> impl Iterator<Item = &
 
 pub fn run(args: &NodeArgs, cx: &mut Context) -> Result<()> {
     let enodes = args.peers.enodes()?;
-    let mut config = service_config(args.peers.key(cx)?, cx);
+    let key = args.peers.key(cx)?;
+    let mut config = service_config(key.clone(), cx);
+    if let Some(name) = args.serve.client_name() {
+        config.p2p.client = name;
+    }
+    let client_name = config.p2p.client.clone();
     config.p2p.key_log = args.peers.key_log.open()?;
     config.node = args.config()?;
     config.listen = Some(args.listen);
@@ -199,6 +207,9 @@ pub fn run(args: &NodeArgs, cx: &mut Context) -> Result<()> {
         .with("listen", handle.local_addr().map(|addr| addr.to_string()))
         .with("min_pow", float(args.min_pow))
         .with("protocols", dialect.names());
+    let serving = args.serve.start(handle, &key, &client_name, args.envelopes, ready);
+    // It ends before the node.
+    let (_serving, ready) = serving?;
     cx.emit(&ready, |record| record.members()["enode"].as_str().unwrap_or_default().to_owned())?;
     for enode in enodes {
         network.dial(enode, PeerOptions::default());

@@ -24,7 +24,7 @@ use crate::{
     output::{Format, no_page, write_stdout},
     payload, pow, receive,
     redact::redact,
-    send, session, text, topic,
+    rpc, send, session, text, topic,
 };
 
 /// Runs `statuskit`, which contains every tool.
@@ -70,6 +70,7 @@ tools! {
     chat(ChatArgs) = "status-chat";
     node(NodeArgs) = "status-node";
     mailserver(MailserverArgs) = "status-mailserver";
+    rpc(RpcArgs) = "status-rpc";
     fixtures(FixturesArgs) = "status-fixtures";
     discover(DiscoverArgs) = "status-discover";
 }
@@ -119,6 +120,7 @@ enum Subtool {
     Node(node::NodeArgs),
     Mailserver(mailserver::MailserverArgs),
     Discover(discover::DiscoverArgs),
+    Rpc(rpc::RpcArgs),
     Fixtures(fixtures::FixturesArgs),
     Config(config::command::ConfigArgs),
     Keygen(keygen::KeygenArgs),
@@ -155,6 +157,7 @@ fn run_subtool(umbrella: &Umbrella, cx: &mut Context) -> Result<()> {
         Subtool::Node(args) => node::run(args, cx),
         Subtool::Mailserver(args) => mailserver::run(args, cx),
         Subtool::Discover(args) => discover::run(args, cx),
+        Subtool::Rpc(args) => rpc::run(args, cx),
         Subtool::Fixtures(args) => fixtures::run(args, cx),
         Subtool::Demo(args) => demo::run(args, cx),
         Subtool::Config(args) => config::command::run(args, cx),

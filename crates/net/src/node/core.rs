@@ -368,6 +368,17 @@ impl Node {
         self.change_all(|peer| peer.pow_changed = true);
     }
 
+    /// Sets the largest packet and envelope, in bytes. Connections that are open may have a lower
+    /// limit of their own.
+    pub fn set_max_message_size(&mut self, bytes: u32) {
+        self.config.max_message_size = bytes;
+    }
+
+    /// Sets whether the node announces, to peers that come from now on, that it only receives.
+    pub fn set_light(&mut self, light: bool) {
+        self.config.light = light;
+    }
+
     /// Sets the bloom filter and announces it; `None` for all topics. The old one is tolerated for
     /// ten seconds. In Waku, the node has no topic interest any more.
     pub fn set_bloom(&mut self, bloom: Option<Bloom>, now: Time) {

@@ -228,7 +228,7 @@ pub const RECORDS: &[(&str, &str, &str)] = &[
         "{direction:str session:@session_id before:@ratchet|null after:@ratchet|null}"),
     ("ready", "a node that listens",
         "{enode:str public_key:hex65 listen:str|null min_pow?:num|str store?:str metrics?:str \
-         protocols?:[str]}"),
+         protocols?:[str] rpc?:str ws?:str ipc?:str}"),
     ("redacted", "bytes without texts and keys",
         "{kind:str|null readable:bool raw:hex}"),
     ("registered", "a registration of a topic that was sent",
@@ -246,6 +246,14 @@ pub const RECORDS: &[(&str, &str, &str)] = &[
     ("result", "the result of a command of status-chat",
         "{id?:any command?:str message_id?:hex32 chat?:str envelopes?:uint group?:@chat_group \
          groups?:[@chat_group] contacts?:[{public_key:hex65 name:str}]}"),
+    ("rpc_method", "a method of JSON-RPC that a node has",
+        "{method:str params:str result:str}"),
+    ("rpc_missing", "methods of the reference that a node has not",
+        "{names:str why:str}"),
+    ("rpc_notification", "what a subscription of JSON-RPC brings",
+        "{subscription:str result:any}"),
+    ("rpc_result", "the result of a call of JSON-RPC",
+        "{method:str result:any}"),
     ("sent", "an envelope that was sent",
         "{message_id?:hex32 hash:hex32 topic:hex4 written:uint confirmed:uint peers:[{id:hex65 \
          address:str client:str written:bool confirmed:bool|null error?:{code?:uint text:str}}] raw?:hex message_ids?:[hex32] \
