@@ -49,8 +49,7 @@ pub fn jsonrpc(set: &mut Set) {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let path = dir.path().to_owned();
     let servers = thread::spawn(move || {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let mut running = Vec::new();
             for (name, node) in &nodes {
@@ -208,9 +207,18 @@ impl World {
         if response["status"] != answer.status.as_str() {
             return Err(format!("{}, expected {}", answer.status, response["status"]));
         }
-        let headers: Vec<_> = response["headers"].as_array().unwrap().iter().map(|header| {
-            format!("{}: {}", header[0].as_str().unwrap().to_lowercase(), header[1].as_str().unwrap())
-        }).collect();
+        let headers: Vec<_> = response["headers"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|header| {
+                format!(
+                    "{}: {}",
+                    header[0].as_str().unwrap().to_lowercase(),
+                    header[1].as_str().unwrap()
+                )
+            })
+            .collect();
         let (got, expected) = (relevant(&answer.headers), relevant(&headers));
         if got != expected {
             return Err(format!("headers {got:?}, expected {expected:?}"));
@@ -247,10 +255,16 @@ impl World {
             let rest = read.split_off(end + 4);
             let head = String::from_utf8(read).unwrap();
             let got: Vec<_> = head.trim_end().lines().map(str::to_owned).collect();
-            let expected: Vec<_> = case["response"]["handshake"].as_array().unwrap().iter()
-                .map(|line| line.as_str().unwrap().to_owned()).collect();
+            let expected: Vec<_> = case["response"]["handshake"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|line| line.as_str().unwrap().to_owned())
+                .collect();
             let lower = |lines: &[String]| {
-                let mut lines: Vec<_> = lines.iter().map(|line| line.to_lowercase())
+                let mut lines: Vec<_> = lines
+                    .iter()
+                    .map(|line| line.to_lowercase())
                     .filter(|line| !line.starts_with("date") && !line.starts_with("content-length"))
                     .collect();
                 lines.sort();
@@ -363,9 +377,11 @@ struct Answer {
 /// The headers that are compared.
 fn relevant(headers: &[String]) -> Vec<String> {
     let framing = ["content-length", "transfer-encoding", "connection", "date"];
-    let mut headers: Vec<_> = headers.iter()
+    let mut headers: Vec<_> = headers
+        .iter()
         .filter(|header| !framing.iter().any(|name| header.starts_with(name)))
-        .cloned().collect();
+        .cloned()
+        .collect();
     headers.sort();
     headers
 }
@@ -404,8 +420,10 @@ fn exchange(port: &str, request: &Value, body: &str) -> Answer {
     let head = String::from_utf8(answer).unwrap();
     let mut lines = head.trim_end().lines();
     let status = lines.next().unwrap().to_owned();
-    let headers: Vec<_> = lines.filter_map(|line| line.split_once(": "))
-        .map(|(name, value)| format!("{}: {value}", name.to_lowercase())).collect();
+    let headers: Vec<_> = lines
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| format!("{}: {value}", name.to_lowercase()))
+        .collect();
     if headers.iter().any(|header| header == "content-encoding: gzip") {
         let mut plain = Vec::new();
         flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut plain).unwrap();
@@ -483,7 +501,11 @@ impl Connection {
             match self.stream.get(&mut chunk) {
                 Ok(0) => return Some("<closed>".to_owned()),
                 Ok(count) => self.read.extend_from_slice(&chunk[..count]),
-                Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {}
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
+                    ) => {}
                 Err(_) => return Some("<closed>".to_owned()),
             }
         }

@@ -14,9 +14,7 @@ use tokio::{
 };
 use tokio_tungstenite::{
     WebSocketStream, client_async_with_config,
-    tungstenite::{
-        self, Message, client::IntoClientRequest as _, protocol::WebSocketConfig,
-    },
+    tungstenite::{self, Message, client::IntoClientRequest as _, protocol::WebSocketConfig},
 };
 use zeroize::Zeroizing;
 
@@ -240,9 +238,18 @@ pub struct Notification {
 }
 
 enum Connection {
-    Http { sender: http1::SendRequest<Full<Bytes>>, authority: String, path: String, token: Option<Zeroizing<String>> },
+    Http {
+        sender: http1::SendRequest<Full<Bytes>>,
+        authority: String,
+        path: String,
+        token: Option<Zeroizing<String>>,
+    },
     WebSocket(Box<WebSocketStream<TcpStream>>),
-    Ipc { stream: UnixStream, scanner: Scanner, read: Vec<u8> },
+    Ipc {
+        stream: UnixStream,
+        scanner: Scanner,
+        read: Vec<u8>,
+    },
 }
 
 impl std::fmt::Debug for Client {
@@ -310,7 +317,8 @@ impl Client {
             }
             let ours = parts::members(&value).find(|(name, _)| name == "id");
             // An error about what can't be read has no id.
-            if ours.is_none_or(|(_, given)| given == b"null" || given == id.to_string().as_bytes()) {
+            if ours.is_none_or(|(_, given)| given == b"null" || given == id.to_string().as_bytes())
+            {
                 return outcome(&value);
             }
         }
@@ -523,12 +531,16 @@ mod tests {
     fn answers_are_taken_apart() {
         assert_eq!(outcome(br#"{"jsonrpc":"2.0","id":1,"result":null}"#).unwrap(), "null");
         let error = outcome(br#"{"id":1,"error":{"code":-32601,"message":"no <x>"}}"#).unwrap_err();
-        assert_eq!((error.code(), error.to_string()), ("rpc.no_method", "no <x> (-32601)".to_owned()));
+        assert_eq!(
+            (error.code(), error.to_string()),
+            ("rpc.no_method", "no <x> (-32601)".to_owned())
+        );
         for text in ["", "{}", "<html>", "{\"id\":1,\"result\":1}x", "[1"] {
             assert_eq!(outcome(text.as_bytes()).unwrap_err().code(), "rpc.answer", "{text}");
         }
         let text = br#"{"jsonrpc":"2.0","method":"shh_subscription","params":{"subscription":"0x1","result":{"a":1}}}"#;
-        let expected = Notification { subscription: "0x1".to_owned(), result: "{\"a\":1}".to_owned() };
+        let expected =
+            Notification { subscription: "0x1".to_owned(), result: "{\"a\":1}".to_owned() };
         assert_eq!(notification(text), Some(expected));
         assert_eq!(notification(br#"{"id":1,"result":5}"#), None);
     }

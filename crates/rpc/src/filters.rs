@@ -237,7 +237,9 @@ impl Filters {
             return;
         }
         let (before, size) = (filter.bytes, received.size());
-        while filter.bytes + size > MOST_BYTES || all - before + filter.bytes + size > MOST_BYTES_OF_ALL {
+        while filter.bytes + size > MOST_BYTES
+            || all - before + filter.bytes + size > MOST_BYTES_OF_ALL
+        {
             let Some(oldest) = filter.messages.pop_front() else { break };
             filter.held.remove(&oldest.hash);
             filter.bytes -= oldest.size();

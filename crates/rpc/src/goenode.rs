@@ -46,7 +46,9 @@ pub fn read(text: &str) -> Result<Named, String> {
             Err("rlp: value size exceeds available input length".to_owned())
         }
         Err(RecordError::Signature) => Err("invalid signature on node record".to_owned()),
-        Err(RecordError::Order(_)) => Err("record key/value pairs are not sorted by key".to_owned()),
+        Err(RecordError::Order(_)) => {
+            Err("record key/value pairs are not sorted by key".to_owned())
+        }
         Err(RecordError::Duplicate(_)) => Err("record contains duplicate key".to_owned()),
         Err(RecordError::NoValue(_)) => Err("record contains incomplete k/v pair".to_owned()),
         Err(_) => Err("unknown identity scheme".to_owned()),
@@ -130,10 +132,19 @@ mod tests {
         assert_eq!(read(&format!("enode://{ID}")).unwrap().enode, None);
         for (text, error) in [
             ("", "missing 'enr:' prefix for base64-encoded record".to_owned()),
-            ("enode://zz@1.2.3.4:5", "invalid public key (encoding/hex: invalid byte: U+007A 'z')".to_owned()),
-            ("enode://12@1.2.3.4:5", "invalid public key (wrong length, want 128 hex chars)".to_owned()),
+            (
+                "enode://zz@1.2.3.4:5",
+                "invalid public key (encoding/hex: invalid byte: U+007A 'z')".to_owned(),
+            ),
+            (
+                "enode://12@1.2.3.4:5",
+                "invalid public key (wrong length, want 128 hex chars)".to_owned(),
+            ),
             (&format!("enode://{ID}@127.0.0.1"), "invalid port".to_owned()),
-            (&format!("enode://{}@127.0.0.1:1", "1".repeat(128)), "invalid public key (invalid secp256k1 public key)".to_owned()),
+            (
+                &format!("enode://{}@127.0.0.1:1", "1".repeat(128)),
+                "invalid public key (invalid secp256k1 public key)".to_owned(),
+            ),
             ("enr:-x", "rlp: value size exceeds available input length".to_owned()),
             ("enr:!", "illegal base64 data at input byte 0".to_owned()),
         ] {

@@ -103,6 +103,12 @@ pub const METHODS: &[Method] = methods! {
 pub const MISSING: &[Missing] = &[
     Missing { names: "admin_exportChain admin_importChain", why: "no chain" },
     Missing { names: "admin_sleep admin_sleepBlocks", why: "of the console alone" },
+    Missing { names: "waku_* wakuext_*", why: "the server speaks Whisper so far" },
+    Missing { names: "mailservers_*", why: "not offered yet" },
+    Missing {
+        names: "shhext_*, all that need a messenger",
+        why: "not offered yet: chats, groups, contacts, messages, transactions, devices, startMessenger",
+    },
     Missing { names: "debug_*", why: "profiles and logs of Go" },
     Missing { names: "net_*", why: "the reference's build has none, either" },
     Missing { names: "eth_*", why: "no chain" },

@@ -141,8 +141,7 @@ impl<'a> Params<'a> {
         read: impl FnOnce(&'a [u8]) -> Result<T, String>,
     ) -> Result<T, RpcError> {
         let number = self.read;
-        let missing =
-            || RpcError::params(format!("missing value for required argument {number}"));
+        let missing = || RpcError::params(format!("missing value for required argument {number}"));
         let value = self.rest.next().ok_or_else(missing)?;
         self.read += 1;
         let wrong = |text| RpcError::params(format!("invalid argument {number}: {text}"));
@@ -199,8 +198,15 @@ mod tests {
         assert_eq!(kind(r#"{"id":1,"method":"a_subscription"}"#), Kind::Call);
         assert_eq!(kind(r#"{"id":1,"result":null}"#), Kind::Ignored);
         for text in [
-            r#"{"id":1}"#, r#"{"id":[],"method":"a_b"}"#, r#"{"id":1,"method":5}"#, "5", "null", "[]",
-            r#"{"id":1,"error":null}"#, r#"{"id":1,"result":5,"params":null}"#, r#"{"result":5}"#,
+            r#"{"id":1}"#,
+            r#"{"id":[],"method":"a_b"}"#,
+            r#"{"id":1,"method":5}"#,
+            "5",
+            "null",
+            "[]",
+            r#"{"id":1,"error":null}"#,
+            r#"{"id":1,"result":5,"params":null}"#,
+            r#"{"result":5}"#,
         ] {
             assert_eq!(kind(text), Kind::Invalid, "{text}");
         }
@@ -212,7 +218,8 @@ mod tests {
         let text = answer(message.id(), &Ok("true".to_owned()));
         assert_eq!(text, "{\"jsonrpc\":\"2.0\",\"id\":\"\\u003c\\u00e9\",\"result\":true}\n");
         let text = answer(None, &Err(RpcError::failed("a>b")));
-        let expected = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"a\u003eb"}}"#;
+        let expected =
+            r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"a\u003eb"}}"#;
         assert_eq!(text.trim_end(), expected);
     }
 

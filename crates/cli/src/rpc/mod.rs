@@ -8,8 +8,8 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, Subcommand, builder::ArgValueCandidates};
-use clap_complete::CompletionCandidate;
+use clap::{Args, Subcommand};
+use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use serde_json::Value;
 use statuskit_rpc::{Client, ClientError, METHODS, MISSING, Method, Target};
 
@@ -162,9 +162,9 @@ fn subscribe(args: &SubscribeArgs, cx: &mut Context) -> Result<()> {
     let id = background.wait(client.call(&method, &Value::Array(all).to_string()));
     let id = id.map_err(|error| client_error(&error, Some(&method)))?;
     cx.note(&format!("subscribed: {}", id.trim_matches('"')));
-    let end = args.duration.map(|seconds| {
-        std::time::Instant::now() + Duration::from_secs(seconds.into())
-    });
+    let end = args
+        .duration
+        .map(|seconds| std::time::Instant::now() + Duration::from_secs(seconds.into()));
     let mut left = args.count.unwrap_or(u64::MAX);
     while left > 0 {
         let next = background.wait(async {
@@ -198,9 +198,8 @@ fn methods(args: &MethodsArgs, cx: &mut Context) -> Result<()> {
     }
     if args.missing {
         for missing in MISSING {
-            let record = Record::new("rpc_missing")
-                .with("names", missing.names)
-                .with("why", missing.why);
+            let record =
+                Record::new("rpc_missing").with("names", missing.names).with("why", missing.why);
             cx.emit(&record, |_| format!("{}: {}", missing.names, missing.why))?;
         }
         return Ok(());
@@ -221,9 +220,9 @@ fn methods(args: &MethodsArgs, cx: &mut Context) -> Result<()> {
 
 impl NodeArgs {
     fn target(&self) -> Result<Target> {
-        self.url.parse().map_err(|error: ClientError| {
-            CliError::usage(error.to_string()).field("--url").into()
-        })
+        self.url
+            .parse()
+            .map_err(|error: ClientError| CliError::usage(error.to_string()).field("--url").into())
     }
 
     fn connect(&self) -> Result<(Background, Client)> {
@@ -259,9 +258,8 @@ fn params(given: &[String]) -> Result<String> {
             _ => Err(failed("expected an array in JSON on standard input").into()),
         };
     }
-    let read = |text: &String| {
-        serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.clone()))
-    };
+    let read =
+        |text: &String| serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.clone()));
     Ok(Value::Array(given.iter().map(read).collect()).to_string())
 }
 

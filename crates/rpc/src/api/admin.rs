@@ -148,10 +148,14 @@ impl Api {
         write::put_string(&mut out, &self.admin.record);
         out.push_str(",\"ip\":");
         write::put_string(&mut out, ip.trim_matches(['[', ']']));
-        out.push_str(&format!(",\"ports\":{{\"discovery\":0,\"listener\":{port}}},\"listenAddr\":"));
+        out.push_str(&format!(
+            ",\"ports\":{{\"discovery\":0,\"listener\":{port}}},\"listenAddr\":"
+        ));
         let listen = self.handle.local_addr().map(|addr| addr.to_string()).unwrap_or_default();
         write::put_string(&mut out, &listen);
-        out.push_str(&format!(",\"protocols\":{{\"shh\":{{\"maxMessageSize\":{size},\"minimumPoW\":"));
+        out.push_str(&format!(
+            ",\"protocols\":{{\"shh\":{{\"maxMessageSize\":{size},\"minimumPoW\":"
+        ));
         write::put_float(&mut out, min_pow).unwrap_or_default();
         out.push_str(",\"version\":\"6.0\"}}}");
         Ok(out)

@@ -227,9 +227,8 @@ impl Api {
         let (done, answer) = oneshot::channel();
         {
             let mut waiting = lock(&self.mail.waiting);
-            let same = |other: &Waiting| {
-                other.topics == registered && other.since.elapsed() < DELAY
-            };
+            let same =
+                |other: &Waiting| other.topics == registered && other.since.elapsed() < DELAY;
             if registered.is_some() && waiting.values().any(same) {
                 return Err(RpcError::failed(TOO_SOON));
             }

@@ -160,9 +160,9 @@ pub enum Source {
 impl Api {
     /// Does what a method says, if the client may use it.
     pub fn call(self: &Arc<Self>, modules: &Modules, method: &str, params: Option<&[u8]>) -> Reply {
-        let known = method.split_once('_').filter(|(namespace, name)| {
-            modules.has(namespace) && methods::exists(namespace, name)
-        });
+        let known = method
+            .split_once('_')
+            .filter(|(namespace, name)| modules.has(namespace) && methods::exists(namespace, name));
         let Some((namespace, name)) = known else {
             return RpcError::no_method(method).into();
         };
@@ -193,7 +193,9 @@ impl Api {
             params => params,
         })?;
         let name = params.next(|value| {
-            crate::json::parts::string(value).map(std::borrow::Cow::into_owned).ok_or_else(String::new)
+            crate::json::parts::string(value)
+                .map(std::borrow::Cow::into_owned)
+                .ok_or_else(String::new)
         });
         let no_name = |_| RpcError::params("expected subscription name as first argument");
         let name = name.map_err(no_name)?;
@@ -318,4 +320,3 @@ impl Source {
         }
     }
 }
-

@@ -20,7 +20,9 @@ use statuskit_core::{
 };
 use statuskit_net::node::{ConnectionId, SendError};
 
-use super::{Api, Begun, Outcome, Protocol, Reply, Source, array, blocking, bytes, subscription_id, text};
+use super::{
+    Api, Begun, Outcome, Protocol, Reply, Source, array, blocking, bytes, subscription_id, text,
+};
 use crate::{
     error::RpcError,
     filters::{Bytes, Criteria, FilterKey},
@@ -222,7 +224,11 @@ impl Api {
     }
 
     /// The connection with a node.
-    pub(super) fn peer(&self, protocol: &Protocol, id: &PublicKey) -> Result<ConnectionId, RpcError> {
+    pub(super) fn peer(
+        &self,
+        protocol: &Protocol,
+        id: &PublicKey,
+    ) -> Result<ConnectionId, RpcError> {
         let peer = self.handle.peer_by_id(id);
         // Before its Status, it is no peer of the protocol.
         let peer = peer.filter(|&peer| {
@@ -261,7 +267,11 @@ impl Api {
         Ok(Begun { id, namespace: protocol.namespace, source })
     }
 
-    fn post(self: &Arc<Self>, protocol: &Arc<Protocol>, message: NewMessage) -> Result<Reply, RpcError> {
+    fn post(
+        self: &Arc<Self>,
+        protocol: &Arc<Protocol>,
+        message: NewMessage,
+    ) -> Result<Reply, RpcError> {
         let NewMessage { sym_key_id, public_key, sig, topic, .. } = &message;
         if sym_key_id.is_empty() == public_key.is_empty() {
             return Err(RpcError::failed(NO_OR_BOTH_KEYS));
@@ -382,7 +392,9 @@ fn refusal(error: &SendError, envelope: &Envelope) -> RpcError {
         SendError::Refused(Verdict::NoBloomMatch) => {
             let bloom = hex::encode(Bloom::from_topic(envelope.topic()).0);
             let topic = hex::encode(envelope.topic().0);
-            format!("envelope does not match bloom filter, hash=[{hash}], bloom: \n{bloom} \n{topic}")
+            format!(
+                "envelope does not match bloom filter, hash=[{hash}], bloom: \n{bloom} \n{topic}"
+            )
         }
         SendError::Refused(Verdict::FromFuture) => format!("envelope from future: {hash}"),
         SendError::Refused(Verdict::VeryOld | Verdict::Expired) => {

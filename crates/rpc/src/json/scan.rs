@@ -109,8 +109,8 @@ impl Scanner {
     /// Takes a byte. Returns whether it belongs to the value; if not, it ends a number.
     fn step(&mut self, byte: u8) -> Result<bool, SyntaxError> {
         use State::{
-            After, Dot, Escape, Exponent, ExponentDigits, ExponentSign, Fraction, Hex, Integer, Key,
-            Literal, Minus, String, Value, Zero,
+            After, Dot, Escape, Exponent, ExponentDigits, ExponentSign, Fraction, Hex, Integer,
+            Key, Literal, Minus, String, Value, Zero,
         };
         let is_space = matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
         self.state = match (self.state, byte) {

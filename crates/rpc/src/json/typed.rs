@@ -301,7 +301,10 @@ mod tests {
         let cases = [
             (error(|it| it.uint32(b"1e3", top)), "number 1e3 into Go value of type uint32"),
             (error(|it| it.uint32(b"-0", top)), "number -0 into Go value of type uint32"),
-            (error(|it| it.uint32(b"\"5\"", TTL)), "string into Go struct field NewMessage.ttl of type uint32"),
+            (
+                error(|it| it.uint32(b"\"5\"", TTL)),
+                "string into Go struct field NewMessage.ttl of type uint32",
+            ),
             (error(|it| it.float64(b"{}", top)), "object into Go value of type float64"),
             (error(|it| it.bool(b"1", top)), "number into Go value of type bool"),
             (error(|it| it.string(b"[]", top, "string")), "array into Go value of type string"),
@@ -325,9 +328,17 @@ mod tests {
         assert_eq!(base64("SGVsbG8="), Ok(b"Hello".to_vec()));
         assert_eq!(base64("SG\nVsbG8=\r\n"), Ok(b"Hello".to_vec()));
         assert_eq!(base64("AR=="), Ok(vec![1]));
-        for (text, at) in
-            [("48656c", 4), ("zz", 0), ("a", 0), ("ab!d", 2), ("ab=", 3), ("ab=c", 2), ("=", 0), ("abc=d", 4), ("abcdab==x", 8)]
-        {
+        for (text, at) in [
+            ("48656c", 4),
+            ("zz", 0),
+            ("a", 0),
+            ("ab!d", 2),
+            ("ab=", 3),
+            ("ab=c", 2),
+            ("=", 0),
+            ("abc=d", 4),
+            ("abcdab==x", 8),
+        ] {
             assert_eq!(base64(text), Err(at), "{text}");
         }
     }

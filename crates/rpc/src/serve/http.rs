@@ -180,7 +180,8 @@ async fn checked(request: Request<Incoming>, served: &Served) -> Response<Answer
         return with(response, refusal(StatusCode::UNAUTHORIZED, "a token is needed"));
     }
     let length = body.size_hint().exact();
-    if method == Method::GET && length == Some(0) && head.uri.query().unwrap_or_default().is_empty() {
+    if method == Method::GET && length == Some(0) && head.uri.query().unwrap_or_default().is_empty()
+    {
         return response;
     }
     if method == Method::PUT || method == Method::DELETE {
@@ -198,7 +199,9 @@ async fn checked(request: Request<Incoming>, served: &Served) -> Response<Answer
     let (bytes, mut share) = match timeout(BODY_LIMIT, read(body, budget)).await {
         Ok(Ok(read)) => read,
         Ok(Err(status)) => return with(response, refusal(status, "the body was not read")),
-        Err(_) => return with(response, refusal(StatusCode::REQUEST_TIMEOUT, "the body took too long")),
+        Err(_) => {
+            return with(response, refusal(StatusCode::REQUEST_TIMEOUT, "the body took too long"));
+        }
     };
     let content = match scan::first(&bytes) {
         Ok(First::Value(value)) => answer(served, &NoSubscriptions, value).await,
@@ -336,7 +339,8 @@ fn is_json(media_type: &str) -> bool {
         let Some((name, value)) = text.split_once('=') else { return false };
         let name = name.trim_end().to_lowercase();
         let is_token = |text: &str| {
-            let is_part = |byte: u8| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(&byte);
+            let is_part =
+                |byte: u8| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(&byte);
             !text.is_empty() && text.bytes().all(is_part)
         };
         let quoted = value.len() >= 2 && value.starts_with('"') && value.ends_with('"');
@@ -380,12 +384,26 @@ mod tests {
 
     #[test]
     fn media_types_are_read_as_go_does() {
-        for kind in ["application/json", "APPLICATION/JSON", "application/json;", "application/json; charset=utf-8",
-            "application/json;charset=\"utf-8\"", "application/jsonrequest", " application/json-rpc "] {
+        for kind in [
+            "application/json",
+            "APPLICATION/JSON",
+            "application/json;",
+            "application/json; charset=utf-8",
+            "application/json;charset=\"utf-8\"",
+            "application/jsonrequest",
+            " application/json-rpc ",
+        ] {
             assert!(is_json(kind), "{kind}");
         }
-        for kind in ["", "text/plain", "application/json,text/plain", "application/json; charset", "application/json; a=1; a=2",
-            "application/json; =1", "application/json; a="] {
+        for kind in [
+            "",
+            "text/plain",
+            "application/json,text/plain",
+            "application/json; charset",
+            "application/json; a=1; a=2",
+            "application/json; =1",
+            "application/json; a=",
+        ] {
             assert!(!is_json(kind), "{kind}");
         }
         assert_eq!(canonical("content-TYPE"), "Content-Type");

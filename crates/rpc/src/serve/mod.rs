@@ -299,22 +299,14 @@ pub trait Subscriber: Sync {
     ///
     /// # Errors
     /// If there are none here, or no more.
-    fn subscribe(
-        &self,
-        namespace: &str,
-        params: Option<&[u8]>,
-    ) -> Result<String, RpcError>;
+    fn subscribe(&self, namespace: &str, params: Option<&[u8]>) -> Result<String, RpcError>;
 
     /// Ends a subscription. Returns whether there was one.
     fn unsubscribe(&self, id: &str) -> bool;
 }
 
 /// Answers one value; `None` if there is nothing to answer.
-pub async fn answer(
-    served: &Served,
-    subscriber: &impl Subscriber,
-    value: &[u8],
-) -> Option<String> {
+pub async fn answer(served: &Served, subscriber: &impl Subscriber, value: &[u8]) -> Option<String> {
     let Some(messages) = request::batch(value) else {
         let message = Message::read(value);
         let outcome = handle(served, subscriber, &message).await?;
@@ -374,10 +366,7 @@ async fn handle(
     (kind == Kind::Call).then_some(outcome)
 }
 
-fn unsubscribe(
-    subscriber: &impl Subscriber,
-    params: Option<&[u8]>,
-) -> Result<String, RpcError> {
+fn unsubscribe(subscriber: &impl Subscriber, params: Option<&[u8]>) -> Result<String, RpcError> {
     use crate::json::typed::{Place, Typed};
     let mut params = request::Params::new(params)?;
     let id = params.next(|value| {
@@ -400,10 +389,21 @@ mod tests {
     fn hosts_are_told_apart() {
         let hosts = ["localhost", "node.example"].map(str::to_owned).into();
         let gate = Gate { hosts, ..Gate::default() };
-        for host in ["localhost", "localhost:99", "127.0.0.1", "127.0.0.1:5", "[::1]:80", "::1", "", "node.example"] {
+        for host in [
+            "localhost",
+            "localhost:99",
+            "127.0.0.1",
+            "127.0.0.1:5",
+            "[::1]:80",
+            "::1",
+            "",
+            "node.example",
+        ] {
             assert!(gate.is_host(host), "{host}");
         }
-        for host in ["LOCALHOST", "evil.example", "[fe80::1]", "localhost.evil.example", "127.0.0.1.evil:1"] {
+        for host in
+            ["LOCALHOST", "evil.example", "[fe80::1]", "localhost.evil.example", "127.0.0.1.evil:1"]
+        {
             assert!(!gate.is_host(host), "{host}");
         }
     }
@@ -411,15 +411,27 @@ mod tests {
     #[test]
     fn origins_have_wildcards() {
         let origins = Origins::of("http://wallet.example, http://*.dapp.example");
-        assert!(origins.has("HTTP://wallet.example", true) && origins.has("http://a.dapp.example", true));
-        assert!(!origins.has("http://a.dapp.example", false) && !origins.has("http://dapp.example", true));
+        assert!(
+            origins.has("HTTP://wallet.example", true)
+                && origins.has("http://a.dapp.example", true)
+        );
+        assert!(
+            !origins.has("http://a.dapp.example", false)
+                && !origins.has("http://dapp.example", true)
+        );
     }
 
     #[test]
     fn tokens_are_compared_whole() {
         let token = Token::new(Zeroizing::new("secret".to_owned()));
         assert!(token.is_in(Some(b"Bearer secret")) && token.is_in(Some(b"bearer secret")));
-        for header in [None, Some(&b"secret"[..]), Some(b"Bearer secre"), Some(b"Bearer secrets"), Some(b"Bearer ")] {
+        for header in [
+            None,
+            Some(&b"secret"[..]),
+            Some(b"Bearer secre"),
+            Some(b"Bearer secrets"),
+            Some(b"Bearer "),
+        ] {
             assert!(!token.is_in(header));
         }
         assert_eq!(format!("{token:?}"), "Token(…)");

@@ -201,7 +201,9 @@ impl Subscriber for BegunHere<'_> {
     fn subscribe(&self, namespace: &str, params: Option<&[u8]>) -> Result<String, RpcError> {
         let Served { api, modules, .. } = &self.session.served;
         if lock(&self.session.subscriptions).len() >= SUBSCRIPTIONS {
-            return Err(RpcError::failed(format!("too many subscriptions, at most {SUBSCRIPTIONS}")));
+            return Err(RpcError::failed(format!(
+                "too many subscriptions, at most {SUBSCRIPTIONS}"
+            )));
         }
         let begun = api.subscribe(modules, namespace, params)?;
         let id = begun.id.clone();
