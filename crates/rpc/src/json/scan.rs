@@ -339,6 +339,6 @@ mod tests {
         }
         let deep = "[".repeat(MAX_DEPTH + 1);
         assert_eq!(first(deep.as_bytes()), Err(SyntaxError("exceeded max depth".to_owned())));
-        assert_eq!(first(deep[1..].as_bytes()), Ok(First::Cut));
+        assert_eq!(first(&deep.as_bytes()[1..]), Ok(First::Cut));
     }
 }

@@ -19,6 +19,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::{
     Method, Request, Response, StatusCode,
     body::{Body, Bytes, Frame, Incoming, SizeHint},
+    ext::ReasonPhrase,
     header::{self, HeaderMap, HeaderName, HeaderValue},
     server::conn::http1,
     service::service_fn,
@@ -47,6 +48,10 @@ const MAX_HEAD: usize = 16 << 10;
 const HEAD_LIMIT: Duration = Duration::from_secs(120);
 /// How long the body of a request may take.
 const BODY_LIMIT: Duration = Duration::from_secs(30);
+
+/// What is still read of a body that is too large, and for how long.
+const MAX_DRAINED: usize = 16 << 20;
+const DRAIN_LIMIT: Duration = Duration::from_secs(2);
 
 const JSON: &str = "application/json";
 const ACCEPTED: [&str; 3] = [JSON, "application/json-rpc", "application/jsonrequest"];
@@ -188,6 +193,8 @@ async fn checked(request: Request<Incoming>, served: &Served) -> Response<Answer
         return with(response, refusal(StatusCode::METHOD_NOT_ALLOWED, "method not allowed"));
     }
     if let Some(length) = length.filter(|&length| length > MAX_REQUEST as u64) {
+        // Whoever is still sending would not see the answer.
+        let _ = timeout(DRAIN_LIMIT, drain(body)).await;
         let text = format!("content length too large ({length}>{MAX_REQUEST})");
         return with(response, refusal(StatusCode::PAYLOAD_TOO_LARGE, &text));
     }
@@ -233,10 +240,23 @@ async fn read(body: Incoming, budget: &Budget) -> Result<(Vec<u8>, Share), Statu
         }
         bytes.extend_from_slice(data);
         if bytes.len() == MAX_REQUEST {
-            break;
+            let _ = timeout(DRAIN_LIMIT, drain(body)).await;
+            return Ok((bytes, share));
         }
     }
     Ok((bytes, share))
+}
+
+/// Reads on without keeping anything, up to a limit.
+async fn drain(mut body: Incoming) {
+    let mut left = MAX_DRAINED;
+    while let Some(Ok(frame)) = body.frame().await {
+        let read = frame.data_ref().map_or(0, Bytes::len);
+        match left.checked_sub(read) {
+            Some(rest) => left = rest,
+            None => return,
+        }
+    }
 }
 
 /// Over HTTP, nothing can be sent later.
@@ -256,6 +276,11 @@ impl Subscriber for NoSubscriptions {
 pub fn refusal(status: StatusCode, text: &str) -> Response<Answer> {
     let mut response = Response::new(Answer::from(Bytes::from(format!("{text}\n"))));
     *response.status_mut() = status;
+    if status == StatusCode::PAYLOAD_TOO_LARGE {
+        // The older name, which the reference has.
+        let name = ReasonPhrase::from_static(b"Request Entity Too Large");
+        response.extensions_mut().insert(name);
+    }
     let headers = response.headers_mut();
     let kind = HeaderValue::from_static("text/plain; charset=utf-8");
     headers.insert(header::CONTENT_TYPE, kind);
