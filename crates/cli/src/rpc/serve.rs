@@ -126,8 +126,8 @@ impl ServeArgs {
         for name in &self.rpc_api {
             if !NAMESPACES.contains(&name.as_str()) && !EMPTY.contains(&name.as_str()) {
                 let message = format!("no namespace {}", statuskit_core::text::quote(name));
-                let error = CliError::usage(&message).field("--rpc-api");
-                return Err(error.hint(&NAMESPACES.join(", ")).into());
+                let error = CliError::usage(message).field("--rpc-api");
+                return Err(error.hint(NAMESPACES.join(", ")).into());
             }
         }
         let mut settings = Settings::new(key.clone(), client_name.to_owned());
@@ -174,7 +174,7 @@ pub fn token_text(
     let text = Zeroizing::new(text);
     if text.len() < MIN_TOKEN || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         let message = format!("a token has at least {MIN_TOKEN} visible characters of ASCII");
-        let error = CliError::usage(&message).field(field);
+        let error = CliError::usage(message).field(field);
         return Err(error.hint("head -c 32 /dev/urandom | base64").into());
     }
     Ok(Some(text))
