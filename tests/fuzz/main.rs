@@ -93,6 +93,8 @@ mod ratchet;
 mod reader;
 #[path = "../../fuzz/fuzz_targets/rendezvous.rs"]
 mod rendezvous;
+#[path = "../../fuzz/fuzz_targets/rpc.rs"]
+mod rpc;
 #[path = "../../fuzz/fuzz_targets/state.rs"]
 mod state;
 #[path = "../../fuzz/fuzz_targets/sync.rs"]
@@ -117,7 +119,7 @@ macro_rules! tests {
 }
 
 tests! {
-    abi account answers chat connection contenthash database_url discovery ens envelope group inspect leveldb link mailserver message node packet payload protocol_message provider ratchet reader rendezvous state sync text tx typed_data waku
+    abi account answers chat connection contenthash database_url discovery ens envelope group inspect leveldb link mailserver message node packet payload protocol_message provider ratchet reader rendezvous rpc state sync text tx typed_data waku
 }
 
 /// The inputs of each target without a time.

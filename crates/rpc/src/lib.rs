@@ -2,7 +2,7 @@
 //!
 //! | what | where |
 //! | --- | --- |
-//! | the table of methods | [`METHODS`], [`MISSING`] |
+//! | the table of methods | [`methods`](fn@methods), [`MISSING`] |
 //! | a server beside a running node | [`Server`] |
 //! | JSON as Go reads and writes it | `json` |
 //! | requests taken apart, answers put together | `request` |
@@ -27,7 +27,7 @@ mod server;
 pub use api::{Flavour, REFERENCE_NAME};
 pub use client::{Client, ClientError, Notification, Target};
 pub use error::RpcError;
-pub use methods::{METHODS, MISSING, Method, Missing, NAMESPACES};
+pub use methods::{MISSING, Method, Missing, NAMESPACES, methods};
 pub use serve::{ServeError, Token};
 pub use server::{Server, Settings};
 

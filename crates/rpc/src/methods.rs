@@ -36,9 +36,9 @@ macro_rules! methods {
     };
 }
 
-/// All methods, by namespace. `waku_*` has the methods of `shh_*`, and `wakuext_*` those of
+/// The methods by namespace. `waku_*` has the methods of `shh_*`, and `wakuext_*` those of
 /// `shhext_*` but syncMessages.
-pub const METHODS: &[Method] = methods! {
+const METHODS: &[Method] = methods! {
     admin {
         addPeer("enode") -> "true";
         addTrustedPeer("enode") -> "true";
@@ -103,10 +103,10 @@ pub const METHODS: &[Method] = methods! {
 pub const MISSING: &[Missing] = &[
     Missing { names: "admin_exportChain admin_importChain", why: "no chain" },
     Missing { names: "admin_sleep admin_sleepBlocks", why: "of the console alone" },
-    Missing { names: "waku_* wakuext_*", why: "the server speaks Whisper so far" },
+    Missing { names: "wakuext_syncMessages", why: "the reference has none, either" },
     Missing { names: "mailservers_*", why: "not offered yet" },
     Missing {
-        names: "shhext_*, all that need a messenger",
+        names: "shhext_* wakuext_*, all that need a messenger",
         why: "not offered yet: chats, groups, contacts, messages, transactions, devices, startMessenger",
     },
     Missing { names: "debug_*", why: "profiles and logs of Go" },
@@ -115,9 +115,22 @@ pub const MISSING: &[Missing] = &[
 ];
 
 /// The namespaces that can be offered, in order.
-pub const NAMESPACES: &[&str] = &["admin", "rpc", "shh", "shhext", "web3"];
+pub const NAMESPACES: &[&str] = &["admin", "rpc", "shh", "shhext", "waku", "wakuext", "web3"];
+
+/// All methods, those of Waku among them.
+pub fn methods() -> impl Iterator<Item = Method> {
+    let waku = METHODS.iter().filter_map(|method| {
+        let namespace = match method.namespace {
+            "shh" => "waku",
+            "shhext" if method.name != "syncMessages" => "wakuext",
+            _ => return None,
+        };
+        Some(Method { namespace, ..*method })
+    });
+    METHODS.iter().copied().chain(waku)
+}
 
 /// Returns whether there is such a method.
 pub(crate) fn exists(namespace: &str, name: &str) -> bool {
-    METHODS.iter().any(|method| method.namespace == namespace && method.name == name)
+    methods().any(|method| method.namespace == namespace && method.name == name)
 }

@@ -10,9 +10,7 @@ use statuskit_core::crypto::SecretKey;
 use statuskit_net::node::{Handle, Interest};
 
 use crate::{
-    api::{Api, Flavour, Modules, Protocol, REFERENCE_NAME, admin::Admin, mail::Mail},
-    filters::{Bytes, Filters},
-    keys::Keys,
+    api::{Api, Flavour, Modules, Protocol, REFERENCE_NAME, admin::Admin},
     serve::{self, Endpoints, Gate, Origins, ServeError, Token, ipc},
 };
 
@@ -92,30 +90,28 @@ impl Server {
             true => REFERENCE_NAME.to_owned(),
             false => settings.client_name,
         };
-        let shh = Protocol {
-            namespace: "shh",
-            bytes: Bytes::Hex,
-            keys: Keys::default(),
-            filters: Filters::default(),
-        };
+        let protocol =
+            |handle| Arc::new(Protocol::new(handle, settings.node_key.clone(), settings.flavour));
+        let protocols: Vec<_> = handle.networks().into_iter().map(protocol).collect();
         let modules = Modules::of(settings.modules.iter().map(String::as_str));
         let events = handle.subscribe();
         let api = Arc::new(Api {
             admin: Admin::new(&settings.node_key, handle.local_addr()),
-            mail: Mail::new(settings.node_key),
             handle,
             client_name,
             data_dir: settings.data_dir.to_string_lossy().into_owned(),
-            shh: Arc::new(shh),
+            protocols,
             endpoints: Endpoints::new(gate, modules),
             wants_everything: settings.keeps_interest,
         });
-        if !settings.keeps_interest {
-            api.handle.set_interest(Interest::Nothing);
+        for protocol in &api.protocols {
+            if !settings.keeps_interest {
+                protocol.handle.set_interest(Interest::Nothing);
+            }
+            let timed = protocol.clone();
+            tokio::spawn(async move { timed.mail.keep_time().await });
         }
         tokio::spawn(api.clone().listen(events));
-        let timed = api.clone();
-        tokio::spawn(async move { timed.mail.keep_time().await });
         Self { api, ws_gate, socket: None }
     }
 

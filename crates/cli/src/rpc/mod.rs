@@ -11,7 +11,7 @@ use std::{
 use clap::{Args, Subcommand};
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use serde_json::Value;
-use statuskit_rpc::{Client, ClientError, METHODS, MISSING, Method, Target};
+use statuskit_rpc::{Client, ClientError, MISSING, Method, Target};
 
 use crate::{
     context::Context,
@@ -78,7 +78,7 @@ struct CallArgs {
     #[arg(value_name = "METHOD", add = ArgValueCandidates::new(candidates))]
     method: String,
     /// Parameters
-    #[arg(value_name = "PARAM", allow_hyphen_values = true)]
+    #[arg(value_name = "PARAM", allow_negative_numbers = true)]
     params: Vec<String>,
 }
 
@@ -97,7 +97,7 @@ struct SubscribeArgs {
     #[arg(value_name = "NAME")]
     name: String,
     /// Parameters, as for `call`
-    #[arg(value_name = "PARAM", allow_hyphen_values = true)]
+    #[arg(value_name = "PARAM", allow_negative_numbers = true)]
     params: Vec<String>,
     /// End after N notifications
     #[arg(long, value_name = "N")]
@@ -204,11 +204,11 @@ fn methods(args: &MethodsArgs, cx: &mut Context) -> Result<()> {
         }
         return Ok(());
     }
-    let wanted = |method: &&Method| {
+    let wanted = |method: &Method| {
         args.namespaces.is_empty() || args.namespaces.iter().any(|name| name == method.namespace)
     };
-    for method in METHODS.iter().filter(wanted) {
-        let name = name(method);
+    for method in statuskit_rpc::methods().filter(wanted) {
+        let name = name(&method);
         let record = Record::new("rpc_method")
             .with("method", name.clone())
             .with("params", method.params)
@@ -296,7 +296,7 @@ fn client_error(error: &ClientError, method: Option<&str>) -> CliError {
 
 /// The method that is spelt most alike, if it is not the same.
 fn nearest(wrong: &str) -> Option<String> {
-    let names = METHODS.iter().map(name).filter(|name| name != wrong);
+    let names = statuskit_rpc::methods().map(|it| name(&it)).filter(|name| name != wrong);
     let close = names.map(|name| (strsim::osa_distance(&name, wrong), name));
     let (distance, name) = close.min()?;
     (distance <= 3).then_some(name)
@@ -307,5 +307,5 @@ fn name(method: &Method) -> String {
 }
 
 fn candidates() -> Vec<CompletionCandidate> {
-    METHODS.iter().map(|method| CompletionCandidate::new(name(method))).collect()
+    statuskit_rpc::methods().map(|method| CompletionCandidate::new(name(&method))).collect()
 }

@@ -31,7 +31,7 @@ pub struct ServeArgs {
     /// Serve JSON-RPC on a socket of the file system, for this user alone. It has all namespaces
     #[arg(long, value_name = "PATH")]
     ipc: Option<PathBuf>,
-    /// Namespaces over HTTP and WebSocket: admin, shh, shhext, web3
+    /// Namespaces over HTTP and WebSocket: admin, shh, shhext, waku, wakuext, web3
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "shh,web3")]
     rpc_api: Vec<String>,
     /// Origins of pages that may read answers over HTTP; * in a name for any text
@@ -48,8 +48,8 @@ pub struct ServeArgs {
     #[arg(long, value_name = "FILE")]
     rpc_token: Option<PathBuf>,
     /// What `admin_datadir` says
-    #[arg(long, value_name = "PATH", default_value = "", hide_default_value = true)]
-    rpc_datadir: PathBuf,
+    #[arg(long, value_name = "PATH")]
+    rpc_datadir: Option<PathBuf>,
     /// Whose answers to give where they differ
     #[arg(long, value_name = "WHOSE", default_value = "statuskit")]
     rpc_as: As,
@@ -136,7 +136,7 @@ impl ServeArgs {
         settings.hosts = self.rpc_hosts.clone();
         settings.ws_origins = self.ws_origins.clone();
         settings.token = self.token()?;
-        settings.data_dir = self.rpc_datadir.clone();
+        settings.data_dir = self.rpc_datadir.clone().unwrap_or_default();
         settings.keeps_interest = keeps_interest;
         settings.flavour = match self.rpc_as {
             As::Statuskit => Flavour::Today,

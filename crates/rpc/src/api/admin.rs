@@ -6,6 +6,7 @@ use statuskit_core::{
     crypto::{PublicKey, SecretKey},
     devp2p::NodeId,
     discovery::RecordBuilder,
+    wire::Dialect,
 };
 use statuskit_net::node::{PeerOptions, PeerSummary};
 
@@ -60,12 +61,7 @@ impl Api {
             }
             "peers" => {
                 params.end()?;
-                let peers = self.handle.peers();
-                let ready = peers.iter().filter(|peer| {
-                    let state = self.handle.peer_state(peer.key);
-                    state.is_some_and(|state| state.status.is_some())
-                });
-                Ok(array(&ready.map(|peer| self.peer_info(peer)).collect::<Vec<_>>())).into()
+                Ok(array(&self.peers())).into()
             }
             "datadir" => {
                 params.end()?;
@@ -133,10 +129,6 @@ impl Api {
             Some(enode) => (enode.host.to_string(), enode.tcp),
             None => ("127.0.0.1".to_owned(), 0),
         };
-        let (min_pow, size) = self.handle.with(|node, _| {
-            let config = node.config();
-            (config.min_pow, config.max_message_size)
-        });
         let mut out = String::from("{\"id\":");
         write::put_string(&mut out, &node_id(&id));
         out.push_str(",\"name\":");
@@ -153,15 +145,39 @@ impl Api {
         ));
         let listen = self.handle.local_addr().map(|addr| addr.to_string()).unwrap_or_default();
         write::put_string(&mut out, &listen);
-        out.push_str(&format!(
-            ",\"protocols\":{{\"shh\":{{\"maxMessageSize\":{size},\"minimumPoW\":"
-        ));
-        write::put_float(&mut out, min_pow).unwrap_or_default();
-        out.push_str(",\"version\":\"6.0\"}}}");
+        out.push_str(",\"protocols\":{");
+        for (index, protocol) in self.protocols.iter().enumerate() {
+            let (min_pow, size) = protocol.handle.with(|node, _| {
+                let config = node.config();
+                (config.min_pow, config.max_message_size)
+            });
+            let comma = if index > 0 { "," } else { "" };
+            let name = protocol.namespace;
+            out.push_str(&format!("{comma}\"{name}\":{{\"maxMessageSize\":{size},\"minimumPoW\":"));
+            write::put_float(&mut out, min_pow).unwrap_or_default();
+            out.push_str(&format!(",\"version\":\"{}\"}}", protocol.version()));
+        }
+        out.push_str("}}");
         Ok(out)
     }
 
-    fn peer_info(&self, peer: &PeerSummary) -> String {
+    /// The peers whose Status has come, each once.
+    fn peers(&self) -> Vec<String> {
+        let mut all: Vec<(Arc<PeerSummary>, Vec<Dialect>)> = Vec::new();
+        for peer in self.handle.peers() {
+            let state = self.handle.peer_state(peer.key);
+            let Some(state) = state.filter(|state| state.status.is_some()) else { continue };
+            let dialect = state.info.dialect;
+            match all.iter_mut().find(|(other, _)| other.id == peer.id) {
+                Some((_, dialects)) => dialects.push(dialect),
+                None => all.push((peer, vec![dialect])),
+            }
+        }
+        all.iter_mut().for_each(|(_, dialects)| dialects.sort_by_key(|it| it.is_waku()));
+        all.iter().map(|(peer, dialects)| self.peer_info(peer, dialects)).collect()
+    }
+
+    fn peer_info(&self, peer: &PeerSummary, dialects: &[Dialect]) -> String {
         let PeerSummary { id, addr, inbound, client, .. } = peer;
         let ours = self.handle.local_addr().unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
         // Of a connection that we have made, the port is anyone's guess.
@@ -172,7 +188,8 @@ impl Api {
         write::put_string(&mut out, &node_id(id));
         out.push_str(",\"name\":");
         write::put_string(&mut out, client);
-        out.push_str(",\"caps\":[\"shh/6\"],\"network\":{\"localAddress\":");
+        let caps: Vec<_> = dialects.iter().map(|dialect| format!("\"{dialect}\"")).collect();
+        out.push_str(&format!(",\"caps\":{},\"network\":{{\"localAddress\":", array(&caps)));
         write::put_string(&mut out, &ours.to_string());
         out.push_str(",\"remoteAddress\":");
         write::put_string(&mut out, &addr.to_string());
@@ -180,8 +197,12 @@ impl Api {
         let is_static = lock(&self.admin.dialled).contains(id);
         out.push_str(&format!(
             ",\"inbound\":{inbound},\"trusted\":{trusted},\"static\":{is_static}}},\
-             \"protocols\":{{\"shh\":\"unknown\"}}}}"
+             \"protocols\":{{"
         ));
+        let unknown =
+            dialects.iter().map(|dialect| format!("\"{}\":\"unknown\"", dialect.protocol()));
+        out.push_str(&unknown.collect::<Vec<_>>().join(","));
+        out.push_str("}}");
         out
     }
 }

@@ -70,7 +70,7 @@ impl Api {
                 params.end()?;
                 let servers = servers.iter().map(|text| goenode::read_url(text));
                 let servers = servers.collect::<Result<Vec<_>, _>>().map_err(RpcError::failed)?;
-                self.mail.set_servers(servers);
+                protocol.mail.set_servers(servers);
                 null().into()
             }
             "confirmMessagesProcessedByID" => {

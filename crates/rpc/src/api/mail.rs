@@ -168,7 +168,7 @@ impl Api {
         mut wanted: Wanted,
         timeout: Duration,
     ) -> Result<([u8; 32], oneshot::Receiver<Completed>), RpcError> {
-        let now = UnixSeconds::from_since_epoch(self.handle.now());
+        let now = UnixSeconds::from_since_epoch(protocol.handle.now());
         if wanted.to == 0 {
             wanted.to = now.0;
         }
@@ -180,7 +180,7 @@ impl Api {
             let text = format!("Query range is invalid: from > to ({from} > {to})");
             return Err(RpcError::failed(text));
         }
-        let server = self.server(&wanted.server);
+        let server = Self::server(protocol, &wanted.server);
         let server = server
             .map_err(|text| RpcError::failed(format!("invalid mailServerPeer value: {text}")))?;
         let access = if wanted.sym_key_id.is_empty() {
@@ -209,7 +209,7 @@ impl Api {
         request.cursor = Cursor::from_bytes(&cursor);
 
         let (key, min_pow) =
-            (self.mail.key.clone(), self.handle.with(|node, _| node.config().min_pow));
+            (protocol.mail.key.clone(), protocol.handle.with(|node, _| node.config().min_pow));
         let envelope = blocking(move || {
             let until = std::time::Instant::now() + WORK;
             let stop = || std::time::Instant::now() >= until;
@@ -226,7 +226,7 @@ impl Api {
         let peer = self.peer(protocol, &server.id);
         let (done, answer) = oneshot::channel();
         {
-            let mut waiting = lock(&self.mail.waiting);
+            let mut waiting = lock(&protocol.mail.waiting);
             let same =
                 |other: &Waiting| other.topics == registered && other.since.elapsed() < DELAY;
             if registered.is_some() && waiting.values().any(same) {
@@ -240,20 +240,21 @@ impl Api {
             waiting.insert(id, Waiting { server, topics, since, until, done: Some(done) });
         }
         let packet = Packet::P2pRequest(P2pRequest::Envelope(envelope));
-        if let Err(error) = self.handle.try_send_packet(peer?, &packet) {
-            lock(&self.mail.waiting).remove(&id);
+        if let Err(error) = protocol.handle.try_send_packet(peer?, &packet) {
+            lock(&protocol.mail.waiting).remove(&id);
             return Err(RpcError::failed(error.to_string()));
         }
         Ok((id, answer))
     }
 
     /// The server of this URL; without one, the first known server that is connected.
-    fn server(&self, url: &str) -> Result<Named, String> {
+    fn server(protocol: &Protocol, url: &str) -> Result<Named, String> {
         if !url.is_empty() {
             return goenode::read_url(url);
         }
-        let servers = lock(&self.mail.servers);
-        let connected = servers.iter().find(|server| self.handle.peer_by_id(&server.id).is_some());
+        let servers = lock(&protocol.mail.servers);
+        let connected =
+            servers.iter().find(|server| protocol.handle.peer_by_id(&server.id).is_some());
         connected.cloned().ok_or_else(|| "no connected mail servers".to_owned())
     }
 }

@@ -7,7 +7,10 @@ pub mod shh;
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
-use statuskit_core::crypto::keccak256;
+use statuskit_core::{
+    crypto::{SecretKey, keccak256},
+    wire::Network,
+};
 use statuskit_net::node::{Event, Handle, Interest, Subscription};
 use tokio::sync::{Notify, Semaphore};
 
@@ -85,9 +88,9 @@ pub struct Api {
     pub handle: Handle,
     pub client_name: String,
     pub data_dir: String,
-    pub shh: Arc<Protocol>,
+    /// Those of the networks that the node is in.
+    pub protocols: Vec<Arc<Protocol>>,
     pub admin: Admin,
-    pub mail: Mail,
     pub endpoints: Endpoints,
     /// Whether all envelopes are events, whatever the filters want.
     pub wants_everything: bool,
@@ -95,15 +98,38 @@ pub struct Api {
 
 /// One of Whisper and Waku, for clients.
 pub struct Protocol {
+    /// `shh` or `waku`; with `ext` behind it, that of the mailservers' methods.
     pub namespace: &'static str,
+    pub handle: Handle,
     pub bytes: Bytes,
     pub keys: Keys,
     pub filters: Filters,
+    pub mail: Mail,
 }
 
 impl Protocol {
+    /// Without keys and filters, in the network of the handle. The key signs requests to mailservers.
+    pub fn new(handle: Handle, node_key: SecretKey, flavour: Flavour) -> Self {
+        let (namespace, bytes) = match (handle.network(), flavour) {
+            (Network::Waku, Flavour::Reference2020) => ("waku", Bytes::Base64),
+            (Network::Waku, Flavour::Today) => ("waku", Bytes::Hex),
+            (Network::Whisper, _) => ("shh", Bytes::Hex),
+        };
+        let (keys, filters) = (Keys::default(), Filters::default());
+        Self { namespace, handle, bytes, keys, filters, mail: Mail::new(node_key) }
+    }
+
     pub fn is_waku(&self) -> bool {
-        self.namespace == "waku"
+        self.handle.network() == Network::Waku
+    }
+
+    /// What `version` says.
+    pub fn version(&self) -> &'static str {
+        if self.is_waku() { "0" } else { "6.0" }
+    }
+
+    fn is_light(&self) -> bool {
+        self.handle.with(|node, _| node.config().light)
     }
 }
 
@@ -135,8 +161,8 @@ impl Modules {
         self.0.iter().any(|module| module == name)
     }
 
-    fn to_json(&self) -> String {
-        let offered = NAMESPACES.iter().filter(|name| self.has(name));
+    fn to_json(&self, api: &Api) -> String {
+        let offered = NAMESPACES.iter().filter(|name| self.has(name) && api.offers(name));
         let members: Vec<_> = offered.map(|name| format!("\"{name}\":\"1.0\"")).collect();
         format!("{{{}}}", members.join(","))
     }
@@ -171,12 +197,14 @@ impl Api {
             Err(error) => return error.into(),
         };
         let reply = match namespace {
-            "shh" => self.shh(&self.shh, name, params),
-            "shhext" => self.ext(&self.shh, name, params),
             "admin" => self.admin(name, params),
             "web3" => self.web3(name, params).map(Reply::from),
-            "rpc" => params.end().map(|()| Ok(modules.to_json()).into()),
-            _ => Err(RpcError::no_method(method)),
+            "rpc" => params.end().map(|()| Ok(modules.to_json(self)).into()),
+            _ => match self.protocol(namespace) {
+                Some((protocol, false)) => self.shh(protocol, name, params),
+                Some((protocol, true)) => self.ext(protocol, name, params),
+                None => Err(RpcError::no_method(method)),
+            },
         };
         reply.unwrap_or_else(Reply::from)
     }
@@ -199,12 +227,14 @@ impl Api {
         });
         let no_name = |_| RpcError::params("expected subscription name as first argument");
         let name = name.map_err(no_name)?;
-        match (namespace, name.as_str()) {
-            ("shh", "messages") if modules.has("shh") => self.subscribe_messages(&self.shh, params),
-            ("shhext", "signals") if modules.has("shhext") => {
+        let protocol = self.protocol(namespace).filter(|_| modules.has(namespace));
+        match (protocol, name.as_str()) {
+            (Some((protocol, false)), "messages") => self.subscribe_messages(protocol, params),
+            (Some((protocol, true)), "signals") => {
                 params.end()?;
-                let source = Source::Signals(self.mail.signals());
-                Ok(Begun { id: subscription_id()?, namespace: "shhext", source })
+                let namespace = if protocol.is_waku() { "wakuext" } else { "shhext" };
+                let source = Source::Signals(protocol.mail.signals());
+                Ok(Begun { id: subscription_id()?, namespace, source })
             }
             _ => Err(RpcError::new(
                 crate::error::NO_METHOD,
@@ -227,43 +257,70 @@ impl Api {
         })
     }
 
+    /// The protocol of a namespace, and whether it is that of the mailservers' methods.
+    fn protocol(&self, namespace: &str) -> Option<(&Arc<Protocol>, bool)> {
+        let (name, is_ext) = match namespace.strip_suffix("ext") {
+            Some(name) => (name, true),
+            None => (namespace, false),
+        };
+        let protocol = self.protocols.iter().find(|protocol| protocol.namespace == name)?;
+        Some((protocol, is_ext))
+    }
+
+    /// Whether the node has what a namespace is about.
+    fn offers(&self, namespace: &str) -> bool {
+        matches!(namespace, "admin" | "rpc" | "web3") || self.protocol(namespace).is_some()
+    }
+
+    /// The protocol of a network, if the node is there.
+    fn in_network(&self, network: Network) -> Option<&Arc<Protocol>> {
+        self.protocols.iter().find(|protocol| protocol.handle.network() == network)
+    }
+
     /// Tells the node which envelopes the filters want.
-    pub fn filters_changed(&self) {
-        let interest = match self.shh.filters.topics() {
+    pub fn filters_changed(&self, protocol: &Protocol) {
+        let interest = match protocol.filters.topics() {
             _ if self.wants_everything => return,
             None => Interest::Everything,
             Some(topics) if topics.is_empty() => Interest::Nothing,
             Some(topics) => Interest::Topics(topics),
         };
-        self.handle.set_interest(interest);
+        protocol.handle.set_interest(interest);
     }
 
     /// Hands what the node reports to the filters, until the node ends.
     pub async fn listen(self: Arc<Self>, mut events: Subscription) {
         while let Some(event) = events.next().await {
-            let is_light = self.handle.with(|node, _| node.config().light);
             match &*event {
-                Event::Envelope { envelope, .. } => self.shh.filters.offer(&Offered {
-                    envelope: envelope.envelope(),
-                    hash: envelope.hash(),
-                    pow: envelope.pow(),
-                    is_direct: false,
-                    is_light,
-                }),
-                Event::P2pMessages { envelopes, .. } => {
+                Event::Envelope { network, envelope, .. } => {
+                    let Some(protocol) = self.in_network(*network) else { continue };
+                    protocol.filters.offer(&Offered {
+                        envelope: envelope.envelope(),
+                        hash: envelope.hash(),
+                        pow: envelope.pow(),
+                        is_direct: false,
+                        is_light: protocol.is_light(),
+                    });
+                }
+                Event::P2pMessages { peer, envelopes } => {
+                    let Some(protocol) = self.in_network(peer.network()) else { continue };
                     for envelope in envelopes {
-                        self.shh.filters.offer(&Offered {
+                        protocol.filters.offer(&Offered {
                             envelope,
                             hash: envelope.hash(),
                             pow: envelope.pow(0),
                             is_direct: true,
-                            is_light,
+                            is_light: protocol.is_light(),
                         });
                         // Thousands may come in one packet.
                         tokio::task::yield_now().await;
                     }
                 }
-                Event::RequestComplete { peer, answer } => self.mail.completed(*peer, answer),
+                Event::RequestComplete { peer, answer } => {
+                    if let Some(protocol) = self.in_network(peer.network()) {
+                        protocol.mail.completed(*peer, answer);
+                    }
+                }
                 _ => {}
             }
         }
@@ -316,7 +373,7 @@ impl Source {
     pub fn end(&self, api: &Api) {
         if let Self::Filter { protocol, filter, .. } = self {
             protocol.filters.remove(filter);
-            api.filters_changed();
+            api.filters_changed(protocol);
         }
     }
 }

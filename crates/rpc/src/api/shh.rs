@@ -57,7 +57,7 @@ impl Api {
         Ok(match name {
             "version" => {
                 params.end()?;
-                Ok(if protocol.is_waku() { "\"0\"" } else { "\"6.0\"" }.to_owned()).into()
+                Ok(write::string(protocol.version())).into()
             }
             "info" => {
                 params.end()?;
@@ -70,7 +70,7 @@ impl Api {
                     let text = format!("message size too large [{size}>{MAX_MESSAGE_SIZE}]");
                     return Err(RpcError::failed(text));
                 }
-                self.handle.with(|node, _| node.set_max_message_size(size));
+                protocol.handle.with(|node, _| node.set_max_message_size(size));
                 yes()
             }
             "setMinPoW" => {
@@ -79,7 +79,7 @@ impl Api {
                 if min_pow < 0.0 {
                     return Err(RpcError::failed(format!("invalid PoW: {min_pow:.6}")));
                 }
-                self.handle.set_min_pow(min_pow);
+                protocol.handle.set_min_pow(min_pow);
                 yes()
             }
             "setBloomFilter" => {
@@ -89,7 +89,7 @@ impl Api {
                     let text = format!("invalid bloom filter size: {}", bits.len());
                     return Err(RpcError::failed(text));
                 };
-                self.handle.set_bloom(Some(Bloom(bits)));
+                protocol.handle.set_bloom(Some(Bloom(bits)));
                 yes()
             }
             "markTrustedPeer" => {
@@ -97,12 +97,12 @@ impl Api {
                 params.end()?;
                 let node = goenode::read(&node).map_err(RpcError::failed)?;
                 let peer = self.peer(protocol, &node.id)?;
-                self.handle.mark_trusted(peer);
+                protocol.handle.mark_trusted(peer);
                 yes()
             }
             "makeLightClient" | "cancelLightClient" => {
                 params.end()?;
-                self.handle.with(|node, _| node.set_light(name == "makeLightClient"));
+                protocol.handle.with(|node, _| node.set_light(name == "makeLightClient"));
                 yes()
             }
             "newKeyPair" => {
@@ -195,12 +195,12 @@ impl Api {
                 if !protocol.filters.remove(&one_text(params)?) {
                     return Err(RpcError::failed("Unsubscribe: Invalid ID"));
                 }
-                self.filters_changed();
+                self.filters_changed(protocol);
                 yes()
             }
             "uninstallFilter" => {
                 protocol.filters.remove(&one_text(params)?);
-                self.filters_changed();
+                self.filters_changed(protocol);
                 Ok("null".to_owned()).into()
             }
             _ => Err(RpcError::no_method(&format!("{}_{name}", protocol.namespace))).into(),
@@ -208,8 +208,8 @@ impl Api {
     }
 
     fn info(&self, protocol: &Protocol) -> Outcome {
-        let stats = self.handle.stats();
-        let (min_pow, size) = self.handle.with(|node, _| {
+        let stats = protocol.handle.stats();
+        let (min_pow, size) = protocol.handle.with(|node, _| {
             let config = node.config();
             (config.min_pow, config.max_message_size)
         });
@@ -229,11 +229,12 @@ impl Api {
         protocol: &Protocol,
         id: &PublicKey,
     ) -> Result<ConnectionId, RpcError> {
-        let peer = self.handle.peer_by_id(id);
+        let peer = protocol.handle.peer_by_id(id);
         // Before its Status, it is no peer of the protocol.
-        let peer = peer.filter(|&peer| {
-            self.handle.peer_state(peer).is_some_and(|state| state.status.is_some())
-        });
+        let peer =
+            peer.filter(|&peer| peer.network() == protocol.handle.network()).filter(|&peer| {
+                protocol.handle.peer_state(peer).is_some_and(|state| state.status.is_some())
+            });
         peer.ok_or_else(|| {
             let first = if protocol.is_waku() { 'c' } else { 'C' };
             let id = hex::encode(NodeId::from_key(id).0);
@@ -246,10 +247,10 @@ impl Api {
         protocol: &Protocol,
         criteria: Criteria,
     ) -> Result<(String, Arc<tokio::sync::Notify>), RpcError> {
-        let bloom = Bloom::from_topics(criteria.topics.iter().copied());
+        let topics = criteria.topics.clone();
         let added = protocol.filters.add(criteria)?;
-        self.handle.widen_bloom(&bloom);
-        self.filters_changed();
+        protocol.handle.add_topics(topics);
+        self.filters_changed(protocol);
         Ok(added)
     }
 
@@ -291,7 +292,7 @@ impl Api {
             }
         };
         let (api, protocol) = (self.clone(), protocol.clone());
-        let now = UnixSeconds::from_since_epoch(self.handle.now());
+        let now = UnixSeconds::from_since_epoch(protocol.handle.now());
         Ok(Reply::later(async move {
             let sealing = blocking(move || {
                 let envelope = sealed(&message, &recipient, signer.as_deref(), now)?;
@@ -302,11 +303,11 @@ impl Api {
             if !message.target_peer.is_empty() {
                 api.send_directly(&protocol, &message.target_peer, envelope).await?;
             } else {
-                let min_pow = api.handle.with(|node, _| node.config().min_pow);
+                let min_pow = protocol.handle.with(|node, _| node.config().min_pow);
                 if message.pow_target < min_pow {
                     return Err(RpcError::failed("message rejected, PoW too low"));
                 }
-                let sent = api.handle.send(envelope.clone());
+                let sent = protocol.handle.send(envelope.clone());
                 sent.map_err(|error| refusal(&error, &envelope))?;
             }
             Ok(write::hex(&hash.0))
@@ -323,7 +324,7 @@ impl Api {
         let failed = |error| RpcError::failed(format!("failed to parse target peer: {error}"));
         let peer = self.peer(protocol, &named.map_err(failed)?.id)?;
         let packet = Packet::P2pMessage(vec![envelope]);
-        let sent = self.handle.try_send_packet(peer, &packet);
+        let sent = protocol.handle.try_send_packet(peer, &packet);
         sent.map_err(|error| RpcError::failed(error.to_string()))
     }
 }
@@ -389,12 +390,14 @@ fn refusal(error: &SendError, envelope: &Envelope) -> RpcError {
             let pow = envelope.pow(0);
             format!("envelope with low PoW received: PoW={pow:.6}, hash=[{hash}]")
         }
-        SendError::Refused(Verdict::NoBloomMatch) => {
+        SendError::Refused(verdict @ (Verdict::NoBloomMatch | Verdict::NoTopicMatch)) => {
+            let what = match verdict {
+                Verdict::NoBloomMatch => "bloom filter",
+                _ => "topic interest",
+            };
             let bloom = hex::encode(Bloom::from_topic(envelope.topic()).0);
             let topic = hex::encode(envelope.topic().0);
-            format!(
-                "envelope does not match bloom filter, hash=[{hash}], bloom: \n{bloom} \n{topic}"
-            )
+            format!("envelope does not match {what}, hash=[{hash}], bloom: \n{bloom} \n{topic}")
         }
         SendError::Refused(Verdict::FromFuture) => format!("envelope from future: {hash}"),
         SendError::Refused(Verdict::VeryOld | Verdict::Expired) => {

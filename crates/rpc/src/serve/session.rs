@@ -116,11 +116,11 @@ impl Session {
 
     fn start(self: &Arc<Self>, begun: Begun) {
         let id = begun.id.clone();
+        let feed = Feed { api: self.served.api.clone(), begun };
         let mut subscriptions = lock(&self.subscriptions);
         // It was ended before it began.
         let Some(place) = subscriptions.get_mut(&id) else { return };
         let session = Arc::downgrade(self);
-        let feed = Feed { api: self.served.api.clone(), begun };
         let task = tokio::spawn(async move {
             let mut feed = feed;
             while let Some((notifications, lost)) = feed.next().await {
