@@ -9,7 +9,7 @@ use statuskit_cli::tools;
 
 use crate::shell::Shell;
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "README.md",
     "docs/config.md",
     "docs/cookbook.md",
