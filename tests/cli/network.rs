@@ -5,6 +5,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
+    os::unix::process::CommandExt as _,
     process::Stdio,
     thread,
     time::{Duration, Instant},
@@ -456,7 +457,8 @@ fn a_sender_whose_clock_is_behind_is_told_that_nobody_takes_it() {
 fn a_receiver_whose_clock_is_wrong_says_what_it_dropped() {
     let (shell, _node) = network("");
     let line = "(while sleep 0.2; do echo hi; done) | status-send --lines --peer $ENODE --chat c > /dev/null 2>&1";
-    let _sending = Background(shell.command(line).spawn().expect("bash"));
+    // A group of its own: all of the pipe must end.
+    let sending = Background(shell.command(line).process_group(0).spawn().expect("bash"));
     for (seconds, side, dropped) in
         [(30, "ahead of", "0 from the future"), (-30, "behind", "0 expired")]
     {
@@ -477,4 +479,5 @@ fn a_receiver_whose_clock_is_wrong_says_what_it_dropped() {
         let told = rest.lines().find(|line| line.contains("dropped")).expect("a note");
         assert!(told.contains(dropped) && told.contains(side), "{told}");
     }
+    shell.ok(&format!("kill -KILL -- -{}", sending.0.id()));
 }
