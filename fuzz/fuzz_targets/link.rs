@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use statuskit_eip::{
     eip681::{
-        PaymentLink,
+        LinkError, PaymentLink,
         client::{self, ClientLink},
     },
     icap::Icap,
@@ -12,7 +12,11 @@ use statuskit_eip::{
 
 fuzz_target!(|text: &str| {
     if let Ok(link) = text.parse::<PaymentLink>() {
-        let again: PaymentLink = link.to_string().parse().unwrap();
+        // Escapes can make it too long.
+        let again = match link.to_string().parse::<PaymentLink>() {
+            Err(LinkError::TooLong { .. }) => return,
+            again => again.unwrap(),
+        };
         assert_eq!(again, link);
         let call = link.call(|_| None);
         assert_eq!(again.call(|_| None), call);

@@ -128,7 +128,12 @@ impl FromStr for ShareLink {
         let text = &reader::without_wrapping(text);
         let decoded = reader::percent_decode(text);
         let link = decoded.as_deref().unwrap_or(text);
-        let tail = tail_of(link).ok_or_else(|| LinkError::Unknown(excerpt(text)))?;
+        let unknown = || LinkError::Unknown(excerpt(text));
+        // No link has any, and they don't survive being written.
+        if link.contains(|c: char| c.is_ascii_control()) {
+            return Err(unknown());
+        }
+        let tail = tail_of(link).ok_or_else(unknown)?;
         // Addresses of pages keep their own escapes.
         let page = tail_of(text).and_then(|tail| after(tail, &[BROWSE, "b/"]));
         if let Some(at) = text.chars().position(|c| !c.is_ascii()) {
@@ -143,19 +148,18 @@ impl FromStr for ShareLink {
         }
         // Later links have the key behind `#`.
         let (path, fragment) = tail.split_once('#').unwrap_or((tail, ""));
-        let path = path.split('?').next().unwrap_or_default().trim_end_matches('/');
+        let outside = ['/', ' '];
+        let path = path.split('?').next().unwrap_or_default().trim_matches(outside);
         let some = |start: &'static str, rest: &str| match rest {
             "" => Err(LinkError::Empty(start)),
             rest => Ok(rest.to_owned()),
         };
-        let with_slash = format!("{}/", path.trim_start_matches('/'));
-        let after =
-            |starts: &[&str]| after(&with_slash, starts).map(|rest| rest.trim_end_matches('/'));
-        let path = path.trim_start_matches('/');
+        let with_slash = format!("{path}/");
+        let after = |starts: &[&str]| after(&with_slash, starts).map(|it| it.trim_matches(outside));
         if is_shaped_as_key(path) {
             return Ok(Self::User(path.to_owned()));
         }
-        if let Some(user) = after(&[USER, "u/"]).map(|user| user.trim_start_matches('/')) {
+        if let Some(user) = after(&[USER, "u/"]) {
             let is_key = fragment.starts_with("zQ3") || fragment.starts_with("0x04");
             return some(USER, if is_key { fragment } else { user }).map(Self::User);
         }
@@ -174,7 +178,7 @@ impl FromStr for ShareLink {
         if has_host && !path.is_empty() && path.chars().all(is_name) {
             return Ok(Self::PublicChat(path.to_owned()));
         }
-        Err(LinkError::Unknown(excerpt(text)))
+        Err(unknown())
     }
 }
 
@@ -289,6 +293,8 @@ mod tests {
         assert_eq!(code("https://join.status.im/a/b"), "link.unknown");
         assert_eq!(code("https://join.status.im.example.org/user/x"), "link.unknown");
         assert_eq!(code("status-im://x"), "link.unknown");
+        assert_eq!(code("https://join.status.im/u/0x0479\0?x"), "link.unknown");
+        assert_eq!(code("https://join.status.im/u/0x0479%00"), "link.unknown");
         assert_eq!(code("status-im://chat/public/höhle"), "link.ascii");
         let nested = ShareLink::User("https://join.status.im/user/0x".into());
         assert_eq!(nested.chat_key().unwrap_err().code(), "chat_key.link");

@@ -402,3 +402,13 @@ proptest::proptest! {
         proptest::prop_assert!(found == [Short::Bytes(1, bytes)], "{}: {:?}", name, found);
     }
 }
+
+#[test]
+fn bytes_that_are_no_text_are_not_read_as_others() {
+    for line in [&b"\\x01\\x02\x81A\x81ID"[..], b"\"\\x01\xff\""] {
+        for item in read_all(line, Wants::any_bytes()).into_iter().flatten() {
+            let Content::Bytes(reading) = &item.content else { continue };
+            assert!(!reading.bytes.windows(3).any(|it| it == "\u{fffd}".as_bytes()), "{reading:?}");
+        }
+    }
+}

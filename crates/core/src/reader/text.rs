@@ -317,6 +317,10 @@ fn escapes(text: &str) -> Option<Vec<u8>> {
 }
 
 pub(super) fn unescape(body: &str) -> Option<Vec<u8>> {
+    // Stands for bytes that were no text: what they were is lost.
+    if body.contains(char::REPLACEMENT_CHARACTER) {
+        return None;
+    }
     let bytes = body.as_bytes();
     let (mut out, mut at, mut numeric) = (Vec::with_capacity(bytes.len() / 4), 0, false);
     let digits = |from: usize, count: usize, radix: u32| {
