@@ -18,12 +18,13 @@ use crate::world::{DIALECTS, Good, PATIENCE, Peer, address, envelope, now, speak
 /// Ten addresses fill the pool twice over. Each envelope of the others arrives, and stays.
 #[tokio::test]
 async fn a_full_pool_is_the_problem_of_those_who_fill_it() {
-    for (dialect, part) in DIALECTS {
-        let limit = if strangers() > 100 { 1 << 16 } else { 1 << 12 };
-        fill_the_pool(dialect, limit / part).await;
+    for (dialect, _) in DIALECTS {
+        fill_the_pool(dialect, if strangers() > 100 { 1 << 16 } else { 1 << 12 }).await;
     }
 }
 
+/// The limit is well above the 2000 envelopes that are on their way at once: what was not forwarded
+/// yet makes no room.
 async fn fill_the_pool(dialect: Dialect, limit: usize) {
     let mut config = local_config("pool");
     config.node.limits.pool_envelopes = limit;
