@@ -11,7 +11,7 @@ import * as contentHash from '@ensdomains/content-hash'
 import { parse as parseLink } from 'eth-url-parser'
 import { CID } from 'multiformats/cid'
 import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync, pbkdf2Sync } from 'node:crypto'
-import { createInterface } from 'node:readline'
+import { answer } from '../js/answers.mjs'
 
 // ethers prints what it can't parse: standard output is for answers.
 console.log = console.error
@@ -249,19 +249,4 @@ const color = (hue) => {
   return x(parts.map((part) => Math.floor((part + 0.7 - chroma / 2) * 65535 + 0.5) >> 8))
 }
 
-for await (const line of createInterface({ input: process.stdin })) {
-  const { id: number, op, input } = JSON.parse(line)
-  const answer = { id: number }
-  if (ops[op]) {
-    try {
-      const result = ops[op](input)
-      if (result === undefined) answer.unsupported = true
-      else answer.result = result
-    } catch (error) {
-      answer.error = { class: 'refused', text: String(error.message).slice(0, 200) }
-    }
-  } else {
-    answer.unsupported = true
-  }
-  process.stdout.write(JSON.stringify(answer) + '\n')
-}
+await answer(ops)

@@ -6,7 +6,7 @@ import { RLP } from '@ethereumjs/rlp'
 import { keccak256 } from 'ethereum-cryptography/keccak.js'
 import { secp256k1 } from 'ethereum-cryptography/secp256k1.js'
 import { webcrypto } from 'node:crypto'
-import { createInterface } from 'node:readline'
+import { answer } from './answers.mjs'
 import snappy from 'snappyjs'
 
 const bytes = (hex) => Uint8Array.from(Buffer.from(hex.slice(2), 'hex'))
@@ -143,19 +143,4 @@ const ops = {
   },
 }
 
-for await (const line of createInterface({ input: process.stdin })) {
-  const { id: number, op, input } = JSON.parse(line)
-  const answer = { id: number }
-  if (ops[op]) {
-    try {
-      const result = ops[op](input)
-      if (result === undefined) answer.unsupported = true
-      else answer.result = result
-    } catch (error) {
-      answer.error = { class: 'refused', text: String(error.message).slice(0, 200) }
-    }
-  } else {
-    answer.unsupported = true
-  }
-  process.stdout.write(JSON.stringify(answer) + '\n')
-}
+await answer(ops)

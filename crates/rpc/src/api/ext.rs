@@ -135,25 +135,11 @@ fn retries(value: &[u8]) -> Result<Retries, String> {
 }
 
 fn request(value: &[u8]) -> Result<Wanted, String> {
-    let (mut typed, mut it) = (Typed::default(), Wanted::default());
-    check_object(value, &mut typed, "ext.MessagesRequest");
-    for (name, value) in parts::members(value) {
-        let is = |known| parts::is_name(&name, known);
-        let place = |name| Place::field("MessagesRequest", name);
-        if is("topics") {
-            it.topics = topics(&mut typed, value, place("topics"))?;
-        } else if value == b"null" {
-        } else if is("mailServerPeer") {
-            it.server = typed.string(value, place("mailServerPeer"), "string");
-        } else if is("from") {
-            it.from = typed.uint32(value, place("from"));
-        } else if is("to") {
-            it.to = typed.uint32(value, place("to"));
-        } else if is("limit") {
-            it.limit = typed.uint32(value, place("limit"));
-        } else if is("cursor") {
-            it.cursor = typed.string(value, place("cursor"), "string");
-        } else if is("topic") {
+    let of = "MessagesRequest";
+    wanted(value, "ext.MessagesRequest", of, |it, typed, name, value| {
+        let is = |known| parts::is_name(name, known);
+        let place = |name| Place::field(of, name);
+        if is("topic") {
             it.topic = typed.topic(value, place("topic"), "types.TopicType")?.0;
         } else if is("symKeyID") {
             it.sym_key_id = typed.string(value, place("symKeyID"), "string");
@@ -162,16 +148,32 @@ fn request(value: &[u8]) -> Result<Wanted, String> {
         } else if is("force") {
             it.force = typed.bool(value, place("force"));
         }
-    }
-    typed.done(it)
+        Ok(())
+    })
 }
 
 fn sync(value: &[u8]) -> Result<Wanted, String> {
+    let of = "SyncMessagesRequest";
+    wanted(value, "shhext.SyncMessagesRequest", of, |_, typed, name, value| {
+        if parts::is_name(name, "followCursor") {
+            typed.bool(value, Place::field(of, "followCursor"));
+        }
+        Ok(())
+    })
+}
+
+/// Reads what both requests have, and the `other` members of one of them.
+fn wanted(
+    value: &[u8],
+    go_type: &str,
+    of: &'static str,
+    other: impl Fn(&mut Wanted, &mut Typed, &str, &[u8]) -> Result<(), String>,
+) -> Result<Wanted, String> {
     let (mut typed, mut it) = (Typed::default(), Wanted::default());
-    check_object(value, &mut typed, "shhext.SyncMessagesRequest");
+    check_object(value, &mut typed, go_type);
     for (name, value) in parts::members(value) {
         let is = |known| parts::is_name(&name, known);
-        let place = |name| Place::field("SyncMessagesRequest", name);
+        let place = |name| Place::field(of, name);
         if is("topics") {
             it.topics = topics(&mut typed, value, place("topics"))?;
         } else if value == b"null" {
@@ -185,8 +187,8 @@ fn sync(value: &[u8]) -> Result<Wanted, String> {
             it.limit = typed.uint32(value, place("limit"));
         } else if is("cursor") {
             it.cursor = typed.string(value, place("cursor"), "string");
-        } else if is("followCursor") {
-            typed.bool(value, place("followCursor"));
+        } else {
+            other(&mut it, &mut typed, &name, value)?;
         }
     }
     typed.done(it)

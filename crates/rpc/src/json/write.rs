@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use data_encoding::HEXLOWER;
+
 /// Appends a string.
 pub fn put_string(out: &mut String, text: &str) {
     out.push('"');
@@ -30,13 +32,9 @@ pub fn string(text: &str) -> String {
 
 /// Appends bytes as a string of hex digits after `0x`.
 pub fn put_hex(out: &mut String, bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     out.reserve(2 * bytes.len() + 4);
     out.push_str("\"0x");
-    for byte in bytes {
-        out.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        out.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
+    HEXLOWER.encode_append(bytes, out);
     out.push('"');
 }
 
