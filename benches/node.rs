@@ -156,7 +156,7 @@ fn throughput(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Relays 2000 envelopes, in packets of so many. Returns the time that it takes.
+/// Relays 2000 envelopes in packets of a given number, and returns the time.
 fn relayed(dialect: Dialect, packets: &[Vec<u8>]) -> Duration {
     let (mut node, peers) = relay_in(dialect, 2, true);
     let (mut now, began) = (START, Instant::now());

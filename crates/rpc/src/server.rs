@@ -35,7 +35,7 @@ pub struct Settings {
     pub client_name: String,
     /// What `admin_datadir` says.
     pub data_dir: PathBuf,
-    /// As whom to answer.
+    /// How to answer where the reference of 2020 differs.
     pub flavour: Flavour,
     /// Whether others need all envelopes as events, so that filters do not choose.
     pub keeps_interest: bool,

@@ -29,7 +29,7 @@ const PARALLEL: usize = 8;
 const QUESTIONS: u16 = 6;
 /// The pause between two questions to one node.
 const PAUSE: Duration = Duration::from_millis(200);
-/// After so many questions without an answer, a node is given up.
+/// The number of unanswered questions after which a node is given up.
 const MAX_UNANSWERED: u16 = 2;
 
 /// Find all nodes that can be reached, politely: each is asked a few times
@@ -46,7 +46,7 @@ pub struct CrawlArgs {
     /// Stop after this time
     #[arg(long, value_name = "TIME", value_parser = parse_seconds, default_value = "5m")]
     timeout: u32,
-    /// Write the map of who names whom to FILE, in the language of Graphviz
+    /// Write the map of which node names which to FILE, in the language of Graphviz
     #[arg(long, value_name = "FILE")]
     dot: Option<PathBuf>,
     /// Write the map to FILE as a picture, with the nodes in a circle
@@ -225,7 +225,7 @@ impl Crawl {
         self.found.values().filter(|node| node.answers > 0)
     }
 
-    /// Returns who names whom, of those that answered.
+    /// Returns which node names which, of the nodes that answered.
     fn links(&self) -> impl Iterator<Item = (&Crawled, &Crawled)> {
         self.answering().flat_map(|node| {
             let named = node.names.iter().filter_map(|key| self.found.get(key));

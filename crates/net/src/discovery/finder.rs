@@ -296,7 +296,7 @@ impl Task {
     }
 }
 
-/// Runs an agent of rendezvous until the task is dropped, and passes on whom it finds.
+/// Runs an agent of rendezvous until the task is dropped, and passes on the nodes it finds.
 fn follow(config: AgentConfig, found: mpsc::Sender<Found>) -> Result<JoinSet<()>, ClientError> {
     let mut agent = Agent::start(config)?;
     let mut task = JoinSet::new();

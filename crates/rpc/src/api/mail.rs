@@ -131,7 +131,7 @@ impl Mail {
         event.push('}');
         self.signal("mailserver.request.completed", &event);
         if let Some(done) = done {
-            // Whoever waited may have gone.
+            // The waiting client may have gone.
             let _ = done.send(Completed { cursor, error });
         }
     }

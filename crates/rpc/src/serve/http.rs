@@ -193,7 +193,7 @@ async fn checked(request: Request<Incoming>, served: &Served) -> Response<Answer
         return with(response, refusal(StatusCode::METHOD_NOT_ALLOWED, "method not allowed"));
     }
     if let Some(length) = length.filter(|&length| length > MAX_REQUEST as u64) {
-        // Whoever is still sending would not see the answer.
+        // A client that is still sending would not see the answer.
         let _ = timeout(DRAIN_LIMIT, drain(body)).await;
         let text = format!("content length too large ({length}>{MAX_REQUEST})");
         return with(response, refusal(StatusCode::PAYLOAD_TOO_LARGE, &text));

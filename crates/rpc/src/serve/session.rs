@@ -92,7 +92,7 @@ impl Session {
         !lock(&self.subscriptions).is_empty()
     }
 
-    /// A share of memory for so many bytes.
+    /// A share of memory, in bytes.
     pub fn share(&self, bytes: usize) -> Option<Share> {
         self.served.api.endpoints.budget.take(bytes)
     }

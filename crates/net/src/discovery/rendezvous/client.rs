@@ -305,7 +305,7 @@ impl Task {
                 // The caller has given up at the same time.
                 Err(_) => {}
                 Ok(Err(error)) => drop(job.reply.send(Err(error))),
-                // Whoever waits for an answer sees that there is none.
+                // Those that wait for an answer see that there is none.
                 Ok(Ok(connected)) => {
                     let _ = self.converse(connected, job).await;
                 }

@@ -15,10 +15,10 @@
 //!
 //! # Bounds
 //!
-//! Strangers can have so many connections in all and per address, 16 streams on each, 16 KiB of
-//! requests on each stream, and 20 requests per second on each connection. A request has 10 s to
-//! arrive, and so has a handshake; an answer has 10 s to be taken. While 64 KiB wait to be sent,
-//! nothing more is answered. Records are bounded in all and per address.
+//! Connections of strangers are bounded in all and per address. Each has 16 streams, 16 KiB of
+//! requests on each stream, and 20 requests per second. A request has 10 s to arrive, and so has a
+//! handshake; an answer has 10 s to be taken. While 64 KiB wait to be sent, nothing more is
+//! answered. Records are bounded in all and per address.
 
 mod agent;
 mod client;

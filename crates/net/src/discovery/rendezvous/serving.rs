@@ -27,7 +27,7 @@ const IDLE_LIMIT: Duration = Duration::from_secs(120);
 const MAX_INPUT: usize = 16 * 1024;
 /// No request is handled while this many bytes wait to be sent.
 const MAX_OUTPUT: usize = 64 * 1024;
-/// Requests of a connection: so many at once, and so many per second.
+/// Requests of a connection: at once, and per second.
 const BURST: u32 = 100;
 const PER_SECOND: u32 = 20;
 

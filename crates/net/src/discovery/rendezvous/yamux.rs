@@ -1,6 +1,6 @@
 //! Streams on one connection.
 //!
-//! What arrives is handed on at once, and as many bytes are granted again: whoever reads must bound
+//! What arrives is handed on at once, and as many bytes are granted again: the reader must bound
 //! what it keeps. What is sent waits until the other side grants it.
 
 use std::collections::{BTreeMap, VecDeque};

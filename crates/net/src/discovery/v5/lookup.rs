@@ -24,7 +24,7 @@ use crate::discovery::{radius::Target, table::BUCKET_SIZE};
 const PARALLEL: usize = 3;
 /// A node that leaves more queries in a row unanswered is contested.
 pub(super) const MAX_TIMEOUTS: u32 = 5;
-/// After so many, it is pinged.
+/// The number of them after which it is pinged.
 const PING_AFTER: u32 = 2;
 /// The most queries that wait for one node.
 const MAX_DEFERRED: usize = 16;
@@ -136,7 +136,7 @@ impl Machine {
                     self.transition(id, State::VerifyInit, now);
                 }
             }
-            // So that the lookup has somebody to ask. It goes again if the proof fails.
+            // So that the lookup has a node to ask. It goes again if the proof fails.
             self.table.add(id, None);
         }
         if self.table.is_empty() {

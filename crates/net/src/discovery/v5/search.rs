@@ -28,12 +28,12 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an answer is waited for until the node is asked again, and how often.
 const REPEAT_AFTER: Duration = Duration::from_secs(1);
 const MAX_REPEATS: u32 = 4;
-/// How long a node that knew nobody is not asked again; each time twice as long. Who starts together
-/// with others would wait for a minute else.
+/// How long a node that knew none is not asked again; each time twice as long. Nodes that start
+/// together would otherwise wait for a minute.
 const EMPTY_INTERVAL: Duration = Duration::from_secs(5);
 /// The most lookups of a search at the same time.
 const MAX_LOOKUPS: u32 = 5;
-/// After so many probes of the radius in a row, something within it is looked up.
+/// The number of probes of the radius in a row before something within it is looked up.
 const MAX_PROBES: u32 = 4;
 /// The most nodes that are taken from the answers to one query.
 const MAX_FOUND: usize = 24;

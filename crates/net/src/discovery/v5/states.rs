@@ -23,7 +23,7 @@ use crate::discovery::table::{Added, BUCKET_SIZE};
 
 /// How long after it moved a node must prove its address. Its requests are served meanwhile.
 const REPROVE_AFTER: Duration = Duration::from_secs(1);
-/// Answers before the proof have at most so many times the bytes of the packet.
+/// How many times the bytes of the packet answers before the proof may have.
 const AMPLIFICATION: usize = 3;
 /// The most bytes of an entry in an answer, and of all around the entries.
 const ENTRY_BYTES: usize = 96;
@@ -425,7 +425,7 @@ impl Machine {
     }
 }
 
-/// Returns how many entries an answer of so many bytes can have.
+/// Returns how many entries fit into an answer of a size in bytes.
 fn fitting(most: usize) -> usize {
     most.saturating_sub(ANSWER_BYTES) / ENTRY_BYTES
 }

@@ -354,7 +354,7 @@ mod tests {
         assert_eq!(refused(&|it| it.nonce = vec![1; 65]), SecioError::Nonce(65));
         assert!(matches!(refused(&|it| it.public_key[1] = 1), SecioError::Key(_)));
         assert!(matches!(refused(&|it| it.curves = "P-224".into()), SecioError::NoCommon { .. }));
-        // The key of somebody else, whose signature is missing then.
+        // The key of another peer, whose signature is missing then.
         let other = encode_public_key(&key(3).public_key());
         assert_eq!(refused(&|it| it.public_key = other.clone()), SecioError::Signature);
     }
